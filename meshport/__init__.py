@@ -1,0 +1,3 @@
+"""Meshport: an event-streaming data mesh with Kafka-backed output ports."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,236 @@
+"""How a derived product is built, as its product.yaml declares it: a list of the field's operators, or Python.
+
+These are words only; `meshport.process` gives them their meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from meshport.address import Address
+from meshport.product.duration import format_duration, parse_duration
+
+AGGREGATORS: Final = ("count", "sum", "mean", "min", "max", "first", "last", "distinct")
+_AGGREGATION: Final = re.compile(r"([a-z]+)\(\s*([A-Za-z_][A-Za-z0-9_]*)?\s*\)")
+_CALLABLE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
+
+_Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(ms|s|m|h|d)$"}),
+]
+_Address = Annotated[
+    Address,
+    BeforeValidator(lambda value: Address.parse(value) if isinstance(value, str) else value),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+def _aggregation(text: str) -> str:
+    match = _AGGREGATION.fullmatch(text)
+    if not match or match[1] not in AGGREGATORS or (match[2] is None) != (match[1] == "count"):
+        known = ", ".join(f"{name}()" if name == "count" else f"{name}(field)" for name in AGGREGATORS)
+        raise ValueError(f"{text!r} is no aggregation; use one of {known}")
+    return text
+
+
+def _callable(text: str) -> str:
+    if not _CALLABLE.fullmatch(text):
+        raise ValueError(f"{text!r} names no Python function; write <file>.py:<name>, relative to the product's folder")
+    return text
+
+
+Aggregation = Annotated[str, AfterValidator(_aggregation)]
+"""`count()` or `<aggregator>(<field>)`."""
+
+PythonCallable = Annotated[str, AfterValidator(_callable)]
+"""`<file>.py:<name>`, relative to the product's folder."""
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class Window(_Words):
+    """Event-time windows of one kind.
+
+    Attributes:
+        tumbling: length of windows that follow one another without overlap, aligned to the Unix epoch in UTC.
+        hopping: length of windows that overlap; a new one begins at each multiple of `every`.
+        every: the hop of hopping windows.
+        session: the gap of silence that ends a session.
+    """
+
+    tumbling: _Duration | None = None
+    hopping: _Duration | None = None
+    every: _Duration | None = None
+    session: _Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [kind for kind in ("tumbling", "hopping", "session") if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"a window is one of tumbling, hopping or session; found {', '.join(kinds) or 'none of them'}"
+            )
+        if (self.hopping is None) != (self.every is None):
+            raise ValueError("hopping windows need both their length (`hopping`) and their hop (`every`)")
+        if not getattr(self, kinds[0]) or (self.every is not None and not self.every):
+            raise ValueError(f"a {kinds[0]} window of no length holds no event")
+        if self.hopping and self.every and self.every > self.hopping:
+            raise ValueError(
+                "hopping windows that begin less often than they end would skip events; make `every` the shorter one"
+            )
+        return self
+
+
+class Aggregate(_Words):
+    """Keyed aggregate over event-time windows.
+
+    The record that it gives holds the fields of `by`, `window_start` and `window_end` (timestamps, where there is a
+    window), and one field per value.
+
+    Attributes:
+        by: the fields that make the key. Where they are not the input's record key, the input is keyed anew.
+        window: none means one running total per key.
+        values: output field to aggregation.
+        emit: `update` gives a record at each change, `close` one when the window can change no more.
+    """
+
+    by: tuple[str, ...] = Field(min_length=1)
+    window: Window | None = None
+    values: dict[str, Aggregation] = Field(min_length=1)
+    emit: Literal["update", "close"] = "update"
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.emit == "close" and self.window is None:
+            raise ValueError("a running total never closes; give it a window, or emit: update")
+        return self
+
+
+class Join(_Words):
+    """Join with a compacted product: the row of the event's key as it was at the event's time.
+
+    Attributes:
+        table: the compacted product (`with` in YAML).
+        on: the event's field that holds the table's key.
+        take: output field to the row's field.
+        missing: what becomes of an event that finds no row: `quarantine` it, `keep` it with nulls, `drop` it.
+    """
+
+    table: _Address = Field(alias="with")
+    on: str
+    take: dict[str, str] = Field(min_length=1)
+    missing: Literal["quarantine", "keep", "drop"] = "quarantine"
+
+
+class Deduplicate(_Words):
+    """Drop events that were seen before.
+
+    Attributes:
+        by: the fields that tell two events apart; empty means CloudEvents' own identity, source and id.
+        within: for how long (event time) an event is remembered.
+    """
+
+    by: tuple[str, ...] = ()
+    within: _Duration
+
+
+class Apply(_Words):
+    """A Python function of (state, event) per key, for what no operator does.
+
+    Attributes:
+        function: `(state, event) -> (state, records)`; state is None at first and plain JSON data after.
+        by: the fields that make the key.
+    """
+
+    function: PythonCallable
+    by: tuple[str, ...] = Field(min_length=1)
+
+
+class Step(_Words):
+    """One operator; exactly one of the attributes is given.
+
+    Attributes:
+        select: keep these fields, in this order.
+        rename: old name to new name.
+        filter: an expression; events for which it is false are dropped.
+        derive: new field to expression.
+        flatten: a field that holds a list; one record per item, with the item in the field's place.
+    """
+
+    select: tuple[str, ...] | None = None
+    rename: dict[str, str] | None = None
+    filter: str | None = None
+    derive: dict[str, str] | None = None
+    flatten: str | None = None
+    join: Join | None = None
+    deduplicate: Deduplicate | None = None
+    aggregate: Aggregate | None = None
+    apply: Apply | None = None
+
+    @property
+    def operator(self) -> str:
+        """The name of the one operator that is given."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _one_operator(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a step is one operator; found {', '.join(given) or 'none'}")
+        return self
+
+
+class Processing(_Words):
+    """How a derived product's default port is built.
+
+    Attributes:
+        engine: which engine runs it.
+        input: the stream that is read; by default the first input port.
+        lateness: how far behind the newest event of its partition an event may be; later ones go to the late port.
+        steps: operators, applied in order.
+        python: a function that returns the steps instead, for logic with Python functions in it.
+    """
+
+    engine: Literal["faust"] = "faust"
+    input: _Address | None = None
+    lateness: _Duration = timedelta(0)
+    steps: tuple[Step, ...] = ()
+    python: PythonCallable | None = None
+
+    @property
+    def addresses(self) -> Iterator[Address]:
+        """Every address that the declaration itself reads."""
+        if self.input:
+            yield self.input
+        for step in self.steps:
+            if step.join:
+                yield step.join.table
+
+    @model_validator(mode="after")
+    def _steps_or_python(self) -> Self:
+        if bool(self.steps) == bool(self.python):
+            raise ValueError("process is either `steps` or `python`; give one of the two")
+        stateful = [step.operator for step in self.steps if step.operator in {"aggregate", "apply"}]
+        if len(stateful) > 1:
+            raise ValueError(f"a process has one {stateful[0]} step at most; build the second on a product of its own")
+        return self

@@ -1,0 +1,189 @@
+"""Avro schemas as contracts: loaded, checked, in canonical form, with their fingerprint.
+
+A contract may refer to what several products share, in `schemas/common/`: named types by their full name, and
+polysemes (global identifiers such as `artist_id`) by the attribute `"polyseme"` on a primitive type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import fastavro.schema
+
+from meshport.errors import SchemaError
+from meshport.schema.bounds import refuse_bomb
+from meshport.schema.canonical import PRIMITIVES, canonical, canonical_text, qualified
+
+__all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_common", "load_schema", "parse_schema"]
+
+# No contract seen in public repositories comes near; a larger one is an attack on the registry.
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One Avro schema.
+
+    Attributes:
+        text: the canonical form, references inlined: what is registered and fingerprinted.
+    """
+
+    text: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of `text`, 64 lower-case hex digits: the schema's identity."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def form(self) -> Any:
+        """The canonical form as JSON data."""
+        return json.loads(self.text)
+
+    @cached_property
+    def parsed(self) -> Any:
+        """The schema as fastavro takes it, parsed once."""
+        return fastavro.schema.parse_schema(self.form, expand=False)
+
+    @property
+    def name(self) -> str:
+        """Full name of the record; the type's word for anything else."""
+        form = self.form
+        return str(
+            form.get("name", form["type"]) if isinstance(form, dict) else "union" if isinstance(form, list) else form
+        )
+
+    @property
+    def fields(self) -> tuple[dict[str, Any], ...]:
+        """The record's fields in order; empty for anything but a record."""
+        return tuple(self.form.get("fields", ())) if isinstance(self.form, dict) else ()
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names of the record's fields, in order."""
+        return tuple(str(each["name"]) for each in self.fields)
+
+
+@dataclass(frozen=True)
+class CommonTypes:
+    """What `schemas/common/` declares.
+
+    Attributes:
+        named: named types by full name.
+        polysemes: the primitive type of each global identifier, by its name.
+    """
+
+    named: Mapping[str, Any] = field(default_factory=dict)
+    polysemes: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = "the schema") -> Schema:
+    """Read a schema from its JSON text.
+
+    Args:
+        text: the schema.
+        common: shared types that it may refer to.
+        source: how errors name it: a file, a subject.
+
+    Raises:
+        SchemaError: no JSON, no valid Avro (a default of the wrong type included), too large, a type that a few bytes
+            could turn into gigabytes, or a polyseme that is not declared as it is used.
+    """
+    if len(text.encode()) > MAX_SCHEMA_BYTES:
+        raise SchemaError(f"{source} has {len(text.encode())} bytes", hint=f"at most {MAX_SCHEMA_BYTES}")
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        # A bare primitive name is a schema too, though it is no JSON.
+        data = text.strip()
+        if data not in PRIMITIVES:
+            raise SchemaError(f"{source} is no JSON: {error}") from error
+    try:
+        form = canonical(data, common.named if common else None)
+        schema = Schema(canonical_text(form))
+        fastavro.schema.parse_schema(form)
+    except SchemaError as error:
+        raise SchemaError(f"{source}: {error.message}", hint=error.hint) from error
+    except (
+        fastavro.schema.SchemaParseException,
+        fastavro.schema.UnknownType,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:
+        raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
+    refuse_bomb(form, source=source)
+    if common is not None:
+        _check_polysemes(form, common, source)
+    return schema
+
+
+def load_schema(file: Path, *, common: CommonTypes | None = None) -> Schema:
+    """Read a contract from its file; see `parse_schema`."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{file} cannot be read: {error}") from error
+    return parse_schema(text, common=common, source=str(file))
+
+
+def load_common(folder: Path) -> CommonTypes:
+    """Read every `*.avsc` of `schemas/common/`: a named type each, or a polyseme (a primitive with `"polyseme"`).
+
+    A folder that does not exist holds nothing.
+
+    Raises:
+        SchemaError: a file is neither, or a name is declared twice.
+    """
+    named: dict[str, Any] = {}
+    polysemes: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.avsc")):
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SchemaError(f"{file} cannot be read as JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise SchemaError(f"{file} holds neither a named type nor a polyseme")
+        known: dict[str, Any]
+        value: Any
+        if "polyseme" in data:
+            known, name, value = polysemes, str(data["polyseme"]), data.get("type")
+        else:
+            known, name, value = named, qualified(data), data
+        if not name or not isinstance(data.get("type"), str):
+            raise SchemaError(f"{file} declares no name and type")
+        if name in known:
+            raise SchemaError(f"{file} declares {name!r} a second time")
+        known[name] = value
+    return CommonTypes(named, polysemes)
+
+
+def _check_polysemes(form: Any, common: CommonTypes, source: str) -> None:
+    if isinstance(form, list):
+        for branch in form:
+            _check_polysemes(branch, common, source)
+    elif isinstance(form, dict):
+        if (name := form.get("polyseme")) is not None:
+            declared = common.polysemes.get(name)
+            if declared is None:
+                known = ", ".join(sorted(common.polysemes)) or "none"
+                raise SchemaError(
+                    f"{source} links to the polyseme {name!r}, which schemas/common/ does not declare",
+                    hint=f"declared: {known}",
+                )
+            if declared != form["type"]:
+                raise SchemaError(
+                    f"{source} writes the polyseme {name!r} as {form['type']}", hint=f"it is declared as {declared}"
+                )
+        for key in ("type", "items", "values"):
+            if isinstance(form.get(key), dict | list):
+                _check_polysemes(form[key], common, source)
+        for each in form.get("fields", ()):
+            _check_polysemes(each["type"], common, source)

@@ -1,0 +1,137 @@
+"""The canonical form of an Avro schema: the text whose SHA-256 is the schema's identity.
+
+Avro's own Parsing Canonical Form (specification, "Transforming into Parsing Canonical Form") drops logical types,
+defaults and aliases, so that two schemas which decode to different values share one fingerprint. Ours keeps everything
+that the author wrote and settles only how it is written: names qualified, each named type defined in full at its
+first use and by name after that, attributes in one order, no white space.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from meshport.errors import SchemaError
+
+PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+_NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
+_ORDER: Final = ("name", "type", "fields", "symbols", "items", "values", "size")
+_FULLNAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+# Deeper than this no real contract goes; the bound keeps our own recursion far from Python's limit.
+MAX_NESTING: Final = 64
+
+
+def canonical(schema: Any, named: Mapping[str, Any] | None = None) -> Any:
+    """The canonical form, as JSON data.
+
+    Args:
+        schema: the schema as JSON data.
+        named: schemas of other files by full name, which the schema may refer to; each is put in at its first use.
+
+    Raises:
+        SchemaError: a type is unknown, a name is no name, or definitions nest more than `MAX_NESTING` deep.
+    """
+    return _Canonical(named or {}).of(schema, "", 0, "")
+
+
+def canonical_text(form: Any) -> str:
+    """The canonical form as text: UTF-8 JSON without white space."""
+    return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+
+
+class _Canonical:
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._defined: set[str] = set()
+
+    def of(self, schema: Any, namespace: str, depth: int, at: str) -> Any:
+        if depth > MAX_NESTING:
+            raise SchemaError(f"the schema nests more than {MAX_NESTING} levels deep at {at or '/'}")
+        if isinstance(schema, str):
+            return self._reference(schema, namespace, depth, at)
+        if isinstance(schema, list):
+            return [self.of(branch, namespace, depth + 1, f"{at}/{index}") for index, branch in enumerate(schema)]
+        if not isinstance(schema, dict):
+            raise SchemaError(
+                f"{schema!r} at {at or '/'} is no Avro type",
+                hint="a type is a name, a union (list) or an object with `type`",
+            )
+        kind = schema.get("type")
+        if isinstance(kind, dict | list) or (
+            isinstance(kind, str) and kind not in PRIMITIVES | _NAMED | {"array", "map"}
+        ):
+            if set(schema) == {"type"}:
+                return self.of(kind, namespace, depth + 1, f"{at}/type")
+            if isinstance(kind, dict):  # {"type": {"type": "string"}, "x": 1}: Avro keeps x on the outer type
+                return self.of(
+                    {**kind, **{key: value for key, value in schema.items() if key != "type"}}, namespace, depth + 1, at
+                )
+            raise SchemaError(f"{kind!r} at {at}/type is no Avro type that takes attributes")
+        if kind in _NAMED:
+            return self._definition(schema, namespace, depth, at)
+        if kind == "array" or kind == "map":
+            inner = "items" if kind == "array" else "values"
+            if inner not in schema:
+                raise SchemaError(f"the {kind} at {at or '/'} has no `{inner}`")
+            return _ordered({**schema, inner: self.of(schema[inner], namespace, depth + 1, f"{at}/{inner}")})
+        if kind not in PRIMITIVES:
+            raise SchemaError(f"the object at {at or '/'} has no `type`")
+        return kind if set(schema) == {"type"} else _ordered(schema)
+
+    def _reference(self, name: str, namespace: str, depth: int, at: str) -> Any:
+        if name in PRIMITIVES:
+            return name
+        # Avro: a name with a dot is full; one without is looked up in the enclosing namespace.
+        full = name if "." in name or not namespace else f"{namespace}.{name}"
+        for candidate in (full, name):
+            if candidate in self._defined:
+                return candidate
+            if candidate in self._named:
+                return self.of(self._named[candidate], "", depth + 1, at)
+        raise SchemaError(
+            f"{name!r} at {at or '/'} is no type that is known here",
+            hint="define it before its first use, or in schemas/common/",
+        )
+
+    def _definition(self, schema: dict[str, Any], namespace: str, depth: int, at: str) -> Any:
+        full = qualified(schema, namespace)
+        if not _FULLNAME.fullmatch(full):
+            raise SchemaError(
+                f"{full!r} at {at or '/'} is no Avro name", hint="letters, digits and _, parts joined by dots"
+            )
+        if full in self._defined:
+            raise SchemaError(f"{full!r} is defined a second time at {at or '/'}")
+        self._defined.add(full)
+        inside = full.rpartition(".")[0]
+        form = {key: value for key, value in schema.items() if key != "namespace"} | {"name": full}
+        if aliases := schema.get("aliases"):
+            form["aliases"] = [alias if "." in alias or not inside else f"{inside}.{alias}" for alias in aliases]
+        if schema["type"] in {"record", "error"}:
+            fields = schema.get("fields")
+            if not isinstance(fields, list):
+                raise SchemaError(f"the record {full!r} has no list of `fields`")
+            form["fields"] = [
+                self._field(field, inside, depth, f"{at}/fields/{index}") for index, field in enumerate(fields)
+            ]
+        return _ordered(form)
+
+    def _field(self, field: Any, namespace: str, depth: int, at: str) -> Any:
+        if not isinstance(field, dict) or not isinstance(field.get("name"), str) or "type" not in field:
+            raise SchemaError(f"the field at {at} has no name and type")
+        return _ordered({**field, "type": self.of(field["type"], namespace, depth + 1, f"{at}/type")})
+
+
+def qualified(schema: Mapping[str, Any], namespace: str = "") -> str:
+    """The full name of a named type's definition that stands in `namespace`."""
+    name = str(schema.get("name", ""))
+    if "." in name:
+        return name
+    inside = schema.get("namespace", namespace)
+    return f"{inside}.{name}" if inside else name
+
+
+def _ordered(form: dict[str, Any]) -> dict[str, Any]:
+    known = {key: form[key] for key in _ORDER if key in form}
+    return known | {key: form[key] for key in sorted(form) if key not in known}
