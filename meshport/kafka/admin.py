@@ -1,0 +1,134 @@
+"""Topics: made as declared, looked at, and removed only by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from meshport.errors import TopicError
+from meshport.kafka.errors import client_error
+
+_TIMEOUT_S: Final = 15.0
+
+
+class Topic(NamedTuple):
+    """A topic as the cluster has it.
+
+    Attributes:
+        config: the settings that were given for it, without the broker's defaults.
+    """
+
+    name: str
+    partitions: int
+    replication: int
+    config: dict[str, str]
+
+
+class Admin:
+    """The administration of one cluster.
+
+    Args:
+        bootstrap_servers: `host:port[,host:port...]`.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+
+    def brokers(self) -> int:
+        """How many brokers the cluster has.
+
+        Raises:
+            BrokerUnavailable: none answered.
+        """
+        try:
+            return len(self._client.list_topics(timeout=_TIMEOUT_S).brokers)
+        except KafkaException as error:
+            raise client_error(error, f"no broker answers at {self._bootstrap_servers}") from error
+
+    def partitions(self) -> dict[str, int]:
+        """The number of partitions of every topic.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+        """
+        try:
+            topics = self._client.list_topics(timeout=_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise client_error(error, f"cannot list the topics of {self._bootstrap_servers}") from error
+        return {name: len(topic.partitions) for name, topic in topics.items()}
+
+    def topic(self, name: str) -> Topic | None:
+        """One topic, or None where there is none of that name."""
+        try:
+            found = self._client.list_topics(timeout=_TIMEOUT_S).topics.get(name)
+            if found is None:
+                return None
+            resource = ConfigResource(ResourceType.TOPIC, name)
+            entries = self._client.describe_configs([resource])[resource].result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise client_error(error, f"cannot see the topic {name}") from error
+        given = {
+            key: str(entry.value) for key, entry in entries.items() if entry.source == 1
+        }  # 1: DYNAMIC_TOPIC_CONFIG
+        return Topic(name, len(found.partitions), len(found.partitions[0].replicas), given)
+
+    def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
+        """Make a topic if there is none; it is replicated over three brokers where there are as many.
+
+        Returns:
+            True if it was made now.
+
+        Raises:
+            TopicError: it exists with another number of partitions, or could not be made.
+        """
+        replication = 3 if self.brokers() >= 3 else 1
+        settings = dict(config or {})
+        if replication == 3:
+            settings.setdefault("min.insync.replicas", "2")
+        new = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=settings)
+        try:
+            self._client.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != ClientError.TOPIC_ALREADY_EXISTS:
+                raise client_error(error, f"cannot make the topic {name}") from error
+        else:
+            return True
+        found = self.partitions().get(name)
+        if found is not None and found != partitions:
+            raise TopicError(
+                f"the topic {name} has {found} partitions, {partitions} are declared",
+                hint="it never changes under one generation, since keys would move: declare what is there, or rebuild",
+            )
+        return False
+
+    def set_config(self, name: str, config: Mapping[str, str]) -> None:
+        """Change settings of a topic; those that are not named stay.
+
+        Raises:
+            TopicError: there is no such topic.
+            KafkaError: the broker refused a setting.
+        """
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        try:
+            self._client.incremental_alter_configs([resource])[resource].result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise client_error(error, f"cannot change the settings of {name}") from error
+
+    def delete_topic(self, name: str) -> None:
+        """Remove one topic and all its events.
+
+        Raises:
+            TopicError: there is no such topic.
+        """
+        try:
+            self._client.delete_topics([name], operation_timeout=_TIMEOUT_S)[name].result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise client_error(error, f"cannot delete the topic {name}") from error
