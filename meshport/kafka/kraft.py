@@ -1,0 +1,148 @@
+"""What a KRaft cluster on one machine consists of: ports, settings, the mark of a formatted directory, last words."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import socket
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from meshport.errors import BrokerUnavailable
+
+__all__ = ["HOST", "MOST_BROKERS", "Kept", "broker_settings", "free_ports", "is_free", "last_words", "random_id"]
+
+HOST = "127.0.0.1"
+MOST_BROKERS = 3
+FREE_PORTS = range(20_000, 32_000)  # below the ranges that systems hand out to outgoing connections
+LAST_LINES = 15
+
+_ALARM = re.compile(r" (?:ERROR|FATAL) |^Exception in thread|^Error[: ]")
+
+
+class Kept:
+    """What `cluster.json` says about a directory whose brokers were formatted and have run."""
+
+    def __init__(self, cluster_id: str, brokers: int, version: str, ports: tuple[int, ...]) -> None:
+        self.cluster_id = cluster_id
+        self.brokers = brokers
+        self.version = version
+        self.ports = ports
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read it; None where the directory was never used to the end of a start."""
+        try:
+            text = json.loads((folder / "cluster.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return cls(text["cluster_id"], text["brokers"], text["kafka"], tuple(text["ports"]))
+
+    def write(self, folder: Path) -> None:
+        """Write it by one atomic rename."""
+        text = {
+            "cluster_id": self.cluster_id,
+            "brokers": self.brokers,
+            "kafka": self.version,
+            "ports": self.ports,
+        }
+        draft = folder / "cluster.json.new"
+        draft.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+        draft.replace(folder / "cluster.json")
+
+    def check(self, brokers: int, folder: Path) -> None:
+        """Refuse another number of brokers: the quorum and every replica are placed on the ones that were formatted."""
+        if brokers != self.brokers:
+            raise BrokerUnavailable(
+                f"{folder} holds a cluster of {self.brokers} broker(s), and {brokers} were asked for",
+                hint=f"start it with {self.brokers}, or give another directory",
+            )
+
+
+def broker_settings(brokers: int) -> dict[str, str | int]:
+    """The settings that all brokers share, for a cluster on one machine that tests kill and developers wait for."""
+    replicas = 1 if brokers < MOST_BROKERS else 3
+    in_sync = 1 if brokers < MOST_BROKERS else 2
+    return {
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
+        # A killed broker keeps its partitions' leadership until its session ends; Kafka's default is 9 s.
+        "broker.session.timeout.ms": 4000,
+        "broker.heartbeat.interval.ms": 500,
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+        "file.delete.delay.ms": 1000,
+        "log.cleaner.backoff.ms": 1000,
+        "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,  # the default takes 128 MB of the heap at once
+        "num.network.threads": 2,
+        "num.io.threads": 2,
+    }
+
+
+def random_id() -> str:
+    """A new cluster id: 16 random bytes in URL-safe base64 without padding, 22 characters, as Kafka's own Uuid."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def is_free(port: int) -> bool:
+    """Whether a broker could listen on this port of the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: a port in TIME_WAIT is free
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int, taken: Iterable[int]) -> tuple[int, ...]:
+    """Choose ports of the loopback that nobody listens on.
+
+    Args:
+        count: how many.
+        taken: ports that are free and yet not to be chosen.
+
+    Returns:
+        Different ports in rising order.
+
+    Raises:
+        BrokerUnavailable: there are not so many.
+    """
+    excluded = set(taken)
+    chosen: list[int] = []
+    for port in random.sample(FREE_PORTS, k=len(FREE_PORTS)):
+        if port not in excluded and is_free(port):
+            chosen.append(port)
+            if len(chosen) == count:
+                return tuple(sorted(chosen))
+    raise BrokerUnavailable(f"no free port of {HOST} between {FREE_PORTS.start} and {FREE_PORTS.stop}")
+
+
+def last_words(folder: Path, log: str) -> str:
+    """The lines from the first error on, else the last ones; of the log, else of what was printed."""
+    for file in (folder / log, folder / "console.log"):
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            continue
+        alarms = [number for number, line in enumerate(lines) if _ALARM.search(line)]
+        if alarms:
+            return "\n".join(lines[alarms[0] : alarms[0] + LAST_LINES])
+        if lines:
+            return "\n".join(deque(lines, LAST_LINES))
+    return "(it wrote nothing)"
