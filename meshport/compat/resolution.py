@@ -1,0 +1,201 @@
+"""Avro's schema resolution (specification 1.12, "Schema Resolution"), by Apache Avro's own checker.
+
+The checker gives a sound verdict and poor reasons: inside unions it loses the path, and it hands the reasons of shared
+types up once per use, which doubles them at each level of a schema that is built to do so. Here every pair of types is
+looked at once, keeps its own reasons, and says where in the reader's schema it stands.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+import avro.errors
+import avro.schema
+from avro.compatibility import (
+    ReaderWriter,
+    ReaderWriterCompatibilityChecker,
+    SchemaCompatibilityResult,
+    SchemaCompatibilityType,
+    SchemaIncompatibilityType,
+)
+
+from meshport.compat.finding import Finding
+from meshport.errors import SchemaError
+from meshport.schema import Schema
+from meshport.schema.canonical import PRIMITIVES
+
+# What resolution looks at; all else (docs, logical types, other attributes) only makes the parser slow and talkative.
+_RESOLVED: Final = ("name", "type", "aliases", "fields", "symbols", "items", "values", "size", "default")
+_COMPATIBLE: Final = SchemaCompatibilityResult(SchemaCompatibilityType.compatible)
+_MISSING_DEFAULT: Final = SchemaIncompatibilityType.reader_field_missing_default_value
+_BY_LAST_TOKEN: Final = {
+    "name": SchemaIncompatibilityType.name_mismatch,
+    "size": SchemaIncompatibilityType.fixed_size_mismatch,
+    "symbols": SchemaIncompatibilityType.missing_enum_symbols,
+}
+
+
+def check(reader: Schema, writer: Schema) -> tuple[Finding, ...]:
+    """Why `reader` cannot read what `writer` wrote; empty where it can.
+
+    Raises:
+        SchemaError: the checker cannot compare them, so that nothing can be said.
+    """
+    if reader.fingerprint == writer.fingerprint:
+        return ()
+    try:
+        return _Resolution().findings(_parsed(reader.text), _parsed(writer.text))
+    except RecursionError as error:
+        raise SchemaError(
+            f"{reader.name} and {writer.name} refer to one another too deep to be compared",
+            hint="fewer types that each hold the next one",
+        ) from error
+
+
+# A parsed schema of ten fields takes some 30 kB, and the versions of a subject are compared with each candidate.
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    try:
+        return avro.schema.make_avsc_object(_resolved(json.loads(text)))
+    except avro.errors.AvroException as error:
+        raise SchemaError(f"Apache Avro cannot read the schema: {error}", hint=text[:200]) from error
+
+
+def _resolved(form: Any) -> Any:
+    if isinstance(form, list):
+        return [_resolved(branch) for branch in form]
+    if not isinstance(form, dict):
+        return form
+    kept = {key: form[key] for key in _RESOLVED if key in form}
+    if kept["type"] == "error":
+        kept["type"] = "record"  # the checker knows no errors; resolution treats them as records
+    for key in ("items", "values"):
+        if key in kept:
+            kept[key] = _resolved(kept[key])
+    if "fields" in kept:
+        kept["fields"] = [
+            {key: each[key] for key in ("name", "default", "aliases") if key in each}
+            | {"type": _resolved(each["type"])}
+            for each in kept["fields"]
+        ]
+    return kept
+
+
+@dataclass
+class _Frame:
+    """One pair of types while it is being looked at."""
+
+    reader: Any
+    writer: Any
+    path: tuple[str, ...]
+    nested: dict[Finding, None] = field(default_factory=dict)
+
+
+class _Resolution(ReaderWriterCompatibilityChecker):
+    """Apache's checker, with the reasons kept per pair."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # avro leaves its constructor untyped
+        self._frames: list[_Frame] = []
+        self._found: dict[ReaderWriter, tuple[Finding, ...]] = {}
+
+    def findings(self, reader: Any, writer: Any) -> tuple[Finding, ...]:
+        self.get_compatibility(reader, writer)
+        return self._found.get(ReaderWriter(reader, writer), ())
+
+    def get_compatibility(
+        self, reader: Any, writer: Any, reference_token: str = "", location: list[str] | None = None
+    ) -> SchemaCompatibilityResult:
+        if _same(reader, writer):
+            return _COMPATIBLE
+        pair = ReaderWriter(reader, writer)
+        if pair not in self.memoize_map:
+            self.memoize_map[pair] = SchemaCompatibilityResult()
+            frame = _Frame(reader, writer, self._path(reader, reference_token, location))
+            self._frames.append(frame)
+            result = self.calculate_compatibility(reader, writer, ["", *frame.path])
+            self._frames.pop()
+            broken = result.compatibility is SchemaCompatibilityType.incompatible
+            self._found[pair] = self._reasons(frame, result) if broken else ()
+            # The parent merges what it is handed; handed no reasons, it holds its own and nothing else.
+            self.memoize_map[pair] = SchemaCompatibilityResult(result.compatibility)
+        result: SchemaCompatibilityResult = self.memoize_map[pair]
+        if result.compatibility is SchemaCompatibilityType.recursion_in_progress:
+            return _COMPATIBLE
+        if self._frames:
+            self._frames[-1].nested.update(dict.fromkeys(self._found[pair]))
+        return result
+
+    def _path(self, reader: Any, token: str, location: list[str] | None) -> tuple[str, ...]:
+        if location is not None:
+            return (*location[1:], token)
+        if not self._frames:
+            return ()
+        parent = self._frames[-1]
+        if parent.reader is reader or parent.reader.type != "union":
+            return parent.path
+        return (*parent.path, str(next(i for i, branch in enumerate(parent.reader.schemas) if branch is reader)))
+
+    def _reasons(self, frame: _Frame, result: SchemaCompatibilityResult) -> tuple[Finding, ...]:
+        """The pair's own reasons, then those of the types within."""
+        if frame.reader.type == "union" and frame.writer.type == "union" and frame.nested:
+            return tuple(frame.nested)  # each branch that finds no reader has said so itself
+        kinds = set(result.incompatibilities)
+        own: dict[Finding, None] = {}
+        # The checker's `merge` adds a "/" of its own to places that are relative to the root.
+        for place in sorted(result.locations - {"/"} if kinds else ()):
+            kind = (
+                next(iter(kinds)) if len(kinds) == 1 else _BY_LAST_TOKEN.get(place.rpartition("/")[2], _MISSING_DEFAULT)
+            )
+            own[self._reason(frame, kind, place)] = None
+        if frame.reader.type == "union":  # that a null takes no record is no news; why its namesake does not is
+            branches = {f"{_pointer(frame.path)}/{i}" for i in range(len(frame.reader.schemas))}
+            return (*own, *(each for each in frame.nested if each.location not in branches))
+        return tuple(own | frame.nested)
+
+    def _reason(self, frame: _Frame, kind: SchemaIncompatibilityType, place: str) -> Finding:
+        reader, writer = frame.reader, frame.writer
+        holder = self._frames[-1] if self._frames else None
+        if holder and holder.writer is writer and holder.reader.type == "record" and reader.type == "enum":
+            # An enum with a default of its own, in a field that has none: the checker then compares enum and record.
+            kind, place, reader = _MISSING_DEFAULT, place.removesuffix("/type"), holder.reader
+        match kind:
+            case SchemaIncompatibilityType.name_mismatch:
+                text = f'the reader\'s {reader.type} "{reader.fullname}" is named "{writer.fullname}" by the writer'
+            case SchemaIncompatibilityType.fixed_size_mismatch:
+                sizes = f"{reader.size} bytes for the reader, {writer.size} for the writer"
+                text = f'the fixed "{reader.fullname}" has {sizes}'
+            case SchemaIncompatibilityType.missing_enum_symbols:
+                missing = ", ".join(f'"{symbol}"' for symbol in writer.symbols if symbol not in set(reader.symbols))
+                text = f'the reader\'s enum "{reader.fullname}" has no default and does not know {missing}'
+            case SchemaIncompatibilityType.reader_field_missing_default_value:
+                name = reader.fields[int(place.rpartition("/")[2])].name
+                text = f'the reader\'s field "{name}" of "{reader.fullname}" is not written and has no default'
+            case SchemaIncompatibilityType.missing_union_branch:
+                text = f"no branch of the reader's union takes the writer's {_called(writer)}"
+            case _:
+                text = f"the reader's {_called(reader)} cannot take the writer's {_called(writer)}"
+        return Finding(kind.name.upper(), f"/{place}" if place else "", text)
+
+
+def _same(reader: Any, writer: Any) -> bool:
+    """Whether both are one primitive, or unions of the same primitives: nine of ten fields of most contracts."""
+    kind = reader.type
+    if kind != writer.type:
+        return False
+    if kind == "union":
+        return len(reader.schemas) == len(writer.schemas) and all(
+            theirs.type == ours.type in PRIMITIVES for ours, theirs in zip(reader.schemas, writer.schemas, strict=True)
+        )
+    return kind in PRIMITIVES
+
+
+def _pointer(path: tuple[str, ...]) -> str:
+    return "".join(f"/{token}" for token in path)
+
+
+def _called(schema: Any) -> str:
+    return f'{schema.type} "{schema.fullname}"' if schema.type in {"record", "enum", "fixed"} else str(schema.type)
