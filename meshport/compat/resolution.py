@@ -122,12 +122,12 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             self._found[pair] = self._reasons(frame, result) if broken else ()
             # The parent merges what it is handed; handed no reasons, it holds its own and nothing else.
             self.memoize_map[pair] = SchemaCompatibilityResult(result.compatibility)
-        result: SchemaCompatibilityResult = self.memoize_map[pair]
-        if result.compatibility is SchemaCompatibilityType.recursion_in_progress:
+        known: SchemaCompatibilityResult = self.memoize_map[pair]
+        if known.compatibility is SchemaCompatibilityType.recursion_in_progress:
             return _COMPATIBLE
         if self._frames:
             self._frames[-1].nested.update(dict.fromkeys(self._found[pair]))
-        return result
+        return known
 
     def _path(self, reader: Any, token: str, location: list[str] | None) -> tuple[str, ...]:
         if location is not None:
