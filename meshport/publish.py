@@ -1,0 +1,295 @@
+"""Publishing to an output port: resolved once, validated, encoded, stored.
+
+Every event ends in one of three ways (librdkafka INTRODUCTION.md, "Message persistence status"): stored, refused
+(nothing of it reached the log) or unknown (the broker did not say; publishing it again with the same id is safe).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from meshport.address import Address
+from meshport.binding import Binding
+from meshport.codec import codec_for
+from meshport.errors import DeliveryUnknown, MeshError, PublishError
+from meshport.event import EventWriter
+from meshport.kafka.client import Producer, ReceivedMessage
+from meshport.product import Status
+from meshport.schema import Schema, parse_schema
+
+# Delivery reports are taken in once per this many events: often enough to tell a failure soon, seldom enough to be free.
+_POLL_EVERY: Final = 500
+# librdkafka wants the queue to drain; a full queue frees itself within this time or the next turn waits again.
+_FULL_S: Final = 0.05
+
+
+class Resolver(Protocol):
+    """Whoever turns an address into its binding; `meshport.registry.Registry` is one."""
+
+    def resolve(self, address: Address) -> Binding:
+        """The binding that stands behind the address now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One event that is not stored for certain.
+
+    Attributes:
+        id: of the event, "" where it got none.
+        index: its place in the batch, -1 outside of one.
+        error: PublishError or EncodeError means refused, DeliveryUnknown means unknown.
+    """
+
+    id: str
+    index: int
+    error: MeshError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """How a batch ended: `stored + len(refused) + len(unknown)` is the number of records given.
+
+    Attributes:
+        stored: how many the broker acknowledged.
+        refused: those of which nothing is stored.
+        unknown: those of which the broker did not tell.
+    """
+
+    stored: int
+    refused: tuple[Failure, ...]
+    unknown: tuple[Failure, ...]
+
+
+class Publisher:
+    """Publishes to one output port.
+
+    Args:
+        address: of the port; a product's bare address means its default port at its live major.
+        resolver: a registry. The schema is the one that it holds; a publisher never registers one.
+        settings: further librdkafka settings.
+
+    Raises:
+        NotRegistered: the registry knows no such port.
+        PublishError: the port is retired.
+    """
+
+    def __init__(
+        self, address: Address | str, resolver: Resolver, *, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        self.binding = resolver.resolve(Address.parse(address) if isinstance(address, str) else address)
+        if self.binding.status is Status.RETIRED:
+            raise PublishError(f"{self.binding.address} is retired", hint=f"its successor: {self.binding.successor}")
+        self.schema = parse_schema(self.binding.schema_text, source=f"the schema of {self.binding.address}")
+        self._writer = EventWriter(
+            source=str(self.binding.address),
+            type=self.binding.type,
+            codec=codec_for(self.schema),
+            schema_id=self.binding.schema_id,
+        )
+        self._message = self._writer.message
+        self._topic = self.binding.topic
+        self._key = record_key(self.binding.key)
+        self._time = event_time(self.binding.time, self.schema)
+        self._failures: list[Failure] = []
+        self._queued = 0
+        # Successes are counted, not called back one by one: a Python callback an event would cost as much as encoding it.
+        only_failures = {"delivery.report.only.error": True}
+        self._producer = Producer(
+            self.binding.bootstrap_servers, on_failure=self._failed, settings=only_failures | dict(settings or {})
+        )
+        self._produce = self._producer.produce
+
+    def publish(
+        self,
+        record: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Validate, encode and queue one event; `flush` tells whether it is stored.
+
+        Args:
+            record: the event's data, by the port's schema.
+            id: of the event; give the same one when publishing the same fact again. By default a random one.
+            time: when the fact happened, with a zone; by default the port's time field, else now.
+            subject: CloudEvents' subject.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            EncodeError: the record does not fit the schema.
+            EventError: id, time or subject make no CloudEvent.
+            PublishError: the record has no key though the port is keyed, or the producer has failed for good.
+        """
+        if id is None:
+            id = os.urandom(16).hex()
+        value, headers = self._message(record, id=id, time=time or self._time(record), subject=subject)
+        self._enqueue(value, self._key(record), headers)
+        return id
+
+    def retract(self, key: Mapping[str, Any], *, id: str | None = None, time: datetime | None = None) -> str:
+        """Queue a tombstone: on a compacted port the key's row ceases to be.
+
+        Args:
+            key: the key fields and their values.
+            id: as in `publish`.
+            time: when it ceased to be; by default now.
+        """
+        if id is None:
+            id = os.urandom(16).hex()
+        headers = self._writer.tombstone(id=id, time=time or datetime.now(UTC))
+        self._enqueue(None, self._key(key), headers)
+        return id
+
+    def _enqueue(self, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        while True:
+            try:
+                self._produce(self._topic, value, key, headers=headers)
+            except BufferError:
+                self._producer.poll(_FULL_S)
+                if self._producer.fatal is not None:
+                    raise PublishError(f"nothing more is stored: {self._producer.fatal}") from self._producer.fatal
+            else:
+                break
+        self._queued += 1
+        if self._queued % _POLL_EVERY == 0:
+            self._producer.poll(0)
+            if self._producer.fatal is not None:
+                raise PublishError(f"nothing more is stored: {self._producer.fatal}") from self._producer.fatal
+
+    def publish_batch(self, records: Iterable[Mapping[str, Any]]) -> BatchReport:
+        """Publish many and wait until the outcome of each is known; a record that is refused stops no other."""
+        self.flush()
+        refused: list[Failure] = []
+        ids: dict[str, int] = {}
+        for index, record in enumerate(records):
+            try:
+                ids[self.publish(record)] = index
+            except MeshError as error:
+                refused.append(Failure("", index, error))
+        failed = [Failure(each.id, ids.get(each.id, -1), each.error) for each in self._settle()]
+        unknown = tuple(each for each in failed if isinstance(each.error, DeliveryUnknown))
+        refused += [each for each in failed if not isinstance(each.error, DeliveryUnknown)]
+        return BatchReport(len(ids) - len(failed), tuple(refused), unknown)
+
+    def flush(self) -> int:
+        """Wait until every queued event is acknowledged.
+
+        Returns:
+            How many were stored since the last call.
+
+        Raises:
+            PublishError: the broker refused some.
+            DeliveryUnknown: the broker did not say of some whether they are stored.
+        """
+        queued, failures = self._queued, self._settle()
+        if failures:
+            first = failures[0].error
+            ids = ", ".join(each.id for each in failures[:5]) + (", ..." if len(failures) > 5 else "")
+            raise type(first)(
+                f"{len(failures)} of {queued} events are not stored for certain ({ids}): {first.message}",
+                hint=first.hint,
+            )
+        return queued
+
+    def _settle(self) -> list[Failure]:
+        left = self._producer.flush()
+        failures, self._failures, self._queued = self._failures, [], 0
+        if left:
+            error = DeliveryUnknown(f"{left} events for {self._topic} were not acknowledged in time")
+            failures += [Failure("", -1, error)] * left
+        return failures
+
+    def _failed(self, error: MeshError, message: ReceivedMessage) -> None:
+        headers = message.headers()
+        id_ = dict(headers if isinstance(headers, list) else ()).get("ce_id", b"")
+        self._failures.append(Failure(id_.decode() if isinstance(id_, bytes) else str(id_), -1, error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+        else:
+            self._producer.flush(timeout_s=5)
+
+
+def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes | None]:
+    """The function that makes a record's key: the field's text in UTF-8, several joined by `|`.
+
+    A key is text so that every Kafka tool shows it and other languages hash it alike.
+    """
+    if not fields:
+        return lambda _: None
+    if len(fields) == 1:
+        name = fields[0]
+
+        def single(record: Mapping[str, Any]) -> bytes:
+            value = record.get(name)
+            return value.encode() if type(value) is str and value else _key_text(name, value).encode()
+
+        return single
+    return lambda record: "|".join(_key_text(name, record.get(name)) for name in fields).encode()
+
+
+def _key_text(name: str, value: Any) -> str:
+    match value:
+        case None | "":
+            raise PublishError(f"the key field {name!r} has no value", hint="an event of a keyed port needs its key")
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case bytes():
+            return value.hex()
+        case dict() | list():
+            raise PublishError(
+                f"the key field {name!r} holds a {type(value).__name__}", hint="a key is made of plain values"
+            )
+        case _:
+            return str(value)
+
+
+def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]], datetime]:
+    """The function that tells when a record's fact happened: its time field, or now where the port has none."""
+    if field is None:
+        return lambda _: datetime.now(UTC)
+    kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
+    branches = kind if isinstance(kind, list) else [kind]
+    logical = next((each.get("logicalType") for each in branches if isinstance(each, dict)), None)
+    scale = {"timestamp-millis": 1000, "timestamp-micros": 1_000_000, "timestamp-nanos": 1_000_000_000}.get(
+        str(logical), 1000
+    )
+
+    def told(record: Mapping[str, Any]) -> datetime:
+        value = record.get(field)
+        if isinstance(value, datetime):
+            return value
+        if isinstance(value, date):
+            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / scale, UTC)
+        if isinstance(value, str):
+            try:
+                parsed = datetime.fromisoformat(value)
+            except ValueError:
+                raise PublishError(
+                    f"the time field {field!r} holds {value!r}", hint="RFC 3339: 2001-02-03T04:05:06Z"
+                ) from None
+            return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        raise PublishError(
+            f"the time field {field!r} holds {value!r}", hint="the event needs the time at which its fact happened"
+        )
+
+    return told

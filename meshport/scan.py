@@ -1,0 +1,93 @@
+"""Reading a bounded stretch of a topic's history, with no group and nothing committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshport.errors import BrokerUnavailable
+from meshport.kafka.client import Consumer, ReceivedMessage
+
+# A broker that gives nothing for this long, with events known to be there, is not merely slow.
+_STUCK_S: Final = 30.0
+
+
+@dataclass
+class Stretch:
+    """What is read of one topic: per partition from an offset up to, not including, another. Both are fixed at the start.
+
+    Attributes:
+        topic: the topic.
+        begin: first offset of each partition.
+        end: the offset to stop before, of each partition.
+        done: how far each partition has been read: the next offset.
+    """
+
+    topic: str
+    begin: dict[int, int]
+    end: dict[int, int]
+    done: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.done = {partition: min(offset, self.end[partition]) for partition, offset in self.begin.items()}
+
+    @property
+    def total(self) -> int:
+        """How many offsets the stretch spans; compaction and transactions may have left fewer events."""
+        return sum(max(0, self.end[partition] - offset) for partition, offset in self.begin.items())
+
+    @property
+    def read(self) -> int:
+        """How many of these offsets are behind us."""
+        return sum(self.done[partition] - min(offset, self.end[partition]) for partition, offset in self.begin.items())
+
+
+def scan(
+    consumer: Consumer, stretch: Stretch, *, progress: Callable[[int, int], None] | None = None, limit: int = 5000
+) -> Iterator[list[ReceivedMessage]]:
+    """Read a stretch in batches of up to `limit` messages, each partition in its order.
+
+    Args:
+        consumer: one of `history_reader`; its assignment is taken over.
+        stretch: what to read; `stretch.done` moves on when a batch is asked for after the one that covers it.
+        progress: called with (offsets read, offsets in all) after each batch.
+        limit: the size of a batch.
+
+    Raises:
+        BrokerUnavailable: nothing came for half a minute though events were to come.
+    """
+    waiting = {partition for partition, offset in stretch.done.items() if offset < stretch.end[partition]}
+    consumer.assign({(stretch.topic, partition): stretch.done[partition] for partition in waiting})
+    heard = time.monotonic()
+    while waiting:
+        messages = consumer.read(limit, 0.2)
+        wanted = [each for each in messages if (each.offset() or 0) < stretch.end[each.partition() or 0]]
+        if wanted:
+            yield wanted
+        for each in messages:
+            partition = each.partition() or 0
+            stretch.done[partition] = min((each.offset() or 0) + 1, stretch.end[partition])
+        # Compaction and transaction markers leave offsets that no message has; the end of the log tells that they are behind us.
+        for (_, partition), offset in consumer.ends.items():
+            if partition in waiting and offset >= stretch.end[partition]:
+                stretch.done[partition] = stretch.end[partition]
+        for partition in [each for each in waiting if stretch.done[each] >= stretch.end[each]]:
+            waiting.discard(partition)
+            consumer.pause(stretch.topic, partition)
+        if messages and progress is not None:
+            progress(stretch.read, stretch.total)
+        if messages:
+            heard = time.monotonic()
+        elif waiting and time.monotonic() - heard > _STUCK_S:
+            raise BrokerUnavailable(
+                f"nothing was read of {stretch.topic} for {_STUCK_S:g} s, though partitions {sorted(waiting)} are to give more"
+            )
+    if progress is not None:
+        progress(stretch.read, stretch.total)
+
+
+def history_reader(bootstrap_servers: str, *, group: str | None = None) -> Consumer:
+    """A consumer for `scan`: one that tells when a partition's end is reached."""
+    return Consumer(bootstrap_servers, group=group, settings={"enable.partition.eof": True})

@@ -1,0 +1,252 @@
+"""Subscribing to an address: events one by one or in batches, at least once, in order for each key."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol, Self
+
+from meshport.address import Address
+from meshport.errors import CodecError, EventError, KafkaError, MeshError, NotRegistered
+from meshport.event import Event, EventReader, SchemaSource
+from meshport.kafka.client import Consumer, ReceivedMessage
+from meshport.publish import Resolver
+from meshport.schema import Schema
+
+# Often enough that a restart repeats little, seldom enough that commits cost nothing beside reading.
+_COMMIT_EVERY_S: Final = 1.0
+_BATCH: Final = 2000
+_UNREADABLE: Final = (CodecError, EventError, NotRegistered)
+
+
+class Start(StrEnum):
+    """Where a group begins that has no place yet."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+class Mesh(Resolver, SchemaSource, Protocol):
+    """What a subscriber asks of a registry: addresses and schemas."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadEvent:
+    """A message that could not be read as an event, with its bytes untouched.
+
+    Attributes:
+        message: topic, partition, offset, key, value and headers as they came.
+        error: why it could not be read.
+    """
+
+    message: ReceivedMessage
+    error: MeshError
+
+    def __str__(self) -> str:
+        at = f"{self.message.topic()} [{self.message.partition()}] offset {self.message.offset()}"
+        return f"{at}: {self.error.message}"
+
+
+class Subscriber:
+    """Reads the events of one output port.
+
+    Iterating gives one event after another; the group's place moves past an event once the next one is asked for, so
+    that a crash repeats events but never skips one (at least once).
+
+    Args:
+        address: of the port.
+        mesh: a registry.
+        group: the consumer group, which shares the partitions and keeps its place; None reads all of them for itself.
+        start: where to begin without a place.
+        reader: the schema to decode into; by default each event keeps the one it was written with.
+        remember: how many (source, id) pairs to remember per partition; events seen before are left out. 0 is none.
+        on_bad: gets what cannot be read, and reading goes on; without it the error is raised and the place stays.
+        settings: further librdkafka settings.
+    """
+
+    def __init__(
+        self,
+        address: Address | str,
+        mesh: Mesh,
+        *,
+        group: str | None = None,
+        start: Start = Start.EARLIEST,
+        reader: Schema | None = None,
+        remember: int = 0,
+        on_bad: Callable[[BadEvent], None] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
+        self._topic = self.binding.topic
+        self._group = group
+        self._start = start
+        self._seen = _Seen(remember) if remember else None
+        self._on_bad = on_bad
+        self._read = EventReader(mesh, reader).read
+        self._places: dict[int, int] = {}
+        self._gone: set[int] = set()
+        self._committed: dict[int, int] = {}
+        self._commit_due = time.monotonic() + _COMMIT_EVERY_S
+        self._stopped = False
+        self._consumer = Consumer(self.binding.bootstrap_servers, group=group, settings=settings)
+        if group is None:
+            self._consumer.assign({(self._topic, each): at for each, at in self._first_offsets().items()})
+        else:
+            self._consumer.subscribe(self._topic, on_assign=self._assigned, on_revoke=self._revoked)
+
+    def _first_offsets(self) -> dict[int, int]:
+        if self._start is Start.EARLIEST:
+            return self._consumer.begin_offsets(self._topic)
+        return self._consumer.end_offsets(self._topic)
+
+    def _assigned(self, partitions: Sequence[int]) -> dict[int, int]:
+        known = self._consumer.committed(self._topic)
+        bounds = self._consumer.bounds(self._topic)
+        places = {}
+        for partition in partitions:
+            begin, end = bounds[partition]
+            place = known.get(partition, begin if self._start is Start.EARLIEST else end)
+            if place < begin:
+                raise KafkaError(
+                    f"group {self._group!r} stands at offset {place} of {self._topic} [{partition}], "
+                    f"but the log begins at {begin}: {begin - place} events are past retention",
+                    hint="move the group on by hand if they may be missed",
+                )
+            places[partition] = place
+        self._gone.difference_update(partitions)
+        return places
+
+    def _revoked(self, partitions: Sequence[int]) -> None:
+        self.commit()
+        self._gone.update(partitions)
+        for partition in partitions:
+            self._places.pop(partition, None)
+            self._committed.pop(partition, None)
+            if self._seen is not None:
+                self._seen.forget(partition)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events one by one, for ever or until `stop`."""
+        read, topic, seen = self._read, self._topic, self._seen
+        while not self._stopped:
+            for message in self._poll(_BATCH, 0.5):
+                partition, offset = message.partition(), message.offset()
+                try:
+                    event = read(
+                        message.key(),
+                        message.value(),
+                        message.headers(),
+                        topic,
+                        partition,
+                        offset,
+                        message.timestamp()[1],
+                    )
+                except _UNREADABLE as error:
+                    self._refused(message, error)
+                else:
+                    if seen is None or seen.first(event):
+                        yield event
+                self._places[partition] = offset + 1
+                if self._stopped:
+                    break
+
+    def batches(self, limit: int = _BATCH, *, wait_s: float = 1.0) -> Iterator[list[Event]]:
+        """Events in batches of up to `limit`; a batch is empty when nothing came for `wait_s` seconds.
+
+        The group's place moves past a batch once the next one is asked for.
+        """
+        read, topic, seen = self._read, self._topic, self._seen
+        while not self._stopped:
+            events: list[Event] = []
+            places: dict[int, int] = {}
+            for message in self._poll(limit, wait_s):
+                partition, offset = message.partition(), message.offset()
+                try:
+                    event = read(
+                        message.key(),
+                        message.value(),
+                        message.headers(),
+                        topic,
+                        partition,
+                        offset,
+                        message.timestamp()[1],
+                    )
+                except _UNREADABLE as error:
+                    self._refused(message, error)
+                else:
+                    if seen is None or seen.first(event):
+                        events.append(event)
+                places[partition] = offset + 1
+            yield events
+            self._places.update(places)
+
+    def _poll(self, limit: int, wait_s: float) -> list[ReceivedMessage]:
+        if time.monotonic() >= self._commit_due:
+            self.commit()
+        messages = self._consumer.read(limit, wait_s)
+        if self._gone:
+            # A partition can leave between the first message of a batch and the rest; another member reads it now.
+            messages = [each for each in messages if each.partition() not in self._gone]
+            self._gone.clear()
+        return messages
+
+    def _refused(self, message: ReceivedMessage, error: MeshError) -> None:
+        bad = BadEvent(message, error)
+        if self._on_bad is None:
+            raise type(error)(str(bad), hint=error.hint) from error
+        self._on_bad(bad)
+
+    def commit(self) -> None:
+        """Record the group's place after the last event that was handled; nothing without a group.
+
+        Raises:
+            KafkaError: the place could not be recorded.
+        """
+        self._commit_due = time.monotonic() + _COMMIT_EVERY_S
+        moved = {partition: at for partition, at in self._places.items() if self._committed.get(partition) != at}
+        if self._group is not None and moved:
+            self._consumer.commit(self._topic, moved)
+            self._committed.update(moved)
+
+    def stop(self) -> None:
+        """End the iteration after the event in hand; may be called from a signal handler or another thread."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Record the group's place and leave the group."""
+        try:
+            self.commit()
+        finally:
+            self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Seen:
+    """The last `size` (source, id) pairs of each partition, with the offset at which each was first seen."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pairs: dict[int, OrderedDict[tuple[str, str], int]] = {}
+
+    def first(self, event: Event) -> bool:
+        pairs = self._pairs.setdefault(event.partition, OrderedDict())
+        identity = (event.source, event.id)
+        if identity in pairs:
+            # The same offset again is a repeat of this very event after a rebalance, not a duplicate of it.
+            return pairs[identity] == event.offset
+        pairs[identity] = event.offset
+        if len(pairs) > self._size:
+            pairs.popitem(last=False)
+        return True
+
+    def forget(self, partition: int) -> None:
+        """Another member reads the partition now; what it repeats when it comes back is new to us."""
+        self._pairs.pop(partition, None)
