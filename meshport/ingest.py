@@ -233,7 +233,7 @@ def _json(value: Any, kind: type[Any], words: str) -> Any:
 
 def _text(value: Any, words: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        raise ValueError(f"{value!r} is not {words}")
+        raise TypeError(f"{value!r} is not {words}")
     return str(value)
 
 

@@ -175,7 +175,7 @@ class Publisher:
                 ids[self.publish(record)] = index
             except MeshError as error:
                 refused.append(Failure("", index, error))
-        failed = [Failure(each.id, ids.get(each.id, -1), each.error) for each in self._settle()]
+        failed = [Failure(each.id, ids.get(each.id, -1), each.error) for each in self.settle()]
         unknown = tuple(each for each in failed if isinstance(each.error, DeliveryUnknown))
         refused += [each for each in failed if not isinstance(each.error, DeliveryUnknown)]
         return BatchReport(len(ids) - len(failed), tuple(refused), unknown)
@@ -190,7 +190,7 @@ class Publisher:
             PublishError: the broker refused some.
             DeliveryUnknown: the broker did not say of some whether they are stored.
         """
-        queued, failures = self._queued, self._settle()
+        queued, failures = self._queued, self.settle()
         if failures:
             first = failures[0].error
             ids = ", ".join(each.id for each in failures[:5]) + (", ..." if len(failures) > 5 else "")
@@ -200,7 +200,8 @@ class Publisher:
             )
         return queued
 
-    def _settle(self) -> list[Failure]:
+    def settle(self) -> list[Failure]:
+        """Wait for every queued event, as `flush` does, but give what is not stored for certain instead of raising it."""
         left = self._producer.flush()
         failures, self._failures, self._queued = self._failures, [], 0
         if left:

@@ -111,7 +111,7 @@ class Replay:
         return Stretch(topic, first, last)
 
     def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
-        """The events, each partition in its order, then the end.
+        """The events, each partition in its order and each marked with the job's id, then the end.
 
         Args:
             progress: called with (offsets read, offsets in all) as the job goes on.

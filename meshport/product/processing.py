@@ -206,14 +206,15 @@ class Processing(_Words):
     Attributes:
         engine: which engine runs it.
         input: the stream that is read; by default the first input port.
-        lateness: how far behind the newest event of its partition an event may be; later ones go to the late port.
+        lateness: how far behind the newest event of its partition an event may be; later ones go to the late port. A
+            day by default, as Kafka Streams' windows had it: with `emit: update` patience costs state, not latency.
         steps: operators, applied in order.
         python: a function that returns the steps instead, for logic with Python functions in it.
     """
 
     engine: Literal["faust"] = "faust"
     input: _Address | None = None
-    lateness: _Duration = timedelta(0)
+    lateness: _Duration = timedelta(days=1)
     steps: tuple[Step, ...] = ()
     python: PythonCallable | None = None
 

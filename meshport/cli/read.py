@@ -1,0 +1,159 @@
+"""`meshport tail` and `meshport replay`: reading a port."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Annotated
+
+import typer
+from meshport.event import Event
+
+from meshport.cli.output import FINDINGS, emit, emit_text, progress, say
+from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.ingest import parse_time
+from meshport.replay import Bound, Offsets, Replay
+from meshport.subscribe import BadEvent, Start, Subscriber
+
+AddressArgument = Annotated[
+    str, typer.Argument(metavar="ADDRESS", help="The port: player/plays, mesh://player/plays/events@1")
+]
+
+
+class _Bad:
+    """Counts what could not be read and says each on stderr."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, bad: BadEvent) -> None:
+        self.count += 1
+        say(f"unreadable: {bad}")
+
+    def exit(self) -> None:
+        if self.count:
+            say(f"{self.count} messages could not be read")
+            raise typer.Exit(FINDINGS)
+
+
+def tail(
+    address: AddressArgument,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with the oldest event kept, not with the next one.")
+    ] = False,
+    until_end: Annotated[bool, typer.Option("--until-end", help="End with the newest event there is now.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the events of a port as they come.
+
+    Example: meshport tail player/plays --from-beginning --until-end --json
+    """
+    bad = _Bad()
+    with open_registry(registry) as mesh:
+        if until_end:
+            begin = None if from_beginning else Offsets(every=2**62)
+            with Replay(address, mesh, begin=begin, on_bad=bad) as history:
+                for event in _first(history.history(), limit):
+                    _show(event, json)
+        else:
+            start = Start.EARLIEST if from_beginning else Start.LATEST
+            with Subscriber(address, mesh, start=start, on_bad=bad) as subscriber, _until_interrupted(subscriber):
+                if not json:
+                    say(f"{subscriber.binding.address} ({subscriber.binding.topic}); Ctrl-C ends it")
+                for event in _first(iter(subscriber), limit):
+                    _show(event, json)
+    bad.exit()
+
+
+def replay(
+    address: AddressArgument,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="T", help="First time, or offset:N, that belongs to the replay; by default the beginning."
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="T",
+            help="First time, or offset:N, that does not belong to it any more; by default now's end.",
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give a stretch of a port's past again, by the time at which its facts happened, or by offset.
+
+    A bound is a time (2001-02-01, 2001-02-01T12:00:00Z; UTC where no zone is given) or offset:N (in every partition),
+    offset:P=N,P=N (by partition). No live group is moved; each event carries the job's id as `replayid`.
+
+    Example: meshport replay operations/departures --from 2001-02-01 --to 2001-03-01 --json
+    """
+    bad = _Bad()
+    count = 0
+    with (
+        open_registry(registry) as mesh,
+        Replay(address, mesh, begin=_bound(begin, "--from"), end=_bound(end, "--to"), on_bad=bad) as job,
+    ):
+        say(f"replay {job.id} of {job.binding.address}: {job.stretch.total} offsets to look through")
+        with progress("replaying") as moved:
+            for event in job.events(progress=moved):
+                _show(event, json)
+                count += 1
+    say(f"replay {job.id}: {count} events")
+    bad.exit()
+
+
+def _bound(text: str | None, flag: str) -> Bound:
+    if text is None:
+        return None
+    try:
+        if text.startswith("offset:"):
+            return _offsets(text.removeprefix("offset:"))
+        moment: datetime = parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; or offset:N, offset:P=N,P=N", param_hint=flag) from error
+    return moment
+
+
+def _offsets(text: str) -> Offsets:
+    if "=" not in text:
+        return Offsets(every=int(text))
+    pairs = [pair.split("=") for pair in text.split(",")]
+    return Offsets(each={int(partition): int(offset) for partition, offset in pairs})
+
+
+def _first(events: Iterator[Event], limit: int | None) -> Iterator[Event]:
+    for count, event in enumerate(events, 1):
+        yield event
+        if count == limit:
+            return
+
+
+def _show(event: Event, as_json: bool) -> None:
+    document = event.as_dict()
+    if as_json:
+        emit(document)
+    else:
+        key = event.key.decode(errors="replace") if event.key is not None else "-"
+        emit_text(f"{document['time']}  {key}  {document.get('data')}")
+
+
+@contextmanager
+def _until_interrupted(subscriber: Subscriber) -> Iterator[None]:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        subscriber.stop()
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,103 @@
+"""What a command works with: flags first, then the environment, then the mesh that runs in the project."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import platformdirs
+import typer
+from meshport.registry import Registry
+
+from meshport.errors import ProjectError, RegistryUnavailable
+from meshport.project import Project
+
+STATE: Final = ".meshport"
+
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="URL",
+        envvar="MESHPORT_REGISTRY",
+        help="The registry; by default that of the mesh which runs here.",
+    ),
+]
+KafkaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kafka",
+        metavar="HOST:PORT",
+        envvar="MESHPORT_KAFKA",
+        help="A Kafka that runs already; by default an embedded one.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+
+@dataclass(frozen=True)
+class RunningMesh:
+    """The mesh that `meshport up` runs in a project, as its state file tells.
+
+    Attributes:
+        bootstrap_servers: its Kafka.
+        registry_url: its registry.
+        pid: of the process that runs it.
+    """
+
+    bootstrap_servers: str
+    registry_url: str
+    pid: int
+
+
+def state_file(root: Path) -> Path:
+    """Where `meshport up` says what it runs."""
+    return root / STATE / "up.json"
+
+
+def running_mesh(start: Path) -> RunningMesh | None:
+    """The mesh that runs in the project around `start`, or in `start` itself where it is no project."""
+    try:
+        root = Project.find(start).root
+    except ProjectError:
+        root = start.resolve()
+    try:
+        facts: dict[str, Any] = json.loads(state_file(root).read_text(encoding="utf-8"))
+        mesh = RunningMesh(str(facts["bootstrap_servers"]), str(facts["registry_url"]), int(facts["pid"]))
+        os.kill(mesh.pid, 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return mesh
+
+
+def open_registry(url: str | None) -> Registry:
+    """The registry to ask.
+
+    Raises:
+        RegistryUnavailable: none was named, and no mesh runs here.
+    """
+    if url is None:
+        mesh = running_mesh(Path.cwd())
+        if mesh is None:
+            raise RegistryUnavailable(
+                "no registry was named, and no mesh runs here",
+                hint="--registry URL, MESHPORT_REGISTRY, or `meshport up` in this project",
+            )
+        url = mesh.registry_url
+    return Registry(url)
+
+
+def bootstrap_servers(given: str | None) -> str | None:
+    """The Kafka that was named, else that of the mesh which runs here, else None."""
+    if given is None and (mesh := running_mesh(Path.cwd())):
+        return mesh.bootstrap_servers
+    return given
+
+
+def cache_dir() -> Path:
+    """Where downloads are kept: `MESHPORT_CACHE`, else the user's cache directory."""
+    given = os.environ.get("MESHPORT_CACHE")
+    return Path(given) if given else platformdirs.user_cache_path("meshport")
