@@ -262,17 +262,21 @@ class EmbeddedKafka:
             (folder / "server.properties").write_text("".join(lines), encoding="utf-8")
 
     def _format(self, cluster_id: str) -> None:
-        formats = {}
         for node in self._ports:
             shutil.rmtree(self._node_dir(node) / "data", ignore_errors=True)  # a format that was interrupted
             arguments = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c")
-            formats[node] = self._run_java(node, *arguments, log="format.log", grace=0)
-        for node, process in formats.items():
-            if code := process.wait(self._start_timeout):
+            self._processes[node] = self._run_java(node, *arguments, log="format.log", grace=0)
+        for node, process in self._processes.items():
+            try:
+                outcome = f"exit code {code}" if (code := process.wait(self._start_timeout)) else ""
+            except TimeoutError as error:
+                outcome = str(error)
+            if outcome:
                 raise BrokerUnavailable(
-                    f"the storage of embedded broker {node} could not be formatted (exit code {code}):\n"
-                    + last_words(self._node_dir(node), "format.log")
+                    f"the storage of embedded broker {node} could not be formatted ({outcome}):\n"
+                    + last_words(self._node_dir(node), "console.log", "format.log")
                 )
+        self._processes.clear()
 
     def _run_broker(self, node: int) -> GuardedProcess:
         for log in ("console.log", "server.log"):
@@ -322,7 +326,7 @@ class EmbeddedKafka:
                 if seen >= expected:
                     return
                 time.sleep(0.05)
-        words = "\n".join(last_words(self._node_dir(node), "server.log") for node in sorted(watched))
+        words = "\n".join(last_words(self._node_dir(node), "server.log", "console.log") for node in sorted(watched))
         raise BrokerUnavailable(
             f"{seen} of {expected} embedded brokers answered within {self._start_timeout:.0f} s; "
             f"their log says:\n{words}"
@@ -330,7 +334,7 @@ class EmbeddedKafka:
 
     def _report_death(self, node: int, code: int) -> None:
         folder = self._node_dir(node)
-        words = last_words(folder, "server.log")
+        words = last_words(folder, "server.log", "console.log")
         message = f"embedded broker {node} ended while starting (exit code {code}); its log says:\n{words}"
         if _ADDRESS_IN_USE.search(words):
             raise _PortLostError(message, hint="another process took its port in the meantime")

@@ -8,7 +8,6 @@ import random
 import re
 import socket
 import uuid
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -133,16 +132,27 @@ def free_ports(count: int, taken: Iterable[int]) -> tuple[int, ...]:
     raise BrokerUnavailable(f"no free port of {HOST} between {FREE_PORTS.start} and {FREE_PORTS.stop}")
 
 
-def last_words(folder: Path, log: str) -> str:
-    """The lines from the first error on, else the last ones; of the log, else of what was printed."""
-    for file in (folder / log, folder / "console.log"):
-        try:
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            continue
-        alarms = [number for number, line in enumerate(lines) if _ALARM.search(line)]
-        if alarms:
-            return "\n".join(lines[alarms[0] : alarms[0] + LAST_LINES])
-        if lines:
-            return "\n".join(deque(lines, LAST_LINES))
-    return "(it wrote nothing)"
+def last_words(folder: Path, *logs: str) -> str:
+    """What a broker said before it ended: from its first error on, else its last lines.
+
+    Args:
+        folder: the broker's directory.
+        logs: its log files, the more telling first.
+
+    Returns:
+        At most `LAST_LINES` lines.
+    """
+    texts = [_lines(folder / log) for log in logs]
+    for lines in texts:
+        for number, line in enumerate(lines):
+            if _ALARM.search(line):
+                return "\n".join(lines[number : number + LAST_LINES])
+    said = next(filter(None, texts), ["(it wrote nothing)"])
+    return "\n".join(said[-LAST_LINES:])
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
