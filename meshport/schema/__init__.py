@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,6 +41,11 @@ class Schema:
     def fingerprint(self) -> str:
         """SHA-256 of `text`, 64 lower-case hex digits: the schema's identity."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def guid(self) -> uuid.UUID:
+        """The fingerprint's first half as the GUID by which Confluent's clients ask for a schema."""
+        return uuid.UUID(hex=self.fingerprint[:32])
 
     @cached_property
     def form(self) -> Any:

@@ -1,0 +1,291 @@
+"""The decoder of one schema: generated Python that checks every byte it reads.
+
+One function for the whole schema, and one for each named type that is referred to more than once, so that shared types
+stay linear and recursive ones carry their depth. Bounds that later reads would run into anyway are left to them: a
+string that would end beyond the data gives a short slice, after which the next read or the final comparison of
+positions fails. What fails is told apart afterwards, from the traceback (`Source.places`), so that it costs nothing
+before.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from datetime import date
+from decimal import InvalidOperation
+from typing import Any, Final
+
+from meshport.codec import logical, varint
+from meshport.codec.layout import Layout
+from meshport.codec.limits import MAX_DEPTH, MAX_PAYLOAD, MAX_ZERO_WIDTH
+from meshport.codec.logical import kind_of
+from meshport.codec.source import MAX_INDENT, Source
+from meshport.codec.varint import Malformed
+from meshport.errors import DecodeError
+from meshport.schema import Schema
+
+Decode = Callable[[bytes, int], Any]
+
+_CONSTANTS: Final = {
+    "ZIGZAG": varint.ZIGZAG,
+    "SPAN": varint.SPAN,
+    "read_raw": varint.read_raw,
+    "read_int": varint.read_int,
+    "read_length": varint.read_length,
+    "Malformed": Malformed,
+    "EPOCH": logical.EPOCH,
+    "LOCAL_EPOCH": logical.LOCAL_EPOCH,
+    "MILLI": logical.MILLI,
+    "MICRO": logical.MICRO,
+    "DAYS": logical.DAYS_BEFORE_EPOCH,
+    "from_ordinal": date.fromordinal,
+    "time_of_millis": logical.time_of_millis,
+    "time_of_micros": logical.time_of_micros,
+    "uuid_of": logical.uuid_of,
+    "unpack_float": struct.Struct("<f").unpack_from,
+    "unpack_double": struct.Struct("<d").unpack_from,
+    "BOOLEANS": {0: False, 1: True},
+}
+# What the generated code may meet in bytes that are not what their schema says; any other exception is a defect of ours.
+_CAUGHT: Final = (IndexError, KeyError, ValueError, OverflowError, struct.error, InvalidOperation, RecursionError)
+_NUMBERS: Final = {
+    "long-timestamp-millis": "EPOCH + MILLI * {}",
+    "long-timestamp-micros": "EPOCH + MICRO * {}",
+    "long-local-timestamp-millis": "LOCAL_EPOCH + MILLI * {}",
+    "long-local-timestamp-micros": "LOCAL_EPOCH + MICRO * {}",
+    "int-date": "from_ordinal({} + DAYS)",
+    "int-time-millis": "time_of_millis({})",
+    "long-time-micros": "time_of_micros({})",
+}
+
+
+def decoder(schema: Schema) -> Decode:
+    """Generate the decoder of a schema: a function of (payload, position of the body's first byte) to the value.
+
+    Raises:
+        SchemaError: no value of the schema could end.
+    """
+    return _Decoder(schema).build()
+
+
+class _Decoder:
+    def __init__(self, schema: Schema) -> None:
+        self._layout = Layout(schema)
+        self._budget = ", budget" if self._layout.counts_zero_width else ""
+        self._source = Source(_CONSTANTS)
+        self._functions: dict[str, str] = {}
+        self._pending: list[tuple[str, Any]] = []
+
+    def build(self) -> Decode:
+        source = self._source
+        source.add(0, "def decode(b, p=0):")
+        source.add(1, "try:")
+        source.add(2, "end = len(b)")
+        source.add(2, f"if end - p > {MAX_PAYLOAD}: raise Malformed('is a payload of %d bytes' % (end - p))")
+        source.add(2, "d = 0")
+        if self._layout.counts_zero_width:
+            source.add(2, f"budget = [{MAX_ZERO_WIDTH}]")
+        self._value(self._layout.form, "v", 0, 2)
+        source.place = ("", "record")
+        source.add(2, "if p == end: return v")
+        source.add(2, "if p < end: raise Malformed('is followed by %d more bytes' % (end - p))")
+        source.add(2, "raise IndexError")
+        source.add(1, "except CAUGHT as error:")
+        source.add(2, "raise explain(error, b) from None")
+        while self._pending:
+            self._function(*self._pending.pop())
+        return source.function("decode", {"CAUGHT": _CAUGHT, "explain": self._explain})
+
+    def _function(self, name: str, form: Any) -> None:
+        source = self._source
+        source.place = ("", kind_of(form))
+        source.add(0, f"def {name}(b, p, end, d{self._budget}):")
+        source.add(1, f"if d > {MAX_DEPTH}: raise Malformed('nests more than {MAX_DEPTH} levels deep')")
+        self._value(form, "v", 0, 1, whole=True)
+        source.add(1, "return v, p")
+
+    def _call(self, form: Any, into: str, depth: int, indent: int) -> None:
+        shared = self._layout.is_shared(form)
+        name = self._functions.get(form["name"]) if shared else None
+        if name is None:
+            name = self._source.name("read_")
+            self._pending.append((name, form))
+            if shared:
+                self._functions[form["name"]] = name
+        at = f"d + {depth}" if depth else "d"
+        self._source.add(indent, f"{into}, p = {name}(b, p, end, {at}{self._budget})")
+
+    def _value(self, form: Any, into: str, depth: int, indent: int, *, whole: bool = False) -> None:
+        """Emit code that reads one value at `p` into a variable.
+
+        Args:
+            form: its type.
+            into: the variable.
+            depth: records, arrays and maps around it within the function.
+            indent: of the code.
+            whole: the function that is emitted is that of this very type.
+        """
+        source = self._source
+        form = self._layout.definition(form)
+        kind = kind_of(form)
+        path = source.place[0]
+        source.place = (path, kind)
+        match kind:
+            case "record" | "error" | "array" | "map" | "union":
+                if not whole and (indent > MAX_INDENT or self._layout.is_shared(form)):
+                    self._call(form, into, depth, indent)
+                elif kind == "union":
+                    self._union(form, into, depth, indent)
+                elif kind == "array" or kind == "map":
+                    self._blocks(form, into, depth + 1, indent)
+                else:
+                    self._record(form, into, depth + 1, indent)
+            case "null":
+                source.add(indent, f"{into} = None")
+            case "boolean":
+                source.add(indent, f"{into} = BOOLEANS[b[p]]; p += 1")
+            case "float" | "double":
+                source.add(indent, f"{into}, = unpack_{kind}(b, p); p += {4 if kind == 'float' else 8}")
+            case "string" | "string-uuid" | "bytes" | "bytes-decimal":
+                self._prefixed(form, kind, into, indent)
+            case "fixed" | "fixed-decimal":
+                read = "{}" if kind == "fixed" else f"{source.constant(logical.decimal_reader(form))}({{}})"
+                source.add(indent, f"q = p + {form['size']:d}")
+                source.add(indent, "if q > end: raise IndexError")
+                source.add(indent, f"{into} = {read.format('b[p:q]')}; p = q")
+            case "enum":
+                symbols = source.constant({index << 1: symbol for index, symbol in enumerate(form["symbols"])})
+                self._raw(indent)
+                source.add(indent, f"{into} = {symbols}[n]")
+            case _:
+                self._number(kind, into, indent)
+        source.place = (path, kind)
+
+    def _prefixed(self, form: Any, kind: str, into: str, indent: int) -> None:
+        """Read what stands behind its length: text, bytes, a decimal of any size."""
+        source = self._source
+        match kind:
+            case "string":
+                read = "b[{}:q].decode()"
+            case "string-uuid":
+                read = "uuid_of(b[{}:q].decode())"
+            case "bytes":
+                read = "b[{}:q]"
+            case _:
+                read = f"{source.constant(logical.decimal_reader(form))}(b[{{}}:q])"
+        source.add(indent, "q = SPAN[b[p]]")
+        source.add(indent, f"if q: q += p; {into} = {read.format('p + 1')}; p = q")
+        source.add(indent, "else:")
+        source.add(indent + 1, "n, p = read_length(b, p); q = p + n")
+        source.add(indent + 1, f"{into} = {read.format('p')}; p = q")
+
+    def _number(self, kind: str, into: str, indent: int) -> None:
+        number = "n" if kind in _NUMBERS else into
+        self._varint(number, indent, "read_int" if kind.startswith("int") else "read_raw")
+        if kind in _NUMBERS:
+            self._source.add(indent, f"{into} = {_NUMBERS[kind].format('n')}")
+
+    def _varint(self, into: str, indent: int, read: str = "read_raw") -> None:
+        """Read an int or a long: one byte by table, more by function."""
+        source = self._source
+        source.add(indent, "n = b[p]")
+        source.add(indent, f"if n < 128: {into} = ZIGZAG[n]; p += 1")
+        if read == "read_raw":  # every 64 bits are a long
+            source.add(indent, f"else: n, p = read_raw(b, p); {into} = n >> 1 ^ -(n & 1)")
+        else:
+            source.add(indent, f"else: {into}, p = {read}(b, p)")
+
+    def _raw(self, indent: int) -> None:
+        """Read an index in its zig-zag form: twice the index, so that a negative one is odd and in no table."""
+        self._source.add(indent, "n = b[p]")
+        self._source.add(indent, "if n < 128: p += 1")
+        self._source.add(indent, "else: n, p = read_raw(b, p)")
+
+    def _union(self, branches: list[Any], into: str, depth: int, indent: int) -> None:
+        source = self._source
+        place = source.place
+        self._raw(indent)
+        for index, branch in enumerate(branches):
+            source.place = place
+            source.add(indent, f"{'el' if index else ''}if n == {index << 1}:")
+            self._value(branch, into, depth, indent + 1)
+        source.place = place
+        if branches:
+            source.add(indent, "else:")
+        source.add(indent + bool(branches), "raise KeyError(n)")
+
+    def _record(self, form: Any, into: str, depth: int, indent: int) -> None:
+        source = self._source
+        path, kind = source.place
+        parts = []
+        for field in form["fields"]:
+            source.place = (f"{path}.{field['name']}" if path else str(field["name"]), "")
+            parts.append(f"{field['name']!r}: {(name := source.name())}")
+            self._value(field["type"], name, depth, indent)
+        source.place = (path, kind)
+        source.add(indent, f"{into} = {{{', '.join(parts)}}}")
+
+    def _blocks(self, form: Any, into: str, depth: int, indent: int) -> None:
+        """Emit an array or a map: blocks of a count and so many items, ended by a count of zero."""
+        source = self._source
+        path, kind = source.place
+        count, stop, item = source.name("n"), source.name("s"), source.name()
+        held = form["items"] if kind == "array" else form["values"]
+        shape = self._layout.shape(held)
+        width = shape.width if kind == "array" else shape.width + 1
+        add = source.name("a")
+        source.add(indent, f"{into} = {'[]' if kind == 'array' else '{}'}")
+        if kind == "array":
+            source.add(indent, f"{add} = {into}.append")
+        self._varint(count, indent)
+        source.add(indent, f"while {count}:")
+        source.add(indent + 1, f"{stop} = 0")
+        # A negative count is followed by the size of the block in bytes, which readers may use to skip it.
+        source.add(indent + 1, f"if {count} < 0: {count} = -{count}; {stop}, p = read_length(b, p); {stop} += p")
+        if width:
+            source.add(indent + 1, f"if {count} * {width} > end - p: raise Malformed('has %d items' % {count})")
+        else:
+            source.add(indent + 1, f"budget[0] -= {count} * {shape.parts}")
+            source.add(indent + 1, f"if budget[0] < 0: raise Malformed('has %d items of no bytes' % {count})")
+        source.add(indent + 1, f"for _ in range({count}):")
+        inner = f"{path}[]" if kind == "array" else f"{path}{{}}"
+        if kind == "map":
+            key = source.name("k")
+            source.place = (f"{inner}", "string")
+            self._value("string", key, depth, indent + 2)
+        source.place = (inner, "")
+        target = item if kind == "array" else f"{into}[{key}]"
+        self._value(held, item, depth, indent + 2)
+        source.add(indent + 2, f"{add}({item})" if kind == "array" else f"{target} = {item}")
+        source.place = (path, kind)
+        source.add(
+            indent + 1, f"if {stop} and {stop} != p: raise Malformed('has a block of another size than it says')"
+        )
+        self._varint(count, indent + 1)
+
+    def _explain(self, error: Exception, data: bytes) -> DecodeError:
+        """Say what was wrong, in which field and at which byte."""
+        path, kind, offset, behind = "", "", 0, 0
+        for place, word, local in self._source.places(error.__traceback__):
+            path = f"{path}.{place}" if path and place and place[0] not in "[{" else path + place
+            kind, offset, behind = word, local.get("p", 0), local.get("q", 0)
+        where = f"{path!r} ({kind})" if path else f"the {kind}"
+        if isinstance(error, IndexError | struct.error) or max(offset, behind) > len(data):
+            return DecodeError(f"the {len(data)} bytes end within {where}", offset=len(data))
+        return DecodeError(f"{where} {_reason(error, kind)}, at byte {offset}", offset=offset)
+
+
+def _reason(error: Exception, kind: str) -> str:
+    match error:
+        case Malformed():
+            return str(error)
+        case UnicodeDecodeError():
+            return f"is no UTF-8: {error.reason}"
+        case KeyError() if kind == "boolean":
+            return f"is the byte {error.args[0]}, no boolean"
+        case KeyError():
+            raw = error.args[0]
+            return f"has the index {(raw >> 1) ^ -(raw & 1)}"
+        case RecursionError():
+            return "nests deeper than this thread's stack allows"
+    return f"is no value of its type: {error}"

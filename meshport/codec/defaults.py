@@ -1,0 +1,121 @@
+"""The value of a field's default: Avro writes it as JSON, a record holds it as the decoder would give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+from meshport.codec import logical
+from meshport.codec.limits import MAX_DEPTH
+from meshport.codec.logical import kind_of
+from meshport.codec.varint import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
+from meshport.errors import SchemaError
+
+_RANGES: Final = {"int": (INT_MIN, INT_MAX), "long": (LONG_MIN, LONG_MAX)}
+
+
+def default_of(form: Any, data: Any, named: Mapping[str, Any], *, depth: int = 0) -> Any:
+    """The value that a default stands for.
+
+    Args:
+        form: the field's type in canonical form.
+        data: the default as JSON data.
+        named: the schema's named types.
+        depth: of the default within another.
+
+    Raises:
+        SchemaError: the default is no value of the type (Avro specification, "Complex Types", table of defaults).
+    """
+    if depth > MAX_DEPTH:
+        raise SchemaError("a default contains itself")
+    if isinstance(form, str) and form in named:
+        form = named[form]
+    kind = kind_of(form)
+    try:
+        return _value(form, kind, data, named, depth)
+    except SchemaError:
+        raise
+    except (TypeError, ValueError, OverflowError, KeyError) as error:
+        raise SchemaError(f"{data!r} is no default of the type {kind}") from error
+
+
+def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int) -> Any:
+    if kind == "union":
+        # Up to Avro 1.11 a default belongs to the first branch, since 1.12 to any; the first that fits is both.
+        for branch in form:
+            try:
+                return default_of(branch, data, named, depth=depth + 1)
+            except SchemaError:
+                continue
+        raise ValueError(data)
+    expected = _JSON.get(kind.partition("-")[0])
+    if expected is not None and (not isinstance(data, expected) or (isinstance(data, bool) and bool not in expected)):
+        raise TypeError(data)
+    match kind:
+        case "null" | "boolean" | "string":
+            return data
+        case "float" | "double":
+            return float(data)  # "NaN" and "Infinity" are text in JSON
+        case "string-uuid":
+            return logical.uuid_of(data)
+        case "bytes" | "bytes-decimal" | "fixed" | "fixed-decimal":
+            octets = data.encode("latin-1")
+            if kind.startswith("fixed") and len(octets) != form["size"]:
+                raise ValueError(data)
+            return logical.decimal_reader(form)(octets) if kind.endswith("decimal") else octets
+        case "enum":
+            if data not in form["symbols"]:
+                raise ValueError(data)
+            return data
+        case "array":
+            return [default_of(form["items"], each, named, depth=depth + 1) for each in data]
+        case "map":
+            return {key: default_of(form["values"], each, named, depth=depth + 1) for key, each in data.items()}
+        case "record" | "error":
+            return {
+                field["name"]: default_of(
+                    field["type"],
+                    data[field["name"]] if field["name"] in data else field["default"],
+                    named,
+                    depth=depth + 1,
+                )
+                for field in form["fields"]
+            }
+    low, high = _RANGES[kind.partition("-")[0]]
+    if not low <= data <= high:
+        raise ValueError(data)
+    match kind:
+        case "int-date":
+            return date.fromordinal(data + logical.DAYS_BEFORE_EPOCH)
+        case "int-time-millis":
+            return logical.time_of_millis(data)
+        case "long-time-micros":
+            return logical.time_of_micros(data)
+        case "long-timestamp-millis":
+            return logical.EPOCH + logical.MILLI * data
+        case "long-timestamp-micros":
+            return logical.EPOCH + logical.MICRO * data
+        case "long-local-timestamp-millis":
+            return logical.LOCAL_EPOCH + logical.MILLI * data
+        case "long-local-timestamp-micros":
+            return logical.LOCAL_EPOCH + logical.MICRO * data
+    return data
+
+
+_JSON: Final[dict[str, tuple[type, ...]]] = {
+    "null": (type(None),),
+    "boolean": (bool,),
+    "int": (int,),
+    "long": (int,),
+    "float": (int, float, str),
+    "double": (int, float, str),
+    "bytes": (str,),
+    "fixed": (str,),
+    "string": (str,),
+    "enum": (str,),
+    "array": (list,),
+    "map": (dict,),
+    "record": (dict,),
+    "error": (dict,),
+}
