@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def load_product(file: Path) -> Product:
 def parse_product(text: str, *, file: str = "product.yaml") -> Product:
     """Read a descriptor from its text; see `load_product`."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=line) from error
@@ -54,6 +55,19 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
             f"\n{file}:{line}: {message}" + (f" ({hint})" if hint else "") for line, message, hint in findings[1:]
         )
         raise DescriptorError(message + more, file=file, line=line, hint=hint) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe types, with the booleans of YAML 1.2: `on`, `off`, `yes` and `no` are words, and `on` is a join's key."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 class _Lines:

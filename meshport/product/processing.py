@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 from meshport.address import Address
 from meshport.product.duration import format_duration, parse_duration
 
-AGGREGATORS: Final = ("count", "sum", "mean", "min", "max", "first", "last", "distinct")
+AGGREGATORS: Final = ("count", "sum", "mean", "min", "max", "first", "last", "distinct", "collect")
 _AGGREGATION: Final = re.compile(r"([a-z]+)\(\s*([A-Za-z_][A-Za-z0-9_]*)?\s*\)")
 _CALLABLE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
 
