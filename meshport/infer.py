@@ -33,8 +33,9 @@ def record_name(address: Address) -> tuple[str, str]:
 def infer_schema(address: Address, rows: Iterable[Row | LineRefused], form: Format) -> Schema:
     """The schema of rows that a file holds.
 
-    Whole numbers become long (in CSV, where all is text, text of digits too), mixed with fractions double; text that is a time in every row timestamp-millis, a day
-    date; a column that is empty or absent in some row is nullable with default null.
+    Whole numbers become long (in CSV, where all is text, text of digits too), mixed with fractions double; text that is
+    a time in every row timestamp-millis, a day date; a column that is empty or absent in some row is nullable with
+    default null.
 
     Args:
         address: of the product, which names the record.

@@ -10,10 +10,10 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from meshport.event import Event
 
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.event import Event
 from meshport.ingest import parse_time
 from meshport.replay import Bound, Offsets, Replay
 from meshport.subscribe import BadEvent, Start, Subscriber

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 
 import platformdirs
 import typer
-from meshport.registry import Registry
 
 from meshport.errors import ProjectError, RegistryUnavailable
 from meshport.project import Project
+from meshport.registry import Registry
 
 STATE: Final = ".meshport"
 

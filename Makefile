@@ -1,0 +1,34 @@
+# Everything from Python 3.11 and make alone: each target makes what it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test bench lint lock clean
+
+demo: $(INSTALLED) ## the reference mesh on real Kafka, recounted at the end
+	$(BIN)/meshport demo --for $(or $(FOR),60s)
+
+test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL
+	MESHPORT_REQUIRE_KAFKA=1 MESHPORT_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest $(ARGS)
+
+bench: $(INSTALLED) ## one JSON line a figure on stdout
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: $(INSTALLED) ## ruff, mypy strict, the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## resolve the dependencies anew: hashes, no hosts
+	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --universal --python-version 3.11 --upgrade --output-file requirements.lock
+
+clean:
+	rm -rf .venv .meshport dist
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(INSTALLED)

@@ -1,0 +1,203 @@
+"""What the registry answers about products beyond their bindings: pages, plans, readers, lineage."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from meshport.binding import RegisteredProduct
+from meshport.product.descriptor import AddressText, Archetype, Product, Status
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ProductRegistration(BaseModel):
+    """What `POST /api/v1/dataproducts` takes.
+
+    Attributes:
+        descriptor: the product as its team declares it.
+        schemas: the Avro schema of each output port, by `<port>@<major>`; shared types inlined.
+        bootstrap_servers: the cluster of the product's topics; None for the registry's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    descriptor: Product
+    schemas: dict[str, str]
+    bootstrap_servers: str | None = None
+
+
+class Deprecation(BaseModel):
+    """What `POST .../deprecate` takes: the day after which readers should have gone, and where to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on: date
+    successor: AddressText | None = None
+
+
+class Retirement(BaseModel):
+    """What `POST .../retire` takes.
+
+    Attributes:
+        port: `<port>@<major>`, to retire one line of a product; None for the whole product.
+        successor: the address that replaces it.
+        force: the addresses of the readers that are left behind by intent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    port: str | None = None
+    successor: AddressText | None = None
+    force: tuple[AddressText, ...] = ()
+
+
+class Change(_Answer):
+    """One thing that a registration changes.
+
+    Attributes:
+        item: what: `descriptor.owner`, `events@1.schema`, ...
+        before: None for what is new.
+        after: None for what goes.
+    """
+
+    item: str
+    before: Any = None
+    after: Any = None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.item}: {self.before} -> {self.after}" if self.before is not None else f"{self.item}: {self.after}"
+        )
+
+
+class PortVersion(_Answer):
+    """The contract of one port after a registration.
+
+    Attributes:
+        schema_id: None in a plan, for a schema that has no id yet.
+    """
+
+    address: AddressText
+    topic: str
+    subject: str
+    schema_id: int | None
+    version: int
+    fingerprint: str
+
+
+class Registration(_Answer):
+    """The answer to a registration, or to its dry run.
+
+    Attributes:
+        product: as it stands after.
+        ports: in the descriptor's order.
+        changed: empty where everything was so already.
+        unresolved: inputs that nobody has registered yet; only a dry run lets them pass.
+        notes: what the author should know.
+        dry_run: whether nothing was written.
+    """
+
+    product: RegisteredProduct
+    ports: tuple[PortVersion, ...]
+    changed: tuple[Change, ...] = ()
+    unresolved: tuple[AddressText, ...] = ()
+    notes: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class ProductSummary(_Answer):
+    """A product in a list."""
+
+    guid: str
+    address: AddressText
+    display_name: str
+    description: str
+    archetype: Archetype
+    owner: str
+    status: Status
+    tags: tuple[str, ...] = ()
+    classification: str
+
+
+class ProductPage(_Answer):
+    """A page of a list; `total` counts all that were found."""
+
+    items: tuple[ProductSummary, ...]
+    total: int
+    offset: int
+    limit: int
+
+
+class Reader(_Answer):
+    """A product that reads a port.
+
+    Attributes:
+        address: of the reader.
+        reads: the port, with its major where the reader is bound to one.
+        fields: that are read; empty means all of them.
+    """
+
+    address: AddressText
+    reads: AddressText
+    fields: tuple[str, ...] = ()
+    archetype: Archetype
+    owner: str
+    contact: str | None = None
+    status: Status
+
+
+class LineageNode(_Answer):
+    """A product in a lineage.
+
+    Attributes:
+        distance: steps from the product that was asked for: negative upstream, positive downstream.
+    """
+
+    address: AddressText
+    archetype: Archetype
+    owner: str
+    status: Status
+    distance: int
+
+
+class LineageEdge(_Answer):
+    """`reader` reads these fields of `source`; no fields means all of them."""
+
+    source: AddressText
+    reader: AddressText
+    fields: tuple[str, ...] = ()
+
+
+class Lineage(_Answer):
+    """Everything that a product is made from, and everything that is made from it."""
+
+    address: AddressText
+    nodes: tuple[LineageNode, ...]
+    edges: tuple[LineageEdge, ...]
+
+
+class RegisteredSchema(_Answer):
+    """A schema by its identity.
+
+    Attributes:
+        id: in the registry that answered: a cache, never an identity.
+        schema_text: the canonical form.
+    """
+
+    fingerprint: str
+    guid: str
+    id: int
+    schema_text: str = Field(repr=False)
+
+
+class Health(_Answer):
+    """The state of a registry process: `status` is `ok` where its database answers."""
+
+    status: str
+    version: str
+    database: str

@@ -1,0 +1,71 @@
+"""The command line: every verb of the mesh. stdout is data, stderr is for people."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from meshport import __version__
+from meshport.cli import mesh, project, publish, read, run, up
+from meshport.cli.output import exit_code, say
+from meshport.errors import MeshError
+
+app = typer.Typer(
+    name="meshport",
+    help="Data products with an address, a contract, a Kafka output port and a replayable past.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for verb in (
+    project.init,
+    project.new,
+    project.check,
+    project.apply,
+    up.up,
+    run.demo,
+    run.run,
+    publish.publish,
+    read.tail,
+    read.replay,
+    mesh.resolve,
+    mesh.search,
+    mesh.readers,
+):
+    app.command()(verb)
+app.add_typer(mesh.registry_app, name="registry")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"meshport {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,  # noqa: ARG001 - its callback does it
+) -> None:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0, or tells what went wrong (DESIGN 5)."""
+    try:
+        app()
+    except MeshError as error:
+        say(f"error: {error}")
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        # The reader of our stdout has had enough (`| head`); a second complaint at shutdown would be noise.
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,88 @@
+"""`meshport resolve`, `search`, `readers` and `registry serve`: the registry, asked and run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meshport.address import Address
+from meshport.cli.output import emit, emit_text, say, table
+from meshport.cli.read import AddressArgument
+from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, open_registry
+
+registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
+
+
+def resolve(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
+    """Say what stands behind an address: its topic, cluster, key and schema.
+
+    Example: meshport resolve player/plays --json
+    """
+    with open_registry(registry) as mesh:
+        binding = mesh.resolve(Address.parse(address))
+    facts = binding.model_dump(mode="json")
+    if json:
+        emit(facts)
+        return
+    table(["", ""], [[name, str(value)] for name, value in facts.items() if value not in (None, {}, [])])
+
+
+def search(
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Found in address, description, owner or tags.")] = "",
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the mesh's data products.
+
+    Example: meshport search artist
+    """
+    with open_registry(registry) as mesh:
+        found = mesh.search(text)
+    if json:
+        for each in found.items:
+            emit(each.model_dump(mode="json"))
+        return
+    rows = [
+        [each.address.key, str(each.archetype), str(each.status), each.owner, each.description] for each in found.items
+    ]
+    table(["address", "archetype", "status", "owner", "description"], rows)
+    if found.total > len(found.items):
+        say(f"{len(found.items)} of {found.total} shown")
+
+
+def readers(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
+    """Say who reads a port, and which fields.
+
+    Example: meshport readers player/plays
+    """
+    with open_registry(registry) as mesh:
+        found = mesh.readers(Address.parse(address))
+    for each in found:
+        if json:
+            emit(each.model_dump(mode="json"))
+        else:
+            emit_text(f"{each.address.key}  reads {', '.join(each.fields) or 'everything'}  ({each.owner})")
+
+
+@registry_app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8081,
+    database: Annotated[
+        str, typer.Option(metavar="URL", help="sqlite:///file.db or postgresql://user:password@host/name")
+    ] = "sqlite:///meshport-registry.db",
+    kafka: KafkaOption = None,
+) -> None:
+    """Run the registry alone, until interrupted.
+
+    Example: meshport registry serve --port 8081 --database sqlite:///registry.db
+    """
+    try:
+        from meshport_registry import Settings  # noqa: PLC0415 - the service is an extra, and nothing else needs it
+        from meshport_registry import serve as run  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] in {"meshport", "meshport_registry"}:
+            raise
+        raise typer.BadParameter(f'the registry needs {error.name}: pip install "meshport[registry]"') from error
+    run(Settings(host=host, port=port, database=database, bootstrap_servers=kafka))

@@ -1,0 +1,138 @@
+"""`meshport up`: the whole mesh of the project one stands in, until interrupted."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from meshport.address import Address
+from meshport.cli.output import emit, people, say
+from meshport.cli.session import STATE, JsonOption, KafkaOption, cache_dir, running_mesh, state_file
+from meshport.errors import MeshError, NotRegistered, ProjectError
+from meshport.local import LocalMesh, open_mesh
+from meshport.project import Project
+
+BrokersOption = Annotated[int, typer.Option(min=1, max=3, help="How many brokers to start.")]
+# Often enough that `meshport apply` in another terminal seems to start a new processor by itself.
+_LOOK_EVERY_S = 2.0
+
+
+def up(kafka: KafkaOption = None, brokers: BrokersOption = 1, json: JsonOption = False) -> None:
+    """Run Kafka, the registry and every processor and source of this project, until interrupted.
+
+    Outside of a project, Kafka and the registry alone. Events and registrations are kept in .meshport/.
+
+    Example: meshport up --json
+    """
+    project = find_project()
+    root = project.root if project else Path.cwd()
+    if (mesh := running_mesh(root)) is not None:
+        raise ProjectError(f"a mesh runs here already (process {mesh.pid}), its registry at {mesh.registry_url}")
+    stopped = stop_on_signal()
+    with start_mesh(root / STATE, kafka=kafka, brokers=brokers) as local:
+        if project is not None:
+            local.apply(project, say)
+        with _state(root, local) as facts:
+            started: set[Address] = set()
+            if project is not None:
+                _start_new(local, project, started)
+            if json:
+                emit(facts())
+            say("ready; Ctrl-C ends it")
+            while not stopped.wait(_LOOK_EVERY_S):
+                if project is not None:
+                    _start_new(local, Project(project.root), started)
+                    facts()
+    say("stopped")
+
+
+def find_project() -> Project | None:
+    """The project around the working directory, or None."""
+    try:
+        return Project.find(Path.cwd())
+    except ProjectError as error:
+        say(f"{error.message}; running Kafka and the registry alone")
+        return None
+
+
+def stop_on_signal() -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stopped = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
+    return stopped
+
+
+@contextmanager
+def start_mesh(folder: Path, *, kafka: str | None, brokers: int) -> Iterator[LocalMesh]:
+    """A mesh in `folder`, with the first download drawn for people."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
+        task = bar.add_task("Apache Kafka", total=None, visible=False)
+
+        def download(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total, visible=done < total)
+
+        with open_mesh(
+            folder=folder,
+            cache_dir=cache_dir(),
+            kafka=kafka,
+            brokers=brokers,
+            say=say,
+            download=download,
+            java_home=os.environ.get("JAVA_HOME"),
+        ) as local:
+            bar.stop()
+            yield local
+
+
+def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> None:
+    """Start what builds those registered products that are not built yet."""
+    try:
+        products = project.products
+    except MeshError:
+        return  # a product is being written just now; `meshport check` says what is wrong with it
+    for each in products:
+        address = each.product.address
+        if address in started or not (each.product.process or each.product.source):
+            continue
+        try:
+            local.registry.product(address)
+        except NotRegistered:
+            continue
+        local.run(address, project)
+        started.add(address)
+
+
+@contextmanager
+def _state(root: Path, local: LocalMesh) -> Iterator[Callable[[], dict[str, Any]]]:
+    """The state file by which other commands find this mesh; the yielded function brings it up to date."""
+    file = state_file(root)
+
+    def write() -> dict[str, Any]:
+        facts = {
+            "bootstrap_servers": local.cluster.bootstrap_servers,
+            "registry_url": local.registry_url,
+            "broker": local.cluster.describe(),
+            "pid": os.getpid(),
+            "processes": local.processes.pids,
+        }
+        partial = file.with_suffix(".part")
+        partial.write_text(jsonlib.dumps(facts), encoding="utf-8")
+        partial.replace(file)
+        return facts
+
+    write()
+    try:
+        yield write
+    finally:
+        file.unlink(missing_ok=True)
