@@ -1,0 +1,111 @@
+"""The service put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+
+from meshport import __version__
+from meshport.errors import MeshError
+from meshport_registry import confluent, mesh_api
+from meshport_registry.answers import BindingAnswers, SchemaAnswers
+from meshport_registry.confluent.bodies import ConfluentJSON
+from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, answer
+from meshport_registry.front import Front
+from meshport_registry.products import Cluster
+from meshport_registry.settings import Settings, database_url
+from meshport_registry.store import Store
+
+# A schema has at most 256 kB; a product brings one for each of its ports.
+_LARGEST_BODY: Final = 4 * 1024 * 1024
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service as an ASGI application; its database is opened when it starts up.
+
+    Args:
+        settings: of this process.
+    """
+    app = FastAPI(
+        title="Meshport registry",
+        version=__version__,
+        description="Addresses and bindings of a data mesh, and its contracts behind Confluent's Schema Registry API.",
+        lifespan=lambda app: _lifespan(app, settings),
+        exception_handlers={
+            MeshError: _on_mesh_error,
+            RequestValidationError: _on_validation_error,
+            HTTPException: _on_http_exception,
+            Exception: _on_any,
+        },
+        max_body_size=_LARGEST_BODY,
+        dependencies=[Depends(_refuse_forms)],
+        middleware=[Middleware(Front)],
+    )
+    app.include_router(mesh_api.router)
+    app.include_router(mesh_api.health_router)
+    app.include_router(confluent.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    store = Store(database_url(settings.database), longest_queue=settings.longest_queue).open()
+    state = app.state
+    state.store, state.cluster = store, Cluster(settings.bootstrap_servers)
+    state.schemas, state.bindings = SchemaAnswers(store), BindingAnswers(store, state.cluster)
+    try:
+        yield
+    finally:
+        state.bindings.close()
+        store.close()
+
+
+def _refuse_forms(request: Request) -> None:
+    """Refuse what a page of another site can make a browser send without asking first."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and not kind.endswith("json"):
+        raise NotJSON(f"a body of type {kind} is not taken", hint="send `Content-Type: application/json`")
+
+
+def _respond(request: Request, error: MeshError) -> Response:
+    mesh = request.url.path.startswith(("/api/", "/health"))
+    status, body = answer(error, mesh=mesh)
+    return JSONResponse(body, status) if mesh else ConfluentJSON(body, status)
+
+
+async def _on_mesh_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MeshError)  # noqa: S101 - registered for this class
+    return _respond(request, error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    findings = tuple(_finding(each) for each in error.errors())
+    return _respond(request, InvalidRequest(f"the request cannot be read: {findings[0]}", findings=findings))
+
+
+def _finding(detail: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in detail["loc"][1:])
+    return f"{place}: {detail['msg']}" if place else str(detail["msg"])
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    if request.url.path.startswith(("/api/", "/health")):
+        word = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "failed")
+        problem: dict[str, Any] = {"error": word, "message": str(error.detail), "hint": None, "findings": []}
+        return JSONResponse(problem, error.status_code, headers=error.headers)
+    body: dict[str, Any] = {"error_code": error.status_code, "message": f"HTTP {error.status_code} {error.detail}"}
+    return ConfluentJSON(body, error.status_code, headers=error.headers)
+
+
+async def _on_any(request: Request, _error: Exception) -> Response:
+    return _respond(request, StoreFailed("the registry failed; its log says where"))

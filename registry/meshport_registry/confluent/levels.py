@@ -1,0 +1,178 @@
+"""Compatibility: asked for, and set; modes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Connection
+
+from meshport.compat import Report
+from meshport.product import Compatibility
+from meshport_registry.confluent.bodies import (
+    ConfluentJSON,
+    Database,
+    Flag,
+    LevelBody,
+    ModeBody,
+    Name,
+    Number,
+    SchemaBody,
+    candidate_of,
+)
+from meshport_registry.errors import InvalidLevel, InvalidMode
+from meshport_registry.registration import set_level, set_mode
+from meshport_registry.subjects import (
+    LATEST,
+    Mode,
+    compare,
+    configured_level,
+    configured_mode,
+    find_history,
+    find_subject,
+    find_version,
+    global_settings,
+    level_of,
+    mode_of,
+    version_of,
+)
+
+router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+
+
+@router.post("/compatibility/subjects/{subject}/versions/{version}")
+async def check_version(
+    store: Database, subject: Name, version: Number, body: SchemaBody, verbose: Flag = False
+) -> Any:
+    """Whether a schema may follow one version; a subject without versions takes anything as its first."""
+    number, candidate = version_of(version), await candidate_of(store, body)
+
+    def work(connection: Connection) -> Report:
+        level = level_of(find_subject(connection, subject), global_settings(connection))
+        if number == LATEST and not find_history(connection, subject).live:
+            return Report(level, (), ())
+        found, _ = find_version(connection, subject, number)
+        return compare(connection, candidate, [found], level)
+
+    return ConfluentJSON(_verdict(await store.read(work), verbose=verbose))
+
+
+@router.post("/compatibility/subjects/{subject}/versions")
+async def check_versions(store: Database, subject: Name, body: SchemaBody, verbose: Flag = False) -> Any:
+    """Whether a schema may be the next version at the subject's level."""
+    candidate = await candidate_of(store, body)
+
+    def work(connection: Connection) -> Report:
+        history = find_history(connection, subject)
+        return compare(connection, candidate, history.live, level_of(history.subject, global_settings(connection)))
+
+    return ConfluentJSON(_verdict(await store.read(work), verbose=verbose))
+
+
+def _verdict(report: Report, *, verbose: bool) -> dict[str, Any]:
+    verdict: dict[str, Any] = {"is_compatible": report.compatible}
+    if verbose:
+        verdict["messages"] = [str(finding) for finding in report.findings]
+        if report.findings:
+            verdict["messages"].append(f"compatibility: {report.level}")
+    return verdict
+
+
+def _level(text: str | None) -> Compatibility:
+    try:
+        return Compatibility((text or "").upper())
+    except ValueError as error:
+        known = ", ".join(each.lower() for each in Compatibility)
+        raise InvalidLevel(f"invalid compatibility level {text!r}; valid values are {known}") from error
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text.upper())
+    except ValueError as error:
+        raise InvalidMode(f"invalid mode {text!r}; valid values are {', '.join(Mode)}") from error
+
+
+@router.get("/config")
+async def global_level(store: Database) -> Any:
+    """The level of every subject that has none of its own."""
+    return ConfluentJSON({"compatibilityLevel": await store.read(lambda c: level_of(None, global_settings(c)))})
+
+
+@router.put("/config")
+async def set_global_level(store: Database, body: LevelBody) -> Any:
+    """Set the level of every subject that has none of its own."""
+    level = _level(body.compatibility)
+    await store.write(lambda c: set_level(c, None, level))
+    return ConfluentJSON({"compatibility": level})
+
+
+@router.delete("/config")
+async def reset_global_level(store: Database) -> Any:
+    """Go back to BACKWARD; answers the level that held before."""
+    return ConfluentJSON({"compatibilityLevel": await store.write(lambda c: set_level(c, None, None))})
+
+
+@router.get("/config/{subject}")
+async def subject_level(
+    store: Database, subject: Name, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
+) -> Any:
+    """The level of a subject."""
+    level = await store.read(lambda c: configured_level(c, subject, or_global=default_to_global))
+    return ConfluentJSON({"compatibilityLevel": level})
+
+
+@router.put("/config/{subject}")
+async def set_subject_level(store: Database, subject: Name, body: LevelBody) -> Any:
+    """Set the level of a subject that belongs to no data product."""
+    level = _level(body.compatibility)
+    await store.write(lambda c: set_level(c, subject, level))
+    return ConfluentJSON({"compatibility": level})
+
+
+@router.delete("/config/{subject}")
+async def reset_subject_level(store: Database, subject: Name) -> Any:
+    """Take a subject's level back; answers the level that held before."""
+    return ConfluentJSON({"compatibilityLevel": await store.write(lambda c: set_level(c, subject, None))})
+
+
+@router.get("/mode")
+async def global_mode(store: Database) -> Any:
+    """The mode of every subject that has none of its own."""
+    return ConfluentJSON({"mode": await store.read(lambda c: mode_of(None, global_settings(c)))})
+
+
+@router.put("/mode")
+async def set_global_mode(store: Database, body: ModeBody, force: Flag = False) -> Any:
+    """Set the mode of every subject that has none of its own."""
+    mode = _mode(body.mode)
+    await store.write(lambda c: set_mode(c, None, mode, force=force))
+    return ConfluentJSON({"mode": mode})
+
+
+@router.delete("/mode")
+async def reset_global_mode(store: Database) -> Any:
+    """Go back to READWRITE; answers the mode that held before."""
+    return ConfluentJSON({"mode": await store.write(lambda c: set_mode(c, None, None))})
+
+
+@router.get("/mode/{subject}")
+async def subject_mode(
+    store: Database, subject: Name, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
+) -> Any:
+    """The mode of a subject."""
+    return ConfluentJSON({"mode": await store.read(lambda c: configured_mode(c, subject, or_global=default_to_global))})
+
+
+@router.put("/mode/{subject}")
+async def set_subject_mode(store: Database, subject: Name, body: ModeBody, force: Flag = False) -> Any:
+    """Set the mode of a subject that belongs to no data product."""
+    mode = _mode(body.mode)
+    await store.write(lambda c: set_mode(c, subject, mode, force=force))
+    return ConfluentJSON({"mode": mode})
+
+
+@router.delete("/mode/{subject}")
+async def reset_subject_mode(store: Database, subject: Name) -> Any:
+    """Take a subject's mode back; answers the mode that held before."""
+    return ConfluentJSON({"mode": await store.write(lambda c: set_mode(c, subject, None))})

@@ -1,0 +1,45 @@
+"""What clients ask for besides."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import APIRouter
+
+from meshport import __version__
+from meshport_registry.confluent.bodies import ConfluentJSON
+from meshport_registry.errors import NoAssociation
+
+router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+
+
+@router.get("/")
+async def root() -> Any:
+    """An empty object, by which clients see that a registry is there."""
+    return ConfluentJSON({})
+
+
+@router.get("/contexts")
+async def contexts() -> Any:
+    """The default context, the only one."""
+    return ConfluentJSON(["."])
+
+
+@router.get("/v1/metadata/id")
+async def metadata_id() -> Any:
+    """Who answers."""
+    clusters = {"kafka-cluster": "", "schema-registry-cluster": "meshport"}
+    return ConfluentJSON({"id": "", "scope": {"path": [], "clusters": clusters}})
+
+
+@router.get("/v1/metadata/version")
+async def metadata_version() -> Any:
+    """Which version answers."""
+    return ConfluentJSON({"version": __version__, "commitId": ""})
+
+
+@router.get("/associations/{rest:path}")
+async def associations(rest: str) -> Any:
+    """Always 404: clients since 2.14 ask for an association of the topic first, and then take `<topic>-value`."""
+    raise NoAssociation(f"no associations found for {unquote(rest)}")

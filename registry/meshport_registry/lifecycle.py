@@ -1,0 +1,136 @@
+"""The end of a product's life: deprecated, then retired. Every function runs in the writing transaction."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from meshport.address import Address
+from meshport.catalog import Deprecation, Reader, Retirement
+from meshport.product import Product, Status
+from meshport_registry import tables
+from meshport_registry.errors import Conflict, InvalidRequest, NotInMesh
+from meshport_registry.lineage import readers
+from meshport_registry.products import descriptor_of, require_address, require_guid
+
+
+def next_revision(connection: Connection) -> int:
+    """Move the change counter on; every node drops what it holds of a product with a newer revision."""
+    number = revision(connection) + 1
+    connection.execute(delete(tables.setting).where(tables.setting.c.name == "revision"))
+    connection.execute(insert(tables.setting).values(name="revision", value=str(number)))
+    return number
+
+
+def revision(connection: Connection) -> int:
+    """The change counter of all products."""
+    found = connection.execute(select(tables.setting.c.value).where(tables.setting.c.name == "revision")).scalar()
+    return int(found or 0)
+
+
+def deprecate(connection: Connection, guid: str, wanted: Deprecation) -> None:
+    """Say until when readers should have gone, and where to.
+
+    Raises:
+        NotInMesh: no such product, or no such successor.
+        Conflict: the product is retired already.
+    """
+    row = require_guid(connection, guid)
+    product = descriptor_of(row)
+    if product.status is Status.RETIRED:
+        raise Conflict(f"{product.address} is retired already")
+    _check_successor(connection, product, wanted.successor)
+    _store(
+        connection,
+        row,
+        {"status": Status.DEPRECATED, "deprecated_on": wanted.on, "successor": wanted.successor or product.successor},
+    )
+
+
+def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
+    """End a product, or one port's major: its address answers 410 from now on, its history stays readable.
+
+    Raises:
+        NotInMesh: no such product, port or successor.
+        Conflict: somebody reads it who is not named in `force`.
+    """
+    row = require_guid(connection, guid)
+    product = descriptor_of(row)
+    _check_successor(connection, product, wanted.successor)
+    address = product.address if wanted.port is None else _line(product, wanted.port)
+    left = [each for each in readers(connection, address) if each.address not in wanted.force]
+    if address.major is not None:
+        left = [each for each in left if _has_to_read(connection, guid, each, address)]
+    if left:
+        findings = tuple(f"{each.address} reads {each.reads} (owner {each.owner})" for each in left)
+        named = ", ".join(str(each.address) for each in left)
+        raise Conflict(
+            f"{address} has {len(left)} reader(s): {named}",
+            findings=findings,
+            hint="move them, or name each of them in `force`",
+        )
+    if wanted.port is None:
+        _store(connection, row, {"status": Status.RETIRED, "successor": wanted.successor or product.successor})
+        return
+    own = tables.binding
+    rows = (own.c.guid == row.guid) & (own.c.port == address.port) & (own.c.major == address.major)
+    if not connection.execute(update(own).where(rows).values(status=Status.RETIRED)).rowcount:
+        raise NotInMesh(f"{address} is not registered")
+    _store(connection, row, {})
+
+
+def activate(connection: Connection, guid: str) -> None:
+    """Take a deprecation back.
+
+    Raises:
+        NotInMesh: no such product.
+        Conflict: it is retired; a new product has to take its place.
+    """
+    row = require_guid(connection, guid)
+    product = descriptor_of(row)
+    if product.status is Status.RETIRED:
+        raise Conflict(f"{product.address} is retired", hint="a retired address stays so; register a successor")
+    _store(connection, row, {"status": Status.ACTIVE, "deprecated_on": None, "successor": None})
+
+
+def _has_to_read(connection: Connection, guid: str, reader: Reader, address: Address) -> bool:
+    """Whether a reader would be left without the line that is to go: one bound to no major reads the next one."""
+    if reader.reads.major is not None:
+        return True
+    own = tables.binding.c
+    others = connection.execute(
+        select(own.major).where(
+            own.guid == guid, own.port == address.port, own.major != address.major, own.status != Status.RETIRED
+        )
+    ).first()
+    return others is None
+
+
+def _line(product: Product, text: str) -> Address:
+    match = re.fullmatch(r"([a-z0-9-]+)@([1-9][0-9]{0,8})", text)
+    if not match:
+        raise InvalidRequest(f"{text!r} names no port and major", hint="write <port>@<major>, as in events@1")
+    return product.address.at(match[1], int(match[2]))
+
+
+def _check_successor(connection: Connection, product: Product, successor: Address | None) -> None:
+    if successor is None:
+        return
+    if successor.of_product == product.address and successor.port is None:
+        raise Conflict(f"{product.address} cannot succeed itself")
+    require_address(connection, successor)
+
+
+def _store(connection: Connection, row: Row[Any], lifecycle: dict[str, Any]) -> None:
+    product = descriptor_of(row).model_copy(update=lifecycle)
+    connection.execute(
+        update(tables.product)
+        .where(tables.product.c.guid == row.guid)
+        .values(
+            status=product.status,
+            descriptor=product.model_dump_json(by_alias=True, exclude_none=True),
+            revision=next_revision(connection),
+        )
+    )

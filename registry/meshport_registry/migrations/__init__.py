@@ -1,0 +1,1 @@
+"""The registry's schema changes, run at every start."""

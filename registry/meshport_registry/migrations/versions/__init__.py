@@ -1,0 +1,1 @@
+"""One module a change; Alembic reads them in the order of their `down_revision`."""

@@ -1,0 +1,232 @@
+"""What the registry knows about data products and their bindings. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select
+
+from meshport.address import Address, nearest
+from meshport.binding import Binding, RegisteredProduct
+from meshport.catalog import ProductPage, ProductSummary
+from meshport.product import Product, Status
+from meshport_registry import tables
+from meshport_registry.errors import NotInMesh, Retired
+
+_LIFECYCLE: Final = (Status.DRAFT, Status.ACTIVE, Status.DEPRECATED, Status.RETIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The Kafka cluster of bindings that name none of their own; None where the registry was told of none."""
+
+    bootstrap_servers: str | None = None
+
+
+def later(one: Status, other: Status) -> Status:
+    """The status that is further along a product's life."""
+    return max(one, other, key=_LIFECYCLE.index)
+
+
+def find_guid(connection: Connection, guid: str) -> Row[Any] | None:
+    """A product's row by its GUID."""
+    return connection.execute(select(tables.product).where(tables.product.c.guid == guid)).one_or_none()
+
+
+def find_address(connection: Connection, address: Address) -> Row[Any] | None:
+    """A product's row by its address; port and major are not looked at."""
+    return connection.execute(
+        select(tables.product).where(
+            tables.product.c.domain == address.domain, tables.product.c.name == address.product
+        )
+    ).one_or_none()
+
+
+def require_guid(connection: Connection, guid: str) -> Row[Any]:
+    """A product's row by its GUID.
+
+    Raises:
+        NotInMesh: no product has it.
+    """
+    row = find_guid(connection, guid)
+    if row is None:
+        raise NotInMesh(f"no data product has the GUID {guid}", hint="list them: GET /api/v1/dataproducts")
+    return row
+
+
+def require_address(connection: Connection, address: Address) -> Row[Any]:
+    """A product's row by its address.
+
+    Raises:
+        NotInMesh: no product has it; the hint names the nearest one.
+    """
+    row = find_address(connection, address)
+    if row is None:
+        raise NotInMesh(f"{address.of_product} is not registered", hint=_nearest_product(connection, address))
+    return row
+
+
+def _nearest_product(connection: Connection, address: Address) -> str:
+    product = tables.product.c
+    names = list(connection.execute(select(product.name).where(product.domain == address.domain)).scalars())
+    if names:
+        near = nearest(address.product, names)
+        known = ", ".join(sorted(names)[:8])
+        return f"did you mean mesh://{address.domain}/{near}?" if near else f"{address.domain} has {known}"
+    domains = list(connection.execute(select(product.domain).distinct()).scalars())
+    near = nearest(address.domain, domains)
+    return f"did you mean mesh://{near}/{address.product}?" if near else "register it with `meshport apply`"
+
+
+def descriptor_of(row: Row[Any]) -> Product:
+    """The descriptor of a product's row, with the lifecycle that the registry holds."""
+    return Product.model_validate_json(row.descriptor)
+
+
+def bindings_of(connection: Connection, row: Row[Any], cluster: Cluster) -> tuple[Binding, ...]:
+    """Every binding of a product, in the order of its ports, majors falling."""
+    product, own, contract = descriptor_of(row), tables.binding, tables.schema
+    rows = connection.execute(
+        select(
+            own, tables.subject.c.name.label("subject"), contract.c.fingerprint, contract.c.text, contract.c.resolved
+        )
+        .join(tables.subject, tables.subject.c.id == own.c.subject_id)
+        .join(contract, contract.c.id == own.c.schema_id)
+        .where(own.c.guid == row.guid)
+        .order_by(own.c.position, own.c.port, own.c.major.desc())
+    )
+    return tuple(_binding(each, product, cluster) for each in rows)
+
+
+def _binding(row: Row[Any], product: Product, cluster: Cluster) -> Binding:
+    return Binding(
+        address=product.address.at(row.port, row.major),
+        bootstrap_servers=row.bootstrap_servers or cluster.bootstrap_servers or "",
+        topic=row.topic,
+        partitions=row.partitions,
+        key=tuple(json.loads(row.key)),
+        time=row.time,
+        type=row.type,
+        subject=row.subject,
+        schema_id=row.schema_id,
+        fingerprint=row.fingerprint,
+        schema_text=row.resolved or row.text,
+        cleanup=row.cleanup,
+        generation=row.generation,
+        status=later(product.status, Status(row.status)),
+        deprecated_on=product.deprecated_on,
+        successor=product.successor,
+        owner=product.owner,
+        slo={
+            each.property: {"value": each.value, "unit": each.unit}
+            for each in product.sla_properties
+            if each.port in {None, row.port}
+        },
+    )
+
+
+def registered(connection: Connection, row: Row[Any], cluster: Cluster) -> RegisteredProduct:
+    """A product as `GET /api/v1/dataproducts/{guid}` answers it."""
+    product = descriptor_of(row)
+    return RegisteredProduct(
+        guid=row.guid,
+        create_date=datetime.fromtimestamp(row.created_at / 1e6, UTC),
+        update_date=datetime.fromtimestamp(row.updated_at / 1e6, UTC),
+        owner=product.owner,
+        display_name=product.display_name or product.address.key,
+        source_code_location=product.source_code_location,
+        description=product.description,
+        readable_key=product.address.key,
+        required_security_group=product.required_security_group,
+        descriptor=product,
+        bindings=bindings_of(connection, row, cluster),
+    )
+
+
+def resolve(connection: Connection, address: Address, cluster: Cluster) -> Binding:
+    """What stands behind an address: its default port and its highest major that is not retired, where none is named.
+
+    Raises:
+        NotInMesh: the mesh has no such product, port or major.
+        Retired: it had; the error names the successor.
+    """
+    bindings = bindings_of(connection, require_address(connection, address), cluster)
+    binding = choose(bindings, address)
+    if binding.status is Status.RETIRED:
+        successor = str(binding.successor) if binding.successor else None
+        raise Retired(f"{binding.address} is retired", successor=successor)
+    return binding
+
+
+def choose(bindings: Sequence[Binding], address: Address) -> Binding:
+    """The binding that an address means; a retired one only where no other is left.
+
+    Raises:
+        NotInMesh: the product has no such port or major.
+    """
+    port = address.port or bindings[0].address.port
+    of_port = [each for each in bindings if each.address.port == port]
+    found = [each for each in of_port if address.major in {None, each.address.major}]
+    if not found:
+        known = ", ".join(f"{each.address.port}@{each.address.major}" for each in bindings)
+        raise NotInMesh(f"{address} is not registered", hint=f"{address.of_product} has {known}")
+    return next((each for each in found if each.status is not Status.RETIRED), found[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a list is narrowed to; None does not narrow.
+
+    Attributes:
+        text: words that all have to stand in address, name, description, owner or tags.
+    """
+
+    text: str | None = None
+    address: Address | None = None
+    domain: str | None = None
+    archetype: str | None = None
+    owner: str | None = None
+    status: str | None = None
+    tag: str | None = None
+
+
+def search(connection: Connection, wanted: Search, *, offset: int, limit: int) -> ProductPage:
+    """A page of the products that fit, by address."""
+    own = tables.product.c
+    query = select(tables.product)
+    for column, value in (
+        (own.domain, wanted.address and wanted.address.domain),
+        (own.name, wanted.address and wanted.address.product),
+        (own.domain, wanted.domain),
+        (own.archetype, wanted.archetype),
+        (own.owner, wanted.owner),
+        (own.status, wanted.status),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.tag is not None:
+        query = query.where(own.guid.in_(select(tables.tag.c.guid).where(tables.tag.c.tag == wanted.tag)))
+    for word in (wanted.text or "").lower().split():
+        query = query.where(own.words.contains(word, autoescape=True))
+    total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    rows = connection.execute(query.order_by(own.domain, own.name).offset(offset).limit(limit))
+    return ProductPage(items=tuple(_summary(row) for row in rows), total=total, offset=offset, limit=limit)
+
+
+def _summary(row: Row[Any]) -> ProductSummary:
+    product = descriptor_of(row)
+    return ProductSummary(
+        guid=row.guid,
+        address=product.address,
+        display_name=product.display_name or product.address.key,
+        description=product.description,
+        archetype=product.archetype,
+        owner=product.owner,
+        status=product.status,
+        tags=product.tags,
+        classification=product.classification,
+    )

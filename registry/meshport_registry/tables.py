@@ -1,0 +1,142 @@
+"""The registry's tables, the same on SQLite and PostgreSQL.
+
+Rows of `schema` are never deleted and ids never given again: a record on Kafka names its schema for as long as it is
+kept. Instants are stored as UTC microseconds since the epoch, which both databases keep exactly.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+schema = Table(
+    "schema",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # Fingerprint, and the references it was registered with: Confluent's registry tells the two apart.
+    Column("identity", String(64), nullable=False, unique=True),
+    Column("fingerprint", String(64), nullable=False, index=True),
+    Column("guid", String(36), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    # The canonical form with references inlined, where `text` is not already that.
+    Column("resolved", Text),
+    Column("references", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+reference = Table(
+    "reference",
+    metadata,
+    Column("schema_id", Integer, ForeignKey("schema.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index(None, "subject", "version"),
+)
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("level", String(20)),
+    Column("mode", String(20)),
+)
+
+version = Table(
+    "version",
+    metadata,
+    Column("subject_id", Integer, ForeignKey("subject.id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("schema_id", Integer, ForeignKey("schema.id"), nullable=False, index=True),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("subject_id", "schema_id"),
+)
+
+setting = Table(
+    "setting",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+product = Table(
+    "product",
+    metadata,
+    Column("guid", String(36), primary_key=True),
+    Column("domain", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("archetype", String(20), nullable=False, index=True),
+    Column("owner", Text, nullable=False),
+    Column("status", String(20), nullable=False, index=True),
+    # Lower-cased words of address, name, description, owner and tags, for search.
+    Column("words", Text, nullable=False),
+    Column("descriptor", Text, nullable=False),
+    # The value of the change counter when the product last changed; see `store.Pulse`.
+    Column("revision", BigInteger, nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("domain", "name"),
+)
+
+tag = Table(
+    "tag",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("tag", Text, primary_key=True),
+    Index(None, "tag"),
+)
+
+binding = Table(
+    "binding",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, nullable=False),
+    # NULL means the registry's own cluster, so that a cluster which moves is named in one place.
+    Column("bootstrap_servers", Text),
+    Column("topic", Text, nullable=False, unique=True),
+    Column("generation", Integer, nullable=False),
+    Column("partitions", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("time", Text),
+    Column("type", Text, nullable=False),
+    Column("cleanup", String(20), nullable=False),
+    Column("subject_id", Integer, ForeignKey("subject.id"), nullable=False, unique=True),
+    Column("schema_id", Integer, ForeignKey("schema.id"), nullable=False),
+    Column("status", String(20), nullable=False),
+)
+
+input_port = Table(
+    "input_port",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("source_guid", String(36), ForeignKey("product.guid"), nullable=False, index=True),
+    Column("port", Text, nullable=False),
+    # NULL reads whichever major is live.
+    Column("major", Integer),
+    Column("fields", Text, nullable=False),
+)
