@@ -2,7 +2,7 @@
 
 `kafka` is one real broker for the whole session, `kafka3` three that can be killed. What the environment says:
 
-    MESHPORT_KAFKA=HOST:PORT     `kafka` is that cluster
+    MESHPORT_KAFKA=HOST:PORT     `kafka` is that cluster; no answer from it is a failure
     MESHPORT_CACHE=DIR           where the embedded broker's jars are kept
     MESHPORT_REQUIRE_KAFKA=1     no real Kafka is a failure, not a skip
 
@@ -13,7 +13,9 @@ and how many tests passed on it.
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -41,11 +43,13 @@ _ran = pytest.StashKey[list[str]]()
 _on_kafka = pytest.StashKey[set[str]]()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark every test that asks for a Kafka fixture, so that `-m kafka` and the summary know them."""
     for item in items:
         if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
+    yield  # -k and -m take their choice
     config.stash[_on_kafka] = {item.nodeid for item in items if item.get_closest_marker("kafka")}
 
 
@@ -113,18 +117,20 @@ def _real_cluster(cache: Path) -> Iterator[Cluster]:
 @contextmanager
 def _container(reason: BrokerUnavailable) -> Iterator[Cluster]:
     """A Kafka container where a Docker engine answers; else the reason why there is no embedded broker stands."""
-    try:
-        from docker.errors import (  # type: ignore[import-untyped]  # noqa: PLC0415 - has no stubs; needed on this way only
-            DockerException,
-        )
-        from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - needed on this way only
+    from docker.errors import DockerException  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; this way only
+    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - needed on this way only
 
+    refused = ""
+    try:
         container = KafkaContainer(CONTAINER_IMAGE).with_kraft()
         container.start()
-    except (ImportError, DockerException) as error:
-        raise BrokerUnavailable(
-            f"{reason.message}; and no Docker engine answers ({error})", hint=reason.hint
-        ) from error
+    except DockerException as error:
+        refused = str(error)
+    if refused:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the Docker client forgets its socket when nobody answers
+            gc.collect()
+        raise BrokerUnavailable(f"{reason.message}; and no Docker engine answers ({refused})", hint=reason.hint)
     try:
         with open_cluster(container.get_bootstrap_server(), cache_dir=Path()) as cluster:
             yield cluster
@@ -133,8 +139,8 @@ def _container(reason: BrokerUnavailable) -> Iterator[Cluster]:
 
 
 def _do_without(error: BrokerUnavailable) -> NoReturn:
-    if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":
-        pytest.exit(f"MESHPORT_REQUIRE_KAFKA=1, and there is no real Kafka: {error}", returncode=1)
+    if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1" or os.environ.get("MESHPORT_KAFKA"):
+        pytest.exit(f"a real Kafka was asked for, and there is none: {error}", returncode=1)
     pytest.skip(f"no real Kafka: {error.message}")
 
 

@@ -47,7 +47,7 @@ class GuardedProcess:
         self.pid = pid
         self.guardian_pid = guardian.pid
         self._guardian = guardian
-        self._pipe = pipe
+        self._pipe: int | None = pipe
         self._grace = grace
         self._avenged = False
 
@@ -102,14 +102,15 @@ class GuardedProcess:
         return self.wait(10)
 
     def _say(self, word: bytes) -> None:
-        if self._pipe in _open_pipes:
+        if self._pipe in _open_pipes:  # not in a forked child, and not after the end
             with contextlib.suppress(BrokenPipeError):  # it has ended by itself
                 os.write(self._pipe, word)
 
     def _ended_with(self, code: int) -> int:
-        if self._pipe in _open_pipes:
-            _open_pipes.discard(self._pipe)
-            os.close(self._pipe)
+        pipe, self._pipe = self._pipe, None  # once: the number may name another guardian's pipe from now on
+        if pipe in _open_pipes:
+            _open_pipes.discard(pipe)
+            os.close(pipe)
         if code >= 0:
             return code
         if not self._avenged:  # the guardian was killed; Linux has taken the command along, not what that had started

@@ -227,7 +227,8 @@ def _download(missing: list[Jar], directory: Path, progress: Progress | None, re
                 except (RequestException, RuntimeError) as error:  # jgo: RuntimeError when no repository has it
                     pool.shutdown(cancel_futures=True)
                     raise JarsUnavailable(
-                        f"{jar.coordinate} is not in the cache ({directory}) and could not be downloaded: {error}",
+                        f"Apache Kafka's jars are not in the cache ({directory}) and could not be downloaded: "
+                        f"{jar.coordinate}: {_innermost(error)}",
                         hint="connect to the network once, or name a running broker with --kafka HOST:PORT",
                     ) from error
                 except JarRejected:
@@ -271,6 +272,13 @@ def _verify(path: Path, jar: Jar) -> None:
             hint="the file was deleted and is fetched anew on the next start; where it is refused again, "
             "what your network delivers is not what was published",
         )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The system's own words: requests wraps them in two layers that repeat the address."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
 
 
 def _sha256(path: Path) -> str:

@@ -85,7 +85,7 @@ def broker_settings(brokers: int) -> dict[str, str | int]:
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 500,
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
-        "file.delete.delay.ms": 1000,
+        "log.segment.delete.delay.ms": 1000,
         "log.cleaner.backoff.ms": 1000,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,  # the default takes 128 MB of the heap at once
         "num.network.threads": 2,

@@ -138,6 +138,19 @@ def test_environment_and_directory_are_the_given_ones(tmp_path: Path) -> None:
     assert (tmp_path / "output").read_text().split() == ["yes", "False", str(tmp_path)]
 
 
+def test_ended_command_leaves_later_ones_alone(tmp_path: Path) -> None:
+    """Asking an ended command about itself does not touch the pipe of a later one, which has its descriptor's number."""
+    first = guard([sys.executable, "-c", ""], output=tmp_path / "output")
+    first.wait(15)
+    second = guard([sys.executable, "-c", SLEEPER], output=tmp_path / "output", grace=0)
+    try:
+        assert first.returncode == 0
+        first.kill()
+        assert not ended(second.pid, 0.5)
+    finally:
+        second.stop()
+
+
 def test_program_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     """A command that cannot be started is an error of the call, with the system's reason."""
     with pytest.raises(OSError, match=r"/no/such/program could not be started: .*No such file"):
