@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from meshport.codec.decoding import decoder
-from meshport.codec.encoding import encoder
+from meshport.codec.decoding import Decode, decoder
+from meshport.codec.encoding import Encode, encoder
 from meshport.codec.frame import PREFIX_BYTES, SCHEMA_HEADER, frame, prefix, read_schema_header, unframe
 from meshport.codec.limits import MAX_PAYLOAD
 from meshport.codec.resolving import ResolvingDecoder
@@ -57,9 +57,7 @@ class Codec:
             EncodeError: the record does not fit the schema; `field` is the path of the first misfit.
             SchemaError: a default in the schema is no value of its field.
         """
-        made = encoder(self.schema)
-        vars(self)["encode"] = made
-        return made(record, prefix)
+        return self.encoder()(record, prefix)
 
     def decode(self, body: bytes, start: int = 0) -> Any:
         """The value of some bytes, all of which must belong to it.
@@ -75,9 +73,21 @@ class Codec:
         Raises:
             DecodeError: the bytes are not what the schema says, or ask for more than `codec.limits` allows.
         """
-        made = decoder(self.schema)
-        vars(self)["decode"] = made
-        return made(body, start)
+        return self.decoder()(body, start)
+
+    def encoder(self) -> Encode:
+        """The generated function behind `encode`, made now if it was not."""
+        made: Encode | None = vars(self).get("encode")
+        if made is None:
+            made = vars(self)["encode"] = encoder(self.schema)
+        return made
+
+    def decoder(self) -> Decode:
+        """The generated function behind `decode`, made now if it was not."""
+        made: Decode | None = vars(self).get("decode")
+        if made is None:
+            made = vars(self)["decode"] = decoder(self.schema)
+        return made
 
     def encode_many(self, records: Iterable[Mapping[str, Any]], prefix: bytes = b"") -> list[bytes]:
         """The bytes of each record; see `encode`."""

@@ -1,0 +1,124 @@
+"""Records as JSON data, for people and for structured CloudEvents.
+
+Plain JSON, not Avro's JSON encoding: a union's value stands alone, an instant is RFC 3339 text, a decimal and a UUID are
+text, bytes are base64.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from meshport.codec.fit import Fitting
+from meshport.codec.layout import Layout
+from meshport.codec.limits import MAX_DEPTH
+from meshport.codec.logical import kind_of
+from meshport.errors import DecodeError
+from meshport.schema import Schema
+
+
+def to_json(value: Any) -> Any:
+    """The JSON data of a decoded value."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+        case Mapping():
+            return {key: to_json(each) for key, each in value.items()}
+        case list() | tuple():
+            return [to_json(each) for each in value]
+        case datetime():
+            text = value.isoformat()
+            return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
+        case date() | time():
+            return value.isoformat()
+        case bytes() | bytearray():
+            return b64encode(value).decode()
+    return str(value)
+
+
+def from_json(schema: Schema, data: Any) -> Any:
+    """The value that JSON data stands for.
+
+    What JSON cannot hold is read from its text as `to_json` writes it; what the type does not take stays as it is, for
+    the encoder to refuse with its path. Fields that are left out get no default here.
+
+    Raises:
+        DecodeError: the data nests too deep.
+    """
+    layout = Layout(schema)
+    return _Reading(layout, Fitting(layout.named)).value(layout.form, data, 0)
+
+
+class _Reading:
+    def __init__(self, layout: Layout, fitting: Fitting) -> None:
+        self._layout = layout
+        self._fitting = fitting
+
+    def value(self, form: Any, data: Any, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise DecodeError(f"the data nests more than {MAX_DEPTH} levels deep")
+        form = self._layout.definition(form)
+        kind = kind_of(form)
+        match data:
+            case dict() if kind in {"record", "error"}:
+                types = {field["name"]: field["type"] for field in form["fields"]}
+                return {
+                    name: self.value(types[name], each, depth + 1) if name in types else each
+                    for name, each in data.items()
+                }
+            case dict() if kind == "map":
+                return {name: self.value(form["values"], each, depth + 1) for name, each in data.items()}
+            case list() if kind == "array":
+                return [self.value(form["items"], each, depth + 1) for each in data]
+            case _ if kind == "union":
+                return self._branch(form, data, depth)
+            case str():
+                try:
+                    return _of_text(kind, data)
+                except (ValueError, InvalidOperation):
+                    return data
+            case int() if kind.endswith("decimal") and not isinstance(data, bool):
+                return Decimal(data)
+            case float() if kind.endswith("decimal"):
+                return Decimal(repr(data))
+        return data
+
+    def _branch(self, branches: list[Any], data: Any, depth: int) -> Any:
+        """The value under the first branch that takes it; text is text where a branch says so."""
+        for branch in branches:
+            value = self.value(branch, data, depth + 1)
+            if self._fitting.misfit(branch, value) is None:
+                return value
+        return data
+
+
+def _of_text(kind: str, text: str) -> Any:
+    match kind:
+        case "long-timestamp-millis" | "long-timestamp-micros":
+            return datetime.fromisoformat(text)
+        case "long-local-timestamp-millis" | "long-local-timestamp-micros":
+            return datetime.fromisoformat(text)
+        case "int-date":
+            return date.fromisoformat(text)
+        case "int-time-millis" | "long-time-micros":
+            return time.fromisoformat(text)
+        case "bytes-decimal" | "fixed-decimal":
+            return Decimal(text)
+        case "string-uuid":
+            return UUID(text)
+        case "bytes" | "fixed":
+            try:
+                return b64decode(text, validate=True)
+            except binascii.Error:
+                return text
+        case "float" | "double":
+            return float(text) if text in {"NaN", "Infinity", "-Infinity"} else text
+    return text

@@ -1,0 +1,21 @@
+"""CloudEvents 1.0 to Kafka messages and back (Kafka binding; binary mode written, structured JSON mode read too)."""
+
+from __future__ import annotations
+
+from meshport.event.attributes import DATA_SCHEMA, Extension, Headers
+from meshport.event.event import Envelope, Event
+from meshport.event.reader import EventReader
+from meshport.event.value import SchemaSource
+from meshport.event.writer import EventWriter, new_id
+
+__all__ = [
+    "Event",
+    "Envelope",
+    "EventReader",
+    "EventWriter",
+    "SchemaSource",
+    "new_id",
+    "DATA_SCHEMA",
+    "Extension",
+    "Headers",
+]

@@ -1,0 +1,308 @@
+"""Kafka messages to events: CloudEvents in binary mode, and in structured JSON mode.
+
+The cloudevents SDK invents an id, a time and a version where they are missing, and reads headers of a mapping, so that
+the second of two with one name is lost. Here what is missing, doubled, empty or no UTF-8 is refused: an event that was
+given a new id cannot be recognised when it comes again.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from meshport.codec import PREFIX_BYTES, SCHEMA_HEADER, codec_for
+from meshport.codec.jsonform import from_json
+from meshport.errors import DecodeError, EncodeError, EventError, MeshError
+from meshport.event.attributes import (
+    CONTENT_TYPE,
+    CORE,
+    PREFIX,
+    SPEC_VERSION,
+    STRUCTURED,
+    fingerprint_of,
+    instant,
+    is_name,
+)
+from meshport.event.event import NO_EXTENSIONS, Envelope, Event
+from meshport.event.value import Decode, SchemaSource, ValueReader
+from meshport.schema import Schema
+
+RawHeaders = Sequence[tuple[str, bytes | None]]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLI: Final = timedelta(milliseconds=1)
+# The headers that our writer puts first are the same for every event of a port.
+_CONSTANT: Final = 5
+_new: Final = Event.__new__
+
+
+class EventReader:
+    """Reads the events of a topic. Not safe for several threads at once.
+
+    Args:
+        schemas: where schemas are asked for.
+        reader: the schema that records are to have (Avro's schema resolution); each writer's own by default.
+    """
+
+    def __init__(self, schemas: SchemaSource, reader: Schema | None = None) -> None:
+        self._schemas = schemas
+        self._reader = reader
+        self._values = ValueReader(schemas, reader)
+        # What the last event of our own writer had in common with the next one.
+        self._constant: list[tuple[str, bytes]] = []
+        self._prefix = b""
+        self._decode: Decode = _undecided
+        self._envelope = Envelope("", "")
+
+    def read(  # noqa: PLR0917 - a Kafka message in the order in which clients give its parts, without keywords for speed
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: RawHeaders | None,
+        topic: str = "",
+        partition: int = -1,
+        offset: int = -1,
+        timestamp_ms: int = -1,
+    ) -> Event:
+        """The event of one Kafka message.
+
+        Raises:
+            EventError: the headers make no CloudEvent, or disagree about the value's schema.
+            DecodeError: the value is not what its schema says.
+            NotRegistered: the value's schema is not known.
+            RegistryUnavailable: nobody answered what its schema is; the message may be good.
+        """
+        try:
+            if headers and value and headers[:_CONSTANT] == self._constant and value[:PREFIX_BYTES] == self._prefix:
+                (first, id_bytes), (second, time_bytes), (third, recorded_bytes), *more = headers[_CONSTANT:]
+                if (
+                    first == "ce_id"
+                    and second == "ce_time"
+                    and third == "ce_recordedtime"
+                    and id_bytes
+                    and time_bytes
+                    and recorded_bytes
+                ):
+                    event = _new(Event)
+                    event.id = id_bytes.decode()
+                    event.time = instant(time_bytes.decode())
+                    event.recorded_time = instant(recorded_bytes.decode())
+                    event.data = self._decode(value, PREFIX_BYTES)
+                    event.envelope = self._envelope
+                    event.key = key
+                    event.topic = topic
+                    event.partition = partition
+                    event.offset = offset
+                    event.timestamp_ms = timestamp_ms
+                    event.says_time = True
+                    if more:
+                        event.subject, event.extensions = _more(more)
+                    else:
+                        event.subject = None
+                        event.extensions = NO_EXTENSIONS
+                    return event
+        except ValueError:
+            pass  # another layout, or a fault (EventError and DecodeError are ValueErrors): what follows tells which
+        try:
+            return self._read(key, value, headers or (), topic, partition, offset, timestamp_ms)
+        except MeshError as error:
+            error.message = f"{topic}[{partition}]@{offset}: {error.message}"
+            error.args = (error.message,)
+            raise
+
+    def _read(  # noqa: PLR0917 - as `read`
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: RawHeaders,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp_ms: int,
+    ) -> Event:
+        attributes, schema_header = _attributes(headers)
+        content_type = attributes.get("datacontenttype", "")
+        if value is not None and content_type.lower().startswith(STRUCTURED):
+            attributes, data = self._structured(content_type, value)
+        else:
+            _check(attributes)
+            fingerprint = fingerprint_of(attributes.get("dataschema"))
+            data = None if value is None else self._data(content_type, value, fingerprint, schema_header)
+        event = Event(
+            envelope=Envelope(
+                attributes.pop("source"),
+                attributes.pop("type"),
+                attributes.pop("dataschema", None),
+                attributes.pop("datacontenttype", None),
+            ),
+            id=attributes.pop("id"),
+            time=_EPOCH + _MILLI * max(timestamp_ms, 0),
+            data=data,
+            key=key,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            timestamp_ms=timestamp_ms,
+            says_time="time" in attributes,
+            subject=attributes.pop("subject", None),
+        )
+        if "time" in attributes:
+            event.time = _instant("time", attributes.pop("time"))
+        if "recordedtime" in attributes:
+            event.recorded_time = _instant("recordedtime", attributes.pop("recordedtime"))
+        del attributes["specversion"]
+        if attributes:
+            event.extensions = MappingProxyType(attributes)
+        self._freeze(headers, value, schema_header, event.envelope)
+        return event
+
+    def _freeze(
+        self, headers: RawHeaders, value: bytes | None, schema_header: bytes | None, envelope: Envelope
+    ) -> None:
+        """Remember what the next event of the same writer will begin with."""
+        names = [name for name, _ in headers]
+        if (
+            value is None
+            or schema_header is not None
+            or names[_CONSTANT : _CONSTANT + 3] != ["ce_id", "ce_time", "ce_recordedtime"]
+        ):
+            return
+        decode = self._values.prefix_decoder(value, fingerprint_of(envelope.data_schema))
+        if decode is not None:
+            self._constant = [(name, each) for name, each in headers[:_CONSTANT] if each is not None]
+            self._prefix, self._decode, self._envelope = value[:PREFIX_BYTES], decode, envelope
+
+    def _data(self, content_type: str, value: bytes, fingerprint: str | None, schema_header: bytes | None) -> Any:
+        if content_type.partition(";")[0].strip().lower().endswith("json"):
+            return self._of_json(_json(value), fingerprint)
+        return self._values.read(value, fingerprint, schema_header)
+
+    def _of_json(self, data: Any, fingerprint: str | None) -> Any:
+        """The record that JSON data is under the schema it names: what the same record would be in Avro."""
+        if fingerprint is not None:
+            schema = self._schemas.by_fingerprint(fingerprint)
+        elif self._reader is not None:
+            schema = self._reader
+        else:
+            raise EventError("JSON data names no schema", hint="a dataschema that ends in the schema's fingerprint")
+        try:
+            body = codec_for(schema).encode(from_json(schema, data))
+        except EncodeError as error:
+            raise DecodeError(f"the JSON data is no {schema.name}: {error.message}", hint=error.hint) from error
+        return self._values.decoder(schema)(body, 0)
+
+    def _structured(self, content_type: str, value: bytes) -> tuple[dict[str, str], Any]:
+        if content_type.lower().partition(";")[0].strip() != f"{STRUCTURED}+json":
+            raise EventError(f"the header content-type is {content_type!r}", hint="application/cloudevents+json")
+        document = _json(value)
+        if not isinstance(document, dict):
+            raise EventError("the structured event is no JSON object")
+        data, encoded = document.pop("data", None), document.pop("data_base64", None)
+        attributes = {name: _text_of(name, each) for name, each in document.items() if each is not None}
+        _check(attributes)
+        fingerprint = fingerprint_of(attributes.get("dataschema"))
+        if (data is None) == (encoded is None):
+            raise EventError("the structured event has not one of data and data_base64")
+        if encoded is None:
+            return attributes, self._of_json(data, fingerprint)
+        try:
+            body = b64decode(encoded, validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise EventError(f"data_base64 is no base64: {error}") from error
+        return attributes, self._data(attributes.get("datacontenttype", ""), body, fingerprint, None)
+
+
+def _attributes(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
+    """CloudEvents attributes by name, and Confluent's schema header; other headers are not ours."""
+    attributes: dict[str, str] = {}
+    schema_header = None
+    for name, value in headers:
+        if name == SCHEMA_HEADER:
+            schema_header = value
+            continue
+        lowered = name.lower()
+        if lowered == CONTENT_TYPE:
+            attribute = "datacontenttype"
+        elif lowered.startswith(PREFIX):
+            attribute = lowered.removeprefix(PREFIX)
+            if attribute == "datacontenttype" or not is_name(attribute):
+                raise EventError(
+                    f"the header {name!r} is no CloudEvents attribute", hint="ce_ and a-z, 0-9; content-type"
+                )
+        else:
+            continue
+        if value is None:
+            raise EventError(f"the header {name} is null", hint="an attribute that is not there has no header")
+        if attribute in attributes:
+            raise EventError(f"the header {name} stands there twice")
+        try:
+            attributes[attribute] = value.decode()
+        except UnicodeDecodeError as error:
+            raise EventError(f"the header {name} is no UTF-8: {error.reason}") from error
+    return attributes, schema_header
+
+
+def _more(headers: RawHeaders) -> tuple[str | None, Mapping[str, str]]:
+    """The subject and the extensions behind the headers that every event of ours has."""
+    attributes, schema_header = _attributes(headers)
+    subject = attributes.pop("subject", None)
+    if schema_header is not None or subject == "" or not CORE.isdisjoint(attributes):
+        raise EventError("the headers are none that our writer makes")
+    return subject, MappingProxyType(attributes) if attributes else NO_EXTENSIONS
+
+
+def _undecided(_body: bytes, _start: int) -> Any:
+    raise EventError("no event was read yet")
+
+
+def _check(attributes: Mapping[str, str]) -> None:
+    """Refuse attributes that make no CloudEvent."""
+    for name in ("specversion", "id", "source", "type"):
+        if not attributes.get(name):
+            found = "is empty" if name in attributes else "is missing"
+            raise EventError(f"the attribute {name} {found}", hint=f"every CloudEvent has it, in the header ce_{name}")
+    if attributes["specversion"] != SPEC_VERSION:
+        raise EventError(f"the attribute specversion is {attributes['specversion']!r}", hint=SPEC_VERSION)
+    for name in ("subject", "dataschema", "datacontenttype"):
+        if attributes.get(name) == "":
+            raise EventError(f"the attribute {name} is empty", hint="leave it out, or say it")
+
+
+def _instant(name: str, text: str) -> datetime:
+    try:
+        return instant(text)
+    except (ValueError, OverflowError) as error:
+        raise EventError(f"the attribute {name} is {text!r}: {error}", hint="RFC 3339, 2026-11-21T08:15:00Z") from error
+
+
+def _text_of(name: str, value: Any) -> str:
+    """An attribute of a structured event in its canonical text."""
+    if not is_name(name):
+        raise EventError(f"{name!r} is no CloudEvents attribute", hint="a-z and 0-9")
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() if name not in CORE:
+            return str(value)
+        case str():
+            return value
+    raise EventError(f"the attribute {name} is {value!r}", hint="text")
+
+
+def _json(value: bytes) -> Any:
+    try:
+        return json.loads(value.decode(), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise EventError(f"the value is no JSON: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found

@@ -1,0 +1,126 @@
+"""Records to Kafka messages: CloudEvents in binary mode around Confluent's wire format."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from meshport.codec import Codec, prefix
+from meshport.event.attributes import (
+    AVRO,
+    CONTENT_TYPE,
+    DATA_SCHEMA,
+    SPEC_VERSION,
+    Extension,
+    Headers,
+    extension_headers,
+    rfc3339,
+    text_bytes,
+)
+
+
+def new_id() -> str:
+    """An id that no other event has: 128 random bits, as a UUID has but for a fifth of its cost."""
+    return os.urandom(16).hex()
+
+
+class EventWriter:
+    """Makes the Kafka messages of one port; what they have in common is made once.
+
+    Args:
+        source: the port's full address.
+        type: the CloudEvents type.
+        codec: of the port's schema.
+        schema_id: the schema's numeric id under the port's registry.
+
+    Raises:
+        EventError: source or type are no CloudEvents text.
+    """
+
+    def __init__(self, *, source: str, type: str, codec: Codec, schema_id: int) -> None:
+        self.codec = codec
+        self._prefix: Final = prefix(schema_id)
+        self._bare: Final[Headers] = [
+            ("ce_specversion", SPEC_VERSION.encode()),
+            ("ce_source", text_bytes("source", str(source))),
+            ("ce_type", text_bytes("type", type)),
+        ]
+        self._constant: Final[Headers] = [
+            *self._bare,
+            ("ce_dataschema", f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode()),
+            (CONTENT_TYPE, AVRO.encode()),
+        ]
+        # Events of one millisecond share the header of the time they were recorded.
+        self._tick = -1
+        self._now = ("ce_recordedtime", b"")
+
+    def message(
+        self,
+        record: Mapping[str, Any],
+        *,
+        id: str,
+        time: datetime,
+        recorded_time: datetime | None = None,
+        subject: str | None = None,
+        extensions: Mapping[str, Extension] | None = None,
+    ) -> tuple[bytes, Headers]:
+        """The value and headers of one event.
+
+        Args:
+            record: the data.
+            id: unique within the port, the same one whenever the same fact is published again; see `new_id`.
+            time: when the fact happened, with a time zone.
+            recorded_time: when it was recorded; now, to the millisecond, by default.
+            subject: what in the source it is about.
+            extensions: further attributes, such as `traceparent`.
+
+        Raises:
+            EncodeError: the record does not fit the schema.
+            EventError: an attribute is none that CloudEvents allows.
+        """
+        headers = [
+            *self._constant,
+            ("ce_id", id.encode() if id.isascii() and id.isprintable() and id else text_bytes("id", id)),
+            ("ce_time", rfc3339(time)),
+            self._recorded() if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
+        ]
+        if subject is not None:
+            headers.append(("ce_subject", text_bytes("subject", subject)))
+        if extensions:
+            headers += extension_headers(extensions)
+        return self.codec.encode(record, self._prefix), headers
+
+    def tombstone(
+        self,
+        *,
+        id: str,
+        time: datetime,
+        recorded_time: datetime | None = None,
+        subject: str | None = None,
+        extensions: Mapping[str, Extension] | None = None,
+    ) -> tuple[None, Headers]:
+        """The value (None) and headers of the event that nothing holds for its key any more.
+
+        Raises:
+            EventError: an attribute is none that CloudEvents allows.
+        """
+        headers = [
+            *self._bare,
+            ("ce_id", text_bytes("id", id)),
+            ("ce_time", rfc3339(time)),
+            self._recorded() if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
+        ]
+        if subject is not None:
+            headers.append(("ce_subject", text_bytes("subject", subject)))
+        return None, headers + extension_headers(extensions or {})
+
+    def _recorded(self) -> tuple[str, bytes]:
+        tick = clock.time_ns() // 1_000_000
+        if tick != self._tick:
+            now = datetime.fromtimestamp(tick // 1000, UTC).replace(microsecond=tick % 1000 * 1000)
+            self._now = ("ce_recordedtime", rfc3339(now))
+            self._tick = tick
+        return self._now
