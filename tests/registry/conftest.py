@@ -1,0 +1,42 @@
+"""A real service on each of the two databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from meshport.registry import Registry
+from meshport_registry import Settings, running
+from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytest finds a fixture by its name here
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database; every test that asks for one runs on both."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres")())
+    return f"sqlite:///{tmp_path / 'registry.db'}"
+
+
+@pytest.fixture
+def service(database: str) -> Iterator[str]:
+    """The URL of a service on that database."""
+    with running(Settings(database=database, port=0, bootstrap_servers="kafka:9092")) as url:
+        yield url
+
+
+@pytest.fixture
+def http(service: str) -> Iterator[httpx2.Client]:
+    """A plain HTTP client of the service."""
+    with httpx2.Client(base_url=service, timeout=20, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def registry(service: str) -> Iterator[Registry]:
+    """The library's client of the service; it asks again every time."""
+    with Registry(service, keep=0) as client:
+        yield client
