@@ -20,12 +20,3 @@ MAX_DEPTH: Final = 100
 # Values in arrays that take no bytes (null, empty records) for one payload: their count is all that a writer pays for.
 # Apache Avro has the like since AVRO-4282.
 MAX_ZERO_WIDTH: Final = 10_000
-
-# A decimal's bytes. Turning n bytes into a Decimal is quadratic: 400 kB cost 12 s, 64 bytes cost 1 us.
-MAX_DECIMAL: Final = 64
-
-# Digits that 64 bytes of two's complement hold in any case: floor((8 * 64 - 1) * log10(2)).
-MAX_PRECISION: Final = 153
-
-# A long has 64 bits, seven to a byte.
-MAX_VARINT: Final = 10

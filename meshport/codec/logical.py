@@ -14,8 +14,8 @@ from decimal import Context, Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from meshport.codec.limits import MAX_DECIMAL
 from meshport.codec.varint import Malformed
+from meshport.schema.wellformed import MAX_DECIMAL_BYTES
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local timestamps have no zone by definition
@@ -95,8 +95,8 @@ def decimal_reader(form: Any) -> Callable[[bytes], Decimal]:
 
     def read(data: bytes) -> Decimal:
         # A fixed is refused at load if it is larger, bytes may have any length.
-        if len(data) > MAX_DECIMAL:
-            raise Malformed(f"is a decimal of {len(data)} bytes, more than {MAX_DECIMAL}")
+        if len(data) > MAX_DECIMAL_BYTES:
+            raise Malformed(f"is a decimal of {len(data)} bytes, more than {MAX_DECIMAL_BYTES}")
         unscaled = from_bytes(data, "big", signed=True)
         if not -bound < unscaled < bound:
             raise Malformed(f"has more than {form['precision']} digits")

@@ -20,6 +20,7 @@ import fastavro.schema
 from meshport.errors import SchemaError
 from meshport.schema.bounds import refuse_bomb
 from meshport.schema.canonical import PRIMITIVES, canonical, canonical_text, qualified
+from meshport.schema.wellformed import refuse_malformed
 
 __all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_common", "load_schema", "parse_schema"]
 
@@ -112,10 +113,15 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
             raise SchemaError(f"{source} is no JSON: {error}") from error
     try:
         form = canonical(data, common.named if common else None)
+        refuse_malformed(form)
         schema = Schema(canonical_text(form))
-        fastavro.schema.parse_schema(form)
     except SchemaError as error:
         raise SchemaError(f"{source}: {error.message}", hint=error.hint) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
+    refuse_bomb(form, source=source)  # before anything else walks it
+    try:
+        fastavro.schema.parse_schema(form)
     except (
         fastavro.schema.SchemaParseException,
         fastavro.schema.UnknownType,
@@ -125,7 +131,6 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         AttributeError,
     ) as error:
         raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
-    refuse_bomb(form, source=source)
     if common is not None:
         _check_polysemes(form, common, source)
     return schema

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from meshport.errors import SchemaError
+from meshport.schema.wellformed import MAX_FIXED
 
 # What one decoded value may weigh for each byte that it took on the wire. The heaviest honest item, a record of one
 # short number in an array, weighs about 220 bytes for 1; five such records around one number reach 1,000.
@@ -21,8 +22,6 @@ FREE_BYTES: Final = 64
 # Records in records, references followed: what the decoder and every other Avro library walk by recursion. It is the
 # bound of definitions in one another (`canonical.MAX_NESTING`) for types that are referred to by name.
 MAX_HEIGHT: Final = 64
-# Kafka's own default bound on a message (`message.max.bytes`, 1,048,588 with its overhead); no larger `fixed` could arrive.
-MAX_FIXED: Final = 1024 * 1024
 
 # Bytes that CPython 3.11 takes for a value, to the nearest order that matters here (sys.getsizeof).
 _WEIGHTS: Final = {
@@ -155,6 +154,10 @@ def refuse_bomb(form: Any, *, source: str) -> None:
 
 
 def _weigh(shape: Shape, paid: int, what: str, source: str) -> None:
+    if shape.width > MAX_FIXED:
+        raise SchemaError(
+            f"{source}: {what} takes {_size(shape.width)} at least", hint=f"a Kafka message takes {MAX_FIXED}"
+        )
     if shape.weight > MAX_WEIGHT_PER_BYTE * (shape.width + paid):
         raise SchemaError(
             f"{source}: {what} of {shape.width + paid} bytes could grow to {_size(shape.weight)} in memory",
@@ -162,8 +165,8 @@ def _weigh(shape: Shape, paid: int, what: str, source: str) -> None:
         )
 
 
-def _size(weight: int) -> str:
-    return f"{weight} bytes" if weight < 10**9 else "more than 1 GB"
+def _size(size: int) -> str:
+    return f"{size} bytes" if size < 10**9 else "more than 1 GB"
 
 
 def _held(form: Any) -> Iterator[tuple[str, Any, int]]:

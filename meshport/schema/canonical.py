@@ -21,6 +21,9 @@ _ORDER: Final = ("name", "type", "fields", "symbols", "items", "values", "size")
 _FULLNAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # Deeper than this no real contract goes; the bound keeps our own recursion far from Python's limit.
 MAX_NESTING: Final = 64
+# Types in one schema, names counted where they stand. What reads it generates code for each, a millisecond for ten; the
+# largest contract of 385 in eight public repositories has some hundreds.
+MAX_TYPES: Final = 5_000
 
 
 def canonical(schema: Any, named: Mapping[str, Any] | None = None) -> Any:
@@ -31,7 +34,8 @@ def canonical(schema: Any, named: Mapping[str, Any] | None = None) -> Any:
         named: schemas of other files by full name, which the schema may refer to; each is put in at its first use.
 
     Raises:
-        SchemaError: a type is unknown, a name is no name, or definitions nest more than `MAX_NESTING` deep.
+        SchemaError: a type is unknown, a name is no name, definitions nest more than `MAX_NESTING` deep, or there are more
+            than `MAX_TYPES` types.
     """
     return _Canonical(named or {}).of(schema, "", 0, "")
 
@@ -45,8 +49,12 @@ class _Canonical:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
         self._defined: set[str] = set()
+        self._count = 0
 
     def of(self, schema: Any, namespace: str, depth: int, at: str) -> Any:
+        self._count += 1
+        if self._count > MAX_TYPES:
+            raise SchemaError(f"the schema has more than {MAX_TYPES} types")
         if depth > MAX_NESTING:
             raise SchemaError(f"the schema nests more than {MAX_NESTING} levels deep at {at or '/'}")
         if isinstance(schema, str):

@@ -1,0 +1,99 @@
+"""What Avro's specification demands of a schema and fastavro does not check, and the bounds of its numbers.
+
+Each of these passes fastavro's parser and fails later: in another language's reader, or in a decoder that is to trust it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from meshport.errors import SchemaError
+from meshport.schema.canonical import PRIMITIVES
+
+# Branches of one union; the largest that was seen has 20.
+MAX_BRANCHES: Final = 256
+# Kafka's own default bound on a message (`message.max.bytes`): no larger `fixed` could arrive.
+MAX_FIXED: Final = 1024 * 1024
+# Bytes of a decimal: turning n bytes into digits is quadratic, 400 kB cost 12 s, 64 bytes 1 us.
+MAX_DECIMAL_BYTES: Final = 64
+# Digits that those hold in any case: floor((8 * 64 - 1) * log10(2)).
+MAX_PRECISION: Final = 153
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED: Final = PRIMITIVES | {"record", "error", "enum", "fixed", "array", "map", "union"}
+
+
+def refuse_malformed(form: Any) -> None:
+    """Refuse a canonical form that the specification does not allow, or whose numbers are out of bounds.
+
+    Raises:
+        SchemaError: it is not allowed.
+    """
+    stack = [form]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, list):
+            _union(each)
+            stack.extend(each)
+        elif isinstance(each, dict):
+            _check(each)
+            stack.extend(each[key] for key in ("items", "values") if key in each)
+            stack.extend(field["type"] for field in each.get("fields", ()))
+
+
+def _check(form: dict[str, Any]) -> None:
+    kind, name = form["type"], form.get("name")
+    if kind in {"record", "error", "enum", "fixed"} and name in _RESERVED:
+        raise SchemaError(f"{name!r} is the word for a type of Avro's own", hint="another name, or a namespace")
+    match kind:
+        case "record" | "error":
+            _names("fields", str(name), (field["name"] for field in form["fields"]))
+        case "enum":
+            symbols = form.get("symbols")
+            if not isinstance(symbols, list) or not symbols:
+                raise SchemaError(f"the enum {name!r} has no list of `symbols`")
+            _names("symbols", str(name), symbols)
+            if "default" in form and form["default"] not in symbols:
+                raise SchemaError(f"the enum {name!r} has the default {form['default']!r}", hint="one of its symbols")
+        case "fixed":
+            _number(f"the size of {name!r}", form.get("size"), 0, MAX_FIXED)
+    if "logicalType" not in form:
+        return
+    if not isinstance(form["logicalType"], str):
+        raise SchemaError(f"the logicalType {form['logicalType']!r} is no name")
+    if form["logicalType"] == "decimal" and kind in {"bytes", "fixed"}:
+        if kind == "fixed":
+            _number(f"the size of the decimal {name!r}", form["size"], 1, MAX_DECIMAL_BYTES)
+        precision = _number("the precision of a decimal", form.get("precision"), 1, MAX_PRECISION)
+        _number("the scale of a decimal", form.get("scale", 0), 0, precision)
+
+
+def _union(branches: list[Any]) -> None:
+    if not 1 <= len(branches) <= MAX_BRANCHES:
+        raise SchemaError(f"a union has {len(branches)} branches", hint=f"1 to {MAX_BRANCHES}")
+    seen = set()
+    for branch in branches:
+        if isinstance(branch, list):
+            raise SchemaError("a union stands directly in a union", hint="one union of all branches")
+        what = branch if isinstance(branch, str) else branch.get("name", branch["type"])
+        if what in seen:
+            raise SchemaError(f"a union has the branch {what!r} twice", hint="named types may differ, others may not")
+        seen.add(what)
+
+
+def _names(what: str, owner: str, names: Iterable[Any]) -> None:
+    seen = set()
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise SchemaError(f"{name!r} among the {what} of {owner!r} is no Avro name", hint="letters, digits and _")
+        if name in seen:
+            raise SchemaError(f"{name!r} stands twice among the {what} of {owner!r}")
+        seen.add(name)
+
+
+def _number(what: str, value: Any, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise SchemaError(f"{what} is {value!r}", hint=f"a whole number from {low} to {high}")
+    return value
