@@ -1,1 +1,52 @@
-"""."""
+"""Stream processors: pure logic, and the engines that run it.
+
+The logic (`pipeline`, `expression`, `aggregators`, `groups`, `stages`) knows no Kafka and no clock. `worker` is the
+protocol that makes a kill harmless. An engine is a way of reading: `faust` event by event, `harness` in memory for
+tests. Only `meshport.process.faust` imports faust.
+"""
+
+from meshport.process.expression import Expression
+from meshport.process.load import load_pipeline
+from meshport.process.pipeline import (
+    Aggregate,
+    Apply,
+    Deduplicate,
+    Derive,
+    Filter,
+    Flatten,
+    Hopping,
+    Join,
+    Occurrence,
+    Operator,
+    Pipeline,
+    Rename,
+    Select,
+    Session,
+    Tumbling,
+)
+from meshport.process.plan import Plan, make_plan
+from meshport.process.shape import check_pipeline, derive_schema
+
+__all__ = [
+    "Pipeline",
+    "Operator",
+    "Select",
+    "Rename",
+    "Filter",
+    "Derive",
+    "Flatten",
+    "Join",
+    "Deduplicate",
+    "Aggregate",
+    "Apply",
+    "Tumbling",
+    "Hopping",
+    "Session",
+    "Occurrence",
+    "Expression",
+    "Plan",
+    "load_pipeline",
+    "make_plan",
+    "check_pipeline",
+    "derive_schema",
+]

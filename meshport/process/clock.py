@@ -1,0 +1,24 @@
+"""Event time as one number: microseconds since the Unix epoch, UTC. Exact, cheap to compare, plain in JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch of a moment with a zone."""
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def moment(micros_: int) -> datetime:
+    """The moment, in UTC."""
+    return EPOCH + timedelta(microseconds=micros_)
+
+
+def length(duration: timedelta) -> int:
+    """A length of time in microseconds."""
+    return duration // timedelta(microseconds=1)

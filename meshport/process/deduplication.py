@@ -1,0 +1,59 @@
+"""Remembering what was seen."""
+
+from __future__ import annotations
+
+from meshport.process import plain
+from meshport.process.clock import length
+from meshport.process.expiry import Expiry
+from meshport.process.item import Item, values_of
+from meshport.process.pipeline import Deduplicate
+from meshport.process.rows import Rows
+
+
+class Deduplication:
+    """One de-duplication over one partition.
+
+    A record is a duplicate if one with the same identity was let through whose event time is no further than `within`
+    away. Each row holds the event times of those let through, and goes once no event that is not late could match.
+
+    Args:
+        operator: the declaration.
+        number: of this one among the pipeline's.
+    """
+
+    def __init__(self, operator: Deduplicate, number: int) -> None:
+        self._by = operator.by
+        self._within = length(operator.within)
+        self._prefix = f"d{number}:"
+        self._expiry = Expiry()
+
+    def watch(self, rows: Rows) -> None:
+        """Take up the rows of a restored state."""
+        for key, times in rows.items():
+            if key.startswith(self._prefix):
+                self._expiry.watch(key, self._due(times))
+
+    def is_new(self, item: Item, rows: Rows) -> bool:
+        """Whether the record is let through; remembers it then."""
+        identity = values_of(item.record, self._by) if self._by else [item.source, item.id, item.number]
+        key = self._prefix + plain.dumps(identity)
+        times: list[int] = rows.get(key) or []
+        if any(abs(item.time - time) <= self._within for time in times):
+            return False
+        times = [*times, item.time]
+        rows.put(key, times)
+        self._expiry.watch(key, self._due(times))
+        return True
+
+    def advance(self, horizon: int | None, rows: Rows) -> None:
+        """Forget what nothing can match any more."""
+        for key in self._expiry.due(horizon):
+            times: list[int] = rows.get(key) or []
+            left = [time for time in times if horizon is None or time + self._within >= horizon]
+            if left:
+                self._expiry.watch(key, self._due(left))
+            if left != times:
+                rows.put(key, left or None)
+
+    def _due(self, times: list[int]) -> int:
+        return min(times) + self._within + 1

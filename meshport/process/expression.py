@@ -1,0 +1,325 @@
+"""Expressions of product.yaml: a small, safe part of Python's own grammar.
+
+    delay > 0 and origin in ("ATL", "ORD")
+    duration_ms / 60000
+    coalesce(label, "none")
+    price.amount * quantity
+
+Names are fields of the record, dots go into nested records. There are literals, arithmetic (`+ - * / // %`),
+comparisons, `in`, `and`, `or`, `not`, `a if c else b`, and the functions of `FUNCTIONS`; nothing else, so an
+expression can neither reach into Python nor run for long.
+
+Null: arithmetic and functions with a null give null, and an ordering comparison with a null is false. `x is None` and
+`coalesce(x, 0)` ask for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from meshport.address import nearest
+from meshport.errors import ProcessError
+
+# Longer than any expression that a person writes; far below what would exhaust Python's own parser.
+_LONGEST: Final = 1000
+_DEEPEST: Final = 40
+
+FUNCTIONS: Final[Mapping[str, tuple[int, int]]] = {
+    "abs": (1, 1),
+    "ceil": (1, 1),
+    "coalesce": (1, 8),
+    "date": (1, 1),
+    "float": (1, 1),
+    "floor": (1, 1),
+    "hour": (1, 1),
+    "int": (1, 1),
+    "len": (1, 1),
+    "lower": (1, 1),
+    "max": (2, 8),
+    "min": (2, 8),
+    "round": (1, 2),
+    "seconds": (1, 1),
+    "str": (1, 1),
+    "upper": (1, 1),
+}
+"""Function to its least and greatest number of arguments. `date` and `hour` of a timestamp are in UTC; `seconds` is the
+length of a difference of two timestamps."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One expression, checked and compiled.
+
+    Attributes:
+        text: as written.
+        fields: the fields that it reads, dotted paths by their first name.
+
+    Raises:
+        ProcessError: the text is no such expression; the message names what was found.
+    """
+
+    text: str
+    fields: frozenset[str] = field(init=False)
+    tree: ast.expr = field(init=False, repr=False, compare=False)
+    _run: Callable[[Mapping[str, Any]], Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check and compile."""
+        tree = _parse(self.text)
+        _Check(self.text).visit(tree, 0)
+        object.__setattr__(self, "tree", tree)
+        object.__setattr__(self, "fields", frozenset(_names(tree)))
+        body = ast.Expression(ast.Lambda(args=_RECORD_ARGUMENT, body=_Compile().of(tree)))
+        code = compile(ast.fix_missing_locations(body), "<expression>", "eval")
+        # Only nodes that `_Check` lets through reach this point, and they see nothing but `_WORLD`.
+        object.__setattr__(self, "_run", eval(code, dict(_WORLD)))  # noqa: S307
+
+    def __call__(self, record: Mapping[str, Any]) -> Any:
+        """The value for one record.
+
+        Raises:
+            KeyError: the record lacks a field.
+            TypeError: values do not go together.
+            ArithmeticError: a division by zero, an overflow.
+        """
+        return self._run(record)
+
+    def refuse_unknown(self, known: Sequence[str]) -> None:
+        """Check the fields against those that a record has.
+
+        Raises:
+            ProcessError: one is not among them.
+        """
+        for name in sorted(self.fields - set(known)):
+            near = nearest(name, list(known))
+            raise ProcessError(
+                f"{self.text!r} reads {name!r}, which the record does not have",
+                hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(known)}",
+            )
+
+
+def _parse(text: str) -> ast.expr:
+    if len(text) > _LONGEST:
+        raise ProcessError(f"an expression of {len(text)} characters", hint=f"at most {_LONGEST}")
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ProcessError(
+            f"{text!r} is no expression: {reason}", hint="write it as in Python: `delay > 0 and origin == 'ATL'`"
+        ) from error
+
+
+_BINARY: Final[Mapping[type[ast.operator], str]] = {
+    ast.Add: "_add",
+    ast.Sub: "_sub",
+    ast.Mult: "_mul",
+    ast.Div: "_div",
+    ast.FloorDiv: "_floordiv",
+    ast.Mod: "_mod",
+}
+_ORDERING: Final[Mapping[type[ast.cmpop], str]] = {ast.Lt: "_lt", ast.LtE: "_le", ast.Gt: "_gt", ast.GtE: "_ge"}
+_PLAIN_COMPARE: Final = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
+_MEMBER: Final[Mapping[type[ast.cmpop], str]] = {ast.In: "_in", ast.NotIn: "_not_in"}
+
+
+class _Check:
+    """Refuses every node that is not in the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def visit(self, node: ast.expr, depth: int) -> None:
+        if depth > _DEEPEST:
+            raise ProcessError(f"{self._text!r} nests more than {_DEEPEST} levels deep")
+        for child in self._children(node):
+            self.visit(child, depth + 1)
+
+    def _children(self, node: ast.expr) -> Sequence[ast.expr]:
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() | None):
+                return ()
+            case ast.Name(id=name):
+                if name.startswith("__"):
+                    raise self._refused(node, f"the name {name!r}")
+                return ()
+            case ast.Attribute(value=inner, attr=name):
+                if not isinstance(inner, ast.Name | ast.Attribute) or name.startswith("__"):
+                    raise self._refused(node, f"the attribute {name!r}")
+                return (inner,)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+                return (left, right)
+            case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
+                return (operand,)
+            case ast.BoolOp(values=values):
+                return values
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return (test, body, orelse)
+            case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
+                return items
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                for each, other in zip(ops, others, strict=True):
+                    if isinstance(each, ast.Is | ast.IsNot) and not (
+                        isinstance(other, ast.Constant) and other.value is None
+                    ):
+                        raise self._refused(node, "`is` with anything but None")
+                return (left, *others)
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+                self._call(node, name, arguments)
+                return arguments
+        raise self._refused(node, type(node).__name__)
+
+    def _call(self, node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> None:
+        if name not in FUNCTIONS:
+            near = nearest(name, list(FUNCTIONS))
+            raise ProcessError(
+                f"{self._text!r} calls {name!r}",
+                hint=f"did you mean {near!r}?" if near else f"functions: {', '.join(FUNCTIONS)}",
+            )
+        least, most = FUNCTIONS[name]
+        if not least <= len(arguments) <= most:
+            raise self._refused(node, f"{name}() with {len(arguments)} arguments")
+
+    def _refused(self, node: ast.expr, what: str) -> ProcessError:
+        return ProcessError(
+            f"{self._text!r} holds {what} at column {node.col_offset + 1}, which expressions do not have",
+            hint="fields, literals, + - * / // %, comparisons, in, and/or/not, a if b else c, "
+            f"and the functions {', '.join(FUNCTIONS)}; write anything else in Python (`process: python:`)",
+        )
+
+
+def _names(node: ast.expr) -> Iterator[str]:
+    functions = {id(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name) and id(each) not in functions:
+            yield each.id
+
+
+_RECORD_ARGUMENT: Final = ast.arguments(
+    posonlyargs=[ast.arg("_record")], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]
+)
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _calling(function: str, *arguments: ast.expr) -> ast.expr:
+    return ast.Call(_load(function), list(arguments), [])
+
+
+class _Compile:
+    """Rewrites a checked tree: names into look-ups in the record, operators into their null-safe functions."""
+
+    def of(self, node: ast.expr) -> ast.expr:
+        match node:
+            case ast.Name(id=name):
+                return ast.Subscript(_load("_record"), ast.Constant(name), ast.Load())
+            case ast.Attribute(value=inner, attr=name):
+                return _calling("_inner", self.of(inner), ast.Constant(name))
+            case ast.BinOp(left=left, op=operation, right=right):
+                return _calling(_BINARY[type(operation)], self.of(left), self.of(right))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return ast.UnaryOp(ast.Not(), self.of(operand))
+            case ast.UnaryOp(op=op, operand=operand):
+                return _calling("_neg" if isinstance(op, ast.USub) else "_pos", self.of(operand))
+            case ast.BoolOp(op=op, values=values):
+                return ast.BoolOp(op, [self.of(value) for value in values])
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return ast.IfExp(self.of(test), self.of(body), self.of(orelse))
+            case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
+                return ast.Tuple([self.of(item) for item in items], ast.Load())
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                return self._compare(left, ops, others)
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return _calling(f"_f_{name}", *(self.of(argument) for argument in arguments))
+        return node
+
+    def _compare(self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr]) -> ast.expr:
+        pairs: list[ast.expr] = []
+        for op, right in zip(ops, others, strict=True):
+            first, second = self.of(left), self.of(right)
+            named = _ORDERING.get(type(op)) or _MEMBER.get(type(op))
+            pairs.append(_calling(named, first, second) if named else ast.Compare(first, [op], [second]))
+            left = right
+        return pairs[0] if len(pairs) == 1 else ast.BoolOp(ast.And(), pairs)
+
+
+def _null_safe(function: Callable[..., Any], null: Any = None) -> Callable[..., Any]:
+    def called(*arguments: Any) -> Any:
+        return null if None in arguments else function(*arguments)
+
+    return called
+
+
+def _binary(function: Callable[[Any, Any], Any], null: Any = None) -> Callable[[Any, Any], Any]:
+    return lambda a, b: null if a is None or b is None else function(a, b)
+
+
+def _product(a: Any, b: Any) -> Any:
+    # Text or a list times a number would let nine bytes of a record make gigabytes.
+    if isinstance(a, str | bytes | list) or isinstance(b, str | bytes | list):
+        raise TypeError(f"{type(a).__name__} * {type(b).__name__}")
+    return a * b
+
+
+def _remainder(a: Any, b: Any) -> Any:
+    if isinstance(a, str | bytes):  # Python's text formatting
+        raise TypeError(f"{type(a).__name__} % {type(b).__name__}")
+    return a % b
+
+
+def _inner(record: Any, name: str) -> Any:
+    return None if record is None else record[name]
+
+
+def _day(value: Any) -> date:
+    return value.astimezone(UTC).date() if isinstance(value, datetime) else date.fromisoformat(value)
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, timedelta):
+        raise TypeError(f"seconds() of {type(value).__name__}, not of a difference of timestamps")
+    return value / timedelta(seconds=1)
+
+
+_WORLD: Final[Mapping[str, Any]] = {
+    "__builtins__": {},
+    "_add": _binary(operator.add),
+    "_sub": _binary(operator.sub),
+    "_mul": _binary(_product),
+    "_div": _binary(operator.truediv),
+    "_floordiv": _binary(operator.floordiv),
+    "_mod": _binary(_remainder),
+    "_lt": _binary(operator.lt, False),
+    "_le": _binary(operator.le, False),
+    "_gt": _binary(operator.gt, False),
+    "_ge": _binary(operator.ge, False),
+    "_in": lambda item, items: items is not None and item in items,
+    "_not_in": lambda item, items: items is not None and item not in items,
+    "_neg": _null_safe(operator.neg),
+    "_pos": _null_safe(operator.pos),
+    "_inner": _inner,
+    "_f_abs": _null_safe(abs),
+    "_f_ceil": _null_safe(math.ceil),
+    "_f_coalesce": lambda *values: next((value for value in values if value is not None), None),
+    "_f_date": _null_safe(_day),
+    "_f_float": _null_safe(float),
+    "_f_floor": _null_safe(math.floor),
+    "_f_hour": _null_safe(lambda value: value.astimezone(UTC).hour),
+    "_f_int": _null_safe(int),
+    "_f_len": _null_safe(len),
+    "_f_lower": _null_safe(lambda value: value.lower()),
+    "_f_max": _null_safe(max),
+    "_f_min": _null_safe(min),
+    "_f_round": _null_safe(round),
+    "_f_seconds": _null_safe(_seconds),
+    "_f_str": _null_safe(str),
+    "_f_upper": _null_safe(lambda value: value.upper()),
+}

@@ -1,0 +1,134 @@
+"""The messages that a processor writes, as plain values: re-keyed records, and events set aside with the reason.
+
+Nothing here knows a clock or a random number: the same input gives the same message, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from meshport.errors import MeshError
+from meshport.kafka.client import Message
+from meshport.process import plain
+from meshport.process.clock import moment
+from meshport.process.item import Item
+
+Headers = Sequence[tuple[str, bytes]]
+
+REASON: Final = "mesh_reason"
+ERROR: Final = "mesh_error"
+TOPIC: Final = "mesh_topic"
+PARTITION: Final = "mesh_partition"
+OFFSET: Final = "mesh_offset"
+TIME: Final = "mesh_time"
+WATERMARK: Final = "mesh_watermark"
+_OURS: Final = frozenset({REASON, ERROR, TOPIC, PARTITION, OFFSET, TIME, WATERMARK})
+_KEY: Final = "mesh_key"
+_VALUE: Final = "mesh_value"
+_LONGEST_REASON: Final = 2000
+
+
+class Inbound(NamedTuple):
+    """One message as it was read.
+
+    Attributes:
+        timestamp_ms: the Kafka timestamp; -1 where there is none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int = -1
+
+
+def quarantined(topic: str, message: Inbound, error: Exception) -> Message:
+    """A message that could not be processed: its own key, bytes and headers, and the reason.
+
+    Headers: `mesh_reason`, `mesh_error` (class), `mesh_topic`, `mesh_partition`, `mesh_offset`, and `mesh_time`, the time
+    at which the original was stored. Topic, partition and offset tell a repeated one.
+    """
+    reason = error.message if isinstance(error, MeshError) else f"{type(error).__name__}: {error}"
+    return _aside(topic, message, ((REASON, _text(reason)), (ERROR, type(error).__name__.encode())))
+
+
+def late(topic: str, message: Inbound, time: int, watermark: int, lateness: int) -> Message:
+    """An event that came too late: its own key, bytes and headers, by how much, and the watermark that it missed."""
+    behind = timedelta(microseconds=watermark - time)
+    reason = (
+        f"event time is {behind} behind the watermark of its partition; lateness is {timedelta(microseconds=lateness)}"
+    )
+    return _aside(topic, message, ((REASON, _text(reason)), (WATERMARK, moment(watermark).isoformat().encode())))
+
+
+def _aside(topic: str, message: Inbound, why: Iterable[tuple[str, bytes]]) -> Message:
+    # What was set aside before and redriven comes with the old reason; the new one takes its place.
+    kept = [(name, value) for name, value in message.headers if name not in _OURS]
+    where = [
+        (TOPIC, message.topic.encode()),
+        (PARTITION, str(message.partition).encode()),
+        (OFFSET, str(message.offset).encode()),
+    ]
+    if message.timestamp_ms >= 0:
+        where.append((TIME, moment(message.timestamp_ms * 1000).isoformat().encode()))
+    return Message(topic, message.key, message.value, [*kept, *why, *where])
+
+
+def _text(reason: str) -> bytes:
+    return reason[:_LONGEST_REASON].encode("utf-8", "replace")
+
+
+class Rekeyed(NamedTuple):
+    """One record of the re-keyed topic.
+
+    Attributes:
+        item: the record; None where only the watermark is told.
+        partition: the source partition.
+        watermark: of the source partition after this record's event, microseconds; None if it has none.
+        original: the event as it was read, for the quarantine.
+    """
+
+    item: Item | None
+    partition: int
+    watermark: int | None
+    original: Inbound
+
+
+def rekeyed(topic: str, key: bytes, item: Item, watermark: int | None, original: Inbound) -> Message:
+    """A record on its way to the partition of its group; it brings the original event's bytes for the quarantine."""
+    headers = list(original.headers)
+    if original.key is not None:
+        headers.append((_KEY, original.key))
+    if original.value is not None:
+        headers.append((_VALUE, original.value))
+    given = [original.topic, original.timestamp_ms, original.key is not None, original.value is not None]
+    value = plain.dumps([list(item), watermark, *given])
+    return Message(topic, key, value.encode(), headers)
+
+
+def watermarks(topic: str, partitions: int, source: int, watermark: int) -> list[Message]:
+    """One message for each partition of the re-keyed topic that tells how far a source partition has come."""
+    value = plain.dumps([None, watermark, source]).encode()
+    return [Message(topic, None, value, (), None, partition) for partition in range(partitions)]
+
+
+def read_rekeyed(message: Inbound) -> Rekeyed:
+    """The record of a message that `rekeyed` or `watermarks` made.
+
+    Raises:
+        ProcessError: it is none.
+    """
+    found, watermark, *rest = plain.loads(message.value or b"")
+    if found is None:
+        return Rekeyed(None, rest[0], watermark, message)
+    item = Item(*found)
+    topic, timestamp_ms, keyed, valued = rest
+    headers = list(message.headers)
+    value = headers.pop()[1] if valued else None
+    key = headers.pop()[1] if keyed else None
+    original = Inbound(topic, item.partition, item.offset, key, value, headers, timestamp_ms)
+    return Rekeyed(item, item.partition, watermark, original)

@@ -1,0 +1,100 @@
+"""From what a group or a transform gives to messages for the output port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from meshport.codec import codec_for
+from meshport.errors import EncodeError
+from meshport.event import EventWriter
+from meshport.kafka.client import Message
+from meshport.process.clock import moment
+from meshport.process.item import Emission, Item
+from meshport.process.plan import Plan
+from meshport.process.transform import Transform
+from meshport.publish import event_time, record_key
+from meshport.schema import parse_schema
+
+# The namespace of every id that a processor gives, itself the UUIDv5 of the URL namespace and "mesh://".
+IDS: Final = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "mesh://")
+
+LARGEST: Final = 1_000_000
+"""Bytes of an output, key and headers left aside. Kafka refuses more than 1,048,588 for a whole record unless a topic is
+set otherwise; what the broker would refuse must be told here, where it can still be set aside with its event."""
+
+
+class Outputs:
+    """Makes the messages of one output port. Ids and bytes depend on the input alone.
+
+    Args:
+        plan: the plan.
+        after: the operators behind the grouping.
+    """
+
+    def __init__(self, plan: Plan, after: Transform) -> None:
+        output = plan.output
+        schema = parse_schema(output.schema_text, source=f"the schema of {output.address}")
+        writer = EventWriter(
+            source=str(output.address), type=output.type, codec=codec_for(schema), schema_id=output.schema_id
+        )
+        self._message, self._tombstone = writer.message, writer.tombstone
+        self._topic = output.topic
+        self._key = record_key(output.key)
+        self._time = event_time(output.time, schema) if output.time else None
+        self._after = after
+        self._table = plan.table
+        self._ids = f"{output.address}|{plan.source.topic}"
+        self._names = str(output.address)
+
+    def of_item(self, emissions: Sequence[Emission], item: Item) -> list[Message]:
+        """The messages that an input's record gives.
+
+        Raises:
+            EncodeError: a record does not fit the port's schema, or is too large.
+            PublishError: a record has no key.
+            Exception: whatever a product's function raises.
+        """
+        prefix = f"{self._ids}|{item.partition}|{item.offset}|{item.number}"
+        return self._messages(emissions, prefix, item.recorded)
+
+    def of_window(self, emission: Emission, recorded: int) -> list[Message]:
+        """The messages of a window that closed; their ids are told by key and window, whatever made it close."""
+        return self._messages([emission], f"{self._names}|{emission.name}", recorded)
+
+    def tombstone(self, key: bytes | None, item: Item) -> Message:
+        """The row of an input table, under the same key, is no more."""
+        id_ = str(uuid5(IDS, f"{self._ids}|{item.partition}|{item.offset}|{item.number}|gone"))
+        return self._gone(key, id_, item.time, item.recorded)
+
+    def _messages(self, emissions: Sequence[Emission], prefix: str, recorded: int) -> list[Message]:
+        made: list[Message] = []
+        live: set[bytes | None] = set()
+        gone: dict[bytes | None, int] = {}
+        for emission in emissions:
+            records = () if emission.gone else self._after(emission.record, emission.time)
+            for record in records:
+                id_ = str(uuid5(IDS, f"{prefix}|{len(made)}"))
+                made.append(self._made(record, id_, emission.time, recorded))
+                live.add(made[-1].key)
+            if self._table:
+                # What a filter holds back or a group no longer holds is a row of the table that ceases to be.
+                for record in self._after.unfiltered(emission.record, emission.time):
+                    gone[self._key(record)] = emission.time
+        for key, time in gone.items():
+            if key not in live:
+                id_ = str(uuid5(IDS, f"{prefix}|{len(made)}"))
+                made.append(self._gone(key, id_, time, recorded))
+        return made
+
+    def _gone(self, key: bytes | None, id_: str, time: int, recorded: int) -> Message:
+        value, headers = self._tombstone(id=id_, time=moment(time), recorded_time=moment(recorded))
+        return Message(self._topic, key, value, headers)
+
+    def _made(self, record: dict[str, Any], id_: str, time: int, recorded: int) -> Message:
+        when = self._time(record) if self._time else moment(time)
+        value, headers = self._message(record, id=id_, time=when, recorded_time=moment(recorded))
+        if len(value) > LARGEST:
+            raise EncodeError(f"the output has {len(value)} bytes", hint=f"at most {LARGEST}")
+        return Message(self._topic, self._key(record), value, headers)

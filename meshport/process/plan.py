@@ -1,0 +1,238 @@
+"""From a pipeline and the bindings of its ports to a plan: what runs where, and under which names on Kafka.
+
+A group lives in one partition. Where the key of the grouping holds the input's whole record key, the events of a group
+are in one partition already and one stage does all. Else there are two: the first reads the input and writes each
+record under its new key to an internal topic, the second reads that topic and keeps the groups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from meshport.address import Address, internal_name, late_name, nearest, quarantine_name
+from meshport.binding import Binding
+from meshport.errors import ProcessError
+from meshport.process.pipeline import (
+    Aggregate,
+    Apply,
+    Deduplicate,
+    Derive,
+    Flatten,
+    Join,
+    Operator,
+    Pipeline,
+    Rename,
+    Select,
+    Session,
+)
+from meshport.publish import Resolver
+
+COMPACT = "compact"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One reading of one topic.
+
+    Attributes:
+        topic: what is read.
+        partitions: of it.
+        changelog: the compacted topic that keeps the stage's state, partition by partition.
+    """
+
+    topic: str
+    partitions: int
+    changelog: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline with everything that its ports' bindings decide.
+
+    Attributes:
+        pipeline: the logic.
+        source: the input port.
+        output: the port that is built.
+        tables: the compacted products that are joined.
+
+    Raises:
+        ProcessError: the pipeline cannot be run over these ports; the message says why.
+    """
+
+    pipeline: Pipeline
+    source: Binding
+    output: Binding
+    tables: Mapping[Address, Binding] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what would give wrong results."""
+        self._refuse_unkeyed_duplicates()
+        self._refuse_over_table()
+        for address, table in self.tables.items():
+            if table.cleanup != COMPACT or len(table.key) != 1:
+                raise ProcessError(
+                    f"{address} cannot be joined: cleanup is {table.cleanup}, its key is {table.key or 'none'}",
+                    hint="a joined port is compacted and keyed by one field",
+                )
+
+    @cached_property
+    def upserts(self) -> bool:
+        """Whether the input is a table that an aggregate keeps in step with: rows replace, they do not add up."""
+        return self.source.cleanup == COMPACT and isinstance(self.pipeline.grouping, Aggregate)
+
+    @cached_property
+    def table(self) -> bool:
+        """Whether the output is a table: a row that ceases to be is told by a tombstone."""
+        over = isinstance(self.pipeline.grouping, Aggregate) or (
+            self.pipeline.grouping is None and self.source.cleanup == COMPACT
+        )
+        return self.output.cleanup == COMPACT and over
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether lateness is judged."""
+        return self.pipeline.timed and not self.upserts
+
+    @cached_property
+    def keeps_key(self) -> bool:
+        """Whether an output has the record key of the input row that it was made of."""
+        origins = _origins(self.pipeline.before, self.source.key)
+        return (
+            self.pipeline.grouping is None
+            and bool(self.source.key)
+            and [origins.get(name) for name in self.output.key] == list(self.source.key)
+        )
+
+    @cached_property
+    def rekeyed(self) -> bool:
+        """Whether the records of a group come from several partitions, so that they have to be brought together."""
+        grouping = self.pipeline.grouping
+        if grouping is None:
+            return False
+        origins = _origins(self.pipeline.before, self.source.key)
+        return not self.source.key or not set(self.source.key) <= {origins.get(name) for name in grouping.by}
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage, or two."""
+        topic = self.output.topic
+        first = Stage(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
+        if not self.rekeyed:
+            return (first,)
+        rekey = internal_name(topic, "rekey")
+        return first, Stage(rekey, self.output.partitions, internal_name(topic, "rekey.changelog"))
+
+    @property
+    def late_topic(self) -> str:
+        """Where late events go."""
+        return late_name(self.output.topic)
+
+    @property
+    def quarantine_topic(self) -> str:
+        """Where events go that cannot be processed."""
+        return quarantine_name(self.output.topic)
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return f"meshport.process.{self.output.topic}"
+
+    @cached_property
+    def shape(self) -> str:
+        """What the state is made of: a processor with another shape cannot go on from it."""
+        grouping = self.pipeline.grouping
+        parts: list[object] = [self.upserts, self.rekeyed, self.source.topic]
+        parts += [(each.by, each.within) for each in self.pipeline.before if isinstance(each, Deduplicate)]
+        if isinstance(grouping, Aggregate):
+            parts += [grouping.by, tuple(grouping.values.items()), grouping.window, grouping.emit]
+        elif isinstance(grouping, Apply):
+            parts += [grouping.by]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def _refuse_unkeyed_duplicates(self) -> None:
+        before: list[Operator] = []
+        for each in self.pipeline.before:
+            if isinstance(each, Deduplicate):
+                origins = _origins(before, self.source.key)
+                apart = each.by and not set(self.source.key) <= {origins.get(name) for name in each.by}
+                if (not self.source.key or apart) and self.source.partitions > 1:
+                    raise ProcessError(
+                        f"two copies of an event of {self.source.address} may be in different partitions: its key is "
+                        f"{', '.join(self.source.key) or 'none'}, `deduplicate` goes by {', '.join(each.by) or 'id'}",
+                        hint="de-duplicate a keyed port, by fields that hold its key",
+                    )
+            before.append(each)
+
+    def _refuse_over_table(self) -> None:
+        if self.source.cleanup != COMPACT:
+            return
+        grouping = self.pipeline.grouping
+        if any(isinstance(each, Deduplicate) for each in self.pipeline.before):
+            raise ProcessError(
+                f"{self.source.address} is compacted: a row replaces the one before it, there is nothing to de-duplicate"
+            )
+        if isinstance(grouping, Aggregate) and (isinstance(grouping.window, Session) or grouping.emit == "close"):
+            raise ProcessError(
+                f"{self.source.address} is compacted: any row may still change, so that no window ever closes",
+                hint="use tumbling or hopping windows, or none, and emit: update",
+            )
+        if grouping is None and self.output.cleanup == COMPACT and not self.keeps_key:
+            raise ProcessError(
+                f"{self.output.address} is keyed by {', '.join(self.output.key)}, the table {self.source.address} by "
+                f"{', '.join(self.source.key)}: which row a tombstone takes out could not be told",
+                hint="keep the key's fields, or aggregate by the new key",
+            )
+
+
+def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver) -> Plan:
+    """Resolve the ports of a pipeline.
+
+    Args:
+        pipeline: the logic.
+        output: the port that it builds.
+        resolver: a registry.
+
+    Raises:
+        NotRegistered: a port is not registered.
+        ProcessError: the pipeline cannot be run over these ports.
+    """
+    source, target = resolver.resolve(pipeline.input), resolver.resolve(output)
+    tables = {address: resolver.resolve(address) for address in pipeline.tables}
+    for name in target.key:
+        _refuse_unknown_key(name, pipeline, target)
+    return Plan(pipeline, source, target, tables)
+
+
+def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:
+    grouping = pipeline.grouping
+    if isinstance(grouping, Aggregate) and not pipeline.after and name not in grouping.outputs:
+        near = nearest(name, list(grouping.outputs))
+        raise ProcessError(
+            f"{target.address} is keyed by {name!r}, which its aggregate does not give",
+            hint=f"did you mean {near!r}?" if near else f"it gives {', '.join(grouping.outputs)}",
+        )
+
+
+def _origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]:
+    """The fields that still hold a field of the input's key, by the name that they have after the operators."""
+    held = {name: name for name in key}
+    for each in operators:
+        match each:
+            case Select(fields):
+                held = {name: origin for name, origin in held.items() if name in fields}
+            case Rename(names):
+                taken = set(names.values())
+                held = {
+                    names.get(name, name): origin for name, origin in held.items() if name in names or name not in taken
+                }
+            case Derive(fields):
+                held = {name: origin for name, origin in held.items() if name not in fields}
+            case Join(take=take):
+                held = {name: origin for name, origin in held.items() if name not in take}
+            case Flatten(items):
+                # What a function makes of a record may hold anything under the key's names.
+                held = {} if callable(items) else {name: origin for name, origin in held.items() if name != items}
+    return held

@@ -1,0 +1,213 @@
+"""The state of one partition: rows of plain data under text keys, and how they survive a kill.
+
+Every row that changed in a batch is written to the changelog *before* the checkpoint that includes the batch. A kill
+between the two leaves rows that are ahead of the checkpoint. So a row's entry holds two versions, each stamped with the
+input offset that it reflects:
+
+    {"c": 15, "v": <the row as of offset 15>, "w": 10, "p": <the row as of offset 10, the last known checkpoint>}
+
+and a restore takes, for each row, the newest version that is not ahead of the checkpoint. What it gets is exactly the
+state as of the checkpoint, whatever was written after it, by this process or by a zombie; reprocessing from there is
+reprocessing from a clean cut. The checkpoint holds the number of rows and a checksum of them, so that a changelog that
+has lost anything is refused instead of being counted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from meshport.errors import ProcessError
+from meshport.process import plain
+
+CHECKPOINT_KEY: Final = b"checkpoint"
+STAMP_HEADER: Final = "stamp"
+_SUM_SPACE: Final = 1 << 64
+
+
+class Entry(NamedTuple):
+    """One record of the changelog, of a row or of the checkpoint.
+
+    Attributes:
+        stamp: for a tombstone, the offset as of which the row is gone; else -1.
+    """
+
+    key: bytes
+    value: bytes | None
+    stamp: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a partition has come.
+
+    Attributes:
+        offset: the last input offset that the state reflects; -1 before the first.
+        watermark: of the partition, microseconds.
+        sources: for re-keyed input, what was last applied of each source partition: [offset, number, watermark].
+        rows: how many rows the state has.
+        checksum: of all rows, in any order.
+        shape: what the state is made of; a processor that keeps something else cannot go on from it.
+    """
+
+    offset: int = -1
+    watermark: int | None = None
+    sources: dict[int, list[int | None]] = field(default_factory=dict)
+    rows: int = 0
+    checksum: int = 0
+    shape: str = ""
+
+    def entry(self) -> Entry:
+        """The checkpoint as the changelog holds it."""
+        sources = {str(partition): place for partition, place in self.sources.items()}
+        value = plain.dumps([self.offset, self.watermark, sources, self.rows, self.checksum, self.shape])
+        return Entry(CHECKPOINT_KEY, value.encode())
+
+    @classmethod
+    def read(cls, value: bytes) -> Checkpoint:
+        """The checkpoint of an entry's value."""
+        offset, watermark, sources, rows, checksum, shape = plain.loads(value)
+        return cls(offset, watermark, {int(at): place for at, place in sources.items()}, rows, checksum, shape)
+
+
+@dataclass(slots=True)
+class _Row:
+    value: Any
+    stored: str | None  # the text as of the last acknowledged checkpoint; None where there was no such row
+    stamp: int
+
+
+class Rows:
+    """The rows of one partition.
+
+    Changes are made event by event: `keep` makes those since the last call permanent, `undo` takes them back, so that
+    an event whose processing fails half-way leaves no trace. Values are never changed in place.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, _Row] = {}
+        self._changed: dict[str, None] = {}
+        self._pending: dict[str, Any] = {}
+        self._gone: dict[str, int] = {}
+        self.count = 0
+        self.checksum = 0
+
+    def get(self, key: str) -> Any | None:
+        """The row's value, or None where there is no such row."""
+        if key in self._pending:
+            return self._pending[key]
+        row = self._rows.get(key)
+        return None if row is None else row.value
+
+    def put(self, key: str, value: Any | None) -> None:
+        """Set a row; None removes it."""
+        self._pending[key] = value
+
+    def keep(self, offset: int) -> None:
+        """Make the changes permanent, as those of the input event at this offset."""
+        for key, value in self._pending.items():
+            row = self._rows.get(key)
+            if row is None:
+                if value is None:
+                    continue
+                self._rows[key] = _Row(value, None, offset)
+            else:
+                row.value, row.stamp = value, offset
+            self._changed[key] = None
+            self._gone.pop(key, None)
+        self._pending.clear()
+
+    def undo(self) -> None:
+        """Take back the changes since the last `keep`."""
+        self._pending.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        """The key of every row, in the order of their making."""
+        return (key for key, row in self._rows.items() if row.value is not None)
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Every row, in the order of their making."""
+        return ((key, row.value) for key, row in self._rows.items() if row.value is not None)
+
+    def entries(self, stored: int) -> list[Entry]:
+        """The changelog entries of everything that changed since the last `settle`, and the tombstones that are due.
+
+        Args:
+            stored: the offset of the last acknowledged checkpoint.
+        """
+        entries = [Entry(key.encode(), None, stamp) for key, stamp in self._gone.items()]
+        for key in self._changed:
+            row = self._rows[key]
+            text = "null" if row.value is None else plain.dumps(row.value)
+            value = f'{{"c":{row.stamp},"v":{text},"w":{stored},"p":{row.stored or "null"}}}'
+            entries.append(Entry(key.encode(), value.encode()))
+            self._sum(key, row.stored, -1)
+            row.stored = None if row.value is None else text
+            self._sum(key, row.stored, 1)
+        return entries
+
+    def settle(self) -> None:
+        """Take note that the entries and a checkpoint that includes them are acknowledged."""
+        self._gone.clear()
+        for key in self._changed:
+            row = self._rows[key]
+            if row.value is None:
+                self._gone[key] = row.stamp  # the entry that says so may become a tombstone now, and not earlier
+                del self._rows[key]
+        self._changed.clear()
+
+    def _sum(self, key: str, text: str | None, sign: int) -> None:
+        if text is not None:
+            self.count += sign
+            self.checksum = (self.checksum + sign * crc32(f"{key}\0{text}".encode())) % _SUM_SPACE
+
+    @classmethod
+    def restore(cls, entries: Iterable[Entry]) -> tuple[Rows, Checkpoint]:
+        """The state that a changelog holds, as of its checkpoint.
+
+        Args:
+            entries: of one partition, from its beginning to its end.
+
+        Raises:
+            ProcessError: the changelog does not hold the rows that its checkpoint counts.
+        """
+        checkpoint = Checkpoint()
+        versions: dict[bytes, list[tuple[int, str | None]]] = {}
+        ended: dict[bytes, bool] = {}
+        for entry in entries:
+            if entry.key == CHECKPOINT_KEY:
+                if entry.value is not None and (found := Checkpoint.read(entry.value)).offset >= checkpoint.offset:
+                    checkpoint = found  # a zombie's older checkpoint may come after a newer one
+            else:
+                versions.setdefault(entry.key, []).extend(_versions(entry))
+                ended[entry.key] = entry.value is None
+        rows = cls()
+        for key, known in versions.items():
+            stamp, text = -1, None
+            for each in known:
+                if stamp <= each[0] <= checkpoint.offset:  # of two with one stamp the later one was checkpointed
+                    stamp, text = each
+            name = key.decode()
+            if text is not None:
+                rows._rows[name] = _Row(plain.loads(text), text, stamp)
+                rows._sum(name, text, 1)
+            elif not ended[key]:
+                rows._gone[name] = checkpoint.offset
+        if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):
+            raise ProcessError(
+                f"the changelog holds {rows.count} rows (checksum {rows.checksum:x}) where its checkpoint at offset "
+                f"{checkpoint.offset} counts {checkpoint.rows} ({checkpoint.checksum:x})",
+                hint="the state is damaged; rebuild the product from its history",
+            )
+        return rows, checkpoint
+
+
+def _versions(entry: Entry) -> Iterator[tuple[int, str | None]]:
+    if entry.value is None:
+        yield entry.stamp, None
+        return
+    found = plain.loads(entry.value)
+    yield found["c"], None if found["v"] is None else plain.dumps(found["v"])
+    yield found["w"], None if found["p"] is None else plain.dumps(found["p"])

@@ -1,0 +1,419 @@
+"""The two stages of a processor over one partition: pure, and deterministic to the byte.
+
+`process` takes messages in the order of their offsets and gives a `Batch`: what is to be delivered, in which order, so
+that a kill between any two deliveries costs nothing (see `meshport.process.rows`):
+
+1. outputs, late and quarantined events, re-keyed records;
+2. changed state rows;
+3. the checkpoint.
+
+Each group is acknowledged by the broker before the next is sent, and the input is acknowledged last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from meshport.address import Address
+from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
+from meshport.event import Event, EventReader
+from meshport.kafka.client import Message
+from meshport.process.clock import length, micros
+from meshport.process.contributions import Contributions
+from meshport.process.deduplication import Deduplication
+from meshport.process.groups import Group, group_for
+from meshport.process.item import Emission, Item
+from meshport.process.messages import Inbound, late, quarantined, read_rekeyed, rekeyed, watermarks
+from meshport.process.outputs import Outputs
+from meshport.process.pipeline import Aggregate, Deduplicate, Operator
+from meshport.process.plan import Plan, Stage
+from meshport.process.rows import STAMP_HEADER, Checkpoint, Entry, Rows
+from meshport.process.transform import Lookup, Transform
+from meshport.process.watermark import Watermark, is_ahead
+from meshport.publish import record_key
+
+_POISON: Final = (EventError, CodecError, SchemaError, NotRegistered)
+"""Why an event cannot be read for ever; a registry that does not answer is not among them."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the events of a batch.
+
+    Attributes:
+        read: events of the input port that were new.
+        written: output records, tombstones included.
+        late: events that went to the late port.
+        quarantined: events, or re-keyed records of one, that went to the quarantine.
+        repeated: events that the state reflects already.
+    """
+
+    read: int = 0
+    written: int = 0
+    late: int = 0
+    quarantined: int = 0
+    repeated: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add the figures of another batch."""
+        self.read += other.read
+        self.written += other.written
+        self.late += other.late
+        self.quarantined += other.quarantined
+        self.repeated += other.repeated
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one batch of one partition comes to.
+
+    Attributes:
+        outputs: for the output, late, quarantine and re-keyed topics.
+        rows: for the changelog.
+        checkpoint: for the changelog, after the rows; None where nothing new was read.
+        counts: figures.
+    """
+
+    outputs: list[Message] = field(default_factory=list)
+    rows: list[Message] = field(default_factory=list)
+    checkpoint: Message | None = None
+    counts: Counts = field(default_factory=Counts)
+
+
+class PartitionStage(Protocol):
+    """A stage over one partition, whichever it is."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last one that the state reflects."""
+        ...
+
+    @property
+    def watermark(self) -> int | None:
+        """How far event time has come, microseconds."""
+        ...
+
+    def process(self, messages: Sequence[Inbound]) -> Batch:
+        """Take messages in, in the order of their offsets; those that the state reflects are passed over."""
+        ...
+
+    def settle(self) -> None:
+        """Take note that all of the last batch is acknowledged."""
+        ...
+
+
+class _Partition:
+    """What both stages share: offset, rows and their changelog."""
+
+    def __init__(self, stage: Stage, partition: int, rows: Rows, checkpoint: Checkpoint, shape: str) -> None:
+        if checkpoint.shape not in {"", shape}:
+            raise ProcessError(
+                f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
+                f"this one's is {shape})",
+                hint="rebuild the product under a new generation or major, or delete its changelog and its group's "
+                "place to count from the beginning",
+            )
+        self._stage = stage
+        self._partition = partition
+        self._shape = shape
+        self._rows = rows
+        self._offset = self._stored = checkpoint.offset
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last one that the state reflects."""
+        return self._offset + 1
+
+    def _finish(self, batch: Batch, watermark: int | None, sources: dict[int, list[int | None]]) -> Batch:
+        if self._offset == self._stored:
+            return batch
+        entries = self._rows.entries(self._stored)
+        batch.rows = [self._logged(entry) for entry in entries]
+        checkpoint = Checkpoint(self._offset, watermark, sources, self._rows.count, self._rows.checksum, self._shape)
+        batch.checkpoint = self._logged(checkpoint.entry())
+        return batch
+
+    def _logged(self, entry: Entry) -> Message:
+        headers = [(STAMP_HEADER, str(entry.stamp).encode())] if entry.value is None else []
+        return Message(self._stage.changelog, entry.key, entry.value, headers, None, self._partition)
+
+    def settle(self) -> None:
+        """Take note that all of the last batch is acknowledged."""
+        self._rows.settle()
+        self._stored = self._offset
+
+
+class _Closing:
+    """Gives out the windows that closed. One that cannot be written is set aside; no event is to blame for it."""
+
+    def __init__(self, plan: Plan, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._topic = plan.quarantine_topic
+
+    def write(self, emissions: Sequence[Emission], by: Inbound, recorded: int, batch: Batch) -> None:
+        for emission in emissions:
+            try:
+                made = self._outputs.of_window(emission, recorded)
+            except Exception as error:  # noqa: BLE001 - the edge to a product's own functions
+                batch.counts.quarantined += 1
+                window = by._replace(key=emission.name.encode(), value=repr(emission.record).encode(), headers=())
+                batch.outputs.append(quarantined(self._topic, window, error))
+            else:
+                batch.counts.written += len(made)
+                batch.outputs += made
+
+
+class SourceStage(_Partition):
+    """Reads the input port: judges lateness, de-duplicates, joins, transforms, and groups what needs no new key."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        partition: int,
+        state: tuple[Rows, Checkpoint],
+        *,
+        reader: EventReader,
+        tables: Mapping[Address, Lookup],
+    ) -> None:
+        rows, checkpoint = state
+        super().__init__(plan.stages[0], partition, rows, checkpoint, plan.shape)
+        pipeline = plan.pipeline
+        self._plan = plan
+        self._read = reader.read
+        self._clock = Watermark(length(pipeline.lateness), checkpoint.watermark)
+        self._steps = _steps(pipeline.before, tables)
+        self._outputs = Outputs(plan, Transform(pipeline.after, tables))
+        self._closing = _Closing(plan, self._outputs)
+        self._contributions = (
+            Contributions(pipeline.grouping) if plan.upserts and isinstance(pipeline.grouping, Aggregate) else None
+        )
+        self._group: Group | None = None
+        if pipeline.grouping is not None and not plan.rekeyed:
+            self._group = group_for(pipeline.grouping, upserts=plan.upserts)
+            self._group.watch(rows)
+        self._new_key = record_key(pipeline.grouping.by) if pipeline.grouping else record_key(())
+        for step in self._steps:
+            if isinstance(step, Deduplication):
+                step.watch(rows)
+
+    @property
+    def watermark(self) -> int | None:
+        """How far event time has come, microseconds."""
+        return self._clock.at
+
+    def process(self, messages: Sequence[Inbound]) -> Batch:
+        """Take messages in, in the order of their offsets."""
+        batch = Batch()
+        before = self._clock.at
+        for message in messages:
+            if message.offset <= self._offset:
+                batch.counts.repeated += 1
+                continue
+            batch.counts.read += 1
+            self._one(message, batch)
+            self._offset = message.offset
+        if self._plan.rekeyed and self._plan.timed and self._clock.at is not None and self._clock.at != before:
+            stage = self._plan.stages[1]
+            batch.outputs += watermarks(stage.topic, stage.partitions, self._partition, self._clock.at)
+        return self._finish(batch, self._clock.at, {})
+
+    def _one(self, message: Inbound, batch: Batch) -> None:
+        try:
+            event = self._read(
+                message.key,
+                message.value,
+                message.headers,
+                message.topic,
+                message.partition,
+                message.offset,
+                message.timestamp_ms,
+            )
+            item = _item(event, message)
+            if self._plan.timed and self._is_aside(item, message, batch):
+                return
+        except _POISON as error:
+            self._quarantine(message, error, batch)
+            return
+        try:
+            made = self._made(event, item, message)
+        except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside
+            self._rows.undo()
+            self._quarantine(message, error, batch)
+        else:
+            self._rows.keep(message.offset)
+            batch.outputs += made
+            if not self._plan.rekeyed:
+                batch.counts.written += len(made)
+        if self._plan.timed:
+            self._advance(message, item, batch)
+
+    def _is_aside(self, item: Item, message: Inbound, batch: Batch) -> bool:
+        if is_ahead(item.time, message.timestamp_ms):
+            raise EventError(
+                f"event time {item.time} µs is more than a day ahead of the time at which the event was stored",
+                hint="the clock of whoever told the time is wrong",
+            )
+        if self._clock.at is not None and self._clock.is_late(item.time):
+            batch.counts.late += 1
+            batch.outputs.append(late(self._plan.late_topic, message, item.time, self._clock.at, self._clock.lateness))
+            return True
+        self._clock.advance(item.time)
+        return False
+
+    def _advance(self, message: Inbound, item: Item, batch: Batch) -> None:
+        for step in self._steps:
+            if isinstance(step, Deduplication):
+                step.advance(self._clock.horizon, self._rows)
+        if self._group is not None:
+            closed = self._group.advance(self._clock.horizon, self._rows)
+            self._closing.write(closed, message, item.recorded, batch)
+        self._rows.keep(message.offset)
+
+    def _made(self, event: Event, item: Item, message: Inbound) -> list[Message]:
+        """The outputs or re-keyed records of one event; state changes are left pending."""
+        parts = [] if event.data is None else self._parts(item._replace(record=event.data))
+        if event.data is None and self._contributions is None:
+            if self._plan.keeps_key:
+                return [self._outputs.tombstone(message.key, item)]
+            raise EventError("the event is a tombstone; it has no record to work on")
+        if self._contributions is not None:
+            if message.key is None:
+                raise EventError("a row of a compacted port has no record key")
+            parts = self._contributions.replace(message.key, parts, item, self._rows)
+        if self._plan.rekeyed:
+            topic = self._plan.stages[1].topic
+            return [rekeyed(topic, self._new_key(part.record) or b"", part, self._clock.at, message) for part in parts]
+        if self._group is not None:
+            return [made for part in parts for made in self._outputs.of_item(self._group.add(part, self._rows), part)]
+        made = [each for part in parts for each in self._outputs.of_item([Emission(part.record, part.time)], part)]
+        if self._plan.table and event.data is not None and not made:
+            made.append(self._outputs.tombstone(message.key, item))  # the row no longer passes the filters
+        return made
+
+    def _parts(self, item: Item) -> list[Item]:
+        """The records that become of an event, numbered."""
+        items = [item]
+        for step in self._steps:
+            if isinstance(step, Deduplication):
+                items = [each for each in items if step.is_new(each, self._rows)]
+            else:
+                items = [each._replace(record=record) for each in items for record in step(each.record, each.time)]
+                items = [each._replace(number=number) for number, each in enumerate(items)]
+        return items
+
+    def _quarantine(self, message: Inbound, error: Exception, batch: Batch) -> None:
+        batch.counts.quarantined += 1
+        batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error))
+
+
+class GroupStage(_Partition):
+    """Reads the re-keyed topic and keeps the groups.
+
+    The source stage may write a record twice after a crash. Records of one source partition come in order, so that one
+    which is not beyond the last that was applied is a repetition.
+
+    Event time has come as far as the source partition that is furthest behind. One that has told nothing yet holds all
+    windows open: right, only later.
+    """
+
+    def __init__(
+        self, plan: Plan, partition: int, state: tuple[Rows, Checkpoint], *, tables: Mapping[Address, Lookup]
+    ) -> None:
+        rows, checkpoint = state
+        super().__init__(plan.stages[1], partition, rows, checkpoint, plan.shape)
+        self._plan = plan
+        self._outputs = Outputs(plan, Transform(plan.pipeline.after, tables))
+        self._closing = _Closing(plan, self._outputs)
+        if plan.pipeline.grouping is None:
+            raise ProcessError("there is nothing to group")
+        self._group = group_for(plan.pipeline.grouping, upserts=plan.upserts)
+        self._group.watch(rows)
+        self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
+        self._lateness = length(plan.pipeline.lateness)
+
+    @property
+    def watermark(self) -> int | None:
+        """How far event time has come, microseconds."""
+        told = [place[2] for place in self._sources.values()]
+        known = [each for each in told if each is not None]
+        return min(known) if len(known) == self._plan.source.partitions else None
+
+    def process(self, messages: Sequence[Inbound]) -> Batch:
+        """Take messages in, in the order of their offsets."""
+        batch = Batch()
+        for message in messages:
+            if message.offset > self._offset:
+                self._one(message, batch)
+                self._offset = message.offset
+        return self._finish(batch, None, self._sources)
+
+    def _one(self, message: Inbound, batch: Batch) -> None:
+        found = read_rekeyed(message)
+        item = found.item
+        place = self._sources.setdefault(found.partition, [-1, -1, None])
+        recorded = 0
+        if item is not None:
+            recorded = item.recorded
+            if (item.offset, item.number) <= (place[0], place[1]):
+                batch.counts.repeated += 1
+                return
+            place[0], place[1] = item.offset, item.number
+            self._add(item, found.original, message.offset, batch)
+        if found.watermark is not None and (place[2] is None or found.watermark > place[2]):
+            place[2] = found.watermark
+            self._advance(message, recorded, batch)
+
+    def _add(self, item: Item, original: Inbound, offset: int, batch: Batch) -> None:
+        try:
+            made = self._outputs.of_item(self._group.add(item, self._rows), item)
+        except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside
+            self._rows.undo()
+            batch.counts.quarantined += 1
+            batch.outputs.append(quarantined(self._plan.quarantine_topic, original, error))
+        else:
+            self._rows.keep(offset)
+            batch.counts.written += len(made)
+            batch.outputs += made
+
+    def _advance(self, message: Inbound, recorded: int, batch: Batch) -> None:
+        watermark = self.watermark
+        if watermark is None or not self._plan.timed:
+            return
+        closed = self._group.advance(watermark - self._lateness, self._rows)
+        self._closing.write(closed, message, recorded or watermark, batch)
+        self._rows.keep(message.offset)
+
+
+def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> list[Transform | Deduplication]:
+    """Runs of operators without memory, and the de-duplications between them."""
+    steps: list[Transform | Deduplication] = []
+    run: list[Operator] = []
+    for each in operators:
+        if isinstance(each, Deduplicate):
+            if run:
+                steps.append(Transform(run, tables))
+                run = []
+            steps.append(Deduplication(each, len(steps)))
+        else:
+            run.append(each)
+    if run:
+        steps.append(Transform(run, tables))
+    return steps
+
+
+def _item(event: Event, message: Inbound) -> Item:
+    """What all records of an event share; without a time of its own the event happened when it was stored.
+
+    Raises:
+        EventError: nothing tells when it happened.
+    """
+    if not event.says_time and message.timestamp_ms < 0:
+        raise EventError("neither the event nor Kafka tells when it happened")
+    time = micros(event.time)
+    if event.recorded_time is not None:
+        recorded = micros(event.recorded_time)
+    else:
+        recorded = message.timestamp_ms * 1000 if message.timestamp_ms >= 0 else time
+    return Item({}, time, message.partition, message.offset, 0, event.id, event.source, recorded)
