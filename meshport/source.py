@@ -159,7 +159,7 @@ def run_sources(
     report_at = time.monotonic()
     with ExitStack() as stack:
         publishers = {each.address: stack.enter_context(Publisher(each.address, resolver)) for each in sources}
-        for address, occurrence in _merged(sources, skip or {}):
+        for address, occurrence in merge(sources, skip):
             if (until and occurrence.recorded >= until) or (limit is not None and progress.total >= limit):
                 break
             pace.wait_for(occurrence.recorded)
@@ -194,8 +194,17 @@ def _publish(publisher: Publisher, occurrence: Occurrence) -> None:
         raise
 
 
-def _merged(sources: Sequence[Source], skip: Mapping[Address, int]) -> Iterator[tuple[Address, Occurrence]]:
-    streams = [_in_order(each, skip.get(each.address, 0)) for each in sources]
+def merge(sources: Sequence[Source], skip: Mapping[Address, int] | None = None) -> Iterator[tuple[Address, Occurrence]]:
+    """The occurrences of all sources in the order in which they were learnt of.
+
+    Args:
+        sources: what to merge.
+        skip: how many of each to leave out.
+
+    Raises:
+        ProjectError: a source goes back in time.
+    """
+    streams = [_in_order(each, (skip or {}).get(each.address, 0)) for each in sources]
     return heapq.merge(*streams, key=lambda each: each[1].recorded)
 
 
