@@ -119,5 +119,5 @@ def _plan(product: ProjectProduct, registry: Registry, admin: Admin) -> ProductP
     return ProductPlan(product, registration, tuple(changes))
 
 
-def _schemas(product: ProjectProduct) -> dict[tuple[str, int], Schema]:
-    return dict(product.schemas)
+def _schemas(product: ProjectProduct) -> dict[str, Schema]:
+    return {f"{port}@{major}": schema for (port, major), schema in product.schemas.items()}

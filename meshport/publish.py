@@ -6,7 +6,6 @@ Every event ends in one of three ways (librdkafka INTRODUCTION.md, "Message pers
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,7 +16,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, MeshError, PublishError
-from meshport.event import EventWriter
+from meshport.event import EventWriter, Headers, new_id
 from meshport.kafka.client import Producer, ReceivedMessage
 from meshport.product import Status
 from meshport.schema import Schema, parse_schema
@@ -103,7 +102,8 @@ class Publisher:
         self._producer = Producer(
             self.binding.bootstrap_servers, on_failure=self._failed, settings=only_failures | dict(settings or {})
         )
-        self._produce = self._producer.produce
+        # The client's stub wants a list of its own union type; ours is narrower, and it only reads.
+        self._produce: Callable[..., None] = self._producer.produce
 
     def publish(
         self,
@@ -130,7 +130,7 @@ class Publisher:
             PublishError: the record has no key though the port is keyed, or the producer has failed for good.
         """
         if id is None:
-            id = os.urandom(16).hex()
+            id = new_id()
         value, headers = self._message(record, id=id, time=time or self._time(record), subject=subject)
         self._enqueue(value, self._key(record), headers)
         return id
@@ -144,12 +144,12 @@ class Publisher:
             time: when it ceased to be; by default now.
         """
         if id is None:
-            id = os.urandom(16).hex()
-        headers = self._writer.tombstone(id=id, time=time or datetime.now(UTC))
+            id = new_id()
+        _, headers = self._writer.tombstone(id=id, time=time or datetime.now(UTC))
         self._enqueue(None, self._key(key), headers)
         return id
 
-    def _enqueue(self, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    def _enqueue(self, value: bytes | None, key: bytes | None, headers: Headers) -> None:
         while True:
             try:
                 self._produce(self._topic, value, key, headers=headers)

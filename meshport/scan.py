@@ -63,12 +63,12 @@ def scan(
     heard = time.monotonic()
     while waiting:
         messages = consumer.read(limit, 0.2)
-        wanted = [each for each in messages if (each.offset() or 0) < stretch.end[each.partition() or 0]]
+        wanted = [each for each in messages if each.offset() < stretch.end[each.partition()]]
         if wanted:
             yield wanted
         for each in messages:
-            partition = each.partition() or 0
-            stretch.done[partition] = min((each.offset() or 0) + 1, stretch.end[partition])
+            partition = each.partition()
+            stretch.done[partition] = min(each.offset() + 1, stretch.end[partition])
         # Compaction and transaction markers leave offsets that no message has; the end of the log tells that they are behind us.
         for (_, partition), offset in consumer.ends.items():
             if partition in waiting and offset >= stretch.end[partition]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,7 +91,7 @@ class Subscriber:
         self._gone: set[int] = set()
         self._committed: dict[int, int] = {}
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
-        self._stopped = False
+        self._stopped = threading.Event()
         self._consumer = Consumer(self.binding.bootstrap_servers, group=group, settings=settings)
         if group is None:
             self._consumer.assign({(self._topic, each): at for each, at in self._first_offsets().items()})
@@ -131,7 +132,7 @@ class Subscriber:
     def __iter__(self) -> Iterator[Event]:
         """Events one by one, for ever or until `stop`."""
         read, topic, seen = self._read, self._topic, self._seen
-        while not self._stopped:
+        while not self._stopped.is_set():
             for message in self._poll(_BATCH, 0.5):
                 partition, offset = message.partition(), message.offset()
                 try:
@@ -150,7 +151,7 @@ class Subscriber:
                     if seen is None or seen.first(event):
                         yield event
                 self._places[partition] = offset + 1
-                if self._stopped:
+                if self._stopped.is_set():
                     break
 
     def batches(self, limit: int = _BATCH, *, wait_s: float = 1.0) -> Iterator[list[Event]]:
@@ -159,7 +160,7 @@ class Subscriber:
         The group's place moves past a batch once the next one is asked for.
         """
         read, topic, seen = self._read, self._topic, self._seen
-        while not self._stopped:
+        while not self._stopped.is_set():
             events: list[Event] = []
             places: dict[int, int] = {}
             for message in self._poll(limit, wait_s):
@@ -213,7 +214,7 @@ class Subscriber:
 
     def stop(self) -> None:
         """End the iteration after the event in hand; may be called from a signal handler or another thread."""
-        self._stopped = True
+        self._stopped.set()
 
     def close(self) -> None:
         """Record the group's place and leave the group."""

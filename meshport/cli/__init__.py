@@ -28,7 +28,7 @@ for verb in (
     project.check,
     project.apply,
     up.up,
-    run.demo,
+    # run.demo
     run.run,
     publish.publish,
     read.tail,

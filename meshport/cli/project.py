@@ -1,0 +1,276 @@
+"""`meshport init`, `new`, `check` and `apply`: a project on disk, and its way into the mesh."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshport.address import Address
+from meshport.apply import carry_out, plan
+from meshport.cli.output import emit, say
+from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, bootstrap_servers, open_registry
+from meshport.errors import NotRegistered, ProjectError
+from meshport.infer import infer_schema, record_name
+from meshport.ingest import Format, read_rows
+from meshport.kafka.admin import Admin
+from meshport.process.load import operator_of
+from meshport.process.pipeline import Pipeline
+from meshport.process.shape import derive_schema
+from meshport.product import Aggregate, Archetype, Processing, Step, Window
+from meshport.product.duration import parse_duration
+from meshport.project import Project
+from meshport.registry import Registry
+from meshport.scaffold import Draft, fields_read, init_project, template_schema, write_product
+from meshport.schema import Schema, parse_schema
+
+# A schema is read off this many rows; more say little new and would be read twice.
+_SAMPLE_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class _About:
+    """Who answers for a product, and what it is."""
+
+    owner: str
+    description: str
+
+
+def init(folder: Annotated[Path, typer.Argument(help="By default the one that one stands in.")] = Path()) -> None:
+    """Make a mesh project: producers/, processors/, schemas/.
+
+    Example: meshport init
+    """
+    made = init_project(folder)
+    for each in made:
+        say(f"made {each.relative_to(folder.resolve())}")
+    say("a mesh project" if made else "a mesh project already; nothing to do")
+
+
+def new(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="domain/product, lower-case words with hyphens.")],
+    sample: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .jsonl or .csv file that the contract is read off.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="The record key; again for a composite one.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="The field that says when the fact happened.")
+    ] = None,
+    reads: Annotated[
+        str | None, typer.Option("--from", metavar="ADDRESS", help="The product that this one is built from.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(metavar="EXPRESSION", help="Only events for which it is true.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="What is aggregated by; again for several.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="1h | session:30m", help="Event-time window: tumbling, or sessions.")
+    ] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--value", metavar="FIELD=AGG(FIELD)", help="mean_delay=mean(delay), flights=count(); again for more."
+        ),
+    ] = None,
+    archetype: Annotated[
+        Archetype | None, typer.Option(help="By default source-aligned, or aggregate with --from.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="The team that answers for it; by default you.")] = None,
+    description: Annotated[str | None, typer.Option(help="One sentence.")] = None,
+) -> None:
+    """Write a new product's descriptor and contract into this project.
+
+    Examples:
+        meshport new operations/departures --sample flights.jsonl --key origin --time date
+        meshport new network/delays-by-airport --from operations/departures --by origin --window 1h
+            --value "mean_delay=mean(delay)" --value "max_delay=max(delay)"
+    """
+    project = Project.find(Path.cwd())
+    place = Address.parse(address)
+    about = _About(owner or getpass.getuser(), description or f"TODO: what {place.key} holds.")
+    if reads is None:
+        if by or window or value or where:
+            raise typer.BadParameter(
+                "--by, --window, --value and --where say how a product is built; name its input", param_hint="--from"
+            )
+        schema = template_schema(place) if sample is None else _read_sample(place, sample)
+        draft = Draft(
+            address=place,
+            archetype=archetype or Archetype.SOURCE_ALIGNED,
+            schema=schema,
+            key=tuple(key or ()),
+            time=time or (None if sample else "happened_at"),
+            owner=about.owner,
+            description=about.description,
+        )
+    else:
+        if sample is not None:
+            raise typer.BadParameter("a derived product's contract follows from its input's", param_hint="--sample")
+        draft = _derived(project, place, Address.parse(reads), where, by or [], window, value or [], archetype, about)
+    _check_fields(draft)
+    for file in write_product(project, draft):
+        say(f"wrote {file.relative_to(project.root)}")
+
+
+def _read_sample(address: Address, sample: Path) -> Schema:
+    form = Format.CSV if sample.suffix.lower() == ".csv" else Format.JSONL
+    try:
+        with sample.open(encoding="utf-8-sig", newline="") as stream:
+            rows = (row for _, row in zip(range(_SAMPLE_ROWS), read_rows(stream, form), strict=False))
+            return infer_schema(address, rows, form)
+    except OSError as error:
+        raise typer.BadParameter(f"{sample} cannot be read: {error.strerror}", param_hint="--sample") from error
+
+
+def _derived(
+    project: Project,
+    address: Address,
+    source: Address,
+    where: str | None,
+    by: list[str],
+    window: str | None,
+    values: list[str],
+    archetype: Archetype | None,
+    about: _About,
+) -> Draft:
+    schema, time = _input(project, source)
+    steps = [Step(filter=where)] if where else []
+    if values:
+        if not by:
+            raise typer.BadParameter("an aggregate needs what it is aggregated by", param_hint="--by")
+        named = dict(_named_value(each) for each in values)
+        steps.append(Step(aggregate=Aggregate(by=tuple(by), values=named, window=_window(window) if window else None)))
+    elif by or window:
+        raise typer.BadParameter("an aggregate needs what is computed", param_hint="--value")
+    if not steps:
+        steps.append(Step(select=schema.field_names))
+    processing = Processing(steps=tuple(steps))
+    pipeline = Pipeline(source, tuple(operator_of(step) for step in processing.steps), processing.lateness)
+    name, namespace = record_name(address)
+    windowed = bool(values and window)
+    return Draft(
+        address=address,
+        archetype=archetype or Archetype.AGGREGATE,
+        schema=derive_schema(pipeline, f"{namespace}.{name}", schema, {}),
+        key=(*by, *(("window_start",) if windowed else ())),
+        time="window_start" if windowed else None if values else time,
+        compacted=bool(values),
+        inputs={source: fields_read(processing, schema, time)},
+        processing=processing,
+        owner=about.owner,
+        description=about.description,
+    )
+
+
+def _input(project: Project, address: Address) -> tuple[Schema, str | None]:
+    """The contract and the time field of the port that is read: the project's own, else the registry's."""
+    try:
+        product = project.product(address)
+    except ProjectError:
+        with open_registry(None) as registry:
+            binding = registry.resolve(address)
+        return parse_schema(binding.schema_text), binding.time
+    port = product.product.port(address.port, address.major)
+    if port is None:
+        raise NotRegistered(f"{product.product.address} has no port {address.port!r}")
+    return product.schema(port), port.time
+
+
+def _named_value(text: str) -> tuple[str, str]:
+    name, equals, aggregation = text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"{text!r} names no value; write mean_delay=mean(delay)", param_hint="--value")
+    return name.strip(), aggregation.strip()
+
+
+def _window(text: str) -> Window:
+    kind, _, length = text.rpartition(":")
+    if kind not in {"", "tumbling", "session"}:
+        raise typer.BadParameter(f"{text!r} is no window; write 1h or session:30m", param_hint="--window")
+    try:
+        parsed = parse_duration(length)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from error
+    return Window(session=parsed) if kind == "session" else Window(tumbling=parsed)
+
+
+def _check_fields(draft: Draft) -> None:
+    for flag, names in (("--key", draft.key), ("--time", (draft.time,) if draft.time else ())):
+        for name in names:
+            if name not in draft.schema.field_names:
+                raise typer.BadParameter(
+                    f"the contract has no field {name!r}; it has {', '.join(draft.schema.field_names)}", param_hint=flag
+                )
+
+
+def check() -> None:
+    """Read every descriptor and contract of this project, and say what is wrong with any.
+
+    Example: meshport check
+    """
+    project = Project.find(Path.cwd())
+    for each in project.products:
+        if each.product.process is not None:
+            _check_process(project, each.product.address)
+        say(f"{each.product.address.key}: {each.product.archetype}, {len(each.schemas)} ports")
+    say(f"{len(project.products)} products are well-formed")
+
+
+def _check_process(project: Project, address: Address) -> None:
+    """Read a product's process against the contracts of its inputs, where they are in the project."""
+
+
+def apply(
+    plan_only: Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")] = False,
+    registry: RegistryOption = None,
+    kafka: KafkaOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Register this project's products and make their topics. Shows its plan first; deletes nothing.
+
+    Example: meshport apply
+    """
+    project = Project.find(Path.cwd())
+    servers = bootstrap_servers(kafka)
+    if servers is None:
+        raise typer.BadParameter(
+            "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA or `meshport up`", param_hint="--kafka"
+        )
+    with open_registry(registry) as mesh:
+        _apply(project, mesh, servers, plan_only, json)
+
+
+def _apply(project: Project, mesh: Registry, servers: str, plan_only: bool, json: bool) -> None:
+    admin = Admin(servers)
+    planned = plan(project.products, mesh, admin)
+    for each in planned:
+        address = each.product.product.address
+        if json:
+            emit(
+                {
+                    "address": str(address),
+                    "changed": [change.model_dump(mode="json") for change in each.registration.changed],
+                    "topics": [
+                        {"topic": topic.name, "new": topic.new, "config": topic.config} for topic in each.topics
+                    ],
+                    "applied": not plan_only,
+                }
+            )
+        elif not each.changes:
+            say(f"{address.key}: as it is")
+        for topic in each.topics:
+            say(f"{address.key}: {topic}")
+        for change in each.registration.changed:
+            say(f"{address.key}: {change}")
+    todo = [each for each in planned if each.changes]
+    if plan_only:
+        say(f"{len(todo)} of {len(planned)} products would change; nothing was done")
+        return
+    for each in todo:
+        carry_out(each, mesh, admin, servers)
+    say(f"{len(todo)} of {len(planned)} products changed")

@@ -1,0 +1,65 @@
+"""`meshport run` and `meshport demo`: what builds products, and the proof that it builds them right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshport.address import Address
+from meshport.cli.output import say
+from meshport.cli.session import RegistryOption, open_registry
+from meshport.cli.up import stop_on_signal
+from meshport.errors import ProjectError
+from meshport.project import Project, ProjectProduct
+from meshport.source import load_source, run_sources, stored
+
+SpeedOption = Annotated[
+    float | None, typer.Option(min=0, help="World seconds that pass in a second; by default a source tells all it can.")
+]
+SeedOption = Annotated[int, typer.Option(help="What a source makes its world of.")]
+
+
+def run(
+    addresses: Annotated[
+        list[str], typer.Argument(metavar="ADDRESS...", help="Of this project: one derived product, or sources.")
+    ],
+    registry: RegistryOption = None,
+    speed: SpeedOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Run what builds a product: the processor of a derived one, or the sources of source-aligned ones, until interrupted.
+
+    Example: meshport run listening/sessions
+    """
+    project = Project.find(Path.cwd())
+    products = [project.product(Address.parse(each)) for each in addresses]
+    derived = [each for each in products if each.product.process]
+    if derived and len(products) > 1:
+        raise typer.BadParameter("a processor runs in a process of its own; name one", param_hint="ADDRESS")
+    if derived:
+        _run_processor(derived[0], registry)
+    else:
+        _run_sources(products, registry, speed, seed)
+
+
+def _run_sources(products: list[ProjectProduct], registry: str | None, speed: float | None, seed: int) -> None:
+    sources = []
+    for each in products:
+        source = load_source(each, seed=seed)
+        if source is None:
+            raise ProjectError(
+                f"{each.product.address} has neither `process` nor `source` in {each.descriptor_file}",
+                hint="its events come from outside: `meshport publish`",
+            )
+        sources.append(source)
+    stopped = stop_on_signal()
+    with open_registry(registry) as mesh:
+        skip = stored([each.address for each in sources], mesh)
+        done = run_sources(sources, mesh, speed=speed, skip=skip, stop=stopped)
+    say(f"{done.total} events published")
+
+
+def _run_processor(product: ProjectProduct, registry: str | None) -> None:
+    raise NotImplementedError
