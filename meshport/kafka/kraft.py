@@ -94,8 +94,13 @@ def broker_settings(brokers: int) -> dict[str, str | int]:
 
 
 def random_id() -> str:
-    """A new cluster id: 16 random bytes in URL-safe base64 without padding, 22 characters, as Kafka's own Uuid."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A new cluster id, as Kafka's own Uuid makes it: 22 characters of URL-safe base64 that do not begin with a dash.
+
+    One id in 64 would, and StorageTool reads such a one as an option.
+    """
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
 
 
 def is_free(port: int) -> bool:
@@ -129,7 +134,7 @@ def free_ports(count: int, taken: Iterable[int]) -> tuple[int, ...]:
             chosen.append(port)
             if len(chosen) == count:
                 return tuple(sorted(chosen))
-    raise BrokerUnavailable(f"no free port of {HOST} between {FREE_PORTS.start} and {FREE_PORTS.stop}")
+    raise BrokerUnavailable(f"no {count} free ports of {HOST} between {FREE_PORTS[0]} and {FREE_PORTS[-1]}")
 
 
 def last_words(folder: Path, *logs: str) -> str:
