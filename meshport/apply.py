@@ -62,15 +62,23 @@ class ProductPlan:
         return bool(self.topics or self.registration.changed)
 
 
-def plan(products: Iterable[ProjectProduct], registry: Registry, admin: Admin) -> list[ProductPlan]:
+def plan(
+    products: Iterable[ProjectProduct], registry: Registry, admin: Admin, bootstrap_servers: str
+) -> list[ProductPlan]:
     """What would be done, product by product; nothing is.
+
+    Args:
+        products: each after what it reads.
+        registry: where they are to be registered.
+        admin: of the cluster.
+        bootstrap_servers: of the cluster, as its readers reach it.
 
     Raises:
         RegistrationRefused: a product's declaration, or a change of its contract, is refused.
         TopicError: a topic is there with another number of partitions.
         RegistryUnavailable, BrokerUnavailable: no answer.
     """
-    return [_plan(each, registry, admin) for each in products]
+    return [_plan(each, registry, admin, bootstrap_servers) for each in products]
 
 
 def carry_out(planned: ProductPlan, registry: Registry, admin: Admin, bootstrap_servers: str) -> Registration:
@@ -96,8 +104,9 @@ def topic_config(port: OutputPort) -> dict[str, str]:
     return {"cleanup.policy": port.cleanup, "retention.ms": retention}
 
 
-def _plan(product: ProjectProduct, registry: Registry, admin: Admin) -> ProductPlan:
-    registration = registry.register(product.product, _schemas(product), dry_run=True)
+def _plan(product: ProjectProduct, registry: Registry, admin: Admin, bootstrap_servers: str) -> ProductPlan:
+    schemas = _schemas(product)
+    registration = registry.register(product.product, schemas, bootstrap_servers=bootstrap_servers, dry_run=True)
     topics = {each.address: each.topic for each in registration.ports}
     changes = []
     for port in product.product.output_ports:

@@ -63,7 +63,7 @@ class LocalMesh:
         admin = Admin(self.cluster.bootstrap_servers)
         made = registered = 0
         for product in project.products:
-            (planned,) = plan([product], self.registry, admin)
+            (planned,) = plan([product], self.registry, admin, self.cluster.bootstrap_servers)
             made += sum(change.new for change in planned.topics)
             registered += bool(planned.registration.changed)
             carry_out(planned, self.registry, admin, self.cluster.bootstrap_servers)

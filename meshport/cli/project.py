@@ -247,7 +247,7 @@ def apply(
 
 def _apply(project: Project, mesh: Registry, servers: str, plan_only: bool, json: bool) -> None:
     admin = Admin(servers)
-    planned = plan(project.products, mesh, admin)
+    planned = plan(project.products, mesh, admin, servers)
     for each in planned:
         address = each.product.product.address
         if json:

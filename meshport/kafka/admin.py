@@ -7,12 +7,23 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ClusterMetadata,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from meshport.errors import TopicError
 from meshport.kafka.errors import client_error
 
 _TIMEOUT_S: Final = 15.0
+# librdkafka's in-memory cluster names itself so (rdkafka_mock.c). It has no admin requests: a topic makes itself, with
+# four partitions, when its metadata is asked for, and keeps no settings.
+_IN_MEMORY: Final = "mockCluster"
 
 
 class Topic(NamedTuple):
@@ -38,6 +49,18 @@ class Admin:
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._in_memory = str(self._metadata().cluster_id).startswith(_IN_MEMORY)
+
+    def _metadata(self, topic: str | None = None) -> ClusterMetadata:
+        what = f"no broker answers at {self._bootstrap_servers}"
+        try:
+            return (
+                self._client.list_topics(topic, timeout=_TIMEOUT_S)
+                if topic
+                else self._client.list_topics(timeout=_TIMEOUT_S)
+            )
+        except KafkaException as error:
+            raise client_error(error, what) from error
 
     def brokers(self) -> int:
         """How many brokers the cluster has.
@@ -45,10 +68,7 @@ class Admin:
         Raises:
             BrokerUnavailable: none answered.
         """
-        try:
-            return len(self._client.list_topics(timeout=_TIMEOUT_S).brokers)
-        except KafkaException as error:
-            raise client_error(error, f"no broker answers at {self._bootstrap_servers}") from error
+        return len(self._metadata().brokers)
 
     def partitions(self) -> dict[str, int]:
         """The number of partitions of every topic.
@@ -56,18 +76,16 @@ class Admin:
         Raises:
             BrokerUnavailable: no broker answered.
         """
-        try:
-            topics = self._client.list_topics(timeout=_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise client_error(error, f"cannot list the topics of {self._bootstrap_servers}") from error
-        return {name: len(topic.partitions) for name, topic in topics.items()}
+        return {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
 
     def topic(self, name: str) -> Topic | None:
         """One topic, or None where there is none of that name."""
+        found = self._metadata().topics.get(name)
+        if found is None:
+            return None
+        if self._in_memory:
+            return Topic(name, len(found.partitions), 1, {})
         try:
-            found = self._client.list_topics(timeout=_TIMEOUT_S).topics.get(name)
-            if found is None:
-                return None
             resource = ConfigResource(ResourceType.TOPIC, name)
             entries = self._client.describe_configs([resource])[resource].result(timeout=_TIMEOUT_S)
         except KafkaException as error:
@@ -86,6 +104,8 @@ class Admin:
         Raises:
             TopicError: it exists with another number of partitions, or could not be made.
         """
+        if self._in_memory:
+            return self._make_in_memory(name, partitions)
         replication = 3 if self.brokers() >= 3 else 1
         settings = dict(config or {})
         if replication == 3:
@@ -98,13 +118,20 @@ class Admin:
                 raise client_error(error, f"cannot make the topic {name}") from error
         else:
             return True
-        found = self.partitions().get(name)
-        if found is not None and found != partitions:
+        self._refuse_other_count(name, self.partitions().get(name, partitions), partitions)
+        return False
+
+    def _make_in_memory(self, name: str, partitions: int) -> bool:
+        there = name in self.partitions()
+        self._refuse_other_count(name, len(self._metadata(name).topics[name].partitions), partitions)
+        return not there
+
+    def _refuse_other_count(self, name: str, found: int, declared: int) -> None:
+        if found != declared:
             raise TopicError(
-                f"the topic {name} has {found} partitions, {partitions} are declared",
+                f"the topic {name} has {found} partitions, {declared} are declared",
                 hint="it never changes under one generation, since keys would move: declare what is there, or rebuild",
             )
-        return False
 
     def set_config(self, name: str, config: Mapping[str, str]) -> None:
         """Change settings of a topic; those that are not named stay.

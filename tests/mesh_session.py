@@ -1,0 +1,106 @@
+"""A mesh for tests: a real registry over a Kafka, real or in memory, and products made in a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from meshport.address import Address
+from meshport.apply import carry_out, plan
+from meshport.binding import Binding
+from meshport.kafka.admin import Admin
+from meshport.product import Product
+from meshport.project import ProjectProduct
+from meshport.registry import Registry
+from meshport.schema import Schema, parse_schema
+from meshport_registry import Settings, running
+
+READING: dict[str, Any] = {
+    "type": "record",
+    "name": "Reading",
+    "namespace": "tests",
+    "fields": [
+        {"name": "sensor", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "celsius", "type": "double"},
+        {"name": "note", "type": ["null", "string"], "default": None},
+    ],
+}
+
+
+@dataclass
+class Mesh:
+    """A registry over one cluster.
+
+    Attributes:
+        registry: a client of it.
+        url: of the registry.
+        bootstrap_servers: of the cluster.
+    """
+
+    registry: Registry
+    url: str
+    bootstrap_servers: str
+    folder: Path
+    _admin: Admin = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._admin = Admin(self.bootstrap_servers)
+
+    def product(self, schema: dict[str, Any] | None = None, *, name: str | None = None, **port: Any) -> Binding:
+        """Register a source-aligned product of a name that no other test has, with one port."""
+        form = schema or READING
+        port = {"name": "events"} | ({"key": "sensor", "time": "at"} if schema is None else {}) | port
+        product = Product.model_validate(
+            {
+                "address": f"mesh://tests/{name or 'product'}-{uuid4().hex[:8]}",
+                "id": str(uuid4()),
+                "archetype": "source-aligned",
+                "description": "made by a test",
+                "owner": "tests",
+                "outputPorts": [port],
+            }
+        )
+        contract: Schema = parse_schema(json.dumps(form))
+        one = ProjectProduct(product, self.folder, {(each.name, each.major): contract for each in product.output_ports})
+        return self.apply(one)
+
+    def apply(self, one: ProjectProduct) -> Binding:
+        """Register a product and make its topics; the binding of its default port."""
+        (planned,) = plan([one], self.registry, self._admin, self.bootstrap_servers)
+        carry_out(planned, self.registry, self._admin, self.bootstrap_servers)
+        return self.registry.resolve(Address.parse(str(one.product.address)))
+
+
+@contextmanager
+def open_test_mesh(folder: Path, bootstrap_servers: str) -> Iterator[Mesh]:
+    """A registry on SQLite in `folder`, over a cluster that runs."""
+    settings = Settings(database=f"sqlite:///{folder / 'registry.db'}", port=0, bootstrap_servers=bootstrap_servers)
+    with running(settings) as url, Registry(url) as registry:
+        yield Mesh(registry, url, bootstrap_servers, folder)
+
+
+@pytest.fixture(scope="session")
+def mesh(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """The session's mesh over the real Kafka."""
+    with open_test_mesh(tmp_path_factory.mktemp("mesh"), kafka.bootstrap_servers) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def in_memory_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh over librdkafka's in-memory cluster, which lives as long as its producer."""
+    host = Producer({"bootstrap.servers": "in-memory", "test.mock.num.brokers": 1, "log_level": 0})
+    brokers = host.list_topics(timeout=10).brokers.values()
+    servers = ",".join(f"{each.host}:{each.port}" for each in brokers)
+    with open_test_mesh(tmp_path_factory.mktemp("in-memory"), servers) as opened:
+        yield opened
+    del host
