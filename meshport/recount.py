@@ -2,7 +2,7 @@
 
 A derived product may bring a `recount.py` with a function `recount(sources)`. It gets the events of every source-aligned
 product that stands behind the product, however many products lie between, by address as `inputPorts` name it
-(`mesh://player/plays`), each partition in its order and one partition after the other. It gives the records that the
+(`mesh://<domain>/<product>`), each partition in its order and one partition after the other. It gives the records that the
 product's default port should hold. It shares no code with the processor, so that the two can prove each other.
 """
 

@@ -164,12 +164,12 @@ class World:
         random.shuffle(ranks)
         names = [" ".join(words).strip() for words in product(_FIRST, _SECOND, _THIRD)]
         random.shuffle(names)
-        # The day before listening begins is the first of the catalogue: whoever was signed before is told of then.
-        signed_at = BEGIN - NOTICE
+        # The catalogue's first day is the one before listening begins: whoever was signed earlier is told of then.
+        first_day, later = BEGIN - NOTICE, BEGIN
         artists = []
         for number, (rank, name) in enumerate(zip(ranks, names, strict=True), 1):
             if number > _SIGNED_BEFORE:
-                signed_at += timedelta(seconds=round(random.expovariate(1 / (_SIGNING_EVERY_H * 3600))))
+                later += timedelta(seconds=round(random.expovariate(1 / (_SIGNING_EVERY_H * 3600))))
             artists.append(
                 Artist(
                     id=f"artist-{number:04}",
@@ -178,7 +178,7 @@ class World:
                     label=random.choice(_LABELS) if random.random() < 0.7 else None,
                     country=random.choice(_COUNTRIES),
                     genres=tuple(random.sample(_GENRES, random.choice((1, 1, 2, 3)))),
-                    signed_at=signed_at,
+                    signed_at=first_day if number <= _SIGNED_BEFORE else later,
                     rate=_rate(random),
                 )
             )

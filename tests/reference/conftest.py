@@ -1,0 +1,23 @@
+"""Fixtures of the reference mesh."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+from meshport.loading import load_module
+from meshport.project import Project
+from tests.reference.memory_mesh import ROOT
+
+
+@pytest.fixture(scope="session")
+def project() -> Project:
+    """The reference mesh as it lies in this repository."""
+    return Project(ROOT)
+
+
+@pytest.fixture(scope="session")
+def world() -> ModuleType:
+    """The module that the three sources are views of."""
+    return load_module(ROOT / "producers" / "world.py")
