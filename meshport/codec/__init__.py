@@ -6,7 +6,7 @@ safe for every schema and faster than fastavro's general reader and writer, whos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -43,14 +43,14 @@ class Codec:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
 
-    def encode(self, record: Mapping[str, Any], prefix: bytes = b"") -> bytes:
+    def encode(self, record: Any, prefix: bytes = b"") -> bytes:
         """The bytes of a record.
 
         Fields that the record leaves out take their defaults; nothing is coerced. Instants and times are cut to the
         unit of their type, as every Avro library does.
 
         Args:
-            record: a value of the schema, a mapping for a record.
+            record: a value of the schema: a mapping, for a record.
             prefix: bytes to put before, such as Confluent's (`meshport.codec.prefix`).
 
         Raises:
@@ -89,7 +89,7 @@ class Codec:
             made = vars(self)["decode"] = decoder(self.schema)
         return made
 
-    def encode_many(self, records: Iterable[Mapping[str, Any]], prefix: bytes = b"") -> list[bytes]:
+    def encode_many(self, records: Iterable[Any], prefix: bytes = b"") -> list[bytes]:
         """The bytes of each record; see `encode`."""
         encode = self.encode
         return [encode(record, prefix) for record in records]

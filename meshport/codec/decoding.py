@@ -48,6 +48,7 @@ _CONSTANTS: Final = {
 }
 # What the generated code may meet in bytes that are not what their schema says; any other exception is a defect of ours.
 _CAUGHT: Final = (IndexError, KeyError, ValueError, OverflowError, struct.error, InvalidOperation, RecursionError)
+_LONGEST_PATH: Final = 120
 _NUMBERS: Final = {
     "long-timestamp-millis": "EPOCH + MILLI * {}",
     "long-timestamp-micros": "EPOCH + MICRO * {}",
@@ -78,6 +79,7 @@ class _Decoder:
 
     def build(self) -> Decode:
         source = self._source
+        source.place = ("", "payload")
         source.add(0, "def decode(b, p=0):")
         source.add(1, "try:")
         source.add(2, "end = len(b)")
@@ -269,6 +271,8 @@ class _Decoder:
         for place, word, local in self._source.places(error.__traceback__):
             path = f"{path}.{place}" if path and place and place[0] not in "[{" else path + place
             kind, offset, behind = word, local.get("p", 0), local.get("q", 0)
+        if len(path) > _LONGEST_PATH:  # a recursive value's
+            path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
         where = f"{path!r} ({kind})" if path else f"the {kind}"
         if isinstance(error, IndexError | struct.error) or max(offset, behind) > len(data):
             return DecodeError(f"the {len(data)} bytes end within {where}", offset=len(data))

@@ -23,7 +23,7 @@ from meshport.codec.source import MAX_INDENT, Source
 from meshport.errors import EncodeError
 from meshport.schema import Schema
 
-Encode = Callable[[Mapping[str, Any], bytes], bytes]
+Encode = Callable[[Any, bytes], bytes]
 
 _SMALL: Final = len(varint.VARINTS) // 2
 # The varint of each number from -8192 to 8191: a negative index counts from the end, where the negative numbers are.
