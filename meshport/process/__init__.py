@@ -1,8 +1,8 @@
 """Stream processors: pure logic, and the engines that run it.
 
 The logic (`pipeline`, `expression`, `aggregators`, `groups`, `stages`) knows no Kafka and no clock. `worker` is the
-protocol that makes a kill harmless. An engine is a way of reading: `faust` event by event, `harness` in memory for
-tests. Only `meshport.process.faust` imports faust.
+protocol that makes a kill harmless. An engine is a way of reading: `engine` on faust, `harness` in memory for tests.
+Only `meshport.process.engine` and `meshport.process.commits` import faust.
 """
 
 from meshport.process.expression import Expression

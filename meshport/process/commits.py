@@ -1,0 +1,154 @@
+"""Our own acknowledgement in faust: nothing is committed past an event that is still in work.
+
+faust-streaming 0.15.3 commits the highest run of acknowledged offsets, even where an earlier one is in flight
+(faust#606): with 2585 in work and 2586 to 2589 acknowledged its `_new_offset` says 2590, and a kill loses 2585. It also
+notes an offset as committed where the commit failed (faust#316). Both are replaced here, and `prove_commits` feeds the
+states that went wrong to whichever class is about to be used, so that another faust cannot bring them back unseen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import faust
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP, Message
+
+from meshport.errors import ProcessError
+
+STATES: Final = (
+    (2585, (2585,), (2586, 2587, 2588, 2589)),
+    (None, (0,), (1, 2, 3)),
+    (0, (0, 1, 2, 3, 4), (5, 6)),
+)
+"""(committed, in work, acknowledged): states in which nothing may be committed (reliability finding 1)."""
+
+
+class OffsetTracker:
+    """Which offsets of one partition are done with, without a gap. Begin them in order; finish them in any."""
+
+    def __init__(self) -> None:
+        self._in_work: dict[int, None] = {}
+        self._last = -1
+
+    def begin(self, offset: int) -> None:
+        """An event goes into work."""
+        self._in_work[offset] = None
+        self._last = max(self._last, offset)
+
+    def finish(self, offset: int) -> None:
+        """An event is done with; one that was never begun is not taken for done."""
+        self._in_work.pop(offset, None)
+
+    @property
+    def committable(self) -> int | None:
+        """The offset to go on from after a restart: the first that is in work, else the one after the last; None at first."""
+        if self._in_work:
+            return next(iter(self._in_work)) or None
+        return self._last + 1 if self._last >= 0 else None
+
+
+class TrackedThread(AIOKafkaConsumerThread):
+    """Reads committed records only, as all readers of the mesh do; faust does so only with its own transactions."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        self.consumer.in_transaction, before = True, self.consumer.in_transaction
+        try:
+            return super()._create_worker_consumer(transport)
+        finally:
+            self.consumer.in_transaction = before
+
+
+class TrackedConsumer(Consumer):
+    """faust's consumer with our own idea of what is done."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.trackers: dict[TP, OffsetTracker] = defaultdict(OffsetTracker)
+        super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return TrackedThread(self, loop=self.loop, beacon=self.beacon)
+
+    def track_message(self, message: Message) -> None:
+        """Take note that an event goes into work."""
+        self.trackers[message.tp].begin(message.offset)
+
+    def ack(self, message: Message) -> bool:
+        """Take note that an event is done with."""
+        self.trackers[message.tp].finish(message.offset)
+        self._unacked_messages.discard(message)
+        message.acked = True
+        return True
+
+    def forget(self, tp: TP) -> None:
+        """Let go of a partition."""
+        self.trackers.pop(tp, None)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self.trackers) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        tracker = self.trackers.get(tp)
+        return None if tracker is None else tracker.committable
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        committed = await super()._commit_offsets(offsets, start_new_transaction)
+        if not committed:
+            self._committed_offset.update(before)
+        return committed
+
+
+class MeshTransport(Transport):
+    """faust's aiokafka transport with our consumer."""
+
+    Consumer = TrackedConsumer
+
+
+class MeshApp(faust.App):
+    """A faust app that reads through our consumer."""
+
+    def _new_transport(self) -> Any:
+        return MeshTransport(self.conf.broker_consumer, self)
+
+
+def prove_commits(app: faust.App, consumer_class: type[Consumer]) -> None:
+    """Feed a consumer class the states in which faust commits past work, and refuse it if it does.
+
+    Args:
+        app: an app that is not running.
+        consumer_class: the class under test.
+
+    Raises:
+        ProcessError: it would commit an offset past an event that is still in work.
+    """
+    tp = TP("proof", 0)
+    for committed, in_work, done in STATES:
+        consumer = consumer_class(
+            MeshTransport(app.conf.broker_consumer, app), _nothing, _nothing, _nothing, loop=app.loop
+        )
+        app.topics.acking_topics.add(tp.topic)
+        consumer._committed_offset[tp] = committed  # noqa: SLF001 - the seam that is proved
+        messages = {offset: _message(tp, offset) for offset in (*in_work, *done)}
+        for offset in sorted(messages):
+            consumer.track_message(messages[offset])
+        for offset in done:
+            consumer.ack(messages[offset])
+        found = consumer._new_offset(tp)  # noqa: SLF001 - the seam that is proved
+        app.topics.acking_topics.discard(tp.topic)
+        if found is not None and found > min(in_work):
+            raise ProcessError(
+                f"{consumer_class.__module__}.{consumer_class.__qualname__} would commit {found} with {min(in_work)} "
+                f"still in work (committed {committed}): a kill would lose events",
+                hint="this faust is not safe to run; use the version that pyproject.toml pins",
+            )
+
+
+async def _nothing(*_: Any) -> None:
+    """Stands for faust's callbacks, none of which is called."""
+
+
+def _message(tp: TP, offset: int) -> Message:
+    return Message(tp.topic, tp.partition, offset, 0.0, 0, [], None, None, None, tp=tp)

@@ -1,0 +1,467 @@
+"""The faust engine: faust's agents feed the worker, and nothing else of faust is relied on.
+
+faust joins the group, fetches, and hands over raw messages. State, its changelog, quarantine, ids and the order of
+deliveries are the worker's (`meshport.process.worker`); what is committed is ours too (`meshport.process.commits`), and
+only a hint: a partition is read from where its state stands. Where offsets are missing between two messages, Kafka is
+asked for what lies between before anything goes on (faust#216, faust#502).
+
+Alive means moving: with events waiting and none processed for a minute the engine ends with an error, told from outside
+of faust's event loop, so that a supervisor starts it anew (faust#523, faust#532, aiokafka#1154).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from faust.contrib.asgi import faust_app_running
+from faust.types import TP
+from faust.types import Message as FaustMessage
+from yarl import URL
+
+from meshport.errors import MeshError, ProcessError
+from meshport.event import SchemaSource
+from meshport.kafka.admin import Admin
+from meshport.process.clock import moment
+from meshport.process.commits import MeshApp, TrackedConsumer, prove_commits
+from meshport.process.kafkalog import KafkaLog, ensure_topics
+from meshport.process.messages import Inbound
+from meshport.process.plan import Plan
+from meshport.process.stages import Counts
+from meshport.process.worker import Place, Worker
+
+_log: Final = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 60.0
+"""With events waiting and none processed for this long, a processor is stuck."""
+
+_BATCH: Final = 1000
+_BUFFER: Final = 4 * _BATCH
+_LOOK_S: Final = 5.0
+_PROBE_S: Final = 2.0
+_TURN_S: Final = 0.1
+# A member that was killed is let go after this time; shorter, and a long pause of a busy machine ends a membership.
+_SESSION_S: Final = 10.0
+_HEARTBEAT_S: Final = 2.0
+_COMMIT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a processor is doing.
+
+    Attributes:
+        read: events of the input that were new.
+        written: output records.
+        late: events that went to the late port.
+        quarantined: events that went to the quarantine.
+        lag: events that wait on the partitions in hand; None before it was first looked up.
+        watermark: how far event time has come, by the partition furthest behind; None where it is not followed.
+    """
+
+    read: int = 0
+    written: int = 0
+    late: int = 0
+    quarantined: int = 0
+    lag: int | None = None
+    watermark: datetime | None = None
+
+
+def run_processor(
+    plan: Plan,
+    schemas: SchemaSource,
+    *,
+    stop: threading.Event | None = None,
+    until_end: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> Progress:
+    """Run a processor until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
+
+    It then finishes the batch in hand, commits, and returns.
+
+    Args:
+        plan: what to run; see `meshport.process.make_plan`.
+        schemas: where the schemas of events are found, a registry.
+        stop: ends it from another thread.
+        until_end: end by itself once everything is processed that the input held when this was called. It needs all
+            partitions of the group for itself.
+        on_progress: told of the progress about once a second, in this thread.
+        patience_s: how long it may stand still with events waiting.
+
+    Returns:
+        The last progress.
+
+    Raises:
+        ProcessError: it stood still, its state is damaged, or it lost events to retention.
+        KafkaError: the cluster did not store what was to be stored; nothing is lost, start again.
+    """
+    stop = stop or threading.Event()
+    ensure_topics(plan, Admin(plan.output.bootstrap_servers))
+    log, watch = KafkaLog(plan.output.bootstrap_servers), KafkaLog(plan.output.bootstrap_servers)
+    folder = Path(tempfile.mkdtemp(prefix="meshport-process-"))  # faust wants a data directory; nothing is kept there
+    engine = _Engine(plan, Worker(plan, schemas, log), log, folder)
+    supervisor = _Supervisor(plan, engine, watch, patience_s)
+    try:
+        with _signals(stop):
+            return supervisor.run(stop, until_end, on_progress)
+    finally:
+        engine.end()
+        log.close()
+        watch.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT end the processor, where signals can be had."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+class _Engine:
+    """faust in a thread of its own, and the loop that gives the worker what the agents bring."""
+
+    def __init__(self, plan: Plan, worker: Worker, log: KafkaLog, folder: Path) -> None:
+        self._plan = plan
+        self._worker = worker
+        self._log = log
+        self._folder = folder
+        self._ending = threading.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="worker")
+        self._buffers: dict[Place, deque[FaustMessage]] = {}
+        self._buffered = 0
+        self._wanted: set[Place] = set()
+        self.failure: BaseException | None = None
+        self.assigned = False
+        self.places: Mapping[Place, int] = {}
+        self.counts = Counts()
+        self.watermark: int | None = None
+        self._thread = threading.Thread(target=self._run, name=f"faust {plan.output.topic}", daemon=True)
+
+    def start(self) -> None:
+        """Start faust."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Finish the batch in hand, commit, and leave the group."""
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=30)
+        self._executor.shutdown(wait=False)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - the edge of the thread; the supervisor raises it in its own
+            self.failure = error
+
+    async def _main(self) -> None:
+        self._wake, self._room, self._busy = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+        self._app = app = self._new_app()
+        prove_commits(app, TrackedConsumer)
+        for stage in self._plan.stages:
+            topic = app.topic(
+                stage.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+            )
+            app.agent(topic, name=f"read {stage.topic}", concurrency=1)(self._read)
+        # mode's own types ask for a handler that no method can be
+        app.on_partitions_assigned.connect(cast(Any, self._on_assigned))
+        app.on_partitions_revoked.connect(cast(Any, self._on_revoked))
+        async with faust_app_running(app):
+            while not (self._ending.is_set() or app.should_stop):
+                await self._turn()
+            if not self._ending.is_set():
+                raise ProcessError(f"faust stopped by itself: {app.crash_reason!r}")
+
+    def _new_app(self) -> MeshApp:
+        brokers = [URL(f"kafka://{server}") for server in self._plan.output.bootstrap_servers.split(",")]
+        return MeshApp(
+            self._plan.group,
+            broker=brokers,
+            datadir=self._folder,
+            store="memory://",
+            autodiscover=False,
+            origin=None,
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_wait_empty=False,  # what is in hand is waited for by `_on_revoked`
+            stream_buffer_maxsize=_BUFFER,
+            consumer_auto_offset_reset="earliest",
+            broker_commit_interval=_COMMIT_S,
+            broker_session_timeout=_SESSION_S,
+            broker_heartbeat_interval=_HEARTBEAT_S,
+        )
+
+    @property
+    def _consumer(self) -> TrackedConsumer:
+        return cast(TrackedConsumer, self._app.consumer)
+
+    # -- what faust calls, all in its loop ---------------------------------------------------------------------
+
+    async def _read(self, stream: Any) -> None:
+        consumer = self._consumer
+        async for event in stream.noack().events():
+            message = event.message
+            while self._buffered >= _BUFFER:
+                self._room.clear()
+                await self._room.wait()
+            if message.generation_id != self._app.consumer_generation_id:
+                continue
+            consumer.track_message(message)
+            self._buffers.setdefault((message.topic, message.partition), deque()).append(message)
+            self._buffered += 1
+            self._wake.set()
+
+    async def _on_assigned(self, _app: Any, *arguments: Any, **_: Any) -> None:
+        assigned: set[TP] = arguments[0]
+        ours = {stage.topic for stage in self._plan.stages}
+        self._wanted = {(tp.topic, tp.partition) for tp in assigned if tp.topic in ours}
+        self.assigned = True
+        self._wake.set()
+
+    async def _on_revoked(self, _app: Any, *arguments: Any, **_: Any) -> None:
+        revoked: set[TP] = arguments[0]
+        for tp in revoked:
+            self._buffered -= len(self._buffers.pop((tp.topic, tp.partition), ()))
+            self._consumer.forget(tp)
+        self._room.set()
+        # The batch in hand may still hold these partitions; nobody else gets them before this returns.
+        async with asyncio.timeout(_SESSION_S * 0.9), self._busy:
+            for tp in revoked:
+                self._wanted.discard((tp.topic, tp.partition))
+                self._worker.revoke((tp.topic, tp.partition))
+            self.places = self._worker.places
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+        async with self._busy:
+            wanted = [place for place in self._wanted if place not in self.places]
+            taken = self._take()
+            if wanted or taken:
+                batches = {place: [_inbound(message) for message in messages] for place, messages in taken.items()}
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._work, wanted, batches)
+                self.places, self.watermark = self._worker.places, self._worker.watermark
+                self.counts = replace(self._worker.counts)
+                for messages in taken.values():
+                    for message in messages:
+                        self._consumer.ack(message)
+        if self._buffered:
+            self._wake.set()
+        self._room.set()
+
+    def _take(self) -> dict[Place, list[FaustMessage]]:
+        taken: dict[Place, list[FaustMessage]] = {}
+        for place in sorted(self._wanted & self._buffers.keys()):
+            buffer = self._buffers[place]
+            if buffer:
+                taken[place] = [buffer.popleft() for _ in range(min(len(buffer), _BATCH))]
+                self._buffered -= len(taken[place])
+        return taken
+
+    # -- in the worker's thread --------------------------------------------------------------------------------
+
+    def _work(self, wanted: list[Place], batches: dict[Place, list[Inbound]]) -> None:
+        for place in wanted:
+            offset = self._worker.assign(place)
+            _refuse_loss(place, offset, self._log)
+        whole = {place: self._without_gaps(place, messages) for place, messages in batches.items()}
+        self._worker.process({place: messages for place, messages in whole.items() if messages})
+
+    def _without_gaps(self, place: Place, messages: list[Inbound]) -> list[Inbound]:
+        """The messages that follow what the state reflects; where offsets are missing, Kafka says what lies there."""
+        expected = self._worker.places[place]
+        fresh = [message for message in messages if message.offset >= expected]
+        if not fresh or fresh[-1].offset - expected + 1 == len(fresh):
+            return fresh
+        topic, partition = place
+        begin = max(expected, self._log.bounds(topic)[partition][0])
+        return self._log.between(topic, partition, begin, fresh[-1].offset + 1)
+
+
+def _refuse_loss(place: Place, offset: int, log: KafkaLog) -> None:
+    begin = log.bounds(place[0])[place[1]][0]
+    if 0 < offset < begin:
+        raise ProcessError(
+            f"{place[0]} [{place[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
+            "that were not processed",
+            hint="rebuild the product from what is left, or from its snapshots",
+        )
+
+
+def _inbound(message: FaustMessage) -> Inbound:
+    return Inbound(
+        message.topic,
+        message.partition,
+        message.offset,
+        message.key,
+        message.value,
+        list(message.headers or ()),  # type: ignore[arg-type]  # aiokafka gives (text, bytes) pairs
+        -1 if message.timestamp is None else round(message.timestamp * 1000),
+    )
+
+
+class _Supervisor:
+    """Watches an engine from outside of its loop."""
+
+    def __init__(self, plan: Plan, engine: _Engine, log: KafkaLog, patience_s: float) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._log = log
+        self._patience_s = patience_s
+        self._lag: int | None = None
+        self._seen: tuple[bool, Mapping[Place, int]] = (False, {})
+        self._moved = time.monotonic()
+
+    def run(
+        self,
+        stop: threading.Event,
+        until_end: bool,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> Progress:
+        """Start the engine and stay with it; see `run_processor`."""
+        goal = _Goal(self._plan, self._log) if until_end else None
+        self._engine.start()
+        looked = told = time.monotonic()
+        while not stop.wait(0.05 if goal else _TURN_S):
+            now = time.monotonic()
+            if not self._engine.running:
+                raise _raisable(self._engine.failure)
+            if now - looked >= _LOOK_S:
+                looked = now
+                self._look(now)
+            if on_progress is not None and now - told >= 1:
+                told = now
+                on_progress(self.progress)
+            if goal is not None and goal.reached(self._engine.places):
+                break
+        self._engine.end()
+        if self._engine.failure is not None:
+            raise _raisable(self._engine.failure)
+        self._count_lag()
+        if on_progress is not None:
+            on_progress(self.progress)
+        return self.progress
+
+    @property
+    def progress(self) -> Progress:
+        """As of now."""
+        counts, watermark = self._engine.counts, self._engine.watermark
+        return Progress(
+            counts.read,
+            counts.written,
+            counts.late,
+            counts.quarantined,
+            self._lag,
+            None if watermark is None else moment(watermark),
+        )
+
+    def _count_lag(self) -> dict[Place, int]:
+        ends = {
+            (stage.topic, partition): end
+            for stage in self._plan.stages
+            for partition, (_, end) in self._log.bounds(stage.topic).items()
+        }
+        places = dict(self._engine.places)
+        waiting = {place: ends[place] for place, offset in places.items() if offset < ends[place]}
+        self._lag = sum(end - places[place] for place, end in waiting.items())
+        return waiting
+
+    def _look(self, now: float) -> None:
+        waiting = self._count_lag()
+        seen = (self._engine.assigned, dict(self._engine.places))
+        if seen != self._seen:
+            self._seen, self._moved = seen, now
+        if now - self._moved < self._patience_s:
+            return
+        if not self._engine.assigned:
+            raise ProcessError(
+                f"{self._plan.group} was given no partitions for {self._patience_s:g} s", hint="start it again"
+            )
+        for (topic, partition), end in waiting.items():
+            # Markers of transactions take offsets too; only a message that can be read proves that work is left.
+            if self._log.between(topic, partition, self._engine.places.get((topic, partition), end), end):
+                raise ProcessError(
+                    f"{self._plan.group} stands still: {self._lag} events wait and none was processed for "
+                    f"{self._patience_s:g} s",
+                    hint="start it again; nothing is lost",
+                )
+
+
+class _Goal:
+    """Everything that the input held at a moment, through all stages."""
+
+    def __init__(self, plan: Plan, log: KafkaLog) -> None:
+        self._plan = plan
+        self._log = log
+        self._stage = 0
+        self._probed = time.monotonic()
+        self._ends = self._bounds()
+
+    def reached(self, places: Mapping[Place, int]) -> bool:
+        """Whether all of it is processed; looks at the next stage once one is through."""
+        probe = time.monotonic() - self._probed > _PROBE_S
+        if probe:
+            self._probed = time.monotonic()
+        while all(self._is_through(place, places, probe=probe) for place in self._ends):
+            self._stage += 1
+            if self._stage == len(self._plan.stages):
+                return True
+            self._ends = self._bounds()
+        return False
+
+    def _bounds(self) -> dict[Place, int]:
+        topic = self._plan.stages[self._stage].topic
+        return {(topic, partition): end for partition, (_, end) in self._log.bounds(topic).items()}
+
+    def _is_through(self, place: Place, places: Mapping[Place, int], *, probe: bool) -> bool:
+        offset, end = places.get(place), self._ends[place]
+        if offset is None:
+            return False
+        if probe and offset < end and end - offset < _BATCH and not self._log.between(*place, offset, end):
+            self._ends[place] = offset  # what is left are markers of transactions, or was compacted away
+            return True
+        return offset >= end
+
+
+def _raisable(failure: BaseException | None) -> BaseException:
+    if isinstance(failure, MeshError):
+        return failure
+    if failure is None:
+        return ProcessError("the processor ended by itself")
+    error = ProcessError(f"the processor failed: {type(failure).__name__}: {failure}")
+    error.__cause__ = failure
+    return error

@@ -1,0 +1,287 @@
+"""A kill at any moment costs nothing: random events, random batches, random crashes, against a recount."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from meshport.errors import ProcessError
+from meshport.event import Event, EventReader
+from meshport.process.harness import Crash, Harness
+from meshport.process.pipeline import Aggregate, Apply, Deduplicate, Filter, Occurrence, Session, Tumbling
+from meshport.process.rows import Checkpoint, Entry, Rows
+from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
+from tests.process.recount import hourly, on_time, sessions, unique
+
+LATENESS = timedelta(minutes=30)
+HOUR = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"), field("ms", "long"))
+HOUR_OF_ARTIST = record("Hour", field("artist", "string"), *WINDOW, field("plays", "long"), field("ms", "long"))
+SITTING = record("Sitting", field("user", "string"), *WINDOW, field("plays", "long"))
+VALUES = {"plays": "count()", "ms": "sum(ms)"}
+
+Given = list[tuple[int, int, int, int, bool]]
+"""(user, artist, minute, milliseconds, repeats the event before)."""
+
+events_ = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 300), st.integers(0, 999), st.booleans()),
+    min_size=1,
+    max_size=40,
+)
+sizes_ = st.lists(st.integers(1, 9), max_size=30)
+crashes_ = st.lists(st.integers(0, 40), max_size=8)
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def publish(harness: Harness, given_: Given) -> None:
+    """Put plays on the input, some of them twice, out of order."""
+    for number, (user, artist, minute, ms, again) in enumerate(given_):
+        data = play(f"u{user}", f"a{artist}", minute, ms)
+        for _ in range(2 if again else 1):
+            harness.publish("player/plays", data, id=f"play-{number}")
+
+
+def run(harness: Harness, sizes: Iterable[int], crashes: Iterable[int]) -> None:
+    """Process all, killed once for each crash."""
+    for crash in crashes:
+        try:
+            harness.run(sizes, crash_after=crash)
+        except Crash:
+            harness.restart()
+    harness.run(sizes)
+
+
+def source(harness: Harness) -> list[Event]:
+    """The input, partition by partition."""
+    reader = EventReader(harness.ports)
+    return [
+        reader.read(*message[3:6], *message[:3], message.timestamp_ms)
+        for message in harness.outputs(harness.plan.source.topic)
+    ]
+
+
+def content(harness: Harness) -> dict[str, tuple[Any, ...]]:
+    """What was said under each id; refuses an id that says two things."""
+    said: dict[str, tuple[Any, ...]] = {}
+    for message in harness.outputs():
+        id_ = dict(message.headers)["ce_id"].decode()
+        what = (message.key, message.value, tuple(message.headers))
+        assert said.setdefault(id_, what) == what, "one id, two contents"
+    return said
+
+
+@quick
+@given(events_, sizes_, crashes_)
+def test_hourly_totals_survive(given_: Given, sizes: list[int], crashes: list[int]) -> None:
+    """Windows by the input's own key: the table is a recount, and outputs are those of a run without a crash."""
+    logic = pipeline(
+        Deduplicate(timedelta(hours=6)), Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1))), lateness=LATENESS
+    )
+    harness, calm = (Harness(logic, output="listening/out", ports=ports(HOUR, ("user", "window_start"))) for _ in "12")
+    for each in (harness, calm):
+        publish(each, given_)
+    run(harness, sizes, crashes)
+    calm.run()
+    counted = unique(on_time(source(harness), LATENESS), timedelta(hours=6))
+    assert harness.table() == hourly(counted, "user")
+    assert content(harness) == content(calm)
+    assert {m.headers[-1][1] for m in harness.late()} == {m.headers[-1][1] for m in calm.late()}
+
+
+@quick
+@given(events_, sizes_, crashes_)
+def test_rekeyed_totals_survive(given_: Given, sizes: list[int], crashes: list[int]) -> None:
+    """Windows by another key, brought together over an internal topic: the table is a recount."""
+    logic = pipeline(
+        Deduplicate(timedelta(hours=6)), Aggregate(("artist",), VALUES, Tumbling(timedelta(hours=1))), lateness=LATENESS
+    )
+    harness = Harness(logic, output="listening/out", ports=ports(HOUR_OF_ARTIST, ("artist", "window_start")))
+    publish(harness, given_)
+    run(harness, sizes, crashes)
+    counted = unique(on_time(source(harness), LATENESS), timedelta(hours=6))
+    assert harness.table() == hourly(counted, "artist")
+    content(harness)
+
+
+@quick
+@given(events_, sizes_, crashes_, st.sampled_from(["user", "artist"]))
+def test_closed_windows_are_given_once(given_: Given, sizes: list[int], crashes: list[int], by: str) -> None:
+    """With `emit: close` each window is said once, complete, whatever was killed; open ones are not said."""
+    logic = pipeline(Aggregate((by,), VALUES, Tumbling(timedelta(hours=1)), emit="close"), lateness=LATENESS)
+    schema = HOUR if by == "user" else HOUR_OF_ARTIST
+    harness = Harness(logic, output="listening/out", ports=ports(schema, (by, "window_start"), cleanup="delete"))
+    publish(harness, given_)
+    run(harness, sizes, crashes)
+    truth = hourly(on_time(source(harness), LATENESS), by)
+    said = {id_: key.decode() for id_, (key, _, _) in content(harness).items()}
+    assert len(set(said.values())) == len(said)
+    assert harness.table().items() <= truth.items()
+    if by == "user":
+        newest = {event.partition: event.time for event in sorted(source(harness), key=lambda each: each.time)}
+        due = {
+            key for key, row in truth.items()
+            if any(event.data["user"] == row["user"] and row["window_end"] <= newest[event.partition] - LATENESS
+                   for event in source(harness))
+        }  # fmt: skip
+        assert harness.table().keys() == due
+
+
+@quick
+@given(events_, sizes_, crashes_)
+def test_sessions_survive(given_: Given, sizes: list[int], crashes: list[int]) -> None:
+    """Sessions that grow and merge leave, in a table keyed by their start, exactly those of a recount."""
+    gap = timedelta(minutes=20)
+    logic = pipeline(Aggregate(("user",), {"plays": "count()"}, Session(gap)), lateness=LATENESS)
+    harness = Harness(logic, output="listening/out", ports=ports(SITTING, ("user", "window_start")))
+    publish(harness, given_)
+    run(harness, sizes, crashes)
+    found = sorted(
+        (row["user"], row["window_start"], row["window_end"], row["plays"]) for row in harness.table().values()
+    )
+    assert found == sessions(on_time(source(harness), LATENESS), gap)
+    content(harness)
+
+
+@quick
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 99), st.booleans()), max_size=40),
+    sizes_,
+    crashes_,
+)
+def test_totals_over_a_table_survive(
+    given_: list[tuple[int, int, int, bool]], sizes: list[int], crashes: list[int]
+) -> None:
+    """Over a compacted port a total is that of the latest rows: updates replace, tombstones take out, rows move."""
+    given_ports = ports(
+        record("Total", field("artist", "string"), field("ms", "long"), field("top", "long")), ("artist",)
+    )
+    table = given_ports["player/plays"]
+    given_ports["player/plays"] = type(table)(table.schema, table.key, table.time, 2, "compact")
+    logic = pipeline(Filter("ms < 90"), Aggregate(("artist",), {"ms": "sum(ms)", "top": "max(ms)"}))
+    harness = Harness(logic, output="listening/out", ports=given_ports)
+    latest: dict[str, dict[str, Any]] = {}
+    for minute, (user, artist, ms, gone) in enumerate(given_):
+        data = play(f"u{user}", f"a{artist}", minute, ms)
+        if gone:
+            harness.publish("player/plays", None, time=at(minute), key={"user": f"u{user}"})
+            latest.pop(f"u{user}", None)
+        else:
+            harness.publish("player/plays", data)
+            latest[f"u{user}"] = data
+    run(harness, sizes, crashes)
+    truth: dict[str, dict[str, Any]] = {}
+    for data in latest.values():
+        if data["ms"] < 90:
+            row = truth.setdefault(data["artist"], {"artist": data["artist"], "ms": 0, "top": 0})
+            row["ms"] += data["ms"]
+            row["top"] = max(row["top"], data["ms"])
+    assert harness.table() == truth
+    content(harness)
+
+
+def chain(state: dict[str, Any] | None, event: Occurrence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A function of (state, event) that depends on all events before; it changes its state in place and then raises."""
+    state = state or {"seen": 0, "sum": 0}
+    state["seen"] += 1
+    state["sum"] += event.data["ms"]
+    if event.data["ms"] % 7 == 3:
+        raise ValueError("bad play")
+    return state, [{"artist": event.key[0], "n": state["seen"], "ms": state["sum"]}]
+
+
+@quick
+@given(events_, sizes_, crashes_)
+def test_a_function_of_state_survives(given_: Given, sizes: list[int], crashes: list[int]) -> None:
+    """A product's own function sees each good event once, in order; one that raises leaves no trace in the state."""
+    schema = record("Chain", field("artist", "string"), field("n", "long"), field("ms", "long"))
+    harness = Harness(
+        pipeline(Apply(chain, by=("artist",))), output="listening/out", ports=ports(schema, ("artist",), plays=1)
+    )
+    publish(harness, given_)
+    run(harness, sizes, crashes)
+    truth: dict[str, dict[str, Any]] = {}
+    bad = set()
+    for event in source(harness):
+        if event.data["ms"] % 7 == 3:
+            bad.add(event.offset)
+            continue
+        row = truth.setdefault(event.data["artist"], {"artist": event.data["artist"], "n": 0, "ms": 0})
+        row["n"] += 1
+        row["ms"] += event.data["ms"]
+    assert harness.table() == truth
+    content(harness)
+    assert {int(dict(message.headers)["mesh_offset"]) for message in harness.quarantine()} == bad
+
+
+def test_a_damaged_changelog_is_refused() -> None:
+    """A changelog that has lost a row is refused, since a total counted on from it would be wrong for ever."""
+    rows = Rows()
+    for number in range(3):
+        rows.put(f"g:{number}", number)
+    rows.keep(5)
+    entries = rows.entries(-1)
+    checkpoint = Checkpoint(5, None, {}, rows.count, rows.checksum)
+    assert Rows.restore([*entries, checkpoint.entry()])[0].count == 3
+    with pytest.raises(ProcessError, match="damaged"):
+        Rows.restore([*entries[1:], checkpoint.entry()])
+
+
+def test_a_zombie_that_writes_late_does_no_harm() -> None:
+    """Rows and checkpoint that a process with an older place writes after its successor do not turn the state back."""
+    old = Rows()
+    old.put("g:a", 1)
+    old.keep(5)
+    zombie = old.entries(-1)
+    new = Rows()
+    new.put("g:a", 1)
+    new.keep(5)
+    first = [*new.entries(-1), Checkpoint(5, None, {}, new.count, new.checksum).entry()]
+    new.settle()
+    new.put("g:a", 2)
+    new.keep(9)
+    second = [*new.entries(5), Checkpoint(9, None, {}, new.count, new.checksum).entry()]
+    log: list[Entry] = [*first, *second, *zombie, Checkpoint(5, None, {}, 1, old.checksum).entry()]
+    rows, checkpoint = Rows.restore(log)
+    assert (rows.get("g:a"), checkpoint.offset) == (2, 9)
+
+
+def test_another_pipeline_does_not_go_on_from_this_state() -> None:
+    """State that another declaration made is refused with what to do, instead of being counted on."""
+    first = Harness(
+        pipeline(Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1)))),
+        output="listening/out",
+        ports=ports(HOUR, ("user", "window_start")),
+    )
+    first.publish("player/plays", play(), partition=0)
+    first.run()
+    second = Harness(
+        pipeline(Aggregate(("user",), VALUES, Tumbling(timedelta(hours=2)))),
+        output="listening/out",
+        ports=ports(HOUR, ("user", "window_start")),
+    )
+    second.log = first.log
+    with pytest.raises(ProcessError, match="another pipeline"):
+        second.restart()
+
+
+def test_state_is_bounded_by_time() -> None:
+    """Rows of windows, sessions and duplicates go, from memory and changelog, once time has passed them."""
+    schema = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"))
+    for window in (Tumbling(timedelta(hours=1)), Session(timedelta(minutes=5))):
+        harness = Harness(
+            pipeline(Deduplicate(timedelta(minutes=30)), Aggregate(("user",), {"plays": "count()"}, window)),
+            output="listening/out",
+            ports=ports(schema, ("user", "window_start"), plays=1),
+        )
+        for number in range(300):
+            harness.publish("player/plays", play(f"u{number % 3}", minutes=number * 10))
+            harness.run()
+        stage = harness.plan.stages[0]
+        rows, checkpoint = Rows.restore(harness.log.entries(stage.changelog, 0))
+        assert checkpoint.rows == len(list(rows)) < 20
+        last = {message.key: message.value for message in harness.outputs(stage.changelog)}
+        assert sum(value is not None for value in last.values()) < 30
