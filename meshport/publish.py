@@ -6,6 +6,7 @@ Every event ends in one of three ways (librdkafka INTRODUCTION.md, "Message pers
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -97,6 +98,9 @@ class Publisher:
         self._time = event_time(self.binding.time, self.schema)
         self._failures: list[Failure] = []
         self._queued = 0
+        # Ids of one publisher: 128 random bits and a count, which costs a third of new random bits for each.
+        self._ids = f"{new_id()}-"
+        self._count = itertools.count().__next__
         # Successes are counted, not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
         self._producer = Producer(
@@ -130,9 +134,18 @@ class Publisher:
             PublishError: the record has no key though the port is keyed, or the producer has failed for good.
         """
         if id is None:
-            id = new_id()
-        value, headers = self._message(record, id=id, time=time or self._time(record), subject=subject)
-        self._enqueue(value, self._key(record), headers)
+            id = f"{self._ids}{self._count():x}"
+        value, headers = self._message(
+            record, id=id, time=self._time(record) if time is None else time, subject=subject
+        )
+        key = self._key(record)
+        try:
+            self._produce(self._topic, value, key, headers=headers)
+        except BufferError:
+            self._produce_when_room(value, key, headers)
+        self._queued += 1
+        if not self._queued % _POLL_EVERY:
+            self._poll()
         return id
 
     def retract(self, key: Mapping[str, Any], *, id: str | None = None, time: datetime | None = None) -> str:
@@ -146,24 +159,23 @@ class Publisher:
         if id is None:
             id = new_id()
         _, headers = self._writer.tombstone(id=id, time=time or datetime.now(UTC))
-        self._enqueue(None, self._key(key), headers)
+        self._produce_when_room(None, self._key(key), headers)
+        self._queued += 1
         return id
 
-    def _enqueue(self, value: bytes | None, key: bytes | None, headers: Headers) -> None:
+    def _produce_when_room(self, value: bytes | None, key: bytes | None, headers: Headers) -> None:
         while True:
+            self._poll(_FULL_S)
             try:
                 self._produce(self._topic, value, key, headers=headers)
             except BufferError:
-                self._producer.poll(_FULL_S)
-                if self._producer.fatal is not None:
-                    raise PublishError(f"nothing more is stored: {self._producer.fatal}") from self._producer.fatal
-            else:
-                break
-        self._queued += 1
-        if self._queued % _POLL_EVERY == 0:
-            self._producer.poll(0)
-            if self._producer.fatal is not None:
-                raise PublishError(f"nothing more is stored: {self._producer.fatal}") from self._producer.fatal
+                continue
+            return
+
+    def _poll(self, wait_s: float = 0) -> None:
+        self._producer.poll(wait_s)
+        if self._producer.fatal is not None:
+            raise PublishError(f"nothing more is stored: {self._producer.fatal}") from self._producer.fatal
 
     def publish_batch(self, records: Iterable[Mapping[str, Any]]) -> BatchReport:
         """Publish many and wait until the outcome of each is known; a record that is refused stops no other."""
