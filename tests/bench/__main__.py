@@ -1,0 +1,24 @@
+"""`python -m tests.bench [ports] [registry]`: every figure, or those of the named parts."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.bench import ports
+
+PARTS = {"ports": ports.figures}
+
+
+def main() -> None:
+    """Print each figure as soon as it is measured."""
+    wanted = sys.argv[1:] or list(PARTS)
+    for name in wanted:
+        if name not in PARTS:
+            sys.exit(f"no part {name!r}; there are {', '.join(PARTS)}")
+        for figure in PARTS[name]():
+            sys.stdout.write(figure.line() + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""Publishing and reading, one by one: beside the naive pipeline, and beside what codec and client allow together.
+
+The naive pipeline is what one writes from the documentation: a cloudevents SDK event, Confluent's AvroSerializer, the
+SDK's Kafka binding, a Producer; and back. It gets the same broker, records, headers and client settings as ours, so that
+the ratio tells of the code between and of nothing else. The ceiling is 1 / (1 / client + 1 / codec): bytes encoded
+before go through the same client with the same headers, and the codec runs alone.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, to_binary
+from cloudevents.core.v1.event import CloudEvent
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from meshport.binding import Binding
+from meshport.codec import codec_for
+from meshport.event import EventWriter, new_id
+from meshport.kafka.cluster import open_cluster
+from meshport.publish import Publisher
+from meshport.schema import parse_schema
+from meshport.subscribe import Subscriber
+from tests.bench.figures import Figure
+from tests.mesh_session import Mesh, open_test_mesh
+
+EVENTS: Final = 60_000
+ROUNDS: Final = 5
+
+# The settings of meshport.kafka.client that bear on speed; given to the naive pipeline and to the ceiling too.
+PRODUCER: Final = {
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 5,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 131_072,
+    "delivery.report.only.error": True,
+    "log_level": 0,
+}
+CONSUMER: Final = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "fetch.queue.backoff.ms": 10,
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.wait.max.ms": 50,
+    "log_level": 0,
+}
+ORDER: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "bench",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "customer", "type": "string"},
+        {"name": "product", "type": "string"},
+        {"name": "cents", "type": "long"},
+        {"name": "quantity", "type": "int"},
+        {"name": "discount", "type": "double"},
+        {"name": "gift", "type": "boolean"},
+        {"name": "status", "type": {"type": "enum", "name": "Status", "symbols": ["NEW", "PAID", "SENT"]}},
+        {"name": "note", "type": ["null", "string"], "default": None},
+        {"name": "ordered_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    ],
+}
+_START: Final = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def orders(count: int) -> list[dict[str, Any]]:
+    """The records that every way of publishing gets: ten fields, about 75 bytes of Avro, 1,000 keys."""
+    return [
+        {
+            "order_id": f"o-{number:09d}",
+            "customer": f"customer-{number % 1000:04d}",
+            "product": f"sku-{number % 313:05d}",
+            "cents": number * 37 % 100_000,
+            "quantity": number % 7 + 1,
+            "discount": number % 20 / 100,
+            "gift": number % 3 == 0,
+            "status": ("NEW", "PAID", "SENT")[number % 3],
+            "note": None if number % 4 else "leave it at the door",
+            "ordered_at": _START + timedelta(milliseconds=number * 40),
+        }
+        for number in range(count)
+    ]
+
+
+def figures() -> Iterator[Figure]:
+    """The figures `publish`, `subscribe` and their ceilings, measured in one run on one embedded broker."""
+    cache = platformdirs.user_cache_path("meshport")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_cluster(None, cache_dir=cache) as cluster,
+        open_test_mesh(Path(folder), cluster.bootstrap_servers) as mesh,
+    ):
+        yield from _publishing(mesh, orders(EVENTS))
+        yield from _reading(mesh, orders(EVENTS))
+
+
+def _publishing(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
+    binding = mesh.product(ORDER, key="customer", time="ordered_at")
+    codec = codec_for(parse_schema(binding.schema_text))
+    publisher = Publisher(binding.address, mesh.registry)
+    naive = _NaivePublisher(binding, mesh.url)
+    writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
+    messages = [_encoded(writer, record) for record in records]
+    client = Producer({"bootstrap.servers": binding.bootstrap_servers, **PRODUCER})
+    rates = _rates(
+        len(records),
+        {
+            "ours": lambda: _each(publisher.publish, records, publisher.flush),
+            "naive": lambda: _each(naive.publish, records, naive.flush),
+            "client": lambda: _produce(client, binding.topic, messages),
+            "codec": lambda: _each(codec.encode, records, lambda: None),
+        },
+    )
+    yield from _told("publish", rates)
+
+
+def _reading(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
+    binding = mesh.product(ORDER, key="customer", time="ordered_at")
+    with Publisher(binding.address, mesh.registry) as publisher:
+        for record in records:
+            publisher.publish(record)
+    codec = codec_for(parse_schema(binding.schema_text))
+    bodies = [codec.encode(record) for record in records]
+    rates = _rates(
+        len(records),
+        {
+            "ours": lambda: _subscribe(mesh, binding, len(records)),
+            "naive": lambda: _naive_read(binding, mesh.url, len(records)),
+            "client": lambda: _consume(binding, len(records)),
+            "codec": lambda: _each(codec.decode, bodies, lambda: None),
+        },
+    )
+    yield from _told("subscribe", rates)
+
+
+def _rates(count: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Events a second of each way, round by round, the ways taking turns so that a slow minute hits all alike."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way()  # connections, generated code and caches are there before anything is timed
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            rates[name].append(count / way())
+    return rates
+
+
+def _encoded(writer: EventWriter, record: dict[str, Any]) -> tuple[bytes, bytes, Any]:
+    value, headers = writer.message(record, id=new_id(), time=record["ordered_at"])
+    return value, record["customer"].encode(), headers
+
+
+def _told(figure: str, rates: dict[str, list[float]]) -> Iterator[Figure]:
+    middle = {name: statistics.median(each) for name, each in rates.items()}
+    allowed = 1 / (1 / middle["client"] + 1 / middle["codec"])
+    yield Figure(figure, middle["ours"], "events/s", "naive", middle["naive"])
+    yield Figure(figure, middle["ours"], "events/s", "codec and client", allowed)
+    yield Figure(f"{figure} codec", middle["codec"], "events/s", None, None)
+    yield Figure(f"{figure} client", middle["client"], "events/s", None, None)
+
+
+def _each(do: Callable[[Any], Any], items: list[Any], finish: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    for item in items:
+        do(item)
+    finish()
+    return time.perf_counter() - began
+
+
+def _produce(client: Producer, topic: str, messages: list[tuple[bytes, bytes, Any]]) -> float:
+    began = time.perf_counter()
+    produce = client.produce
+    for number, (value, key, headers) in enumerate(messages):
+        while True:
+            try:
+                produce(topic, value, key, headers=headers)
+            except BufferError:
+                client.poll(0.05)
+            else:
+                break
+        if number % 500 == 0:
+            client.poll(0)
+    client.flush()
+    return time.perf_counter() - began
+
+
+class _NaivePublisher:
+    def __init__(self, binding: Binding, url: str) -> None:
+        registry = SchemaRegistryClient({"url": url})
+        # The serializer's fastest way: it looks the schema up once; use.schema.id and use.latest.version cost it thrice that.
+        conf = {"auto.register.schemas": False}
+        self._serialize = AvroSerializer(registry, binding.schema_text, conf=conf)
+        self._context = SerializationContext(binding.topic, MessageField.VALUE)
+        self._producer = Producer({"bootstrap.servers": binding.bootstrap_servers, **PRODUCER})
+        self._binding = binding
+        self._count = 0
+
+    def publish(self, record: dict[str, Any]) -> None:
+        binding = self._binding
+        event = CloudEvent(
+            {
+                "id": f"event-{self._count}",
+                "source": str(binding.address),
+                "type": binding.type,
+                "specversion": "1.0",
+                "time": record["ordered_at"],
+                "recordedtime": datetime.now(UTC).isoformat(),
+                "datacontenttype": "application/avro",
+                "dataschema": f"urn:meshport:schema:{binding.fingerprint}",
+            },
+            record,
+        )
+        message = to_binary(event, _Avro(self._serialize, self._context))
+        while True:
+            try:
+                self._producer.produce(binding.topic, message.value, record["customer"], headers=dict(message.headers))
+            except BufferError:
+                self._producer.poll(0.05)
+            else:
+                break
+        self._count += 1
+        if self._count % 500 == 0:
+            self._producer.poll(0)
+
+    def flush(self) -> None:
+        self._producer.flush()
+
+
+class _Avro:
+    """Confluent's serializers as a format of the cloudevents SDK."""
+
+    def __init__(self, coder: Any, context: SerializationContext) -> None:
+        self._code = coder
+        self._context = context
+
+    def write(self, event: Any) -> bytes:
+        raise NotImplementedError
+
+    def read(self, event_factory: Any, data: Any) -> Any:
+        raise NotImplementedError
+
+    def write_data(self, data: Any, datacontenttype: str | None) -> bytes:  # noqa: ARG002 - the SDK's protocol
+        return bytes(self._code(data, self._context))
+
+    def read_data(self, body: bytes, datacontenttype: str | None) -> Any:  # noqa: ARG002 - the SDK's protocol
+        return self._code(body, self._context)
+
+    def get_content_type(self) -> str:
+        return "application/avro"
+
+
+def _subscribe(mesh: Mesh, binding: Binding, count: int) -> float:
+    with Subscriber(binding.address, mesh.registry) as subscriber:
+        events = iter(subscriber)
+        next(events)
+        began = time.perf_counter()
+        for _ in range(count - 1):
+            next(events)
+        return time.perf_counter() - began
+
+
+def _consumer(binding: Binding) -> Consumer:
+    consumer = Consumer({"bootstrap.servers": binding.bootstrap_servers, "group.id": f"bench-{time.time_ns()}", **CONSUMER})
+    consumer.subscribe([binding.topic])
+    return consumer
+
+
+def _naive_read(binding: Binding, url: str, count: int) -> float:
+    consumer = _consumer(binding)
+    deserialize = AvroDeserializer(SchemaRegistryClient({"url": url}))
+    form = _Avro(deserialize, SerializationContext(binding.topic, MessageField.VALUE))
+
+    def one() -> None:
+        message = None
+        while message is None:
+            message = consumer.poll(1.0)
+        headers = {name: value for name, value in message.headers() or ()}  # noqa: C416 - what one writes from the docs
+        from_binary(KafkaMessage(headers, message.key(), message.value()), form, CloudEvent)
+
+    one()
+    began = time.perf_counter()
+    for _ in range(count - 1):
+        one()
+    took = time.perf_counter() - began
+    consumer.close()
+    return took
+
+
+def _consume(binding: Binding, count: int) -> float:
+    consumer = _consumer(binding)
+    first = consumer.poll(30)
+    assert first is not None
+    left = count - 1
+    began = time.perf_counter()
+    while left:
+        for message in consumer.consume(2000, 0.5):
+            message.key()
+            message.value()
+            message.headers()
+            left -= 1
+    took = time.perf_counter() - began
+    consumer.close()
+    return took
