@@ -190,7 +190,7 @@ def _publish(publisher: Publisher, occurrence: Occurrence) -> None:
         else:
             raise ProjectError("neither a record nor the key of a row to retract")
     except MeshError as error:
-        error.add_note(f"the source of {publisher.binding.address}, occurrence {occurrence.id!r}")
+        error.message = f"the source of {publisher.binding.address}, occurrence {occurrence.id!r}: {error.message}"
         raise
 
 

@@ -1,0 +1,273 @@
+"""Sources and recounts of any project, on a real broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count, takewhile
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from meshport.address import Address
+from meshport.binding import Binding
+from meshport.errors import ProjectError
+from meshport.event import Event
+from meshport.kafka.admin import Admin
+from meshport.kafka.client import Message, Producer
+from meshport.kafka.cluster import Cluster
+from meshport.process.harness import Ports
+from meshport.project import Project
+from meshport.publish import Publisher
+from meshport.recount import recount
+from meshport.replay import Replay
+from meshport.source import Occurrence, Progress, Source, load_sources, merge, run_sources, stored
+from tests.reference.memory_mesh import ports_of
+
+TEAS = Address.parse("kitchen/teas")
+POTS = Address.parse("kitchen/pots")
+BREWS = Address.parse("house/brews")
+IDLE = Address.parse("house/idle")
+BEGIN = datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+DESCRIPTOR = """
+address: mesh://{address}
+id: {id}
+archetype: {archetype}
+description: For a test.
+owner: test
+outputPorts:
+  - {{name: events, key: kind, time: at, partitions: 2, cleanup: {cleanup}}}
+{more}
+"""
+SCHEMA = """
+{{"type": "record", "name": "{name}", "namespace": "test", "fields": [
+  {{"name": "kind", "type": "string"}},
+  {{"name": "at", "type": {{"type": "long", "logicalType": "timestamp-millis"}}}},
+  {{"name": "cups", "type": "int"}}
+]}}
+"""
+TEAS_SOURCE = """
+from datetime import UTC, datetime, timedelta
+from meshport.source import Occurrence
+
+def teas(seed):
+    for n in range(100):
+        at = datetime(2026, 3, 1, 8, tzinfo=UTC) + timedelta(minutes=n)
+        yield Occurrence({"kind": ("green", "black")[(n + seed) % 2], "at": at, "cups": n}, f"tea-{n}", at)
+"""
+BREWS_RECOUNT = """
+def recount(sources):
+    brews = {}
+    for tea in sources["mesh://kitchen/teas"]:
+        brew = brews.setdefault(tea.data["kind"], {"kind": tea.data["kind"], "at": tea.time, "cups": 0})
+        brew["cups"] += tea.data["cups"]
+        brew["at"] = max(brew["at"], tea.time)
+    return brews.values()
+"""
+
+
+@pytest.fixture
+def kitchen(tmp_path: Path) -> Project:
+    """A project of somebody: a source, a table of pots, an aggregate with a recount and one without."""
+    reads = "inputPorts:\n  - {{address: mesh://{}, fields: [cups]}}"
+    for kind, address, archetype, cleanup, more in (
+        ("producers", TEAS, "source-aligned", "delete", "source: teas.py:teas"),
+        ("producers", POTS, "source-aligned", "compact", ""),
+        ("processors", BREWS, "aggregate", "compact", reads.format(TEAS.key)),
+        ("processors", IDLE, "aggregate", "delete", reads.format(BREWS.key)),
+    ):
+        folder = tmp_path / kind / address.key
+        folder.mkdir(parents=True)
+        text = DESCRIPTOR.format(address=address.key, id=uuid4(), archetype=archetype, cleanup=cleanup, more=more)
+        (folder / "product.yaml").write_text(text)
+        schema = tmp_path / "schemas" / f"{address.key}.events.avsc"
+        schema.parent.mkdir(parents=True, exist_ok=True)
+        schema.write_text(SCHEMA.format(name=address.product.capitalize()))
+    (tmp_path / "producers" / TEAS.key / "teas.py").write_text(TEAS_SOURCE)
+    (tmp_path / "processors" / BREWS.key / "recount.py").write_text(BREWS_RECOUNT)
+    return Project(tmp_path)
+
+
+class KafkaPorts(Ports):
+    """The ports of a project on a real broker, under topics of this test's own."""
+
+    def __init__(self, project: Project, cluster: Cluster) -> None:
+        super().__init__(ports_of(project))
+        self._servers = cluster.bootstrap_servers
+        self._prefix = f"t{uuid4().hex[:12]}."
+        for binding in self.bindings:
+            Admin(self._servers).ensure_topic(self._prefix + binding.topic, binding.partitions)
+
+    def resolve(self, address: Address) -> Binding:
+        """The binding, on the broker."""
+        found = super().resolve(address)
+        return found.model_copy(update={"bootstrap_servers": self._servers, "topic": self._prefix + found.topic})
+
+    def history(self, address: Address) -> list[Event]:
+        """All events of a port."""
+        with Replay(address, self) as replay:
+            return list(replay.history())
+
+
+@pytest.fixture
+def mesh(kitchen: Project, kafka: Cluster) -> KafkaPorts:
+    """The kitchen's ports."""
+    return KafkaPorts(kitchen, kafka)
+
+
+def teas(*after: timedelta, begin: datetime = BEGIN) -> list[Occurrence]:
+    """Teas that are recorded at these times after the beginning."""
+    return [
+        Occurrence({"kind": "green", "at": begin + each, "cups": 1}, f"tea-{number}", begin + each)
+        for number, each in enumerate(after)
+    ]
+
+
+def seconds_of(mesh: KafkaPorts, occurrences: list[Occurrence], *, speed: float | None) -> float:
+    """How long a source takes that tells of these."""
+    begun = time.monotonic()
+    run_sources([Source(TEAS, occurrences)], mesh, speed=speed)
+    return time.monotonic() - begun
+
+
+def test_sources_are_stored_as_they_tell(kitchen: Project, mesh: KafkaPorts) -> None:
+    """Every occurrence before the end is stored under its id, key and time; progress says how many."""
+    told: list[Progress] = []
+    progress = run_sources(
+        load_sources(kitchen, seed=0), mesh, until=BEGIN + timedelta(minutes=90), on_progress=told.append
+    )
+    events = mesh.history(TEAS)
+    assert progress.published == {TEAS: 90}
+    assert progress.world == BEGIN + timedelta(minutes=89)
+    assert told[-1] == progress
+    assert {each.id for each in events} == {f"tea-{n}" for n in range(90)}
+    assert all(each.time == each.data["at"] == BEGIN + timedelta(minutes=each.data["cups"]) for each in events)
+    assert {each.key for each in events} == {b"green", b"black"}
+
+
+def test_a_stopped_source_goes_on_where_it_was(kitchen: Project, mesh: KafkaPorts) -> None:
+    """What the log has taken in is skipped the next time, so that nothing is missing and nothing there twice."""
+    first = run_sources(load_sources(kitchen, seed=0), mesh, limit=37)
+    assert stored([TEAS], mesh) == {TEAS: 37} == first.published
+    second = run_sources(load_sources(kitchen, seed=0), mesh, skip=stored([TEAS], mesh))
+    assert second.published == {TEAS: 63}
+    assert sorted(each.data["cups"] for each in mesh.history(TEAS)) == list(range(100))
+
+
+def test_world_time_keeps_its_pace(mesh: KafkaPorts) -> None:
+    """Ten world seconds at twenty a second take half a second; without a speed they take what the broker takes."""
+    occurrences = teas(*(timedelta(seconds=n) for n in range(11)))
+    assert 0.5 <= seconds_of(mesh, occurrences, speed=20) < 5
+    assert seconds_of(mesh, teas(timedelta(0), timedelta(days=99)), speed=None) < 5
+
+
+def test_long_silences_are_cut(mesh: KafkaPorts) -> None:
+    """A month in which nothing happens passes as an hour does."""
+    assert 0.3 <= seconds_of(mesh, teas(timedelta(0), timedelta(days=30)), speed=3600 / 0.3) < 5
+
+
+def test_the_world_never_outruns_the_clock(mesh: KafkaPorts) -> None:
+    """What is recorded in half a second from now is published in half a second, however fast the world is."""
+    now = datetime.now(UTC)
+    assert seconds_of(mesh, teas(timedelta(0), timedelta(seconds=0.5), begin=now), speed=1e9) >= 0.45
+
+
+def test_a_source_stops_when_told(mesh: KafkaPorts) -> None:
+    """A source that would go on for ever ends soon after it is told to, and what it published is stored."""
+
+    def forever() -> Iterator[Occurrence]:
+        for number in count():
+            at = BEGIN + timedelta(seconds=number)
+            yield Occurrence({"kind": "green", "at": at, "cups": 1}, f"tea-{number}", at)
+
+    stop = threading.Event()
+
+    def told(progress: Progress) -> None:
+        if progress.total > 20:
+            stop.set()
+
+    progress = run_sources([Source(TEAS, forever())], mesh, speed=100, stop=stop, on_progress=told)
+    assert len(mesh.history(TEAS)) == progress.total > 20
+
+
+def test_a_row_can_be_retracted(mesh: KafkaPorts) -> None:
+    """An occurrence without a record is a tombstone under the key that it names."""
+    pot = {"kind": "iron", "at": BEGIN, "cups": 4}
+    occurrences = [
+        Occurrence(pot, "1", BEGIN),
+        Occurrence(None, "2", BEGIN + timedelta(hours=1), key={"kind": "iron"}),
+    ]
+    run_sources([Source(POTS, occurrences)], mesh)
+    events = mesh.history(POTS)
+    assert [(each.id, each.key, each.data) for each in events] == [("1", b"iron", pot), ("2", b"iron", None)]
+
+
+def test_a_source_that_goes_back_is_refused(mesh: KafkaPorts) -> None:
+    """Occurrences out of the order of their recording are an error that names the source."""
+    with pytest.raises(ProjectError, match=r"kitchen/teas.*tea-1") as caught:
+        run_sources([Source(TEAS, teas(timedelta(hours=1), timedelta(0)))], mesh)
+    assert "in the order" in str(caught.value)
+
+
+def test_a_record_that_does_not_fit_names_its_source(mesh: KafkaPorts) -> None:
+    """The error of a record that the contract refuses says which source and which occurrence it was."""
+    wrong = Occurrence({"kind": "green", "at": BEGIN, "cups": "two"}, "tea-x", BEGIN)
+    with pytest.raises(ValueError, match="cups") as caught:
+        run_sources([Source(TEAS, [wrong])], mesh)
+    assert "the source of mesh://kitchen/teas/events@1, occurrence 'tea-x'" in str(caught.value)
+
+
+def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) -> None:
+    """Rows that the recount gives agree; a wrong one, a missing one and one too many are named. The latest row counts."""
+    run_sources(load_sources(kitchen, seed=0), mesh)
+    green = {"kind": "green", "at": BEGIN + timedelta(minutes=98), "cups": sum(range(0, 100, 2))}
+    black = {"kind": "black", "at": BEGIN + timedelta(minutes=99), "cups": sum(range(1, 100, 2))}
+    with Publisher(BREWS, mesh) as brews:
+        brews.publish(green | {"cups": 1})
+        brews.publish(green)
+    report = recount(kitchen, mesh)
+    (verdict,) = report.verdicts
+    assert not report.agrees
+    assert (verdict.address, verdict.expected, verdict.found, verdict.wrong) == (BREWS, 2, 1, 1)
+    assert str(verdict.differing[0]) == "black: is missing"
+    with Publisher(BREWS, mesh) as brews:
+        brews.publish(black | {"cups": 7})
+        brews.publish(black | {"kind": "white"})
+    (verdict,) = recount(kitchen, mesh).verdicts
+    assert verdict.wrong == 2
+    assert {str(each) for each in verdict.differing} == {
+        "black: cups is 7, the recount says 2500",
+        "white: should not be there",
+    }
+    with Publisher(BREWS, mesh) as brews:
+        brews.publish(black)
+        brews.retract({"kind": "white"})
+    report = recount(kitchen, mesh)
+    assert report.agrees
+    assert report.events == 100
+    assert report.without == (IDLE,)
+
+
+def test_a_recount_leaves_out_what_is_no_event(kitchen: Project, mesh: KafkaPorts) -> None:
+    """A message in a source's topic that cannot be read is counted and left out, as the processors set it aside."""
+    run_sources(load_sources(kitchen, seed=0), mesh, limit=2)
+    binding = mesh.resolve(TEAS)
+    with Producer(binding.bootstrap_servers) as producer:
+        producer.deliver([Message(binding.topic, b"green", b"poison")])
+    report = recount(kitchen, mesh, only=[BREWS])
+    assert (report.events, report.unreadable) == (2, 1)
+    assert report.verdicts[0].expected == 2
+
+
+def test_the_reference_world_can_be_published(project: Project, kafka: Cluster) -> None:
+    """The first hours of the reference mesh are stored, each source's events in its own port and none refused."""
+    mesh = KafkaPorts(project, kafka)
+    until = datetime(2026, 3, 1, 3, tzinfo=UTC)
+    progress = run_sources(load_sources(project, seed=8), mesh, until=until)
+    told = takewhile(lambda each: each[1].recorded < until, merge(load_sources(project, seed=8)))
+    assert progress.total == sum(1 for _ in told)
+    assert progress.published == stored(progress.published, mesh)
