@@ -102,19 +102,19 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         SchemaError: no JSON, no valid Avro (a default of the wrong type included), too large, a type that a few bytes
             could turn into gigabytes, or a polyseme that is not declared as it is used.
     """
-    if len(text.encode()) > MAX_SCHEMA_BYTES:
-        raise SchemaError(f"{source} has {len(text.encode())} bytes", hint=f"at most {MAX_SCHEMA_BYTES}")
+    size = len(text.encode(errors="surrogatepass"))
+    if size > MAX_SCHEMA_BYTES:
+        raise SchemaError(f"{source} has {size} bytes", hint=f"at most {MAX_SCHEMA_BYTES}")
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        # A bare primitive name is a schema too, though it is no JSON.
-        data = text.strip()
-        if data not in PRIMITIVES:
-            raise SchemaError(f"{source} is no JSON: {error}") from error
+        # A bare primitive name is a schema too, though it is no JSON, and `null` another JSON.
+        data = text.strip() if text.strip() in PRIMITIVES else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"{source} is no JSON: {error}") from error
     try:
         form = canonical(data, common.named if common else None)
         refuse_malformed(form)
         schema = Schema(canonical_text(form))
+        _ = schema.fingerprint  # JSON can spell what UTF-8 cannot, lone surrogates
     except SchemaError as error:
         raise SchemaError(f"{source}: {error.message}", hint=error.hint) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -1,0 +1,86 @@
+"""What the specification demands of a schema beyond fastavro's checks."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from meshport.errors import SchemaError
+from meshport.schema import parse_schema
+
+ENUM = {"type": "enum", "name": "E"}
+DECIMAL = {"type": "bytes", "logicalType": "decimal"}
+
+
+def _record(*names: Any) -> dict[str, Any]:
+    return {"type": "record", "name": "R", "fields": [{"name": name, "type": "int"} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (_record("a", "a"), "stands twice among the fields"),
+        (_record("a-b"), "is no Avro name"),
+        (_record("a\n"), "is no Avro name"),
+        ({**_record("a"), "name": "string"}, "word for a type of Avro's own"),
+        ({**ENUM, "symbols": []}, "no list of `symbols`"),
+        ({**ENUM, "symbols": ["A", "A"]}, "stands twice among the symbols"),
+        ({**ENUM, "symbols": ["A", 1]}, "is no Avro name"),
+        ({**ENUM, "symbols": ["A"], "default": "B"}, "has the default 'B'"),
+        ({"type": "fixed", "name": "F"}, "the size of 'F' is None"),
+        ({"type": "fixed", "name": "F", "size": -1}, "the size of 'F' is -1"),
+        ({"type": "fixed", "name": "F", "size": True}, "the size of 'F' is True"),
+        ({"type": "fixed", "name": "F", "size": 2**21}, "the size of 'F' is 2097152"),
+        (DECIMAL, "the precision of a decimal is None"),
+        ({**DECIMAL, "precision": 0}, "the precision of a decimal is 0"),
+        ({**DECIMAL, "precision": 154}, "the precision of a decimal is 154"),
+        ({**DECIMAL, "precision": 4, "scale": 5}, "the scale of a decimal is 5"),
+        ({"type": "fixed", "name": "F", "size": 65, "logicalType": "decimal", "precision": 4}, "size of the decimal"),
+        ({"type": "long", "logicalType": 7}, "the logicalType 7"),
+        ([], "a union has 0 branches"),
+        (["null", ["int"]], "directly in a union"),
+        (["int", {"type": "int", "logicalType": "date"}], "the branch 'int' twice"),
+        ([{"type": "array", "items": "int"}, {"type": "array", "items": "long"}], "the branch 'array' twice"),
+        ([_record("a"), "R"], "the branch 'R' twice"),
+        (["null"] * 300, "a union has 300 branches"),
+        (["null"] * 6000, "more than 5000 types"),
+    ],
+)
+def test_malformed_schemas_are_refused(form: Any, message: str) -> None:
+    """Each is a SchemaError that names the source and says what was found."""
+    with pytest.raises(SchemaError) as caught:
+        parse_schema(json.dumps(form), source="play.avsc")
+    assert message in caught.value.message
+    assert caught.value.message.startswith("play.avsc: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"type":' * 20_000,
+        '{"type": "record"',
+        "7",
+        "9" * 5000,
+        "\ud800",
+        '{"type": "string", "doc": "\\ud800"}',
+    ],
+)
+def test_text_that_is_no_schema_is_refused(text: str) -> None:
+    """Deep, broken or foreign JSON is a SchemaError and nothing else."""
+    with pytest.raises(SchemaError):
+        parse_schema(text)
+
+
+def test_a_bare_primitive_is_a_schema() -> None:
+    """A primitive type may stand without quotes, even the one that is a word of JSON's."""
+    assert [parse_schema(text).name for text in ("null", " string\n", '"string"')] == ["null", "string", "string"]
+
+
+def test_the_guid_is_the_first_half_of_the_fingerprint() -> None:
+    """Confluent's clients ask for a schema by a GUID; ours follows from the schema's identity."""
+    schema = parse_schema('"string"')
+    assert schema.guid == uuid.UUID(schema.fingerprint[:32])
