@@ -1,7 +1,9 @@
-"""`meshport run` and `meshport demo`: what builds products, and the proof that it builds them right."""
+"""`meshport run`: what builds products, in this process."""
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,7 @@ import typer
 from meshport.address import Address
 from meshport.cli.output import say
 from meshport.cli.session import RegistryOption, open_registry
-from meshport.cli.up import stop_on_signal
+from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
 from meshport.project import Project, ProjectProduct
 from meshport.source import load_source, run_sources, stored
@@ -19,6 +21,10 @@ SpeedOption = Annotated[
     float | None, typer.Option(min=0, help="World seconds that pass in a second; by default a source tells all it can.")
 ]
 SeedOption = Annotated[int, typer.Option(help="What a source makes its world of.")]
+
+# In a log file a line a minute tells enough; on a terminal one wants to see it move.
+_TELL_EVERY_S = 60.0
+_TELL_PERSON_EVERY_S = 5.0
 
 
 def run(
@@ -29,7 +35,7 @@ def run(
     speed: SpeedOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Run what builds a product: the processor of a derived one, or the sources of source-aligned ones, until interrupted.
+    """Run the processor of a derived product, or the sources of source-aligned ones, until interrupted.
 
     Example: meshport run listening/sessions
     """
@@ -62,4 +68,25 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
 
 
 def _run_processor(product: ProjectProduct, registry: str | None) -> None:
-    raise NotImplementedError
+    try:
+        from meshport.process import engine, load_pipeline, make_plan  # noqa: PLC0415 - faust is an extra, and slow to import
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("meshport"):
+            raise
+        raise typer.BadParameter(f'a processor needs {error.name}: pip install "meshport[process]"') from error
+    address = product.product.address
+    pipeline = load_pipeline(product.product, product.folder)
+    due = 0.0
+
+    def tell(progress: engine.Progress) -> None:
+        nonlocal due
+        if time.monotonic() < due:
+            return
+        due = time.monotonic() + (_TELL_PERSON_EVERY_S if sys.stderr.isatty() else _TELL_EVERY_S)
+        say(
+            f"{address.key}: {progress.read} read, {progress.written} written, {progress.late} late, "
+            f"{progress.quarantined} quarantined, {'?' if progress.lag is None else progress.lag} waiting"
+        )
+
+    with open_registry(registry) as mesh:
+        engine.run_processor(make_plan(pipeline, address, mesh), mesh, on_progress=tell)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from meshport.address import Address
 from meshport.cli.output import emit, people, say
 from meshport.cli.session import STATE, JsonOption, KafkaOption, cache_dir, running_mesh, state_file
+from meshport.cli.signals import stop_on_signal
 from meshport.errors import MeshError, NotRegistered, ProjectError
 from meshport.local import LocalMesh, open_mesh
 from meshport.project import Project
@@ -62,14 +61,6 @@ def find_project() -> Project | None:
     except ProjectError as error:
         say(f"{error.message}; running Kafka and the registry alone")
         return None
-
-
-def stop_on_signal() -> threading.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stopped = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
-    return stopped
 
 
 @contextmanager
