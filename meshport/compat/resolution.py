@@ -3,17 +3,15 @@
 The checker gives a sound verdict and poor reasons: inside unions it loses the path, and it hands the reasons of shared
 types up once per use, which doubles them at each level of a schema that is built to do so. Here every pair of types is
 looked at once, keeps its own reasons, and says where in the reader's schema it stands.
+
+The verdict is Apache's, with its known limits: logical types are not looked at.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
-import avro.errors
-import avro.schema
 from avro.compatibility import (
     ReaderWriter,
     ReaderWriterCompatibilityChecker,
@@ -23,12 +21,11 @@ from avro.compatibility import (
 )
 
 from meshport.compat.finding import Finding
+from meshport.compat.shape import Shape, shape_of
 from meshport.errors import SchemaError
 from meshport.schema import Schema
 from meshport.schema.canonical import PRIMITIVES
 
-# What resolution looks at; all else (docs, logical types, other attributes) only makes the parser slow and talkative.
-_RESOLVED: Final = ("name", "type", "aliases", "fields", "symbols", "items", "values", "size", "default")
 _COMPATIBLE: Final = SchemaCompatibilityResult(SchemaCompatibilityType.compatible)
 _MISSING_DEFAULT: Final = SchemaIncompatibilityType.reader_field_missing_default_value
 _BY_LAST_TOKEN: Final = {
@@ -47,7 +44,7 @@ def check(reader: Schema, writer: Schema) -> tuple[Finding, ...]:
     if reader.fingerprint == writer.fingerprint:
         return ()
     try:
-        return _Resolution().findings(_parsed(reader.text), _parsed(writer.text))
+        return _Resolution().findings(shape_of(reader.text), shape_of(writer.text))
     except RecursionError as error:
         raise SchemaError(
             f"{reader.name} and {writer.name} refer to one another too deep to be compared",
@@ -55,47 +52,18 @@ def check(reader: Schema, writer: Schema) -> tuple[Finding, ...]:
         ) from error
 
 
-# A parsed schema of ten fields takes some 30 kB, and the versions of a subject are compared with each candidate.
-@lru_cache(maxsize=256)
-def _parsed(text: str) -> Any:
-    try:
-        return avro.schema.make_avsc_object(_resolved(json.loads(text)))
-    except avro.errors.AvroException as error:
-        raise SchemaError(f"Apache Avro cannot read the schema: {error}", hint=text[:200]) from error
-
-
-def _resolved(form: Any) -> Any:
-    if isinstance(form, list):
-        return [_resolved(branch) for branch in form]
-    if not isinstance(form, dict):
-        return form
-    kept = {key: form[key] for key in _RESOLVED if key in form}
-    if kept["type"] == "error":
-        kept["type"] = "record"  # the checker knows no errors; resolution treats them as records
-    for key in ("items", "values"):
-        if key in kept:
-            kept[key] = _resolved(kept[key])
-    if "fields" in kept:
-        kept["fields"] = [
-            {key: each[key] for key in ("name", "default", "aliases") if key in each}
-            | {"type": _resolved(each["type"])}
-            for each in kept["fields"]
-        ]
-    return kept
-
-
 @dataclass
 class _Frame:
     """One pair of types while it is being looked at."""
 
-    reader: Any
-    writer: Any
+    reader: Shape
+    writer: Shape
     path: tuple[str, ...]
     nested: dict[Finding, None] = field(default_factory=dict)
 
 
 class _Resolution(ReaderWriterCompatibilityChecker):
-    """Apache's checker, with the reasons kept per pair."""
+    """Apache's checker, with the reasons kept per pair; it is typed for its own schema classes, and given shapes."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # avro leaves its constructor untyped
@@ -129,7 +97,7 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             self._frames[-1].nested.update(dict.fromkeys(self._found[pair]))
         return known
 
-    def _path(self, reader: Any, token: str, location: list[str] | None) -> tuple[str, ...]:
+    def _path(self, reader: Shape, token: str, location: list[str] | None) -> tuple[str, ...]:
         if location is not None:
             return (*location[1:], token)
         if not self._frames:
@@ -175,9 +143,9 @@ class _Resolution(ReaderWriterCompatibilityChecker):
                 name = reader.fields[int(place.rpartition("/")[2])].name
                 text = f'the reader\'s field "{name}" of "{reader.fullname}" is not written and has no default'
             case SchemaIncompatibilityType.missing_union_branch:
-                text = f"no branch of the reader's union takes the writer's {_called(writer)}"
+                text = f"no branch of the reader's union takes the writer's {writer.called}"
             case _:
-                text = f"the reader's {_called(reader)} cannot take the writer's {_called(writer)}"
+                text = f"the reader's {reader.called} cannot take the writer's {writer.called}"
         return Finding(kind.name.upper(), f"/{place}" if place else "", text)
 
 
@@ -195,7 +163,3 @@ def _same(reader: Any, writer: Any) -> bool:
 
 def _pointer(path: tuple[str, ...]) -> str:
     return "".join(f"/{token}" for token in path)
-
-
-def _called(schema: Any) -> str:
-    return f'{schema.type} "{schema.fullname}"' if schema.type in {"record", "enum", "fixed"} else str(schema.type)

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from meshport.errors import SchemaError
 from meshport.schema import CommonTypes, Schema, parse_schema
@@ -21,6 +21,17 @@ from meshport_registry.store import now_us
 
 _KEPT: Final = 1024
 _DEEPEST_REFERENCES: Final = 32
+
+
+_KNOWN: Final = select(tables.schema.c.id).where(tables.schema.c.identity == bindparam("identity"))
+_INSERT: Final = (
+    insert(tables.schema)
+    .values(
+        id=select(func.coalesce(func.max(tables.schema.c.id), 0) + 1).scalar_subquery(),
+        **{each.name: bindparam(each.name) for each in tables.schema.c if each.name != "id"},
+    )
+    .returning(tables.schema.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +196,18 @@ def schemas_of(connection: Connection, fingerprints: Sequence[str]) -> list[Sche
     missing = [each for each in fingerprints if each not in found]
     if missing:
         rows = connection.execute(select(tables.schema).where(tables.schema.c.fingerprint.in_(missing)))
-        loaded = {row.fingerprint: contract_of(row).schema for row in rows}
-        found |= loaded
-        with _lock:
-            _kept.update(loaded)
-            while len(_kept) > _KEPT:
-                del _kept[next(iter(_kept))]
+        loaded = [contract_of(row).schema for row in rows]
+        found |= {each.fingerprint: each for each in loaded}
+        _keep(loaded)
     return [found[each] for each in fingerprints]
+
+
+def _keep(schemas: Iterable[Schema]) -> None:
+    with _lock:
+        for each in schemas:
+            _kept[each.fingerprint] = each
+        while len(_kept) > _KEPT:
+            del _kept[next(iter(_kept))]
 
 
 def contract_of(row: Row[Any]) -> Contract:
@@ -216,20 +232,22 @@ def insert_contract(connection: Connection, candidate: Candidate, *, wanted: int
         candidate: the schema.
         wanted: the id it has in the registry that it is imported from.
     """
-    number = wanted or (connection.execute(select(func.max(tables.schema.c.id))).scalar() or 0) + 1
     schema = candidate.schema
-    connection.execute(
-        insert(tables.schema).values(
-            id=number,
-            identity=candidate.identity,
-            fingerprint=schema.fingerprint,
-            guid=guid_of(schema),
-            text=candidate.text,
-            resolved=None if schema.text == candidate.text else schema.text,
-            references=_dump(candidate.references) if candidate.references else None,
-            created_at=now_us(),
-        )
-    )
+    _keep([schema])  # the next version is compared with it
+    values = {
+        "identity": candidate.identity,
+        "fingerprint": schema.fingerprint,
+        "guid": guid_of(schema),
+        "text": candidate.text,
+        "resolved": None if schema.text == candidate.text else schema.text,
+        "references": _dump(candidate.references) if candidate.references else None,
+        "created_at": now_us(),
+    }
+    if wanted is None:
+        number = int(connection.execute(_INSERT, values).scalar_one())
+    else:
+        number = wanted
+        connection.execute(insert(tables.schema).values(values, id=number))
     if candidate.references:
         connection.execute(
             insert(tables.reference),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -37,6 +38,9 @@ from meshport_registry.subjects import (
     referenced_by,
     subject_not_found,
 )
+
+_INSERT_VERSION: Final = insert(tables.version)
+_INSERT_SUBJECT: Final = insert(tables.subject).returning(tables.subject.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def _put(
 ) -> Registered:
     schema_id = insert_contract(connection, candidate, wanted=wanted_id) if known is None else known
     subject_id = history.subject.id if history.subject else make_subject(connection, history.name)
-    if known is not None:
+    if any(each.schema_id == known for each in history.versions):
         # Confluent forgets the soft-deleted version of a schema that is registered again.
         connection.execute(
             delete(tables.version).where(
@@ -147,9 +151,8 @@ def _put(
             )
         )
     connection.execute(
-        insert(tables.version).values(
-            subject_id=subject_id, version=number, schema_id=schema_id, deleted=False, created_at=now_us()
-        )
+        _INSERT_VERSION,
+        {"subject_id": subject_id, "version": number, "schema_id": schema_id, "deleted": False, "created_at": now_us()},
     )
     return Registered(schema_id, number, created=True)
 
@@ -168,8 +171,7 @@ def _refuse_overwriting(
 
 def make_subject(connection: Connection, name: str) -> int:
     """Make a subject's row; it exists for Confluent's API once it has a version."""
-    made = connection.execute(insert(tables.subject).values(name=name).returning(tables.subject.c.id))
-    return int(made.scalar_one())
+    return int(connection.execute(_INSERT_SUBJECT, {"name": name}).scalar_one())
 
 
 def delete_version(connection: Connection, name: str, number: int, *, permanent: bool) -> int:

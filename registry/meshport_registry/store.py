@@ -157,15 +157,15 @@ class Store:
 
     def _write(self, batch: list[_Waiting]) -> list[tuple[Future[Any], Any]]:
         """Run a batch in one transaction; nobody hears of an outcome before it is durable."""
+        outcomes: list[tuple[Future[Any], Any]] = []
         try:
-            with self._writers.begin() as connection:
-                outcomes: list[tuple[Future[Any], Any]] = []
+            with self._writers.connect() as connection, connection.begin() as transaction:
                 for each in batch:
-                    savepoint = connection.begin_nested()
-                    outcome = _attempt(connection, each.work, savepoint.rollback)
-                    if savepoint.is_active:
-                        savepoint.commit()
-                    outcomes.append((each.future, outcome))
+                    # A write that fails takes nothing of the others with it; alone it needs no savepoint.
+                    scope = connection.begin_nested() if len(batch) > 1 else transaction
+                    outcomes.append((each.future, _attempt(connection, each.work, scope.rollback)))
+                    if scope.is_active and scope is not transaction:
+                        scope.commit()
         except SQLAlchemyError as error:
             failed = StoreFailed(f"the database did not take the write: {_told(error)}")
             failed.__cause__ = error

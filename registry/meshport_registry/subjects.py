@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, false, func, select, true
+from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
 
 from meshport.compat import Report, check_history
 from meshport.product import Compatibility
@@ -29,6 +29,30 @@ DEFAULT_LEVEL: Final = Compatibility.BACKWARD
 LATEST: Final = -1
 _LONGEST_SUBJECT: Final = 500
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+# Statements of the hot paths are made once: SQLAlchemy takes longer to put one together than SQLite to run it.
+_SUBJECT: Final = (
+    select(tables.subject, tables.binding.c.guid)
+    .outerjoin(tables.binding, tables.binding.c.subject_id == tables.subject.c.id)
+    .where(tables.subject.c.name == bindparam("name"))
+)
+_HISTORY: Final = (
+    select(
+        tables.subject,
+        tables.binding.c.guid,
+        tables.version.c.version,
+        tables.version.c.schema_id,
+        tables.version.c.deleted,
+        tables.schema.c.fingerprint,
+    )
+    .outerjoin(tables.binding, tables.binding.c.subject_id == tables.subject.c.id)
+    .outerjoin(tables.version, tables.version.c.subject_id == tables.subject.c.id)
+    .outerjoin(tables.schema, tables.schema.c.id == tables.version.c.schema_id)
+    .where(tables.subject.c.name == bindparam("name"))
+    .order_by(tables.version.c.version)
+)
+_SETTINGS: Final = select(tables.setting)
 
 
 class Mode(StrEnum):
@@ -145,29 +169,24 @@ def version_of(text: str) -> int:
 
 def find_subject(connection: Connection, name: str) -> Subject | None:
     """A subject's row, whether it has versions or not."""
-    row = connection.execute(
-        select(tables.subject, tables.binding.c.guid)
-        .outerjoin(tables.binding, tables.binding.c.subject_id == tables.subject.c.id)
-        .where(tables.subject.c.name == name)
-    ).one_or_none()
-    if row is None:
-        return None
-    level = Compatibility(row.level) if row.level else None
-    return Subject(row.id, row.name, level, Mode(row.mode) if row.mode else None, row.guid)
+    row = connection.execute(_SUBJECT, {"name": name}).one_or_none()
+    return None if row is None else _subject(row)
 
 
 def find_history(connection: Connection, name: str) -> History:
     """A subject with every version, the soft-deleted ones among them."""
-    subject = find_subject(connection, name)
-    if subject is None:
+    rows = connection.execute(_HISTORY, {"name": name}).all()
+    if not rows:
         return History(name, None, ())
-    rows = connection.execute(
-        select(tables.version.c.version, tables.schema.c.id, tables.schema.c.fingerprint, tables.version.c.deleted)
-        .join(tables.schema)
-        .where(tables.version.c.subject_id == subject.id)
-        .order_by(tables.version.c.version)
+    versions = tuple(
+        Version(row.version, row.schema_id, row.fingerprint, row.deleted) for row in rows if row.version is not None
     )
-    return History(name, subject, tuple(Version(*row) for row in rows))
+    return History(name, _subject(rows[0]), versions)
+
+
+def _subject(row: Row[Any]) -> Subject:
+    level = Compatibility(row.level) if row.level else None
+    return Subject(row.id, row.name, level, Mode(row.mode) if row.mode else None, row.guid)
 
 
 def versions(connection: Connection, name: str, *, deleted: bool = False, deleted_only: bool = False) -> list[int]:
@@ -311,7 +330,7 @@ def referenced_by(connection: Connection, name: str, numbers: Sequence[int]) -> 
 
 def global_settings(connection: Connection) -> Globals:
     """The registry-wide level and mode."""
-    found: dict[str, str] = {row.name: row.value for row in connection.execute(select(tables.setting))}
+    found: dict[str, str] = {row.name: row.value for row in connection.execute(_SETTINGS)}
     level, mode = found.get("level"), found.get("mode")
     return Globals(Compatibility(level) if level else None, Mode(mode) if mode else None)
 

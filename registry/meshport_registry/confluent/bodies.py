@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import unquote
 
 import orjson
@@ -19,6 +19,8 @@ from meshport_registry.store import Store
 from meshport_registry.subjects import Version, subject_of
 
 _T = TypeVar("_T")
+# Some 100 microseconds; a thread costs as much to ask.
+_SMALL: Final = 4096
 
 
 class ConfluentJSON(Response):
@@ -122,7 +124,16 @@ async def candidate_of(store: Store, body: SchemaBody) -> Candidate:
     references = body.check()
     if references:
         return await store.read(lambda connection: read_candidate(connection, body.text, references))
-    return await store.compute(lambda: read_plain(body.text))
+    return await read_text(store, body.text)
+
+
+async def read_text(store: Store, text: str) -> Candidate:
+    """A schema without references; a small one is read at once, a large one would hold up other requests.
+
+    Raises:
+        SchemaError: it is no valid Avro.
+    """
+    return read_plain(text) if len(text) < _SMALL else await store.compute(lambda: read_plain(text))
 
 
 def version_facts(subject: str, version: Version, contract: Contract) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from meshport_registry.confluent.bodies import (
     Paged,
     SchemaBody,
     candidate_of,
+    read_text,
     version_facts,
 )
-from meshport_registry.contracts import Contract, read_candidate, read_plain
+from meshport_registry.contracts import Contract, read_candidate
 from meshport_registry.errors import SubjectNotFound
 from meshport_registry.front import CONFLUENT_JSON
 from meshport_registry.registration import delete_subject, delete_version, register
@@ -86,7 +87,7 @@ async def register_schema(store: Database, subject: Name, body: SchemaBody) -> A
     """Register a schema; the same schema again is answered with the id that it has."""
     references = body.check()
     if not references:
-        await store.compute(lambda: read_plain(body.text))  # what cannot be read never waits for the writer
+        await read_text(store, body.text)  # what cannot be read never waits for the writer
     wanted_id, wanted_version = (number if number and number > 0 else None for number in (body.id, body.version))
 
     def work(connection: Connection) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""What schema resolution sees of a schema: types with the attributes that Apache's checker reads, and nothing else.
+
+Made from the canonical form, where every name is full and every type is defined at its first use. Apache's own parser
+takes ten times as long, does not know `"type": "error"` as a record, and warns of logical types, which resolution does
+not look at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from meshport.schema.canonical import PRIMITIVES
+
+_EMPTY: Final[Mapping[str, Any]] = {}
+
+
+class Shape:
+    """A type; equal only to itself, since the checker remembers pairs of types by identity."""
+
+    __slots__ = (
+        "fields",
+        "fields_dict",
+        "fullname",
+        "items",
+        "name",
+        "props",
+        "schemas",
+        "size",
+        "symbols",
+        "type",
+        "values",
+    )
+
+    def __init__(self, kind: str) -> None:
+        self.type = kind
+        self.name = ""
+        self.fullname = kind
+        self.props: Mapping[str, Any] = _EMPTY
+        self.fields: tuple[Field, ...] = ()
+        self.fields_dict: dict[str, Field] = {}
+        self.symbols: tuple[str, ...] = ()
+        self.size = 0
+        self.schemas: tuple[Shape, ...] = ()
+        self.items: Shape | None = None
+        self.values: Shape | None = None
+
+    @property
+    def called(self) -> str:
+        """The type in a message: `record "mesh.Play"`, `string`."""
+        return f'{self.type} "{self.fullname}"' if self.name else self.type
+
+
+class Field:
+    """A field of a record."""
+
+    __slots__ = ("has_default", "name", "props", "type")
+
+    def __init__(self, form: Mapping[str, Any], kind: Shape) -> None:
+        self.name: str = form["name"]
+        self.type = kind
+        self.has_default = "default" in form
+        self.props = form
+
+
+# The shape of ten fields takes some 5 kB, and the versions of a subject are compared with each candidate.
+@lru_cache(maxsize=1024)
+def shape_of(text: str) -> Shape:
+    """The shape of a schema in canonical form."""
+    return _shape(json.loads(text), {})
+
+
+_PRIMITIVES: Final = {kind: Shape(kind) for kind in PRIMITIVES}
+
+
+def _shape(form: Any, named: dict[str, Shape]) -> Shape:
+    if isinstance(form, str):
+        return _PRIMITIVES.get(form) or named[form]
+    if isinstance(form, list):
+        union = Shape("union")
+        union.schemas = tuple(_shape(branch, named) for branch in form)
+        return union
+    kind = form["type"]
+    if kind in _PRIMITIVES:
+        return _PRIMITIVES[kind]
+    shape = Shape("record" if kind == "error" else kind)
+    if kind == "array":
+        shape.items = _shape(form["items"], named)
+    elif kind == "map":
+        shape.values = _shape(form["values"], named)
+    else:
+        shape.fullname = form["name"]
+        shape.name = shape.fullname.rpartition(".")[2]
+        shape.props = form
+        named[shape.fullname] = shape
+        shape.symbols = tuple(form.get("symbols", ()))
+        shape.size = form.get("size", 0)
+        shape.fields = tuple(Field(each, _shape(each["type"], named)) for each in form.get("fields", ()))
+        shape.fields_dict = {each.name: each for each in shape.fields}
+    return shape
