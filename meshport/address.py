@@ -17,6 +17,8 @@ SCHEME: Final = "mesh://"
 _WORD: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 # Kafka refuses topic names over 249 characters; `.v<major>.g<n>` and the quarantine's suffix need their room.
 _LONGEST: Final = 200
+_LAST_MAJOR: Final = 999_999_999
+_SHAPE: Final = f"an address is {SCHEME}<domain>/<product>[/<port>[@<major>]]"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,15 +41,20 @@ class Address:
         """Refuse parts that no address can hold.
 
         Raises:
-            AddressError: a part is not made of lower-case words, the major is not positive, or all is too long.
+            AddressError: a part is not made of lower-case words, the major is none or has no port, or all is too long.
         """
         for part, text in (("domain", self.domain), ("product", self.product), ("port", self.port)):
             if text is not None and not _WORD.fullmatch(text):
                 raise AddressError(
                     f"the {part} {text!r} of a mesh address is not made of lower-case words", hint=_respell(text)
                 )
-        if self.major is not None and (self.port is None or self.major < 1):
-            raise AddressError(f"@{self.major} is no major version here", hint="mesh://domain/product/port@1")
+        if self.major is not None and self.port is None:
+            raise AddressError(
+                f"{self.domain}/{self.product}@{self.major} gives a major version without its port",
+                hint=f"{self.domain}/{self.product}/<port>@{self.major}",
+            )
+        if self.major is not None and not 1 <= self.major <= _LAST_MAJOR:
+            raise AddressError(f"@{self.major} is no major version", hint=f"1 to {_LAST_MAJOR}")
         if len(str(self)) > _LONGEST:
             raise AddressError(
                 f"the address {str(self)[:40]!r}... has {len(str(self))} characters", hint=f"at most {_LONGEST}"
@@ -63,11 +70,10 @@ class Address:
         bare = text.strip().removeprefix(SCHEME)
         path, at, major = bare.partition("@")
         parts = path.split("/")
-        shape = f"{SCHEME}<domain>/<product>[/<port>[@<major>]]"
-        if len(parts) not in {2, 3} or not all(parts):
-            raise AddressError(f"{text!r} is no mesh address", hint=f"an address is {shape}")
+        if len(parts) not in {2, 3} or not all(parts) or ":" in path:
+            raise AddressError(f"{text!r} is no mesh address", hint=_meant(text))
         if at and not re.fullmatch(r"[1-9][0-9]{0,8}", major):
-            raise AddressError(f"{major!r} in {text!r} is no major version", hint=f"an address is {shape}")
+            raise AddressError(f"{major!r} in {text!r} is no major version", hint=_SHAPE)
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, int(major) if at else None)
 
     def __str__(self) -> str:
@@ -95,9 +101,12 @@ def topic_name(address: Address, *, generation: int = 1) -> str:
 
     Raises:
         AddressError: the address names no port or no major, so that no topic can be told.
+        ValueError: the generation is not positive.
     """
     if address.port is None or address.major is None:
         raise AddressError(f"{address} names no port and major", hint="resolve it first")
+    if generation < 1:
+        raise ValueError(f"generations are counted from 1, found {generation}")
     suffix = f".g{generation}" if generation > 1 else ""
     return f"{address.domain}.{address.product}.{address.port}.v{address.major}{suffix}"
 
@@ -128,6 +137,16 @@ def internal_name(topic: str, purpose: str) -> str:
 def nearest(text: str, known: list[str]) -> str | None:
     """The known name that was most likely meant by `text`, for a hint; None where none is near."""
     return next(iter(difflib.get_close_matches(text, known, n=1)), None)
+
+
+def _meant(text: str) -> str:
+    """A hint for text of another shape: the address that differs from it in scheme, slashes or case alone."""
+    path = re.sub(r"^[a-z]+:/*", "", text.strip().lower())
+    spelled = SCHEME + "/".join(filter(None, path.split("/")))
+    try:
+        return f"did you mean {Address.parse(spelled)}?" if spelled != text else _SHAPE
+    except AddressError:
+        return _SHAPE
 
 
 def _respell(text: str) -> str:
