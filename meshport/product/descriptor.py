@@ -28,6 +28,19 @@ from meshport.product.duration import format_duration, parse_duration
 from meshport.product.processing import Processing
 
 
+class Disagreement(ValueError):  # noqa: N818 - names a finding
+    """Raised for parts of a descriptor that do not go together.
+
+    Args:
+        message: what does not.
+        path: where, from the model on that finds it: keys and indices.
+    """
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class Model(BaseModel):
     """Base of the descriptor's models: camelCase outside, frozen, unknown keys refused."""
 
@@ -74,7 +87,7 @@ class Status(StrEnum):
 
 Retention = Annotated[
     timedelta | None,
-    BeforeValidator(lambda value: None if value == "forever" else parse_duration(value)),
+    BeforeValidator(lambda value: None if value is None or value == "forever" else parse_duration(value)),
     PlainSerializer(lambda value: "forever" if value is None else format_duration(value), return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d)|forever)$", "default": "forever"}),
 ]
@@ -98,6 +111,31 @@ def _of_product(address: Address) -> Address:
     if address.port is not None:
         raise ValueError(f"{address} names a port; a product's address is {address.of_product}")
     return address
+
+
+_KEY_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True},
+        {"type": "null"},
+    ]
+}
+
+
+def _key(value: Any) -> Any:
+    fields = [value] if isinstance(value, str) else value
+    if value is None or (
+        isinstance(fields, list | tuple) and fields and all(isinstance(each, str) and each for each in fields)
+    ):
+        if value is not None and len(set(fields)) < len(fields):
+            raise ValueError(f"the key names a field twice: {', '.join(fields)}")
+        return tuple(value) if isinstance(value, list) else value
+    raise ValueError(f"{value!r} is no key; write a field's name, or a list of them")
+
+
+def _port_word(name: str) -> str:
+    Address("domain", "product", name)  # refuses what makes no address
+    return name
 
 
 class InputPort(Model):
@@ -129,10 +167,12 @@ class OutputPort(Model):
         cleanup: `delete` keeps every event for the retention, `compact` the last of each key.
     """
 
-    name: str = "events"
-    major: int = Field(default=1, ge=1)
+    name: Annotated[str, AfterValidator(_port_word)] = "events"
+    major: int = Field(default=1, ge=1, le=999_999_999)
     schema_file: str | None = Field(default=None, alias="schema")
-    key: str | tuple[str, ...] | None = None
+    key: Annotated[
+        str | tuple[str, ...] | None, BeforeValidator(_key), WithJsonSchema(_KEY_SCHEMA | {"default": None})
+    ] = None
     time: str | None = None
     type: str | None = None
     compatibility: Compatibility | None = None
@@ -148,8 +188,9 @@ class OutputPort(Model):
     @model_validator(mode="after")
     def _pairs(self) -> Self:
         if self.cleanup == "compact" and not self.key_fields:
-            raise ValueError(
-                f"port {self.name!r} is compacted but has no key; compaction keeps the last record of each key"
+            raise Disagreement(
+                f"port {self.name!r} is compacted but has no key; compaction keeps the last record of each key",
+                "cleanup",
             )
         return self
 
@@ -165,7 +206,7 @@ class ServiceLevel(Model):
     """
 
     property: str
-    value: float
+    value: float = Field(allow_inf_nan=False)
     unit: str | None = None
     port: str | None = None
 
@@ -186,12 +227,12 @@ class Product(Model):
         process: how a derived product is built from its input ports.
     """
 
-    address: Annotated[AddressText, AfterValidator(_of_product)]
-    id: UUID
-    archetype: Archetype
+    address: Annotated[AddressText, AfterValidator(_of_product)] = Field(description="mesh://<domain>/<product>")
+    id: UUID = Field(description="a GUID that never changes, such as `uuidgen` gives")
+    archetype: Archetype = Field(description="source-aligned, aggregate or consumer-aligned")
     display_name: str | None = None
-    description: str = Field(min_length=1)
-    owner: str = Field(min_length=1)
+    description: str = Field(min_length=1, description="a sentence that says what the product holds")
+    owner: str = Field(min_length=1, description="the team that answers for the product")
     contact: str | None = None
     source_code_location: str | None = None
     required_security_group: str | None = None
@@ -201,7 +242,7 @@ class Product(Model):
     deprecated_on: date | None = None
     successor: AddressText | None = None
     input_ports: tuple[InputPort, ...] = ()
-    output_ports: tuple[OutputPort, ...] = Field(min_length=1)
+    output_ports: tuple[OutputPort, ...] = Field(min_length=1, description="at least one port: `- name: events`")
     sla_properties: tuple[ServiceLevel, ...] = ()
     source: str | None = None
     process: Processing | None = None
@@ -231,32 +272,63 @@ class Product(Model):
         return port.type or f"{self.address.domain}.{self.address.product}.{port.name}.v{port.major}"
 
     @model_validator(mode="after")
+    def _ports_agree(self) -> Self:
+        lines: set[tuple[str, int]] = set()
+        for index, port in enumerate(self.output_ports):
+            if (port.name, port.major) in lines:
+                raise Disagreement(
+                    f"the output port {port.name}@{port.major} is declared twice", "outputPorts", index, "name"
+                )
+            lines.add((port.name, port.major))
+            self.port_address(port)  # together they may be too long
+        read: set[Address] = set()
+        for index, reads in enumerate(self.input_ports):
+            if reads.address.of_product == self.address:
+                raise Disagreement(f"{self.address} cannot read itself", "inputPorts", index, "address")
+            if reads.address in read:
+                raise Disagreement(
+                    f"{reads.address} is read twice; name its fields once", "inputPorts", index, "address"
+                )
+            read.add(reads.address)
+        names = {name for name, _ in lines}
+        for index, level in enumerate(self.sla_properties):
+            if level.port is not None and level.port not in names:
+                raise Disagreement(
+                    f"there is no port {level.port!r}; the output ports are {', '.join(sorted(names))}",
+                    "slaProperties",
+                    index,
+                    "port",
+                )
+        return self
+
+    @model_validator(mode="after")
     def _agree(self) -> Self:
-        names = [(port.name, port.major) for port in self.output_ports]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the output port {twice[0]}@{twice[1]} is declared twice")
-        for port in self.output_ports:
-            self.port_address(port)  # a port's name has to make an address
-        if self.archetype is Archetype.SOURCE_ALIGNED and (self.input_ports or self.process):
-            raise ValueError(
-                "a source-aligned product holds facts of its own domain; it has no inputPorts and no process"
-            )
-        if self.archetype is not Archetype.SOURCE_ALIGNED and not self.input_ports:
-            raise ValueError(
-                f"an {self.archetype} product is built from others; name them in inputPorts".replace("an c", "a c")
-            )
-        if self.archetype is not Archetype.SOURCE_ALIGNED and self.source:
-            raise ValueError(
-                f"`source` belongs to source-aligned products; this one is {self.archetype}: use `process`"
-            )
+        if self.archetype is Archetype.SOURCE_ALIGNED:
+            for given, key in ((self.input_ports, "inputPorts"), (self.process, "process")):
+                if given:
+                    raise Disagreement(
+                        "a source-aligned product holds facts of its own domain; it has no inputPorts and no process",
+                        key,
+                    )
+        else:
+            article = "an" if self.archetype is Archetype.AGGREGATE else "a"
+            if not self.input_ports:
+                raise Disagreement(
+                    f"{article} {self.archetype} product is built from others; name them in inputPorts", "archetype"
+                )
+            if self.source:
+                raise Disagreement(
+                    f"`source` belongs to source-aligned products; this one is {self.archetype}: use `process`",
+                    "source",
+                )
         if self.deprecated_on is not None and self.status not in {Status.DEPRECATED, Status.RETIRED}:
-            raise ValueError(
-                f"deprecatedOn is given but status is {self.status}; a deprecated product says so in status"
+            raise Disagreement(
+                f"deprecatedOn is given but status is {self.status}; a deprecated product says so in status",
+                "deprecatedOn",
             )
         if self.process:
             declared = {port.address.of_product for port in self.input_ports}
             for address in self.process.addresses:
                 if address.of_product not in declared:
-                    raise ValueError(f"process reads {address}, which is not among the inputPorts")
+                    raise Disagreement(f"process reads {address}, which is not among the inputPorts", "process")
         return self

@@ -11,13 +11,16 @@ _TEXT: Final = re.compile(r"([0-9]+)\s*(ms|s|m|h|d)")
 
 
 def parse_duration(value: Any) -> Any:
-    """A `timedelta` from `<number><unit>`; anything but text passes through to pydantic.
+    """A `timedelta` from `<number><unit>`; a `timedelta` is one already.
 
     Raises:
-        ValueError: the text is no such length, or longer than 100 years.
+        ValueError: it is no such length, or longer than 100 years. A bare number is none: pydantic would take `7` for
+            seconds where somebody meant days.
     """
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
+    if not isinstance(value, str):
+        return _refuse(value)
     match = _TEXT.fullmatch(value.strip())
     if not match:
         return _refuse(value)
@@ -34,5 +37,5 @@ def format_duration(value: timedelta) -> str:
     return f"{length}ms"
 
 
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text!r} is no length of time; write a number and one of ms, s, m, h, d (`30s`, `1h`, `365d`)")
+def _refuse(value: Any) -> Any:
+    raise ValueError(f"{value!r} is no length of time; write a number and one of ms, s, m, h, d (`30s`, `1h`, `365d`)")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from meshport.address import nearest
 from meshport.errors import DescriptorError
-from meshport.product.descriptor import Product
+from meshport.product.descriptor import Disagreement, Product
 
 _Path = tuple[str | int, ...]
+# The longest descriptor that anybody writes by hand has some hundred keys, six levels deep.
+_LARGEST: Final = 20_000
+_DEEPEST: Final = 50
 
 
 def load_product(file: Path) -> Product:
@@ -34,33 +38,62 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
     """Read a descriptor from its text; see `load_product`."""
     try:
         node = yaml.compose(text, Loader=_Loader)
+        lines = _Lines(node, file) if node is not None else None
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=line) from error
-    except yaml.YAMLError as error:
-        raise DescriptorError(f"is no YAML: {error}", file=file) from error
-    if not isinstance(document, dict) or node is None:
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise DescriptorError(
+            f"is no YAML: it holds the character U+{ord(text[error.position]):04X}", file=file, line=line
+        ) from error
+    if not isinstance(document, dict) or lines is None:
         raise DescriptorError(
             "holds no mapping", file=file, line=1, hint="a descriptor begins with `address: mesh://<domain>/<product>`"
         )
-    lines = _Lines(node)
-    lines.refuse_doubled_keys(file)
     try:
         return Product.model_validate(document)
     except ValidationError as error:
-        findings = sorted(_finding(detail, lines) for detail in error.errors(include_url=False))
-        line, message, hint = findings[0]
-        more = "".join(
-            f"\n{file}:{line}: {message}" + (f" ({hint})" if hint else "") for line, message, hint in findings[1:]
-        )
-        raise DescriptorError(message + more, file=file, line=line, hint=hint) from error
+        found = error.errors(include_url=False)
+        findings = sorted(_finding(each, lines) for each in found if not _follows(each, found))
+        if len(findings) == 1:
+            line, message, hint = findings[0]
+            raise DescriptorError(message, file=file, line=line, hint=hint or None) from error
+        first, *more = (message + (f" ({hint})" if hint else "") for _, message, hint in findings)
+        rest = "".join(f"\n{file}:{line}: {each}" for (line, _, _), each in zip(findings[1:], more, strict=True))
+        raise DescriptorError(first + rest, file=file, line=findings[0][0]) from error
+
+
+def _follows(detail: Any, others: Sequence[Any]) -> bool:
+    """Whether a list is too short for no other reason than that its items are wrong."""
+    path = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        len(each["loc"]) > len(path) and each["loc"][: len(path)] == path for each in others
+    )
 
 
 class _Loader(yaml.SafeLoader):
     """YAML's safe types, with the booleans of YAML 1.2: `on`, `off`, `yes` and `no` are words, and `on` is a join's key."""
 
 
+def _scalar(kind: str) -> Callable[[Any, Any], Any]:
+    """YAML's reading of a scalar, with the line of one that only looks like it: PyYAML raises a bare ValueError."""
+    read = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
+
+    def construct(loader: Any, node: yaml.Node) -> Any:
+        try:
+            return read(loader, node)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value!r} is no {kind}: {error}", node.start_mark
+            ) from error
+
+    return construct
+
+
+for _kind in ("int", "float", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _scalar(_kind))
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -71,20 +104,33 @@ _Loader.add_implicit_resolver(
 
 
 class _Lines:
-    """Where each path of a YAML document stands."""
+    """Where each path of a YAML document stands.
 
-    def __init__(self, root: yaml.Node) -> None:
+    Raises:
+        DescriptorError: a key is given twice, or aliases make the document larger than any descriptor.
+    """
+
+    def __init__(self, root: yaml.Node, file: str) -> None:
+        self._file = file
         self._at: dict[_Path, int] = {}
-        self._doubled: list[tuple[str, int]] = []
         self._walk(root, ())
 
     def _walk(self, node: yaml.Node, path: _Path) -> None:
-        self._at.setdefault(path, node.start_mark.line + 1)
+        line = node.start_mark.line + 1
+        if len(path) > _DEEPEST or len(self._at) > _LARGEST:
+            # A few aliases of aliases, or one of itself, stand for a document without end.
+            raise DescriptorError("nests too deep, or its aliases repeat too much", file=self._file, line=line)
+        self._at.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 here = (*path, str(key.value))
                 if here in self._at:
-                    self._doubled.append((str(key.value), key.start_mark.line + 1))
+                    raise DescriptorError(
+                        f"{key.value!r} is given twice",
+                        file=self._file,
+                        line=key.start_mark.line + 1,
+                        hint=f"it stands in line {self._at[here]} already; YAML would silently keep the last one",
+                    )
                 self._at[here] = key.start_mark.line + 1
                 self._walk(value, here)
         elif isinstance(node, yaml.SequenceNode):
@@ -96,16 +142,11 @@ class _Lines:
             path = path[:-1]
         return self._at.get(path, 1)
 
-    def refuse_doubled_keys(self, file: str) -> None:
-        for key, line in self._doubled:
-            raise DescriptorError(
-                f"{key!r} is given twice", file=file, line=line, hint="YAML would silently keep the last one"
-            )
-
 
 def _finding(detail: Any, lines: _Lines) -> tuple[int, str, str]:
     """One pydantic error as (line, message, hint or "")."""
-    path = tuple(detail["loc"])
+    cause = detail.get("ctx", {}).get("error")
+    path = (*detail["loc"], *(cause.path if isinstance(cause, Disagreement) else ()))
     dotted = ".".join(str(part) for part in path)
     match detail["type"]:
         case "extra_forbidden":
@@ -116,28 +157,44 @@ def _finding(detail: Any, lines: _Lines) -> tuple[int, str, str]:
                 f"did you mean {near!r}?" if near else f"known keys: {', '.join(_known_keys(path[:-1]))}",
             )
         case "missing":
-            return lines(path[:-1]), f"{dotted!r} is missing", ""
+            return lines(path[:-1]), f"{dotted!r} is missing", _description(path)
+        case "invalid_key":
+            return lines((*path[:-1], str(path[-1]))), f"the key {path[-1]!r} is no text", "in quotes it would be"
         case "value_error":
-            text = str(detail["ctx"]["error"])
+            text = str(cause)
             message, _, hint = text.partition("\nhint: ")
             return lines(path), f"{dotted}: {message}" if dotted else message, hint
         case _:
             found = detail["input"]
             shown = "" if isinstance(found, dict | list) else f", found {found!r}"
-            return lines(path), f"{dotted}: {detail['msg']}{shown}" if path else f"{detail['msg']}{shown}", ""
+            return (
+                lines(path),
+                f"{dotted}: {detail['msg']}{shown}" if path else f"{detail['msg']}{shown}",
+                _description(path),
+            )
 
 
 def _known_keys(path: _Path) -> list[str]:
     """The keys that the model at this path takes."""
+    model = _model_at(path)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _description(path: _Path) -> str:
+    """What the key at this path is to hold, or ""."""
+    model = _model_at(path[:-1])
+    fields = model.model_fields.items() if model else ()
+    return next((field.description or "" for name, field in fields if path[-1] in {name, field.alias}), "")
+
+
+def _model_at(path: _Path) -> type[BaseModel] | None:
     model: Any = Product
     for part in path:
-        if isinstance(part, int) or not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if isinstance(part, int) or model is None:
             continue
         field = next((field for name, field in model.model_fields.items() if part in {name, field.alias}), None)
         model = _model_within(field.annotation) if field else None
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return cast("type[BaseModel] | None", model)
 
 
 def _model_within(annotation: Any) -> Any:
