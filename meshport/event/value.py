@@ -133,13 +133,19 @@ class ValueReader:
             self._remember(fingerprint, value, decode)
             return record
         schema_id, _ = unframe(value)
-        if self._schemas.by_id(schema_id).fingerprint == fingerprint:
+        if self._names(schema_id, fingerprint):
             self._remember(fingerprint, value, decode)
             return record
         raise EventError(
             f"the value is Avro both as a whole and behind the schema id {schema_id}, which is not that of ce_dataschema",
             hint="write Confluent's prefix with the id of this registry, or __value_schema_id",
         )
+
+    def _names(self, schema_id: int, fingerprint: str) -> bool:
+        try:
+            return self._schemas.by_id(schema_id).fingerprint == fingerprint
+        except NotRegistered:
+            return False
 
     def _remember(self, fingerprint: str | None, value: bytes, decode: Decode) -> None:
         if len(self._framed) >= _REMEMBERED:

@@ -83,7 +83,7 @@ class EventWriter:
         """
         headers = [
             *self._constant,
-            ("ce_id", id.encode() if id.isascii() and id.isprintable() and id else text_bytes("id", id)),
+            ("ce_id", id.encode() if type(id) is str and id and id.isprintable() else text_bytes("id", id)),
             ("ce_time", rfc3339(time)),
             self._recorded() if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
         ]

@@ -1,0 +1,295 @@
+"""What the reader takes and refuses: headers, the four forms of a value, structured JSON."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from meshport.codec import codec_for, frame
+from meshport.errors import DecodeError, EventError, NotRegistered
+from meshport.event import EventReader, EventWriter
+from tests.codec.samples import PLAY, PLAY_FORM, STARTED, play, schema
+from tests.event.registry import Known
+
+Headers = list[tuple[str, bytes | None]]
+BODY = codec_for(PLAY).encode(play())
+OTHER = schema({"type": "record", "name": "Other", "fields": [{"name": "x", "type": "string"}]})
+
+
+def _headers(*, without: str = "", **changed: bytes | None) -> Headers:
+    headers: dict[str, bytes | None] = {
+        "ce_specversion": b"1.0",
+        "ce_source": b"mesh://player/plays/events@1",
+        "ce_type": b"player.plays.played",
+        "ce_dataschema": f"urn:meshport:schema:{PLAY.fingerprint}".encode(),
+        "content-type": b"application/avro",
+        "ce_id": b"1",
+        "ce_time": b"2026-01-02T03:04:05.678Z",
+        "ce_recordedtime": b"2026-01-02T03:04:06Z",
+    }
+    headers |= {name.replace("__", "-"): value for name, value in changed.items()}
+    headers.pop(without, None)
+    return list(headers.items())
+
+
+def _read(headers: Headers, value: bytes | None = frame(7, BODY), **more: Any) -> Any:
+    return EventReader(Known(id7=PLAY), **more).read(b"key", value, headers, "topic", 2, 41, 1_000)
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first", "after another event"])
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (None, "specversion is missing"),
+        ([], "specversion is missing"),
+        (_headers(without="ce_id"), "id is missing"),
+        (_headers(ce_id=b""), "id is empty"),
+        (_headers(ce_id=None), "ce_id is null"),
+        (_headers(ce_id=b"\xff"), "ce_id is no UTF-8"),
+        (_headers(without="ce_source"), "source is missing"),
+        (_headers(ce_source=b""), "source is empty"),
+        (_headers(without="ce_type"), "type is missing"),
+        (_headers(without="ce_specversion"), "specversion is missing"),
+        (_headers(ce_specversion=b"0.3"), "specversion is '0.3'"),
+        (_headers(ce_time=b"yesterday"), "time is 'yesterday'"),
+        (_headers(ce_time=b"2026-01-02T03:04:05"), "no time zone"),
+        (_headers(ce_time=b"2026-02-30T03:04:05Z"), "time is '2026-02-30"),
+        (_headers(ce_time=None), "ce_time is null"),
+        (_headers(ce_time=b"\xff"), "ce_time is no UTF-8"),
+        (_headers(ce_recordedtime=b"2026-01-02T03:04:06"), "recordedtime is"),
+        (_headers(ce_recordedtime=b""), "recordedtime is ''"),
+        (_headers(ce_subject=b""), "subject is empty"),
+        ([*_headers(), ("ce_id", b"2")], "ce_id stands there twice"),
+        ([*_headers(), ("CE_Type", b"2")], "CE_Type stands there twice"),
+        ([*_headers(), ("ce_x", b"1"), ("ce_x", b"1")], "ce_x stands there twice"),
+        ([*_headers(), ("ce_a-b", b"1")], "'ce_a-b' is no CloudEvents attribute"),
+        ([*_headers(), ("ce_data", b"1")], "'ce_data' is no CloudEvents attribute"),
+        ([*_headers(), ("ce_datacontenttype", b"a/b")], "'ce_datacontenttype' is no CloudEvents attribute"),
+        ([*_headers(), ("ce_x", None)], "ce_x is null"),
+    ],
+)
+def test_headers_that_make_no_event_are_refused(headers: Headers | None, message: str, warm: bool) -> None:
+    """What the SDK invents or overlooks is refused by name and position, on the fast path as on the other."""
+    reader = EventReader(Known(id7=PLAY))
+    if warm:
+        reader.read(b"key", frame(7, BODY), _headers(), "topic", 2, 40, 1_000)
+    with pytest.raises(EventError) as caught:
+        reader.read(b"key", frame(7, BODY), headers, "topic", 2, 41, 1_000)
+    assert message in caught.value.message
+    assert caught.value.message.startswith("topic[2]@41: ")
+
+
+def test_both_paths_read_the_same() -> None:
+    """The second event of a writer takes the fast path and gives what the first gave, with other headers too."""
+    reader = EventReader(Known(id7=PLAY))
+    first, second = (reader.read(b"key", frame(7, BODY), _headers(), "topic", 2, 41, 1_000) for _ in range(2))
+    assert first == second
+    assert first.as_dict() == second.as_dict()
+    more: Headers = [*_headers(), ("ce_subject", b"s"), ("ce_traceparent", b"00-1"), ("other", b"\xff"), ("null", None)]
+    third = reader.read(b"key", frame(7, BODY), more, "topic", 2, 41, 1_000)
+    assert (third.subject, third.extensions) == ("s", {"traceparent": "00-1"})
+    assert _read(more) == third
+
+
+def test_the_schema_is_asked_for_once() -> None:
+    """Events of one schema ask the source of schemas for the first one only."""
+    known = Known(id7=PLAY)
+    reader = EventReader(known)
+    for _ in range(5):
+        reader.read(None, frame(7, BODY), _headers())
+    assert known.asked == 1
+
+
+def test_times_with_other_zones_are_given_in_utc() -> None:
+    """RFC 3339 knows offsets, lower case and no fraction; what is read is in UTC."""
+    for text in (b"2026-01-02t08:34:05+05:30", b"2026-01-02T03:04:05z", b"2026-01-02T03:04:05.000000Z"):
+        event = _read(_headers(ce_time=text))
+        assert event.time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert event.time.tzinfo is UTC
+
+
+def test_an_event_without_time_has_that_of_its_message() -> None:
+    """Time is optional in CloudEvents: the Kafka timestamp stands in, and is not shown as the event's word."""
+    event = _read(_headers(without="ce_time"))
+    assert event.time == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert "time" not in event.as_dict()
+
+
+@pytest.mark.parametrize(
+    ("headers", "value"),
+    [
+        (_headers(), frame(7, BODY)),
+        (_headers(without="ce_dataschema"), frame(7, BODY)),
+        (_headers(ce_dataschema=b"https://registry.example/schemas/ids/7"), frame(7, BODY)),
+        (_headers(), BODY),
+        (_headers(ce_dataschema=f"https://any.example/{PLAY.fingerprint.upper()}".encode()), BODY),
+        (_headers(), frame(4711, BODY)),
+        (_headers(ce_dataschema=b"urn:meshport:schema:" + b"0" * 64), frame(7, BODY)),
+        ([*_headers(without="ce_dataschema"), ("__value_schema_id", b"\0\0\0\0\7")], BODY),
+        ([*_headers(), ("__value_schema_id", b"\1" + PLAY.guid.bytes)], BODY),
+        (_headers(content__type=b"application/vnd.example+avro"), frame(7, BODY)),
+        (_headers(without="content-type"), frame(7, BODY)),
+    ],
+    ids=[
+        "prefix and dataschema",
+        "prefix alone",
+        "prefix, dataschema without fingerprint",
+        "dataschema alone",
+        "another URI",
+        "prefix of another registry",
+        "dataschema of another registry",
+        "id in a header",
+        "GUID in a header",
+        "another content type",
+        "no content type",
+    ],
+)
+def test_the_forms_of_a_value(headers: Headers, value: bytes) -> None:
+    """However an event names its schema, the record is the same, twice in a row."""
+    reader = EventReader(Known(id7=PLAY))
+    for _ in range(2):
+        assert reader.read(None, value, headers).data == play()
+
+
+def test_a_plain_body_that_begins_with_a_zero_is_told_from_a_prefix() -> None:
+    """A body whose first bytes look like a prefix is read as the whole that it is, whatever ids are known."""
+    record = play(play_id="")
+    body = codec_for(PLAY).encode(record)
+    assert body[0] == 0
+    reader = EventReader(Known(id7=PLAY))
+    for value in (body, frame(7, body), body):
+        assert reader.read(None, value, _headers()).data == record
+
+
+def test_a_value_that_is_avro_in_two_ways_is_settled_by_its_id_or_refused() -> None:
+    """Where both readings decode, the id has to be that of the declared schema in this registry."""
+    form = {"type": "record", "name": "Two", "fields": [{"name": each, "type": "bytes"} for each in "st"]}
+    two = schema(form)
+    value = b"\0\x0a\1\2\3\0\0"
+    schema_id = 0x0A010203
+    assert codec_for(two).decode(value) == {"s": b"", "t": b"\1\2\3\0\0"}
+    headers = _headers(ce_dataschema=two.fingerprint.encode())
+    known = EventReader(Known(**{"id1": two, f"id{schema_id}": two}))
+    for _ in range(2):
+        assert known.read(None, value, headers).data == {"s": b"", "t": b""}
+    for others in ({}, {f"id{schema_id}": OTHER}):
+        with pytest.raises(EventError, match="Avro both as a whole and behind the schema id"):
+            EventReader(Known(id1=two, **others)).read(None, value, headers)
+
+
+def test_a_schema_that_nobody_knows_is_not_registered() -> None:
+    """An unknown id and an unknown fingerprint are NotRegistered, with the position; the message is not at fault."""
+    for headers, value in (
+        (_headers(without="ce_dataschema"), frame(8, BODY)),
+        (_headers(ce_dataschema=b"urn:x:" + b"0" * 64), b"\2" + BODY),
+    ):
+        with pytest.raises(NotRegistered, match=r"topic\[2\]@41"):
+            _read(headers, value)
+
+
+def test_a_value_without_any_schema_is_refused() -> None:
+    """Plain bytes that nothing names a schema for are a DecodeError."""
+    with pytest.raises(DecodeError, match="has no schema id before it"):
+        _read(_headers(without="ce_dataschema"), b"\2" + BODY)
+
+
+def test_declarations_that_disagree_are_refused() -> None:
+    """A header id of another schema than ce_dataschema names is an EventError."""
+    reader = EventReader(Known(id7=PLAY, id8=OTHER))
+    with pytest.raises(EventError, match="ce_dataschema names the schema"):
+        reader.read(None, BODY, [*_headers(), ("__value_schema_id", b"\0\0\0\0\x08")])
+    with pytest.raises(DecodeError, match="__value_schema_id"):
+        reader.read(None, BODY, [*_headers(), ("__value_schema_id", b"\2")])
+
+
+def test_a_bad_value_says_where_it_stands() -> None:
+    """A DecodeError names topic, partition and offset, field and byte, on both paths."""
+    reader = EventReader(Known(id7=PLAY))
+    for _ in range(2):
+        with pytest.raises(DecodeError, match=r"topic\[2\]@41: .*'offline' \(boolean\)"):
+            reader.read(None, frame(7, BODY)[:-1] + b"\7", _headers(), "topic", 2, 41, 0)
+        reader.read(None, frame(7, BODY), _headers(), "topic", 2, 42, 0)
+
+
+def test_records_are_given_in_the_readers_schema() -> None:
+    """A consumer's own schema drops, renames and adds fields; an equal one costs nothing."""
+    wanted = schema(
+        {
+            "type": "record",
+            "name": "player.Play",
+            "fields": [
+                {"name": "length", "type": "double", "aliases": ["played_ms"]},
+                {"name": "rating", "type": ["null", "int"], "default": None},
+                {"name": "city", "type": ["null", "string"]},
+            ],
+        }
+    )
+    assert _read(_headers(), reader=wanted).data == {"length": 183211.0, "rating": None, "city": "Berlin"}
+    assert _read(_headers(), reader=schema(PLAY_FORM)).data == play()
+
+
+def _structured(**changed: Any) -> dict[str, Any]:
+    _, headers = EventWriter(source="/s", type="t", codec=codec_for(PLAY), schema_id=7).message(
+        play(), id="1", time=STARTED
+    )
+    event = EventReader(Known(id7=PLAY)).read(None, frame(7, BODY), list(headers))
+    document = event.as_dict() | {"datacontenttype": "application/json"} | changed
+    return {name: value for name, value in document.items() if value is not ...}
+
+
+def _read_structured(document: Any, content_type: bytes = b"application/cloudevents+json; charset=UTF-8") -> Any:
+    value = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return _read([("content-type", content_type)], value)
+
+
+def test_structured_json_is_read_as_the_same_record() -> None:
+    """JSON data becomes what the same record is in Avro: instants, enums, defaults; ce_ headers beside it do not count."""
+    assert _read_structured(_structured()).data == play()
+    short = {name: value for name, value in _structured()["data"].items() if name != "bitrate"}
+    event = _read(
+        [("Content-Type", b"application/CloudEvents+json"), ("ce_id", b"9")],
+        json.dumps(_structured(data=short)).encode(),
+    )
+    assert (event.id, event.data) == ("1", play(bitrate=160000))
+    encoded = _structured(data=..., data_base64=b64encode(frame(7, BODY)).decode(), datacontenttype="application/avro")
+    assert _read_structured(encoded).data == play()
+
+
+@pytest.mark.parametrize(
+    ("document", "error", "message"),
+    [
+        (b"{", EventError, "is no JSON"),
+        (b"[" * 100_000, EventError, "is no JSON"),
+        (b"\xff", EventError, "is no JSON"),
+        ([], EventError, "is no JSON object"),
+        (b'{"id": "1", "id": "2"}', EventError, "stands twice"),
+        (_structured(id=...), EventError, "id is missing"),
+        (_structured(time=17), EventError, "time is 17"),
+        (_structured(a_b="x"), EventError, "'a_b' is no CloudEvents attribute"),
+        (_structured(data=...), EventError, "not one of data and data_base64"),
+        (_structured(data_base64=""), EventError, "not one of data and data_base64"),
+        (_structured(data=..., data_base64="%"), EventError, "no base64"),
+        (_structured(data=..., data_base64=7), EventError, "no base64"),
+        (_structured(dataschema=...), EventError, "names no schema"),
+        (_structured(data={"played_ms": "long"}), DecodeError, "play_id is missing"),
+        (_structured(data=play(started_at="soon")), DecodeError, "started_at is 'soon'"),
+        (_structured(data=play(played_ms=1.5, started_at="2026-01-02T03:04:05Z")), DecodeError, "played_ms is 1.5"),
+    ],
+)
+def test_structured_json_that_is_no_event_is_refused(document: Any, error: type[Exception], message: str) -> None:
+    """Each fault is refused with the position of the message."""
+    with pytest.raises(error) as caught:
+        _read_structured(document)
+    assert message in str(caught.value)
+    assert "topic[2]@41" in str(caught.value)
+
+
+def test_other_structured_formats_are_refused() -> None:
+    """A batch and an Avro envelope are no structured JSON."""
+    for kind in (b"application/cloudevents-batch+json", b"application/cloudevents+avro"):
+        with pytest.raises(EventError, match="content-type is"):
+            _read_structured(_structured(), kind)
