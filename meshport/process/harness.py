@@ -128,9 +128,15 @@ class Port:
 
 
 class Ports:
-    """A registry in memory: ports by address, schemas by id and fingerprint."""
+    """A registry in memory: ports by address, schemas by id and fingerprint.
 
-    def __init__(self, ports: Mapping[str, Port]) -> None:
+    Args:
+        ports: by address.
+        bootstrap_servers: of the cluster that holds the topics, where there is one.
+        prefix: put before the name of each topic, so that tests can share a cluster.
+    """
+
+    def __init__(self, ports: Mapping[str, Port], *, bootstrap_servers: str = "", prefix: str = "") -> None:
         self._bindings: dict[Address, Binding] = {}
         self._schemas: dict[int, Schema] = {}
         for number, (text, port) in enumerate(ports.items(), start=1):
@@ -139,8 +145,8 @@ class Ports:
             self._schemas[number] = schema
             self._bindings[address] = Binding(
                 address=address,
-                bootstrap_servers="",
-                topic=topic_name(address),
+                bootstrap_servers=bootstrap_servers,
+                topic=prefix + topic_name(address),
                 partitions=port.partitions,
                 key=port.key,
                 time=port.time,
@@ -192,8 +198,8 @@ class Harness:
         ports: every port that it reads and the one that it builds, by address.
     """
 
-    def __init__(self, pipeline: Pipeline, *, output: str, ports: Mapping[str, Port]) -> None:
-        self.ports = Ports(ports)
+    def __init__(self, pipeline: Pipeline, *, output: str, ports: Mapping[str, Port] | Ports) -> None:
+        self.ports = ports if isinstance(ports, Ports) else Ports(ports)
         self.log = MemoryLog({binding.topic: binding.partitions for binding in self.ports.bindings})
         self.plan: Plan = make_plan(pipeline, _full(output), self.ports)
         for stage in self.plan.stages:

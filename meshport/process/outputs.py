@@ -78,7 +78,7 @@ class Outputs:
                 id_ = str(uuid5(IDS, f"{prefix}|{len(made)}"))
                 made.append(self._made(record, id_, emission.time, recorded))
                 live.add(made[-1].key)
-            if self._table:
+            if self._table and (emission.gone or self._after.filters):
                 # What a filter holds back or a group no longer holds is a row of the table that ceases to be.
                 for record in self._after.unfiltered(emission.record, emission.time):
                     gone[self._key(record)] = emission.time

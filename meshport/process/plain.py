@@ -83,7 +83,7 @@ _READERS: Final[Mapping[str, Any]] = {
     "$duration": lambda parts: timedelta(*parts),
     "$decimal": Decimal,
     "$bytes": bytes.fromhex,
-    "$uuid": lambda digits: UUID(hex=digits),
+    "$uuid": lambda digits: UUID(hex=str(digits)),
 }
 
 

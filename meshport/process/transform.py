@@ -36,11 +36,9 @@ class Transform:
 
     def __init__(self, operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> None:
         self._steps = [_step(each, tables) for each in operators]
-        self._unfiltered = (
-            [_step(each, tables) for each in operators if not isinstance(each, Filter)]
-            if any(isinstance(each, Filter) for each in operators)
-            else self._steps
-        )
+        self.filters = any(isinstance(each, Filter) for each in operators)
+        """Whether a record may be held back."""
+        self._unfiltered = [_step(each, tables) for each in operators if not isinstance(each, Filter)]
 
     def __call__(self, record: dict[str, Any], time: int) -> Sequence[dict[str, Any]]:
         """What becomes of one record: 0..n records.

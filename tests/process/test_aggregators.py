@@ -1,0 +1,110 @@
+"""Aggregators: exact, in any order, on plain data."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshport.errors import ProcessError
+from meshport.process import plain
+from meshport.process.aggregators import Place, aggregator
+
+numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
+
+
+def total(text: str, values: list[Any], places: list[Place] | None = None) -> Any:
+    """The result over some values, its accumulator taken through the form in which it is stored."""
+    each, _ = aggregator(text)
+    accumulator = each.start()
+    for number, value in enumerate(values):
+        place = places[number] if places else (0, 0, number, 0)
+        accumulator = plain.loads(plain.dumps(each.add(accumulator, value, place)))
+    return each.result(accumulator)
+
+
+@given(st.lists(numbers, max_size=30), st.randoms())
+def test_sums_of_doubles_are_those_of_fsum_in_any_order(values: list[float], random: Any) -> None:
+    """A sum of doubles is rounded once, at the end, so that every order and every parting gives the same bits."""
+    shuffled = random.sample(values, len(values))
+    exact = math.fsum(values) if values else None
+    assert total("sum(x)", values) == total("sum(x)", shuffled) == exact
+    if values:
+        assert total("mean(x)", shuffled) == math.fsum(values) / len(values)
+
+
+@given(
+    st.lists(st.lists(numbers | st.none(), max_size=6), min_size=1, max_size=6),
+    st.sampled_from(["sum(x)", "mean(x)", "min(x)", "max(x)", "count()", "distinct(x)"]),
+)
+def test_merged_parts_are_the_whole(parts: list[list[float | None]], text: str) -> None:
+    """Accumulators of parts, merged, give what one accumulator over all gives: sessions that join depend on it."""
+    each, _ = aggregator(text)
+    accumulators = [reduce(lambda a, v: each.add(a, v, (0, 0, 0, 0)), part, each.start()) for part in parts]
+    merged = each.result(reduce(each.merge, accumulators))
+    assert merged == total(text, [value for part in parts for value in part])
+
+
+def test_kinds_of_numbers() -> None:
+    """Integers add up to an integer of any size, decimals to an exact decimal, nulls are passed over."""
+    assert total("sum(x)", [2**70, 1, None, -5]) == 2**70 - 4
+    assert total("sum(x)", [Decimal("0.10"), Decimal("0.205"), Decimal(3)]) == Decimal("3.305")
+    assert total("sum(x)", [0.1] * 10) == 1.0
+    assert total("sum(x)", [1, 0.5]) == 1.5
+    assert total("mean(x)", [Decimal("0.1"), Decimal("0.2")]) == pytest.approx(0.15)
+    assert total("mean(x)", [1, 2, None]) == 1.5
+    assert total("sum(x)", [None]) is None
+    assert total("mean(x)", []) is None
+    assert total("count()", [None, None]) == 2
+
+
+@pytest.mark.parametrize("value", ["7", True, [1]])
+def test_what_is_no_number_is_not_added_up(value: Any) -> None:
+    """Text, booleans and lists raise, so that their event is set aside."""
+    with pytest.raises(TypeError):
+        total("sum(x)", [value])
+
+
+def test_infinities_and_nan() -> None:
+    """What is not finite makes the sum what IEEE says, in any order."""
+    assert total("sum(x)", [math.inf, 1.0]) == math.inf
+    assert math.isnan(total("sum(x)", [math.inf, 2.0, -math.inf]))
+    assert math.isnan(total("max(x)", [1.0, math.nan, 2.0]))
+    assert total("min(x)", [math.nan, 2.0, 1.0]) == 1.0
+
+
+@given(st.permutations([0.0, -0.0, 3.0, -2.0, None]))
+def test_extremes_do_not_depend_on_order(values: list[float | None]) -> None:
+    """Minimum and maximum are the same bytes in any order, signed zeros included."""
+    assert (repr(total("min(x)", values)), repr(total("max(x)", values))) == ("-2.0", "3.0")
+    zeros = [value for value in values if value == 0]
+    assert repr(total("max(x)", zeros)) == repr(total("max(x)", zeros[::-1]))
+
+
+@given(st.permutations(range(5)))
+def test_first_and_last_go_by_event_time(order: list[int]) -> None:
+    """The first and the last value are those by event time, then by place in the log, not by arrival."""
+    places: list[Place] = [(10, 0, 7, 0), (20, 0, 1, 0), (20, 1, 0, 0), (5, 3, 9, 1), (5, 3, 9, 0)]
+    values = ["a", "b", "c", "d", "e"]
+    given_ = [values[number] for number in order]
+    assert total("first(x)", given_, [places[number] for number in order]) == "e"
+    assert total("last(x)", given_, [places[number] for number in order]) == "c"
+
+
+def test_distinct_and_collect() -> None:
+    """Different values are counted, or given sorted; nulls are none of them."""
+    assert total("distinct(x)", ["a", "b", "a", None]) == 2
+    assert total("collect(x)", ["b", "a", "b", None]) == ["a", "b"]
+    assert total("collect(x)", [b"b", b"a"]) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("text", ["median(x)", "count(x)", "sum()", "sum(x", "sum(x, y)", ""])
+def test_unknown_aggregations_are_refused(text: str) -> None:
+    """A word that is no aggregation is refused with those that are."""
+    with pytest.raises(ProcessError, match="is no aggregation"):
+        aggregator(text)

@@ -1,0 +1,92 @@
+"""Every scenario on every engine: in memory, and on faust with a real Kafka, with the same outputs to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from meshport.kafka.admin import Admin
+from meshport.kafka.client import Message, Producer
+from meshport.kafka.cluster import Cluster
+from meshport.process.engine import Progress, run_processor
+from meshport.process.harness import Harness, Ports
+from meshport.process.kafkalog import KafkaLog
+from meshport.process.messages import Inbound
+from tests.process.behaviour import SCENARIOS, Outcome, Scenario
+
+Ran = dict[str, tuple[Outcome, Outcome, Progress]]
+
+
+def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
+    """A scenario on the harness."""
+    harness = Harness(scenario.pipeline, output="listening/out", ports=ports)
+    scenario.fill(harness)
+    harness.run()
+    return Outcome(harness.ports, harness.outputs(), harness.late(), harness.quarantine()), harness
+
+
+def on_faust(harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progress]:
+    """The input of a harness, byte by byte on a real Kafka, through faust."""
+    plan, admin = harness.plan, Admin(bootstrap_servers)
+    inputs = [plan.source, *plan.tables.values()]
+    for binding in (*inputs, plan.output):
+        admin.ensure_topic(binding.topic, binding.partitions, {"message.timestamp.after.max.ms": str(2**62)})
+    with Producer(bootstrap_servers) as producer:
+        for binding in inputs:
+            producer.deliver(
+                Message(
+                    each.topic, each.key, each.value, each.headers, max(each.timestamp_ms, 0) or None, each.partition
+                )
+                for each in harness.outputs(binding.topic)
+            )
+    progress = run_processor(plan, harness.ports, until_end=True)
+    log = KafkaLog(bootstrap_servers)
+
+    def read(topic: str) -> list[Inbound]:
+        found = admin.partitions().get(topic, 0)
+        bounds = log.bounds(topic) if found else {}
+        return [
+            each for number, (begin, end) in sorted(bounds.items()) for each in log.between(topic, number, begin, end)
+        ]
+
+    outcome = Outcome(harness.ports, read(plan.output.topic), read(plan.late_topic), read(plan.quarantine_topic))
+    log.close()
+    return outcome, progress
+
+
+@pytest.fixture(scope="module")
+def ran(kafka: Cluster) -> Iterator[Ran]:
+    """Every scenario, run on both; several at a time, since most of a run is waiting for the group to form."""
+
+    def both(name: str) -> tuple[Outcome, Outcome, Progress]:
+        prefix = f"{name.lower()}-{uuid4().hex[:8]}."
+        scenario = SCENARIOS[name]
+        ports = Ports(scenario.ports, bootstrap_servers=kafka.bootstrap_servers, prefix=prefix)
+        expected, harness = in_memory(scenario, ports)
+        return expected, *on_faust(harness, kafka.bootstrap_servers)
+
+    with ThreadPoolExecutor(4) as pool:
+        yield dict(zip(SCENARIOS, pool.map(both, SCENARIOS), strict=True))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_in_memory(name: str) -> None:
+    """The harness fulfils the scenario."""
+    outcome, _ = in_memory(SCENARIOS[name], Ports(SCENARIOS[name].ports))
+    SCENARIOS[name].check(outcome)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_on_faust(name: str, ran: Ran) -> None:
+    """Faust with a real Kafka fulfils it too, and says the same, byte for byte where interleaving cannot show."""
+    expected, outcome, progress = ran[name]
+    SCENARIOS[name].check(outcome)
+    assert outcome.table == expected.table
+    if SCENARIOS[name].same_bytes:
+        assert outcome.said == expected.said
+    assert progress.lag == 0
+    assert progress.quarantined == len(outcome.quarantine)
+    assert progress.late == len(outcome.late)

@@ -1,0 +1,116 @@
+"""Event time: windows, sessions, watermarks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshport.process.clock import EPOCH, micros, moment
+from meshport.process.groups import Sessions
+from meshport.process.item import Item
+from meshport.process.murmur import murmur2
+from meshport.process.pipeline import Aggregate, Hopping, Session, Tumbling
+from meshport.process.rows import Rows
+from meshport.process.watermark import Watermark, is_ahead
+
+MINUTE = 60_000_000
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(1, 10**9), st.integers(1, 10**9))
+def test_hopping_windows_hold_the_time(time: int, one: int, other: int) -> None:
+    """Every window that is given holds the time, none is left out, and all begin at a multiple of the hop."""
+    size, every = (
+        timedelta(microseconds=max(one, other)),
+        timedelta(microseconds=max(1, min(one, other), max(one, other) // 50)),
+    )
+    starts = Hopping(size, every).starts(time)
+    length, hop = size // timedelta(microseconds=1), every // timedelta(microseconds=1)
+    assert list(starts) == [
+        start
+        for start in range(time // hop * hop - length // hop * hop - hop, time + 1, hop)
+        if start <= time < start + length
+    ]
+
+
+@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))  # noqa: DTZ001 - hypothesis wants it naive
+def test_tumbling_windows_are_aligned_to_the_epoch(naive: datetime) -> None:
+    """An hourly window begins on the hour in UTC, before 1970 too; microseconds survive both ways."""
+    time = naive.replace(tzinfo=UTC)
+    (start,) = Tumbling(timedelta(hours=1)).starts(micros(time))
+    assert moment(start) == time.replace(minute=0, second=0, microsecond=0)
+    assert moment(micros(time)) == time
+    assert micros(EPOCH) == 0
+
+
+def test_a_session_ends_only_after_more_than_its_gap() -> None:
+    """A record exactly one gap away still belongs to the session, and one that may still come keeps it open."""
+    sessions, rows = (
+        Sessions(
+            Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)), "close"),
+            Session(timedelta(minutes=5)),
+        ),
+        Rows(),
+    )
+
+    def add(minute: float) -> None:
+        sessions.add(Item({"user": "u"}, int(minute * MINUTE), 0, 0, 0, "i", "s", 0), rows)
+
+    add(10)
+    add(15)
+    add(20.1)
+    assert sessions.advance(20 * MINUTE, rows) == []
+    (closed,) = sessions.advance(20 * MINUTE + 1, rows)
+    assert (closed.record["n"], closed.record["window_start"], closed.record["window_end"]) == (
+        2, moment(10 * MINUTE), moment(15 * MINUTE),
+    )  # fmt: skip
+    (last,) = sessions.advance(60 * MINUTE, rows)
+    assert last.record["n"] == 1
+    assert list(rows) == [] or rows.get('s:["u"]') is None
+
+
+def test_a_late_record_joins_two_sessions() -> None:
+    """A record between two sessions makes them one, and the two that were said before are taken back."""
+    aggregate = Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)))
+    sessions, rows = Sessions(aggregate, Session(timedelta(minutes=5))), Rows()
+    for minute in (0, 8):
+        sessions.add(Item({"user": "u"}, minute * MINUTE, 0, minute, 0, "i", "s", 0), rows)
+    emissions = sessions.add(Item({"user": "u"}, 4 * MINUTE, 0, 9, 0, "i", "s", 0), rows)
+    assert [(each.gone, each.record["n"]) for each in emissions] == [(True, 1), (True, 1), (False, 3)]
+
+
+@given(st.lists(st.integers(0, 100), max_size=30), st.integers(0, 20), st.lists(st.integers(1, 5)))
+def test_lateness_is_told_from_the_log_alone(times: list[int], lateness: int, cuts: list[int]) -> None:
+    """Whether an event is late depends on the events before it in its partition, not on when or how they are read."""
+    whole = Watermark(lateness)
+    verdicts = []
+    for time in times:
+        verdicts.append(whole.is_late(time))
+        whole.advance(time)
+    for number, time in enumerate(times):
+        assert verdicts[number] == any(time < other - lateness for other in times[:number])
+    restarted, again = Watermark(lateness), []
+    for number, time in enumerate(times):
+        if number in cuts:
+            restarted = Watermark(lateness, restarted.at)
+        again.append(restarted.is_late(time))
+        restarted.advance(time)
+    assert again == verdicts
+
+
+def test_only_the_future_is_refused() -> None:
+    """An event more than a day ahead of its storing has a broken clock; history that is stored today has not."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    stored = micros(now) // 1000
+    assert is_ahead(micros(now + timedelta(hours=25)), stored)
+    assert not is_ahead(micros(now + timedelta(hours=23)), stored)
+    assert not is_ahead(micros(now - timedelta(days=9000)), stored)
+    assert not is_ahead(micros(now + timedelta(days=9000)), -1)
+
+
+def test_murmur_is_that_of_java() -> None:
+    """The hash of keys is the one of org.apache.kafka.common.utils.Utils (its own unit test's values)."""
+    known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536, b"": 275646681}
+    for text, value in known.items():
+        assert murmur2(text) == value % 2**32
