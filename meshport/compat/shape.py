@@ -66,7 +66,7 @@ class Field:
 
 
 # The shape of ten fields takes some 5 kB, and the versions of a subject are compared with each candidate.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def shape_of(text: str) -> Shape:
     """The shape of a schema in canonical form."""
     return _shape(json.loads(text), {})

@@ -38,16 +38,9 @@ class Front:
             await self._app(scope, receive, send)
             return
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        if scope["method"] == "GET":
-            if match := _SCHEMA.fullmatch(path):
-                schemas: SchemaAnswers = scope["app"].state.schemas
-                body = schemas.kept(int(match[1])) if _is_plain(scope["query_string"]) else None
-                if body is not None:
-                    await _send(send, body, _CONFLUENT_HEADERS)
-                    return
-            elif (match := _RESOLVE.fullmatch(path)) and (body := await _resolved(match, scope)):
-                await _send(send, body, _MESH_HEADERS)
-                return
+        if scope["method"] == "GET" and (hot := await _hot(path, scope)):
+            await _send(send, *hot)
+            return
         # The server decodes `%2F` in the path, and a subject with a slash would become two segments. Routes match the
         # path as it was sent; handlers decode their own segments.
         scope["path"] = path.decode("ascii", "replace")
@@ -58,17 +51,24 @@ class Front:
         await self._app(scope, receive, send)
 
 
-async def _resolved(match: re.Match[bytes], scope: Scope) -> bytes | None:
+async def _hot(path: bytes, scope: Scope) -> tuple[bytes, tuple[bytes, bytes]] | None:
+    """The answer to a hot request, and its kind; None where there is more to say than a plain yes."""
     query: bytes = scope["query_string"]
-    major = _MAJOR.fullmatch(query) if query else None
-    if query and not major:
-        return None
-    domain, product, port = (part.decode() if part else None for part in match.groups())
-    bindings: BindingAnswers = scope["app"].state.bindings
+    state = scope["app"].state
     try:
-        return await bindings.kept(Address(domain or "", product or "", port, int(major[1]) if major else None))
+        if (match := _SCHEMA.fullmatch(path)) and _is_plain(query):
+            schemas: SchemaAnswers = state.schemas
+            return await schemas.body(int(match[1])), _CONFLUENT_HEADERS
+        if match := _RESOLVE.fullmatch(path):
+            major = _MAJOR.fullmatch(query)
+            if major is not None or not query:
+                domain, product, port = (part.decode() if part else None for part in match.groups())
+                address = Address(domain or "", product or "", port, int(major[1]) if major else None)
+                bindings: BindingAnswers = state.bindings
+                return await bindings.body(address), _MESH_HEADERS
     except MeshError:
-        return None  # the framework's route asks again, and says what is wrong
+        pass  # the framework's route is asked, and says what is wrong
+    return None
 
 
 def _is_plain(query: bytes) -> bool:

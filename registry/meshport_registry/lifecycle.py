@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -14,6 +14,8 @@ from meshport_registry import tables
 from meshport_registry.errors import Conflict, InvalidRequest, NotInMesh
 from meshport_registry.lineage import readers
 from meshport_registry.products import descriptor_of, require_address, require_guid
+
+_REVISION: Final = select(tables.setting.c.value).where(tables.setting.c.name == "revision")
 
 
 def next_revision(connection: Connection) -> int:
@@ -26,7 +28,7 @@ def next_revision(connection: Connection) -> int:
 
 def revision(connection: Connection) -> int:
     """The change counter of all products."""
-    found = connection.execute(select(tables.setting.c.value).where(tables.setting.c.name == "revision")).scalar()
+    found = connection.execute(_REVISION).scalar()
     return int(found or 0)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from meshport.address import Address, nearest
 from meshport.binding import Binding, RegisteredProduct
@@ -18,6 +18,25 @@ from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, Retired
 
 _LIFECYCLE: Final = (Status.DRAFT, Status.ACTIVE, Status.DEPRECATED, Status.RETIRED)
+
+
+_BY_GUID: Final = select(tables.product).where(tables.product.c.guid == bindparam("guid"))
+_BY_ADDRESS: Final = select(tables.product).where(
+    tables.product.c.domain == bindparam("domain"), tables.product.c.name == bindparam("name")
+)
+_BINDINGS: Final = (
+    select(
+        tables.binding,
+        tables.subject.c.name.label("subject"),
+        tables.schema.c.fingerprint,
+        tables.schema.c.text,
+        tables.schema.c.resolved,
+    )
+    .join(tables.subject, tables.subject.c.id == tables.binding.c.subject_id)
+    .join(tables.schema, tables.schema.c.id == tables.binding.c.schema_id)
+    .where(tables.binding.c.guid == bindparam("guid"))
+    .order_by(tables.binding.c.position, tables.binding.c.port, tables.binding.c.major.desc())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +53,12 @@ def later(one: Status, other: Status) -> Status:
 
 def find_guid(connection: Connection, guid: str) -> Row[Any] | None:
     """A product's row by its GUID."""
-    return connection.execute(select(tables.product).where(tables.product.c.guid == guid)).one_or_none()
+    return connection.execute(_BY_GUID, {"guid": guid}).one_or_none()
 
 
 def find_address(connection: Connection, address: Address) -> Row[Any] | None:
     """A product's row by its address; port and major are not looked at."""
-    return connection.execute(
-        select(tables.product).where(
-            tables.product.c.domain == address.domain, tables.product.c.name == address.product
-        )
-    ).one_or_none()
+    return connection.execute(_BY_ADDRESS, {"domain": address.domain, "name": address.product}).one_or_none()
 
 
 def require_guid(connection: Connection, guid: str) -> Row[Any]:
@@ -89,17 +104,8 @@ def descriptor_of(row: Row[Any]) -> Product:
 
 def bindings_of(connection: Connection, row: Row[Any], cluster: Cluster) -> tuple[Binding, ...]:
     """Every binding of a product, in the order of its ports, majors falling."""
-    product, own, contract = descriptor_of(row), tables.binding, tables.schema
-    rows = connection.execute(
-        select(
-            own, tables.subject.c.name.label("subject"), contract.c.fingerprint, contract.c.text, contract.c.resolved
-        )
-        .join(tables.subject, tables.subject.c.id == own.c.subject_id)
-        .join(contract, contract.c.id == own.c.schema_id)
-        .where(own.c.guid == row.guid)
-        .order_by(own.c.position, own.c.port, own.c.major.desc())
-    )
-    return tuple(_binding(each, product, cluster) for each in rows)
+    product = descriptor_of(row)
+    return tuple(_binding(each, product, cluster) for each in connection.execute(_BINDINGS, {"guid": row.guid}))
 
 
 def _binding(row: Row[Any], product: Product, cluster: Cluster) -> Binding:
