@@ -10,9 +10,10 @@ before.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import InvalidOperation
+from functools import partial
 from typing import Any, Final
 
 from meshport.codec import logical, varint
@@ -25,6 +26,8 @@ from meshport.errors import DecodeError
 from meshport.schema import Schema
 
 Decode = Callable[[bytes, int], Any]
+# Emits code that reads a value: (variable, depth within the function, indentation).
+Emit = Callable[[str, int, int], None]
 
 _CONSTANTS: Final = {
     "ZIGZAG": varint.ZIGZAG,
@@ -49,7 +52,7 @@ _CONSTANTS: Final = {
 # What the generated code may meet in bytes that are not what their schema says; any other exception is a defect of ours.
 _CAUGHT: Final = (IndexError, KeyError, ValueError, OverflowError, struct.error, InvalidOperation, RecursionError)
 _LONGEST_PATH: Final = 120
-_NUMBERS: Final = {
+NUMBERS: Final = {
     "long-timestamp-millis": "EPOCH + MILLI * {}",
     "long-timestamp-micros": "EPOCH + MICRO * {}",
     "long-local-timestamp-millis": "LOCAL_EPOCH + MILLI * {}",
@@ -66,18 +69,25 @@ def decoder(schema: Schema) -> Decode:
     Raises:
         SchemaError: no value of the schema could end.
     """
-    return _Decoder(schema).build()
+    return DecoderSource(schema).build()
 
 
-class _Decoder:
+class DecoderSource:
+    """Emits the decoder of one schema.
+
+    Args:
+        schema: of the bytes.
+    """
+
     def __init__(self, schema: Schema) -> None:
         self._layout = Layout(schema)
         self._budget = ", budget" if self._layout.counts_zero_width else ""
         self._source = Source(_CONSTANTS)
         self._functions: dict[str, str] = {}
-        self._pending: list[tuple[str, Any]] = []
+        self._pending: list[Callable[[], None]] = []
 
     def build(self) -> Decode:
+        """Emit all and run it."""
         source = self._source
         source.place = ("", "payload")
         source.add(0, "def decode(b, p=0):")
@@ -87,7 +97,7 @@ class _Decoder:
         source.add(2, "d = 0")
         if self._layout.counts_zero_width:
             source.add(2, f"budget = [{MAX_ZERO_WIDTH}]")
-        self._value(self._layout.form, "v", 0, 2)
+        self._root("v", 2)
         source.place = ("", "record")
         source.add(2, "if p == end: return v")
         source.add(2, "if p < end: raise Malformed('is followed by %d more bytes' % (end - p))")
@@ -95,27 +105,43 @@ class _Decoder:
         source.add(1, "except CAUGHT as error:")
         source.add(2, "raise explain(error, b) from None")
         while self._pending:
-            self._function(*self._pending.pop())
+            self._pending.pop()()
         return source.function("decode", {"CAUGHT": _CAUGHT, "explain": self._explain})
 
-    def _function(self, name: str, form: Any) -> None:
+    def _root(self, into: str, indent: int) -> None:
+        self._value(self._layout.form, into, 0, indent)
+
+    def _function(self, name: str, kind: str, emit: Emit) -> None:
         source = self._source
-        source.place = ("", kind_of(form))
+        source.place = ("", kind)
         source.add(0, f"def {name}(b, p, end, d{self._budget}):")
         source.add(1, f"if d > {MAX_DEPTH}: raise Malformed('nests more than {MAX_DEPTH} levels deep')")
-        self._value(form, "v", 0, 1, whole=True)
+        emit("v", 0, 1)
         source.add(1, "return v, p")
 
-    def _call(self, form: Any, into: str, depth: int, indent: int) -> None:
-        shared = self._layout.is_shared(form)
-        name = self._functions.get(form["name"]) if shared else None
+    def _call(self, key: str | None, kind: str, emit: Emit, into: str, *, depth: int, indent: int) -> None:
+        """Emit a call of a function that is emitted later.
+
+        Args:
+            key: what the function is found by again; None for one that is called here only.
+            kind: of type that it reads.
+            emit: emits its code.
+            into: the variable for the value.
+            depth: records, arrays and maps around the call within the calling function.
+            indent: of the call.
+        """
+        name = self._functions.get(key) if key is not None else None
         if name is None:
-            name = self._source.name("read_")
-            self._pending.append((name, form))
-            if shared:
-                self._functions[form["name"]] = name
+            name = made = self._source.name("read_")
+            self._pending.append(lambda: self._function(made, kind, emit))
+            if key is not None:
+                self._functions[key] = name
         at = f"d + {depth}" if depth else "d"
         self._source.add(indent, f"{into}, p = {name}(b, p, end, {at}{self._budget})")
+
+    def _key(self, form: Any) -> str | None:
+        """What the function of a type is found by: its name, if it is a record that is referred to."""
+        return str(form["name"]) if self._layout.is_shared(form) else None
 
     def _value(self, form: Any, into: str, depth: int, indent: int, *, whole: bool = False) -> None:
         """Emit code that reads one value at `p` into a variable.
@@ -134,12 +160,14 @@ class _Decoder:
         source.place = (path, kind)
         match kind:
             case "record" | "error" | "array" | "map" | "union":
-                if not whole and (indent > MAX_INDENT or self._layout.is_shared(form)):
-                    self._call(form, into, depth, indent)
+                key = self._key(form)
+                if not whole and (indent > MAX_INDENT or key):
+                    self._call(key, kind, partial(self._value, form, whole=True), into, depth=depth, indent=indent)
                 elif kind == "union":
-                    self._union(form, into, depth, indent)
+                    self._union(form, self._value, into, depth, indent)
                 elif kind == "array" or kind == "map":
-                    self._blocks(form, into, depth + 1, indent)
+                    held = form["items"] if kind == "array" else form["values"]
+                    self._blocks(held, partial(self._value, held), into, depth + 1, indent)
                 else:
                     self._record(form, into, depth + 1, indent)
             case "null":
@@ -156,11 +184,9 @@ class _Decoder:
                 source.add(indent, "if q > end: raise IndexError")
                 source.add(indent, f"{into} = {read.format('b[p:q]')}; p = q")
             case "enum":
-                symbols = source.constant({index << 1: symbol for index, symbol in enumerate(form["symbols"])})
-                self._raw(indent)
-                source.add(indent, f"{into} = {symbols}[n]")
+                self._enum({index << 1: symbol for index, symbol in enumerate(form["symbols"])}, into, indent)
             case _:
-                self._number(kind, into, indent)
+                self._number(kind.partition("-")[0], kind, into, indent)
         source.place = (path, kind)
 
     def _prefixed(self, form: Any, kind: str, into: str, indent: int) -> None:
@@ -181,11 +207,16 @@ class _Decoder:
         source.add(indent + 1, "n, p = read_length(b, p); q = p + n")
         source.add(indent + 1, f"{into} = {read.format('p')}; p = q")
 
-    def _number(self, kind: str, into: str, indent: int) -> None:
-        number = "n" if kind in _NUMBERS else into
-        self._varint(number, indent, "read_int" if kind.startswith("int") else "read_raw")
-        if kind in _NUMBERS:
-            self._source.add(indent, f"{into} = {_NUMBERS[kind].format('n')}")
+    def _number(self, wire: str, kind: str, into: str, indent: int) -> None:
+        """Read an int or long of the wire as a number, or as what a logical type makes of it."""
+        made = NUMBERS.get(kind)
+        self._varint("n" if made else into, indent, "read_int" if wire == "int" else "read_raw")
+        if made:
+            self._source.add(indent, f"{into} = {made.format('n')}")
+
+    def _enum(self, symbols: Mapping[int, str], into: str, indent: int) -> None:
+        self._raw(indent)
+        self._source.add(indent, f"{into} = {self._source.constant(symbols)}[n]")
 
     def _varint(self, into: str, indent: int, read: str = "read_raw") -> None:
         """Read an int or a long: one byte by table, more by function."""
@@ -203,14 +234,16 @@ class _Decoder:
         self._source.add(indent, "if n < 128: p += 1")
         self._source.add(indent, "else: n, p = read_raw(b, p)")
 
-    def _union(self, branches: list[Any], into: str, depth: int, indent: int) -> None:
+    def _union(
+        self, branches: list[Any], branch_value: Callable[..., None], into: str, depth: int, indent: int
+    ) -> None:
         source = self._source
         place = source.place
         self._raw(indent)
         for index, branch in enumerate(branches):
             source.place = place
             source.add(indent, f"{'el' if index else ''}if n == {index << 1}:")
-            self._value(branch, into, depth, indent + 1)
+            branch_value(branch, into, depth, indent + 1)
         source.place = place
         if branches:
             source.add(indent, "else:")
@@ -227,12 +260,11 @@ class _Decoder:
         source.place = (path, kind)
         source.add(indent, f"{into} = {{{', '.join(parts)}}}")
 
-    def _blocks(self, form: Any, into: str, depth: int, indent: int) -> None:
-        """Emit an array or a map: blocks of a count and so many items, ended by a count of zero."""
+    def _blocks(self, held: Any, emit: Emit, into: str, depth: int, indent: int) -> None:
+        """Emit an array or a map, as the place says: blocks of a count and so many items, ended by a count of zero."""
         source = self._source
         path, kind = source.place
         count, stop, item = source.name("n"), source.name("s"), source.name()
-        held = form["items"] if kind == "array" else form["values"]
         shape = self._layout.shape(held)
         width = shape.width if kind == "array" else shape.width + 1
         add = source.name("a")
@@ -257,7 +289,7 @@ class _Decoder:
             self._value("string", key, depth, indent + 2)
         source.place = (inner, "")
         target = item if kind == "array" else f"{into}[{key}]"
-        self._value(held, item, depth, indent + 2)
+        emit(item, depth, indent + 2)
         source.add(indent + 2, f"{add}({item})" if kind == "array" else f"{target} = {item}")
         source.place = (path, kind)
         source.add(

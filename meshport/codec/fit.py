@@ -129,8 +129,8 @@ class Fitting:
         """The index of the union's branch that takes a value, and the value itself.
 
         A tuple of a branch's name and a value names its branch (fastavro's notation). Else the first branch that the
-        value fits, but: a number keeps its kind (a whole one goes to an int or long, a fraction to a double before a
-        float), and of several records the one with the most fields in common is taken.
+        value fits, but: a number keeps its kind (a whole one goes to an int or long where there is one, a fraction to a
+        double before a float), and of several records the one with the most fields in common is taken.
 
         Raises:
             TypeError: no branch takes it.
@@ -156,8 +156,8 @@ class Fitting:
         kinds = [kind_of(branch) for branch in branches]
         if isinstance(value, float):
             found.sort(key=lambda index: kinds[index] != "double")
-        elif isinstance(value, int):
-            found.sort(key=lambda index: kinds[index] not in _WHOLE)
+        elif isinstance(value, int) and not isinstance(value, bool) and not _WHOLE.isdisjoint(kinds):
+            found = [index for index in found if kinds[index] in _WHOLE]
         return found
 
     def _may_take(self, form: Any, value: Any) -> bool:

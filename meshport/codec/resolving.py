@@ -1,44 +1,235 @@
-"""Schema resolution: bytes of the writer's schema read as values of the reader's."""
+"""Schema resolution: bytes of the writer's schema read as values of the reader's, in one pass.
+
+Avro specification, "Schema Resolution". What is resolved is known before the first byte arrives, so it is generated: a
+field that the reader does not have is checked and dropped, one that the writer does not have is a constant, and a
+branch that has no counterpart is refused only if a value takes it. Where fastavro reads a default as its bare JSON (a
+number for an instant, one list shared by all records), here it is a value of its type, made anew for each record.
+"""
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import Any
+from copy import deepcopy
+from functools import partial
+from typing import Any, Final
 
-import fastavro
-from fastavro.read import SchemaResolutionError
-
-from meshport.codec.decoding import decoder
-from meshport.errors import DecodeError
+from meshport.codec.decoding import Decode, DecoderSource, decoder
+from meshport.codec.defaults import default_of
+from meshport.codec.layout import Layout
+from meshport.codec.logical import kind_of
+from meshport.codec.source import MAX_INDENT
+from meshport.codec.varint import Malformed
 from meshport.schema import Schema
+
+_RECORDS: Final = frozenset({"record", "error"})
+# What a value may be read as beside its own type; text and bytes have one form on the wire.
+_PROMOTED: Final = {
+    "int": frozenset({"long", "float", "double"}),
+    "long": frozenset({"float", "double"}),
+    "float": frozenset({"double"}),
+    "string": frozenset({"bytes"}),
+    "bytes": frozenset({"string"}),
+}
+# Logical types whose values are of one kind, so that each unit may be read as the other.
+_ALIKE: Final = (
+    frozenset({"timestamp-millis", "timestamp-micros"}),
+    frozenset({"local-timestamp-millis", "local-timestamp-micros"}),
+    frozenset({"time-millis", "time-micros"}),
+)
 
 
 class ResolvingDecoder:
-    """Reads what one schema wrote as values of another (Avro specification, "Schema Resolution").
+    """Reads what one schema wrote as values of another.
 
     Args:
         writer: the schema of the bytes.
         reader: the schema of the values.
+
+    Raises:
+        SchemaError: no value of the writer's schema could end, or a default of the reader's is none.
+    """
+
+    decode: Decode
+    """The value of some bytes as the reader's schema has it: (payload, position of the body's first byte).
+
+    Raises:
+        DecodeError: the bytes are not what the writer's schema says, or the value has no place in the reader's.
     """
 
     def __init__(self, writer: Schema, reader: Schema) -> None:
         self.writer = writer
         self.reader = reader
-        self._plain = decoder(writer)
+        self.decode = decoder(writer) if writer.text == reader.text else _Resolution(writer, reader).build()
 
-    def decode(self, body: bytes, start: int = 0) -> Any:
-        """The value of some bytes, as the reader's schema has it.
 
-        Raises:
-            DecodeError: the bytes are not what the writer's schema says, or the value has no place in the reader's.
-        """
-        value = self._plain(body, start)
-        if self.writer.text == self.reader.text:
-            return value
-        # fastavro resolves, on bytes that are proven: see `limits` for what it does with others.
-        try:
-            return fastavro.schemaless_reader(BytesIO(body[start:]), self.writer.parsed, self.reader.parsed)
-        except (SchemaResolutionError, ValueError, TypeError, KeyError) as error:
-            raise DecodeError(
-                f"a value of {self.writer.name} has no place in the reader's {self.reader.name}: {error}"
-            ) from error
+class _Symbols(dict[int, str]):
+    """Enum symbols by raw index, of which some are none of the reader's."""
+
+    def __init__(self, symbols: dict[int, str], unknown: dict[int, str]) -> None:
+        super().__init__(symbols)
+        self._unknown = unknown
+
+    def __missing__(self, raw: int) -> str:
+        if raw in self._unknown:
+            raise Malformed(f"is {self._unknown[raw]!r}, which the reader's schema does not have")
+        raise KeyError(raw)
+
+
+class _Resolution(DecoderSource):
+    def __init__(self, writer: Schema, reader: Schema) -> None:
+        super().__init__(writer)
+        self._reader = Layout(reader)
+
+    def _root(self, into: str, indent: int) -> None:
+        self._resolved(self._layout.form, self._reader.form, into, 0, indent)
+
+    def _resolved(self, form: Any, reader: Any, into: str, depth: int, indent: int, *, whole: bool = False) -> None:
+        """Emit code that reads one value of the writer's type as one of the reader's."""
+        source = self._source
+        form, reader = self._layout.definition(form), self._reader.definition(reader)
+        kind = kind_of(form)
+        path = source.place[0]
+        source.place = (path, kind)
+        if not isinstance(form, list) and isinstance(reader, list):
+            reader = self._reader.definition(self._branch(form, reader))
+        if not isinstance(form, list) and (reader is None or not self._match(form, reader)):
+            # What stands there is still read, so that bytes are refused for what they are before what they lack.
+            self._value(form, into, depth, indent)
+            source.add(indent, "raise Malformed('has no place in the reader\\'s schema')")
+        elif kind in {"record", "error", "array", "map", "union"}:
+            shared = self._key(form)
+            key = f"{shared} as {id(reader)}" if shared else None
+            if not whole and (indent > MAX_INDENT or key):
+                emit = partial(self._resolved, form, reader, whole=True)
+                self._call(key, kind, emit, into, depth=depth, indent=indent)
+            elif kind == "union":
+                self._union(form, lambda branch, *at: self._resolved(branch, reader, *at), into, depth, indent)
+            elif kind == "array" or kind == "map":
+                held = "items" if kind == "array" else "values"
+                emit = partial(self._resolved, form[held], reader[held])
+                self._blocks(form[held], emit, into, depth + 1, indent)
+            else:
+                self._fields(form, reader, into, depth + 1, indent)
+        else:
+            self._leaf(form, reader, into, indent)
+        source.place = (path, kind)
+
+    def _leaf(self, form: Any, reader: Any, into: str, indent: int) -> None:
+        kind, wanted = kind_of(form), kind_of(reader)
+        wire, target = kind.partition("-")[0], wanted.partition("-")[0]
+        match wire:
+            case "enum":
+                raw = {index << 1: symbol for index, symbol in enumerate(form["symbols"])}
+                default = reader.get("default")
+                known = {
+                    index: symbol if symbol in reader["symbols"] else default
+                    for index, symbol in raw.items()
+                    if symbol in reader["symbols"] or default is not None
+                }
+                self._enum(_Symbols(known, {index: raw[index] for index in raw if index not in known}), into, indent)
+            case "int" | "long" if target in {"float", "double"}:
+                self._number(wire, wire, into, indent)
+                self._source.add(indent, f"{into} = float({into})")
+            case "int" | "long":
+                # Between units the writer's says what the number is, else the reader's type does.
+                self._number(wire, kind if _logical(form) and _logical(reader) else wanted, into, indent)
+            case "string" | "bytes":
+                self._prefixed(reader, wanted, into, indent)
+            case "fixed":
+                self._value({**reader, "size": form["size"]}, into, 0, indent)
+            case _:
+                self._value(form, into, 0, indent)
+
+    def _fields(self, form: Any, reader: Any, into: str, depth: int, indent: int) -> None:
+        source = self._source
+        path, kind = source.place
+        wanted = {field["name"]: field for field in reader["fields"]}
+        aliases = {alias: field for field in reader["fields"] for alias in field.get("aliases", ())}
+        read: dict[str, str] = {}
+        for field in form["fields"]:
+            source.place = (f"{path}.{field['name']}" if path else str(field["name"]), "")
+            target = wanted.get(field["name"]) or aliases.get(field["name"])
+            variable = source.name()
+            if target is None or target["name"] in read:
+                self._value(field["type"], variable, depth, indent)
+            else:
+                read[target["name"]] = variable
+                self._resolved(field["type"], target["type"], variable, depth, indent)
+        source.place = (path, kind)
+        for name, field in wanted.items():
+            if name in read:
+                continue
+            if "default" not in field:
+                lacking = f"lacks the field {name!r}, for which the reader's schema has no default"
+                source.add(indent, f"raise Malformed({lacking!r})")
+                read[name] = "None"
+                continue
+            default = default_of(field["type"], field["default"], self._reader.named)
+            read[name] = source.constant(default)
+            if isinstance(default, dict | list):
+                read[name] = f"{source.constant(partial(deepcopy, default))}()"
+        parts = ", ".join(f"{name!r}: {read[name]}" for name in wanted)
+        source.add(indent, f"{into} = {{{parts}}}")
+
+    def _branch(self, form: Any, branches: list[Any]) -> Any:
+        """The branch of the reader's union for a type of the writer's: its own type before a promoted one."""
+        kind = kind_of(form).partition("-")[0]
+        matching = [branch for branch in branches if self._match(form, self._reader.definition(branch))]
+        for branch in matching:
+            target = self._reader.definition(branch)
+            if kind_of(target).partition("-")[0] == kind and _name(target) == _name(form):
+                return branch
+        own = (each for each in matching if kind_of(self._reader.definition(each)).partition("-")[0] == kind)
+        return next(own, matching[0] if matching else None)
+
+    def _match(self, form: Any, reader: Any) -> bool:
+        """Whether a type can be read as another; what is within records is told field by field."""
+        form, reader = self._layout.definition(form), self._reader.definition(reader)
+        if isinstance(form, list) or isinstance(reader, list):
+            return True  # told branch by branch
+        kind, wanted = (kind_of(each).partition("-")[0] for each in (form, reader))
+        if kind in _RECORDS and wanted in _RECORDS:
+            return _same_name(form, reader)
+        if kind == wanted:
+            match kind:
+                case "enum":
+                    return _same_name(form, reader)
+                case "fixed":
+                    return form["size"] == reader["size"] and _same_name(form, reader) and _compatible(form, reader)
+                case "array":
+                    return self._match(form["items"], reader["items"])
+                case "map":
+                    return self._match(form["values"], reader["values"])
+            return _compatible(form, reader)
+        if wanted not in _PROMOTED.get(kind, ()):
+            return False
+        return _compatible(form, reader) if wanted == "long" else not (_logical(form) or _logical(reader))
+
+
+def _logical(form: Any) -> str | None:
+    """The logical type that the codec knows of a type."""
+    return kind_of(form).partition("-")[2] or None
+
+
+def _compatible(form: Any, reader: Any) -> bool:
+    """Whether the logical types agree; a type with none may be read as one with, and the other way."""
+    writes, reads = _logical(form), _logical(reader)
+    if writes is None or reads is None:
+        return True
+    if writes == reads == "decimal":
+        return bool(form.get("scale", 0) == reader.get("scale", 0) and form["precision"] <= reader["precision"])
+    return writes == reads or any({writes, reads} <= alike for alike in _ALIKE)
+
+
+def _name(form: Any) -> str | None:
+    return form.get("name") if isinstance(form, dict) else None
+
+
+def _same_name(form: Any, reader: Any) -> bool:
+    """Whether two named types are one: by their last names or by an alias (fastavro's and Java's reading of the rules)."""
+    full, last = form["name"], form["name"].rpartition(".")[2]
+    aliases = reader.get("aliases", ())
+    return (
+        last == reader["name"].rpartition(".")[2]
+        or full in aliases
+        or last in {alias.rpartition(".")[2] for alias in aliases}
+    )

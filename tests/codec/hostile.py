@@ -119,9 +119,9 @@ def main() -> None:
 
     def run() -> None:
         for name, (form, payload) in cases.items():
-            began = time.perf_counter()
+            began = time.thread_time()  # others share the machine, and nothing here waits
             found = outcome(form, payload)
-            line = {"case": name, "outcome": found, "ms": (time.perf_counter() - began) * 1000}
+            line = {"case": name, "outcome": found, "ms": (time.thread_time() - began) * 1000}
             sys.stdout.write(json.dumps(line) + "\n")
 
     threading.stack_size(1024 * 1024)

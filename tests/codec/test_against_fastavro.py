@@ -56,9 +56,9 @@ def test_mutated_bytes_give_a_value_of_fastavro_or_a_decode_error(data: st.DataO
     codec = Codec(schema)
     for _ in range(10):
         mutant = _mutate(body, chance)
-        began = time.perf_counter()
+        began = time.thread_time()  # others share the machine
         value, error = _decoded(codec, mutant)
-        assert time.perf_counter() - began < 0.1
+        assert time.thread_time() - began < 0.1
         if error is None:
             read, used = fastavro_read(schema, mutant)
             assert used == len(mutant)
@@ -66,8 +66,8 @@ def test_mutated_bytes_give_a_value_of_fastavro_or_a_decode_error(data: st.DataO
             assert repr(codec.decode(codec.encode(value))) == repr(value)
         else:
             assert -1 <= error.offset <= len(mutant)
-            # fastavro itself runs away on arrays of what takes no bytes.
-            if not Layout(schema).counts_zero_width:
+            # fastavro rounds a decimal beyond its precision, and runs away on arrays of what takes no bytes.
+            if "digits" not in error.message and not Layout(schema).counts_zero_width:
                 assert not _is_what_fastavro_writes(schema, mutant), error
 
 
