@@ -15,6 +15,7 @@ from typing import Any, Final
 import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, Message
+from mode.threads import WorkerThread
 
 from meshport.errors import ProcessError
 
@@ -50,8 +51,18 @@ class OffsetTracker:
         return self._last + 1 if self._last >= 0 else None
 
 
+class _DaemonThread(WorkerThread):
+    """A thread that does not keep a process from ending whose event loop is stuck."""
+
+    def __init__(self, service: Any, **kwargs: Any) -> None:
+        super().__init__(service, **kwargs)
+        self.daemon = True
+
+
 class TrackedThread(AIOKafkaConsumerThread):
     """Reads committed records only, as all readers of the mesh do; faust does so only with its own transactions."""
+
+    Worker = _DaemonThread
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         self.consumer.in_transaction, before = True, self.consumer.in_transaction

@@ -12,7 +12,6 @@ of faust's event loop, so that a supervisor starts it anew (faust#523, faust#532
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import signal
 import tempfile
@@ -20,11 +19,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final, cast
 
 from faust.contrib.asgi import faust_app_running
@@ -43,8 +44,6 @@ from meshport.process.plan import Plan
 from meshport.process.stages import Counts
 from meshport.process.worker import Place, Worker
 
-_log: Final = logging.getLogger(__name__)
-
 PATIENCE_S: Final = 60.0
 """With events waiting and none processed for this long, a processor is stuck."""
 
@@ -54,7 +53,7 @@ _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
 _TURN_S: Final = 0.1
 # A member that was killed is let go after this time; shorter, and a long pause of a busy machine ends a membership.
-_SESSION_S: Final = 10.0
+_SESSION_S: Final = 6.0
 _HEARTBEAT_S: Final = 2.0
 _COMMIT_S: Final = 1.0
 
@@ -119,7 +118,7 @@ def run_processor(
         with _signals(stop):
             return supervisor.run(stop, until_end, on_progress)
     finally:
-        engine.end()
+        engine.end(timeout_s=2)
         log.close()
         watch.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +147,7 @@ class _Engine:
         self._log = log
         self._folder = folder
         self._ending = threading.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="worker")
+        self._hand = _Hand(f"worker {plan.output.topic}")
         self._buffers: dict[Place, deque[FaustMessage]] = {}
         self._buffered = 0
         self._wanted: set[Place] = set()
@@ -168,12 +167,12 @@ class _Engine:
         """Whether it has not ended."""
         return self._thread.is_alive()
 
-    def end(self) -> None:
-        """Finish the batch in hand, commit, and leave the group."""
+    def end(self, timeout_s: float = 30) -> None:
+        """Finish the batch in hand, commit, and leave the group; what takes longer than the timeout is abandoned."""
         self._ending.set()
         if self._thread.ident is not None:
-            self._thread.join(timeout=30)
-        self._executor.shutdown(wait=False)
+            self._thread.join(timeout_s)
+        self._hand.close()
 
     def _run(self) -> None:
         try:
@@ -273,7 +272,7 @@ class _Engine:
             taken = self._take()
             if wanted or taken:
                 batches = {place: [_inbound(message) for message in messages] for place, messages in taken.items()}
-                await asyncio.get_running_loop().run_in_executor(self._executor, self._work, wanted, batches)
+                await asyncio.wrap_future(self._hand.do(partial(self._work, wanted, batches)))
                 self.places, self.watermark = self._worker.places, self._worker.watermark
                 self.counts = replace(self._worker.counts)
                 for messages in taken.values():
@@ -310,6 +309,36 @@ class _Engine:
         topic, partition = place
         begin = max(expected, self._log.bounds(topic)[partition][0])
         return self._log.between(topic, partition, begin, fresh[-1].offset + 1)
+
+
+class _Hand:
+    """One thread that does one thing after another, and does not keep the process from ending while it is stuck."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def do(self, job: Callable[[], None]) -> Future[None]:
+        """Have it done."""
+        done: Future[None] = Future()
+        self._jobs.put((job, done))
+        return done
+
+    def close(self) -> None:
+        """Let the thread end after what it is doing."""
+        self._jobs.put(None)
+        self._thread.join(timeout=1)
+
+    def _run(self) -> None:
+        while (found := self._jobs.get()) is not None:
+            job, done = found
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001 - the edge of the thread; whoever waits raises it
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
 
 def _refuse_loss(place: Place, offset: int, log: KafkaLog) -> None:
@@ -369,6 +398,8 @@ class _Supervisor:
             if goal is not None and goal.reached(self._engine.places):
                 break
         self._engine.end()
+        if self._engine.running:
+            raise ProcessError("the processor did not end when it was told to", hint="nothing is lost; start it again")
         if self._engine.failure is not None:
             raise _raisable(self._engine.failure)
         self._count_lag()

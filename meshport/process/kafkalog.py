@@ -11,7 +11,7 @@ from meshport.kafka.client import Message, Producer, ReceivedMessage
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
 from meshport.process.rows import STAMP_HEADER, Entry
-from meshport.scan import Stretch, history_reader, scan
+from meshport.scan import Follower, Stretch, history_reader, scan
 
 _LARGEST: Final = 16 * 1024 * 1024
 """A row in the changelog holds its value twice, what is set aside its original and more; 1 MB events must fit."""
@@ -54,7 +54,8 @@ class KafkaLog:
     def __init__(self, bootstrap_servers: str) -> None:
         self._producer = Producer(bootstrap_servers, settings=_SETTINGS)
         self._reader = history_reader(bootstrap_servers)
-        self._tables: dict[str, dict[int, int]] = {}
+        self._tables: dict[str, Follower] = {}
+        self._bootstrap_servers = bootstrap_servers
 
     def deliver(self, messages: Iterable[Message]) -> list[tuple[int, int]]:
         """Store messages; returns once all of them are acknowledged."""
@@ -77,12 +78,12 @@ class KafkaLog:
 
     def rows(self, topic: str) -> Iterator[Inbound]:
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""
-        bounds = self._reader.bounds(topic)
-        done = self._tables.setdefault(topic, {partition: begin for partition, (begin, _) in bounds.items()})
-        ends = {partition: end for partition, (_, end) in bounds.items()}
-        if any(done[partition] < end for partition, end in ends.items()):
-            yield from self._scan(Stretch(topic, dict(done), ends))
-            done.update(ends)
+        follower = self._tables.get(topic)
+        if follower is None:
+            follower = self._tables[topic] = Follower(self._bootstrap_servers, topic)
+        for messages in follower.catch_up():
+            for message in messages:
+                yield inbound(message)
 
     def between(self, topic: str, partition: int, begin: int, end: int) -> list[Inbound]:
         """The messages of one partition from an offset up to, not including, another, as Kafka has them now."""
@@ -95,7 +96,8 @@ class KafkaLog:
     def close(self) -> None:
         """Let go of the connections."""
         self._producer.flush(timeout_s=5)
-        self._reader.close()
+        for each in (self._reader, *self._tables.values()):
+            each.close()
 
     def _scan(self, stretch: Stretch) -> Iterator[Inbound]:
         for messages in scan(self._reader, stretch):

@@ -12,6 +12,7 @@ from meshport.process.pipeline import Operator, Pipeline
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAYS = Address.parse("player/plays")
+OUT = Address.parse("listening/out")
 ARTISTS = Address.parse("artists/onboardings")
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
 WINDOW = [{"name": "window_start", "type": INSTANT}, {"name": "window_end", "type": INSTANT}]

@@ -1,0 +1,32 @@
+"""A processor as a process of its own, to be killed: `python -m tests.process.processor HOST:PORT PREFIX`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+from meshport.process.engine import run_processor
+from meshport.process.harness import Ports
+from meshport.process.pipeline import Aggregate, Deduplicate, Pipeline, Tumbling
+from meshport.process.plan import Plan, make_plan
+from tests.process.plays import OUT, WINDOW, pipeline, ports, record
+from tests.process.plays import field as avro
+
+LATENESS = timedelta(minutes=30)
+WITHIN = timedelta(hours=2)
+LOGIC: Pipeline = pipeline(
+    Deduplicate(WITHIN),
+    Aggregate(("artist",), {"plays": "count()", "ms": "sum(ms)"}, Tumbling(timedelta(hours=1))),
+    lateness=LATENESS,
+)
+HOUR = record("Hour", avro("artist", "string"), *WINDOW, avro("plays", "long"), avro("ms", "long"))
+
+
+def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Ports]:
+    """The plan of the processor over topics with this prefix."""
+    bound = Ports(ports(HOUR, ("artist", "window_start"), plays=3), bootstrap_servers=bootstrap_servers, prefix=prefix)
+    return make_plan(LOGIC, OUT, bound), bound
+
+
+if __name__ == "__main__":
+    run_processor(*mesh(*sys.argv[1:]))

@@ -1,0 +1,318 @@
+"""The faust engine on a real Kafka: kills, members that come and go, what faust alone would lose."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import faust
+import pytest
+from faust.contrib.asgi import faust_app_running
+
+from meshport.codec import codec_for
+from meshport.errors import ProcessError
+from meshport.event import Event, EventReader, EventWriter
+from meshport.kafka.admin import Admin
+from meshport.kafka.client import Consumer, Message, Producer
+from meshport.kafka.cluster import Cluster
+from meshport.process import engine
+from meshport.process.engine import Progress, run_processor
+from meshport.process.harness import Ports
+from meshport.process.kafkalog import KafkaLog, ensure_topics
+from meshport.process.messages import Inbound
+from meshport.process.pipeline import Apply, Filter
+from meshport.process.plan import Plan, make_plan
+from meshport.process.worker import Worker
+from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
+from tests.process.plays import field as avro
+from tests.process.processor import LATENESS, WITHIN, mesh
+from tests.process.recount import hourly, on_time, unique
+
+ROOT = Path(__file__).parents[2]
+
+
+class Topics:
+    """The topics of one processor on a real Kafka."""
+
+    def __init__(self, plan: Plan, ports_: Ports) -> None:
+        self.plan, self.ports = plan, ports_
+        self.log = KafkaLog(plan.output.bootstrap_servers)
+        admin = Admin(plan.output.bootstrap_servers)
+        for binding in (plan.source, plan.output):
+            admin.ensure_topic(binding.topic, binding.partitions)
+        ensure_topics(plan, admin)
+        self._number = 0
+
+    def publish(self, plays: list[tuple[str, dict[str, Any]]]) -> None:
+        """Store plays, (id, data) each."""
+        source = self.plan.source
+        schema = self.ports.by_id(source.schema_id)
+        writer = EventWriter(
+            source=str(source.address), type=source.type, codec=codec_for(schema), schema_id=source.schema_id
+        )
+        with Producer(source.bootstrap_servers) as producer:
+            producer.deliver(
+                Message(source.topic, data["user"].encode(), *writer.message(data, id=id_, time=data["at"]))
+                for id_, data in plays
+            )
+
+    def stored(self, topic: str) -> list[Inbound]:
+        """All messages of a topic."""
+        return [
+            each
+            for number, (begin, end) in sorted(self.log.bounds(topic).items())
+            for each in self.log.between(topic, number, begin, end)
+        ]
+
+    def events(self, topic: str) -> list[Event]:
+        """All events of a topic."""
+        reader = EventReader(self.ports)
+        return [reader.read(*each[3:6], *each[:3], each.timestamp_ms) for each in self.stored(topic)]
+
+    def written(self) -> int:
+        """How many outputs there are."""
+        return sum(end for _, end in self.log.bounds(self.plan.output.topic).values())
+
+
+@pytest.fixture
+def topics(kafka: Cluster) -> Iterator[Topics]:
+    """The processor of `tests.process.processor`, with topics of its own."""
+    made = Topics(*mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}."))
+    yield made
+    made.log.close()
+
+
+def world(count: int, *, seed: int = 1, start: int = 0) -> list[tuple[str, dict[str, Any]]]:
+    """Plays over hours: out of order, some late, one in ten sent twice."""
+    dice = random.Random(seed)
+    plays = []
+    for number in range(start, start + count):
+        minute = number / 20 - (dice.expovariate(0.05) if dice.random() < 0.3 else 0)
+        data = play(f"u{dice.randrange(40)}", f"a{dice.randrange(7)}", minute, dice.randrange(1000))
+        plays += [(f"p{number}", data)] * (2 if dice.random() < 0.1 else 1)
+    return plays
+
+
+def check(topics: Topics) -> None:
+    """The table is a recount; every id says one thing; late plays are all on the late port."""
+    source = topics.events(topics.plan.source.topic)
+    outputs = topics.events(topics.plan.output.topic)
+    said: dict[str, Any] = {}
+    for event in outputs:
+        assert said.setdefault(event.id, event) == event
+    kept = list(on_time(source, LATENESS))
+    assert {(event.key or b"").decode(): event.data for event in outputs} == hourly(unique(kept, WITHIN), "artist")
+    late = {
+        dict(each.headers)["mesh_offset"] + dict(each.headers)["mesh_partition"]
+        for each in topics.stored(topics.plan.late_topic)
+    }
+    assert len(late) == len(source) - len(kept) > 0
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def at_least(topics: Topics, count: int) -> bool:
+    """Whether there are that many outputs."""
+    return topics.written() >= count
+
+
+def test_totals_survive_kills(topics: Topics) -> None:
+    """Killed with SIGKILL twice in the middle, the processor's totals are those of a recount, nothing lost or doubled."""
+    topics.publish(world(5000))
+    command = [sys.executable, "-m", "tests.process.processor", topics.plan.output.bootstrap_servers]
+    prefix = topics.plan.output.topic.removesuffix("listening.out.events.v1")
+    kills = 0
+    for goal in (200, 2000):
+        process = subprocess.Popen([*command, prefix], cwd=ROOT)
+        try:
+            wait_for(partial(at_least, topics, goal))
+            assert process.poll() is None
+        finally:
+            process.kill()
+            kills += process.wait() == -signal.SIGKILL
+    assert kills == 2
+    assert topics.written() < 5000
+    run_processor(topics.plan, topics.ports, until_end=True)
+    check(topics)
+
+
+def test_sigterm_ends_it_in_order(topics: Topics) -> None:
+    """Told to end, the processor finishes its batch, commits what is done, leaves the group and exits with 0."""
+    topics.publish(world(500))
+    prefix = topics.plan.output.topic.removesuffix("listening.out.events.v1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.process.processor", topics.plan.output.bootstrap_servers, prefix],
+        cwd=ROOT, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: topics.written() >= 100)
+        process.terminate()
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, told) == (0, b"")
+    with Consumer(topics.plan.output.bootstrap_servers, group=topics.plan.group) as consumer:
+        committed = consumer.committed(topics.plan.source.topic)
+    assert sum(committed.values()) > 0
+    run_processor(topics.plan, topics.ports, until_end=True)
+    check(topics)
+
+
+def test_members_come_and_go(topics: Topics) -> None:
+    """A second member joins and the first one leaves while plays come in: no play is lost, and none counted twice."""
+    stops = [threading.Event(), threading.Event()]
+    seen: list[list[Progress]] = [[], []]
+    failed: list[BaseException] = []
+
+    def member(number: int) -> None:
+        try:
+            run_processor(topics.plan, topics.ports, stop=stops[number], on_progress=seen[number].append)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=member, args=(number,)) for number in range(2)]
+    topics.publish(world(1500))
+    threads[0].start()
+    wait_for(lambda: topics.written() > 300)
+    threads[1].start()
+    topics.publish(world(1500, seed=2, start=1500))
+    wait_for(lambda: any(progress.read for progress in seen[1]))
+    topics.publish(world(1500, seed=3, start=3000))
+    stops[0].set()
+    threads[0].join(30)
+    topics.publish(world(500, seed=4, start=4500))
+    stops[1].set()
+    threads[1].join(30)
+    assert failed == []
+    run_processor(topics.plan, topics.ports, until_end=True)
+    check(topics)
+
+
+def hang(state: Any, _: object) -> tuple[Any, list[dict[str, Any]]]:
+    """A function that does not return for a long time."""
+    time.sleep(20)
+    return state, []
+
+
+def test_standing_still_is_an_error(kafka: Cluster) -> None:
+    """With events waiting and none processed the processor ends with an error, though its loop is alive."""
+    bound = Ports(
+        ports(record("N", avro("user", "string")), ("user",)),
+        bootstrap_servers=kafka.bootstrap_servers,
+        prefix=f"t{uuid4().hex[:8]}.",
+    )
+    plan = make_plan(pipeline(Apply(hang, by=("user",))), OUT, bound)
+    topics = Topics(plan, bound)
+    topics.publish([("p0", play())])
+    with pytest.raises(ProcessError, match="stands still: 1 events wait"):
+        run_processor(plan, bound, patience_s=6)
+    topics.log.close()
+
+
+def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path) -> None:
+    """Messages that faust never handed over (faust#216) are fetched before what follows them is processed."""
+    bound = Ports(
+        ports(PLAY, ("user",), plays=1), bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
+    )
+    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound)
+    topics = Topics(plan, bound)
+    topics.publish([(f"p{number}", play(minutes=number)) for number in range(20)])
+    stored = topics.stored(plan.source.topic)
+    place = (plan.source.topic, 0)
+    alone = engine._Engine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
+    alone._work([place], {place: stored[5:8]})
+    alone._work([], {place: [stored[15], stored[19]]})
+    alone.end()
+    assert {event.id: event.time for event in topics.events(plan.source.topic)} == {f"p{n}": at(n) for n in range(20)}
+    assert len(topics.events(plan.output.topic)) == 20
+    topics.log.close()
+
+
+def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:
+    """Faust by itself commits past an event whose handler raised, for good; through the engine it is in the quarantine."""
+    topics.publish([(f"p{number}", play("u1", ms=number)) for number in range(8)])
+    source = topics.plan.source
+    handled: list[bytes] = []
+
+    async def alone() -> None:
+        app = faust.App(
+            f"alone-{uuid4().hex[:8]}",
+            broker=f"kafka://{source.bootstrap_servers}",
+            datadir=tmp_path,
+            web_enabled=False,
+            topic_disable_leader=True,
+            store="memory://",
+            broker_commit_interval=0.2,
+        )
+        topic = app.topic(source.topic, value_type=bytes, value_serializer="raw")
+        done = asyncio.Event()
+
+        @app.agent(topic)
+        async def handle(stream: Any) -> None:
+            async for event in stream.events():
+                headers = dict(event.message.headers)
+                if headers["ce_id"] == b"p3" and b"p3" not in handled:
+                    handled.append(b"p3")
+                    raise ValueError("the handler fails")
+                handled.append(headers["ce_id"])
+                if headers["ce_id"] == b"p7":
+                    done.set()
+
+        async with faust_app_running(app), asyncio.timeout(40):
+            await done.wait()
+            await asyncio.sleep(1)  # a commit later than the last event
+        with Consumer(source.bootstrap_servers, group=app.conf.id) as consumer:
+            assert sum(consumer.committed(source.topic).values()) == 8
+
+    asyncio.run(alone())
+    assert handled == [b"p%d" % number for number in range(8)]  # p3 once, the time that it failed
+
+    def picky(record_: Any) -> bool:
+        if record_["ms"] == 3:
+            raise ValueError("the handler fails")
+        return True
+
+    bound = Ports(
+        ports(PLAY, ("user",), plays=3), bootstrap_servers=source.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
+    )
+    plan = make_plan(pipeline(Filter(picky)), OUT, bound)
+    ours = Topics(plan, bound)
+    ours.publish([(f"p{number}", play("u1", ms=number)) for number in range(8)])
+    progress = run_processor(plan, bound, until_end=True)
+    assert (progress.read, progress.written, progress.quarantined) == (8, 7, 1)
+    (aside,) = ours.stored(plan.quarantine_topic)
+    assert dict(aside.headers)["ce_id"] == b"p3"
+    ours.log.close()
+
+
+def test_poison_in_a_row_is_no_hindrance(kafka: Cluster) -> None:
+    """Ten thousand bad messages in a row are set aside, every one, and the good ones behind them are processed."""
+    bound = Ports(
+        ports(PLAY, ("user",), plays=1), bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
+    )
+    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound)
+    topics = Topics(plan, bound)
+    topics.publish([("first", play())])
+    with Producer(kafka.bootstrap_servers) as producer:
+        producer.deliver(Message(plan.source.topic, b"%d" % number, b"poison", ()) for number in range(10_000))
+    topics.publish([("last", play())])
+    progress = run_processor(plan, bound, until_end=True)
+    assert (progress.written, progress.quarantined) == (2, 10_000)
+    assert {each.key for each in topics.stored(plan.quarantine_topic)} == {b"%d" % number for number in range(10_000)}
+    topics.log.close()

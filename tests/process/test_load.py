@@ -1,0 +1,255 @@
+"""From product.yaml to operators, and what is refused before a processor runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from meshport.address import Address
+from meshport.errors import ProcessError, ProjectError
+from meshport.process import (
+    Aggregate,
+    Deduplicate,
+    Derive,
+    Filter,
+    Hopping,
+    Join,
+    Pipeline,
+    Session,
+    Tumbling,
+    check_pipeline,
+    derive_schema,
+    load_pipeline,
+    make_plan,
+)
+from meshport.process.harness import Port, Ports
+from meshport.product import Product, parse_product
+from meshport.schema import Schema, parse_schema
+from tests.process.plays import ARTIST, ARTISTS, PLAY, PLAYS, pipeline, record
+from tests.process.plays import field as avro
+
+HEAD = """
+address: mesh://network/delays
+id: 1f0a3c5e-8f27-4a30-9f9e-6f1a4a2d7d51
+archetype: aggregate
+description: Delays.
+owner: network
+inputPorts: [{address: mesh://player/plays}, {address: mesh://artists/onboardings}]
+outputPorts: [{name: events}]
+process:
+"""
+
+
+def product(process: str) -> Product:
+    """A product with this `process`."""
+    return parse_product(HEAD + "".join(f"  {line}\n" for line in process.strip().splitlines()))
+
+
+def schema(form: object) -> Schema:
+    """A schema of JSON data."""
+    return parse_schema(json.dumps(form))
+
+
+def test_declared_steps(tmp_path: Path) -> None:
+    """Every declared step becomes the operator of its name."""
+    found = load_pipeline(
+        product("""
+lateness: 2h
+steps:
+  - filter: ms > 0
+  - deduplicate: {within: 1h}
+  - derive: {minutes: ms / 60000}
+  - join: {with: mesh://artists/onboardings, on: artist, take: {label: label}, missing: keep}
+  - aggregate: {by: [artist], window: {hopping: 1h, every: 10m}, values: {n: count()}}
+"""),
+        tmp_path,
+    )
+    assert found == Pipeline(
+        PLAYS,
+        (
+            Filter("ms > 0"),
+            Deduplicate(timedelta(hours=1)),
+            Derive({"minutes": "ms / 60000"}),
+            Join(ARTISTS, "artist", {"label": "label"}, "keep"),
+            Aggregate(("artist",), {"n": "count()"}, Hopping(timedelta(hours=1), timedelta(minutes=10))),
+        ),
+        timedelta(hours=2),
+    )
+
+
+def test_python(tmp_path: Path) -> None:
+    """A product's own Python gives operators with functions in them; it is loaded by path and leaves no trace in sys.path."""
+    (tmp_path / "logic.py").write_text(
+        "from meshport.process import Filter\ndef pipeline():\n    return [Filter(lambda play: play['ms'] > 5)]\n"
+    )
+    before = list(sys.path)
+    found = load_pipeline(product("python: logic.py:pipeline"), tmp_path)
+    (only,) = found.operators
+    assert isinstance(only, Filter)
+    assert callable(only.test)
+    assert [only.test({"ms": ms}) for ms in (5, 6)] == [False, True]
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("process", "said"),
+    [
+        ("steps: [{filter: ms > 0}, {filter: ms >}]", r"process.steps\[1\].filter"),
+        ("steps: [{derive: {x: open(1)}}]", r"process.steps\[0\].derive.*calls 'open'"),
+        ("steps: [{aggregate: {by: [user], values: {n: count()}}}, {deduplicate: {within: 1h}}]", "after the grouping"),
+        ("python: logic.py:nothing", "returned NoneType"),
+    ],
+)
+def test_refused(process: str, said: str, tmp_path: Path) -> None:
+    """What cannot be run is refused when it is loaded, and the message names the step."""
+    (tmp_path / "logic.py").write_text("def nothing(): pass\n")
+    with pytest.raises(ProcessError, match=said):
+        load_pipeline(product(process), tmp_path)
+
+
+def test_missing_python(tmp_path: Path) -> None:
+    """A function that is not there is named."""
+    with pytest.raises(ProjectError, match="missing"):
+        load_pipeline(product("python: missing.py:pipeline"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("process", "said"),
+    [
+        ("steps: [{filter: mss > 0}]", r"steps\[0\].filter: 'mss > 0' reads 'mss'.*\n.*did you mean 'ms'"),
+        ("steps: [{select: [user, artits]}]", r"steps\[0\].select.*'artits'"),
+        ("steps: [{rename: {a: b}}]", r"steps\[0\].rename"),
+        ("steps: [{flatten: ms}]", r"no list to flatten"),
+        ("steps: [{aggregate: {by: [user], values: {x: sum(artist)}}}]", "no number to add up"),
+        ("steps: [{aggregate: {by: [nobody], values: {x: count()}}}]", "'nobody'"),
+        ("steps: [{join: {with: mesh://artists/onboardings, on: artist, take: {l: lable}}}]", "did you mean 'label'"),
+        ("steps: [{deduplicate: {by: [usr], within: 1h}}]", "'usr'"),
+    ],
+)
+def test_fields_are_checked(process: str, said: str, tmp_path: Path) -> None:
+    """A field that is not there, or of the wrong kind, is told with the step that reads it and its neighbour."""
+    with pytest.raises(ProcessError, match=said):
+        check_pipeline(load_pipeline(product(process), tmp_path), schema(PLAY), {ARTISTS: schema(ARTIST)})
+
+
+def test_the_output_is_checked() -> None:
+    """A field that the output's schema wants and the pipeline does not make, or the other way round, is told."""
+    logic = pipeline(Aggregate(("user",), {"n": "count()"}))
+    check_pipeline(logic, schema(PLAY), {}, schema(record("Out", avro("user", "string"), avro("n", "long"))))
+    for fields in ([avro("user", "string"), avro("m", "long")], [avro("user", "string")]):
+        with pytest.raises(ProcessError, match="'[mn]'"):
+            check_pipeline(logic, schema(PLAY), {}, schema(record("Out", *fields)))
+
+
+def test_a_schema_is_derived(tmp_path: Path) -> None:
+    """The record of a declared pipeline needs no hand-written schema."""
+    found = load_pipeline(
+        product("""
+steps:
+  - join: {with: mesh://artists/onboardings, on: artist, take: {label: label, since: since}, missing: keep}
+  - derive: {minutes: ms / 60000, day: date(at), long_ago: seconds(at - since), loud: quality > 0.5, twice: ms * 2}
+  - aggregate:
+      by: [label, day]
+      window: {tumbling: 1h}
+      values: {n: count(), ms: sum(twice), mean: mean(quality), most: max(minutes), who: collect(artist), ago: min(long_ago), loud: last(loud)}
+  - derive: {share: ms / n}
+"""),
+        tmp_path,
+    )
+    derived = derive_schema(found, "network.Delays", schema(PLAY), {ARTISTS: schema(ARTIST)})
+    assert {each["name"]: each["type"] for each in derived.fields} == {
+        "label": ["null", "string"],
+        "day": {"type": "int", "logicalType": "date"},
+        "window_start": {"type": "long", "logicalType": "timestamp-millis"},
+        "window_end": {"type": "long", "logicalType": "timestamp-millis"},
+        "n": "long",
+        "ms": "long",
+        "mean": ["null", "double"],
+        "most": "double",
+        "who": {"type": "array", "items": "string"},
+        "ago": ["null", "double"],
+        "loud": "boolean",
+        "share": "double",
+    }
+    assert next(each for each in derived.fields if each["name"] == "mean")["default"] is None
+    check_pipeline(found, schema(PLAY), {ARTISTS: schema(ARTIST)}, derived)
+
+
+def test_named_and_decimal_types_are_derived() -> None:
+    """An enum keeps its definition through a pipeline, and decimals their scale."""
+    euro = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 6}
+    kind = {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}
+    sale = schema(record("Sale", avro("kind", kind), avro("price", euro), avro("count", "int"), avro("other", "Kind")))
+    logic = pipeline(
+        Derive({"paid": "price * count"}),
+        Aggregate(("kind",), {"other": "last(other)", "sum": "sum(paid)"}),
+        Derive({"cents": "round(sum, 2)"}),
+    )
+    derived = derive_schema(logic, "Sales", sale, {})
+    kinds = {each["name"]: each["type"] for each in derived.fields}
+    assert (kinds["kind"], kinds["other"]) == ({"name": "Kind", "type": "enum", "symbols": ["A", "B"]}, "Kind")
+    assert (kinds["sum"]["scale"], kinds["cents"]["scale"]) == (6, 2)
+
+
+def test_what_python_made_has_no_type() -> None:
+    """The type of what a Python function makes is not guessed."""
+    with pytest.raises(ProcessError, match="'x' cannot be told"):
+        derive_schema(pipeline(Derive({"x": lambda play: play["ms"]})), "Out", schema(PLAY), {})
+
+
+def bound(
+    logic: Pipeline, *, key: tuple[str, ...] = ("user",), cleanup: str = "delete", output: tuple[str, ...] = ("user",)
+) -> str:
+    """Whether a pipeline over a port of this key is rekeyed, "" where it is not; raises where it is refused."""
+    out = record("Out", avro("user", "string"), avro("artist", "string"))
+    ports = Ports({
+        "player/plays": Port(PLAY, key, "at", 2, cleanup),
+        "artists/onboardings": Port(ARTIST, ("artist",), "since", 2, "delete"),
+        "listening/out": Port(out, output, None, 3, "compact"),
+    })  # fmt: skip
+    plan = make_plan(logic, Address.parse("listening/out"), ports)
+    return plan.stages[-1].topic if len(plan.stages) > 1 else ""
+
+
+def test_groups_are_brought_together_only_where_they_must() -> None:
+    """A key that holds the input's whole record key, under whatever name, stays where it is; any other is re-keyed."""
+    count = {"n": "count()"}
+    assert not bound(pipeline(Aggregate(("user",), count)))
+    assert not bound(pipeline(Aggregate(("artist", "user"), count)))
+    assert bound(pipeline(Aggregate(("user",), count)), key=("user", "artist"))
+    assert bound(pipeline(Aggregate(("user",), count)), key=())
+    assert bound(pipeline(Derive({"user": "artist"}), Aggregate(("user",), count))) == "listening.out.events.v1.rekey"
+
+
+@pytest.mark.parametrize(
+    ("logic", "options", "said"),
+    [
+        (pipeline(Deduplicate(timedelta(hours=1))), {"key": ()}, "different partitions"),
+        (pipeline(Deduplicate(timedelta(hours=1), ("artist",))), {}, "different partitions"),
+        (pipeline(Deduplicate(timedelta(hours=1))), {"cleanup": "compact"}, "nothing to de-duplicate"),
+        (pipeline(Aggregate(("user",), {"n": "count()"}, Session(timedelta(hours=1)))), {"cleanup": "compact"}, "no window ever closes"),
+        (pipeline(Aggregate(("user",), {"n": "count()"}, Tumbling(timedelta(hours=1)), "close")), {"cleanup": "compact"}, "no window ever closes"),
+        (pipeline(Filter("ms > 1")), {"cleanup": "compact", "output": ("artist",)}, "could not be told"),
+        (pipeline(Join(ARTISTS, "artist", {"label": "label"})), {}, "cannot be joined"),
+        (pipeline(Aggregate(("user",), {"n": "count()"})), {"output": ("users",)}, "did you mean 'user'"),
+    ],
+)  # fmt: skip
+def test_what_would_be_wrong_is_refused(logic: Pipeline, options: dict[str, object], said: str) -> None:
+    """Pipelines whose results would depend on chance are refused with the reason, before they run."""
+    with pytest.raises(ProcessError, match=said):
+        bound(logic, **options)  # type: ignore[arg-type]  # options of `bound`
+
+
+def test_groupings() -> None:
+    """Two groupings, a total that closes, a grouping without a key: refused where they are written."""
+    count = Aggregate(("user",), {"n": "count()"})
+    with pytest.raises(ProcessError, match="groups once"):
+        pipeline(count, count)
+    with pytest.raises(ProcessError, match="never closes"):
+        Aggregate(("user",), {"n": "count()"}, emit="close")
+    with pytest.raises(ProcessError, match="`by`"):
+        Aggregate("user", {"n": "count()"})  # type: ignore[arg-type]  # what people write first
