@@ -22,17 +22,21 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
 
-from meshport.errors import DeliveryUnknown, KafkaError, MeshError
+from meshport.errors import DeliveryUnknown, KafkaError, MeshError, PublishError
 from meshport.kafka.errors import client_error, delivery_error
 
-__all__ = ["Consumer", "Message", "Producer", "ReceivedMessage"]
+__all__ = ["Consumer", "Message", "Producer", "ReceivedMessage", "Refusal", "refusal", "undelivered"]
 
 Headers = Sequence[tuple[str, bytes]]
 
 # One lost topic must not hang a caller for ever; five minutes is librdkafka's own patience with a message.
 _PATIENCE_S: Final = 300.0
 _METADATA_S: Final = 10.0
+_SLICE_S: Final = 0.5
 _error_of: Final = methodcaller("error")
+_OTHER_MEMBERSHIP: Final = frozenset(
+    {ClientError.REBALANCE_IN_PROGRESS, ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID}
+)
 
 
 class Message(NamedTuple):
@@ -70,7 +74,8 @@ class Producer:
 
     Args:
         bootstrap_servers: `host:port[,host:port...]`.
-        on_failure: called with (error, message) for each queued message that was not acknowledged.
+        on_failure: called with (error, message) for each queued message that was not acknowledged; the message lacks its
+            headers, as the client's reports do.
         settings: further librdkafka settings.
     """
 
@@ -99,13 +104,12 @@ class Producer:
             | dict(settings or {})
         )
         self.produce = self._client.produce
-        """librdkafka's own call, for a hot path that handles BufferError by `wait` itself."""
+        """librdkafka's own call, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
         self.poll = self._client.poll
 
     def _reported(self, error: ClientError | None, message: ClientMessage) -> None:
         if error is not None and self._on_failure is not None:
-            cause = delivery_error(error, f"an event for {message.topic()} was not acknowledged")
-            self._on_failure(cause, cast("ReceivedMessage", message))
+            self._on_failure(undelivered(error, message), cast("ReceivedMessage", message))
 
     def _failed(self, error: ClientError) -> None:
         if error.fatal():
@@ -166,13 +170,24 @@ class Producer:
             except BufferError:
                 self.poll(0.05)
             except KafkaException as error:
-                raise delivery_error(error.args[0], f"an event for {message.topic} was refused") from error
+                raise refusal(error, message.topic) from error
             else:
                 return
 
     def flush(self, *, timeout_s: float = _PATIENCE_S) -> int:
         """Wait for all that is queued; the number of messages whose outcome is still unknown after `timeout_s`."""
-        return int(self._client.flush(timeout_s))
+        deadline = time.monotonic() + timeout_s
+        # In slices: Python hears of a signal only between calls of the client.
+        while (left := int(self._client.flush(max(0.0, min(_SLICE_S, deadline - time.monotonic()))))) and (
+            time.monotonic() < deadline
+        ):
+            pass
+        return left
+
+    def abandon(self) -> None:
+        """Give up what is queued or under way; each message is told to `on_failure`, its outcome unknown."""
+        self._client.purge()
+        self._client.flush(_SLICE_S)
 
     def close(self) -> None:
         """Wait for all that is queued.
@@ -213,9 +228,24 @@ class _Batch:
             if error is None:
                 self.stored[index] = (message.partition() or 0, message.offset() or 0)
             elif self.error is None:
-                self.error = delivery_error(error, f"an event for {message.topic()} was not acknowledged")
+                self.error = undelivered(error, message)
 
         return reported
+
+
+Refusal = KafkaException
+"""What `Producer.produce` raises for a message that it does not take."""
+
+
+def refusal(error: KafkaException, topic: str) -> MeshError:
+    """The error of ours for a message that `Producer.produce` did not take: nothing of it was sent."""
+    told = delivery_error(error.args[0], f"an event for {topic} was refused")
+    return PublishError(told.message) if isinstance(told, DeliveryUnknown) else told
+
+
+def undelivered(error: ClientError, message: ClientMessage) -> MeshError:
+    """The error of ours for a delivery report, as `produce(on_delivery=...)` is given it."""
+    return delivery_error(error, f"an event for {message.topic()} was not acknowledged")
 
 
 class Consumer:
@@ -231,6 +261,7 @@ class Consumer:
         self, bootstrap_servers: str, *, group: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._owed: KafkaError | None = None
         self.ends: dict[tuple[str, int], int] = {}
         """The end offset of each (topic, partition) that was read to its end; kept with `enable.partition.eof` only."""
         self._client = ClientConsumer(
@@ -259,6 +290,7 @@ class Consumer:
         *,
         on_assign: Callable[[Sequence[int]], Mapping[int, int]],
         on_revoke: Callable[[Sequence[int]], None],
+        on_lost: Callable[[Sequence[int]], None] | None = None,
     ) -> None:
         """Join the group for one topic.
 
@@ -266,6 +298,7 @@ class Consumer:
             topic: what is read.
             on_assign: gets the partitions that come, gives the offset from which each is to be read.
             on_revoke: gets the partitions that go, before another member can have them.
+            on_lost: gets those that another member may have already, so that no place can be recorded; `on_revoke` by default.
         """
 
         def assigned(client: ClientConsumer, partitions: list[TopicPartition]) -> None:
@@ -275,11 +308,18 @@ class Consumer:
         def revoked(_: ClientConsumer, partitions: list[TopicPartition]) -> None:
             on_revoke([each.partition for each in partitions])
 
-        self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+        def lost(_: ClientConsumer, partitions: list[TopicPartition]) -> None:
+            (on_lost or on_revoke)([each.partition for each in partitions])
+
+        self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def assign(self, places: Mapping[tuple[str, int], int]) -> None:
         """Read these partitions from these offsets, without a group."""
-        self._client.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in places.items()])
+        self.ends.clear()
+        assigned = [TopicPartition(topic, partition, offset) for (topic, partition), offset in places.items()]
+        self._client.assign(assigned)
+        # librdkafka keeps a partition paused that was paused in an earlier assignment; it would never give anything again.
+        self._client.resume(assigned)
 
     def pause(self, topic: str, partition: int) -> None:
         """Read no more of one assigned partition until it is assigned anew."""
@@ -289,8 +329,11 @@ class Consumer:
         """Up to `limit` messages: as soon as one is there, what comes within 5 ms of it; none after `timeout_s` seconds.
 
         Raises:
-            KafkaError: the broker reported an error for a partition.
+            KafkaError: the broker reported an error for a partition. Messages that came with it are given first.
         """
+        if (error := self._owed) is not None:
+            self._owed = None
+            raise error
         first = self._client.poll(timeout_s)
         if first is None:
             return []
@@ -300,16 +343,35 @@ class Consumer:
             messages = self._without_errors(messages)
         return cast("list[ReceivedMessage]", messages)
 
+    def stay(self) -> list[ReceivedMessage]:
+        """Tell the group that this member is at work, without reading on; call it while messages take long to handle.
+
+        Returns:
+            What was on its way already, most often nothing.
+        """
+        assigned = self._client.assignment()
+        self._client.pause(assigned)
+        message = self._client.poll(0)
+        kept = self._client.assignment()
+        self._client.resume([each for each in assigned if each in kept])
+        return [] if message is None else cast("list[ReceivedMessage]", self._without_errors([message]))
+
     def _without_errors(self, messages: list[ClientMessage]) -> list[ClientMessage]:
+        good = [message for message in messages if message.error() is None]
         for message in messages:
             error = message.error()
-            if error is None:
+            # A member that was out for too long joins again by itself; its partitions were lost, as `on_lost` is told.
+            if error is None or error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
                 continue
             place = (message.topic() or "", message.partition() or 0)
-            if error.code() != ClientError._PARTITION_EOF:  # noqa: SLF001 - the code is public under this spelling only
-                raise client_error(error, f"cannot read {place[0]} [{place[1]}]")
-            self.ends[place] = message.offset() or 0
-        return [message for message in messages if message.error() is None]
+            if error.code() == ClientError._PARTITION_EOF:  # noqa: SLF001 - as above
+                self.ends[place] = message.offset() or 0
+            elif self._owed is None:
+                self._owed = client_error(error, f"cannot read {place[0]} [{place[1]}]")
+        if self._owed is not None and not good:
+            error_now, self._owed = self._owed, None
+            raise error_now
+        return good
 
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic.
@@ -357,22 +419,31 @@ class Consumer:
             raise client_error(error, f"cannot look up the offsets of {topic} by time") from error
         return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
 
-    def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
+    def commit(self, topic: str, offsets: Mapping[int, int]) -> bool:
         """Record the group's place: the next offset to read, per partition.
+
+        Returns:
+            False where the group is sharing its partitions anew, or has put this member out: nothing was recorded, and
+            `on_revoke` or `on_lost` is told with the next `read`.
 
         Raises:
             KafkaError: the place was not recorded.
         """
         if not offsets:
-            return
+            return True
         places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
         try:
-            done = self._client.commit(offsets=places, asynchronous=False)
+            done = self._client.commit(offsets=places, asynchronous=False) or ()
         except KafkaException as error:
+            if error.args[0].code() in _OTHER_MEMBERSHIP:
+                return False
             raise client_error(error, f"cannot commit the group's place in {topic}") from error
-        for each in done or ():
+        if any(each.error is not None and each.error.code() in _OTHER_MEMBERSHIP for each in done):
+            return False
+        for each in done:
             if each.error is not None:
                 raise client_error(each.error, f"cannot commit the group's place in {topic} [{each.partition}]")
+        return True
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's recorded place per partition; partitions without one are left out."""
