@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -18,7 +18,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, MeshError, PublishError
 from meshport.event import EventWriter, Headers, new_id
-from meshport.kafka.client import Producer, ReceivedMessage
+from meshport.kafka.client import Producer, Refusal, refusal, undelivered
 from meshport.product import Status
 from meshport.schema import Schema, parse_schema
 
@@ -26,6 +26,9 @@ from meshport.schema import Schema, parse_schema
 _POLL_EVERY: Final = 500
 # librdkafka wants the queue to drain; a full queue frees itself within this time or the next turn waits again.
 _FULL_S: Final = 0.05
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLI: Final = timedelta(milliseconds=1)
+_UNITS: Final = {"timestamp-micros": timedelta(microseconds=1), "date": timedelta(days=1)}
 
 
 class Resolver(Protocol):
@@ -101,11 +104,10 @@ class Publisher:
         # Ids of one publisher: 128 random bits and a count, which costs a third of new random bits for each.
         self._ids = f"{new_id()}-"
         self._count = itertools.count().__next__
+        self._remember(_Sent(self._failures))
         # Successes are counted, not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
-        self._producer = Producer(
-            self.binding.bootstrap_servers, on_failure=self._failed, settings=only_failures | dict(settings or {})
-        )
+        self._producer = Producer(self.binding.bootstrap_servers, settings=only_failures | dict(settings or {}))
         # The client's stub wants a list of its own union type; ours is narrower, and it only reads.
         self._produce: Callable[..., None] = self._producer.produce
 
@@ -131,7 +133,8 @@ class Publisher:
         Raises:
             EncodeError: the record does not fit the schema.
             EventError: id, time or subject make no CloudEvent.
-            PublishError: the record has no key though the port is keyed, or the producer has failed for good.
+            PublishError: the record has no key though the port is keyed, it is larger than the client sends, or the
+                producer has failed for good.
         """
         if id is None:
             id = f"{self._ids}{self._count():x}"
@@ -140,11 +143,16 @@ class Publisher:
         )
         key = self._key(record)
         try:
-            self._produce(self._topic, value, key, headers=headers)
+            self._produce(self._topic, value, key, headers=headers, on_delivery=self._sent)
         except BufferError:
             self._produce_when_room(value, key, headers)
+        except Refusal as error:
+            raise self._refusal(error) from error
+        self._sent_id(id)
+        self._sent_value(value)
         self._queued += 1
         if not self._queued % _POLL_EVERY:
+            self._remember(_Sent(self._failures))
             self._poll()
         return id
 
@@ -155,27 +163,50 @@ class Publisher:
             key: the key fields and their values.
             id: as in `publish`.
             time: when it ceased to be; by default now.
+
+        Raises:
+            PublishError: the port has no key, or a key field has no value.
         """
+        if not self.binding.key:
+            raise PublishError(
+                f"{self.binding.address} has no key, so that nothing of it can be retracted",
+                hint="an event that tells of the end",
+            )
         if id is None:
             id = new_id()
         _, headers = self._writer.tombstone(id=id, time=time or datetime.now(UTC))
         self._produce_when_room(None, self._key(key), headers)
+        self._sent_id(id)
+        self._sent_value(None)
         self._queued += 1
         return id
+
+    def _remember(self, sent: _Sent) -> None:
+        self._sent = sent
+        self._sent_id, self._sent_value = sent.ids.append, sent.values.append
 
     def _produce_when_room(self, value: bytes | None, key: bytes | None, headers: Headers) -> None:
         while True:
             self._poll(_FULL_S)
             try:
-                self._produce(self._topic, value, key, headers=headers)
+                self._produce(self._topic, value, key, headers=headers, on_delivery=self._sent)
             except BufferError:
                 continue
+            except Refusal as error:
+                raise self._refusal(error) from error
             return
 
     def _poll(self, wait_s: float = 0) -> None:
         self._producer.poll(wait_s)
         if self._producer.fatal is not None:
-            raise PublishError(f"nothing more is stored: {self._producer.fatal}") from self._producer.fatal
+            raise self._nothing_more(self._producer.fatal) from self._producer.fatal
+
+    def _refusal(self, error: Refusal) -> MeshError:
+        fatal = self._producer.fatal
+        return refusal(error, self._topic) if fatal is None else self._nothing_more(fatal)
+
+    def _nothing_more(self, fatal: MeshError) -> PublishError:
+        return PublishError(f"nothing more is stored: {fatal.message}", hint="go on with a new publisher")
 
     def publish_batch(self, records: Iterable[Mapping[str, Any]]) -> BatchReport:
         """Publish many and wait until the outcome of each is known; a record that is refused stops no other."""
@@ -214,17 +245,12 @@ class Publisher:
 
     def settle(self) -> list[Failure]:
         """Wait for every queued event, as `flush` does, but give what is not stored for certain instead of raising it."""
-        left = self._producer.flush()
-        failures, self._failures, self._queued = self._failures, [], 0
-        if left:
-            error = DeliveryUnknown(f"{left} events for {self._topic} were not acknowledged in time")
-            failures += [Failure("", -1, error)] * left
+        if self._producer.flush():
+            self._producer.abandon()  # else they might be told of later, among events of the next call
+        failures, self._queued = self._failures.copy(), 0
+        self._failures.clear()
+        self._remember(_Sent(self._failures))
         return failures
-
-    def _failed(self, error: MeshError, message: ReceivedMessage) -> None:
-        headers = message.headers()
-        id_ = dict(headers if isinstance(headers, list) else ()).get("ce_id", b"")
-        self._failures.append(Failure(id_.decode() if isinstance(id_, bytes) else str(id_), -1, error))
 
     def __enter__(self) -> Self:
         return self
@@ -236,6 +262,26 @@ class Publisher:
             self.flush()
         else:
             self._producer.flush(timeout_s=5)
+
+
+class _Sent:
+    """The events of one stretch, to tell which one failed; the client holds it until the last of them is acknowledged.
+
+    The client's failure reports lack headers, hence the id, and a callback of its own for each event would cost a fifth
+    of sending it. Events of one stretch with the same bytes are alike but for their ids.
+    """
+
+    def __init__(self, failures: list[Failure]) -> None:
+        self.ids: list[str] = []
+        self.values: list[bytes | None] = []
+        self._failures = failures
+
+    def __call__(self, error: Any, message: Any) -> None:
+        if error is not None:
+            place = self.values.index(message.value())
+            id = self.ids.pop(place)
+            del self.values[place]
+            self._failures.append(Failure(id, -1, undelivered(error, message)))
 
 
 def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes | None]:
@@ -280,19 +326,27 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
         return lambda _: datetime.now(UTC)
     kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
     branches = kind if isinstance(kind, list) else [kind]
-    logical = next((each.get("logicalType") for each in branches if isinstance(each, dict)), None)
-    scale = {"timestamp-millis": 1000, "timestamp-micros": 1_000_000, "timestamp-nanos": 1_000_000_000}.get(
-        str(logical), 1000
-    )
+    logical = str(next((each.get("logicalType") for each in branches if isinstance(each, dict)), None))
+    local = logical.startswith("local-")
+    unit = _UNITS.get(logical.removeprefix("local-"), _MILLI)
 
     def told(record: Mapping[str, Any]) -> datetime:
         value = record.get(field)
         if isinstance(value, datetime):
-            return value
+            if value.tzinfo is None and not local:
+                raise PublishError(
+                    f"the time field {field!r} holds {value!r}, which has no zone", hint="datetime(..., tzinfo=UTC)"
+                )
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
         if isinstance(value, date):
             return datetime(value.year, value.month, value.day, tzinfo=UTC)
         if isinstance(value, int) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / scale, UTC)
+            try:
+                return _EPOCH + unit * value
+            except OverflowError:
+                raise PublishError(
+                    f"the time field {field!r} holds {value}, which no calendar has", hint=f"in units of {unit}"
+                ) from None
         if isinstance(value, str):
             try:
                 parsed = datetime.fromisoformat(value)
