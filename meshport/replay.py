@@ -145,10 +145,9 @@ class Replay:
                 message.timestamp()[1],
             )
         except (CodecError, EventError, NotRegistered) as error:
-            bad = BadEvent(message, error)
             if self._on_bad is None:
-                raise type(error)(str(bad), hint=error.hint) from error
-            self._on_bad(bad)
+                raise
+            self._on_bad(BadEvent(message, error))
             return None
 
     def close(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final, Protocol, Self
 
 from meshport.address import Address
@@ -20,6 +22,10 @@ from meshport.schema import Schema
 # Often enough that a restart repeats little, seldom enough that commits cost nothing beside reading.
 _COMMIT_EVERY_S: Final = 1.0
 _BATCH: Final = 2000
+# librdkafka's default: a member that does not poll for so long is put out of its group.
+_LONGEST_POLL_MS: Final = 300_000
+# Within a batch that is handled slowly, the group hears of us this often.
+_ALIVE_EVERY_S: Final = 30.0
 _UNREADABLE: Final = (CodecError, EventError, NotRegistered)
 
 
@@ -47,15 +53,17 @@ class BadEvent:
     error: MeshError
 
     def __str__(self) -> str:
-        at = f"{self.message.topic()} [{self.message.partition()}] offset {self.message.offset()}"
-        return f"{at}: {self.error.message}"
+        at = f"{self.message.topic()}[{self.message.partition()}]@{self.message.offset()}"
+        # The event reader names the place already; whoever refuses an event later on may not.
+        return self.error.message if at in self.error.message else f"{at}: {self.error.message}"
 
 
 class Subscriber:
     """Reads the events of one output port.
 
     Iterating gives one event after another; the group's place moves past an event once the next one is asked for, so
-    that a crash repeats events but never skips one (at least once).
+    that a crash repeats events but never skips one (at least once). A loop that was left, by `break` or by an error,
+    can be entered again: it goes on with the event at which it was left.
 
     Args:
         address: of the port.
@@ -87,16 +95,20 @@ class Subscriber:
         self._seen = _Seen(remember) if remember else None
         self._on_bad = on_bad
         self._read = EventReader(mesh, reader).read
+        self._hand: deque[ReceivedMessage] = deque()
         self._places: dict[int, int] = {}
         self._gone: set[int] = set()
         self._committed: dict[int, int] = {}
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
+        self._polled = time.monotonic()
+        longest_ms = int((settings or {}).get("max.poll.interval.ms", _LONGEST_POLL_MS))
+        self._alive_s = min(_ALIVE_EVERY_S, longest_ms / 3000)
         self._stopped = threading.Event()
         self._consumer = Consumer(self.binding.bootstrap_servers, group=group, settings=settings)
         if group is None:
             self._consumer.assign({(self._topic, each): at for each, at in self._first_offsets().items()})
         else:
-            self._consumer.subscribe(self._topic, on_assign=self._assigned, on_revoke=self._revoked)
+            self._consumer.subscribe(self._topic, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def _first_offsets(self) -> dict[int, int]:
         if self._start is Start.EARLIEST:
@@ -117,11 +129,23 @@ class Subscriber:
                     hint="move the group on by hand if they may be missed",
                 )
             places[partition] = place
+            if partition in known:
+                self._committed[partition] = place
+            else:
+                # Without a recorded place, a group that begins with the latest would skip what comes before its first commit.
+                self._places[partition] = place
+                self._commit_due = 0.0
         self._gone.difference_update(partitions)
         return places
 
     def _revoked(self, partitions: Sequence[int]) -> None:
-        self.commit()
+        # A place that cannot be recorded any more is the next member's to repeat; that is no reason to stop reading.
+        with contextlib.suppress(KafkaError):
+            self.commit()
+        self._lost(partitions)
+
+    def _lost(self, partitions: Sequence[int]) -> None:
+        """Another member has these already: what is in hand of them is read there, from the recorded place on."""
         self._gone.update(partitions)
         for partition in partitions:
             self._places.pop(partition, None)
@@ -131,9 +155,12 @@ class Subscriber:
 
     def __iter__(self) -> Iterator[Event]:
         """Events one by one, for ever or until `stop`."""
-        read, topic, seen = self._read, self._topic, self._seen
+        read, topic, seen, hand, clock = self._read, self._topic, self._seen, self._hand, time.monotonic
         while not self._stopped.is_set():
-            for message in self._poll(_BATCH, 0.5):
+            if not hand:
+                self._poll(_BATCH, 0.5)
+            while hand:
+                message = hand[0]
                 partition, offset = message.partition(), message.offset()
                 try:
                     event = read(
@@ -150,20 +177,28 @@ class Subscriber:
                 else:
                     if seen is None or seen.first(event):
                         yield event
+                hand.popleft()
                 self._places[partition] = offset + 1
                 if self._stopped.is_set():
                     break
+                if clock() >= self._commit_due:
+                    self._tend()
 
     def batches(self, limit: int = _BATCH, *, wait_s: float = 1.0) -> Iterator[list[Event]]:
         """Events in batches of up to `limit`; a batch is empty when nothing came for `wait_s` seconds.
 
         The group's place moves past a batch once the next one is asked for.
         """
-        read, topic, seen = self._read, self._topic, self._seen
+        read, topic, seen, hand = self._read, self._topic, self._seen, self._hand
         while not self._stopped.is_set():
+            if hand:
+                self._tend()
+            else:
+                self._poll(limit, wait_s)
             events: list[Event] = []
             places: dict[int, int] = {}
-            for message in self._poll(limit, wait_s):
+            handled = 0
+            for message in islice(hand, limit):
                 partition, offset = message.partition(), message.offset()
                 try:
                     event = read(
@@ -176,40 +211,58 @@ class Subscriber:
                         message.timestamp()[1],
                     )
                 except _UNREADABLE as error:
+                    if handled and self._on_bad is None:
+                        break  # what stands before it is handed out first; the next batch begins with the error
                     self._refused(message, error)
                 else:
                     if seen is None or seen.first(event):
                         events.append(event)
                 places[partition] = offset + 1
+                handled += 1
             yield events
+            for _ in range(handled):
+                hand.popleft()
             self._places.update(places)
 
-    def _poll(self, limit: int, wait_s: float) -> list[ReceivedMessage]:
+    def _poll(self, limit: int, wait_s: float) -> None:
+        """Take up to `limit` messages in hand."""
         if time.monotonic() >= self._commit_due:
             self.commit()
-        messages = self._consumer.read(limit, wait_s)
+        self._take(self._consumer.read(limit, wait_s))
+
+    def _tend(self) -> None:
+        """Record the place, and stay in the group, while messages are in hand: handling them may take its time."""
+        if time.monotonic() >= self._commit_due:
+            self.commit()
+        if self._group is not None and time.monotonic() - self._polled >= self._alive_s:
+            self._take(self._consumer.stay())
+
+    def _take(self, messages: list[ReceivedMessage]) -> None:
+        self._polled = time.monotonic()
+        self._hand.extend(messages)
         if self._gone:
-            # A partition can leave between the first message of a batch and the rest; another member reads it now.
-            messages = [each for each in messages if each.partition() not in self._gone]
+            # A partition can leave between two messages of a batch; another member reads it now.
+            kept = [each for each in self._hand if each.partition() not in self._gone]
+            self._hand.clear()
+            self._hand.extend(kept)
             self._gone.clear()
-        return messages
 
     def _refused(self, message: ReceivedMessage, error: MeshError) -> None:
-        bad = BadEvent(message, error)
         if self._on_bad is None:
-            raise type(error)(str(bad), hint=error.hint) from error
-        self._on_bad(bad)
+            raise error
+        self._on_bad(BadEvent(message, error))
 
     def commit(self) -> None:
         """Record the group's place after the last event that was handled; nothing without a group.
+
+        While the group shares its partitions anew it takes no place; they come back with the place that it knows.
 
         Raises:
             KafkaError: the place could not be recorded.
         """
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
         moved = {partition: at for partition, at in self._places.items() if self._committed.get(partition) != at}
-        if self._group is not None and moved:
-            self._consumer.commit(self._topic, moved)
+        if self._group is not None and moved and self._consumer.commit(self._topic, moved):
             self._committed.update(moved)
 
     def stop(self) -> None:
