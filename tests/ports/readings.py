@@ -1,0 +1,55 @@
+"""Readings of sensors: the events that the suites of the ports publish and read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from meshport.address import Address
+from meshport.event import Event
+from meshport.publish import Publisher
+from meshport.subscribe import Subscriber
+from tests.mesh_session import Mesh
+
+BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+PATIENCE_S = 30.0
+
+
+def reading(number: int, *, sensor: str | None = None, at: datetime | None = None) -> dict[str, Any]:
+    """The reading of that number: one a minute, of ten sensors in turn."""
+    return {
+        "sensor": sensor or f"s{number % 10}",
+        "at": at or BEGIN + timedelta(minutes=number),
+        "celsius": float(number),
+        "note": None,
+    }
+
+
+def fill(mesh: Mesh, address: Address, which: Iterable[int]) -> list[str]:
+    """Publish the readings of these numbers; their ids."""
+    with Publisher(address, mesh.registry) as publisher:
+        return [publisher.publish(reading(number)) for number in which]
+
+
+def take(subscriber: Subscriber, count: int) -> list[Event]:
+    """The next `count` events; the last of them is still in hand, as it is when a handler fails. Fails if they do not come."""
+    found: list[Event] = []
+    watchdog = threading.Timer(PATIENCE_S, subscriber.stop)
+    watchdog.start()
+    try:
+        for event in subscriber:
+            found.append(event)
+            if len(found) == count:
+                break
+    finally:
+        watchdog.cancel()
+        watchdog.join()
+    assert len(found) == count, f"{len(found)} of {count} events came within {PATIENCE_S} s"
+    return found
+
+
+def numbers(events: Iterable[Event]) -> list[int]:
+    """Which readings these are."""
+    return [int(event.data["celsius"]) for event in events]
