@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from meshport.kafka.client import Consumer, ReceivedMessage
 
 # A broker that gives nothing for this long, with events known to be there, is not merely slow.
 _STUCK_S: Final = 30.0
+_LIMIT: Final = 5000
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Stretch:
 
 
 def scan(
-    consumer: Consumer, stretch: Stretch, *, progress: Callable[[int, int], None] | None = None, limit: int = 5000
+    consumer: Consumer, stretch: Stretch, *, progress: Callable[[int, int], None] | None = None, limit: int = _LIMIT
 ) -> Iterator[list[ReceivedMessage]]:
     """Read a stretch in batches of up to `limit` messages, each partition in its order.
 
@@ -81,13 +82,58 @@ def scan(
         if messages:
             heard = time.monotonic()
         elif waiting and time.monotonic() - heard > _STUCK_S:
-            raise BrokerUnavailable(
-                f"nothing was read of {stretch.topic} for {_STUCK_S:g} s, though partitions {sorted(waiting)} are to give more"
-            )
+            raise _stuck(stretch.topic, waiting)
     if progress is not None:
         progress(stretch.read, stretch.total)
+
+
+class Follower:
+    """Reads a topic whole, and whatever came since each time it is asked again.
+
+    It keeps its assignment: assigning anew costs librdkafka a second before the first message.
+
+    Args:
+        bootstrap_servers: of the cluster.
+        topic: what is followed.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._topic = topic
+        self._consumer = history_reader(bootstrap_servers)
+        self._places = self._consumer.begin_offsets(topic)
+        self._consumer.assign({(topic, partition): offset for partition, offset in self._places.items()})
+
+    def catch_up(self) -> Iterator[list[ReceivedMessage]]:
+        """Everything up to the end that the topic has now, and maybe a little more, that was not given before.
+
+        Raises:
+            BrokerUnavailable: nothing came for half a minute though events were to come.
+        """
+        ends = self._consumer.end_offsets(self._topic)
+        heard = time.monotonic()
+        while behind := [partition for partition, end in ends.items() if self._places[partition] < end]:
+            messages = self._consumer.read(_LIMIT, 0.2)
+            for each in messages:
+                self._places[each.partition()] = each.offset() + 1
+            for (_, partition), offset in self._consumer.ends.items():
+                self._places[partition] = max(self._places[partition], offset)
+            if messages:
+                heard = time.monotonic()
+                yield messages
+            elif time.monotonic() - heard > _STUCK_S:
+                raise _stuck(self._topic, behind)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
 
 
 def history_reader(bootstrap_servers: str, *, group: str | None = None) -> Consumer:
     """A consumer for `scan`: one that tells when a partition's end is reached."""
     return Consumer(bootstrap_servers, group=group, settings={"enable.partition.eof": True})
+
+
+def _stuck(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"nothing was read of {topic} for {_STUCK_S:g} s, though partitions {sorted(partitions)} are to give more"
+    )

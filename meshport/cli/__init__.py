@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from meshport import __version__
-from meshport.cli import mesh, project, publish, read, run, up
-from meshport.cli.output import exit_code, say
+from meshport.cli import demo, mesh, project, publish, read, run, up
+from meshport.cli.output import INTERRUPTED, exit_code, say
 from meshport.errors import MeshError
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ for verb in (
     project.check,
     project.apply,
     up.up,
-    # run.demo
+    demo.demo,
     run.run,
     publish.publish,
     read.tail,
@@ -49,7 +49,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    _version_asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
@@ -68,4 +68,4 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

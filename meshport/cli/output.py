@@ -17,6 +17,7 @@ from meshport.errors import AddressError, DescriptorError, MeshError, ProjectErr
 FINDINGS: Final = 1
 USAGE: Final = 2
 NO_ANSWER: Final = 3
+INTERRUPTED: Final = 130
 
 # rich honours NO_COLOR and a stream that is no terminal by itself.
 people = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import methodcaller
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 from confluent_kafka import Consumer as ClientConsumer
@@ -28,12 +28,15 @@ from meshport.kafka.errors import client_error, delivery_error
 __all__ = ["Consumer", "Message", "Producer", "ReceivedMessage", "Refusal", "refusal", "undelivered"]
 
 Headers = Sequence[tuple[str, bytes]]
+_Answer = TypeVar("_Answer")
 
 # One lost topic must not hang a caller for ever; five minutes is librdkafka's own patience with a message.
 _PATIENCE_S: Final = 300.0
 _METADATA_S: Final = 10.0
 _SLICE_S: Final = 0.5
+_PAUSE_S: Final = 0.05
 _error_of: Final = methodcaller("error")
+_NO_LEADER: Final = frozenset({ClientError.NOT_LEADER_FOR_PARTITION, ClientError.LEADER_NOT_AVAILABLE})
 _OTHER_MEMBERSHIP: Final = frozenset(
     {ClientError.REBALANCE_IN_PROGRESS, ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID}
 )
@@ -391,15 +394,15 @@ class Consumer:
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """(first offset, end offset) of each partition; the end is the offset that the next event will have."""
-        bounds = {}
-        for partition in self.partitions(topic):
-            try:
-                bounds[partition] = self._client.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=_METADATA_S
-                )
-            except KafkaException as error:
-                raise client_error(error, f"cannot see the offsets of {topic} [{partition}]") from error
-        return bounds
+        return {
+            partition: _once_led(
+                lambda place=TopicPartition(topic, partition): self._client.get_watermark_offsets(
+                    place, timeout=_METADATA_S
+                ),
+                f"cannot see the offsets of {topic} [{partition}]",
+            )
+            for partition in self.partitions(topic)
+        }
 
     def begin_offsets(self, topic: str) -> dict[int, int]:
         """The first offset that each partition still holds."""
@@ -413,10 +416,10 @@ class Consumer:
         """The first offset of each partition with a Kafka timestamp not before `timestamp_ms`, else its end."""
         ends = self.end_offsets(topic)
         asked = [TopicPartition(topic, partition, timestamp_ms) for partition in ends]
-        try:
-            found = self._client.offsets_for_times(asked, timeout=_METADATA_S)
-        except KafkaException as error:
-            raise client_error(error, f"cannot look up the offsets of {topic} by time") from error
+        found = _once_led(
+            lambda: self._client.offsets_for_times(asked, timeout=_METADATA_S),
+            f"cannot look up the offsets of {topic} by time",
+        )
         return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
 
     def commit(self, topic: str, offsets: Mapping[int, int]) -> bool:
@@ -463,6 +466,18 @@ class Consumer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _once_led(ask: Callable[[], _Answer], what: str) -> _Answer:
+    """The answer of a partition's leader; a topic that was made this moment, or lost a broker, has none for some time."""
+    deadline = time.monotonic() + _METADATA_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                raise client_error(error, what) from error
+        time.sleep(_PAUSE_S)
 
 
 BEGINNING: Final[int] = OFFSET_BEGINNING

@@ -96,8 +96,9 @@ class KafkaLog:
     def close(self) -> None:
         """Let go of the connections."""
         self._producer.flush(timeout_s=5)
-        for each in (self._reader, *self._tables.values()):
-            each.close()
+        self._reader.close()
+        for follower in self._tables.values():
+            follower.close()
 
     def _scan(self, stretch: Stretch) -> Iterator[Inbound]:
         for messages in scan(self._reader, stretch):

@@ -1,0 +1,235 @@
+"""`meshport demo`: the project's mesh with live figures, and a recount at its end."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from meshport.address import Address
+from meshport.cli.output import FINDINGS, INTERRUPTED, emit, people, progress, say
+from meshport.cli.run import SeedOption
+from meshport.cli.session import JsonOption, KafkaOption
+from meshport.cli.signals import stop_on_signal
+from meshport.cli.up import BrokersOption, start_mesh
+from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
+from meshport.lag import Standing, Watch
+from meshport.product.duration import parse_duration
+from meshport.project import Project
+from meshport.recount import Report, recount
+from meshport.registry import Registry
+from meshport.source import Progress, Source, load_sources, run_sources
+
+_Show = Callable[[Sequence[Standing], Progress | None], None]
+
+# A demo shows three days of its world, or as much of it as a machine of two cores can process in that time.
+_WORLD: Final = timedelta(days=3)
+_FASTEST: Final = 6000.0
+_LOOK_EVERY_S: Final = 1.0
+_LINE_EVERY_S: Final = 10.0
+# Processors that have not come to the end of their inputs after this long do not keep up.
+_DRAIN_S: Final = 180.0
+_START_S: Final = 60.0
+
+
+def demo(
+    duration: Annotated[
+        str, typer.Option("--for", metavar="60s", help="How long the sources tell of their world.")
+    ] = "60s",
+    seed: SeedOption = 0,
+    kafka: KafkaOption = None,
+    brokers: BrokersOption = 1,
+    json: JsonOption = False,
+) -> None:
+    """Run this project's mesh with its own sources, show live figures, and end by recounting every derived product.
+
+    The recount is each product's own `recount.py`: a separate computation over the source events. Exit code 1 where one
+    does not agree. Nothing is kept.
+
+    Example: meshport demo --for 60s
+    """
+    try:
+        seconds = parse_duration(duration).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from error
+    project = Project.find(Path.cwd())
+    sources = load_sources(project, seed=seed)
+    if not sources:
+        raise ProjectError(
+            f"no product of {project.root} has a `source`, and a demo has nothing to tell",
+            hint="`meshport up` runs this mesh",
+        )
+    stopped = stop_on_signal()
+    speed = min(_FASTEST, _WORLD.total_seconds() / max(seconds, 1))
+    with (
+        tempfile.TemporaryDirectory(prefix="meshport-demo-") as folder,
+        start_mesh(Path(folder), kafka=kafka, brokers=brokers) as mesh,
+    ):
+        mesh.apply(project, say)
+        for each in project.products:
+            if each.product.process:
+                mesh.run(each.product.address, project)
+        with closing(Watch(project.products, mesh.registry)) as watch, _figures() as show:
+            _await_processors(watch, stopped)
+            say(f"{len(sources)} sources tell of their world for {duration}, {speed:,.0f} times as fast as it went")
+            with _Telling(sources, mesh.registry, speed) as telling:
+                ends_at = time.monotonic() + seconds
+                while time.monotonic() < ends_at and telling.going and not stopped.wait(_LOOK_EVERY_S):
+                    show(watch.standings(), telling.progress)
+            _drain(watch, show, telling, stopped)
+        if stopped.is_set():
+            say("interrupted; nothing was recounted")
+            raise typer.Exit(INTERRUPTED)
+        say("every processor has come to the end of its inputs; recounting from the source events")
+        with progress("reading everything again") as moved:
+            report = recount(project, mesh.registry, on_progress=lambda _, done, total: moved(done, total))
+    _tell(report, json)
+    if not report.agrees:
+        raise typer.Exit(FINDINGS)
+
+
+class _Telling:
+    """The sources, run in a thread of their own until the block ends."""
+
+    def __init__(self, sources: Sequence[Source], registry: Registry, speed: float) -> None:
+        self.progress: Progress | None = None
+        self._failed: MeshError | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(sources, registry, speed), name="sources")
+
+    def _run(self, sources: Sequence[Source], registry: Registry, speed: float) -> None:
+        try:
+            self.progress = run_sources(sources, registry, speed=speed, stop=self._stop, on_progress=self._moved)
+        except MeshError as error:
+            self._failed = error
+
+    def _moved(self, progress: Progress) -> None:
+        self.progress = progress
+
+    @property
+    def going(self) -> bool:
+        """Whether the sources have more to tell."""
+        return self._thread.is_alive()
+
+    def __enter__(self) -> _Telling:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+
+def _await_processors(watch: Watch, stopped: threading.Event) -> None:
+    """A processor makes its own topics when it starts."""
+    ends_at = time.monotonic() + _START_S
+    while True:
+        try:
+            watch.standings()
+        except TopicError:
+            if stopped.wait(_LOOK_EVERY_S) or time.monotonic() > ends_at:
+                raise
+        else:
+            return
+
+
+def _drain(watch: Watch, show: _Show, telling: _Telling, stopped: threading.Event) -> None:
+    """Wait until nothing waits and nothing new was stored since the look before.
+
+    Raises:
+        ProcessError: the processors do not come to an end.
+    """
+    ends_at = time.monotonic() + _DRAIN_S
+    before: list[Standing] = []
+    while not stopped.wait(_LOOK_EVERY_S):
+        now = watch.standings()
+        show(now, telling.progress)
+        if now == before and not any(each.waiting for each in now):
+            return
+        if time.monotonic() > ends_at:
+            behind = ", ".join(f"{each.address.key}: {each.waiting}" for each in now if each.waiting)
+            raise ProcessError(
+                f"after {_DRAIN_S:g} s events still wait ({behind})", hint="the processors' logs are above"
+            )
+        before = now
+
+
+@contextmanager
+def _figures() -> Iterator[_Show]:
+    """A table that is drawn anew on a terminal; elsewhere a line now and then."""
+    before: dict[Address, tuple[float, int]] = {}
+    due = 0.0
+
+    def lines(standings: Sequence[Standing], told: Progress | None) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _LINE_EVERY_S
+            world = f"{told.world:%Y-%m-%d %H:%M}  " if told and told.world else ""
+            say(world + ", ".join(_standing(each) for each in standings))
+
+    if not people.is_terminal:
+        yield lines
+        return
+    with Live(console=people, auto_refresh=False, transient=False) as live:
+
+        def draw(standings: Sequence[Standing], told: Progress | None) -> None:
+            live.update(_table(standings, told, before), refresh=True)
+
+        yield draw
+
+
+def _standing(standing: Standing) -> str:
+    waiting = f" ({standing.waiting} waiting)" if standing.waiting else ""
+    return f"{standing.address.key} {standing.stored}{waiting}"
+
+
+def _table(standings: Sequence[Standing], told: Progress | None, before: dict[Address, tuple[float, int]]) -> Table:
+    world = f"world time {told.world:%Y-%m-%d %H:%M}" if told and told.world else "starting"
+    drawn = Table(
+        "product", "stored", "a second", "waiting", "late", "quarantined", box=None, title=world, title_justify="left"
+    )
+    now = time.monotonic()
+    for each in standings:
+        then, stored = before.get(each.address, (now - 1, each.stored))
+        rate = (each.stored - stored) / max(now - then, 0.1)
+        before[each.address] = (now, each.stored)
+        drawn.add_row(
+            each.address.key,
+            f"{each.stored:,}",
+            f"{rate:,.0f}",
+            f"{each.waiting:,}",
+            f"{each.late:,}",
+            f"{each.quarantined:,}",
+        )
+    return drawn
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    for verdict in report.verdicts:
+        if as_json:
+            facts = {
+                "agrees": verdict.agrees,
+                "expected": verdict.expected,
+                "found": verdict.found,
+                "wrong": verdict.wrong,
+            }
+            emit({"address": str(verdict.address), **facts})
+        word = "equals the recount" if verdict.agrees else f"DIFFERS from the recount in {verdict.wrong}"
+        say(f"{verdict.address.key}: {verdict.found:,} records, {word}")
+        for difference in verdict.differing:
+            say(f"  {difference}")
+    for address in report.without:
+        say(f"{address.key}: brings no recount.py")
+    agreeing = sum(verdict.agrees for verdict in report.verdicts)
+    say(f"{agreeing} of {len(report.verdicts)} derived products equal the recount of {report.events:,} source events")
