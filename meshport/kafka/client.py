@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import methodcaller
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar, cast
@@ -396,9 +397,7 @@ class Consumer:
         """(first offset, end offset) of each partition; the end is the offset that the next event will have."""
         return {
             partition: _once_led(
-                lambda place=TopicPartition(topic, partition): self._client.get_watermark_offsets(
-                    place, timeout=_METADATA_S
-                ),
+                partial(self._client.get_watermark_offsets, TopicPartition(topic, partition), timeout=_METADATA_S),
                 f"cannot see the offsets of {topic} [{partition}]",
             )
             for partition in self.partitions(topic)
@@ -417,7 +416,7 @@ class Consumer:
         ends = self.end_offsets(topic)
         asked = [TopicPartition(topic, partition, timestamp_ms) for partition in ends]
         found = _once_led(
-            lambda: self._client.offsets_for_times(asked, timeout=_METADATA_S),
+            partial(self._client.offsets_for_times, asked, timeout=_METADATA_S),
             f"cannot look up the offsets of {topic} by time",
         )
         return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
