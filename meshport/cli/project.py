@@ -13,16 +13,16 @@ from meshport.address import Address
 from meshport.apply import carry_out, plan
 from meshport.cli.output import emit, say
 from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, bootstrap_servers, open_registry
-from meshport.errors import NotRegistered, ProjectError
+from meshport.errors import NotRegistered, ProcessError, ProjectError, RegistryUnavailable
 from meshport.infer import infer_schema, record_name
 from meshport.ingest import Format, read_rows
 from meshport.kafka.admin import Admin
-from meshport.process.load import operator_of
+from meshport.process.load import load_pipeline, operator_of
 from meshport.process.pipeline import Pipeline
-from meshport.process.shape import derive_schema
+from meshport.process.shape import check_pipeline, derive_schema
 from meshport.product import Aggregate, Archetype, Processing, Step, Window
 from meshport.product.duration import parse_duration
-from meshport.project import Project
+from meshport.project import Project, ProjectProduct
 from meshport.registry import Registry
 from meshport.scaffold import Draft, fields_read, init_project, template_schema, write_product
 from meshport.schema import Schema, parse_schema
@@ -167,13 +167,13 @@ def _derived(
     )
 
 
-def _input(project: Project, address: Address) -> tuple[Schema, str | None]:
+def _input(project: Project, address: Address, registry: str | None = None) -> tuple[Schema, str | None]:
     """The contract and the time field of the port that is read: the project's own, else the registry's."""
     try:
         product = project.product(address)
     except ProjectError:
-        with open_registry(None) as registry:
-            binding = registry.resolve(address)
+        with open_registry(registry) as mesh:
+            binding = mesh.resolve(address)
         return parse_schema(binding.schema_text), binding.time
     port = product.product.port(address.port, address.major)
     if port is None:
@@ -208,21 +208,43 @@ def _check_fields(draft: Draft) -> None:
                 )
 
 
-def check() -> None:
-    """Read every descriptor and contract of this project, and say what is wrong with any.
+def check(registry: RegistryOption = None) -> None:
+    """Read every descriptor, contract and process of this project, and say what is wrong with any.
+
+    Inputs that the project does not hold are looked up in the registry, where one is named or runs here.
 
     Example: meshport check
     """
     project = Project.find(Path.cwd())
+    unchecked = 0
     for each in project.products:
-        if each.product.process is not None:
-            _check_process(project, each.product.address)
-        say(f"{each.product.address.key}: {each.product.archetype}, {len(each.schemas)} ports")
-    say(f"{len(project.products)} products are well-formed")
+        inputs = ""
+        if each.product.process is not None and not _check_process(project, each, registry):
+            inputs, unchecked = "; its inputs are not known here", unchecked + 1
+        say(f"{each.product.address.key}: {each.product.archetype}, {_counted(len(each.schemas), 'port')}{inputs}")
+    say(
+        f"{_counted(len(project.products), 'product')} well-formed"
+        + (f"; {unchecked} not checked against their inputs" if unchecked else "")
+    )
 
 
-def _check_process(project: Project, address: Address) -> None:
-    """Read a product's process against the contracts of its inputs, where they are in the project."""
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _check_process(project: Project, product: ProjectProduct, registry: str | None) -> bool:
+    """Check a process against the contracts that it reads and writes; False where one of them cannot be had."""
+    pipeline = load_pipeline(product.product, product.folder)
+    try:
+        source, _ = _input(project, pipeline.input, registry)
+        tables = {address: _input(project, address, registry)[0] for address in pipeline.tables}
+    except (RegistryUnavailable, NotRegistered):
+        return False
+    try:
+        check_pipeline(pipeline, source, tables, product.schema(product.product.default_port))
+    except ProcessError as error:
+        raise ProcessError(f"{product.descriptor_file}: {error.message}", hint=error.hint) from error
+    return True
 
 
 def apply(

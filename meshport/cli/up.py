@@ -25,8 +25,15 @@ BrokersOption = Annotated[int, typer.Option(min=1, max=3, help="How many brokers
 _LOOK_EVERY_S = 2.0
 
 
-def up(kafka: KafkaOption = None, brokers: BrokersOption = 1, json: JsonOption = False) -> None:
-    """Run Kafka, the registry and every processor and source of this project, until interrupted.
+def up(
+    kafka: KafkaOption = None,
+    brokers: BrokersOption = 1,
+    speed: Annotated[
+        float, typer.Option(min=0.001, help="World seconds a second for products with a `source`.")
+    ] = 600.0,
+    json: JsonOption = False,
+) -> None:
+    """Run Kafka, the registry and this project's processors and sources, until interrupted.
 
     Outside of a project, Kafka and the registry alone. Events and registrations are kept in .meshport/.
 
@@ -44,6 +51,8 @@ def up(kafka: KafkaOption = None, brokers: BrokersOption = 1, json: JsonOption =
             started: set[Address] = set()
             if project is not None:
                 _start_new(local, project, started)
+                if telling := [each.product.address for each in project.products if each.product.source]:
+                    local.tell(telling, project, speed)
             if json:
                 emit(facts())
             say("ready; Ctrl-C ends it")
@@ -94,7 +103,7 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
         return  # a product is being written just now; `meshport check` says what is wrong with it
     for each in products:
         address = each.product.address
-        if address in started or not (each.product.process or each.product.source):
+        if address in started or not each.product.process:
             continue
         try:
             local.registry.product(address)

@@ -250,7 +250,7 @@ def insert_contract(connection: Connection, candidate: Candidate, *, wanted: int
         number = int(connection.execute(_INSERT, values).scalar_one())
     else:
         number = wanted
-        connection.execute(insert(tables.schema).values(values, id=number))
+        connection.execute(insert(tables.schema).values(**values, id=number))
     if candidate.references:
         connection.execute(
             insert(tables.reference),

@@ -119,12 +119,12 @@ def check(topics: Topics) -> None:
     assert len(late) == len(source) - len(kept) > 0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], *, pause_s: float = 0.05) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+        time.sleep(pause_s)
 
 
 def at_least(topics: Topics, count: int) -> bool:
@@ -187,18 +187,30 @@ def test_members_come_and_go(topics: Topics) -> None:
             failed.append(error)
 
     threads = [threading.Thread(target=member, args=(number,)) for number in range(2)]
-    topics.publish(world(1500))
-    threads[0].start()
-    wait_for(lambda: topics.written() > 300)
-    threads[1].start()
-    topics.publish(world(1500, seed=2, start=1500))
-    wait_for(lambda: any(progress.read for progress in seen[1]))
-    topics.publish(world(1500, seed=3, start=3000))
-    stops[0].set()
-    threads[0].join(30)
-    topics.publish(world(500, seed=4, start=4500))
-    stops[1].set()
-    threads[1].join(30)
+    sent = 0
+
+    def more() -> None:
+        nonlocal sent
+        topics.publish(world(200, seed=sent, start=sent))
+        sent += 200
+
+    def second_reads() -> bool:
+        more()
+        return any(progress.read for progress in seen[1])
+
+    try:
+        more()
+        threads[0].start()
+        wait_for(lambda: topics.written() > 100)
+        threads[1].start()
+        wait_for(second_reads, pause_s=0.3)
+        stops[0].set()
+        threads[0].join(30)
+        more()
+    finally:
+        for stop, thread in zip(stops, threads, strict=True):
+            stop.set()
+            thread.join(30)
     assert failed == []
     run_processor(topics.plan, topics.ports, until_end=True)
     check(topics)

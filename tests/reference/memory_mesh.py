@@ -9,7 +9,7 @@ from typing import Any
 
 from meshport.address import Address
 from meshport.codec import codec_for
-from meshport.event import Event, EventReader, EventWriter
+from meshport.event import Envelope, Event, EventReader, EventWriter
 from meshport.kafka.client import Message
 from meshport.process.harness import Crash, Harness, Port
 from meshport.process.load import load_pipeline
@@ -127,8 +127,6 @@ class MemoryMesh:
 
 def event(data: Mapping[str, Any], time: Any, *, id: str, partition: int = 0, offset: int = 0) -> Event:
     """An event made by hand, as a recount gets it."""
-    from meshport.event import Envelope  # noqa: PLC0415
-
     return Event(envelope=Envelope("", ""), id=id, time=time, data=dict(data), partition=partition, offset=offset)
 
 

@@ -1,10 +1,12 @@
 """The mesh API through the library's client."""
+
 from meshport.registry import Registry
 from tests.registry.schemas import plays, product, schema
 
+
 def test_smoke(registry: Registry) -> None:
-    """x."""
-    p, s = plays(tags=["a","b"])
+    """X."""
+    p, s = plays(tags=["a", "b"])
     d = registry.register(p, s, dry_run=True)
     print(d)
     r = registry.register(p, s)
@@ -16,5 +18,5 @@ def test_smoke(registry: Registry) -> None:
     registry.register(q, {"events@1": schema("user", "n")})
     print(registry.lineage("player/plays"))
     print(registry.readers("player/plays"))
-    print(registry.by_id(1), registry.by_fingerprint(schema("user","track").fingerprint))
+    print(registry.by_id(1), registry.by_fingerprint(schema("user", "track").fingerprint))
     print(registry.product(p.id))
