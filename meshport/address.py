@@ -27,7 +27,7 @@ class Address:
 
     Attributes:
         domain: lower-case words joined by hyphens (`player`).
-        product: the product's name in its domain (`artist-royalties`).
+        product: the product's name in its domain (`gift-cards`).
         port: an output port's name, or None for the product's default port.
         major: the contract's major line, or None for the live one.
     """
@@ -62,7 +62,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `mesh://player/plays/events@2`, `player/plays/events`, `player/plays` and the like.
+        """Read `mesh://shop/orders/events@2`, `shop/orders/events`, `shop/orders` and the like.
 
         Raises:
             AddressError: the text is none of these.
@@ -83,12 +83,12 @@ class Address:
 
     @property
     def of_product(self) -> Address:
-        """The product that this address belongs to (`mesh://player/plays`)."""
+        """The product that this address belongs to (`mesh://shop/orders`)."""
         return Address(self.domain, self.product)
 
     @property
     def key(self) -> str:
-        """The address without its scheme, as people type it (`player/plays`)."""
+        """The address without its scheme, as people type it (`shop/orders`)."""
         return str(self).removeprefix(SCHEME)
 
     def at(self, port: str, major: int) -> Address:

@@ -26,7 +26,7 @@ DAY: Final = {"type": "int", "logicalType": "date"}
 
 
 def record_name(address: Address) -> tuple[str, str]:
-    """(name, namespace) of the record of a product: `mesh://network/delays-by-airport` gives DelaysByAirport, network."""
+    """(name, namespace) of the record of a product: `mesh://shop/revenue-by-customer` gives RevenueByCustomer, shop."""
     return "".join(word.capitalize() for word in address.product.split("-")), address.domain.replace("-", "_")
 
 

@@ -17,7 +17,7 @@ registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
 def resolve(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
     """Say what stands behind an address: its topic, cluster, key and schema.
 
-    Example: meshport resolve player/plays --json
+    Example: meshport resolve shop/orders --json
     """
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
@@ -35,7 +35,7 @@ def search(
 ) -> None:
     """List the mesh's data products.
 
-    Example: meshport search artist
+    Example: meshport search orders
     """
     with open_registry(registry) as mesh:
         found = mesh.search(text)
@@ -54,7 +54,7 @@ def search(
 def readers(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
     """Say who reads a port, and which fields.
 
-    Example: meshport readers player/plays
+    Example: meshport readers shop/orders
     """
     with open_registry(registry) as mesh:
         found = mesh.readers(Address.parse(address))

@@ -74,7 +74,7 @@ def new(
     value: Annotated[
         list[str] | None,
         typer.Option(
-            "--value", metavar="FIELD=AGG(FIELD)", help="mean_delay=mean(delay), flights=count(); again for more."
+            "--value", metavar="FIELD=AGG(FIELD)", help="revenue=sum(cents), flights=count(); again for more."
         ),
     ] = None,
     archetype: Annotated[
@@ -86,9 +86,9 @@ def new(
     """Write a new product's descriptor and contract into this project.
 
     Examples:
-        meshport new operations/departures --sample flights.jsonl --key origin --time date
-        meshport new network/delays-by-airport --from operations/departures --by origin --window 1h
-            --value "mean_delay=mean(delay)" --value "max_delay=max(delay)"
+        meshport new shop/orders --sample orders.jsonl --key customer --time ordered_at
+        meshport new shop/revenue-by-customer --from shop/orders --by customer --window 1h
+            --value "revenue=sum(cents)" --value "largest=max(cents)"
     """
     project = Project.find(Path.cwd())
     place = Address.parse(address)
@@ -184,7 +184,7 @@ def _input(project: Project, address: Address, registry: str | None = None) -> t
 def _named_value(text: str) -> tuple[str, str]:
     name, equals, aggregation = text.partition("=")
     if not equals or not name.strip():
-        raise typer.BadParameter(f"{text!r} names no value; write mean_delay=mean(delay)", param_hint="--value")
+        raise typer.BadParameter(f"{text!r} names no value; write revenue=sum(cents)", param_hint="--value")
     return name.strip(), aggregation.strip()
 
 

@@ -29,7 +29,7 @@ _SHOWN = 20
 
 def publish(
     address: Annotated[
-        str, typer.Argument(metavar="ADDRESS", help="The port: player/plays, mesh://player/plays/events@1")
+        str, typer.Argument(metavar="ADDRESS", help="The port: shop/orders, mesh://shop/orders/events@1")
     ],
     source: Annotated[str, typer.Option("--from", metavar="FILE", help="A .jsonl or .csv file; - for stdin.")],
     form: Annotated[
@@ -50,7 +50,7 @@ def publish(
 
     Every record ends as stored, refused or unknown; each refused one is named with its line and field.
 
-    Example: meshport publish operations/departures --from flights.jsonl
+    Example: meshport publish shop/orders --from orders.jsonl
     """
     counts = {"stored": 0, "refused": 0, "unknown": 0}
 

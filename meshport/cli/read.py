@@ -19,7 +19,7 @@ from meshport.replay import Bound, Offsets, Replay
 from meshport.subscribe import BadEvent, Start, Subscriber
 
 AddressArgument = Annotated[
-    str, typer.Argument(metavar="ADDRESS", help="The port: player/plays, mesh://player/plays/events@1")
+    str, typer.Argument(metavar="ADDRESS", help="The port: shop/orders, mesh://shop/orders/events@1")
 ]
 
 
@@ -51,7 +51,7 @@ def tail(
 ) -> None:
     """Show the events of a port as they come.
 
-    Example: meshport tail player/plays --from-beginning --until-end --json
+    Example: meshport tail shop/orders --from-beginning --until-end --json
     """
     bad = _Bad()
     with open_registry(registry) as mesh:
@@ -94,7 +94,7 @@ def replay(
     A bound is a time (2001-02-01, 2001-02-01T12:00:00Z; UTC where no zone is given) or offset:N (in every partition),
     offset:P=N,P=N (by partition). No live group is moved; each event carries the job's id as `replayid`.
 
-    Example: meshport replay operations/departures --from 2001-02-01 --to 2001-03-01 --json
+    Example: meshport replay shop/orders --from 2001-02-01 --to 2001-03-01 --json
     """
     bad = _Bad()
     count = 0

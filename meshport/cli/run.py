@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Run the processor of a derived product, or the sources of source-aligned ones, until interrupted.
 
-    Example: meshport run listening/sessions
+    Example: meshport run shop/revenue-by-customer
     """
     project = Project.find(Path.cwd())
     products = [project.product(Address.parse(each)) for each in addresses]

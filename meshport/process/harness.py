@@ -1,7 +1,7 @@
 """A processor on real bytes with no broker: events in, messages out, and a crash wherever the test wants one.
 
-    harness = Harness(pipeline, output="network/delays-by-airport", ports=ports)
-    harness.publish("operations/departures", {"origin": "ATL", "delay": 12, ...})
+    harness = Harness(pipeline, output="shop/revenue-by-customer", ports=ports)
+    harness.publish("shop/orders", {"customer": "c-1", "cents": 1200, ...})
     harness.run()
     assert harness.table() == {...}
 

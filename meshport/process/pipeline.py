@@ -4,8 +4,8 @@ An operator is a plain value. The declared steps of product.yaml and a product's
 
     def pipeline() -> list[Operator]:
         return [
-            Filter(lambda play: play["ms_played"] > 30_000),
-            Aggregate(by=("artist_id",), window=Tumbling(timedelta(hours=1)), values={"plays": "count()"}),
+            Filter(lambda order: order["cents"] > 0),
+            Aggregate(by=("customer_id",), window=Tumbling(timedelta(hours=1)), values={"orders": "count()"}),
         ]
 """
 
@@ -281,4 +281,4 @@ def _function(given: Function) -> Function:
 
 def _refuse_no_key(by: Any) -> None:
     if not isinstance(by, tuple) or not by:
-        raise ProcessError(f"`by` is {by!r}", hint="name the fields that make the key: by=('artist_id',)")
+        raise ProcessError(f"`by` is {by!r}", hint="name the fields that make the key: by=('customer_id',)")

@@ -102,7 +102,7 @@ AddressText = Annotated[
     Address,
     BeforeValidator(_address),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["mesh://player/plays", "mesh://player/plays/events@1"]}),
+    WithJsonSchema({"type": "string", "examples": ["mesh://shop/orders", "mesh://shop/orders/events@1"]}),
 ]
 """An address, written as text."""
 

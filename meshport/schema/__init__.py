@@ -1,7 +1,7 @@
 """Avro schemas as contracts: loaded, checked, in canonical form, with their fingerprint.
 
 A contract may refer to what several products share, in `schemas/common/`: named types by their full name, and
-polysemes (global identifiers such as `artist_id`) by the attribute `"polyseme"` on a primitive type.
+polysemes (global identifiers such as `customer_id`) by the attribute `"polyseme"` on a primitive type.
 """
 
 from __future__ import annotations
