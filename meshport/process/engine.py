@@ -48,6 +48,7 @@ PATIENCE_S: Final = 60.0
 """With events waiting and none processed for this long, a processor is stuck."""
 
 _BATCH: Final = 1000
+_BRIDGE: Final = 10 * _BATCH
 _BUFFER: Final = 4 * _BATCH
 _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
@@ -306,9 +307,9 @@ class _Engine:
         fresh = [message for message in messages if message.offset >= expected]
         if not fresh or fresh[-1].offset - expected + 1 == len(fresh):
             return fresh
-        topic, partition = place
-        begin = max(expected, self._log.bounds(topic)[partition][0])
-        return self._log.between(topic, partition, begin, fresh[-1].offset + 1)
+        # Compaction and transactions leave gaps all along; many messages at once are as cheap to ask for as a few, and
+        # those that faust brings later are known by then.
+        return self._log.onward(*place, expected, limit=_BRIDGE)
 
 
 class _Hand:
@@ -342,7 +343,12 @@ class _Hand:
 
 
 def _refuse_loss(place: Place, offset: int, log: KafkaLog) -> None:
-    begin = log.bounds(place[0])[place[1]][0]
+    begin, end = log.bounds(place[0])[place[1]]
+    if offset > end:
+        raise ProcessError(
+            f"{place[0]} [{place[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
+            hint="delete the processor's changelog topics as well, to count from the beginning",
+        )
     if 0 < offset < begin:
         raise ProcessError(
             f"{place[0]} [{place[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "

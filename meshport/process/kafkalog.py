@@ -89,6 +89,16 @@ class KafkaLog:
         """The messages of one partition from an offset up to, not including, another, as Kafka has them now."""
         return list(self._scan(Stretch(topic, {partition: begin}, {partition: end})))
 
+    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[Inbound]:
+        """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
+        first, end = self._reader.bounds(topic)[partition]
+        found: list[Inbound] = []
+        for message in self._scan(Stretch(topic, {partition: max(begin, first)}, {partition: end})):
+            found.append(message)
+            if len(found) >= limit:
+                break
+        return found
+
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """(first offset, end offset) of each partition."""
         return self._reader.bounds(topic)

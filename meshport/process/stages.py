@@ -112,8 +112,7 @@ class _Partition:
             raise ProcessError(
                 f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
                 f"this one's is {shape})",
-                hint="rebuild the product under a new generation or major, or delete its changelog and its group's "
-                "place to count from the beginning",
+                hint=f"give the product a new major, or delete the topic {stage.changelog} to count from the beginning",
             )
         self._stage = stage
         self._partition = partition

@@ -256,6 +256,23 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     topics.log.close()
 
 
+@pytest.mark.parametrize(("offset", "said"), [(21, "was made anew"), (3, "retention took events")])
+def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) -> None:
+    """A topic that ends before the state's place, or begins behind it, is told instead of being counted on silently."""
+
+    class Bounds(KafkaLog):
+        def __init__(self) -> None:
+            """No cluster."""
+
+        def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+            return {0: (5, 20)}
+
+    engine._refuse_loss(("plays", 0), 0, Bounds())
+    engine._refuse_loss(("plays", 0), 20, Bounds())
+    with pytest.raises(ProcessError, match=said):
+        engine._refuse_loss(("plays", 0), offset, Bounds())
+
+
 def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:
     """Faust by itself commits past an event whose handler raised, for good; through the engine it is in the quarantine."""
     topics.publish([(f"p{number}", play("u1", ms=number)) for number in range(8)])

@@ -32,6 +32,8 @@ from meshport.schema import Schema, parse_schema
 from tests.process.plays import ARTIST, ARTISTS, PLAY, PLAYS, pipeline, record
 from tests.process.plays import field as avro
 
+HOUR = timedelta(hours=1)
+COUNT = {"n": "count()"}
 HEAD = """
 address: mesh://network/delays
 id: 1f0a3c5e-8f27-4a30-9f9e-6f1a4a2d7d51
@@ -141,7 +143,7 @@ def test_the_output_is_checked() -> None:
     logic = pipeline(Aggregate(("user",), {"n": "count()"}))
     check_pipeline(logic, schema(PLAY), {}, schema(record("Out", avro("user", "string"), avro("n", "long"))))
     for fields in ([avro("user", "string"), avro("m", "long")], [avro("user", "string")]):
-        with pytest.raises(ProcessError, match="'[mn]'"):
+        with pytest.raises(ProcessError, match=r"'[mn]'"):
             check_pipeline(logic, schema(PLAY), {}, schema(record("Out", *fields)))
 
 
@@ -155,7 +157,14 @@ steps:
   - aggregate:
       by: [label, day]
       window: {tumbling: 1h}
-      values: {n: count(), ms: sum(twice), mean: mean(quality), most: max(minutes), who: collect(artist), ago: min(long_ago), loud: last(loud)}
+      values:
+        n: count()
+        ms: sum(twice)
+        mean: mean(quality)
+        most: max(minutes)
+        who: collect(artist)
+        ago: min(long_ago)
+        loud: last(loud)
   - derive: {share: ms / n}
 """),
         tmp_path,
@@ -231,8 +240,8 @@ def test_groups_are_brought_together_only_where_they_must() -> None:
         (pipeline(Deduplicate(timedelta(hours=1))), {"key": ()}, "different partitions"),
         (pipeline(Deduplicate(timedelta(hours=1), ("artist",))), {}, "different partitions"),
         (pipeline(Deduplicate(timedelta(hours=1))), {"cleanup": "compact"}, "nothing to de-duplicate"),
-        (pipeline(Aggregate(("user",), {"n": "count()"}, Session(timedelta(hours=1)))), {"cleanup": "compact"}, "no window ever closes"),
-        (pipeline(Aggregate(("user",), {"n": "count()"}, Tumbling(timedelta(hours=1)), "close")), {"cleanup": "compact"}, "no window ever closes"),
+        (pipeline(Aggregate(("user",), COUNT, Session(HOUR))), {"cleanup": "compact"}, "no window ever closes"),
+        (pipeline(Aggregate(("user",), COUNT, Tumbling(HOUR), "close")), {"cleanup": "compact"}, "no window ever closes"),
         (pipeline(Filter("ms > 1")), {"cleanup": "compact", "output": ("artist",)}, "could not be told"),
         (pipeline(Join(ARTISTS, "artist", {"label": "label"})), {}, "cannot be joined"),
         (pipeline(Aggregate(("user",), {"n": "count()"})), {"output": ("users",)}, "did you mean 'user'"),
