@@ -74,6 +74,11 @@ class Misfit(NamedTuple):
     hint: str | None = None
 
 
+# What was found of a record under a definition, both by their ids: where two branches of a recursive type look alike,
+# each level would else be checked twice for each check of the level above. The value is held, so that its id stays its own.
+Known = dict[tuple[int, int], tuple[Any, Misfit | None]]
+
+
 class Fitting:
     """Fits values to the types of one schema.
 
@@ -84,22 +89,27 @@ class Fitting:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
 
-    def misfit(self, form: Any, value: Any, path: str = "", depth: int = 0) -> Misfit | None:
+    def misfit(self, form: Any, value: Any) -> Misfit | None:
         """The first place where a value does not fit a type, or None."""
-        if isinstance(form, str) and form in self._named:
-            form = self._named[form]
+        return self._misfit(form, value, "", 0, {})
+
+    def _misfit(self, form: Any, value: Any, path: str, depth: int, known: Known) -> Misfit | None:
+        form = self._named.get(form, form) if isinstance(form, str) else form
         kind = kind_of(form)
         if kind in {"record", "error", "array", "map"} and depth > MAX_DEPTH:
             return Misfit(path, f"nests more than {MAX_DEPTH} levels deep")
         match kind:
             case "union":
-                return self._union(form, value, path, depth)
+                return self._union(form, value, path, depth, known)
             case "record" | "error":
-                return self._record(form, value, path, depth + 1)
+                key = (id(form), id(value))
+                if key not in known:
+                    known[key] = value, self._record(form, value, path, depth + 1, known)
+                return known[key][1]
             case "array":
-                return self._array(form, value, path, depth + 1)
+                return self._array(form, value, path, depth + 1, known)
             case "map":
-                return self._map(form, value, path, depth + 1)
+                return self._map(form, value, path, depth + 1, known)
             case "null":
                 return None if value is None else _found(path, value, "None")
             case "enum":
@@ -143,7 +153,8 @@ class Fitting:
         candidates = self._candidates(branches, value)
         # Deep checks only where the outside leaves a choice: else every level of a tree would check all below it again.
         if len(candidates) > 1:
-            candidates = [index for index in candidates if self.misfit(branches[index], value) is None]
+            known: Known = {}
+            candidates = [index for index in candidates if self._misfit(branches[index], value, "", 0, known) is None]
         if not candidates:
             raise TypeError(value)
         if isinstance(value, Mapping):
@@ -152,7 +163,7 @@ class Fitting:
 
     def _candidates(self, branches: list[Any], value: Any) -> list[int]:
         """Indices of the branches that may take a value by what can be seen of it from outside, the best kind first."""
-        found = [index for index, branch in enumerate(branches) if self._may_take(branch, value)]
+        found = [index for index, branch in enumerate(branches) if self.may_take(branch, value)]
         kinds = [kind_of(branch) for branch in branches]
         if isinstance(value, float):
             found.sort(key=lambda index: kinds[index] != "double")
@@ -160,7 +171,8 @@ class Fitting:
             found = [index for index in found if kinds[index] in _WHOLE]
         return found
 
-    def _may_take(self, form: Any, value: Any) -> bool:
+    def may_take(self, form: Any, value: Any) -> bool:
+        """Whether a type takes a value, as far as can be told without looking into it."""
         if isinstance(form, str) and form in self._named:
             form = self._named[form]
         match kind_of(form):
@@ -179,58 +191,60 @@ class Fitting:
         form = self._named.get(form, form) if isinstance(form, str) else form
         return len(value) if kind_of(form) in {"record", "error"} else 0
 
-    def _union(self, branches: list[Any], value: Any, path: str, depth: int) -> Misfit | None:
+    def _union(self, branches: list[Any], value: Any, path: str, depth: int, known: Known) -> Misfit | None:
         takes = ", ".join(_branch_name(branch) for branch in branches)
         others = [index for index, branch in enumerate(branches) if branch != "null"]
         if _names_branch(value):
             for branch in branches:
                 if value[0] == _branch_name(branch):
-                    return self.misfit(branch, value[1], path, depth)
+                    return self._misfit(branch, value[1], path, depth, known)
             return _found(path, value, f"one of {takes}")
         candidates = self._candidates(branches, value) or (others if len(others) == 1 else [])
         found = None
         for index in candidates:
-            misfit = self.misfit(branches[index], value, path, depth)
+            misfit = self._misfit(branches[index], value, path, depth, known)
             if misfit is None:
                 return None
             found = found or misfit
         return found or _found(path, value, f"one of {takes}")
 
-    def _record(self, form: Any, value: Any, path: str, depth: int) -> Misfit | None:
+    def _record(self, form: Any, value: Any, path: str, depth: int, known: Known) -> Misfit | None:
         if not isinstance(value, Mapping):
             return _found(path, value, f"a dict with the fields of {form['name']}")
-        known = [str(field["name"]) for field in form["fields"]]
+        names = [str(field["name"]) for field in form["fields"]]
         for name in value:
-            if name not in known:
-                near = nearest(name, known) if isinstance(name, str) else None
-                hint = f"did you mean {near!r}?" if near else f"fields: {', '.join(known)}"
+            if name not in names:
+                near = nearest(name, names) if isinstance(name, str) else None
+                hint = f"did you mean {near!r}?" if near else f"fields: {', '.join(names)}"
                 return Misfit(_join(path, str(name)), f"is no field of {form['name']}", hint)
         for field in form["fields"]:
             at = _join(path, str(field["name"]))
             if field["name"] not in value:
                 if "default" not in field:
                     return Misfit(at, f"is missing, and {form['name']} gives it no default")
-            elif found := self.misfit(field["type"], value[field["name"]], at, depth):
+            elif found := self._misfit(field["type"], value[field["name"]], at, depth, known):
                 return found
         return None
 
-    def _array(self, form: Any, value: Any, path: str, depth: int) -> Misfit | None:
+    def _array(self, form: Any, value: Any, path: str, depth: int, known: Known) -> Misfit | None:
         try:
             items = accept.items(value)
         except TypeError:
             return _found(path, value, _TAKES["array"])
         for index, item in enumerate(items):
-            if found := self.misfit(form["items"], item, f"{path}[{index}]", depth):
+            if found := self._misfit(form["items"], item, f"{path}[{index}]", depth, known):
                 return found
         return None
 
-    def _map(self, form: Any, value: Any, path: str, depth: int) -> Misfit | None:
+    def _map(self, form: Any, value: Any, path: str, depth: int, known: Known) -> Misfit | None:
         if not isinstance(value, Mapping):
             return _found(path, value, _TAKES["map"])
         for key, item in value.items():
-            if found := self.misfit("string", key, f"{path}[{key!r}]") or self.misfit(
-                form["values"], item, f"{path}[{key!r}]", depth
-            ):
+            at = f"{path}[{key!r}]"
+            found = self._misfit("string", key, at, depth, known) or self._misfit(
+                form["values"], item, at, depth, known
+            )
+            if found:
                 return found
         return None
 

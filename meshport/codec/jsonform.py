@@ -92,10 +92,17 @@ class _Reading:
         return data
 
     def _branch(self, branches: list[Any], data: Any, depth: int) -> Any:
-        """The value under the first branch that takes it; text is text where a branch says so."""
+        """The value under the first branch that takes it, objects and lists by what can be seen from outside.
+
+        Looking into them for each branch would take time exponential in their depth.
+        """
         for branch in branches:
+            if isinstance(data, dict | list):
+                if self._fitting.may_take(branch, data):
+                    return self.value(branch, data, depth + 1)
+                continue
             value = self.value(branch, data, depth + 1)
-            if self._fitting.misfit(branch, value) is None:
+            if self._fitting.may_take(branch, value):
                 return value
         return data
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time as clock
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from time import time_ns
 from typing import Any, Final
 
 from meshport.codec import Codec, prefix
@@ -38,10 +38,12 @@ class EventWriter:
 
     Raises:
         EventError: source or type are no CloudEvents text.
+        SchemaError: a default in the schema is no value of its field.
     """
 
     def __init__(self, *, source: str, type: str, codec: Codec, schema_id: int) -> None:
         self.codec = codec
+        self._encode: Final = codec.encoder()
         self._prefix: Final = prefix(schema_id)
         self._bare: Final[Headers] = [
             ("ce_specversion", SPEC_VERSION.encode()),
@@ -81,17 +83,22 @@ class EventWriter:
             EncodeError: the record does not fit the schema.
             EventError: an attribute is none that CloudEvents allows.
         """
+        if recorded_time is not None:
+            recorded = ("ce_recordedtime", rfc3339(recorded_time))
+        else:
+            tick = time_ns() // 1_000_000
+            recorded = self._now if tick == self._tick else self._recorded(tick)
         headers = [
             *self._constant,
             ("ce_id", id.encode() if type(id) is str and id and id.isprintable() else text_bytes("id", id)),
             ("ce_time", rfc3339(time)),
-            self._recorded() if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
+            recorded,
         ]
         if subject is not None:
             headers.append(("ce_subject", text_bytes("subject", subject)))
         if extensions:
             headers += extension_headers(extensions)
-        return self.codec.encode(record, self._prefix), headers
+        return self._encode(record, self._prefix), headers
 
     def tombstone(
         self,
@@ -107,20 +114,20 @@ class EventWriter:
         Raises:
             EventError: an attribute is none that CloudEvents allows.
         """
+        now = self._recorded(time_ns() // 1_000_000)
         headers = [
             *self._bare,
             ("ce_id", text_bytes("id", id)),
             ("ce_time", rfc3339(time)),
-            self._recorded() if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
+            now if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
         ]
         if subject is not None:
             headers.append(("ce_subject", text_bytes("subject", subject)))
         return None, headers + extension_headers(extensions or {})
 
-    def _recorded(self) -> tuple[str, bytes]:
-        tick = clock.time_ns() // 1_000_000
-        if tick != self._tick:
-            now = datetime.fromtimestamp(tick // 1000, UTC).replace(microsecond=tick % 1000 * 1000)
-            self._now = ("ce_recordedtime", rfc3339(now))
-            self._tick = tick
-        return self._now
+    def _recorded(self, tick: int) -> tuple[str, bytes]:
+        now = datetime.fromtimestamp(tick // 1000, UTC).replace(microsecond=tick % 1000 * 1000)
+        # In this order, so that another thread which sees the tick sees its header too, or a later one.
+        self._now = header = ("ce_recordedtime", rfc3339(now))
+        self._tick = tick
+        return header

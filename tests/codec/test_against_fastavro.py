@@ -56,9 +56,9 @@ def test_mutated_bytes_give_a_value_of_fastavro_or_a_decode_error(data: st.DataO
     codec = Codec(schema)
     for _ in range(10):
         mutant = _mutate(body, chance)
-        began = time.thread_time()  # others share the machine
         value, error = _decoded(codec, mutant)
-        assert time.thread_time() - began < 0.1
+        # The garbage collector may strike while it is timed, but not each time.
+        assert any(_seconds(codec, mutant) < 0.1 for _ in range(3))
         if error is None:
             read, used = fastavro_read(schema, mutant)
             assert used == len(mutant)
@@ -112,6 +112,13 @@ def _decoded(codec: Codec, body: bytes) -> tuple[Any, DecodeError | None]:
         return codec.decode(body), None
     except DecodeError as error:
         return None, error
+
+
+def _seconds(codec: Codec, body: bytes) -> float:
+    """CPU time of decoding, since others share the machine."""
+    began = time.thread_time()
+    _decoded(codec, body)
+    return time.thread_time() - began
 
 
 def _encoded(codec: Codec, record: Any) -> tuple[bytes, EncodeError | None]:

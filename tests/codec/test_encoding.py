@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import enum
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -184,3 +185,27 @@ def test_a_codec_is_made_once_for_a_schema() -> None:
     assert codec is codec_for(PLAY)
     records = [play(played_ms=number) for number in range(3)]
     assert codec.decode_many(codec.encode_many(records)) == records
+
+
+def test_types_nested_to_the_limit_are_written_and_read() -> None:
+    """Sixty arrays, unions or records in one another become functions that call one another, in plain Python's limits."""
+    arrays: Any = "int"
+    unions: Any = "int"
+    nested: Any = "int"
+    values: list[Any] = [7, 7, 7]
+    for level in range(60):
+        arrays, values[0] = {"type": "array", "items": arrays}, [values[0]]
+        nested, values[1] = (
+            {"type": "record", "name": f"R{level}", "fields": [{"name": "f", "type": nested}]},
+            {"f": values[1]},
+        )
+    for level in range(30):
+        unions = ["null", {"type": "record", "name": f"U{level}", "fields": [{"name": "f", "type": unions}]}]
+        values[2] = {"f": values[2]}
+    for form, value in zip((arrays, nested, unions), values, strict=True):
+        codec = Codec(schema(form))
+        assert codec.decode(codec.encode(value)) == value
+        inner = repr(value).replace("7", "'7'")
+        with pytest.raises(EncodeError) as caught:
+            codec.encode(ast.literal_eval(inner))
+        assert caught.value.message.endswith("'7' (str) where the schema takes a whole number of 32 bits")

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from meshport.codec import codec_for
 from meshport.codec.jsonform import to_json
 from meshport.event import DATA_SCHEMA, Event, EventReader, EventWriter, new_id
+from meshport.event.attributes import CORE
 from meshport.schema import Schema
 from tests.codec.samples import PLAY, STARTED, play
 from tests.event.registry import Known
@@ -44,7 +45,7 @@ _MOMENTS = st.datetimes(
 )
 _EXTENSIONS = st.dictionaries(
     st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20).filter(
-        lambda name: name not in {"id", "source", "type", "time", "subject", "data", "recordedtime", "partitionkey"}
+        lambda name: name not in CORE | {"partitionkey"}
     ),
     _TEXT,
     max_size=3,
