@@ -35,7 +35,7 @@ _BINDINGS: Final = (
     .join(tables.subject, tables.subject.c.id == tables.binding.c.subject_id)
     .join(tables.schema, tables.schema.c.id == tables.binding.c.schema_id)
     .where(tables.binding.c.guid == bindparam("guid"))
-    .order_by(tables.binding.c.position, tables.binding.c.port, tables.binding.c.major.desc())
+    .order_by(tables.binding.c.position)
 )
 
 
@@ -103,7 +103,7 @@ def descriptor_of(row: Row[Any]) -> Product:
 
 
 def bindings_of(connection: Connection, row: Row[Any], cluster: Cluster) -> tuple[Binding, ...]:
-    """Every binding of a product, in the order of its ports, majors falling."""
+    """Every binding of a product in the order of its descriptor; those that it does not name any more come last."""
     product = descriptor_of(row)
     return tuple(_binding(each, product, cluster) for each in connection.execute(_BINDINGS, {"guid": row.guid}))
 
@@ -176,6 +176,7 @@ def choose(bindings: Sequence[Binding], address: Address) -> Binding:
     """
     port = address.port or bindings[0].address.port
     of_port = [each for each in bindings if each.address.port == port]
+    of_port.sort(key=lambda each: each.address.major or 0, reverse=True)
     found = [each for each in of_port if address.major in {None, each.address.major}]
     if not found:
         known = ", ".join(f"{each.address.port}@{each.address.major}" for each in bindings)

@@ -182,9 +182,6 @@ def _check_inputs(
     """The GUID and port behind each input that is registered."""
     sources: list[tuple[str, str, InputPort]] = []
     for each in product.input_ports:
-        if each.address.of_product == product.address:
-            plan.refused.append(f"the input port {each.address} is the product itself")
-            continue
         row = find_address(connection, each.address)
         if row is None:
             if lenient:
@@ -234,8 +231,13 @@ def _write_bindings(
     known = {
         (each.port, each.major): each for each in connection.execute(select(own).where(own.c.guid == str(product.id)))
     }
-    for line, each in known.items():
-        if line not in lines and each.status != Status.RETIRED:
+    for position, (line, each) in enumerate(known.items(), len(lines)):
+        if line in lines:
+            continue
+        if each.status == Status.RETIRED:
+            rows = (own.c.guid == each.guid) & (own.c.port == each.port) & (own.c.major == each.major)
+            connection.execute(update(own).where(rows).values(position=position))
+        else:
             plan.conflicts.append(
                 f"the port {line[0]}@{line[1]} is gone from the descriptor; retire it first "
                 f"(POST /api/v1/dataproducts/{product.id}/retire with port {line[0]}@{line[1]})"

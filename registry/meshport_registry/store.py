@@ -35,6 +35,7 @@ _BATCH: Final = 32
 _SQLITE_BUSY_MS: Final = 10_000
 # Any constant does; it has to be the same in every node on one database.
 _WRITE_LOCK: Final = 0x6D65_7368_706F_7274
+_NAMED: Final = {"application_name": "meshport-registry"}
 
 
 def now_us() -> int:
@@ -193,10 +194,10 @@ def _engine(url: URL, *, writes: bool) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_immediate if writes else _begin)
     elif writes:
-        engine = create_engine(url, pool_size=1, max_overflow=1, pool_pre_ping=True)
+        engine = create_engine(url, connect_args=_NAMED, pool_size=1, max_overflow=1, pool_pre_ping=True)
         event.listen(engine, "begin", _lock)
     else:
-        engine = create_engine(url, pool_size=_READERS, pool_pre_ping=False, isolation_level="AUTOCOMMIT")
+        engine = create_engine(url, connect_args=_NAMED, pool_size=_READERS, isolation_level="AUTOCOMMIT")
     return engine
 
 

@@ -1,22 +1,347 @@
-"""The mesh API through the library's client."""
+"""The mesh API, asked by the library's client."""
 
+from __future__ import annotations
+
+import json
+from datetime import date
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from meshport.address import Address
+from meshport.catalog import Deprecation, Retirement
+from meshport.errors import NotRegistered, RegistrationRefused
+from meshport.product import Product
 from meshport.registry import Registry
-from tests.registry.schemas import plays, product, schema
+from meshport.schema import Schema
+from tests.registry.schemas import plays, product, record, schema
+
+SESSIONS = {"events@1": schema("user", "length", name="mesh.Session")}
 
 
-def test_smoke(registry: Registry) -> None:
-    """X."""
-    p, s = plays(tags=["a", "b"])
-    d = registry.register(p, s, dry_run=True)
-    print(d)
-    r = registry.register(p, s)
-    print(r)
-    assert not registry.register(p, s).changed
-    print(registry.resolve("player/plays"))
-    print(registry.search("plays"))
-    q = product("mesh://listening/sessions", "mesh://player/plays:user")
-    registry.register(q, {"events@1": schema("user", "n")})
-    print(registry.lineage("player/plays"))
-    print(registry.readers("player/plays"))
-    print(registry.by_id(1), registry.by_fingerprint(schema("user", "track").fingerprint))
-    print(registry.product(p.id))
+def mesh(registry: Registry) -> None:
+    """Three products: plays -> sessions -> related."""
+    registry.register(*plays(tags=["audio"]))
+    registry.register(product("mesh://listening/sessions", "mesh://player/plays:user,track"), SESSIONS)
+    registry.register(product("mesh://recommendations/related", "mesh://listening/sessions/events@1"), SESSIONS)
+
+
+def refused(registry: Registry, declared: Product, schemas: dict[str, Schema]) -> tuple[str, ...]:
+    """Why a registration is refused."""
+    with pytest.raises(RegistrationRefused) as error:
+        registry.register(declared, schemas)
+    return error.value.findings
+
+
+def test_a_registered_product_resolves_to_its_binding(registry: Registry) -> None:
+    """Everything that a client needs stands in the binding; the names come from the address."""
+    declared, schemas = plays(slaProperties=[{"property": "timeliness", "value": 30, "unit": "s"}])
+    registration = registry.register(declared, schemas)
+    binding = registry.resolve("mesh://player/plays")
+    assert binding == registry.resolve("player/plays/events") == registry.resolve("player/plays/events@1")
+    assert binding == registration.product.bindings[0]
+    assert str(binding.address) == "mesh://player/plays/events@1"
+    assert (binding.topic, binding.subject) == ("player.plays.events.v1", "player.plays.events.v1-value")
+    assert (binding.bootstrap_servers, binding.partitions, binding.key) == ("kafka:9092", 4, ("user",))
+    assert binding.schema_text == schemas["events@1"].text
+    assert binding.fingerprint == schemas["events@1"].fingerprint
+    assert registry.by_id(binding.schema_id) == schemas["events@1"]
+    assert binding.slo == {"timeliness": {"value": 30.0, "unit": "s"}}
+
+
+def test_a_product_is_found_by_its_guid_and_by_its_address(registry: Registry, http: httpx2.Client) -> None:
+    """The answer holds the fields of the field's catalogs beside the whole descriptor."""
+    declared, schemas = plays(
+        displayName="Plays", sourceCodeLocation="https://git.example/plays", requiredSecurityGroup="listeners"
+    )
+    registry.register(declared, schemas)
+    answer = http.get(f"/api/v1/dataproducts/{declared.id}").json()
+    expected = {
+        "dataProductGUID": str(declared.id),
+        "owner": "team-player",
+        "displayName": "Plays",
+        "sourceCodeLocation": "https://git.example/plays",
+        "description": "The plays.",
+        "readableDataProductKey": "player/plays",
+        "requiredSecurityGroup": "listeners",
+    }
+    assert expected.items() <= answer.items()
+    assert answer["createDate"] == answer["createDate"].strip()
+    found = registry.product(declared.id)
+    assert found == registry.product("mesh://player/plays") == registry.product(str(declared.id))
+    assert found.descriptor == declared
+    with pytest.raises(NotRegistered):
+        registry.product(uuid4())
+
+
+def test_registering_again_changes_nothing(registry: Registry) -> None:
+    """The same product and schema are answered as they stand, with their dates."""
+    first = registry.register(*plays())
+    again = registry.register(*plays())
+    assert first.changed
+    assert again.changed == ()
+    assert again.product == first.product
+    assert again.ports == first.ports
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(registry: Registry, http: httpx2.Client) -> None:
+    """The plan names each change; it lets inputs pass that the same apply will register first."""
+    plan = registry.register(*plays(), dry_run=True)
+    assert plan.dry_run
+    assert [str(each) for each in plan.changed][-1] == "events@1.topic: player.plays.events.v1"
+    assert plan.ports[0].schema_id is None
+    assert http.get("/subjects?deleted=true").json() == []
+    with pytest.raises(NotRegistered):
+        registry.resolve("player/plays")
+    derived = product("mesh://listening/sessions", "mesh://player/plays:user")
+    assert registry.register(derived, SESSIONS, dry_run=True).unresolved == (Address("player", "plays"),)
+    assert "mesh://player/plays is not registered" in refused(registry, derived, SESSIONS)[0]
+
+
+def test_an_update_is_planned_and_done_in_the_same_words(registry: Registry) -> None:
+    """A new owner and a new version of the schema are two changes, in the plan as in the registration."""
+    registry.register(*plays())
+    changed, schemas = plays(owner="team-b")[0], {"events@1": schema("user", "track", "device?")}
+    plan = registry.register(changed, schemas, dry_run=True)
+    done = registry.register(changed, schemas)
+    assert [each.item for each in done.changed] == ["descriptor.owner", "events@1.schema_id"]
+    assert plan.changed == done.changed
+    assert done.ports[0].version == 2
+    binding = registry.resolve("player/plays")
+    assert (binding.owner, binding.schema_id) == ("team-b", done.ports[0].schema_id)
+    assert done.product.update_date > done.product.create_date
+
+
+def test_address_and_guid_belong_together_for_ever(registry: Registry) -> None:
+    """One address never gets another GUID, and one GUID never another address."""
+    registry.register(*plays())
+    (other_guid,) = refused(registry, *plays(id=str(uuid4())))
+    assert "an id never changes" in other_guid
+    renamed = product("mesh://player/streams", id=str(plays()[0].id))
+    (other_address,) = refused(registry, renamed, plays()[1])
+    assert "an address is permanent" in other_address
+
+
+def test_the_contract_is_held_at_the_level_of_the_archetype(registry: Registry) -> None:
+    """A source keeps FULL_TRANSITIVE unless the descriptor says otherwise; every broken reader is a finding."""
+    registry.register(*plays())
+    declared, _ = plays()
+    findings = refused(registry, declared, {"events@1": schema("user", "track", "device")})
+    assert any("backward: READER_FIELD_MISSING_DEFAULT_VALUE" in each for each in findings)
+    findings = refused(registry, declared, {"events@1": schema("user")})
+    assert any(each.startswith("events@1: forward: ") for each in findings)
+    loose = product(outputPorts=[{"key": "user", "compatibility": "NONE"}])
+    assert registry.register(loose, {"events@1": schema("user")}).ports[0].version == 2
+
+
+def test_what_readers_rely_on_does_not_change_under_a_topic(registry: Registry) -> None:
+    """Partitions, key and the port itself stay; all contradictions are told at once, and nothing of it is written."""
+    registry.register(*plays())
+    changed = product(outputPorts=[{"key": "track", "partitions": 8}])
+    findings = refused(registry, changed, {"events@1": schema("track")})
+    assert [
+        needle for needle in ("partitions", "keyed by", "forward:") if any(needle in each for each in findings)
+    ] == [
+        "partitions",
+        "keyed by",
+        "forward:",
+    ]
+    gone = product(outputPorts=[{"name": "other", "key": "user"}])
+    assert "the port events@1 is gone" in refused(registry, gone, {"other@1": schema("user")})[0]
+    assert registry.product("player/plays").descriptor == plays()[0]
+
+
+@pytest.mark.parametrize(
+    ("ports", "schemas", "finding"),
+    [
+        ([{"key": "usr"}], {"events@1": schema("user")}, "did you mean 'user'?"),
+        ([{"time": "at"}], {"events@1": schema("user")}, "the time field 'at'"),
+        ([{"key": "user"}], {}, "no schema is given for events@1"),
+        ([{}], {"events@1": schema("user"), "extra@1": schema("user")}, "extra@1, which is no output port"),
+        ([{}], {"events@1": Schema('"string"')}, "records with fields"),
+    ],
+)
+def test_a_declaration_that_does_not_hold_together_is_refused(
+    registry: Registry, ports: list[dict[str, str]], schemas: dict[str, Schema], finding: str
+) -> None:
+    """Key and time are fields of the schema, and each port has exactly one."""
+    assert finding in "; ".join(refused(registry, product(outputPorts=ports), schemas))
+
+
+def test_inputs_are_checked_against_what_they_read(registry: Registry) -> None:
+    """An input needs a registered port, and its fields have to be in that port's schema."""
+    registry.register(*plays())
+    for source, finding in (
+        ("player/play", "not registered"),
+        ("player/plays/other", "player/plays/other is not registered"),
+        ("player/plays/events@2", "events@2 is not registered"),
+        ("player/plays:usr", "has no field 'usr'; did you mean 'user'?"),
+    ):
+        assert finding in "; ".join(refused(registry, product("mesh://listening/sessions", source), SESSIONS)), source
+
+
+def test_a_product_without_a_cluster_is_refused(registry: Registry) -> None:
+    """A product may name its own cluster; one that moved is a change."""
+    moved = registry.register(*plays(), bootstrap_servers="other:9092")
+    assert moved.product.bindings[0].bootstrap_servers == "other:9092"
+    back = registry.register(*plays())
+    assert [each.item for each in back.changed] == ["events@1.bootstrap_servers"]
+    assert registry.resolve("player/plays").bootstrap_servers == "kafka:9092"
+
+
+def test_the_live_major_is_the_highest_that_is_not_retired(registry: Registry) -> None:
+    """Two majors stand side by side; the bare address means the newer, until it is retired."""
+    declared = product(outputPorts=[{"key": "user"}, {"major": 2, "key": "track"}])
+    registry.register(declared, {"events@1": schema("user", "track"), "events@2": schema("track")})
+    assert registry.resolve("player/plays").address.major == 2
+    assert registry.resolve("player/plays/events@1").key == ("user",)
+    registry.retire(declared.id, Retirement(port="events@2"))
+    assert registry.resolve("player/plays").address.major == 1
+    with pytest.raises(NotRegistered, match="events@2 is retired"):
+        registry.resolve("player/plays/events@2")
+    only_first = product(outputPorts=[{"key": "user"}])
+    assert registry.register(only_first, {"events@1": schema("user", "track")}).product.bindings[1].address.major == 2
+
+
+def test_producers_do_not_register_by_themselves(registry: Registry, http: httpx2.Client) -> None:
+    """A product's subject takes its own schema again, and nothing else: no new one, no delete, no level, no mode."""
+    binding = registry.register(*plays()).product.bindings[0]
+    path = f"/subjects/{binding.subject}"
+    again = http.post(f"{path}/versions", json={"schema": record("user", "track")})
+    assert again.json()["id"] == binding.schema_id
+    for answer in (
+        http.post(f"{path}/versions", json={"schema": record("user", "track", "x?")}),
+        http.delete(path),
+        http.delete(f"{path}/versions/1"),
+        http.put(f"/config/{binding.subject}", json={"compatibility": "NONE"}),
+        http.put(f"/mode/{binding.subject}", json={"mode": "IMPORT"}),
+    ):
+        assert (answer.status_code, answer.json()["error_code"]) == (422, 42205)
+    assert http.get(f"/config/{binding.subject}").json() == {"compatibilityLevel": "FULL_TRANSITIVE"}
+    assert "meshport apply" in http.post(f"{path}/versions", json={"schema": record("x")}).json()["message"]
+
+
+def test_lineage_and_readers_say_who_reads_whom(registry: Registry) -> None:
+    """Lineage goes both ways over several steps; readers name their fields, and none means all."""
+    mesh(registry)
+    lineage = registry.lineage("listening/sessions")
+    assert [(each.address.key, each.distance) for each in lineage.nodes] == [
+        ("player/plays", -1),
+        ("listening/sessions", 0),
+        ("recommendations/related", 1),
+    ]
+    edges = [(each.source.key, each.reader.key, each.fields) for each in lineage.edges]
+    assert edges == [
+        ("listening/sessions", "recommendations/related", ()),
+        ("player/plays", "listening/sessions", ("track", "user")),
+    ]
+    (reader,) = registry.readers("player/plays/events@1")
+    assert (reader.address.key, reader.fields) == ("listening/sessions", ("user", "track"))
+    (reader,) = registry.readers("listening/sessions")
+    assert (reader.reads.key, reader.fields) == ("listening/sessions/events@1", ())
+    assert registry.readers("recommendations/related") == ()
+    with pytest.raises(NotRegistered):
+        registry.readers("player/plays/other")
+
+
+def test_products_can_be_searched(registry: Registry) -> None:
+    """By words in any order, by attribute, and page by page; a percent sign is only a character."""
+    mesh(registry)
+    assert [each.address.key for each in registry.search().items] == [
+        "listening/sessions",
+        "player/plays",
+        "recommendations/related",
+    ]
+    assert [each.address.key for each in registry.search("AUDIO plays").items] == ["player/plays"]
+    assert registry.search("100%").total == 0
+    assert registry.search(tag="audio").total == registry.search(archetype="source-aligned").total == 1
+    assert registry.search(owner="team-player", status="active").total == 3
+    assert [each.address.key for each in registry.search(domain="listening").items] == ["listening/sessions"]
+    page = registry.search(offset=1, limit=1)
+    assert (page.total, [each.address.key for each in page.items]) == (3, ["player/plays"])
+
+
+def test_a_product_is_deprecated_and_then_retired(registry: Registry, http: httpx2.Client) -> None:
+    """Deprecation names a day and a successor; retiring waits for the readers, or names those that it leaves behind."""
+    mesh(registry)
+    guid = UUID(registry.product("player/plays").guid)
+    registry.register(product("mesh://player/streams"), plays()[1])
+    wanted = Deprecation(on=date(2030, 1, 1), successor=Address("player", "streams"))
+    registry.deprecate(guid, wanted)
+    binding = registry.resolve("player/plays")
+    assert (binding.status, binding.deprecated_on) == ("deprecated", date(2030, 1, 1))
+    assert binding.successor == Address("player", "streams")
+    with pytest.raises(RegistrationRefused) as error:
+        registry.retire(guid, Retirement())
+    assert error.value.findings == ("mesh://listening/sessions reads mesh://player/plays/events (owner team-player)",)
+    retired = registry.retire(guid, Retirement(force=(Address("listening", "sessions"),)))
+    assert retired.descriptor.status == "retired"
+    with pytest.raises(NotRegistered, match="its successor is mesh://player/streams"):
+        registry.resolve("player/plays")
+    answer = http.get("/api/v1/resolve/player/plays")
+    assert (answer.status_code, answer.json()["successor"]) == (410, "mesh://player/streams")
+    assert registry.by_id(binding.schema_id).field_names == ("user", "track")
+    reader = product("mesh://listening/others", "mesh://player/plays")
+    assert "its successor is mesh://player/streams" in refused(registry, reader, SESSIONS)[0]
+
+
+def test_a_lifecycle_never_goes_back_by_an_apply(registry: Registry) -> None:
+    """A descriptor that still says active keeps what was deprecated deprecated, and the answer says so."""
+    declared, schemas = plays()
+    registry.register(declared, schemas)
+    registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
+    again = registry.register(declared, schemas)
+    assert again.changed == ()
+    assert again.notes == ("the status stays deprecated, though the descriptor says active",)
+    assert registry.resolve("player/plays").status == "deprecated"
+
+
+def test_a_deprecation_can_be_taken_back_and_a_retirement_cannot(registry: Registry, http: httpx2.Client) -> None:
+    """`activate` is the one way back, and it ends with the retirement."""
+    declared, schemas = plays()
+    registry.register(declared, schemas)
+    registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
+    assert http.post(f"/api/v1/dataproducts/{declared.id}/activate").json()["descriptor"]["status"] == "active"
+    assert registry.resolve("player/plays").deprecated_on is None
+    registry.retire(declared.id, Retirement())
+    assert http.post(f"/api/v1/dataproducts/{declared.id}/activate").status_code == 409
+    with pytest.raises(RegistrationRefused, match="retired already"):
+        registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
+
+
+def test_errors_say_what_was_found_and_what_would_be_right(http: httpx2.Client, registry: Registry) -> None:
+    """Every error of the mesh API has the same four parts."""
+    registry.register(*plays())
+    no_port = {"descriptor": json.loads(plays()[0].model_dump_json(by_alias=True)), "schemas": {"events": "{}"}}
+    asked: list[tuple[str, str, int, object]] = [
+        ("GET", "resolve/player/play", 404, None),
+        ("GET", "resolve/Player/plays", 422, None),
+        ("GET", "resolve/player/plays?major=2", 422, None),
+        ("GET", "dataproducts/1", 422, None),
+        ("GET", "schemas/abc", 422, None),
+        ("GET", f"schemas/{'0' * 64}", 404, None),
+        ("GET", "dataproducts?limit=0", 422, None),
+        ("GET", "nowhere", 404, None),
+        ("POST", "dataproducts", 422, {"descriptor": {}, "schemas": {}}),
+        ("POST", "dataproducts", 422, no_port),
+    ]
+    for method, path, status, body in asked:
+        answer = http.request(method, f"/api/v1/{path}", json=body)
+        assert answer.status_code == status, path
+        assert {"error", "message", "hint", "findings"} <= answer.json().keys(), path
+        assert answer.headers["content-type"] == "application/json"
+    assert "mesh://player/plays" in http.get("/api/v1/resolve/player/play").json()["hint"]
+
+
+def test_openapi_describes_every_route(http: httpx2.Client) -> None:
+    """The hot routes are answered before the framework sees them, and documented all the same."""
+    paths = http.get("/openapi.json").json()["paths"]
+    assert {
+        "/schemas/ids/{schema_id}",
+        "/api/v1/resolve/{domain}/{product}/{port}",
+        "/subjects/{subject}/versions",
+        "/api/v1/dataproducts/{guid}",
+    } <= paths.keys()
+    answer = paths["/api/v1/resolve/{domain}/{product}"]["get"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/Binding")
