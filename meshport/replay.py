@@ -7,7 +7,7 @@ extension `replayid`), so that a handler with side effects can tell a replay fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -60,8 +60,8 @@ class Replay:
         on_bad: gets what cannot be read, and the job goes on; without it the error is raised.
 
     Raises:
-        ReplayError: the bounds are no bounds: the end before the beginning, a time without a zone, offsets that
-            retention has taken.
+        ReplayError: the bounds are no bounds: the end not after the beginning, a time without a zone, a partition that
+            there is not, offsets that retention has taken.
         NotRegistered: the registry knows no such port.
     """
 
@@ -98,6 +98,9 @@ class Replay:
             # Kafka's timestamp is the time of recording: an event that happened at T lies behind the first one recorded at T.
             recorded = self._consumer.offsets_at(topic, max(0, int((begin - _CLOCK_SKEW).timestamp() * 1000)))
             first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
+        for bound in (begin, end):
+            if isinstance(bound, Offsets):
+                _refuse_impossible(bound, topic, bounds)
         if isinstance(begin, Offsets):
             for partition, low in first.items():
                 if begin.each and partition in begin.each and begin.of(partition) < low:
@@ -108,6 +111,12 @@ class Replay:
             first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
         if isinstance(end, Offsets):
             last = {partition: min(high, end.of(partition)) for partition, high in last.items()}
+        if isinstance(begin, Offsets) and isinstance(end, Offsets) and all(end.of(p) <= begin.of(p) for p in bounds):
+            partition = min(bounds)
+            raise ReplayError(
+                f"the replay would end at offset {end.of(partition)} of {topic} [{partition}], "
+                f"not after it begins at {begin.of(partition)}"
+            )
         return Stretch(topic, first, last)
 
     def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
@@ -159,6 +168,17 @@ class Replay:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _refuse_impossible(bound: Offsets, topic: str, partitions: Collection[int]) -> None:
+    each = bound.each or {}
+    for partition in each:
+        if partition not in partitions:
+            raise ReplayError(
+                f"{topic} has no partition {partition}", hint=f"its partitions are 0 to {max(partitions)}"
+            )
+    if negative := [offset for offset in (bound.every, *each.values()) if offset < 0]:
+        raise ReplayError(f"{negative[0]} is no offset of {topic}", hint="offsets are counted from 0")
 
 
 def _instant(bound: Bound, name: str) -> datetime | None:

@@ -18,12 +18,10 @@ from confluent_kafka.admin import (
 )
 
 from meshport.errors import TopicError
+from meshport.kafka.client import IN_MEMORY
 from meshport.kafka.errors import client_error
 
 _TIMEOUT_S: Final = 15.0
-# librdkafka's in-memory cluster names itself so (rdkafka_mock.c). It has no admin requests: a topic makes itself, with
-# four partitions, when its metadata is asked for, and keeps no settings.
-_IN_MEMORY: Final = "mockCluster"
 
 
 class Topic(NamedTuple):
@@ -49,7 +47,9 @@ class Admin:
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        self._in_memory = str(self._metadata().cluster_id).startswith(_IN_MEMORY)
+        # It has no admin requests: a topic makes itself, with four partitions, when its metadata is asked for, and keeps
+        # no settings.
+        self._in_memory = str(self._metadata().cluster_id).startswith(IN_MEMORY)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         what = f"no broker answers at {self._bootstrap_servers}"
