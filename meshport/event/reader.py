@@ -11,6 +11,7 @@ import binascii
 import json
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -80,6 +81,7 @@ class EventReader:
             EventError: the headers make no CloudEvent, or disagree about the value's schema.
             DecodeError: the value is not what its schema says.
             NotRegistered: the value's schema is not known.
+            SchemaError: the value's schema is not safe to decode, or a default of the reader's is none.
             RegistryUnavailable: nobody answered what its schema is; the message may be good.
         """
         try:
@@ -124,9 +126,11 @@ class EventReader:
         try:
             return self._read(key, value, headers or (), topic, partition, offset, timestamp_ms)
         except MeshError as error:
-            error.message = f"{topic}[{partition}]@{offset}: {error.message}"
-            error.args = (error.message,)
-            raise
+            # A copy: whoever asks a registry may keep its refusal and raise it again.
+            located = copy(error)
+            located.message = f"{topic}[{partition}]@{offset}: {error.message}"
+            located.args = (located.message,)
+            raise located from error
 
     def _read(  # noqa: PLR0917 - as `read`
         self,

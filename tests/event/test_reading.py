@@ -210,8 +210,9 @@ def test_a_bad_value_says_where_it_stands() -> None:
     """A DecodeError names topic, partition and offset, field and byte, on both paths."""
     reader = EventReader(Known(id7=PLAY))
     for _ in range(2):
-        with pytest.raises(DecodeError, match=r"topic\[2\]@41: .*'offline' \(boolean\)"):
+        with pytest.raises(DecodeError, match=r"topic\[2\]@41: .*'offline' \(boolean\)") as caught:
             reader.read(None, frame(7, BODY)[:-1] + b"\7", _headers(), "topic", 2, 41, 0)
+        assert caught.value.offset == len(BODY) + 4
         reader.read(None, frame(7, BODY), _headers(), "topic", 2, 42, 0)
 
 
