@@ -264,7 +264,7 @@ def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) ->
         def __init__(self) -> None:
             """No cluster."""
 
-        def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        def bounds(self, topic: str) -> dict[int, tuple[int, int]]:  # noqa: ARG002 - as its parent
             return {0: (5, 20)}
 
     engine._refuse_loss(("plays", 0), 0, Bounds())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from meshport.errors import ProcessError
 from meshport.event import Event, EventReader
 from meshport.process.harness import Crash, Harness
+from meshport.process.murmur import partition_of
 from meshport.process.pipeline import Aggregate, Apply, Deduplicate, Filter, Occurrence, Session, Tumbling
 from meshport.process.rows import Checkpoint, Entry, Rows
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
@@ -128,6 +129,26 @@ def test_closed_windows_are_given_once(given_: Given, sizes: list[int], crashes:
                    for event in source(harness))
         }  # fmt: skip
         assert harness.table().keys() == due
+
+
+def test_rekeyed_windows_wait_for_every_partition() -> None:
+    """A source partition that has told nothing holds windows open; once all have passed they close, whatever their keys."""
+    logic = pipeline(Aggregate(("artist",), VALUES, Tumbling(timedelta(hours=1)), emit="close"), lateness=LATENESS)
+    harness = Harness(
+        logic, output="listening/out", ports=ports(HOUR_OF_ARTIST, ("artist", "window_start"), cleanup="delete")
+    )
+    one = "a0"
+    other = next(f"a{n}" for n in range(9) if partition_of(b"a%d" % n, 2) != partition_of(one.encode(), 2))
+    for minute in (0, 200):
+        harness.publish("player/plays", play(artist=one, minutes=minute), partition=0)
+        harness.run()
+    assert harness.records() == []
+    harness.publish("player/plays", play(artist=other, minutes=80), partition=1)
+    harness.run()
+    assert harness.records() == []
+    harness.publish("player/plays", play(artist=other, minutes=91), partition=1)
+    harness.run()
+    assert [(row["artist"], row["window_start"], row["plays"]) for row in harness.records()] == [(one, at(0), 1)]
 
 
 @quick

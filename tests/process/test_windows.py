@@ -70,6 +70,18 @@ def test_a_session_ends_only_after_more_than_its_gap() -> None:
     assert list(rows) == [] or rows.get('s:["u"]') is None
 
 
+def test_a_session_begins_at_most_its_gap_before() -> None:
+    """A record that is out of order belongs to the session that begins exactly one gap after it, and moves its start."""
+    session = Session(timedelta(minutes=5))
+    sessions, rows = Sessions(Aggregate(("user",), {"n": "count()"}, session), session), Rows()
+    said = [
+        sessions.add(Item({"user": "u"}, minute * MINUTE, 0, 0, 0, "i", "s", 0), rows)[-1] for minute in (20, 15, 9)
+    ]
+    assert [(each.record["n"], each.record["window_start"]) for each in said] == [
+        (1, moment(20 * MINUTE)), (2, moment(15 * MINUTE)), (1, moment(9 * MINUTE)),
+    ]  # fmt: skip
+
+
 def test_a_late_record_joins_two_sessions() -> None:
     """A record between two sessions makes them one, and the two that were said before are taken back."""
     aggregate = Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)))
