@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -24,6 +25,7 @@ from meshport_registry.products import Cluster
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import Store
 
+_log: Final = logging.getLogger(__name__)
 # A schema has at most 256 kB; a product brings one for each of its ports.
 _LARGEST_BODY: Final = 4 * 1024 * 1024
 
@@ -80,6 +82,8 @@ def _refuse_forms(request: Request) -> None:
 def _respond(request: Request, error: MeshError) -> Response:
     mesh = request.url.path.startswith(("/api/", "/health"))
     status, body = answer(error, mesh=mesh)
+    if status >= 500:
+        _log.error("%s %s: %s", request.method, request.url.path, error.message)
     return JSONResponse(body, status) if mesh else ConfluentJSON(body, status)
 
 

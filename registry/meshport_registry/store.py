@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from meshport.errors import MeshError
 from meshport_registry.errors import StoreBusy, StoreFailed
 from meshport_registry.migrate import migrate
 
@@ -167,7 +168,7 @@ class Store:
                     outcomes.append((each.future, _attempt(connection, each.work, scope.rollback)))
                     if scope.is_active and scope is not transaction:
                         scope.commit()
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 - a thread's edge: it outlives whatever a write does to it
             failed = StoreFailed(f"the database did not take the write: {_told(error)}")
             failed.__cause__ = error
             return [(each.future, failed) for each in batch]
@@ -178,12 +179,10 @@ def _attempt(connection: Connection, work: Work[Any], undo: Callable[[], None]) 
     """The result of a write, or the exception that it raised after it was undone."""
     try:
         return work(connection)
-    except OperationalError:
-        raise  # the connection itself is in doubt, and with it the whole batch
     except Undo as dry:
         undo()
         return dry.result
-    except Exception as error:  # noqa: BLE001 - a thread's edge: whoever waits for the write raises it
+    except MeshError as error:
         undo()
         return error
 
@@ -223,5 +222,5 @@ def _lock(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
-def _told(error: SQLAlchemyError) -> str:
+def _told(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip()

@@ -1,0 +1,141 @@
+"""The library's client: what it keeps, and how an answer becomes an error."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from meshport.errors import NotRegistered, RegistrationRefused, RegistryUnavailable
+from meshport.registry import Registry, SchemaSource
+from meshport_registry import Settings, running
+from tests.registry.schemas import plays, schema
+
+
+class Switch(httpx2.BaseTransport):
+    """A network that can be cut, and that counts the requests."""
+
+    def __init__(self) -> None:
+        self._real = httpx2.HTTPTransport()
+        self.requests: list[str] = []
+        self.cut = False
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Pass on, or fail as a dead host does."""
+        self.requests.append(request.url.path)
+        if self.cut:
+            raise httpx2.ConnectError("no route to host")
+        return self._real.handle_request(request)
+
+    def close(self) -> None:
+        """Close what is behind."""
+        self._real.close()
+
+
+def test_what_was_seen_once_stays_usable_without_the_registry(service: str) -> None:
+    """With the registry down, seen schemas and bindings are still answered; what was never seen fails aloud."""
+    network = Switch()
+    with Registry(service, keep=0, transport=network) as client:
+        binding = client.register(*plays()).product.bindings[0]
+        assert client.resolve("player/plays") == binding
+        fingerprint = binding.fingerprint
+        guid = UUID(hex=fingerprint[:32])
+        seen = (client.by_id(binding.schema_id), client.by_fingerprint(fingerprint), client.by_guid(guid))
+        network.cut = True
+        assert client.resolve("player/plays") == binding
+        assert (client.by_id(binding.schema_id), client.by_fingerprint(fingerprint), client.by_guid(guid)) == seen
+        for ask in (
+            lambda: client.resolve("player/plays/events"),
+            lambda: client.by_id(99),
+            lambda: client.readers("player/plays"),
+            client.search,
+            client.health,
+            lambda: client.register(*plays()),
+        ):
+            with pytest.raises(RegistryUnavailable, match="did not answer: no route to host"):
+                ask()
+
+
+def test_a_binding_is_asked_for_again_after_a_while_and_a_schema_never(service: str) -> None:
+    """Within `keep` seconds one request serves all; a change of one's own is seen at once."""
+    network = Switch()
+    with Registry(service, keep=3600, transport=network) as client:
+        client.register(*plays())
+        for _ in range(5):
+            schema_id = client.resolve("player/plays").schema_id
+            client.by_id(schema_id)
+        assert network.requests.count("/api/v1/resolve/player/plays") == 1
+        assert network.requests.count(f"/schemas/ids/{schema_id}") == 1
+        client.register(plays()[0], {"events@1": schema("user", "track", "device?")})
+        assert client.resolve("player/plays").schema_id != schema_id
+
+
+def test_the_schemas_of_one_contract_are_the_same_whoever_names_it(registry: Registry) -> None:
+    """Id, fingerprint and GUID lead to equal schemas, with the fingerprint that was asked for."""
+    source: SchemaSource = registry
+    port = registry.register(*plays()).ports[0]
+    assert port.schema_id is not None
+    by_fingerprint = source.by_fingerprint(port.fingerprint)
+    assert by_fingerprint == source.by_id(port.schema_id) == source.by_guid(UUID(hex=port.fingerprint[:32]))
+    assert by_fingerprint.fingerprint == port.fingerprint
+
+
+def test_no_is_told_from_no_answer(registry: Registry) -> None:
+    """What is not there, what is refused and what does not answer are three errors, each with its hint."""
+    with pytest.raises(NotRegistered, match="mesh://player/plays is not registered"):
+        registry.resolve("player/plays")
+    for ask in (
+        lambda: registry.by_id(1),
+        lambda: registry.by_fingerprint("0" * 64),
+        lambda: registry.by_guid(uuid4()),
+    ):
+        with pytest.raises(NotRegistered):
+            ask()
+    with pytest.raises(RegistrationRefused) as refused:
+        registry.register(plays()[0], {})
+    assert refused.value.findings == ("no schema is given for events@1",)
+    assert registry.health().status == "ok"
+
+
+def answering(status: int, content: bytes) -> Registry:
+    """A client of something that always answers the same."""
+    return Registry(
+        "http://registry", transport=httpx2.MockTransport(lambda _: httpx2.Response(status, content=content))
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (500, b'{"error": "store-failed", "message": "the disk is full"}'),
+        (503, b'{"error_code": 50002, "message": "busy"}'),
+        (502, b"<html>Bad Gateway</html>"),
+        (404, b"<html>some other server</html>"),
+        (200, b"<html>a login page</html>"),
+        (200, b"{}"),
+        (302, b""),
+    ],
+)
+def test_an_answer_that_is_none_is_never_a_pass(status: int, content: bytes) -> None:
+    """Failures, other servers' pages and half answers all mean that the registry did not answer."""
+    with answering(status, content) as client:
+        for ask in (
+            lambda: client.resolve("player/plays"),
+            lambda: client.by_id(1),
+            lambda: client.register(*plays()),
+            client.health,
+        ):
+            with pytest.raises(RegistryUnavailable):
+                ask()
+
+
+def test_a_retired_address_is_forgotten(database: str) -> None:
+    """A "no" of the registry is final: the last known binding is for a registry that is silent, not for one that says no."""
+    with running(Settings(database=database, port=0, bootstrap_servers="k:1")) as url, Registry(url, keep=0) as client:
+        declared, schemas = plays()
+        client.register(declared, schemas)
+        client.resolve("player/plays")
+        httpx2.post(f"{url}/api/v1/dataproducts/{declared.id}/retire", json={}, trust_env=False).raise_for_status()
+        with pytest.raises(NotRegistered, match="retired"):
+            client.resolve("player/plays")

@@ -1,0 +1,193 @@
+"""Starting: settings, migrations, what can be wrong, and errors of the service as a table."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from meshport.errors import RegistryUnavailable
+from meshport.registry import Registry
+from meshport_registry import Settings, create_app, running
+from meshport_registry.errors import ANSWERS, ServiceError, StoreBusy, StoreFailed, SubjectNotFound
+from meshport_registry.settings import database_url
+from meshport_registry.store import Store
+from meshport_registry.tables import metadata
+from tests.registry.schemas import plays
+
+
+@pytest.mark.parametrize(
+    ("url", "finding"),
+    [
+        ("sqlite://", "forgets every id"),
+        ("sqlite:///:memory:", "forgets every id"),
+        ("mysql://u@h/d", "'mysql' is no database of this registry"),
+        ("registry.db", "is no database URL"),
+    ],
+)
+def test_a_database_that_cannot_be_a_registrys_is_refused(url: str, finding: str) -> None:
+    """The message says what was found and what to write."""
+    with pytest.raises(ValueError, match=finding) as error:
+        Settings(database=url)
+    assert "write sqlite:///" in str(error.value)
+
+
+def test_the_tables_are_those_of_the_migrations(database: str) -> None:
+    """What the migrations make is what the code reads, column by column, and running them twice changes nothing."""
+    for _ in range(2):
+        store = Store(database_url(database)).open()
+        store.close()
+    reader = Store(database_url(database)).open()
+    try:
+        made = reader.read_now(_columns)
+        assert made == {name: {column.name for column in table.c} for name, table in metadata.tables.items()}
+    finally:
+        reader.close()
+
+
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    found = inspect(connection)
+    tables = [name for name in found.get_table_names() if name != "alembic_version"]
+    return {name: {column["name"] for column in found.get_columns(name)} for name in tables}
+
+
+def test_many_nodes_may_start_at_once(database: str) -> None:
+    """Eight stores open one empty database together; one makes the tables, the others find them."""
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: Store(database_url(database)).open(), range(8)))
+    for store in stores:
+        assert "schema" in store.read_now(_columns)
+        store.close()
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    """Before anything is opened, with the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(database=f"sqlite:///{tmp_path / 'r.db'}", port=taken.getsockname()[1])
+        with pytest.raises(RegistryUnavailable, match="cannot listen on 127"), running(settings):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all/r.db", "postgresql://nobody@127.0.0.1:1/none"])
+def test_a_database_that_does_not_open_is_said(url: str) -> None:
+    """At the start, not with the first request."""
+    with pytest.raises(RegistryUnavailable, match="cannot be opened"), running(Settings(database=url, port=0)):
+        pass
+
+
+def test_a_password_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Errors name the database without what opens it."""
+    settings = Settings(database="postgresql://nobody:geheim@127.0.0.1:1/none", port=0)
+    with pytest.raises(RegistryUnavailable) as error, running(settings):
+        pass
+    assert "geheim" not in str(error.value) + caplog.text
+
+
+def test_sqlite_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    """WAL with synchronous=FULL (2) and a busy timeout: what durability and concurrent writers rest on is on."""
+    store = Store(database_url(f"sqlite:///{tmp_path / 'r.db'}")).open()
+
+    def pragmas(connection: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    try:
+        for asked in (store.read_now(pragmas), asyncio.run(store.write(pragmas))):
+            assert asked == ["wal", 2, 1, 10_000]
+    finally:
+        store.close()
+
+
+def test_the_application_opens_its_database_by_itself(tmp_path: Path) -> None:
+    """`create_app` is enough for another ASGI server: it opens at start-up and closes at the end."""
+    file = tmp_path / "r.db"
+    app = create_app(Settings(database=f"sqlite:///{file}"))
+
+    async def ask() -> int:
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://r") as http,
+        ):
+            return (await http.get("/health")).status_code
+
+    assert asyncio.run(ask()) == 200
+    with sqlite3.connect(file) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
+
+
+def test_a_restart_answers_what_was_registered(database: str) -> None:
+    """Ids, bindings and schemas are those of before."""
+    settings = Settings(database=database, port=0, bootstrap_servers="k:1")
+    with running(settings) as url, Registry(url) as client:
+        before = client.register(*plays()).product
+    with running(settings) as url, Registry(url) as client:
+        assert client.product("player/plays") == before
+        assert client.resolve("player/plays") == before.bindings[0]
+
+
+def test_a_write_that_fails_takes_no_other_with_it(database: str) -> None:
+    """Of a batch in one transaction a refused write is undone alone; a broken one fails the batch, not the writer."""
+    store = Store(database_url(database)).open()
+
+    def insert(connection: Connection, name: str) -> str:
+        connection.execute(text("INSERT INTO setting (name, value) VALUES (:name, 'x')"), {"name": name})
+        if name == "refused":
+            raise SubjectNotFound("no")
+        return name
+
+    async def together(*names: str) -> list[str | BaseException]:
+        writes = (store.write(partial(insert, name=each)) for each in names)
+        return await asyncio.gather(*writes, return_exceptions=True)
+
+    try:
+        a, refused, b = asyncio.run(together("a", "refused", "b"))
+        assert (a, b) == ("a", "b")
+        assert isinstance(refused, SubjectNotFound)
+        (doubled,) = asyncio.run(together("a"))
+        assert isinstance(doubled, StoreFailed)
+        assert isinstance(doubled.__cause__, IntegrityError)
+        assert asyncio.run(together("c")) == ["c"]
+        names = store.read_now(lambda c: set(c.execute(text("SELECT name FROM setting")).scalars()))
+        assert names == {"a", "b", "c"}
+    finally:
+        store.close()
+
+
+def test_too_many_writes_are_told_to_come_back(database: str) -> None:
+    """The queue is bounded: what does not fit is refused at once, and what fits is done."""
+    store = Store(database_url(database), longest_queue=2).open()
+
+    async def flood() -> list[object]:
+        return await asyncio.gather(*(store.write(lambda _: None) for _ in range(200)), return_exceptions=True)
+
+    try:
+        outcomes = asyncio.run(flood())
+        assert None in outcomes
+        assert any(isinstance(each, StoreBusy) for each in outcomes)
+        assert all(each is None or isinstance(each, StoreBusy) for each in outcomes)
+    finally:
+        store.close()
+
+
+def test_every_error_of_the_service_has_its_row() -> None:
+    """No class answers by accident: each has a status and a code, and no two classes share Confluent's five digits."""
+    classes = {each for each in ServiceError.__subclasses__() if each.__module__ == ServiceError.__module__}
+    assert classes <= ANSWERS.keys()
+    own = [
+        row.code
+        for kind, row in ANSWERS.items()
+        if row.code > 1000 and kind.__name__ not in {"SchemaError", "NoAssociation"}
+    ]
+    assert len(own) == len(set(own))
+    assert all(row.code == row.status or row.status >= 500 or row.code // 100 == row.status for row in ANSWERS.values())
