@@ -1,0 +1,60 @@
+"""Kafka as a program uses it that knows nothing of Meshport: Confluent's client, a topic's name, nothing else."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+
+_PATIENCE_S: Final = 30.0
+
+
+def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
+    """Every message of a topic."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "plain",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        found: list[Message] = []
+        ended: set[int | None] = set()
+        deadline = time.monotonic() + _PATIENCE_S
+        while len(ended) < len(partitions):
+            assert time.monotonic() < deadline, f"{topic} has no end within {_PATIENCE_S} s"
+            message = consumer.poll(1.0)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                found.append(message)
+                continue
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            ended.add(message.partition())
+        return found
+    finally:
+        consumer.close()
+
+
+def write(bootstrap_servers: str, topic: str, key: bytes | None, value: bytes | None, headers: Any) -> None:
+    """One message, stored."""
+    failures: list[Any] = []
+    producer = Producer({"bootstrap.servers": bootstrap_servers})
+    producer.produce(
+        topic, value, key, headers=headers, on_delivery=lambda error, _: failures.append(error) if error else None
+    )
+    assert producer.flush(_PATIENCE_S) == 0
+    assert not failures
+
+
+def headers_of(message: Message) -> dict[str, bytes]:
+    """A message's headers as the cloudevents SDK takes them."""
+    headers: Any = message.headers() or ()  # the stub has every form in which headers may be given to a producer
+    return dict(headers)
