@@ -66,8 +66,13 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
 
 
 def _follows(detail: Any, others: Sequence[Any]) -> bool:
-    """Whether a list is too short for no other reason than that its items are wrong."""
+    """Whether a finding is there because of another one: a key is missing that is misspelt, a list short of wrong items."""
     path = detail["loc"]
+    if detail["type"] == "missing":
+        unknown = [each["loc"] for each in others if each["type"] == "extra_forbidden"]
+        return any(
+            each[:-1] == path[:-1] and nearest(str(each[-1]), _known_keys(path[:-1])) == path[-1] for each in unknown
+        )
     return detail["type"] == "too_short" and any(
         len(each["loc"]) > len(path) and each["loc"][: len(path)] == path for each in others
     )
