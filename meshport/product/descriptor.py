@@ -87,7 +87,7 @@ class Status(StrEnum):
 
 Retention = Annotated[
     timedelta | None,
-    BeforeValidator(lambda value: None if value is None or value == "forever" else parse_duration(value)),
+    BeforeValidator(lambda value: None if value == "forever" else parse_duration(value)),
     PlainSerializer(lambda value: "forever" if value is None else format_duration(value), return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d)|forever)$", "default": "forever"}),
 ]
