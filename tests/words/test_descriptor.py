@@ -118,7 +118,13 @@ def test_on_and_no_are_words() -> None:
 REFUSALS: list[tuple[str, str, int, str, str]] = [
     ("owner:", "ownr:", 5, "unknown key 'ownr'", "did you mean 'owner'?"),
     ("    key:", "    kye:", 8, "unknown key 'outputPorts.0.kye'", "did you mean 'key'?"),
-    ("owner:", "xyzzy:", 5, "unknown key 'xyzzy'", "known keys: address, id, archetype, displayName"),
+    (
+        "owner: player",
+        "owner: player\nxyzzy: 1",
+        6,
+        "unknown key 'xyzzy'",
+        "known keys: address, id, archetype, displayName",
+    ),
     ("owner: player", "owner: player\nowner: me", 6, "'owner' is given twice", "line 5"),
     ("    time: started_at", "    time: a\n    time: b", 10, "'time' is given twice", "line 9"),
     ("owner: player\n", "", 1, "'owner' is missing", "the team that answers for the product"),
@@ -132,6 +138,7 @@ REFUSALS: list[tuple[str, str, int, str, str]] = [
     ("mesh://player/plays", "player", 1, "'player' is no mesh address", "an address is mesh://"),
     ("name: events", "name: My Events", 7, "the port 'My Events'", "did you mean 'my-events'?"),
     ("name: events", "retention: 7 weeks", 7, "'7 weeks' is no length of time", "`365d`"),
+    ("name: events", "retention:", 7, "None is no length of time", "`365d`"),
     ("name: events", "retention: 7", 7, "7 is no length of time", "`365d`"),
     ("name: events", "partitions: 0", 7, "outputPorts.0.partitions: Input should be greater than or equal to 1", ""),
     ("name: events", "compatibility: full", 7, "Input should be 'NONE', 'BACKWARD'", "'FULL_TRANSITIVE'"),
@@ -205,7 +212,12 @@ DERIVED_REFUSALS: list[tuple[str, str, int, str]] = [
     ("  lateness: 12h", "  input: mesh://somebody/else", 13, "which is not among the inputPorts"),
     ("  lateness: 12h", "  lateness: soon", 14, "process.lateness: 'soon' is no length of time"),
     ("  lateness: 12h", "  engine: spark", 14, "process.engine: Input should be 'faust', found 'spark'"),
-    ("by: [artist_id]", "bye: [artist_id]", 18, "unknown key 'process.steps.1.aggregate.bye' (did you mean 'by'?)"),
+    (
+        "by: [artist_id]",
+        "bye: [artist_id]",
+        18,
+        "unknown key 'process.steps.1.aggregate.bye'\nhint: did you mean 'by'?",
+    ),
     ("tumbling: 1h", "tumbling: 1w", 19, "'1w' is no length of time"),
     ("tumbling: 1h", "tumbling: 0s", 19, "a tumbling window of no length"),
     ("tumbling: 1h", "hopping: 1h", 19, "hopping windows need both"),
@@ -252,7 +264,7 @@ def test_all_findings_are_listed_in_the_order_of_their_lines() -> None:
     lines = str(refused(text)).splitlines()
     found = [int(match[1]) for line in lines if (match := re.match(r"product\.yaml:(\d+): ", line))]
     assert found == sorted(found)
-    assert found == [1, 1, 3, 5, 8]
+    assert found == [1, 3, 5, 8]
     assert "did you mean 'owner'?" in next(line for line in lines if "'ownr'" in line)
     assert "did you mean 'key'?" in next(line for line in lines if "'outputPorts.0.kye'" in line)
 
