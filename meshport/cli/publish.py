@@ -12,8 +12,9 @@ import typer
 from meshport.cli.output import FINDINGS, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.errors import EncodeError, EventError, MeshError, PublishError
-from meshport.ingest import Format, LineRefused, Row, RowMapper, read_rows
+from meshport.ingest import Format, LineRefused, Row, read_rows
 from meshport.publish import Publisher
+from meshport.rowmapper import RowMapper
 
 
 class OnError(StrEnum):

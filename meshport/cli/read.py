@@ -14,8 +14,8 @@ import typer
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.event import Event
-from meshport.ingest import parse_time
 from meshport.replay import Bound, Offsets, Replay
+from meshport.rowmapper import parse_time
 from meshport.subscribe import BadEvent, Start, Subscriber
 
 AddressArgument = Annotated[
