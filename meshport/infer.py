@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
 from typing import Any, Final
 
 from meshport.address import Address
@@ -15,14 +16,22 @@ from meshport.schema import Schema, parse_schema
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _MOMENT: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?")
 _DAY: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
-_WHOLE: Final = re.compile(r"[+-]?\d{1,18}")
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WHOLE: Final = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 # A text column that starts with zeros (a postcode, a phone number) is no number, whatever its digits.
 _CODE: Final = re.compile(r"[+-]?0\d+")
 _LONG: Final = 2**63
 
 MOMENT: Final = {"type": "long", "logicalType": "timestamp-millis"}
 DAY: Final = {"type": "int", "logicalType": "date"}
+
+
+def _fits(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def record_name(address: Address) -> tuple[str, str]:
@@ -101,10 +110,9 @@ class _Inference:
 
     def _nested(self, kind: Any, values: list[Any], path: str) -> Any:
         if kind == "array":
-            return {
-                "type": "array",
-                "items": self._type([item for value in values if value is not None for item in value], path),
-            }
+            items = [item for value in values if value is not None for item in value]
+            of_items = self._type(items, path)
+            return {"type": "array", "items": ["null", of_items] if None in items else of_items}
         if kind == "record":
             columns: dict[str, list[Any]] = {}
             rows = [value for value in values if value is not None]
@@ -131,16 +139,18 @@ class _Inference:
 
     def _text_kind(self, text: str) -> Any:
         text = text.strip()
-        if _MOMENT.fullmatch(text):
+        # The form alone is no time: 2001-02-30 is text, and a row that holds it has to fit its field.
+        if _MOMENT.fullmatch(text) and _fits(datetime.fromisoformat, text.replace("/", "-")):
             return MOMENT
-        if _DAY.fullmatch(text):
+        if _DAY.fullmatch(text) and _fits(date.fromisoformat, text.replace("/", "-")):
             return DAY
         if self._form is not Format.CSV:
             return "string"
         if _CODE.fullmatch(text):
             return "string"
         if _WHOLE.fullmatch(text):
-            return "long"
+            # Longer ones are identifiers; a double would forget their last digits.
+            return "long" if len(text) < 20 and -_LONG <= int(text) < _LONG else "string"
         if _NUMBER.fullmatch(text):
             return "double"
         return "boolean" if text.lower() in {"true", "false"} else "string"
