@@ -10,7 +10,7 @@ from typing import Final
 
 from meshport.address import Address, nearest
 from meshport.errors import DescriptorError, MeshError, ProjectError
-from meshport.product import Archetype, OutputPort, Product, load_product
+from meshport.product import Archetype, OutputPort, Product, line_of, load_product
 from meshport.schema import CommonTypes, Schema, load_common, load_schema
 
 FOLDERS: Final = ("producers", "processors", "schemas")
@@ -137,6 +137,7 @@ class Project:
             raise DescriptorError(
                 f"the address {product.address} does not belong in {file.parent}",
                 file=str(file),
+                line=line_of(file, "address"),
                 hint=f"move it to .../{place}/",
             )
         schemas = {}
@@ -156,6 +157,7 @@ def _check_fields(product: Product, port: OutputPort, schema: Schema, file: Path
             raise DescriptorError(
                 f"the {what} of port {port.name!r} is {name!r}, which the schema of {product.address} does not have",
                 file=str(file),
+                line=line_of(file, "outputPorts", product.output_ports.index(port), what),
                 hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(names)}",
             )
 

@@ -9,7 +9,7 @@ from meshport.product.descriptor import (
     ServiceLevel,
     Status,
 )
-from meshport.product.load import load_product, parse_product
+from meshport.product.load import line_of, load_product, parse_product
 from meshport.product.processing import Aggregate, Apply, Deduplicate, Join, Processing, Step, Window
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Status",
     "Step",
     "Window",
+    "line_of",
     "load_product",
     "parse_product",
 ]

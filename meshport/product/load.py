@@ -65,6 +65,12 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
         raise DescriptorError(first + rest, file=file, line=findings[0][0]) from error
 
 
+def line_of(file: Path, *path: str | int) -> int:
+    """The line of a readable descriptor at which a path of keys and indices stands, or of what is nearest around it."""
+    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=_Loader)
+    return _Lines(node, str(file))(path) if node is not None else 1
+
+
 def _follows(detail: Any, others: Sequence[Any]) -> bool:
     """Whether a finding is there because of another one: a key is missing that is misspelt, a list short of wrong items."""
     path = detail["loc"]
