@@ -95,7 +95,7 @@ class Publisher:
             codec=codec_for(self.schema),
             schema_id=self.binding.schema_id,
         )
-        self._message = self._writer.message
+        self._plain = self._writer.plain
         self._topic = self.binding.topic
         self._key = record_key(self.binding.key)
         self._time = event_time(self.binding.time, self.schema)
@@ -136,11 +136,13 @@ class Publisher:
             PublishError: the record has no key though the port is keyed, it is larger than the client sends, or the
                 producer has failed for good.
         """
-        if id is None:
-            id = f"{self._ids}{self._count():x}"
-        value, headers = self._message(
-            record, id=id, time=self._time(record) if time is None else time, subject=subject
-        )
+        if time is None:
+            time = self._time(record)
+        made = f"{self._ids}{self._count():x}" if id is None else id
+        if id is None and subject is None:
+            value, headers = self._plain(record, made.encode(), time)
+        else:
+            value, headers = self._writer.message(record, id=made, time=time, subject=subject)
         key = self._key(record)
         try:
             self._produce(self._topic, value, key, headers=headers, on_delivery=self._sent)
@@ -148,13 +150,13 @@ class Publisher:
             self._produce_when_room(value, key, headers)
         except Refusal as error:
             raise self._refusal(error) from error
-        self._sent_id(id)
+        self._sent_id(made)
         self._sent_value(value)
         self._queued += 1
         if not self._queued % _POLL_EVERY:
             self._remember(_Sent(self._failures))
             self._poll()
-        return id
+        return made
 
     def retract(self, key: Mapping[str, Any], *, id: str | None = None, time: datetime | None = None) -> str:
         """Queue a tombstone: on a compacted port the key's row ceases to be.
