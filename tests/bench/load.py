@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import httptools
 import uvloop
 
-
 _LONGEST: Final = 300.0
 
 
@@ -43,7 +42,9 @@ class Load:
 def request(method: str, path: str, body: str | None = None) -> bytes:
     """A request as it goes over the wire, but for the host's name."""
     content = (body or "").encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: registry\r\nAccept: application/vnd.schemaregistry.v1+json, */*;q=0.2\r\n"
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: registry\r\nAccept: application/vnd.schemaregistry.v1+json, */*;q=0.2\r\n"
+    )
     if body is not None:
         head += f"Content-Type: application/vnd.schemaregistry.v1+json\r\nContent-Length: {len(content)}\r\n"
     return head.encode() + b"\r\n" + content
@@ -74,7 +75,7 @@ async def _run(url: str, requests: Sequence[bytes], connections: int, seconds: f
     if seconds:
         loop.call_later(seconds, job.stop)
     for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(job), parts.hostname, parts.port)
+        await loop.create_connection(lambda: _Connection(job), parts.hostname or "localhost", parts.port or 80)
     await asyncio.wait_for(job.done, (seconds or _LONGEST) + 10)
     took = time.perf_counter() - begun
     waits = sorted(job.waits)
@@ -120,7 +121,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._job.closed()
 
     def on_body(self, body: bytes) -> None:

@@ -1,0 +1,194 @@
+"""The registry's figures, one JSON line each: `python -m tests.bench.registry [--products 10000] [--peer]`.
+
+Service and load generator are two processes on one machine; the generator is the same for the peer. Reads are asked for
+over 16 connections, registrations one after another by one client and then by 16, each with its compatibility check
+against the version before, and each durable in SQLite before it is answered (the peer keeps them in memory). Apicurio
+knows no addresses; what its clients ask for to find a topic's contract, the latest version of the subject, is the peer
+of `resolve`. `ratio` is ours divided by the peer's: more than 1 is better for rates, less for times and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import platformdirs
+
+from tests.bench.apicurio import NoPeer, apicurio
+from tests.bench.load import Load, measure, request
+
+READERS: Final = 16
+READ_SECONDS: Final = 5.0
+WARM_UP_SECONDS: Final = 6.0  # a JVM needs some thousand requests before it is itself
+VERSIONS: Final = 5
+_SERVE: Final = (
+    "import sys; from meshport_registry import Settings, serve; "
+    "serve(Settings(database=sys.argv[1], port=int(sys.argv[2]), bootstrap_servers='kafka:9092'))"
+)
+
+Figures = dict[str, tuple[float, str]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--products", type=int, default=10_000, help="products registered before measuring")
+    parser.add_argument("--registrations", type=int, default=1_000, help="registrations measured, by one client")
+    parser.add_argument("--peer", action="store_true", help="measure Apicurio Registry in the same run")
+    options = parser.parse_args(arguments)
+    _say(f"{options.products} products are registered and measured; this takes a minute or two")
+    with _ours() as (url, pid):
+        ours = _measure_ours(url, pid, options.products, options.registrations)
+    peers: Figures = {}
+    if options.peer:
+        cache = platformdirs.user_cache_path("meshport") / "bench"
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            with apicurio(cache) as (url, pid):
+                peers = _measure_peer(url, pid, options.products, options.registrations)
+        except NoPeer as error:
+            _say(f"no peer: Apicurio Registry {error}")
+    for name, (value, unit) in ours.items():
+        peer = peers.get(name)
+        line = {
+            "figure": f"registry: {name}",
+            "value": round(value, 2),
+            "unit": unit,
+            "peer": "apicurio" if peer else None,
+            "peer_value": round(peer[0], 2) if peer else None,
+            "ratio": round(value / peer[0], 2) if peer else None,
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+@contextmanager
+def _ours() -> Iterator[tuple[str, int]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite:///{Path(folder) / 'registry.db'}"
+        process = subprocess.Popen([sys.executable, "-c", _SERVE, database, str(port)])
+        try:
+            url = f"http://127.0.0.1:{port}"
+            with httpx2.Client(transport=httpx2.HTTPTransport(retries=10), trust_env=False, timeout=30) as http:
+                http.get(f"{url}/health").raise_for_status()
+            yield url, process.pid
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _measure_ours(url: str, pid: int, products: int, registrations: int) -> Figures:
+    begun = time.perf_counter()
+    _all_taken(measure(url, [_product(number) for number in range(products)], connections=READERS))
+    _say(f"registered {products} products at {products / (time.perf_counter() - begun):.0f}/s")
+    dice = random.Random(1)
+    numbers = [dice.randrange(products) for _ in range(20_000)]
+    by_id = [request("GET", f"/schemas/ids/{number + 1}") for number in numbers]
+    resolve = [request("GET", f"/api/v1/resolve/{_domain(number)}/p{number}") for number in numbers]
+    return _figures(url, pid, "", by_id, resolve, registrations)
+
+
+def _measure_peer(url: str, pid: int, products: int, registrations: int) -> Figures:
+    root = url.partition("/apis")[2]
+    prefix = f"/apis{root}"
+    base = url.removesuffix(prefix)
+    httpx2.put(f"{url}/config", json={"compatibility": "BACKWARD"}, trust_env=False).raise_for_status()
+    schemas = [
+        request("POST", f"{prefix}/subjects/p{number}-value/versions", json.dumps({"schema": _schema(f"P{number}", 0)}))
+        for number in range(products)
+    ]
+    begun = time.perf_counter()
+    _all_taken(measure(base, schemas, connections=READERS))
+    _say(f"the peer registered {products} schemas at {products / (time.perf_counter() - begun):.0f}/s")
+    dice = random.Random(1)
+    numbers = [dice.randrange(products) for _ in range(20_000)]
+    by_id = [request("GET", f"{prefix}/schemas/ids/{number + 1}") for number in numbers]
+    latest = [request("GET", f"{prefix}/subjects/p{number}-value/versions/latest") for number in numbers]
+    return _figures(base, pid, prefix, by_id, latest, registrations)
+
+
+def _figures(url: str, pid: int, prefix: str, by_id: list[bytes], resolve: list[bytes], registrations: int) -> Figures:
+    """The figures in the order in which they are measured; each read is warmed up by the same."""
+    figures: Figures = {}
+    for name, requests in (("schema by id", by_id), ("resolve", resolve)):
+        measure(url, requests, connections=READERS, seconds=WARM_UP_SECONDS)
+        load = _all_taken(measure(url, requests, connections=READERS, seconds=READ_SECONDS))
+        figures[name] = (load.rate, "requests/s")
+        figures[f"{name}, p99"] = (load.p99_ms, "ms")
+    rounds = range(VERSIONS)
+    subjects = registrations // VERSIONS
+    for clients, first in ((1, 0), (READERS, subjects)):
+        # The versions of one subject come one round after another, so that no client overtakes another's version.
+        requests = [_version(prefix, first + number, each) for each in rounds for number in range(subjects)]
+        load = _all_taken(measure(url, requests, connections=clients))
+        name = "register" if clients == 1 else f"register, {clients} clients"
+        figures[name] = (load.rate, "requests/s")
+        figures[f"{name}, p99"] = (load.p99_ms, "ms")
+    figures["resident memory"] = (_resident_mb(pid), "MB")
+    return figures
+
+
+def _all_taken(load: Load) -> Load:
+    if load.refused:
+        raise SystemExit(f"{load.refused} of {load.answered} requests were refused; the last answer: {load.last}")
+    return load
+
+
+def _domain(number: int) -> str:
+    return f"domain{number % 100}"
+
+
+def _schema(name: str, version: int) -> str:
+    """A record of twelve fields, and one optional field more with each version."""
+    optional = [{"name": f"f{i}", "type": ["null", "string"], "default": None} for i in range(10 + version)]
+    at = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    fields: list[dict[str, Any]] = [{"name": "id", "type": "string"}, at, *optional]
+    return json.dumps({"type": "record", "name": f"bench.{name}", "fields": fields})
+
+
+def _product(number: int) -> bytes:
+    descriptor = {
+        "address": f"mesh://{_domain(number)}/p{number}",
+        "id": str(uuid.UUID(int=number + 1)),
+        "archetype": "source-aligned",
+        "description": "A product of the bench.",
+        "owner": "bench",
+        "outputPorts": [{"key": "id", "time": "at"}],
+    }
+    body = {"descriptor": descriptor, "schemas": {"events@1": _schema(f"P{number}", 0)}}
+    return request("POST", "/api/v1/dataproducts", json.dumps(body))
+
+
+def _version(prefix: str, number: int, version: int) -> bytes:
+    body = json.dumps({"schema": _schema(f"R{number}", version)})
+    return request("POST", f"{prefix}/subjects/r{number}-value/versions", body)
+
+
+def _resident_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
