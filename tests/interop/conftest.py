@@ -5,23 +5,15 @@ A tool that is not there skips its tests; with MESHPORT_REQUIRE_INTEROP=1 in the
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
-from typing import NoReturn
 
 import pytest
 
 from meshport.publish import Publisher
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order, publish, publish_lines
+from tests.interop.tools import do_without
 from tests.mesh_session import Mesh
-
-
-def do_without(reason: str) -> NoReturn:
-    """Skip, or fail where interoperability has to be shown."""
-    if os.environ.get("MESHPORT_REQUIRE_INTEROP") == "1":
-        pytest.fail(f"MESHPORT_REQUIRE_INTEROP=1, and {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
