@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Row, Text, cast, select, update
 
 from meshport.address import Address
 from meshport.catalog import Deprecation, Reader, Retirement
@@ -16,20 +16,22 @@ from meshport_registry.lineage import readers
 from meshport_registry.products import descriptor_of, require_address, require_guid
 
 _REVISION: Final = select(tables.setting.c.value).where(tables.setting.c.name == "revision")
+_NEXT_REVISION: Final = (
+    update(tables.setting)
+    .where(tables.setting.c.name == "revision")
+    .values(value=cast(cast(tables.setting.c.value, BigInteger) + 1, Text))
+    .returning(tables.setting.c.value)
+)
 
 
 def next_revision(connection: Connection) -> int:
     """Move the change counter on; every node drops what it holds of a product with a newer revision."""
-    number = revision(connection) + 1
-    connection.execute(delete(tables.setting).where(tables.setting.c.name == "revision"))
-    connection.execute(insert(tables.setting).values(name="revision", value=str(number)))
-    return number
+    return int(connection.execute(_NEXT_REVISION).scalar_one())
 
 
 def revision(connection: Connection) -> int:
     """The change counter of all products."""
-    found = connection.execute(_REVISION).scalar()
-    return int(found or 0)
+    return int(connection.execute(_REVISION).scalar_one())
 
 
 def deprecate(connection: Connection, guid: str, wanted: Deprecation) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from meshport.address import nearest, subject_name, topic_name
 from meshport.catalog import Change, PortVersion, Registration
@@ -26,11 +26,16 @@ from meshport_registry.products import (
     later,
     registered,
 )
-from meshport_registry.registration import Registered, add_version, make_subject, refuse_read_only
+from meshport_registry.registration import Registered, add_version, already, refuse_read_only
 from meshport_registry.store import Undo, now_us
 from meshport_registry.subjects import find_history, global_settings, mode_of
 
 _Line = tuple[str, int]
+_INSERT_PRODUCT: Final = insert(tables.product)
+_INSERT_BINDING: Final = insert(tables.binding)
+_SET_LEVEL: Final = (
+    update(tables.subject).where(tables.subject.c.id == bindparam("row")).values(level=bindparam("level"), mode=None)
+)
 
 
 @dataclass(frozen=True)
@@ -96,18 +101,23 @@ def publish(connection: Connection, declared: Declared, cluster: Cluster, *, dry
     product = _with_lifecycle(declared.product, row, plan)
     if not (declared.bootstrap_servers or cluster.bootstrap_servers):
         plan.refused.append("no Kafka cluster is named, and this registry was started without one")
+    refuse_read_only(str(product.address), mode_of(None, global_settings(connection)))
     lines = _check_contracts(declared, plan)
     sources = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
     _plan_descriptor(product, row, plan)
-    guid = str(product.id)
+    guid, now = str(product.id), now_us()
     if row is None:
-        connection.execute(insert(tables.product).values(**_row(product), guid=guid, revision=0, created_at=now_us()))
+        new = {"guid": guid, "created_at": now, "updated_at": now, "revision": next_revision(connection)}
+        connection.execute(_INSERT_PRODUCT, _row(product) | new)
     _write_bindings(connection, declared, product, lines, plan, dry_run=dry_run)
     plan.raise_if_refused(product)
-    if plan.changed:
-        values = _row(product) | {"revision": next_revision(connection)}
+    if row is not None and plan.changed:
+        values = _row(product) | {"updated_at": now, "revision": next_revision(connection)}
         connection.execute(update(tables.product).where(tables.product.c.guid == guid).values(**values))
+        connection.execute(delete(tables.tag).where(tables.tag.c.guid == guid))
+        connection.execute(delete(tables.input_port).where(tables.input_port.c.guid == guid))
+    if plan.changed:
         _write_words(connection, product, sources)
     stored = find_guid(connection, guid)
     assert stored is not None  # noqa: S101 - written a moment ago in this transaction
@@ -248,7 +258,7 @@ def _write_bindings(
         if before is not None:
             _keep_promises(port, before, called, plan)
         try:
-            at, subject_id = _write_contract(connection, product, port, candidate)
+            at = _write_contract(connection, product, port, candidate)
         except Incompatible as error:
             plan.conflicts += [f"{called}: {finding}" for finding in error.findings]
             continue
@@ -267,17 +277,15 @@ def _write_bindings(
         }
         if before is None:
             plan.compare(f"{called}.topic", None, topic)
-            connection.execute(
-                insert(own).values(
-                    **values,
-                    guid=str(product.id),
-                    port=port.name,
-                    major=port.major,
-                    generation=generation,
-                    subject_id=subject_id,
-                    status=Status.DRAFT,
-                )
-            )
+            new = {
+                "guid": str(product.id),
+                "port": port.name,
+                "major": port.major,
+                "generation": generation,
+                "subject_id": at.subject_id,
+                "status": Status.DRAFT,
+            }
+            connection.execute(_INSERT_BINDING, values | new)
         else:
             for name, value in values.items():
                 plan.compare(f"{called}.{name}", getattr(before, name), value)
@@ -307,35 +315,21 @@ def _keep_promises(port: OutputPort, before: Row[Any], called: str, plan: _Plan)
         plan.conflicts.append(f"{called} is keyed by {was}, not by {now}: readers rely on its order; add a major")
 
 
-def _write_contract(
-    connection: Connection, product: Product, port: OutputPort, candidate: Candidate
-) -> tuple[Registered, int]:
+def _write_contract(connection: Connection, product: Product, port: OutputPort, candidate: Candidate) -> Registered:
     """Make the schema the subject's latest version, if it is none yet, at the level of the descriptor."""
     name, level = subject_name(product.port_address(port)), product.compatibility(port)
     history = find_history(connection, name)
-    refuse_read_only(name, mode_of(None, global_settings(connection)))
     known = known_id(connection, candidate)
-    if same := history.of_schema(known):
-        at = Registered(same.schema_id, same.number, created=False)
-    else:
-        at = add_version(connection, history, candidate, level, known=known)
-    subject_id = history.subject.id if history.subject else None
-    if subject_id is None:
-        made = find_history(connection, name).subject
-        subject_id = made.id if made else make_subject(connection, name)
+    at = already(history, known) or add_version(connection, history, candidate, level, known=known)
     if history.subject is None or history.subject.level is not level:
-        connection.execute(
-            update(tables.subject).where(tables.subject.c.id == subject_id).values(level=level, mode=None)
-        )
-    return at, subject_id
+        connection.execute(_SET_LEVEL, {"row": at.subject_id, "level": level})
+    return at
 
 
 def _write_words(connection: Connection, product: Product, sources: list[tuple[str, str, InputPort]]) -> None:
     guid = str(product.id)
-    connection.execute(delete(tables.tag).where(tables.tag.c.guid == guid))
     if product.tags:
         connection.execute(insert(tables.tag), [{"guid": guid, "tag": tag} for tag in dict.fromkeys(product.tags)])
-    connection.execute(delete(tables.input_port).where(tables.input_port.c.guid == guid))
     if sources:
         connection.execute(
             insert(tables.input_port),
@@ -363,7 +357,6 @@ def _row(product: Product) -> dict[str, Any]:
         "status": product.status,
         "words": " ".join(words).lower(),
         "descriptor": _dump(product),
-        "updated_at": now_us(),
     }
 
 

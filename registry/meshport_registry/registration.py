@@ -50,11 +50,13 @@ class Registered:
     Attributes:
         id: of the schema.
         version: of the subject.
+        subject_id: the subject's row.
         created: whether the subject has this version since now.
     """
 
     id: int
     version: int
+    subject_id: int
     created: bool
 
 
@@ -86,8 +88,8 @@ def register(
     candidate = read_candidate(connection, text, references)
     history = find_history(connection, name)
     known = known_id(connection, candidate)
-    if (same := history.of_schema(known)) and wanted_id in {None, known}:
-        return Registered(same.schema_id, same.number, created=False)
+    if (same := already(history, known)) and wanted_id in {None, known}:
+        return same
     subject, everywhere = history.subject, global_settings(connection)
     if subject is not None and subject.owner is not None:
         raise NotPermitted(
@@ -104,6 +106,14 @@ def register(
     if wanted_id is not None:
         raise NotPermitted(f"subject '{name}' is not in import mode, so that no id can be given")
     return add_version(connection, history, candidate, level_of(subject, everywhere), known=known)
+
+
+def already(history: History, schema_id: int | None) -> Registered | None:
+    """Where a schema stands in a subject, if it has a live version there."""
+    same = history.of_schema(schema_id)
+    if same is None or history.subject is None:
+        return None
+    return Registered(same.schema_id, same.number, history.subject.id, created=False)
 
 
 def add_version(
@@ -154,7 +164,7 @@ def _put(
         _INSERT_VERSION,
         {"subject_id": subject_id, "version": number, "schema_id": schema_id, "deleted": False, "created_at": now_us()},
     )
-    return Registered(schema_id, number, created=True)
+    return Registered(schema_id, number, subject_id, created=True)
 
 
 def _refuse_overwriting(

@@ -159,7 +159,7 @@ def test_a_write_that_fails_takes_no_other_with_it(database: str) -> None:
         assert isinstance(doubled.__cause__, IntegrityError)
         assert asyncio.run(together("c")) == ["c"]
         names = store.read_now(lambda c: set(c.execute(text("SELECT name FROM setting")).scalars()))
-        assert names == {"a", "b", "c"}
+        assert names == {"a", "b", "c", "revision"}
     finally:
         store.close()
 

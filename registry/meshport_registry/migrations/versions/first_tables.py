@@ -45,7 +45,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_schema_fingerprint"), "schema", ["fingerprint"], unique=False)
     op.create_index(op.f("ix_schema_guid"), "schema", ["guid"], unique=False)
-    op.create_table(
+    setting = op.create_table(
         "setting",
         sa.Column("name", sa.String(length=20), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
@@ -128,3 +128,5 @@ def upgrade() -> None:
         sa.UniqueConstraint("subject_id", "schema_id", name=op.f("uq_version_subject_id_schema_id")),
     )
     op.create_index(op.f("ix_version_schema_id"), "version", ["schema_id"], unique=False)
+    # The change counter of all products; there from the start, so that moving it on is one statement.
+    op.bulk_insert(setting, [{"name": "revision", "value": "0"}])
