@@ -136,6 +136,11 @@ class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
         super().__init__(message, hint=hint)
         self.findings = findings
 
+    def __str__(self) -> str:
+        # A single reason stands in the message already.
+        reasons = "".join(f"\n  - {each}" for each in self.findings if each not in self.message)
+        return self.message + reasons + (f"\nhint: {self.hint}" if self.hint else "")
+
 
 class PublishError(MeshError):
     """Raised when an event is refused before it reaches the broker; nothing of it was stored."""
