@@ -9,7 +9,7 @@ from typing import Final
 
 from meshport.address import topic_name
 from meshport.catalog import Registration
-from meshport.errors import TopicError
+from meshport.errors import RegistrationRefused, TopicError
 from meshport.kafka.admin import Admin
 from meshport.product import OutputPort
 from meshport.project import ProjectProduct
@@ -74,11 +74,21 @@ def plan(
         bootstrap_servers: of the cluster, as its readers reach it.
 
     Raises:
-        RegistrationRefused: a product's declaration, or a change of its contract, is refused.
+        RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads what neither
+            the registry nor this plan has.
         TopicError: a topic is there with another number of partitions.
         RegistryUnavailable, BrokerUnavailable: no answer.
     """
-    return [_plan(each, registry, admin, bootstrap_servers) for each in products]
+    planned = [_plan(each, registry, admin, bootstrap_servers) for each in products]
+    here = {each.product.product.address for each in planned}
+    for each in planned:
+        # The registry refuses these too, but only once their topics are made.
+        if missing := [str(port) for port in each.registration.unresolved if port.of_product not in here]:
+            raise RegistrationRefused(
+                f"{each.product.product.address} reads {', '.join(missing)}, which nobody has registered",
+                hint=f"correct the inputPorts of {each.product.descriptor_file}, or apply the project that has it first",
+            )
+    return planned
 
 
 def carry_out(planned: ProductPlan, registry: Registry, admin: Admin, bootstrap_servers: str) -> Registration:
