@@ -15,7 +15,7 @@ import yaml
 from meshport.address import Address
 from meshport.errors import ProjectError
 from meshport.infer import MOMENT, record_name
-from meshport.product import Archetype, OutputPort, Processing, Product
+from meshport.product import Archetype, OutputPort, Processing, parse_product
 from meshport.project import FOLDERS, Project
 from meshport.schema import Schema, parse_schema
 
@@ -36,7 +36,7 @@ def init_project(folder: Path) -> list[Path]:
         The files and folders that were made.
 
     Raises:
-        ProjectError: the folder stands inside of another project.
+        ProjectError: the folder stands inside of another project, or a file is where a folder has to be.
     """
     folder = folder.resolve()
     try:
@@ -48,6 +48,9 @@ def init_project(folder: Path) -> list[Path]:
             f"{folder} stands in the project {around.root} already", hint="`meshport new` adds a product to it"
         )
     made = []
+    for name in ("", *FOLDERS, "schemas/common"):
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise ProjectError(f"{folder / name} is a file; a project has a folder there")
     for name in (*FOLDERS, "schemas/common"):
         if not (folder / name).is_dir():
             (folder / name).mkdir(parents=True)
@@ -96,17 +99,19 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
 
     Raises:
         ProjectError: one of them exists; nothing is overwritten.
+        DescriptorError: the draft makes no product.
     """
-    product = Product.model_validate(_descriptor(draft))
+    text = _yaml(_descriptor(draft))
+    product = parse_product(text, file="the new product.yaml")
     port = product.default_port
     descriptor = project.product_folder(product) / "product.yaml"
     contract = project.schema_file(product, port)
     for file in (descriptor, contract):
         if file.exists():
             raise ProjectError(f"{file} exists already", hint="nothing is overwritten; remove it first, or edit it")
-    for file, text in ((contract, _pretty(draft.schema)), (descriptor, _yaml(_descriptor(draft, product)))):
+    for file, content in ((contract, _pretty(draft.schema)), (descriptor, text)):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(content, encoding="utf-8")
     return [descriptor, contract]
 
 
@@ -130,7 +135,7 @@ def fields_read(processing: Processing, schema: Schema, time: str | None) -> lis
     return [name for name in schema.field_names if name in words]
 
 
-def _descriptor(draft: Draft, product: Product | None = None) -> dict[str, Any]:
+def _descriptor(draft: Draft) -> dict[str, Any]:
     port: dict[str, Any] = {"name": OutputPort().name}
     if draft.key:
         port["key"] = draft.key[0] if len(draft.key) == 1 else list(draft.key)
@@ -140,7 +145,7 @@ def _descriptor(draft: Draft, product: Product | None = None) -> dict[str, Any]:
         port["cleanup"] = "compact"
     document: dict[str, Any] = {
         "address": str(draft.address),
-        "id": str(product.id if product else uuid4()),
+        "id": str(uuid4()),
         "archetype": str(draft.archetype),
         "displayName": draft.address.product.replace("-", " ").capitalize(),
         "description": draft.description,
