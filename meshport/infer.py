@@ -150,7 +150,7 @@ class _Inference:
             return "string"
         if _WHOLE.fullmatch(text):
             # Longer ones are identifiers; a double would forget their last digits.
-            return "long" if len(text) < 20 and -_LONG <= int(text) < _LONG else "string"
+            return "long" if len(text) <= 20 and -_LONG <= int(text) < _LONG else "string"
         if _NUMBER.fullmatch(text):
             return "double"
         return "boolean" if text.lower() in {"true", "false"} else "string"
