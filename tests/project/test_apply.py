@@ -1,0 +1,172 @@
+"""Applying a project: the plan, then the deed, on a real cluster and registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from meshport.apply import carry_out, plan
+from meshport.errors import NotRegistered, RegistrationRefused, TopicError
+from meshport.kafka.admin import Admin
+from meshport.project import FOLDERS, Project
+from meshport.registry import Registry
+from tests.mesh_session import Mesh
+
+FIELDS: list[dict[str, str]] = [{"name": "id", "type": "string"}]
+
+
+class Declared:
+    """A project on disk whose products have a domain that no other test has."""
+
+    def __init__(self, root: Path, mesh: Mesh) -> None:
+        self.root = root
+        self.domain = f"d{uuid4().hex[:8]}"
+        self.registry: Registry = mesh.registry
+        self.servers = mesh.bootstrap_servers
+        self.admin = Admin(mesh.bootstrap_servers)
+        self.ids = {name: str(uuid4()) for name in ("source", "derived")}
+        for name in FOLDERS:
+            (root / name).mkdir()
+
+    def write(
+        self, name: str = "source", *, port: str = "", fields: list[dict[str, str]] | None = None, reads: str = ""
+    ) -> None:
+        """Declare a product, or declare it anew."""
+        kind = "processors" if reads else "producers"
+        file = self.root / kind / self.domain / name / "product.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        inputs = f"inputPorts: [{{address: {reads}}}]\n" if reads else ""
+        file.write_text(
+            f"address: {self.domain}/{name}\nid: {self.ids[name]}\n"
+            f"archetype: {'aggregate' if reads else 'source-aligned'}\ndescription: d\nowner: o\n{inputs}"
+            f"outputPorts:\n  - name: events\n    key: id\n    partitions: 2\n{port}",
+            encoding="utf-8",
+        )
+        contract = self.root / "schemas" / self.domain / f"{name}.events.avsc"
+        contract.parent.mkdir(exist_ok=True)
+        contract.write_text(json.dumps({"type": "record", "name": "R", "fields": fields or FIELDS}), encoding="utf-8")
+
+    def plan(self) -> list[str]:
+        """What a plan says would be done, in words."""
+        planned = plan(Project(self.root).products, self.registry, self.admin, self.servers)
+        return [str(each) for one in planned for each in (*one.topics, *one.registration.changed)]
+
+    def apply(self) -> int:
+        """Carry a plan out; how many products changed."""
+        planned = [
+            one for one in plan(Project(self.root).products, self.registry, self.admin, self.servers) if one.changes
+        ]
+        for one in planned:
+            carry_out(one, self.registry, self.admin, self.servers)
+        return len(planned)
+
+    def topic(self, name: str = "source") -> str:
+        """The topic of a product's port."""
+        return f"{self.domain}.{name}.events.v1"
+
+
+@pytest.fixture
+def declared(tmp_path: Path, mesh: Mesh) -> Declared:
+    """An empty project over the session's mesh."""
+    return Declared(tmp_path, mesh)
+
+
+def test_a_plan_does_nothing(declared: Declared) -> None:
+    """A plan names the topic, its partitions and settings, and leaves cluster and registry as they are."""
+    declared.write(port="    retention: 7d\n")
+    said = declared.plan()
+    assert f"make topic {declared.topic()} (2 partitions, cleanup.policy=delete, retention.ms=604800000)" in said
+    assert declared.admin.topic(declared.topic()) is None
+    with pytest.raises(NotRegistered):
+        declared.registry.resolve(f"{declared.domain}/source")
+    assert declared.plan() == said
+
+
+def test_what_was_planned_is_done_once(declared: Declared) -> None:
+    """Applying makes topics as declared and registers products; a second time changes nothing."""
+    declared.write(port="    cleanup: compact\n")
+    declared.write("derived", reads=f"{declared.domain}/source")
+    assert declared.apply() == 2
+    made = declared.admin.topic(declared.topic())
+    assert made is not None
+    assert (made.partitions, made.config["cleanup.policy"], made.config["retention.ms"]) == (2, "compact", "-1")
+    assert declared.registry.resolve(f"{declared.domain}/derived").topic == declared.topic("derived")
+    assert declared.plan() == []
+    assert declared.apply() == 0
+
+
+def test_settings_that_drifted_are_set_again(declared: Declared) -> None:
+    """A setting that somebody changed by hand, or that is declared anew, is in the plan and is set; others stay."""
+    declared.write(port="    retention: 7d\n")
+    declared.apply()
+    declared.admin.set_config(declared.topic(), {"retention.ms": "1000", "max.message.bytes": "2000000"})
+    assert declared.plan() == [f"set retention.ms=604800000 on topic {declared.topic()}"]
+    declared.apply()
+    found = declared.admin.topic(declared.topic())
+    assert found is not None
+    assert (found.config["retention.ms"], found.config["max.message.bytes"]) == ("604800000", "2000000")
+    declared.write(port="    retention: 8d\n")
+    assert f"set retention.ms=691200000 on topic {declared.topic()}" in declared.plan()
+
+
+def test_another_number_of_partitions_is_refused(declared: Declared) -> None:
+    """Partitions never change under one generation: the refusal names both numbers, and nothing is done."""
+    declared.write()
+    declared.apply()
+    declared.admin.ensure_topic(f"{declared.domain}.derived.events.v1", 3)
+    declared.write("derived", reads=f"{declared.domain}/source")
+    with pytest.raises(TopicError, match=r"has 3 partitions, .*derived/product\.yaml declares 2") as refused:
+        declared.apply()
+    assert "keys would move" in str(refused.value.hint)
+    with pytest.raises(NotRegistered):
+        declared.registry.resolve(f"{declared.domain}/derived")
+
+
+def test_an_incompatible_contract_is_refused_with_its_reasons(declared: Declared) -> None:
+    """A change that would break readers is refused with its findings in the plan already; nothing is made."""
+    declared.write()
+    declared.apply()
+    before = declared.registry.resolve(f"{declared.domain}/source")
+    declared.write(fields=[{"name": "id", "type": "long"}])
+    declared.write("derived", reads=f"{declared.domain}/source")
+    with pytest.raises(RegistrationRefused) as refused:
+        declared.apply()
+    assert len(refused.value.findings) == 2, "one each way"
+    assert all("/fields/0/type" in each and "long" in each for each in refused.value.findings)
+    assert all(each in str(refused.value) for each in refused.value.findings)
+    with Registry(declared.registry.url) as fresh:
+        assert fresh.resolve(f"{declared.domain}/source") == before
+    assert declared.admin.topic(declared.topic("derived")) is None
+
+
+def test_a_compatible_contract_is_a_new_version(declared: Declared) -> None:
+    """A field with a default is taken; the topic stays and the binding has the new schema."""
+    declared.write()
+    declared.apply()
+    before = declared.registry.resolve(f"{declared.domain}/source")
+    declared.write(fields=[*FIELDS, {"name": "note", "type": "string", "default": ""}])
+    assert declared.apply() == 1
+    after = declared.registry.resolve(f"{declared.domain}/source")
+    assert (after.topic, after.subject) == (before.topic, before.subject)
+    assert after.schema_id != before.schema_id
+
+
+def test_an_input_that_nobody_has_is_refused_before_anything_is_made(declared: Declared) -> None:
+    """A product whose input neither the registry nor the project has is refused in the plan; its topic is not made."""
+    declared.write("derived", reads=f"{declared.domain}/nowhere")
+    with pytest.raises(RegistrationRefused, match=f"{declared.domain}/nowhere"):
+        declared.apply()
+    assert declared.admin.topic(declared.topic("derived")) is None
+
+
+def test_nothing_is_deleted(declared: Declared) -> None:
+    """A product that is gone from the project keeps its topic and its registration."""
+    declared.write()
+    declared.apply()
+    (declared.root / "producers" / declared.domain / "source" / "product.yaml").unlink()
+    assert declared.apply() == 0
+    assert declared.admin.topic(declared.topic()) is not None
+    assert declared.registry.resolve(f"{declared.domain}/source").topic == declared.topic()
