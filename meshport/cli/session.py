@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import IO, Annotated, Any, Final
 
 import platformdirs
 import typer
@@ -16,6 +20,8 @@ from meshport.project import Project
 from meshport.registry import Registry
 
 STATE: Final = ".meshport"
+_LOCK_TRIES: Final = 10
+_LOCK_PAUSE_S: Final = 0.05
 
 RegistryOption = Annotated[
     str | None,
@@ -58,6 +64,38 @@ def state_file(root: Path) -> Path:
     return root / STATE / "up.json"
 
 
+@contextmanager
+def only_mesh(root: Path) -> Iterator[None]:
+    """Hold the place of the one mesh that runs in a project; the kernel lets go of it however this process ends.
+
+    Raises:
+        ProjectError: another process holds it.
+    """
+    (root / STATE).mkdir(exist_ok=True)
+    with _lock_file(root).open("w", encoding="utf-8") as lock:
+        for _ in range(_LOCK_TRIES):
+            if _is_locked(lock, fcntl.LOCK_EX):
+                break
+            time.sleep(_LOCK_PAUSE_S)  # another command may be looking just now
+        else:
+            mesh = running_mesh(root)
+            where = f"(process {mesh.pid}), its registry at {mesh.registry_url}" if mesh else "or is being started"
+            raise ProjectError(f"a mesh runs here already {where}", hint="Ctrl-C in its terminal ends it")
+        yield
+
+
+def _lock_file(root: Path) -> Path:
+    return root / STATE / "up.lock"
+
+
+def _is_locked(lock: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def running_mesh(start: Path) -> RunningMesh | None:
     """The mesh that runs in the project around `start`, or in `start` itself where it is no project."""
     try:
@@ -65,12 +103,14 @@ def running_mesh(start: Path) -> RunningMesh | None:
     except ProjectError:
         root = start.resolve()
     try:
+        # The file outlives a mesh that was killed, and its process id may be another's by then; the lock does not.
+        with _lock_file(root).open(encoding="utf-8") as lock:
+            if _is_locked(lock, fcntl.LOCK_SH):
+                return None
         facts: dict[str, Any] = json.loads(state_file(root).read_text(encoding="utf-8"))
-        mesh = RunningMesh(str(facts["bootstrap_servers"]), str(facts["registry_url"]), int(facts["pid"]))
-        os.kill(mesh.pid, 0)
+        return RunningMesh(str(facts["bootstrap_servers"]), str(facts["registry_url"]), int(facts["pid"]))
     except (OSError, ValueError, KeyError):
         return None
-    return mesh
 
 
 def open_registry(url: str | None) -> Registry:

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from meshport.address import Address
 from meshport.cli.output import emit, people, say
-from meshport.cli.session import STATE, JsonOption, KafkaOption, cache_dir, running_mesh, state_file
-from meshport.cli.signals import stop_on_signal
-from meshport.errors import MeshError, NotRegistered, ProjectError
+from meshport.cli.session import STATE, JsonOption, KafkaOption, cache_dir, only_mesh, state_file
+from meshport.cli.signals import interrupt_on_signal, stop_on_signal
+from meshport.errors import MeshError, NotRegistered, ProjectError, RegistryUnavailable
 from meshport.local import LocalMesh, open_mesh
 from meshport.project import Project
 
@@ -41,12 +41,11 @@ def up(
     """
     project = find_project()
     root = project.root if project else Path.cwd()
-    if (mesh := running_mesh(root)) is not None:
-        raise ProjectError(f"a mesh runs here already (process {mesh.pid}), its registry at {mesh.registry_url}")
-    stopped = stop_on_signal()
-    with start_mesh(root / STATE, kafka=kafka, brokers=brokers) as local:
+    interrupt_on_signal()
+    with only_mesh(root), start_mesh(root / STATE, kafka=kafka, brokers=brokers) as local:
         if project is not None:
             local.apply(project, say)
+        stopped = stop_on_signal()
         with _state(root, local) as facts:
             started: set[Address] = set()
             if project is not None:
@@ -60,6 +59,7 @@ def up(
                 if project is not None:
                     _start_new(local, Project(project.root), started)
                     facts()
+            say("stopping")
     say("stopped")
 
 
@@ -107,8 +107,8 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
             continue
         try:
             local.registry.product(address)
-        except NotRegistered:
-            continue
+        except (NotRegistered, RegistryUnavailable):
+            continue  # the next look will find it
         local.run(address, project)
         started.add(address)
 
@@ -117,18 +117,23 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
 def _state(root: Path, local: LocalMesh) -> Iterator[Callable[[], dict[str, Any]]]:
     """The state file by which other commands find this mesh; the yielded function brings it up to date."""
     file = state_file(root)
+    written: dict[str, Any] = {}
 
     def write() -> dict[str, Any]:
+        nonlocal written
         facts = {
             "bootstrap_servers": local.cluster.bootstrap_servers,
             "registry_url": local.registry_url,
             "broker": local.cluster.describe(),
             "pid": os.getpid(),
-            "processes": local.processes.pids,
+            "processes": local.pids,
         }
+        if facts == written:
+            return facts
         partial = file.with_suffix(".part")
         partial.write_text(jsonlib.dumps(facts), encoding="utf-8")
         partial.replace(file)
+        written = facts
         return facts
 
     write()
