@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from meshport.address import Address
@@ -41,17 +42,22 @@ class Watch:
     """
 
     def __init__(self, products: Iterable[ProjectProduct], resolver: Resolver) -> None:
-        self._ports = {}
+        self._ports: dict[Address, str] = {}
         self._plans: dict[Address, Plan] = {}
         self._groups: dict[Address, Consumer] = {}
-        for each in products:
-            address = each.product.address
-            binding = resolver.resolve(address)
-            self._ports[address] = binding.topic
-            self._look = Consumer(binding.bootstrap_servers)
-            if each.product.process:
-                self._plans[address] = make_plan(load_pipeline(each.product, each.folder), address, resolver)
-                self._groups[address] = Consumer(binding.bootstrap_servers, group=self._plans[address].group)
+        with ExitStack() as opened:
+            for each in products:
+                address = each.product.address
+                binding = resolver.resolve(address)
+                if not self._ports:
+                    self._look = opened.enter_context(Consumer(binding.bootstrap_servers))
+                self._ports[address] = binding.topic
+                if each.product.process:
+                    plan = make_plan(load_pipeline(each.product, each.folder), address, resolver)
+                    self._plans[address] = plan
+                    self._groups[address] = opened.enter_context(Consumer(binding.bootstrap_servers, group=plan.group))
+            self.close = opened.pop_all().close
+            """Let go of the connections."""
 
     def standings(self) -> list[Standing]:
         """Each product as it stands now.
@@ -84,8 +90,3 @@ class Watch:
         if topic not in ends:
             ends[topic] = self._look.end_offsets(topic)
         return ends[topic]
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        for each in (self._look, *self._groups.values()):
-            each.close()
