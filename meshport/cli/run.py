@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +21,8 @@ SpeedOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="What a source makes its world of.")]
 
-# In a log file a line a minute tells enough; on a terminal one wants to see it move.
-_TELL_EVERY_S = 60.0
-_TELL_PERSON_EVERY_S = 5.0
+# The figures are told when they have changed, but not oftener than this.
+_TELL_EVERY_S = 10.0
 
 
 def run(
@@ -76,17 +74,17 @@ def _run_processor(product: ProjectProduct, registry: str | None) -> None:
         raise typer.BadParameter(f'a processor needs {error.name}: pip install "meshport[process]"') from error
     address = product.product.address
     pipeline = load_pipeline(product.product, product.folder)
-    due = 0.0
+    due, told = 0.0, ""
 
     def tell(progress: engine.Progress) -> None:
-        nonlocal due
-        if time.monotonic() < due:
-            return
-        due = time.monotonic() + (_TELL_PERSON_EVERY_S if sys.stderr.isatty() else _TELL_EVERY_S)
-        say(
-            f"{address.key}: {progress.read} read, {progress.written} written, {progress.late} late, "
-            f"{progress.quarantined} quarantined, {'?' if progress.lag is None else progress.lag} waiting"
+        nonlocal due, told
+        figures = (
+            f"{progress.read} read, {progress.written} written, {progress.late} late, "
+            f"{progress.quarantined} quarantined, {progress.lag} waiting"
         )
+        if progress.lag is not None and figures != told and time.monotonic() >= due:
+            due, told = time.monotonic() + _TELL_EVERY_S, figures
+            say(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
         engine.run_processor(make_plan(pipeline, address, mesh), mesh, on_progress=tell)
