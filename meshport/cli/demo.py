@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from meshport.address import Address
 from meshport.cli.output import FINDINGS, INTERRUPTED, emit, people, progress, say
 from meshport.cli.run import SeedOption
 from meshport.cli.session import JsonOption, KafkaOption
-from meshport.cli.signals import stop_on_signal
+from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.cli.up import BrokersOption, start_mesh
 from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
 from meshport.lag import Standing, Watch
@@ -28,6 +28,7 @@ from meshport.project import Project
 from meshport.recount import Report, recount
 from meshport.registry import Registry
 from meshport.source import Progress, Source, load_sources, run_sources
+from meshport.supervisor import Supervisor
 
 _Show = Callable[[Sequence[Standing], Progress | None], None]
 
@@ -36,8 +37,10 @@ _WORLD: Final = timedelta(days=3)
 _FASTEST: Final = 6000.0
 _LOOK_EVERY_S: Final = 1.0
 _LINE_EVERY_S: Final = 10.0
+# A processor that stands still ends by itself after a minute and is started again; if that did not help, nothing will.
+_STILL_S: Final = 90.0
 # Processors that have not come to the end of their inputs after this long do not keep up.
-_DRAIN_S: Final = 180.0
+_DRAIN_S: Final = 300.0
 _START_S: Final = 60.0
 
 
@@ -68,24 +71,25 @@ def demo(
             f"no product of {project.root} has a `source`, and a demo has nothing to tell",
             hint="`meshport up` runs this mesh",
         )
-    stopped = stop_on_signal()
+    interrupt_on_signal()
     speed = min(_FASTEST, _WORLD.total_seconds() / max(seconds, 1))
     with (
         tempfile.TemporaryDirectory(prefix="meshport-demo-") as folder,
         start_mesh(Path(folder), kafka=kafka, brokers=brokers) as mesh,
     ):
         mesh.apply(project, say)
+        stopped = stop_on_signal()
         for each in project.products:
             if each.product.process:
                 mesh.run(each.product.address, project)
         with closing(Watch(project.products, mesh.registry)) as watch, _figures() as show:
-            _await_processors(watch, stopped)
+            _await_processors(watch, mesh.processors, stopped)
             say(f"{len(sources)} sources tell of their world for {duration}, {speed:,.0f} times as fast as it went")
             with _Telling(sources, mesh.registry, speed) as telling:
                 ends_at = time.monotonic() + seconds
                 while time.monotonic() < ends_at and telling.going and not stopped.wait(_LOOK_EVERY_S):
                     show(watch.standings(), telling.progress)
-            _drain(watch, show, telling, stopped)
+            _drain(watch, show, telling, mesh.processors, stopped)
         if stopped.is_set():
             say("interrupted; nothing was recounted")
             raise typer.Exit(INTERRUPTED)
@@ -131,38 +135,56 @@ class _Telling:
             raise self._failed
 
 
-def _await_processors(watch: Watch, stopped: threading.Event) -> None:
-    """A processor makes its own topics when it starts."""
+def _await_processors(watch: Watch, processors: Supervisor, stopped: threading.Event) -> None:
+    """Wait until every processor has made its own topics, as it does when it starts.
+
+    Raises:
+        ProcessError: one does not start.
+    """
     ends_at = time.monotonic() + _START_S
     while True:
         try:
             watch.standings()
-        except TopicError:
-            if stopped.wait(_LOOK_EVERY_S) or time.monotonic() > ends_at:
-                raise
+        except TopicError as error:
+            if stopped.wait(_LOOK_EVERY_S):
+                return
+            if time.monotonic() > ends_at:
+                raise ProcessError(
+                    f"after {_START_S:g} s a processor has not started: {error.message}{_logs(processors)}"
+                ) from error
         else:
             return
 
 
-def _drain(watch: Watch, show: _Show, telling: _Telling, stopped: threading.Event) -> None:
+def _drain(watch: Watch, show: _Show, telling: _Telling, processors: Supervisor, stopped: threading.Event) -> None:
     """Wait until nothing waits and nothing new was stored since the look before.
 
     Raises:
         ProcessError: the processors do not come to an end.
     """
-    ends_at = time.monotonic() + _DRAIN_S
+    moved = began = time.monotonic()
     before: list[Standing] = []
     while not stopped.wait(_LOOK_EVERY_S):
         now = watch.standings()
         show(now, telling.progress)
-        if now == before and not any(each.waiting for each in now):
+        behind = {each.address.key: each.waiting for each in now if each.waiting}
+        if now != before:
+            before, moved = now, time.monotonic()
+        elif not behind:
             return
-        if time.monotonic() > ends_at:
-            behind = ", ".join(f"{each.address.key}: {each.waiting}" for each in now if each.waiting)
-            raise ProcessError(
-                f"after {_DRAIN_S:g} s events still wait ({behind})", hint="the processors' logs are above"
-            )
-        before = now
+        still, lasted = time.monotonic() - moved, time.monotonic() - began
+        if still > _STILL_S or lasted > _DRAIN_S:
+            what = f"no event was processed for {still:.0f} s" if still > _STILL_S else f"after {lasted:.0f} s"
+            waiting = ", ".join(f"{count} of {key}" for key, count in behind.items())
+            raise ProcessError(f"{what}, and events still wait: {waiting}{_logs(processors, behind)}")
+
+
+def _logs(processors: Supervisor, names: Iterable[str] | None = None) -> str:
+    """The last lines of these processors, or of all that run; the logs of a demo are not kept."""
+    return "".join(
+        f"\n{name} said last:{processors.last_lines(name) or ' nothing'}"
+        for name in (processors.pids if names is None else names)
+    )
 
 
 @contextmanager
