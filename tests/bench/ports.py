@@ -273,7 +273,9 @@ def _subscribe(mesh: Mesh, binding: Binding, count: int) -> float:
 
 
 def _consumer(binding: Binding) -> Consumer:
-    consumer = Consumer({"bootstrap.servers": binding.bootstrap_servers, "group.id": f"bench-{time.time_ns()}", **CONSUMER})
+    consumer = Consumer(
+        {"bootstrap.servers": binding.bootstrap_servers, "group.id": f"bench-{time.time_ns()}", **CONSUMER}
+    )
     consumer.subscribe([binding.topic])
     return consumer
 
@@ -287,8 +289,9 @@ def _naive_read(binding: Binding, url: str, count: int) -> float:
         message = None
         while message is None:
             message = consumer.poll(1.0)
-        headers = {name: value for name, value in message.headers() or ()}  # noqa: C416 - what one writes from the docs
-        from_binary(KafkaMessage(headers, message.key(), message.value()), form, CloudEvent)
+        headers: Any = dict(message.headers() or ())
+        body: Any = message.value()
+        from_binary(KafkaMessage(headers, message.key(), body), form, CloudEvent)
 
     one()
     began = time.perf_counter()
