@@ -12,6 +12,7 @@ of faust's event loop, so that a supervisor starts it anew (faust#523, faust#532
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import signal
 import tempfile
@@ -44,6 +45,8 @@ from meshport.process.plan import Plan
 from meshport.process.stages import Counts
 from meshport.process.worker import Place, Worker
 
+_log: Final = logging.getLogger(__name__)
+
 PATIENCE_S: Final = 60.0
 """With events waiting and none processed for this long, a processor is stuck."""
 
@@ -54,7 +57,7 @@ _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
 _TURN_S: Final = 0.1
 # A member that was killed is let go after this time; shorter, and a long pause of a busy machine ends a membership.
-_SESSION_S: Final = 6.0
+_SESSION_S: Final = 8.0
 _HEARTBEAT_S: Final = 2.0
 _COMMIT_S: Final = 1.0
 
@@ -309,6 +312,7 @@ class _Engine:
             return fresh
         # Compaction and transactions leave gaps all along; many messages at once are as cheap to ask for as a few, and
         # those that faust brings later are known by then.
+        _log.info("%s [%d]: offset %d was due, faust brought %d; asking Kafka", *place, expected, fresh[0].offset)
         return self._log.onward(*place, expected, limit=_BRIDGE)
 
 
