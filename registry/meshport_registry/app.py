@@ -53,9 +53,10 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         dependencies=[Depends(_refuse_forms)],
         middleware=[Middleware(Front)],
     )
+    # Routes are tried in order; registrations and look-ups of serializers come first.
+    app.include_router(confluent.router)
     app.include_router(mesh_api.router)
     app.include_router(mesh_api.health_router)
-    app.include_router(confluent.router)
     return app
 
 
@@ -72,7 +73,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: Store | None) -> As
         store.close()
 
 
-def _refuse_forms(request: Request) -> None:
+async def _refuse_forms(request: Request) -> None:
     """Refuse what a page of another site can make a browser send without asking first."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and not kind.endswith("json"):

@@ -72,17 +72,17 @@ class ListQuery(BaseModel):
         return Search(self.q, self.address, self.domain, self.archetype, self.owner, self.status, self.tag)
 
 
-def _store(request: Request) -> Store:
+async def _store(request: Request) -> Store:
     store: Store = request.app.state.store
     return store
 
 
-def _cluster(request: Request) -> Cluster:
+async def _cluster(request: Request) -> Cluster:
     cluster: Cluster = request.app.state.cluster
     return cluster
 
 
-def _bindings(request: Request) -> BindingAnswers:
+async def _bindings(request: Request) -> BindingAnswers:
     bindings: BindingAnswers = request.app.state.bindings
     return bindings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -26,7 +26,8 @@ def serve(settings: Settings) -> None:
         RegistryUnavailable: the port is taken, or the database cannot be opened.
     """
     server, listener = _prepare(settings)
-    server.run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn has closed everything in good order, and hands the signal on
+        server.run(sockets=[listener])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from meshport_registry.confluent import levels, rest, schemas, subjects
 
 router = APIRouter()
-for part in (rest, schemas, subjects, levels):
+for part in (subjects, schemas, levels, rest):
     router.include_router(part.router)
 
 __all__ = ["router"]

@@ -94,12 +94,13 @@ class Page:
         return items[self.offset :] if self.limit < 0 else items[self.offset : self.offset + self.limit]
 
 
-def _store(request: Request) -> Store:
+# Coroutines, though they wait for nothing: the framework runs plain functions in a thread each.
+async def _store(request: Request) -> Store:
     store: Store = request.app.state.store
     return store
 
 
-def _schemas(request: Request) -> SchemaAnswers:
+async def _schemas(request: Request) -> SchemaAnswers:
     schemas: SchemaAnswers = request.app.state.schemas
     return schemas
 
