@@ -40,7 +40,15 @@ _METADATA_S: Final = 10.0
 _SLICE_S: Final = 0.5
 _PAUSE_S: Final = 0.05
 _error_of: Final = methodcaller("error")
-_NO_LEADER: Final = frozenset({ClientError.NOT_LEADER_FOR_PARTITION, ClientError.LEADER_NOT_AVAILABLE})
+_NOT_YET: Final = frozenset(
+    {
+        ClientError.NOT_LEADER_FOR_PARTITION,
+        ClientError.LEADER_NOT_AVAILABLE,
+        ClientError.NOT_COORDINATOR,
+        ClientError.COORDINATOR_NOT_AVAILABLE,
+        ClientError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
 _OTHER_MEMBERSHIP: Final = frozenset(
     {ClientError.REBALANCE_IN_PROGRESS, ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID}
 )
@@ -399,7 +407,7 @@ class Consumer:
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """(first offset, end offset) of each partition; the end is the offset that the next event will have."""
         return {
-            partition: _once_led(
+            partition: _once_ready(
                 partial(self._client.get_watermark_offsets, TopicPartition(topic, partition), timeout=_METADATA_S),
                 f"cannot see the offsets of {topic} [{partition}]",
             )
@@ -423,7 +431,7 @@ class Consumer:
             return self.begin_offsets(topic)
         ends = self.end_offsets(topic)
         asked = [TopicPartition(topic, partition, timestamp_ms) for partition in ends]
-        found = _once_led(
+        found = _once_ready(
             partial(self._client.offsets_for_times, asked, timeout=_METADATA_S),
             f"cannot look up the offsets of {topic} by time",
         )
@@ -458,10 +466,11 @@ class Consumer:
     def committed(self, topic: str) -> dict[int, int]:
         """The group's recorded place per partition; partitions without one are left out."""
         asked = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
-        try:
-            found = self._client.committed(asked, timeout=_METADATA_S)
-        except KafkaException as error:
-            raise client_error(error, f"cannot see the group's place in {topic}") from error
+        what = f"cannot see the group's place in {topic}"
+        found = _once_ready(partial(self._client.committed, asked, timeout=_METADATA_S), what)
+        for each in found:
+            if each.error is not None:
+                raise client_error(each.error, f"{what} [{each.partition}]")
         return {each.partition: each.offset for each in found if each.offset >= 0}
 
     def close(self) -> None:
@@ -475,14 +484,14 @@ class Consumer:
         self.close()
 
 
-def _once_led(ask: Callable[[], _Answer], what: str) -> _Answer:
-    """The answer of a partition's leader; a topic that was made this moment, or lost a broker, has none for some time."""
+def _once_ready(ask: Callable[[], _Answer], what: str) -> _Answer:
+    """The answer of a leader or coordinator; a topic or group that is new, or lost a broker, has none for some time."""
     deadline = time.monotonic() + _METADATA_S
     while True:
         try:
             return ask()
         except KafkaException as error:
-            if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+            if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
                 raise client_error(error, what) from error
         time.sleep(_PAUSE_S)
 
