@@ -64,7 +64,7 @@ class RowMapper:
                 field=str(name),
                 hint=f"did you mean {near!r}?"
                 if near
-                else f"its fields: {', '.join(self._names)}; or ignore unknown columns",
+                else f"its fields: {', '.join(self._names)}; --ignore-unknown leaves the others out",
             )
         return _record(values, self._fields)
 

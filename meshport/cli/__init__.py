@@ -63,9 +63,5 @@ def main() -> None:
     except MeshError as error:
         say(f"error: {error}")
         sys.exit(exit_code(error))
-    except BrokenPipeError:
-        # The reader of our stdout has had enough (`| head`); a second complaint at shutdown would be noise.
-        sys.stderr.close()
-        sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Final
 
 import typer
 
 from meshport.address import Address
+from meshport.catalog import ProductSummary
 from meshport.cli.output import emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, open_registry
+from meshport.registry import Registry
 
+_PAGE: Final = 1000
 registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
 
 
@@ -25,7 +29,10 @@ def resolve(address: AddressArgument, registry: RegistryOption = None, json: Jso
     if json:
         emit(facts)
         return
-    table(["", ""], [[name, str(value)] for name, value in facts.items() if value not in (None, {}, [])])
+    shown = {
+        name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in facts.items() if value
+    }
+    table([], [[name, value] for name, value in shown.items()])
 
 
 def search(
@@ -38,17 +45,26 @@ def search(
     Example: meshport search orders
     """
     with open_registry(registry) as mesh:
-        found = mesh.search(text)
+        found = list(_pages(mesh, text))
     if json:
-        for each in found.items:
+        for each in found:
             emit(each.model_dump(mode="json"))
         return
-    rows = [
-        [each.address.key, str(each.archetype), str(each.status), each.owner, each.description] for each in found.items
-    ]
+    if not found:
+        say(f"no product has {text!r} in it" if text else "no product is registered")
+        return
+    rows = [[each.address.key, str(each.archetype), str(each.status), each.owner, each.description] for each in found]
     table(["address", "archetype", "status", "owner", "description"], rows)
-    if found.total > len(found.items):
-        say(f"{len(found.items)} of {found.total} shown")
+
+
+def _pages(mesh: Registry, text: str) -> Iterator[ProductSummary]:
+    offset = 0
+    while True:
+        page = mesh.search(text, offset=offset, limit=_PAGE)
+        yield from page.items
+        offset += len(page.items)
+        if offset >= page.total or not page.items:
+            return
 
 
 def readers(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
@@ -58,6 +74,8 @@ def readers(address: AddressArgument, registry: RegistryOption = None, json: Jso
     """
     with open_registry(registry) as mesh:
         found = mesh.readers(Address.parse(address))
+    if not found and not json:
+        say(f"nobody reads {address}")
     for each in found:
         if json:
             emit(each.model_dump(mode="json"))

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, RegistryUnavailable, SchemaError
+from meshport.errors import (
+    AddressError,
+    DescriptorError,
+    MeshError,
+    ProcessError,
+    ProjectError,
+    RegistryUnavailable,
+    ReplayError,
+    SchemaError,
+)
 
 FINDINGS: Final = 1
 USAGE: Final = 2
@@ -30,24 +41,45 @@ def say(text: str) -> None:
 
 def emit(document: Mapping[str, Any]) -> None:
     """One JSON object on a line of stdout, at once, so that a pipe sees it while the command goes on."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str) + "\n")
-    sys.stdout.flush()
+    emit_text(as_json(document))
+
+
+def as_json(document: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def emit_text(text: str) -> None:
-    """One line of data on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """One line of data on stdout.
+
+    Raises:
+        typer.Exit: whoever read our stdout has had enough (`| head`); that is no failure, and nothing to tell of.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would be tried again at the interpreter's end, and complained of there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout for a person who asked for a list without `--json`."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    """A table on stdout for a person who asked for a list without `--json`; no columns, no head."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        # A row is a line where `grep` reads it, however long.
+        lines = [*([columns] if columns else []), *rows]
+        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+        for line in lines:
+            emit_text("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        return
+    drawn = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    for column in columns or [""] * max(map(len, rows), default=0):
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
-    Console(highlight=False, markup=False).print(drawn)
+    console.print(drawn)
 
 
 @contextmanager
@@ -67,6 +99,6 @@ def exit_code(error: MeshError) -> int:
     """2 for input that is wrong in itself, 3 where the registry did not answer, else 1 (DESIGN 5)."""
     if isinstance(error, RegistryUnavailable):
         return NO_ANSWER
-    if isinstance(error, AddressError | DescriptorError | ProjectError | SchemaError):
+    if isinstance(error, AddressError | DescriptorError | ProcessError | ProjectError | ReplayError | SchemaError):
         return USAGE
     return FINDINGS

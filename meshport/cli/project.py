@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from meshport.address import Address
-from meshport.apply import carry_out, plan
+from meshport.apply import ProductPlan, carry_out, plan
 from meshport.cli.output import emit, say
 from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, bootstrap_servers, open_registry
 from meshport.errors import NotRegistered, ProcessError, ProjectError, RegistryUnavailable
@@ -98,6 +99,10 @@ def new(
             raise typer.BadParameter(
                 "--by, --window, --value and --where say how a product is built; name its input", param_hint="--from"
             )
+        if archetype not in {None, Archetype.SOURCE_ALIGNED}:
+            raise typer.BadParameter(
+                f"an {archetype} product is built from others; name its input", param_hint="--from"
+            )
         schema = template_schema(place) if sample is None else _read_sample(place, sample)
         draft = Draft(
             address=place,
@@ -111,6 +116,13 @@ def new(
     else:
         if sample is not None:
             raise typer.BadParameter("a derived product's contract follows from its input's", param_hint="--sample")
+        if key or time:
+            raise typer.BadParameter(
+                "a derived product's key and time follow from how it is built",
+                param_hint="--key" if key else "--time",
+            )
+        if archetype is Archetype.SOURCE_ALIGNED:
+            raise typer.BadParameter("a source-aligned product is built from no other one", param_hint="--archetype")
         draft = _derived(project, place, Address.parse(reads), where, by or [], window, value or [], archetype, about)
     _check_fields(draft)
     for file in write_product(project, draft):
@@ -143,8 +155,7 @@ def _derived(
     if values:
         if not by:
             raise typer.BadParameter("an aggregate needs what it is aggregated by", param_hint="--by")
-        named = dict(_named_value(each) for each in values)
-        steps.append(Step(aggregate=Aggregate(by=tuple(by), values=named, window=_window(window) if window else None)))
+        steps.append(_aggregate(by, window, values))
     elif by or window:
         raise typer.BadParameter("an aggregate needs what is computed", param_hint="--value")
     if not steps:
@@ -181,11 +192,20 @@ def _input(project: Project, address: Address, registry: str | None = None) -> t
     return product.schema(port), port.time
 
 
-def _named_value(text: str) -> tuple[str, str]:
-    name, equals, aggregation = text.partition("=")
-    if not equals or not name.strip():
-        raise typer.BadParameter(f"{text!r} names no value; write revenue=sum(cents)", param_hint="--value")
-    return name.strip(), aggregation.strip()
+def _aggregate(by: list[str], window: str | None, values: list[str]) -> Step:
+    named: dict[str, str] = {}
+    for text in values:
+        name, equals, aggregation = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r} names no value; write revenue=sum(cents)", param_hint="--value")
+        if name in named:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint="--value")
+        named[name] = aggregation
+    windows = _window(window) if window else None
+    try:
+        return Step(aggregate=Aggregate(by=tuple(by), values=named, window=windows))
+    except ValidationError as error:
+        raise typer.BadParameter(_reason(error), param_hint="--value") from error
 
 
 def _window(text: str) -> Window:
@@ -194,9 +214,15 @@ def _window(text: str) -> Window:
         raise typer.BadParameter(f"{text!r} is no window; write 1h or session:30m", param_hint="--window")
     try:
         parsed = parse_duration(length)
+        return Window(session=parsed) if kind == "session" else Window(tumbling=parsed)
+    except ValidationError as error:
+        raise typer.BadParameter(_reason(error), param_hint="--window") from error
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--window") from error
-    return Window(session=parsed) if kind == "session" else Window(tumbling=parsed)
+
+
+def _reason(error: ValidationError) -> str:
+    return "; ".join(str(each["ctx"]["error"]) if "ctx" in each else each["msg"] for each in error.errors())
 
 
 def _check_fields(draft: Draft) -> None:
@@ -272,27 +298,26 @@ def _apply(project: Project, mesh: Registry, servers: str, plan_only: bool, json
     planned = plan(project.products, mesh, admin, servers)
     for each in planned:
         address = each.product.product.address
-        if json:
-            emit(
-                {
-                    "address": str(address),
-                    "changed": [change.model_dump(mode="json") for change in each.registration.changed],
-                    "topics": [
-                        {"topic": topic.name, "new": topic.new, "config": topic.config} for topic in each.topics
-                    ],
-                    "applied": not plan_only,
-                }
-            )
-        elif not each.changes:
+        if not each.changes:
             say(f"{address.key}: as it is")
-        for topic in each.topics:
-            say(f"{address.key}: {topic}")
-        for change in each.registration.changed:
-            say(f"{address.key}: {change}")
-    todo = [each for each in planned if each.changes]
+        for told in (*each.topics, *each.registration.changed, *each.registration.notes):
+            say(f"{address.key}: {told}")
+    for each in planned:
+        if each.changes and not plan_only:
+            carry_out(each, mesh, admin, servers)
+        if json:
+            emit(_applied(each, not plan_only))
+    todo = sum(each.changes for each in planned)
     if plan_only:
-        say(f"{len(todo)} of {len(planned)} products would change; nothing was done")
-        return
-    for each in todo:
-        carry_out(each, mesh, admin, servers)
-    say(f"{len(todo)} of {len(planned)} products changed")
+        say(f"{todo} of {_counted(len(planned), 'product')} would change; nothing was done")
+    else:
+        say(f"{todo} of {_counted(len(planned), 'product')} changed")
+
+
+def _applied(planned: ProductPlan, done: bool) -> dict[str, Any]:
+    return {
+        "address": str(planned.product.product.address),
+        "changed": [change.model_dump(mode="json") for change in planned.registration.changed],
+        "topics": [{"topic": topic.name, "new": topic.new, "config": topic.config} for topic in planned.topics],
+        "applied": done,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Annotated, TextIO
 
 import typer
 
-from meshport.cli.output import FINDINGS, emit, progress, say
+from meshport.cli.output import FINDINGS, INTERRUPTED, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
-from meshport.errors import EncodeError, EventError, MeshError, PublishError
+from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
 from meshport.ingest import Format, LineRefused, Row, read_rows
-from meshport.publish import Publisher
+from meshport.publish import Failure, Publisher
 from meshport.rowmapper import RowMapper
 
 
@@ -53,46 +54,70 @@ def publish(
 
     Example: meshport publish shop/orders --from orders.jsonl
     """
-    counts = {"stored": 0, "refused": 0, "unknown": 0}
-
-    def refuse(error: MeshError) -> None:
-        counts["refused"] += 1
-        if counts["refused"] <= _SHOWN or on_error is OnError.STOP:
-            say(f"refused: {error}")
-
+    told = _Outcome(on_error)
     with open_registry(registry) as mesh:
         publisher = Publisher(address, mesh)
         mapper = RowMapper(publisher.schema, ignore_unknown=ignore_unknown)
         queued = 0
         with _open(source) as stream, progress(f"publishing to {publisher.binding.address}") as moved:
-            for row in read_rows(stream, form or _format(source)):
-                try:
-                    _publish_row(publisher, mapper, row, id_field)
-                    queued += 1
-                except MeshError as error:
-                    refuse(error)
-                    if on_error is OnError.STOP:
-                        break
-                if queued % 1000 == 0:
-                    moved(queued, 0)
+            try:
+                for row in read_rows(stream, form or _format(source)):
+                    try:
+                        _publish_row(publisher, mapper, row, id_field)
+                        queued += 1
+                    except MeshError as error:
+                        told.refuse(error)
+                        if on_error is OnError.STOP:
+                            break
+                    if queued % 1000 == 0:
+                        moved(queued, 0)
+            except KeyboardInterrupt:
+                told.interrupted = True
         failures = publisher.settle()
-        for failure in failures:
-            if isinstance(failure.error, PublishError):
-                refuse(failure.error)
-            else:
-                counts["unknown"] += 1
-        counts["stored"] = queued - len(failures)
-        facts = {"address": str(publisher.binding.address), "topic": publisher.binding.topic, **counts}
-    if counts["refused"] > _SHOWN and on_error is OnError.SKIP:
-        say(f"... and {counts['refused'] - _SHOWN} more refused")
-    summary = f"{counts['stored']} stored, {counts['refused']} refused, {counts['unknown']} unknown"
-    if counts["refused"] and on_error is OnError.STOP:
-        summary += " (stopped at the refused record; --on-error skip goes on)"
-    say(f"{facts['address']}: {summary}")
+    for failure in failures:
+        told.fail(failure)
+    told.stored = queued - len(failures)
+    say(f"{publisher.binding.address}: {told}")
     if json:
-        emit(facts)
-    if counts["refused"] or counts["unknown"]:
+        counts = {"stored": told.stored, "refused": told.refused, "unknown": told.unknown}
+        emit({"address": str(publisher.binding.address), "topic": publisher.binding.topic, **counts})
+    if told.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if told.refused or told.unknown:
         raise typer.Exit(FINDINGS)
+
+
+class _Outcome:
+    """What became of the records: counted, and each that is not stored said, as long as somebody would read it."""
+
+    def __init__(self, on_error: OnError) -> None:
+        self.stored = self.refused = self.unknown = 0
+        self.interrupted = False
+        self._stops = on_error is OnError.STOP
+
+    def refuse(self, error: MeshError) -> None:
+        """Count and say a record of which nothing is stored."""
+        self.refused += 1
+        if self.refused <= _SHOWN:
+            say(f"refused: {error}")
+
+    def fail(self, failure: Failure) -> None:
+        """Count and say an event that the broker did not acknowledge."""
+        if not isinstance(failure.error, DeliveryUnknown):
+            self.refuse(failure.error)
+            return
+        self.unknown += 1
+        if self.unknown <= _SHOWN:
+            say(f"unknown: event {failure.id}: {failure.error}")
+
+    def __str__(self) -> str:
+        text = f"{self.stored} stored, {self.refused} refused, {self.unknown} unknown"
+        if max(self.refused, self.unknown) > _SHOWN:
+            text += f" (the first {_SHOWN} of a kind were named)"
+        if self.interrupted:
+            return f"{text} (interrupted)"
+        stopped = self.refused and self._stops
+        return f"{text} (stopped at the refused record; --on-error skip goes on)" if stopped else text
 
 
 def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused, id_field: str | None) -> None:
@@ -111,7 +136,8 @@ def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused
 
 def _open(source: str) -> TextIO:
     if source == "-":
-        return sys.stdin
+        # As a file is opened: the terminal's encoding and line ends are no part of the data.
+        return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
     try:
         return Path(source).open(encoding="utf-8-sig", newline="")
     except OSError as error:

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from meshport.cli.output import FINDINGS, emit, emit_text, progress, say
+from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.event import Event
+from meshport.event.attributes import rfc3339
 from meshport.replay import Bound, Offsets, Replay
 from meshport.rowmapper import parse_time
 from meshport.subscribe import BadEvent, Start, Subscriber
@@ -98,10 +99,8 @@ def replay(
     """
     bad = _Bad()
     count = 0
-    with (
-        open_registry(registry) as mesh,
-        Replay(address, mesh, begin=_bound(begin, "--from"), end=_bound(end, "--to"), on_bad=bad) as job,
-    ):
+    first, last = _bound(begin, "--from"), _bound(end, "--to")
+    with open_registry(registry) as mesh, Replay(address, mesh, begin=first, end=last, on_bad=bad) as job:
         say(f"replay {job.id} of {job.binding.address}: {job.stretch.total} offsets to look through")
         with progress("replaying") as moved:
             for event in job.events(progress=moved):
@@ -124,10 +123,15 @@ def _bound(text: str | None, flag: str) -> Bound:
 
 
 def _offsets(text: str) -> Offsets:
-    if "=" not in text:
+    if text.isdecimal():
         return Offsets(every=int(text))
-    pairs = [pair.split("=") for pair in text.split(",")]
-    return Offsets(each={int(partition): int(offset) for partition, offset in pairs})
+    each: dict[int, int] = {}
+    for pair in text.split(","):
+        partition, equals, offset = pair.partition("=")
+        if not (equals and partition.strip().isdecimal() and offset.strip().isdecimal()):
+            raise ValueError(f"{pair!r} is no offset")
+        each[int(partition)] = int(offset)
+    return Offsets(each=each)
 
 
 def _first(events: Iterator[Event], limit: int | None) -> Iterator[Event]:
@@ -137,13 +141,13 @@ def _first(events: Iterator[Event], limit: int | None) -> Iterator[Event]:
             return
 
 
-def _show(event: Event, as_json: bool) -> None:
+def _show(event: Event, json: bool) -> None:
     document = event.as_dict()
-    if as_json:
+    if json:
         emit(document)
     else:
         key = event.key.decode(errors="replace") if event.key is not None else "-"
-        emit_text(f"{document['time']}  {key}  {document.get('data')}")
+        emit_text(f"{rfc3339(event.time).decode()}  {key}  {as_json(document['data'])}")
 
 
 @contextmanager
