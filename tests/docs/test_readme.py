@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.running import environment, up
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,14 +20,10 @@ MAKE, MINE, UP, ASK = (text for language, text in BLOCKS if language == "sh")
 
 def shell(script: str, folder: Path) -> str:
     """Run a block as a reader would, in bash, with the environment's commands on the path; the first failure ends it."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MESHPORT_RE")} | {
-        "PATH": path
-    }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -40,33 +33,18 @@ def shell(script: str, folder: Path) -> str:
     return done.stdout
 
 
-@contextmanager
-def up(folder: Path) -> Iterator[str]:
-    """The block with `meshport up`, in a terminal of its own; gives the registry's URL."""
-    assert UP.split()[:2] == ["meshport", "up"]
-    with (folder / "up.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "meshport", "up"], cwd=folder, stdout=log, stderr=log)
-    state = folder / ".meshport" / "up.json"
-    try:
-        deadline = time.monotonic() + 60
-        while "ready" not in (folder / "up.log").read_text():
-            assert process.poll() is None, (folder / "up.log").read_text()
-            assert time.monotonic() < deadline, (folder / "up.log").read_text()
-            time.sleep(0.1)
-        yield str(json.loads(state.read_text())["registry_url"])
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 @pytest.mark.usefixtures("kafka_cache")
 @pytest.mark.kafka
 def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
     """A reader who types the README's blocks gets a mesh whose aggregate, replay and Python program work."""
-    shell(MINE, tmp_path)
-    with up(tmp_path) as registry_url:
-        shown = shell(ASK, tmp_path)
-        assert "'mean_delay': 3.0, 'max_delay': 11" in shown
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shell(MINE, folder)
+    assert UP.split()[:2] == ["meshport", "up"]
+    with up(folder) as running:
+        registry_url = running.facts["registry_url"]
+        shown = shell(ASK, folder)
+        assert re.search(r"mean_delay\W+3\.0\W+max_delay\W+11\b", shown)
         assert shown.count('"replayid"') == 3
         assert "network/delays-by-airport" in shown
         program = f"registry_url = {registry_url!r}\n{PYTHON}"

@@ -1,0 +1,120 @@
+"""Meshport's own commands as processes of their own, the way a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 90.0
+# What a developer has set for other work must not lead a test to another mesh; the cache is shared on purpose.
+_OTHERS = ("MESHPORT_KAFKA", "MESHPORT_REGISTRY")
+
+
+def environment() -> dict[str, str]:
+    """The environment of a reader who follows the README: the commands on the path, and no mesh named."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {name: text for name, text in os.environ.items() if name not in _OTHERS} | {"PATH": path}
+
+
+def meshport(folder: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; any other exit code than the expected one fails the test with what was said."""
+    done = subprocess.run(
+        ["meshport", *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == expect, f"meshport {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done
+
+
+def lines(told: str) -> list[dict[str, Any]]:
+    """The JSON objects of a command's stdout."""
+    return [json.loads(line) for line in told.splitlines()]
+
+
+def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], *, patience_s: float = PATIENCE_S) -> None:
+    """Wait until something holds; fails with `what` was awaited."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {patience_s:g} s: {what if isinstance(what, str) else what()}")
+        time.sleep(0.02)
+
+
+class Up:
+    """A `meshport up` that runs in a project.
+
+    Attributes:
+        folder: the project.
+        facts: the line that it printed when it was ready.
+    """
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self._out, self._err = folder.with_name(f"{folder.name}.out"), folder.with_name(f"{folder.name}.err")
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                ["meshport", "up", "--json", *arguments], cwd=folder, env=environment(), stdout=out, stderr=err
+            )
+        try:
+            wait_for(lambda: "ready" in self.said or self.process.poll() is not None, lambda: self.said)
+            assert self.process.poll() is None, self.said
+            (self.facts,) = lines(self._out.read_text())
+        except BaseException:
+            self.process.kill()
+            raise
+
+    @property
+    def said(self) -> str:
+        """All that it has said to people."""
+        return self._err.read_text()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that run now, as its state file tells."""
+        facts: dict[str, Any] = json.loads((self.folder / ".meshport" / "up.json").read_text())
+        found: dict[str, int] = facts["processes"]
+        return found
+
+    def wait_for_words(self, words: str) -> None:
+        """Wait until it has said this."""
+        wait_for(lambda: words in self.said, lambda: f"{words!r} in\n{self.said}")
+
+    def kill(self, name: str) -> int:
+        """Kill -9 one of its processes and wait until its successor runs; the successor's pid."""
+        killed = self.pids[name]
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: self.pids.get(name, killed) != killed, lambda: f"a new {name}:\n{self.said}")
+        return self.pids[name]
+
+    def stop(self) -> str:
+        """Ctrl-C; all that it said."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(PATIENCE_S) == 0, self.said
+        return self.said
+
+
+@contextmanager
+def up(folder: Path, *arguments: str) -> Iterator[Up]:
+    """Run `meshport up --json` in a project until the block ends, if it did not end before."""
+    running = Up(folder, *arguments)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.terminate()
+        running.process.wait(PATIENCE_S)
