@@ -1,0 +1,309 @@
+"""`publish`, `tail`, `replay`, `resolve`, `search` and `readers` on a mesh that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshport.binding import Binding
+from meshport.kafka.client import Consumer, Message, Producer
+from tests.cli.running import Run, process
+from tests.mesh_session import Mesh
+from tests.ports.readings import fill
+
+pytestmark = pytest.mark.kafka
+
+GOOD = {"sensor": "s1", "at": "2026/03/01 12:00", "celsius": 21.5}
+
+
+@pytest.fixture
+def port(mesh: Mesh) -> Binding:
+    """A port of readings that no other test has."""
+    return mesh.product()
+
+
+def jsonl(*rows: Any) -> bytes:
+    """JSON lines; text as it is."""
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
+
+
+def test_what_is_published_is_shown(on_mesh: Run, port: Binding, tmp_path: Path) -> None:
+    """Records from a file come back by `tail`, one JSON object a line, with CloudEvents' attribute names."""
+    file = tmp_path / "readings.jsonl"
+    file.write_bytes(jsonl(GOOD, GOOD | {"sensor": "s2", "note": "ü"}))
+    published = on_mesh("publish", port.address.key, "--from", str(file), "--json")
+    assert published.code == 0
+    assert published.lines == [
+        {"address": str(port.address), "topic": port.topic, "stored": 2, "refused": 0, "unknown": 0}
+    ]
+    assert f"{port.address}: 2 stored, 0 refused, 0 unknown" in published.err
+    shown = on_mesh("tail", str(port.address), "--from-beginning", "--until-end", "--json")
+    assert shown.code == 0
+    first = next(each for each in shown.lines if each["data"]["sensor"] == "s1")
+    attributes = {
+        name: first[name] for name in ("specversion", "source", "type", "time", "datacontenttype", "dataschema")
+    }
+    assert attributes == {
+        "specversion": "1.0",
+        "source": str(port.address),
+        "type": port.type,
+        "time": "2026-03-01T12:00:00Z",
+        "datacontenttype": "application/avro",
+        "dataschema": f"urn:meshport:schema:{port.fingerprint}",
+    }
+    assert first["data"] == {"sensor": "s1", "at": "2026-03-01T12:00:00Z", "celsius": 21.5, "note": None}
+    assert (first["kafkatopic"], first["kafkakey"]) == (port.topic, "s1")
+    again = tmp_path / "again.jsonl"
+    again.write_bytes(jsonl(*(each["data"] for each in shown.lines)))
+    assert on_mesh("publish", port.address.key, "--from", str(again)).code == 0, "what was shown can be published"
+
+
+def test_csv_from_stdin(on_mesh: Run, port: Binding) -> None:
+    """`-` is stdin, read as a file is: a byte order mark, Windows' line ends, quoted line breaks."""
+    text = '\ufeffsensor,at,celsius,note\r\ns1,2026-03-01 12:00,1,"two\r\nlines"\r\ns2,2026-03-01 12:01,2,\r\n'
+    assert on_mesh("publish", port.address.key, "--from", "-", "--format", "csv", stdin=text.encode()).code == 0
+    shown = on_mesh("tail", port.address.key, "--from-beginning", "--until-end", "--json").lines
+    assert {each["data"]["sensor"]: each["data"]["note"] for each in shown} == {"s1": "two\r\nlines", "s2": None}
+
+
+BAD = [
+    GOOD,
+    GOOD | {"celsius": "warm"},
+    "nonsense",
+    GOOD | {"celcius": 1},
+    GOOD | {"sensor": None},
+    GOOD | {"at": "yesterday"},
+    GOOD,
+]
+TOLD = [
+    "refused: line 2: field 'celsius': 'warm' is not a number",
+    "refused: line 3: is no JSON",
+    "refused: line 4: field 'celcius': the schema has no field 'celcius'\nhint: did you mean 'celsius'?",
+    "refused: line 5: field 'sensor': the field has no value and no default",
+    "refused: line 6: field 'at': 'yesterday' is no time",
+]
+
+
+def test_a_refused_record_stops_the_file(on_mesh: Run, port: Binding) -> None:
+    """By default publishing stops at the first refused record, names line and field, and tells what is stored until then."""
+    ended = on_mesh("publish", port.address.key, "--from", "-", "--json", stdin=jsonl(*BAD))
+    assert ended.code == 1
+    assert ended.lines == [{"address": str(port.address), "topic": port.topic, "stored": 1, "refused": 1, "unknown": 0}]
+    assert TOLD[0] in ended.err
+    assert TOLD[1] not in ended.err
+    assert "--on-error skip goes on" in ended.err
+
+
+def test_refused_records_are_skipped_on_request(on_mesh: Run, port: Binding) -> None:
+    """With `--on-error skip` each refused record is named, the others are stored, and the counts add up."""
+    ended = on_mesh("publish", port.address.key, "--from", "-", "--on-error", "skip", "--json", stdin=jsonl(*BAD))
+    assert ended.code == 1
+    (counts,) = ended.lines
+    assert (counts["stored"], counts["refused"], counts["unknown"]) == (2, 5, 0)
+    assert all(each in ended.err for each in TOLD)
+    assert len(on_mesh("tail", port.address.key, "--from-beginning", "--until-end", "--json").lines) == 2
+
+
+def test_a_file_that_is_wrong_all_through_is_told_in_its_first_lines(on_mesh: Run, port: Binding) -> None:
+    """Of very many refused records the first twenty are named, and all are counted."""
+    ended = on_mesh("publish", port.address.key, "--from", "-", "--on-error", "skip", stdin=jsonl(*["x"] * 500))
+    assert ended.code == 1
+    assert ended.err.count("refused: line") == 20
+    assert "0 stored, 500 refused, 0 unknown (the first 20 of a kind were named)" in ended.err
+
+
+def test_a_column_gives_the_ids(on_mesh: Run, port: Binding) -> None:
+    """`--id-field` takes each event's id from a column; a record without one is refused."""
+    rows = jsonl(GOOD | {"note": "n-1"}, GOOD | {"note": "n-2"}, GOOD)
+    ended = on_mesh("publish", port.address.key, "--from", "-", "--id-field", "note", "--on-error", "skip", stdin=rows)
+    assert "refused: line 3: field 'note': the record has no id" in ended.err
+    shown = on_mesh("tail", port.address.key, "--from-beginning", "--until-end", "--json").lines
+    assert [each["id"] for each in shown] == ["n-1", "n-2"]
+
+
+def test_unknown_columns_are_left_out_on_request(on_mesh: Run, port: Binding) -> None:
+    """`--ignore-unknown` publishes what the schema has and leaves out the rest."""
+    rows = jsonl(GOOD | {"colour": "red"})
+    assert on_mesh("publish", port.address.key, "--from", "-", "--ignore-unknown", stdin=rows).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nowhere.jsonl", "No such file"), ("readings.txt", "does not tell a format"), (".", "cannot be read")],
+)
+def test_a_file_that_cannot_be_read_is_2(on_mesh: Run, port: Binding, tmp_path: Path, name: str, told: str) -> None:
+    """A missing file, one whose name tells no format, or a folder is bad usage."""
+    (tmp_path / "readings.txt").write_text("", encoding="utf-8")
+    ended = on_mesh("publish", port.address.key, "--from", name)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_no_utf8_is_refused_with_its_line(on_mesh: Run, port: Binding) -> None:
+    """Bytes that are no UTF-8 are a refused record, not a crash."""
+    ended = on_mesh("publish", port.address.key, "--from", "-", stdin=b'{"sensor": "\xff"}\n')
+    assert ended.code == 1
+    assert "is no UTF-8" in ended.err
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["tail", "--until-end"], ["replay"], ["resolve"], ["readers"], ["publish", "--from", "-"]],
+    ids=lambda verb: str(verb[0]),
+)
+def test_an_address_that_nobody_registered_is_1(on_mesh: Run, verb: list[str]) -> None:
+    """An unknown address ends with 1, named, with nothing on stdout."""
+    ended = on_mesh(verb[0], "nobody/nothing", *verb[1:])
+    assert (ended.code, ended.out) == (1, "")
+    assert "error: mesh://nobody/nothing is not registered" in ended.err
+
+
+def test_tail_for_people(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
+    """Without `--json` an event is a line with its time, key and record; `--limit` ends it."""
+    fill(mesh, port.address, [1, 11, 21])
+    ended = on_mesh("tail", port.address.key, "--from-beginning", "--limit", "2")
+    first, second = ended.out.splitlines()
+    assert first == '2026-03-01T00:01:00Z  s1  {"sensor":"s1","at":"2026-03-01T00:01:00Z","celsius":1.0,"note":null}'
+    assert second.startswith("2026-03-01T00:11:00Z  s1  ")
+    assert on_mesh("tail", port.address.key, "--until-end").out == ""
+
+
+def test_what_cannot_be_read_is_told_and_is_1(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
+    """Unreadable messages are named on stderr with their place, the others shown; the command ends with 1."""
+    fill(mesh, port.address, [1])
+    with Producer(port.bootstrap_servers) as producer:
+        producer.deliver([Message(port.topic, b"s1", b"nonsense")])
+    fill(mesh, port.address, [11])
+    for verb in (["tail", "--from-beginning", "--until-end"], ["replay"]):
+        ended = on_mesh(verb[0], port.address.key, *verb[1:], "--json")
+        assert ended.code == 1
+        assert [each["data"]["celsius"] for each in ended.lines] == [1.0, 11.0]
+        assert f"unreadable: {port.topic}[" in ended.err
+        assert "]@1: " in ended.err
+        assert "1 messages could not be read" in ended.err
+
+
+def test_replay_is_bounded_and_marked(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
+    """`replay` gives exactly the events between two times, or offsets, each marked with the job's id."""
+    fill(mesh, port.address, range(0, 100, 10))  # one key: one partition
+    ended = on_mesh("replay", port.address.key, "--from", "2026-03-01T00:30:00Z", "--to", "2026/03/01 01:00", "--json")
+    assert [each["data"]["celsius"] for each in ended.lines] == [30.0, 40.0, 50.0]
+    (job,) = {each["replayid"] for each in ended.lines}
+    assert f"replay {job}: 3 events" in ended.err
+    by_offset = on_mesh("replay", port.address.key, "--from", "offset:2", "--to", "offset:4", "--json")
+    assert [each["data"]["celsius"] for each in by_offset.lines] == [20.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        (["--from", "2026-03-02", "--to", "2026-03-01"], "not after it begins"),
+        (["--from", "offset:9=1"], "has no partition 9"),
+    ],
+)
+def test_a_replay_that_cannot_be_is_2(on_mesh: Run, port: Binding, bounds: list[str], told: str) -> None:
+    """Bounds that are none end with 2."""
+    ended = on_mesh("replay", port.address.key, *bounds)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+
+
+def test_resolve_says_what_stands_behind_an_address(on_mesh: Run, port: Binding) -> None:
+    """`resolve --json` has what scripts need; for people it is a line a fact."""
+    (facts,) = on_mesh("resolve", port.address.of_product.key, "--json").lines
+    assert facts["topic"] == port.topic
+    assert facts["bootstrap_servers"] == port.bootstrap_servers
+    assert facts["subject"] == f"{port.topic}-value"
+    assert facts["schema_id"] == port.schema_id
+    lines = on_mesh("resolve", port.address.of_product.key).out.splitlines()
+    assert next(line.split() for line in lines if line.startswith("topic")) == ["topic", port.topic]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_search_lists_products(on_mesh: Run, port: Binding) -> None:
+    """`search` finds by a word of the address; what is not found is said, and is no data."""
+    found = on_mesh("search", port.address.product, "--json")
+    assert [each["address"] for each in found.lines] == [str(port.address.of_product)]
+    head, row = on_mesh("search", port.address.product).out.splitlines()
+    assert head.split() == ["address", "archetype", "status", "owner", "description"]
+    assert row.split()[:2] == [port.address.of_product.key, "source-aligned"]
+    nothing = on_mesh("search", "no-such-word")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "no product has 'no-such-word' in it" in nothing.err
+
+
+def test_search_lists_all_there_are(on_mesh: Run, mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More products than a page holds are all listed, each once."""
+    monkeypatch.setattr("meshport.cli.mesh._PAGE", 2)
+    made = {str(mesh.product(name="paged").address.of_product) for _ in range(5)}
+    listed = [each["address"] for each in on_mesh("search", "paged", "--json").lines]
+    assert sorted(listed) == sorted(made)
+
+
+def test_nobody_reads_is_said(on_mesh: Run, port: Binding) -> None:
+    """A port without readers has no data to show, and says so."""
+    ended = on_mesh("readers", port.address.key)
+    assert (ended.code, ended.out) == (0, "")
+    assert f"nobody reads {port.address.key}" in ended.err
+    assert on_mesh("readers", port.address.key, "--json").out == ""
+
+
+def test_a_closed_pipe_is_quiet(mesh: Mesh, port: Binding, tmp_path: Path) -> None:
+    """`tail --json | head -1`: one line, no complaint, and no failure."""
+    fill(mesh, port.address, range(3000))
+    with process(
+        "tail", port.address.key, "--from-beginning", "--json", cwd=tmp_path, MESHPORT_REGISTRY=mesh.url
+    ) as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        assert json.loads(tail.stdout.readline())
+        tail.stdout.close()
+        assert tail.wait(20) == 0
+        assert tail.stderr.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_tail_that_is_interrupted_ends_well(mesh: Mesh, port: Binding, tmp_path: Path, number: int) -> None:
+    """Ctrl-C ends a live `tail` with 0 and without a word, after whole lines."""
+    fill(mesh, port.address, range(10))
+    with process(
+        "tail", port.address.key, "--from-beginning", "--json", cwd=tmp_path, MESHPORT_REGISTRY=mesh.url
+    ) as tail:
+        assert tail.stdout is not None
+        first = [tail.stdout.readline() for _ in range(10)]
+        tail.send_signal(number)
+        out, err = tail.communicate(timeout=20)
+    assert (tail.returncode, out, err) == (0, b"", b"")
+    assert len({json.loads(line)["id"] for line in first}) == 10
+
+
+def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Binding, tmp_path: Path) -> None:
+    """Ctrl-C while records are read still waits for those that were sent, says what is stored, and ends with 130."""
+    fifo = tmp_path / "rows.jsonl"
+    os.mkfifo(fifo)
+    rows = jsonl(*[GOOD] * 5000)
+    arguments = ["publish", port.address.key, "--from", str(fifo), "--json"]
+    with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url) as publish, fifo.open("wb", buffering=0) as pipe:
+        assert pipe.write(rows) == len(rows)  # more than the pipe holds: most of it has been read
+        publish.send_signal(signal.SIGINT)
+        out, err = publish.communicate(timeout=20)
+    assert publish.returncode == 130
+    counts = json.loads(out)
+    assert 1000 < counts["stored"] <= 5000
+    assert (counts["refused"], counts["unknown"]) == (0, 0)
+    assert b"(interrupted)" in err
+    with Consumer(port.bootstrap_servers) as consumer:
+        assert sum(consumer.end_offsets(port.topic).values()) == counts["stored"]
+
+
+def test_no_colour_where_none_is_wanted(port: Binding, mesh: Mesh, tmp_path: Path) -> None:
+    """With NO_COLOR, and where nothing is a terminal, neither stream holds an escape."""
+    for arguments in (["resolve", port.address.key], ["resolve", "Bad/Address"], ["nonsense"], ["search"]):
+        with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url, NO_COLOR="1", FORCE_COLOR="") as ended:
+            out, err = ended.communicate(timeout=20)
+        assert b"\x1b" not in out + err
