@@ -59,8 +59,8 @@ def publish(
         publisher = Publisher(address, mesh)
         mapper = RowMapper(publisher.schema, ignore_unknown=ignore_unknown)
         queued = 0
-        with _open(source) as stream, progress(f"publishing to {publisher.binding.address}") as moved:
-            try:
+        try:
+            with _open(source) as stream, progress(f"publishing to {publisher.binding.address}") as moved:
                 for row in read_rows(stream, form or _format(source)):
                     try:
                         _publish_row(publisher, mapper, row, id_field)
@@ -71,8 +71,8 @@ def publish(
                             break
                     if queued % 1000 == 0:
                         moved(queued, 0)
-            except KeyboardInterrupt:
-                told.interrupted = True
+        except KeyboardInterrupt:
+            told.interrupted = True
         failures = publisher.settle()
     for failure in failures:
         told.fail(failure)
