@@ -12,6 +12,7 @@ import pytest
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
 from meshport.compat import Finding, check
+from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema
 
 Type = Any
@@ -229,3 +230,17 @@ def test_the_verdict_is_apaches_own_on_generated_pairs() -> None:
         assert not check(reader, reader)
         verdicts[compatible] += 1
     assert min(verdicts.values()) > 200, verdicts
+
+
+def test_what_is_too_deep_to_be_compared_is_never_compatible() -> None:
+    """Two circles of 19 and 18 types pair up into a chain deeper than Python goes: an error, and no verdict."""
+
+    def circle(length: int) -> Type:
+        form: Type = "mesh.T0"
+        for i in reversed(range(length)):
+            form = record(field("next", ["null", form], default=None), name=f"mesh.T{i}")
+        return form
+
+    assert check(schema(circle(3)), schema(circle(3))) == ()
+    with pytest.raises(SchemaError, match="too deep to be compared"):
+        check(schema(circle(19)), schema(circle(18)))

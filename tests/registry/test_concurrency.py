@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx2
+import pytest
 
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
@@ -102,6 +103,7 @@ def test_64_clients_with_incompatible_schemas_let_one_win(service: str) -> None:
         assert http.get("/subjects/s/versions").json() == [1]
 
 
+@pytest.mark.postgres
 def test_two_nodes_on_one_postgresql_hand_out_ids_together(postgres: Callable[[], str]) -> None:
     """Two nodes start at once on an empty database and 64 clients use both: still one id a schema, none twice."""
     database, answers = postgres(), Answers()

@@ -75,6 +75,7 @@ def test_an_unknown_address_is_found_once_it_is_there(nodes: tuple[Registry, Reg
         assert http.get("/api/v1/resolve/player/plays").status_code == 200
 
 
+@pytest.mark.postgres
 def test_a_database_that_is_gone_is_no_reason_to_answer_from_memory(postgres: Callable[[], str]) -> None:
     """Where nobody can say whether a binding still holds the answer is an error; schemas by id go on meanwhile."""
     url = postgres()
