@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import httpx2
@@ -85,11 +86,12 @@ def test_no_is_told_from_no_answer(registry: Registry) -> None:
     """What is not there, what is refused and what does not answer are three errors, each with its hint."""
     with pytest.raises(NotRegistered, match="mesh://player/plays is not registered"):
         registry.resolve("player/plays")
-    for ask in (
+    asks: list[Callable[[], object]] = [
         lambda: registry.by_id(1),
         lambda: registry.by_fingerprint("0" * 64),
         lambda: registry.by_guid(uuid4()),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(NotRegistered):
             ask()
     with pytest.raises(RegistrationRefused) as refused:
