@@ -1,0 +1,144 @@
+"""A newcomer's mesh: a project made and run with Meshport's commands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any, Self
+
+from meshport.kafka.client import Consumer, ReceivedMessage
+from meshport.lag import Standing, Watch
+from meshport.project import Project
+from meshport.registry import Registry
+from meshport.scan import Stretch, history_reader, scan
+from tests.e2e import flights
+from tests.e2e.flights import Flight, Totals
+from tests.running import Up, lines, meshport, wait_for
+
+DEPARTURES = "operations/departures"
+DELAYS = "network/delays-by-airport"
+
+
+class Newcomer:
+    """Somebody in an empty directory.
+
+    Attributes:
+        folder: the project.
+        commands: what was typed in it.
+        written: lines that were written by hand.
+        published: every flight that the mesh was told of.
+        up: the mesh, while it runs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.commands: list[str] = []
+        self.written = 0
+        self.published: list[Flight] = []
+        self.up: Up
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "up"):
+            self.up.end()
+
+    def type(self, *arguments: str, expect: int = 0) -> CompletedProcess[str]:
+        """Type a command."""
+        self.commands.append(arguments[0])
+        return meshport(self.folder, *arguments, expect=expect)
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file by hand."""
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        self.written += len(text.splitlines())
+
+    def make(self, sample: Path) -> None:
+        """The source and the aggregate of the issue."""
+        self.type("init")
+        self.type("new", DEPARTURES, "--sample", str(sample), "--key", "origin", "--time", "date")
+        self.type(
+            "new", DELAYS, "--from", DEPARTURES, "--by", "origin", "--window", "1h",
+            "--value", "mean_delay=mean(delay)", "--value", "max_delay=max(delay)",
+        )  # fmt: skip
+
+    def start(self, *arguments: str) -> None:
+        """Run `meshport up` in another terminal."""
+        self.commands.append("up")
+        self.up = Up(self.folder, *arguments)
+
+    def publish(self, file: Path) -> dict[str, Any]:
+        """Publish a file of flights; what the command says."""
+        self.published += flights.read(file)
+        (facts,) = lines(self.type("publish", DEPARTURES, "--from", str(file), "--json").stdout)
+        return facts
+
+    def publish_some(self, some: Sequence[Flight]) -> None:
+        """Publish flights, all of which are to be stored."""
+        file = flights.write(self.folder.with_name("some.jsonl"), some)
+        assert self.publish(file)["stored"] == len(some)
+
+    def registry(self) -> Registry:
+        """A client of the mesh's registry."""
+        return Registry(self.up.facts["registry_url"])
+
+    def standing(self, address: str) -> Standing:
+        """How far a product is."""
+        with self.registry() as registry:
+            products = [each for each in Project(self.folder).products if each.product.address.key == address]
+            with closing(Watch(products, registry)) as watch:
+                return watch.standings()[0]
+
+    def count(self, topic: str) -> int:
+        """How many messages a topic has taken in."""
+        with Consumer(self.up.facts["bootstrap_servers"]) as looking:
+            return sum(looking.end_offsets(topic).values())
+
+    def settle(self, *addresses: str) -> None:
+        """Wait until nothing waits for these processors, and nothing more comes of them."""
+        with self.registry() as registry:
+            named = [each for each in Project(self.folder).products if each.product.address.key in addresses]
+            with closing(Watch(named, registry)) as watch:
+                wait_for(
+                    lambda: all(each.waiting == 0 for each in watch.standings()),
+                    lambda: f"{watch.standings()}\n{self.up.said}",
+                )
+
+    def tail(self, address: str) -> list[dict[str, Any]]:
+        """All events of a port, as the command shows them."""
+        return lines(meshport(self.folder, "tail", address, "--from-beginning", "--until-end", "--json").stdout)
+
+    def delays(self) -> Totals:
+        """What the aggregate says: the last row of each key, the processor having come to the end of its input."""
+        self.settle(DELAYS)
+        rows = [event["data"] for event in self.tail(DELAYS)]
+        return {(row["origin"], row["window_start"]): (row["mean_delay"], row["max_delay"]) for row in rows}
+
+    def truth(self) -> Totals:
+        """What sqlite3 says of everything that was published."""
+        return flights.totals(self.published)
+
+    def stored(self, topic: str) -> list[ReceivedMessage]:
+        """The messages of a topic."""
+        with history_reader(self.up.facts["bootstrap_servers"]) as reader:
+            bounds = reader.bounds(topic)
+            stretch = Stretch(
+                topic, {p: low for p, (low, _) in bounds.items()}, {p: end for p, (_, end) in bounds.items()}
+            )
+            return [message for messages in scan(reader, stretch) for message in messages]
+
+
+def headers(message: ReceivedMessage) -> dict[str, str]:
+    """The headers of a message as text."""
+    return {name: (value or b"").decode() for name, value in message.headers() or ()}
+
+
+def as_flight(event: dict[str, Any]) -> Flight:
+    """The flight of an event that `meshport` shows, as the file had it."""
+    return {**event["data"], "date": event["data"]["date"].replace("-", "/").replace("T", " ")[:16]}

@@ -1,0 +1,143 @@
+"""A newcomer's mesh on real input, through the real commands: told, counted, replayed, run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from meshport.address import Address
+from meshport.kafka.client import Consumer
+from meshport.subscribe import Subscriber
+from tests.e2e import flights
+from tests.e2e.flights import COUNT
+from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, as_flight
+from tests.running import environment, lines, wait_for
+
+pytestmark = pytest.mark.kafka
+
+
+def test_five_commands_and_no_line(newcomer: Newcomer) -> None:
+    """From an empty directory to 20,000 flights stored takes five commands and not a line written by hand."""
+    assert newcomer.commands[:5] == ["init", "new", "new", "up", "publish"]
+    assert newcomer.written == 0
+    assert newcomer.standing(DEPARTURES).stored == COUNT
+    assert "Apache Kafka 4." in newcomer.up.facts["broker"]
+
+
+def test_the_aggregate_equals_sqlite(newcomer: Newcomer) -> None:
+    """Mean and maximum delay are equal to sqlite3's, airport by airport and hour by hour; no airport and no hour more."""
+    assert newcomer.delays() == newcomer.truth()
+    standing = newcomer.standing(DELAYS)
+    assert (standing.quarantined, standing.late) == (0, 0)
+
+
+def test_february_again_while_life_goes_on(newcomer: Newcomer, quarter: Path) -> None:
+    """A replay gives February's flights by event time and no other, moves no live group, and events keep coming in."""
+    with newcomer.registry() as registry:
+        topic = registry.resolve(Address.parse(DEPARTURES)).topic
+        with (
+            Subscriber(DEPARTURES, registry, group="dashboard") as live,
+            Consumer(newcomer.up.facts["bootstrap_servers"], group="dashboard") as looking,
+        ):
+            seen = [event.id for event in islice(live, 500)]
+            live.commit()
+            before = looking.committed(topic)
+            replay = subprocess.Popen(
+                ["meshport", "replay", DEPARTURES, "--from", "2001-02-01", "--to", "2001-03-01", "--json"],
+                cwd=newcomer.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            newcomer.publish_some(flights.later(flights.read(quarter)[10_000:12_000], 1))
+            told, said = replay.communicate(timeout=60)
+            assert looking.committed(topic) == before
+            assert sum(before.values()) == 499
+            assert next(iter(live)).id == seen[-1]
+    assert replay.returncode == 0, said
+    again = lines(told)
+    february = [each for each in flights.read(quarter) if each["date"].startswith("2001/02/")]
+    assert len(february) > COUNT / 4
+    assert sorted(map(as_flight, again), key=json.dumps) == sorted(february, key=json.dumps)
+    assert len({event["id"] for event in again}) == len(again)
+    assert len({event["replayid"] for event in again}) == 1
+    assert said.splitlines()[-1].endswith(f": {len(february)} events")
+
+
+def test_a_second_mesh_is_refused(newcomer: Newcomer) -> None:
+    """`up` in a project whose mesh runs says which process runs it and where its registry is, and changes nothing."""
+    said = newcomer.type("up", expect=2).stderr
+    assert said == (
+        f"error: a mesh runs here already (process {newcomer.up.process.pid}), its registry at "
+        f"{newcomer.up.facts['registry_url']}\nhint: Ctrl-C in its terminal ends it\n"
+    )
+
+
+def test_the_next_day(newcomer: Newcomer, quarter: Path) -> None:
+    """After Ctrl-C and a new `up` everything is there, and the aggregate goes on from it without counting twice."""
+    newcomer.settle(DELAYS)
+    rows = newcomer.standing(DELAYS).stored
+    newcomer.up.stop()
+    newcomer.start()
+    newcomer.publish_some(flights.later(flights.read(quarter)[-3000:], 2))
+    assert newcomer.delays() == newcomer.truth()
+    assert newcomer.standing(DELAYS).stored == rows + 3000
+
+
+BROKEN = """\
+address: mesh://network/long-hauls
+id: 6b3b1f0e-55ad-4d0c-9d3f-0f6f9a0c3f11
+archetype: aggregate
+description: Flights of more than a thousand miles.
+owner: network
+inputPorts:
+- address: mesh://operations/departures
+outputPorts:
+- name: events
+  key: origin
+  time: date
+process:
+  python: logic.py:steps
+"""
+
+
+def test_a_broken_processor_is_told_and_tried_again(newcomer: Newcomer, quarter: Path) -> None:
+    """A processor that fails at import is said with its own words and tried again, ever more seldom, until it is mended."""
+    before = newcomer.up.pids
+    newcomer.write("processors/network/long-hauls/product.yaml", BROKEN)
+    newcomer.write("processors/network/long-hauls/logic.py", 'raise RuntimeError("no licence")\n')
+    contract = (newcomer.folder / "schemas/operations/departures.events.avsc").read_text()
+    newcomer.write(
+        "schemas/network/long-hauls.events.avsc", contract.replace("operations.Departures", "network.LongHaul")
+    )
+    newcomer.type("apply")
+    newcomer.up.wait_for_words("network/long-hauls ended with exit code 2; it starts again in 2 s")
+    said = newcomer.up.said
+    assert said.count("cannot be loaded: RuntimeError: no licence") == 1  # and not again while it stays the same
+    waits = re.findall(r"long-hauls ended with exit code 2; it starts again in (\S+) s", said)
+    assert waits == ["0.5", "1", "2"]
+    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 3))
+    assert newcomer.delays() == newcomer.truth()
+    mended = 'from meshport.process import Filter\n\n\ndef steps():\n    return [Filter("distance > 1000")]\n'
+    newcomer.write("processors/network/long-hauls/logic.py", mended)
+    long_hauls = [each for each in newcomer.published if each["distance"] > 1000]
+    wait_for(lambda: newcomer.count("network.long-hauls.events.v1") == len(long_hauls), lambda: newcomer.up.said)
+    assert newcomer.up.pids[DELAYS] == before[DELAYS]
+
+
+def test_what_ends_is_started_again(newcomer: Newcomer, quarter: Path) -> None:
+    """Registry, broker and processor killed at once come back by themselves, with all that they knew."""
+    stored = newcomer.standing(DEPARTURES).stored
+    old = {name: newcomer.up.pids[name] for name in ("registry", "kafka-1", DELAYS)}
+    for pid in old.values():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: all(newcomer.up.pids.get(name, pid) != pid for name, pid in old.items()), lambda: newcomer.up.said)
+    newcomer.up.wait_for_words("broker 1 of 1 runs again")
+    assert f"{DELAYS} was killed by SIGKILL" in newcomer.up.said
+    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 4))
+    assert newcomer.standing(DEPARTURES).stored == stored + 1000
+    assert newcomer.delays() == newcomer.truth()
