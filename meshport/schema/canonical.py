@@ -95,9 +95,15 @@ class _Canonical:
         full = name if "." in name or not namespace else f"{namespace}.{name}"
         for candidate in (full, name):
             if candidate in self._defined:
+                if namespace and "." not in candidate:
+                    raise SchemaError(
+                        f"{candidate!r} at {at or '/'} has no namespace, and Avro cannot name it inside of {namespace!r}",
+                        hint="give it a namespace",
+                    )
                 return candidate
             if candidate in self._named:
-                return self.of(self._named[candidate], "", depth + 1, at)
+                shared = self._named[candidate]
+                return self.of({**shared, "namespace": shared.get("namespace", "")}, namespace, depth + 1, at)
         raise SchemaError(
             f"{name!r} at {at or '/'} is no type that is known here",
             hint="define it before its first use, or in schemas/common/",
@@ -114,6 +120,8 @@ class _Canonical:
         self._defined.add(full)
         inside = full.rpartition(".")[0]
         form = {key: value for key, value in schema.items() if key != "namespace"} | {"name": full}
+        if namespace and "." not in full:
+            form["namespace"] = ""  # without it a reader takes the name for one of the enclosing namespace
         if aliases := schema.get("aliases"):
             form["aliases"] = [alias if "." in alias or not inside else f"{inside}.{alias}" for alias in aliases]
         if schema["type"] in {"record", "error"}:
