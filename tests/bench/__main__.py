@@ -1,12 +1,12 @@
-"""`python -m tests.bench [ports] [registry]`: every figure, or those of the named parts."""
+"""`python -m tests.bench [codec] [ports] [registry]`: every figure, or those of the named parts."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import ports
+from tests.bench import codec, ports, registry
 
-PARTS = {"ports": ports.figures}
+PARTS = {"codec": codec.figures, "ports": ports.figures, "registry": registry.figures}
 
 
 def main() -> None:

@@ -1,16 +1,14 @@
-"""Codec and event layer against fastavro, the cloudevents SDK and Confluent's serializers: one JSON line a figure.
+"""Codec and event layer beside fastavro, the cloudevents SDK and Confluent's serializers.
 
-Run as `python -m tests.bench.codec`. Every figure is the best of seven rounds in this process, on one core; the peer
+Every figure is the best of seven rounds in this process, on one core; the peer
 of each is measured in the same round, so that a busy machine slows both.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import sys
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import fastavro
@@ -23,6 +21,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from meshport.codec import ResolvingDecoder, codec_for
 from meshport.event import EventReader, EventWriter, Headers
+from tests.bench.figures import Figure
 from tests.codec.samples import PLAY, PLAY_FORM, STARTED, play, schema
 from tests.event.registry import Known
 
@@ -48,19 +47,17 @@ class _ConfluentFormat:
         return self._deserializer(body, _CONTEXT)
 
 
-def _figure(name: str, ours: Callable[[], Any], peer: str, theirs: Callable[[], Any]) -> None:
-    """Print microseconds a call of both, and how many times faster ours is."""
+def _figure(name: str, ours: Callable[[], Any], peer: str, theirs: Callable[[], Any]) -> Figure:
+    """Calls a second of both."""
     best, best_peer = float("inf"), float("inf")
     for _ in range(_ROUNDS):
         best = min(best, timeit.timeit(ours, number=_CALLS))
         best_peer = min(best_peer, timeit.timeit(theirs, number=_CALLS))
-    value, peer_value = (each / _CALLS * 1e6 for each in (best, best_peer))
-    line = {"figure": name, "value": round(value, 2), "unit": "us", "peer": peer, "peer_value": round(peer_value, 2)}
-    sys.stdout.write(json.dumps(line | {"ratio": round(peer_value / value, 2)}) + "\n")
+    return Figure(name, _CALLS / best, "calls/s", peer, _CALLS / best_peer)
 
 
-def main() -> None:
-    """Measure everything once."""
+def figures() -> Iterator[Figure]:
+    """Codec and event layer, call by call."""
     codec = codec_for(PLAY)
     record = play()
     encode, decode = codec.encoder(), codec.decoder()
@@ -77,9 +74,9 @@ def main() -> None:
     def read_fastavro(wanted: Any = None) -> Any:
         return fastavro.schemaless_reader(io.BytesIO(body), PLAY.parsed, wanted)
 
-    _figure("codec: decode", lambda: decode(body, 0), "fastavro", read_fastavro)
-    _figure("codec: encode", lambda: encode(record, b""), "fastavro", write_fastavro)
-    _figure("codec: resolve", lambda: resolve(body, 0), "fastavro", lambda: read_fastavro(reader.parsed))
+    yield _figure("codec: decode", lambda: decode(body, 0), "fastavro", read_fastavro)
+    yield _figure("codec: encode", lambda: encode(record, b""), "fastavro", write_fastavro)
+    yield _figure("codec: resolve", lambda: resolve(body, 0), "fastavro", lambda: read_fastavro(reader.parsed))
 
     writer = EventWriter(source="mesh://player/plays/events@1", type="player.plays.played", codec=codec, schema_id=7)
     value, made = writer.message(record, id="0" * 32, time=STARTED)
@@ -115,12 +112,8 @@ def main() -> None:
         def read() -> Any:
             return events.read(b"key", value, headers, "topic", 0, 1, 0)
 
-        _figure("event: write", write, peer, write_sdk)
-        _figure("event: read", read, peer, lambda: from_binary(theirs, pipeline))  # type: ignore[arg-type]
+        yield _figure("event: write", write, peer, write_sdk)
+        yield _figure("event: read", read, peer, lambda: from_binary(theirs, pipeline))  # type: ignore[arg-type]
         prefixed = encode(record, b"\0\0\0\0\7")
-        _figure("event: write, codec alone as peer", write, "codec", lambda: encode(record, b"\0\0\0\0\7"))
-        _figure("event: read, codec alone as peer", read, "codec", lambda: decode(prefixed, 5))
-
-
-if __name__ == "__main__":
-    main()
+        yield _figure("event: write, codec alone as peer", write, "codec", lambda: encode(record, b"\0\0\0\0\7"))
+        yield _figure("event: read, codec alone as peer", read, "codec", lambda: decode(prefixed, 5))

@@ -1,4 +1,4 @@
-"""The registry's figures, one JSON line each: `python -m tests.bench.registry [--products 10000] [--peer]`.
+"""The registry beside Apicurio Registry: reads, registrations, their slowest hundredth, and memory.
 
 Service and load generator are two processes on one machine; the generator is the same for the peer. Reads are asked for
 over 16 connections, registrations one after another by one client and then by 16, each with its compatibility check
@@ -9,7 +9,6 @@ of `resolve`. `ratio` is ours divided by the peer's: more than 1 is better for r
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import socket
@@ -27,8 +26,11 @@ import httpx2
 import platformdirs
 
 from tests.bench.apicurio import NoPeer, apicurio
+from tests.bench.figures import Figure
 from tests.bench.load import Load, measure, request
 
+PRODUCTS: Final = 10_000
+REGISTRATIONS: Final = 1_000
 READERS: Final = 16
 READ_SECONDS: Final = 5.0
 WARM_UP_SECONDS: Final = 6.0  # a JVM needs some thousand requests before it is itself
@@ -41,38 +43,22 @@ _SERVE: Final = (
 Figures = dict[str, tuple[float, str]]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--products", type=int, default=10_000, help="products registered before measuring")
-    parser.add_argument("--registrations", type=int, default=1_000, help="registrations measured, by one client")
-    parser.add_argument("--peer", action="store_true", help="measure Apicurio Registry in the same run")
-    options = parser.parse_args(arguments)
-    _say(f"{options.products} products are registered and measured; this takes a minute or two")
+def figures() -> Iterator[Figure]:
+    """The service with `PRODUCTS` products, and Apicurio Registry with as many schemas where it can be had."""
+    _say(f"{PRODUCTS} products are registered and measured, then the peer's; this takes some minutes")
     with _ours() as (url, pid):
-        ours = _measure_ours(url, pid, options.products, options.registrations)
+        ours = _measure_ours(url, pid)
     peers: Figures = {}
-    if options.peer:
-        cache = platformdirs.user_cache_path("meshport") / "bench"
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            with apicurio(cache) as (url, pid):
-                peers = _measure_peer(url, pid, options.products, options.registrations)
-        except NoPeer as error:
-            _say(f"no peer: Apicurio Registry {error}")
+    cache = platformdirs.user_cache_path("meshport") / "bench"
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        with apicurio(cache) as (url, pid):
+            peers = _measure_peer(url, pid)
+    except NoPeer as error:
+        _say(f"no peer: Apicurio Registry {error}")
     for name, (value, unit) in ours.items():
         peer = peers.get(name)
-        line = {
-            "figure": f"registry: {name}",
-            "value": round(value, 2),
-            "unit": unit,
-            "peer": "apicurio" if peer else None,
-            "peer_value": round(peer[0], 2) if peer else None,
-            "ratio": round(value / peer[0], 2) if peer else None,
-        }
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
-    return 0
+        yield Figure(f"registry: {name}", value, unit, "apicurio" if peer else None, peer[0] if peer else None)
 
 
 @contextmanager
@@ -92,37 +78,37 @@ def _ours() -> Iterator[tuple[str, int]]:
             process.wait(30)
 
 
-def _measure_ours(url: str, pid: int, products: int, registrations: int) -> Figures:
+def _measure_ours(url: str, pid: int) -> Figures:
     begun = time.perf_counter()
-    _all_taken(measure(url, [_product(number) for number in range(products)], connections=READERS))
-    _say(f"registered {products} products at {products / (time.perf_counter() - begun):.0f}/s")
+    _all_taken(measure(url, [_product(number) for number in range(PRODUCTS)], connections=READERS))
+    _say(f"registered {PRODUCTS} products at {PRODUCTS / (time.perf_counter() - begun):.0f}/s")
     dice = random.Random(1)
-    numbers = [dice.randrange(products) for _ in range(20_000)]
+    numbers = [dice.randrange(PRODUCTS) for _ in range(20_000)]
     by_id = [request("GET", f"/schemas/ids/{number + 1}") for number in numbers]
     resolve = [request("GET", f"/api/v1/resolve/{_domain(number)}/p{number}") for number in numbers]
-    return _figures(url, pid, "", by_id, resolve, registrations)
+    return _figures(url, pid, "", by_id, resolve)
 
 
-def _measure_peer(url: str, pid: int, products: int, registrations: int) -> Figures:
+def _measure_peer(url: str, pid: int) -> Figures:
     root = url.partition("/apis")[2]
     prefix = f"/apis{root}"
     base = url.removesuffix(prefix)
     httpx2.put(f"{url}/config", json={"compatibility": "BACKWARD"}, trust_env=False).raise_for_status()
     schemas = [
         request("POST", f"{prefix}/subjects/p{number}-value/versions", json.dumps({"schema": _schema(f"P{number}", 0)}))
-        for number in range(products)
+        for number in range(PRODUCTS)
     ]
     begun = time.perf_counter()
     _all_taken(measure(base, schemas, connections=READERS))
-    _say(f"the peer registered {products} schemas at {products / (time.perf_counter() - begun):.0f}/s")
+    _say(f"the peer registered {PRODUCTS} schemas at {PRODUCTS / (time.perf_counter() - begun):.0f}/s")
     dice = random.Random(1)
-    numbers = [dice.randrange(products) for _ in range(20_000)]
+    numbers = [dice.randrange(PRODUCTS) for _ in range(20_000)]
     by_id = [request("GET", f"{prefix}/schemas/ids/{number + 1}") for number in numbers]
     latest = [request("GET", f"{prefix}/subjects/p{number}-value/versions/latest") for number in numbers]
-    return _figures(base, pid, prefix, by_id, latest, registrations)
+    return _figures(base, pid, prefix, by_id, latest)
 
 
-def _figures(url: str, pid: int, prefix: str, by_id: list[bytes], resolve: list[bytes], registrations: int) -> Figures:
+def _figures(url: str, pid: int, prefix: str, by_id: list[bytes], resolve: list[bytes]) -> Figures:
     """The figures in the order in which they are measured; each read is warmed up by the same."""
     figures: Figures = {}
     for name, requests in (("schema by id", by_id), ("resolve", resolve)):
@@ -131,7 +117,7 @@ def _figures(url: str, pid: int, prefix: str, by_id: list[bytes], resolve: list[
         figures[name] = (load.rate, "requests/s")
         figures[f"{name}, p99"] = (load.p99_ms, "ms")
     rounds = range(VERSIONS)
-    subjects = registrations // VERSIONS
+    subjects = REGISTRATIONS // VERSIONS
     for clients, first in ((1, 0), (READERS, subjects)):
         # The versions of one subject come one round after another, so that no client overtakes another's version.
         requests = [_version(prefix, first + number, each) for each in rounds for number in range(subjects)]
@@ -188,7 +174,3 @@ def _resident_mb(pid: int) -> float:
 
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
