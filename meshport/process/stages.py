@@ -20,7 +20,7 @@ from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
 from meshport.event import Event, EventReader
 from meshport.kafka.client import Message
-from meshport.process.clock import length, micros
+from meshport.process.clock import length, micros, moment
 from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication
 from meshport.process.groups import Group, group_for
@@ -251,7 +251,7 @@ class SourceStage(_Partition):
     def _is_aside(self, item: Item, message: Inbound, batch: Batch) -> bool:
         if is_ahead(item.time, message.timestamp_ms):
             raise EventError(
-                f"event time {item.time} µs is more than a day ahead of the time at which the event was stored",
+                f"event time {moment(item.time).isoformat()} is more than a day ahead of the time at which the event was stored",
                 hint="the clock of whoever told the time is wrong",
             )
         if self._clock.at is not None and self._clock.is_late(item.time):
