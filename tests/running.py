@@ -107,6 +107,12 @@ class Up:
         assert self.process.wait(PATIENCE_S) == 0, self.said
         return self.said
 
+    def end(self) -> None:
+        """Make sure that it has ended."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(PATIENCE_S)
+
 
 @contextmanager
 def up(folder: Path, *arguments: str) -> Iterator[Up]:
@@ -115,6 +121,4 @@ def up(folder: Path, *arguments: str) -> Iterator[Up]:
     try:
         yield running
     finally:
-        if running.process.poll() is None:
-            running.process.terminate()
-        running.process.wait(PATIENCE_S)
+        running.end()

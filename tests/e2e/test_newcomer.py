@@ -120,10 +120,10 @@ def test_a_broken_processor_is_told_and_tried_again(newcomer: Newcomer, quarter:
     assert said.count("cannot be loaded: RuntimeError: no licence") == 1  # and not again while it stays the same
     waits = re.findall(r"long-hauls ended with exit code 2; it starts again in (\S+) s", said)
     assert waits == ["0.5", "1", "2"]
-    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 3))
-    assert newcomer.delays() == newcomer.truth()
     mended = 'from meshport.process import Filter\n\n\ndef steps():\n    return [Filter("distance > 1000")]\n'
     newcomer.write("processors/network/long-hauls/logic.py", mended)
+    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 3))
+    assert newcomer.delays() == newcomer.truth()
     long_hauls = [each for each in newcomer.published if each["distance"] > 1000]
     wait_for(lambda: newcomer.count("network.long-hauls.events.v1") == len(long_hauls), lambda: newcomer.up.said)
     assert newcomer.up.pids[DELAYS] == before[DELAYS]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from meshport.codec.varint import long_varint
+from meshport.errors import TopicError
+from meshport.kafka.client import Message, Producer
 from tests.e2e import flights
-from tests.e2e.newcomer import DELAYS, Newcomer
+from tests.e2e.newcomer import DELAYS, Newcomer, headers
 from tests.running import wait_for
 
 pytestmark = pytest.mark.kafka
 
 SOURCE = "operations.departures.events.v1"
 OUTPUT = "network.delays-by-airport.events.v1"
+LAB = "lab.hostile.events.v1"
+COPIES = "lab.copies.events.v1"
+QUARANTINE = f"{OUTPUT}.quarantine"
 
 
 def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
@@ -30,3 +39,118 @@ def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
     assert done <= seen[0] < seen[1] < seen[2] < done + flights.COUNT
     assert newcomer.delays() == newcomer.truth()
     assert newcomer.up.said.count(f"{DELAYS} was killed by SIGKILL; it starts again in") >= 3
+
+
+def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) -> None:
+    """Poison of every kind between good flights is in the quarantine with its bytes and the reason; all others count."""
+    newcomer.settle(DELAYS)
+    worker = newcomer.up.pids[DELAYS]
+    some = flights.later(flights.read(quarter)[:2000], 6)
+    newcomer.publish_some(some[:1000])
+    good = newcomer.stored(SOURCE)[-1]
+    value, said = good.value() or b"", [(name, text or b"") for name, text in good.headers() or ()]
+    frame = value[:5]
+    poison: dict[str, tuple[bytes | None, list[tuple[str, bytes]]]] = {
+        "end within 'destination'": (frame + b"garbage", _but(said, ce_id=b"p1")),
+        "followed by 1 more bytes": (value + b"\0", _but(said, ce_id=b"p2")),
+        "the attribute specversion is missing": (b"no event at all", []),
+        "schema 99999 not found": (b"\0" + (99999).to_bytes(4, "big") + value[5:], _without(said, "ce_dataschema")),
+        "event time 2099-01-01T00:00:00+00:00 is more than a day ahead": (
+            value,
+            _but(said, ce_id=b"p4", ce_time=b"2099-01-01T00:00:00Z"),
+        ),
+        "the event is a tombstone": (None, _but(said, ce_id=b"p5")),
+        "is no JSON": (b"{", [("content-type", b"application/cloudevents+json")]),
+    }
+    with Producer(newcomer.up.facts["bootstrap_servers"]) as producer:
+        producer.deliver(Message(SOURCE, good.key(), *each) for each in poison.values())
+    newcomer.publish_some(some[1000:])
+    assert newcomer.delays() == newcomer.truth()
+    aside = newcomer.stored(QUARANTINE)
+    assert [each.value() for each in aside] == [value for value, _ in poison.values()]
+    reasons = [headers(each)["mesh_reason"] for each in aside]
+    assert [name for name, reason in zip(poison, reasons, strict=True) if name not in reason] == [], reasons
+    assert {each.key() for each in aside} == {good.key()}
+    assert newcomer.up.pids[DELAYS] == worker
+
+
+def _without(said: list[tuple[str, bytes]], name: str) -> list[tuple[str, bytes]]:
+    return [each for each in said if each[0] != name]
+
+
+def _but(said: list[tuple[str, bytes]], **other: bytes) -> list[tuple[str, bytes]]:
+    return [(name, other.get(name, text)) for name, text in said]
+
+
+DESCRIPTOR = """\
+address: mesh://lab/hostile
+id: 8c7a7f0c-5f0e-4f5f-9a57-6a1a4a1f1d11
+archetype: source-aligned
+description: A contract with all that bytes can abuse.
+owner: lab
+outputPorts:
+- name: events
+"""
+CONTRACT = """\
+{"type": "record", "name": "lab.Hostile", "fields": [
+  {"name": "bomb", "type": {"type": "array", "items": "null"}},
+  {"name": "chain", "type": {"type": "record", "name": "Node", "fields": [
+    {"name": "v", "type": "int"}, {"name": "next", "type": ["null", "Node"]}]}},
+  {"name": "mood", "type": {"type": "enum", "name": "Mood", "symbols": ["CALM", "CROSS"]}}]}
+"""
+GOOD = {"bomb": [], "chain": {"v": 1, "next": None}, "mood": "CROSS"}
+GOOD_BYTES = b"\0" + b"\2\0" + b"\2"
+PAYLOADS = {
+    "6-byte array bomb": long_varint(10**9) + b"\0",
+    "6 kB linked list": b"\0" + b"\2\2" * 3000 + b"\2\0" + b"\2",
+    "negative union index": b"\0" + b"\2\1" + b"\2",
+    "negative enum index": b"\0" + b"\2\0" + b"\1",
+    "trailing bytes": GOOD_BYTES + b"\0",
+}
+ROUNDS = 20
+
+
+def test_hostile_payloads_cost_little(newcomer: Newcomer, tmp_path: Path) -> None:
+    """Payloads made to take memory, stack or sense are refused within 100 ms and 64 MB each, and the worker lives on."""
+    newcomer.write("producers/lab/hostile/product.yaml", DESCRIPTOR)
+    newcomer.write("schemas/lab/hostile.events.avsc", CONTRACT)
+    newcomer.type("new", "lab/copies", "--from", "lab/hostile")
+    newcomer.type("apply")
+    good = tmp_path / "good.jsonl"
+    good.write_text(json.dumps(GOOD) + "\n")
+    newcomer.type("publish", "lab/hostile", "--from", str(good))
+    wait_for(lambda: _has(newcomer, COPIES, 1), lambda: newcomer.up.said)
+    worker = newcomer.up.pids["lab/copies"]
+    (message,) = newcomer.stored(LAB)
+    value, said = message.value() or b"", [(name, text or b"") for name, text in message.headers() or ()]
+    assert value[5:] == GOOD_BYTES
+    Path(f"/proc/{worker}/clear_refs").write_text("5")  # its peak begins anew
+    before = _peak_mb(worker)
+    with Producer(newcomer.up.facts["bootstrap_servers"]) as producer:
+        for number, payload in enumerate(PAYLOADS.values(), 1):
+            hostile = (value[:5] + payload, _but(said, ce_id=b"x"))
+            producer.deliver([Message(LAB, None, *hostile)] * ROUNDS)
+            wait_for(partial(_has, newcomer, f"{COPIES}.quarantine", number * ROUNDS), lambda: newcomer.up.said)
+        producer.deliver([Message(LAB, None, value, _but(said, ce_id=b"y"))])
+    wait_for(lambda: _has(newcomer, COPIES, 2), lambda: newcomer.up.said)
+    assert newcomer.up.pids["lab/copies"] == worker
+    assert _peak_mb(worker) - before < 64
+    aside = newcomer.stored(f"{COPIES}.quarantine")
+    for name, payload in PAYLOADS.items():
+        refused = [each for each in aside if each.value() == value[:5] + payload]
+        assert len(refused) == ROUNDS, name
+        sent = min(datetime.fromisoformat(headers(each)["mesh_time"]).timestamp() for each in refused)
+        done = max(each.timestamp()[1] for each in refused) / 1000
+        assert (done - sent) / ROUNDS < 0.1, f"{name}: {ROUNDS} took {done - sent} s"
+
+
+def _has(newcomer: Newcomer, topic: str, count: int) -> bool:
+    try:
+        return newcomer.count(topic) == count
+    except TopicError:
+        return False  # its processor has not begun
+
+
+def _peak_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
