@@ -258,8 +258,24 @@ def test_a_slow_handler_stays_in_its_group(mesh: Mesh) -> None:
             time.sleep(0.25)  # twelve of them are longer than the group's patience
             if set(handled) == set(range(12)):
                 break
+        subscriber.commit()
+        assert sum(committed(binding, GROUP).values()) == 11, "all but the event in hand: it is a member still"
     assert sorted(handled) == list(range(12))
     assert len(set(places)) > 2, "the place is recorded while the batch is in hand"
+
+
+def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
+    """What is in hand of a partition that another member has by now is dropped with the next look at the group."""
+    binding = in_memory_mesh.product()
+    fill(in_memory_mesh, binding.address, range(100))
+    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+        while len({message.partition() for message in subscriber._hand}) < 2:
+            subscriber._take(subscriber._consumer.read(1000, 1))
+        here = {message.partition() for message in subscriber._hand}
+        gone = subscriber._hand[0].partition()
+        subscriber._lost([gone])
+        subscriber._take([])
+        assert {message.partition() for message in subscriber._hand} == here - {gone}
 
 
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
