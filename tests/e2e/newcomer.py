@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Self
 
+from meshport.address import Address
 from meshport.kafka.client import Consumer, ReceivedMessage
 from meshport.lag import Standing, Watch
 from meshport.project import Project
@@ -99,6 +100,12 @@ class Newcomer:
         """How many messages a topic has taken in."""
         with Consumer(self.up.facts["bootstrap_servers"]) as looking:
             return sum(looking.end_offsets(topic).values())
+
+    def await_stored(self, address: str, count: int) -> None:
+        """Wait until a port has taken in so many events."""
+        with self.registry() as registry:
+            topic = registry.resolve(Address.parse(address)).topic
+        wait_for(lambda: self.count(topic) >= count, lambda: self.up.said)
 
     def settle(self, *addresses: str) -> None:
         """Wait until nothing waits for these processors, and nothing more comes of them."""

@@ -1,0 +1,39 @@
+"""`meshport demo` on this repository: the reference mesh with live figures, recounted at its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.running import environment, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("real_kafka")
+def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
+    """The demo ends by itself with exit code 0 and four of four products recounted, one of its processors killed on the way."""
+    log = tmp_path / "demo.log"
+    with log.open("wb") as out:
+        demo = subprocess.Popen(
+            ["meshport", "demo", "--for", "25s"], cwd=ROOT, env=environment(), stdout=out, stderr=out
+        )
+    try:
+        wait_for(lambda: bool(re.search(r"listening/sessions [1-9]", log.read_text())), log.read_text)
+        (pid,) = re.findall(r"running listening/sessions \(process (\d+)\)", log.read_text())
+        os.kill(int(pid), signal.SIGKILL)
+        assert demo.wait(120) == 0, log.read_text()
+    finally:
+        demo.kill()
+        demo.wait()
+    said = log.read_text()
+    assert "Apache Kafka 4." in said
+    assert "listening/sessions was killed by SIGKILL; it starts again in 0.5 s" in said
+    assert re.search(r"\n4 of 4 derived products equal the recount of [\d,]{5,} source events\n$", said), said
+    assert said.count("equals the recount") == 4
