@@ -147,10 +147,10 @@ def test_a_record_that_does_not_fit_is_refused_with_its_field(ports: Mesh) -> No
 @pytest.mark.parametrize(
     ("at", "told"),
     [
-        (None, "at"),
+        (None, "None"),
         ("yesterday", "yesterday"),
         (10**17, "no calendar"),
-        (datetime(2026, 3, 1), "no zone"),  # noqa: DTZ001 - the point
+        (datetime(2026, 3, 1), "zone"),  # noqa: DTZ001 - the point
     ],
 )
 def test_an_event_without_its_time_is_refused(in_memory_mesh: Mesh, at: object, told: str) -> None:
@@ -158,7 +158,7 @@ def test_an_event_without_its_time_is_refused(in_memory_mesh: Mesh, at: object, 
     binding = in_memory_mesh.product()
     with (
         Publisher(binding.address, in_memory_mesh.registry) as publisher,
-        pytest.raises(PublishError, match=f"time field 'at'.*{told}|{told}"),
+        pytest.raises((EncodeError, PublishError), match=rf"\bat\b.*{told}"),
     ):
         publisher.publish(reading(1) | {"at": at})
 
