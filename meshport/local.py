@@ -69,7 +69,7 @@ class LocalMesh:
             made += sum(change.new for change in planned.topics)
             registered += bool(planned.registration.changed)
             carry_out(planned, self.registry, admin, self.cluster.bootstrap_servers)
-        say(f"applied {len(project.products)} products: {registered} registered or changed, {made} topics made")
+        say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
 
     def run(self, address: Address, project: Project) -> None:
         """Start what builds a product, and keep it running."""

@@ -10,7 +10,6 @@ import unicodedata
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 from meshport.errors import EventError
@@ -33,21 +32,45 @@ Headers = list[tuple[str, bytes]]
 _NAME: Final = re.compile(r"[a-z0-9]{1,20}")
 _FINGERPRINT: Final = re.compile(r"(?:.*[^0-9a-fA-F])?([0-9a-fA-F]{64})", re.DOTALL)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Sixty seconds of milliseconds, which is what events mostly have; about 6 MB at most for each table.
+_REMEMBERED: Final = 60_000
 _ORDINAL: Final = date(1970, 1, 1).toordinal()
-_MINUTES: Final = tuple(b"%02d:%02d:" % divmod(minute, 60) for minute in range(1440))
-_SECONDS: Final = tuple(b"%02d" % second for second in range(60))
-_FRACTIONS: Final = {0: b"Z"} | {millis * 1000: b".%03dZ" % millis for millis in range(1, 1000)}
 
 
-@lru_cache(maxsize=1024)
-def _day(days: int) -> bytes:
-    return f"{date.fromordinal(days + _ORDINAL).isoformat()}T".encode()
+class _Minutes(dict[int, bytes]):
+    """The text of each minute since 1970 that was asked for, up to its seconds."""
+
+    def __missing__(self, minute: int) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        day, minute_of_day = divmod(minute, 1440)
+        text = f"{date.fromordinal(day + _ORDINAL).isoformat()}T".encode() + b"%02d:%02d:" % divmod(minute_of_day, 60)
+        self[minute] = text
+        return text
+
+
+class _Seconds(dict[int, bytes]):
+    """The text of each microsecond of a minute that was asked for: no fraction, three digits or six, as it needs."""
+
+    def __missing__(self, micros: int) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        seconds, micros_of_second = divmod(micros, 1_000_000)
+        millis, rest = divmod(micros_of_second, 1000)
+        fraction = b".%06d" % micros_of_second if rest else b".%03d" % millis if millis else b""
+        text = b"%02d%bZ" % (seconds, fraction)
+        self[micros] = text
+        return text
+
+
+_minutes: Final = _Minutes()
+_seconds: Final = _Seconds()
 
 
 def rfc3339(moment: datetime) -> bytes:
     """An instant as RFC 3339 text in UTC: no fraction, three digits or six, as it needs.
 
-    Put together from tables, which takes a third of `isoformat` on an aware datetime.
+    Put together from what was written before, which takes a third of `isoformat` on an aware datetime.
 
     Raises:
         EventError: the datetime has no time zone.
@@ -58,9 +81,8 @@ def rfc3339(moment: datetime) -> bytes:
         raise EventError(
             f"{moment!r} is no instant", hint="a datetime with a time zone, such as datetime.now(UTC)"
         ) from None
-    seconds, micros = since.seconds, since.microseconds
-    fraction = _FRACTIONS.get(micros) or b".%06dZ" % micros
-    return _day(since.days) + _MINUTES[seconds // 60] + _SECONDS[seconds % 60] + fraction
+    seconds = since.seconds
+    return _minutes[since.days * 1440 + seconds // 60] + _seconds[seconds % 60 * 1_000_000 + since.microseconds]
 
 
 def instant(text: str) -> datetime:

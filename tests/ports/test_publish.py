@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2  # type: ignore[import-untyped] # it has no stubs
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshport.address import Address
 from meshport.binding import Binding
@@ -352,3 +354,12 @@ def test_an_abandoned_event_is_told_of_once() -> None:
     assert sorted(failure.id for failure in failures) == sorted(ids)
     assert all(isinstance(failure.error, DeliveryUnknown) for failure in failures)
     assert publisher.settle() == []
+
+
+@given(st.lists(st.text("a|\\b", min_size=1), min_size=2, max_size=2, unique=True).map(tuple), st.data())
+def test_composite_keys_that_differ_are_written_differently(fields: tuple[str, str], data: st.DataObject) -> None:
+    """Two records share a composite key only if they share every field of it, whatever `|` their fields hold."""
+    key = record_key(("one", "two"))
+    other = data.draw(st.tuples(st.text("a|\\b", min_size=1), st.text("a|\\b", min_size=1)))
+    written = [key({"one": one, "two": two}) for one, two in (fields, other)]
+    assert (written[0] == written[1]) == (fields == other)
