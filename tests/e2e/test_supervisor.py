@@ -1,0 +1,90 @@
+"""Keeping processes running, and a demo whose processor stands still."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshport.address import Address
+from meshport.cli import demo
+from meshport.errors import ProcessError
+from meshport.lag import Standing
+from meshport.supervisor import Supervisor
+from tests.running import wait_for
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the supervisor has said."""
+    return []
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, said: list[str]) -> Iterator[Supervisor]:
+    """A supervisor with its logs in the test's folder."""
+    with Supervisor(tmp_path / "logs", said.append) as opened:
+        yield opened
+
+
+def python(source: str) -> list[str]:
+    """A Python process that runs the source."""
+    return [sys.executable, "-c", source]
+
+
+def test_work_that_is_done_is_not_done_again(supervisor: Supervisor, said: list[str]) -> None:
+    """A command that is run to its end is left alone after exit code 0; one that is kept running starts again even then."""
+    supervisor.run("sources", python("pass"))
+    supervisor.keep("a/processor", python("import time; time.sleep(60)"))
+    wait_for(lambda: "sources has finished" in said, "the end")
+    first = supervisor.pids["a/processor"]
+    os.kill(first, signal.SIGTERM)
+    wait_for(lambda: supervisor.pids.get("a/processor", first) != first, "a new start")
+    assert [each for each in said if "a/processor was" in each] == [
+        "a/processor was killed by SIGTERM; it starts again in 0.5 s"
+    ]
+    assert supervisor.pids.keys() == {"a/processor"}
+
+
+def test_each_end_is_told_with_its_own_words(supervisor: Supervisor, said: list[str]) -> None:
+    """An end is said with what that very run has logged, and not once more where the next run says the same."""
+    supervisor.keep("p", python("print('no licence'); raise SystemExit(4)"))
+    wait_for(lambda: sum("ended" in each for each in said) == 2, lambda: "\n".join(said))
+    assert [each for each in said if "ended" in each] == [
+        "p ended with exit code 4; it starts again in 0.5 s. Its last lines:\n  no licence",
+        "p ended with exit code 4; it starts again in 1 s, having said the same as before",
+    ]
+
+
+def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a processor makes no way the demo ends with an error that has what it waits for and that processor's last lines."""
+    supervisor.keep("cups/brews", python("import time; print('no tea', flush=True); time.sleep(60)"))
+    supervisor.keep("cups/pots", python("import time; print('all well', flush=True); time.sleep(60)"))
+    wait_for(lambda: "no tea" in supervisor.last_lines("cups/brews"), "its first words")
+    brews, pots = Address.parse("cups/brews"), Address.parse("cups/pots")
+
+    class Still:
+        """A mesh in which nothing moves."""
+
+        def standings(self) -> list[Standing]:
+            return [Standing(brews, 5, waiting=3), Standing(pots, 7)]
+
+    class Told:
+        """Sources that have told all."""
+
+        progress = None
+
+    monkeypatch.setattr(demo, "_STILL_S", 0.3)
+    monkeypatch.setattr(demo, "_LOOK_EVERY_S", 0.1)
+    with pytest.raises(ProcessError) as caught:
+        demo._drain(Still(), lambda *_: None, Told(), supervisor, threading.Event())  # type: ignore[arg-type]  # doubles
+    assert str(caught.value) == (
+        "no event was processed for 0 s, and events still wait: 3 of cups/brews\ncups/brews said last:\n  no tea"
+    )
