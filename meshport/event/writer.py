@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time_ns
 from typing import Any, Final
@@ -55,9 +55,10 @@ class EventWriter:
             ("ce_dataschema", f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode()),
             (CONTENT_TYPE, AVRO.encode()),
         ]
-        # Events of one millisecond share the header of the time they were recorded.
-        self._tick = -1
-        self._now = ("ce_recordedtime", b"")
+        self.plain: Final = self._plain_way()
+        """`message` for an event with nothing optional, recorded now: a port's hot path. Takes the record, the id in UTF-8 as it
+        is written (whoever made it knows it for one), and the time; raises as `message` does.
+        """
 
     def message(
         self,
@@ -93,25 +94,21 @@ class EventWriter:
             headers += extension_headers(extensions)
         return value, headers
 
-    def plain(self, record: Mapping[str, Any], id: bytes, time: datetime) -> tuple[bytes, Headers]:
-        """`message` for an event with nothing optional, recorded now: the hot path of a port.
+    def _plain_way(self) -> Callable[[Mapping[str, Any], bytes, datetime], tuple[bytes, Headers]]:
+        encode, framed, constant, recorded = self._encode, self._prefix, self._constant, self._recorded
+        # Events of one millisecond share the header of the time they were recorded.
+        told, now = -1, ("ce_recordedtime", b"")
 
-        Args:
-            record: the data.
-            id: in UTF-8, as it is written; the caller made it and knows it for one.
-            time: as for `message`.
+        def plain(record: Mapping[str, Any], id: bytes, time: datetime) -> tuple[bytes, Headers]:
+            nonlocal told, now
+            tick = time_ns() // 1_000_000
+            if tick != told:
+                # In this order, so that another thread which sees the tick sees its header too, or a later one.
+                now = recorded(tick)
+                told = tick
+            return encode(record, framed), [*constant, ("ce_id", id), ("ce_time", rfc3339(time)), now]
 
-        Raises:
-            EncodeError: the record does not fit the schema.
-            EventError: the time has no zone.
-        """
-        tick = time_ns() // 1_000_000
-        return self._encode(record, self._prefix), [
-            *self._constant,
-            ("ce_id", id),
-            ("ce_time", rfc3339(time)),
-            self._now if tick == self._tick else self._recorded(tick),
-        ]
+        return plain
 
     def tombstone(
         self,
@@ -138,9 +135,7 @@ class EventWriter:
             headers.append(("ce_subject", text_bytes("subject", subject)))
         return None, headers + extension_headers(extensions or {})
 
-    def _recorded(self, tick: int) -> tuple[str, bytes]:
+    @staticmethod
+    def _recorded(tick: int) -> tuple[str, bytes]:
         now = datetime.fromtimestamp(tick // 1000, UTC).replace(microsecond=tick % 1000 * 1000)
-        # In this order, so that another thread which sees the tick sees its header too, or a later one.
-        self._now = header = ("ce_recordedtime", rfc3339(now))
-        self._tick = tick
-        return header
+        return "ce_recordedtime", rfc3339(now)
