@@ -309,7 +309,8 @@ def _consume(binding: Binding, count: int) -> float:
     left = count - 1
     began = time.perf_counter()
     while left:
-        for message in consumer.consume(2000, 0.5):
+        head = consumer.poll(1.0)
+        for message in [head, *consumer.consume(2000, 0.005)] if head else ():
             message.key()
             message.value()
             message.headers()
