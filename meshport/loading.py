@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -61,6 +62,8 @@ def load_module(file: Path) -> ModuleType:
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, Exception):
-            raise ProjectError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
+            lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == str(path)]
+            at = f", line {lines[-1]}," if lines else ""
+            raise ProjectError(f"{file}{at} cannot be loaded: {type(error).__name__}: {error}") from error
         raise
     return module
