@@ -94,12 +94,15 @@ class Up:
         """Wait until it has said this."""
         wait_for(lambda: words in self.said, lambda: f"{words!r} in\n{self.said}")
 
-    def kill(self, name: str) -> int:
-        """Kill -9 one of its processes and wait until its successor runs; the successor's pid."""
-        killed = self.pids[name]
-        os.kill(killed, signal.SIGKILL)
-        wait_for(lambda: self.pids.get(name, killed) != killed, lambda: f"a new {name}:\n{self.said}")
-        return self.pids[name]
+    def kill(self, *names: str) -> None:
+        """Kill -9 some of its processes and wait until their successors run."""
+        killed = {name: self.pids[name] for name in names}
+        for pid in killed.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(
+            lambda: all(self.pids.get(name, pid) != pid for name, pid in killed.items()),
+            lambda: f"new {', '.join(names)}:\n{self.said}",
+        )
 
     def stop(self) -> str:
         """Ctrl-C; all that it said."""

@@ -13,7 +13,7 @@ from meshport.codec.varint import long_varint
 from meshport.errors import TopicError
 from meshport.kafka.client import Message, Producer
 from tests.e2e import flights
-from tests.e2e.newcomer import DELAYS, Newcomer, headers
+from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, headers
 from tests.running import wait_for
 
 pytestmark = pytest.mark.kafka
@@ -26,19 +26,20 @@ QUARANTINE = f"{OUTPUT}.quarantine"
 
 
 def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
-    """Killed with SIGKILL twice with some of the aggregate out and some not, the totals are those of sqlite3."""
+    """The processor killed -9 with some of the aggregate out and some not, then with it broker and registry: same totals."""
     newcomer.settle(DELAYS)
     done = newcomer.count(OUTPUT)
     newcomer.publish_some(flights.later(flights.read(quarter), 5))
-    seen = []
-    for _ in range(2):
-        seen.append(newcomer.count(OUTPUT))
-        wait_for(lambda: newcomer.count(OUTPUT) > seen[-1], lambda: newcomer.up.said)
-        newcomer.up.kill(DELAYS)
-        assert newcomer.standing(DELAYS).waiting > 0
-    assert done <= seen[0] < seen[1] < done + flights.COUNT
+    out = [done]
+    for names in ((DELAYS,), (DELAYS, "kafka-1", "registry")):
+        wait_for(lambda: newcomer.count(OUTPUT) > out[-1], lambda: newcomer.up.said)
+        out.append(newcomer.count(OUTPUT))
+        newcomer.up.kill(*names)
+        newcomer.await_stored(DEPARTURES, len(newcomer.published))  # the broker answers, and has lost nothing
     assert newcomer.delays() == newcomer.truth()
+    assert out[0] < out[1] < out[2] < done + flights.COUNT  # it was in the middle, both times
     assert newcomer.up.said.count(f"{DELAYS} was killed by SIGKILL; it starts again in") >= 2
+    newcomer.up.wait_for_words("broker 1 of 1 runs again")
 
 
 def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) -> None:
