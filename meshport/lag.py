@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from meshport.address import Address
-from meshport.kafka.client import Consumer
+from meshport.kafka.consumer import Consumer
 from meshport.process.load import load_pipeline
 from meshport.process.plan import Plan, make_plan
 from meshport.project import ProjectProduct

@@ -17,7 +17,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, MeshError, PublishError
 from meshport.event import EventWriter, Headers, new_id
-from meshport.kafka.client import Producer, Refusal, refusal, undelivered
+from meshport.kafka.producer import Producer, Refusal, refusal, undelivered
 from meshport.product import Status
 from meshport.schema import Schema, parse_schema
 

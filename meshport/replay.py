@@ -16,7 +16,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
 from meshport.event import Event, EventReader
-from meshport.kafka.client import ReceivedMessage
+from meshport.kafka.consumer import ReceivedMessage
 from meshport.scan import Stretch, history_reader, scan
 from meshport.schema import Schema
 from meshport.subscribe import BadEvent, Mesh

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshport.errors import BrokerUnavailable
-from meshport.kafka.client import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer, ReceivedMessage
 
 # A broker that gives nothing for this long, with events known to be there, is not merely slow.
 _STUCK_S: Final = 30.0

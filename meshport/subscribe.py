@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, Self
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, KafkaError, MeshError, NotRegistered
 from meshport.event import Event, EventReader, SchemaSource
-from meshport.kafka.client import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.publish import Resolver
 from meshport.schema import Schema
 

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from meshport.errors import TopicError
-from meshport.kafka.client import IN_MEMORY
+from meshport.kafka.consumer import IN_MEMORY
 from meshport.kafka.errors import client_error
 
 _TIMEOUT_S: Final = 15.0

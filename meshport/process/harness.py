@@ -23,7 +23,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import KafkaError, NotRegistered
 from meshport.event import Event, EventReader, EventWriter
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process.messages import Inbound
 from meshport.process.murmur import partition_of
 from meshport.process.pipeline import Pipeline

@@ -7,7 +7,8 @@ from typing import Final
 
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
-from meshport.kafka.client import Message, Producer, ReceivedMessage
+from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.producer import Message, Producer
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
 from meshport.process.rows import STAMP_HEADER, Entry

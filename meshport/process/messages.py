@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from meshport.errors import MeshError
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process import plain
 from meshport.process.clock import moment
 from meshport.process.item import Item

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from meshport.codec import codec_for
 from meshport.errors import EncodeError
 from meshport.event import EventWriter
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process.clock import moment
 from meshport.process.item import Emission, Item
 from meshport.process.plan import Plan

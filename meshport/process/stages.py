@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
 from meshport.event import Event, EventReader
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process.clock import length, micros, moment
 from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication

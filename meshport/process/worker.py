@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from meshport.event import EventReader, SchemaSource
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan, Stage
 from meshport.process.rows import Entry, Rows

@@ -37,7 +37,7 @@ from tests.mesh_session import Mesh, open_test_mesh
 EVENTS: Final = 60_000
 ROUNDS: Final = 5
 
-# The settings of meshport.kafka.client that bear on speed; given to the naive pipeline and to the ceiling too.
+# The settings of meshport.kafka that bear on speed; given to the naive pipeline and to the ceiling too.
 PRODUCER: Final = {
     "partitioner": "murmur2_random",
     "enable.idempotence": True,

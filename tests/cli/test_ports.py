@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from meshport.binding import Binding
-from meshport.kafka.client import Consumer, Message, Producer
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
 from tests.cli.running import Run, process
 from tests.mesh_session import Mesh
 from tests.ports.readings import fill

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 from typing import Any, Self
 
 from meshport.address import Address
-from meshport.kafka.client import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.lag import Standing, Watch
 from meshport.project import Project
 from meshport.registry import Registry

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshport.address import Address
-from meshport.kafka.client import Consumer
+from meshport.kafka.consumer import Consumer
 from meshport.subscribe import Subscriber
 from tests.e2e import flights
 from tests.e2e.flights import COUNT

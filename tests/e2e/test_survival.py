@@ -11,7 +11,7 @@ import pytest
 
 from meshport.codec.varint import long_varint
 from meshport.errors import TopicError
-from meshport.kafka.client import Message, Producer
+from meshport.kafka.producer import Message, Producer
 from tests.e2e import flights
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, headers
 from tests.running import wait_for

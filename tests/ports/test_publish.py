@@ -18,7 +18,7 @@ from meshport.catalog import Retirement
 from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegistered, PublishError
 from meshport.event import Event
-from meshport.kafka.client import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.embedded import EmbeddedKafka
 from meshport.product import Status
 from meshport.publish import Publisher, record_key

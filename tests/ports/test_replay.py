@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from meshport.binding import Binding
 from meshport.errors import EventError, NotRegistered, ReplayError
-from meshport.kafka.client import Consumer, Message, Producer
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
 from meshport.publish import Publisher
 from meshport.replay import Bound, Offsets, Replay
 from meshport.subscribe import BadEvent, Subscriber

@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient
 from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, KafkaError, MeshError
 from meshport.event import Event
-from meshport.kafka.client import Consumer, Message, Producer
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
 from meshport.publish import Publisher
 from meshport.schema import parse_schema
 from meshport.subscribe import BadEvent, Start, Subscriber

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from meshport.event import Event, EventReader
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process.harness import Harness, Port, Ports
 from meshport.process.messages import Inbound
 from meshport.process.pipeline import (

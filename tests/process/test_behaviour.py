@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from meshport.kafka.admin import Admin
-from meshport.kafka.client import Message, Producer
 from meshport.kafka.cluster import Cluster
+from meshport.kafka.producer import Message, Producer
 from meshport.process.engine import Progress, run_processor
 from meshport.process.harness import Harness, Ports
 from meshport.process.kafkalog import KafkaLog

@@ -23,8 +23,9 @@ from meshport.codec import codec_for
 from meshport.errors import ProcessError
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
-from meshport.kafka.client import Consumer, Message, Producer
 from meshport.kafka.cluster import Cluster
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
 from meshport.process import engine
 from meshport.process.engine import Progress, run_processor
 from meshport.process.harness import Ports

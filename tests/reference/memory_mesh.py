@@ -10,7 +10,7 @@ from typing import Any
 from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.event import Envelope, Event, EventReader, EventWriter
-from meshport.kafka.client import Message
+from meshport.kafka.producer import Message
 from meshport.process.harness import Crash, Harness, Port
 from meshport.process.load import load_pipeline
 from meshport.process.messages import Inbound

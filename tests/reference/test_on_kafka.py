@@ -17,8 +17,8 @@ from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
 from meshport.kafka.admin import Admin
-from meshport.kafka.client import Message, Producer
 from meshport.kafka.cluster import Cluster
+from meshport.kafka.producer import Message, Producer
 from meshport.process.harness import Ports
 from meshport.project import Project
 from meshport.publish import Publisher

@@ -1,0 +1,207 @@
+"""The producer, with the settings that the mesh relies on.
+
+Settings that differ from librdkafka's defaults, and why:
+
+- `partitioner=murmur2_random`: Java's and faust's hash; the default (CRC32) sends a key elsewhere than they do.
+- `enable.idempotence`, `acks=all`: stored means stored, once, in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+from confluent_kafka import Message as ClientMessage
+from confluent_kafka import Producer as ClientProducer
+
+from meshport.errors import DeliveryUnknown, KafkaError, MeshError, PublishError
+from meshport.kafka.errors import client_error, delivery_error
+
+__all__ = ["Message", "Producer", "Refusal", "refusal", "undelivered"]
+
+Headers = Sequence[tuple[str, bytes]]
+
+# One lost topic must not hang a caller for ever; five minutes is librdkafka's own patience with a message.
+_PATIENCE_S: Final = 300.0
+_SLICE_S: Final = 0.5
+
+
+class Message(NamedTuple):
+    """One message to be sent.
+
+    Attributes:
+        partition: None lets the key decide (murmur2), or chance where there is no key.
+        timestamp_ms: Unix time; None means now.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+    partition: int | None = None
+
+
+class Producer:
+    """An idempotent producer.
+
+    Args:
+        bootstrap_servers: `host:port[,host:port...]`.
+        settings: further librdkafka settings.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._fatal: KafkaError | None = None
+        self._client = ClientProducer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 5,
+                "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.kbytes": 131_072,
+                "error_cb": self._failed,
+                "log_level": 0,
+            }
+            | dict(settings or {})
+        )
+        self.produce = self._client.produce
+        """librdkafka's own call, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
+        self.poll = self._client.poll
+
+    def _failed(self, error: ClientError) -> None:
+        if error.fatal():
+            self._fatal = client_error(error, "the producer cannot go on")
+
+    @property
+    def fatal(self) -> KafkaError | None:
+        """The error after which this producer stores nothing more; make a new one."""
+        return self._fatal
+
+    def deliver(self, messages: Iterable[Message], *, timeout_s: float = _PATIENCE_S) -> list[tuple[int, int]]:
+        """Send all and wait until the broker has acknowledged each.
+
+        Returns:
+            (partition, offset) of each, in order.
+
+        Raises:
+            PublishError: the broker refused one; the others may be stored.
+            DeliveryUnknown: one was not acknowledged within `timeout_s` seconds, or its outcome cannot be told.
+            KafkaError: the producer has failed for good.
+        """
+        batch = _Batch()
+        for message in messages:
+            self._send(message, batch.slot())
+        deadline = time.monotonic() + timeout_s
+        while batch.waiting:
+            self.poll(0.05)
+            if batch.waiting and time.monotonic() > deadline:
+                raise DeliveryUnknown(
+                    f"{batch.waiting} of {len(batch.stored)} messages were not acknowledged within {timeout_s:g} s"
+                )
+            if self._fatal is not None and batch.waiting:
+                raise self._fatal
+        if batch.error is not None:
+            raise batch.error
+        return batch.stored
+
+    def _send(self, message: Message, on_delivery: Callable[[Any, Any], None]) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+        options: dict[str, Any] = {"headers": list(message.headers), "on_delivery": on_delivery}
+        if message.partition is not None:
+            options["partition"] = message.partition
+        if message.timestamp_ms is not None:
+            options["timestamp"] = message.timestamp_ms
+        while True:
+            try:
+                self.produce(message.topic, message.value, message.key, **options)
+            except BufferError:
+                self.poll(0.05)
+            except KafkaException as error:
+                raise refusal(error, message.topic) from error
+            else:
+                return
+
+    def flush(self, *, timeout_s: float = _PATIENCE_S) -> int:
+        """Wait for all that is queued; the number of messages whose outcome is still unknown after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        # In slices: Python hears of a signal only between calls of the client.
+        while (left := int(self._client.flush(max(0.0, min(_SLICE_S, deadline - time.monotonic()))))) and (
+            time.monotonic() < deadline
+        ):
+            pass
+        return left
+
+    def abandon(self) -> None:
+        """Give up what is queued or under way; each message is told to `on_failure`, its outcome unknown."""
+        self._client.purge()
+        self._client.flush(_SLICE_S)
+
+    def close(self) -> None:
+        """Wait for all that is queued.
+
+        Raises:
+            DeliveryUnknown: some of it was not acknowledged.
+        """
+        if left := self.flush():
+            raise DeliveryUnknown(f"{left} messages were not acknowledged before the producer closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.flush(timeout_s=5)
+
+
+class _Batch:
+    """Delivery reports of one `deliver` call."""
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[int, int]] = []
+        self.waiting = 0
+        self.error: MeshError | None = None
+
+    def slot(self) -> Callable[[ClientError | None, ClientMessage], None]:
+        index = len(self.stored)
+        self.stored.append((-1, -1))
+        self.waiting += 1
+
+        def reported(error: ClientError | None, message: ClientMessage) -> None:
+            self.waiting -= 1
+            if error is None:
+                self.stored[index] = (message.partition() or 0, message.offset() or 0)
+            elif self.error is None:
+                self.error = undelivered(error, message)
+
+        return reported
+
+
+Refusal = KafkaException
+"""What `Producer.produce` raises for a message that it does not take."""
+
+
+def refusal(error: KafkaException, topic: str) -> MeshError:
+    """The error of ours for a message that `Producer.produce` did not take: nothing of it was sent."""
+    told = delivery_error(error.args[0], f"an event for {topic} was refused")
+    return PublishError(told.message) if isinstance(told, DeliveryUnknown) else told
+
+
+def undelivered(error: ClientError, message: ClientMessage) -> MeshError:
+    """The error of ours for a delivery report, as `produce(on_delivery=...)` is given it."""
+    return delivery_error(error, f"an event for {message.topic()} was not acknowledged")
