@@ -6,7 +6,6 @@ it a processor, the registry or a broker: the first two by `meshport.supervisor`
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from meshport.errors import BrokerUnavailable, RegistryUnavailable
 from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import Cluster, open_cluster
 from meshport.kafka.embedded import EmbeddedKafka
+from meshport.kafka.kraft import free_ports, is_free
 from meshport.project import Project
 from meshport.registry import Registry
 from meshport.supervisor import Pause, Say, Supervisor
@@ -181,7 +181,7 @@ class _Brokers:
 
 
 def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str) -> str:
-    port = free_port()
+    port = _kept_port(folder)
     url = f"http://127.0.0.1:{port}"
     database = f"sqlite:///{(folder / 'registry.db').resolve()}"
     command = [sys.executable, "-m", "meshport", "registry", "serve", "--host", "127.0.0.1", "--port", str(port)]
@@ -203,8 +203,14 @@ def _healthy(client: Registry) -> bool:
         return False
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _kept_port(folder: Path) -> int:
+    """The port that the registry had here before, where it is still free, so that clients who named its URL find it again."""
+    file = folder / "registry.port"
+    try:
+        port = int(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        port = 0
+    if not port or not is_free(port):
+        (port,) = free_ports(1, ())
+        file.write_text(str(port), encoding="utf-8")
+    return port

@@ -33,6 +33,7 @@ for verb in (
     publish.publish,
     read.tail,
     read.replay,
+    read.quarantine,
     mesh.resolve,
     mesh.search,
     mesh.readers,

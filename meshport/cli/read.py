@@ -1,4 +1,4 @@
-"""`meshport tail` and `meshport replay`: reading a port."""
+"""`meshport tail`, `replay` and `quarantine`: reading a port, and what its processor set aside."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
+from meshport.address import Address
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
+from meshport.process.aside import read_late, read_quarantine
 from meshport.replay import Bound, Offsets, Replay
 from meshport.rowmapper import parse_time
 from meshport.subscribe import BadEvent, Start, Subscriber
@@ -108,6 +110,30 @@ def replay(
                 count += 1
     say(f"replay {job.id}: {count} events")
     bad.exit()
+
+
+def quarantine(
+    address: AddressArgument,
+    late: Annotated[
+        bool, typer.Option("--late", help="Show the events that came after their window's lateness.")
+    ] = False,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what the processor of a port set aside: where it was read, why, and its bytes (hexadecimal).
+
+    Example: meshport quarantine shop/revenue-by-customer
+    """
+    count = 0
+    with open_registry(registry) as mesh:
+        binding = mesh.resolve(Address.parse(address))
+    for event in read_late(binding) if late else read_quarantine(binding):
+        count += 1
+        if json:
+            emit(event.as_dict())
+        else:
+            emit_text(f"{event.topic} [{event.partition}] offset {event.offset}: {event.reason}")
+    say(f"{count} events set aside")
 
 
 def _bound(text: str | None, flag: str) -> Bound:

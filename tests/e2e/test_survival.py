@@ -14,7 +14,7 @@ from meshport.errors import TopicError
 from meshport.kafka.producer import Message, Producer
 from tests.e2e import flights
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, headers
-from tests.running import wait_for
+from tests.running import lines, meshport, wait_for
 
 pytestmark = pytest.mark.kafka
 
@@ -73,6 +73,10 @@ def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) ->
     assert [name for name, reason in zip(poison, reasons, strict=True) if name not in reason] == [], reasons
     assert {each.key() for each in aside} == {good.key()}
     assert newcomer.up.pids[DELAYS] == worker
+    shown = lines(meshport(newcomer.folder, "quarantine", DELAYS, "--json").stdout)
+    assert [each["value"] and bytes.fromhex(each["value"]) for each in shown] == [value for value, _ in poison.values()]
+    assert [each["reason"] for each in shown] == reasons
+    assert {(each["topic"], bytes.fromhex(each["key"])) for each in shown} == {(SOURCE, good.key())}
 
 
 def _without(said: list[tuple[str, bytes]], name: str) -> list[tuple[str, bytes]]:
