@@ -289,9 +289,6 @@ def apply(
         raise typer.BadParameter(
             "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA or `meshport up`", param_hint="--kafka"
         )
-    for each in project.products:
-        if each.product.process is not None:
-            _check_process(project, each, registry)
     with open_registry(registry) as mesh:
         _apply(project, mesh, servers, plan_only, json)
 
