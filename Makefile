@@ -22,7 +22,7 @@ lint: $(INSTALLED) ## ruff, mypy strict, the layers
 	$(BIN)/lint-imports
 
 lock: ## resolve the dependencies anew: hashes, no hosts
-	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --no-annotate \
+	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-annotate \
 		--no-header --universal --python-version 3.11 --upgrade --output-file requirements.lock
 
 clean:
