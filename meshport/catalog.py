@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -149,6 +149,52 @@ class Reader(_Answer):
     owner: str
     contact: str | None = None
     status: Status
+
+
+class WaiverRequest(BaseModel):
+    """What `POST /api/v1/waivers` takes: one change of one port that is to pass, though a rule refuses it.
+
+    Attributes:
+        address: of the port, its major given.
+        rule: the id of the rule that refuses.
+        path: the field or key, as the finding names it; "" for the whole part.
+        approver: the person who answers for it.
+        reason: why it has to be.
+        until: the last day on which it holds (UTC).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: AddressText
+    rule: str = Field(min_length=1)
+    path: str = ""
+    approver: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    until: date
+
+
+class Waiver(_Answer):
+    """A breaking change that somebody approved; see `WaiverRequest`. It is void by itself after its day.
+
+    Attributes:
+        id: its number in the registry.
+        created_at: when it was recorded.
+        revoked_at: when it was taken back, if it was.
+    """
+
+    id: int
+    address: AddressText
+    rule: str
+    path: str = ""
+    approver: str
+    reason: str
+    until: date
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+    def holds(self, today: date) -> bool:
+        """Whether it lets anything pass on that day."""
+        return self.revoked_at is None and today <= self.until
 
 
 class LineageNode(_Answer):

@@ -1,11 +1,33 @@
-"""The gate's engine: can these readers read what those writers wrote.
+"""The gate's engine: can these readers read what those writers wrote, and is what was promised around it kept.
 
-One engine for the command line, the registry and the library, so that CI and server never disagree. This first form
-holds Avro's schema resolution and Confluent's seven levels.
+One engine for the command line, the registry and the library, so that CI and server never disagree.
 """
 
-from meshport.compat.finding import Direction, Finding, Report
-from meshport.compat.history import check_history
-from meshport.compat.resolution import check
+from meshport.compat.contract import Contract, Version
+from meshport.compat.finding import Direction, Finding, Outcome, Part, ReaderVerdict, RollOut, Severity, State, Verdict
+from meshport.compat.history import Report, check_history
+from meshport.compat.judge import Past, judge_new, judge_port
+from meshport.compat.rule import Rule, Scope
+from meshport.compat.table import RULES
 
-__all__ = ["Direction", "Finding", "Report", "check", "check_history"]
+__all__ = [
+    "RULES",
+    "Contract",
+    "Direction",
+    "Finding",
+    "Outcome",
+    "Part",
+    "Past",
+    "ReaderVerdict",
+    "Report",
+    "RollOut",
+    "Rule",
+    "Scope",
+    "Severity",
+    "State",
+    "Verdict",
+    "Version",
+    "check_history",
+    "judge_new",
+    "judge_port",
+]

@@ -1,61 +1,105 @@
-"""A candidate against the versions before it, at one of the seven levels."""
+"""A schema against the versions of a subject that belongs to no product: judged as Avro and Confluent's registry would."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from meshport.compat.finding import Direction, Finding, Report
-from meshport.compat.resolution import check
+from meshport.compat.comparison import Comparison
+from meshport.compat.contract import Found, Version
+from meshport.compat.finding import Direction, Finding
+from meshport.compat.rule import Rule
+from meshport.compat.rules import avro
 from meshport.product import Compatibility
 from meshport.schema import Schema
 
-_READS_OLD = frozenset(
-    {
-        Compatibility.BACKWARD,
-        Compatibility.BACKWARD_TRANSITIVE,
-        Compatibility.FULL,
-        Compatibility.FULL_TRANSITIVE,
-    }
-)
-_READ_BY_OLD = frozenset(
-    {
-        Compatibility.FORWARD,
-        Compatibility.FORWARD_TRANSITIVE,
-        Compatibility.FULL,
-        Compatibility.FULL_TRANSITIVE,
-    }
-)
+_TRANSITIVE: Final = "_TRANSITIVE"
 
 
-def check_history(
-    candidate: Schema, versions: Sequence[Schema], level: Compatibility, *, numbers: Sequence[int] = ()
-) -> Report:
-    """Check a candidate against a history, as Confluent's registry defines its levels.
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict on one schema.
+
+    Attributes:
+        level: what was asked for.
+        versions: numbers of the versions that it was compared with, newest first; empty for a new subject.
+        findings: the reasons against it.
+    """
+
+    level: Compatibility
+    versions: tuple[int, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def compatible(self) -> bool:
+        """Whether nothing speaks against the schema."""
+        return not self.findings
+
+
+def check_history(candidate: Schema, versions: Sequence[Version], level: Compatibility) -> Report:
+    """Check a schema against a history, as Confluent's registry defines its levels.
 
     Args:
         candidate: the schema that wants to be the next version.
         versions: the history, oldest first. Levels that are not transitive look at the last one only.
         level: the level to hold.
-        numbers: the version number of each of `versions`; 1, 2, 3 ... where none are given.
 
     Raises:
         SchemaError: a schema that the checker cannot compare; never to be read as compatible.
     """
-    history = list(zip(numbers or range(1, len(versions) + 1), versions, strict=True))
-    if level is Compatibility.NONE:
-        return Report(level, (), ())
-    if not level.endswith("_TRANSITIVE"):
-        history = history[-1:]
-    history.reverse()
-    findings: list[Finding] = []
-    for number, old in history:
-        if level in _READS_OLD:
-            findings += _found(candidate, old, Direction.BACKWARD, number)
-        if level in _READ_BY_OLD:
-            findings += _found(old, candidate, Direction.FORWARD, number)
-    return Report(level, tuple(number for number, _ in history), tuple(findings))
+    reached = reach(versions, [level])
+    found: list[tuple[Rule, Direction, int, Found]] = []
+    for version in reached:
+        for comparison in comparisons(candidate, version, [level]):
+            if comparison.resolution:
+                for rule in avro.RULES:
+                    found += ((rule, comparison.direction, version.number, each) for each in rule.handler(comparison))
+    return Report(level, tuple(each.number for each in reached), merge(found))
 
 
-def _found(reader: Schema, writer: Schema, direction: Direction, number: int) -> list[Finding]:
-    return [replace(finding, direction=direction, version=number) for finding in check(reader, writer)]
+def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[Version]:
+    """The versions that the strictest of some levels looks at, newest first."""
+    held = [level for level in levels if level is not Compatibility.NONE]
+    if not held:
+        return []
+    return list(reversed(versions if any(level.endswith(_TRANSITIVE) for level in held) else versions[-1:]))
+
+
+def comparisons(candidate: Schema, version: Version, levels: Iterable[Compatibility]) -> Iterator[Comparison]:
+    """A candidate beside one version, in each direction that one of some levels asks for."""
+    words = {level.removesuffix(_TRANSITIVE) for level in levels}
+    if words & {"BACKWARD", "FULL"}:
+        yield Comparison(candidate, version.schema, Direction.BACKWARD)
+    if words & {"FORWARD", "FULL"}:
+        yield Comparison(version.schema, candidate, Direction.FORWARD)
+
+
+def merge(found: Iterable[tuple[Rule, Direction, int | None, Found]]) -> tuple[Finding, ...]:
+    """One finding for each rule and path, in the order in which they came, with all directions and versions of it."""
+    merged: dict[tuple[str, str, str], Finding] = {}
+    for rule, direction, number, each in found:
+        key = (rule.id, each.part, each.path)
+        numbers = () if number is None else (number,)
+        if known := merged.get(key):
+            merged[key] = known.model_copy(
+                update={
+                    "directions": tuple(dict.fromkeys((*known.directions, direction))),
+                    "versions": tuple(sorted({*known.versions, *numbers}, reverse=True)),
+                }
+            )
+        else:
+            merged[key] = Finding(
+                rule=rule.id,
+                severity=rule.severity,
+                directions=(direction,),
+                part=each.part,
+                path=each.path,
+                before=each.before,
+                after=each.after,
+                message=each.message,
+                advice=each.advice,
+                roll_out=each.roll_out,
+                versions=numbers,
+            )
+    return tuple(merged.values())

@@ -20,7 +20,6 @@ from avro.compatibility import (
     SchemaIncompatibilityType,
 )
 
-from meshport.compat.finding import Finding
 from meshport.compat.shape import Shape, shape_of
 from meshport.errors import SchemaError
 from meshport.schema import Schema
@@ -35,7 +34,22 @@ _BY_LAST_TOKEN: Final = {
 }
 
 
-def check(reader: Schema, writer: Schema) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One reason why a reader cannot read a writer.
+
+    Attributes:
+        rule: Avro's incompatibility type (`READER_FIELD_MISSING_DEFAULT_VALUE`).
+        location: JSON pointer into the reader's schema, references followed; "" is the schema itself.
+        message: what was found, with quoted names.
+    """
+
+    rule: str
+    location: str
+    message: str
+
+
+def check(reader: Schema, writer: Schema) -> tuple[Misfit, ...]:
     """Why `reader` cannot read what `writer` wrote; empty where it can.
 
     Raises:
@@ -59,7 +73,7 @@ class _Frame:
     reader: Shape
     writer: Shape
     path: tuple[str, ...]
-    nested: dict[Finding, None] = field(default_factory=dict)
+    nested: dict[Misfit, None] = field(default_factory=dict)
 
 
 class _Resolution(ReaderWriterCompatibilityChecker):
@@ -68,9 +82,9 @@ class _Resolution(ReaderWriterCompatibilityChecker):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # avro leaves its constructor untyped
         self._frames: list[_Frame] = []
-        self._found: dict[ReaderWriter, tuple[Finding, ...]] = {}
+        self._found: dict[ReaderWriter, tuple[Misfit, ...]] = {}
 
-    def findings(self, reader: Any, writer: Any) -> tuple[Finding, ...]:
+    def findings(self, reader: Any, writer: Any) -> tuple[Misfit, ...]:
         self.get_compatibility(reader, writer)
         return self._found.get(ReaderWriter(reader, writer), ())
 
@@ -107,12 +121,12 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             return parent.path
         return (*parent.path, str(next(i for i, branch in enumerate(parent.reader.schemas) if branch is reader)))
 
-    def _reasons(self, frame: _Frame, result: SchemaCompatibilityResult) -> tuple[Finding, ...]:
+    def _reasons(self, frame: _Frame, result: SchemaCompatibilityResult) -> tuple[Misfit, ...]:
         """The pair's own reasons, then those of the types within."""
         if frame.reader.type == "union" and frame.writer.type == "union" and frame.nested:
             return tuple(frame.nested)  # each branch that finds no reader has said so itself
         kinds = set(result.incompatibilities)
-        own: dict[Finding, None] = {}
+        own: dict[Misfit, None] = {}
         # The checker's `merge` adds a "/" of its own to places that are relative to the root.
         for place in sorted(result.locations - {"/"} if kinds else ()):
             kind = (
@@ -124,7 +138,7 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             return (*own, *(each for each in frame.nested if each.location not in branches))
         return tuple(own | frame.nested)
 
-    def _reason(self, frame: _Frame, kind: SchemaIncompatibilityType, place: str) -> Finding:
+    def _reason(self, frame: _Frame, kind: SchemaIncompatibilityType, place: str) -> Misfit:
         reader, writer = frame.reader, frame.writer
         holder = self._frames[-1] if self._frames else None
         if holder and holder.writer is writer and holder.reader.type == "record" and reader.type == "enum":
@@ -146,7 +160,7 @@ class _Resolution(ReaderWriterCompatibilityChecker):
                 text = f"no branch of the reader's union takes the writer's {writer.called}"
             case _:
                 text = f"the reader's {reader.called} cannot take the writer's {writer.called}"
-        return Finding(kind.name.upper(), f"/{place}" if place else "", text)
+        return Misfit(kind.name.upper(), f"/{place}" if place else "", text)
 
 
 def _same(reader: Any, writer: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
 
 from meshport.compat import Report, check_history
+from meshport.compat import Version as Known
 from meshport.product import Compatibility
 from meshport_registry import tables
 from meshport_registry.contracts import Candidate, Contract, contract_of, known_id, load, schemas_of
@@ -383,7 +384,8 @@ def compare(
     if not level.endswith("_TRANSITIVE"):
         history = history[-1:]
     schemas = schemas_of(connection, [each.fingerprint for each in history])
-    return check_history(candidate.schema, schemas, level, numbers=[each.number for each in history])
+    versions = [Known(each.number, schema) for each, schema in zip(history, schemas, strict=True)]
+    return check_history(candidate.schema, versions, level)
 
 
 def subject_not_found(name: str) -> SubjectNotFound:

@@ -1,0 +1,84 @@
+"""What the gate compares: an output port with its schema and everything that is promised around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from meshport.address import Address
+from meshport.compat.finding import Part, RollOut
+from meshport.product import OutputPort, Product
+from meshport.schema import Schema
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One output port as its readers know it.
+
+    Attributes:
+        product: the descriptor that declares it.
+        port: the entry of the descriptor.
+        schema: of the events' values.
+    """
+
+    product: Product
+    port: OutputPort
+    schema: Schema
+
+    @property
+    def address(self) -> Address:
+        """The port's full address."""
+        return self.product.port_address(self.port)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A schema that the port had before, or has now.
+
+    Attributes:
+        number: as the registry or the git history counts it.
+        schema: the schema.
+    """
+
+    number: int
+    schema: Schema
+
+
+@dataclass(frozen=True)
+class Change:
+    """A port before and after; what the rules of the contract look at.
+
+    Attributes:
+        before: the port as its readers know it.
+        after: the port as it would be; None where the product or the port is gone.
+        product: the product as it would be, though it may lack the port; None where the product is gone.
+        versions: of the port's schema, oldest first.
+    """
+
+    before: Contract
+    after: Contract | None
+    product: Product | None
+    versions: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule's handler yields; the judge makes a finding of it.
+
+    Attributes:
+        path: the field or key that it is about; "" for the whole part.
+        message: what was found, in one sentence, with quoted names.
+        before: what was, as JSON data.
+        after: what would be, as JSON data.
+        advice: how to make it pass; concrete enough to be typed.
+        roll_out: who deploys first then.
+        part: where it stands.
+    """
+
+    path: str
+    message: str
+    before: Any = None
+    after: Any = None
+    advice: str = ""
+    roll_out: RollOut | None = None
+    part: Part = Part.SCHEMA

@@ -1,0 +1,145 @@
+"""The rules' fixtures: for each rule a folder of changes, of which some break and some do not.
+
+They are the examples of `meshport gate explain`, the tests of the rules, and the corpus that every door of the gate has
+to judge alike. A fixture is a YAML file:
+
+    title: The scale of a decimal grows
+    verdict: breaks             # or `keeps`
+    level: FULL                 # of compatibility; FULL where none is given
+    earlier: [...]              # schemas before `before`, oldest first; none where left out
+    before: {schema: {...}, port: {...}, product: {...}}
+    after: {schema: {...}}      # what is left out stays as before
+    finds: [DECIMAL_SCALE]      # every rule that finds something, warnings too
+
+`port` and `product` are laid over the product below; a null takes a key away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Any, Final
+
+import yaml
+
+from meshport.compat.contract import Contract, Version
+from meshport.product import Product
+from meshport.schema import Schema, parse_schema
+
+_PRODUCT: Final[dict[str, Any]] = {
+    "address": "mesh://shop/orders",
+    "id": "5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a10",
+    "archetype": "source-aligned",
+    "description": "Orders as they are placed.",
+    "owner": "shop",
+    "contact": "shop-team@example.com",
+    "classification": "confidential",
+}
+_PORT: Final[dict[str, Any]] = {
+    "name": "events",
+    "key": "customer",
+    "time": "ordered_at",
+    "partitions": 4,
+    "retention": "365d",
+}
+_SCHEMA: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "shop",
+    "doc": "One order.",
+    "fields": [
+        {"name": "customer", "type": "string", "doc": "Who ordered."},
+        {"name": "cents", "type": "long", "doc": "What it comes to."},
+        {"name": "ordered_at", "type": {"type": "long", "logicalType": "timestamp-millis"}, "doc": "When, UTC."},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """One change, and what the gate has to say of it.
+
+    Attributes:
+        rule: the rule whose folder holds it.
+        name: of its file.
+        document: as the file has it.
+    """
+
+    rule: str
+    name: str
+    document: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The change in one sentence."""
+        return str(self.document["title"])
+
+    @property
+    def breaks(self) -> bool:
+        """Whether the rule has to find something."""
+        return bool(self.document["verdict"] == "breaks")
+
+    @property
+    def finds(self) -> frozenset[str]:
+        """Every rule that finds something."""
+        return frozenset(self.document["finds"])
+
+    @cached_property
+    def before(self) -> tuple[dict[str, Any], Any]:
+        """The descriptor and the schema that readers know, as JSON data."""
+        return self._laid_over({}, self.document.get("before") or {})
+
+    @cached_property
+    def after(self) -> tuple[dict[str, Any], Any]:
+        """The descriptor and the schema of the candidate, as JSON data."""
+        return self._laid_over(self.document.get("before") or {}, self.document.get("after") or {})
+
+    @property
+    def earlier(self) -> list[Any]:
+        """Schemas before `before`, oldest first, as JSON data."""
+        return list(self.document.get("earlier", ()))
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The history that the candidate meets."""
+        forms = [*self.earlier, self.before[1]]
+        return tuple(Version(number, _schema(form)) for number, form in enumerate(forms, 1))
+
+    def _laid_over(self, lower: dict[str, Any], upper: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        level = {"compatibility": self.document.get("level", "FULL")}
+        port = _over(_PORT, level, lower.get("port"), upper.get("port"))
+        product = _over(_PRODUCT, {"outputPorts": [port]}, lower.get("product"), upper.get("product"))
+        return product, upper.get("schema") or lower.get("schema") or _SCHEMA
+
+
+def fixtures(rule: str) -> list[Fixture]:
+    """The fixtures of a rule, by name; empty where it has none."""
+    folder = resources.files("meshport.compat").joinpath("fixtures", rule)
+    if not folder.is_dir():
+        return []
+    files = sorted((each for each in folder.iterdir() if each.name.endswith(".yaml")), key=lambda each: each.name)
+    return [Fixture(rule, each.name.removesuffix(".yaml"), yaml.safe_load(each.read_text("utf-8"))) for each in files]
+
+
+def contract_of(document: tuple[dict[str, Any], Any]) -> Contract:
+    """The contract of a fixture's side."""
+    product = Product.model_validate(document[0])
+    return Contract(product, product.default_port, _schema(document[1]))
+
+
+def _schema(form: Any) -> Schema:
+    return parse_schema(json.dumps(form))
+
+
+def _over(*layers: dict[str, Any] | None) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged |= layer or {}
+    return dict(_present(merged))
+
+
+def _present(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((key, value) for key, value in document.items() if value is not None)

@@ -1,0 +1,1 @@
+"""What each rule looks for, by what it looks at."""

@@ -1,0 +1,27 @@
+"""The table of every rule: what the gate, its manual and `meshport gate rules` are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from meshport.compat.rule import Rule, Scope
+from meshport.compat.rules import avro, evolution, port, product, proof, safety, values
+
+_ROWS: Final = (
+    *avro.RULES,
+    *values.RULES,
+    *evolution.RULES,
+    *proof.RULES,
+    *safety.RULES,
+    *port.RULES,
+    *product.RULES,
+)
+RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.id: rule for rule in _ROWS})
+"""Every rule by its id, in the order in which they are asked."""
+
+
+def rules_of(scope: Scope) -> tuple[Rule, ...]:
+    """The rules that look at the same thing, in the order of the table."""
+    return tuple(rule for rule in RULES.values() if rule.scope is scope)
