@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
+from meshport.address import Address
 from meshport.catalog import Reader, Waiver
-from meshport.compat.contract import Contract, Version
-from meshport.compat.finding import Verdict
-from meshport.product import Product
+from meshport.compat.comparison import Comparison, locate
+from meshport.compat.contract import Change, Contract, Found, Version
+from meshport.compat.finding import (
+    Direction,
+    Finding,
+    Outcome,
+    Part,
+    ReaderVerdict,
+    Severity,
+    State,
+    Verdict,
+)
+from meshport.compat.history import comparisons, merge, reach
+from meshport.compat.projection import project
+from meshport.compat.rule import Rule, Scope
+from meshport.compat.rules import avro
+from meshport.compat.table import RULES, rules_of
+from meshport.errors import SchemaError
+from meshport.product import Compatibility, Product, Protection
+
+_Raw = tuple[Rule, Direction, int | None, Found]
+_Key = tuple[str, str]
+_AVRO: Final = frozenset(rule.id for rule in avro.RULES)
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,8 @@ class Past:
 def judge_port(past: Past, after: Contract | None, product: Product | None, *, today: date) -> Verdict:
     """The verdict on a port that is there already.
 
+    The level is that of before and that of after together, so that lowering it and breaking with it cannot pass at once.
+
     Args:
         past: what its readers rely on.
         after: the port as it would be; None where it is gone.
@@ -41,7 +65,42 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
     Raises:
         SchemaError: two schemas that cannot be compared; never to be read as compatible.
     """
-    raise NotImplementedError
+    before = past.contract
+    waivers = tuple(each for each in past.waivers if each.holds(today))
+    level = _level(after or before)
+    if after == before:
+        return Verdict(
+            address=before.address,
+            outcome=Outcome.UNCHANGED,
+            level=level,
+            readers=_readers(past.readers, {}),
+            waivers=waivers,
+            judged_on=today,
+        )
+    levels = {_level(before), level}
+    reached = reach(past.versions, levels) if after else []
+    raw = list(_changes(Change(before, after, product, past.versions)))
+    if after:
+        for version in reached:
+            for comparison in comparisons(after.schema, version, levels):
+                raw += ((rule, comparison.direction, version.number, each) for rule, each in _compared(comparison))
+        raw += _declared(after)
+    found = {(each.rule, each.path): each for each in merge(raw)}
+    found = _settle(found, past, levels)
+    broken = _broken(found, past, after, levels)
+    found = _set_aside(found, past, broken, waivers)
+    place = after or before
+    findings = tuple(_placed(each, place) for each in _ordered(found.values()))
+    return Verdict(
+        address=before.address,
+        outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.COMPATIBLE,
+        level=level,
+        versions=tuple(version.number for version in reached),
+        findings=findings,
+        readers=_readers(past.readers, broken),
+        waivers=waivers,
+        judged_on=today,
+    )
 
 
 def judge_new(contract: Contract, *, today: date, readers: Sequence[Reader] = ()) -> Verdict:
@@ -52,4 +111,190 @@ def judge_new(contract: Contract, *, today: date, readers: Sequence[Reader] = ()
         today: the day (UTC).
         readers: who would read it.
     """
-    raise NotImplementedError
+    findings = tuple(_placed(each, contract) for each in _ordered(merge(_declared(contract))))
+    return Verdict(
+        address=contract.address,
+        outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.NEW,
+        level=_level(contract),
+        findings=findings,
+        readers=_readers(readers, {}),
+        judged_on=today,
+    )
+
+
+def refused_schema(address: Address, level: Compatibility, error: SchemaError, *, today: date) -> Verdict:
+    """The verdict on a port whose schema cannot even be read, for a reason that is one of the gate's rules.
+
+    Args:
+        address: of the port, its major given.
+        level: of the port.
+        error: its `rule` names the rule.
+        today: the day (UTC).
+
+    Raises:
+        SchemaError: `error` itself, where it is no rule's: input that is wrong in itself.
+    """
+    rule = RULES.get(error.rule or "")
+    if rule is None:
+        raise error
+    finding = Finding(
+        rule=rule.id, severity=rule.severity, directions=rule.breaks, message=error.message, advice=error.hint or ""
+    )
+    return Verdict(address=address, outcome=Outcome.BREAKING, level=level, findings=(finding,), judged_on=today)
+
+
+# --- asking the rules
+
+
+def _changes(change: Change) -> Iterator[_Raw]:
+    for rule in rules_of(Scope.CHANGE):
+        yield from ((rule, rule.breaks[0], None, each) for each in rule.handler(change))
+
+
+def _declared(contract: Contract) -> Iterator[_Raw]:
+    for rule in rules_of(Scope.DECLARATION):
+        yield from ((rule, rule.breaks[0], None, each) for each in rule.handler(contract))
+
+
+def _compared(comparison: Comparison) -> Iterator[tuple[Rule, Found]]:
+    """What one comparison finds: where Avro itself says no, our own rules have nothing to add."""
+    if comparison.reader.fingerprint == comparison.writer.fingerprint:
+        return
+    refused: set[str] = set()
+    errors = False
+    for rule in rules_of(Scope.RESOLUTION):
+        for each in rule.handler(comparison):
+            if rule.id in _AVRO:
+                refused.add(each.path)
+            elif each.path in refused:
+                continue
+            errors = errors or rule.severity is Severity.ERROR
+            yield rule, each
+    if not errors:
+        for rule in rules_of(Scope.PROOF):
+            yield from ((rule, each) for each in rule.handler(comparison))
+
+
+# --- what does not count against the candidate
+
+
+def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility]) -> dict[_Key, Finding]:
+    """Set aside what the newest version does already: to the versions before it, by itself, or over its history."""
+    newest, before = past.versions[-1], past.contract
+    known: dict[int | None, set[_Key]] = {None: set()}
+    if any(not each.versions for each in found.values()):
+        raw = [*_declared(before), *_changes(Change(before, before, before.product, past.versions))]
+        known[None] = {(rule.id, each.path) for rule, _, _, each in raw}
+    settled = dict(found)
+    for key, each in found.items():
+        for number in each.versions:
+            if number not in known and number != newest.number:
+                version = next(one for one in past.versions if one.number == number)
+                known[number] = {
+                    (rule.id, one.path)
+                    for comparison in comparisons(newest.schema, version, levels)
+                    for rule, one in _compared(comparison)
+                }
+        if all(key in known.get(number, ()) for number in each.versions or (None,)):
+            settled[key] = each.model_copy(update={"state": State.SETTLED})
+    return settled
+
+
+def _set_aside(
+    found: dict[_Key, Finding], past: Past, broken: dict[Reader, set[_Key]], waivers: Sequence[Waiver]
+) -> dict[_Key, Finding]:
+    """Mark what is waived, and what nobody reads of a port that protects declared readers only."""
+    declared = past.contract.port.protects is Protection.DECLARED
+    read = set().union(*broken.values()) if broken else set()
+    marked = dict(found)
+    for key, each in found.items():
+        if each.state is not State.STANDS or each.severity is not Severity.ERROR:
+            continue
+        rule = RULES[each.rule]
+        waiver = next((one for one in waivers if rule.waivable and (one.rule, one.path) == key), None)
+        if waiver is not None:
+            marked[key] = each.model_copy(update={"state": State.WAIVED, "waiver": waiver.id})
+        elif declared and rule.scope in {Scope.RESOLUTION, Scope.PROOF} and key not in read:
+            marked[key] = each.model_copy(update={"state": State.UNREAD})
+    return marked
+
+
+# --- who breaks
+
+
+def _broken(
+    found: dict[_Key, Finding], past: Past, after: Contract | None, levels: set[Compatibility]
+) -> dict[Reader, set[_Key]]:
+    """The errors that reach each reader: a comparison is made again with the fields that it reads."""
+    errors = {
+        key: each for key, each in found.items() if each.severity is Severity.ERROR and each.state is not State.SETTLED
+    }
+    numbers = {number for each in errors.values() for number in each.versions}
+    versions = [each for each in past.versions if each.number in numbers]
+    by_fields: dict[tuple[str, ...], set[_Key]] = {}
+    broken: dict[Reader, set[_Key]] = {}
+    for reader in past.readers:
+        if reader.fields not in by_fields:
+            of_fields = {key for key, each in errors.items() if not each.versions and _reaches(each, reader.fields)}
+            if after is not None:
+                for version in versions:
+                    of_fields |= _compared_for(reader.fields, after, version, levels)
+            by_fields[reader.fields] = of_fields
+        broken[reader] = by_fields[reader.fields]
+    return broken
+
+
+def _compared_for(fields: tuple[str, ...], after: Contract, version: Version, levels: set[Compatibility]) -> set[_Key]:
+    keys: set[_Key] = set()
+    for each in comparisons(after.schema, version, levels):
+        comparison = Comparison(project(each.reader, fields), each.writer, each.direction)
+        keys |= {(rule.id, one.path) for rule, one in _compared(comparison) if rule.severity is Severity.ERROR}
+    return keys
+
+
+def _reaches(finding: Finding, fields: tuple[str, ...]) -> bool:
+    """Whether a finding of the contract around the schema, or of one schema by itself, reaches a reader of these fields."""
+    if finding.part is not Part.SCHEMA:
+        return RULES[finding.rule].stops_readers
+    return not fields or not finding.path or any(_touch(finding.path, field) for field in fields)
+
+
+def _touch(path: str, field: str) -> bool:
+    return f"{path}.".startswith(f"{field}.") or f"{field}.".startswith(f"{path}.")
+
+
+def _readers(readers: Iterable[Reader], broken: dict[Reader, set[_Key]]) -> tuple[ReaderVerdict, ...]:
+    return tuple(
+        ReaderVerdict(
+            address=reader.address,
+            owner=reader.owner,
+            fields=reader.fields,
+            breaks=tuple(" ".join(filter(None, key)) for key in sorted(broken.get(reader, ()))),
+        )
+        for reader in readers
+    )
+
+
+# --- how it is told
+
+
+def _level(contract: Contract) -> Compatibility:
+    return contract.product.compatibility(contract.port)
+
+
+def _ordered(findings: Iterable[Finding]) -> list[Finding]:
+    order = {rule: position for position, rule in enumerate(RULES)}
+    return sorted(
+        findings, key=lambda each: (not each.refuses, each.severity is not Severity.ERROR, order[each.rule], each.path)
+    )
+
+
+def _placed(finding: Finding, contract: Contract) -> Finding:
+    """A finding with the pointer of the nearest place that the contract's file has."""
+    if finding.part is Part.SCHEMA:
+        pointer, _ = locate(contract.schema.form, finding.path)
+    else:
+        keys = "".join(f"/{key}" for key in finding.path.split(".")) if finding.path else ""
+        index = contract.product.output_ports.index(contract.port)
+        pointer = f"/outputPorts/{index}{keys}" if finding.part is Part.PORT else keys
+    return finding.model_copy(update={"pointer": pointer})

@@ -19,11 +19,13 @@ class Scope(StrEnum):
         RESOLUTION: a `Comparison`: a reader's schema and a writer's; asked in each direction that the level holds.
         DECLARATION: a `Contract`: the candidate by itself; asked of new ports too.
         CHANGE: a `Change`: the whole contract before and after.
+        PROOF: a `Comparison` in which no other rule found an error: the second judgement before "compatible" is said.
     """
 
     RESOLUTION = "resolution"
     DECLARATION = "declaration"
     CHANGE = "change"
+    PROOF = "proof"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Rule:
         handler: yields what it finds; its docstring is the rule's manual page.
         severity: of its findings.
         waivable: whether a waiver lets it pass; not where the mesh itself would be wrong afterwards.
+        stops_readers: whether a reader cannot go on as before; False for a promise that is merely weakened.
     """
 
     id: str
@@ -47,6 +50,7 @@ class Rule:
     handler: Callable[[Any], Iterable[Found]]
     severity: Severity = Severity.ERROR
     waivable: bool = True
+    stops_readers: bool = True
 
     @property
     def manual(self) -> str:

@@ -6,6 +6,7 @@ from meshport.product.descriptor import (
     InputPort,
     OutputPort,
     Product,
+    Protection,
     ServiceLevel,
     Status,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "OutputPort",
     "Processing",
     "Product",
+    "Protection",
     "ServiceLevel",
     "Status",
     "Step",

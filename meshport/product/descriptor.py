@@ -76,6 +76,18 @@ class Compatibility(StrEnum):
         }[archetype]
 
 
+class Protection(StrEnum):
+    """Whom the gate protects from a change of a port's schema.
+
+    Attributes:
+        EVERYONE: whoever reads the port, known or not; the default.
+        DECLARED: the products that declare it among their input ports; a change that none of them reads passes.
+    """
+
+    EVERYONE = "everyone"
+    DECLARED = "declared-readers"
+
+
 class Status(StrEnum):
     """Lifecycle of a product (ODPS `status`)."""
 
@@ -162,6 +174,7 @@ class OutputPort(Model):
         time: the field that says when the fact happened (`ce_time`); without one the publisher gives the time.
         type: the CloudEvents type; by default `<domain>.<product>.<port>.v<major>`.
         compatibility: default by archetype.
+        protects: whom the gate protects from a change of the schema.
         partitions: of the topic. It never changes under one generation, since keys would move.
         retention: how long events are kept on Kafka; None, written `forever`, for all time.
         cleanup: `delete` keeps every event for the retention, `compact` the last of each key.
@@ -176,6 +189,7 @@ class OutputPort(Model):
     time: str | None = None
     type: str | None = None
     compatibility: Compatibility | None = None
+    protects: Protection = Protection.EVERYONE
     partitions: int = Field(default=4, ge=1, le=4096)
     retention: Retention = None
     cleanup: Literal["delete", "compact"] = "delete"

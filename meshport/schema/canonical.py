@@ -139,6 +139,33 @@ class _Canonical:
         return _ordered({**field, "type": self.of(field["type"], namespace, depth + 1, f"{at}/type")})
 
 
+def take_apart(form: Any, named: dict[str, Any]) -> Any:
+    """A canonical form with every named type referred to by its name.
+
+    Args:
+        form: the canonical form.
+        named: takes the definition of each named type by its full name, themselves taken apart.
+
+    Raises:
+        SchemaError: a type is defined in `named` already, and otherwise.
+    """
+    if isinstance(form, list):
+        return [take_apart(branch, named) for branch in form]
+    if not isinstance(form, dict):
+        return form
+    apart = dict(form)
+    for key in ("items", "values"):
+        if key in apart:
+            apart[key] = take_apart(apart[key], named)
+    if "fields" in apart:
+        apart["fields"] = [{**each, "type": take_apart(each["type"], named)} for each in apart["fields"]]
+    if "name" not in apart:
+        return apart
+    if named.setdefault(apart["name"], apart) != apart:
+        raise SchemaError(f"{apart['name']!r} is defined in two different ways")
+    return apart["name"]
+
+
 def qualified(schema: Mapping[str, Any], namespace: str = "") -> str:
     """The full name of a named type's definition that stands in `namespace`."""
     name = str(schema.get("name", ""))

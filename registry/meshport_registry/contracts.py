@@ -13,8 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
-from meshport.errors import SchemaError
 from meshport.schema import CommonTypes, Schema, parse_schema
+from meshport.schema.canonical import take_apart
 from meshport_registry import tables
 from meshport_registry.errors import InvalidSchema
 from meshport_registry.store import now_us
@@ -156,26 +156,7 @@ def _collect(connection: Connection, references: Iterable[Reference], named: dic
                 f'no schema reference found for subject "{each.subject}" and version {each.version}',
                 hint="register what is referred to first",
             )
-        _take_apart(load(connection, [found])[found].schema.form, named)
-
-
-def _take_apart(form: Any, named: dict[str, Any]) -> Any:
-    """Put every named type within a canonical form into `named`, each referring to the others by name."""
-    if isinstance(form, list):
-        return [_take_apart(branch, named) for branch in form]
-    if not isinstance(form, dict):
-        return form
-    apart = dict(form)
-    for key in ("items", "values"):
-        if key in apart:
-            apart[key] = _take_apart(apart[key], named)
-    if "fields" in apart:
-        apart["fields"] = [{**each, "type": _take_apart(each["type"], named)} for each in apart["fields"]]
-    if "name" not in apart:
-        return apart
-    if named.setdefault(apart["name"], apart) != apart:
-        raise SchemaError(f"two references define {apart['name']!r} in different ways")
-    return apart["name"]
+        take_apart(load(connection, [found])[found].schema.form, named)
 
 
 def load(connection: Connection, ids: Sequence[int]) -> dict[int, Contract]:

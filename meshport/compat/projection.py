@@ -1,0 +1,83 @@
+"""A schema cut down to the fields that somebody reads: what a change means to that reader, and to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from meshport.compat.comparison import named_types
+from meshport.schema import Schema
+from meshport.schema.canonical import canonical, canonical_text, take_apart
+
+_RECORDS: Final = frozenset({"record", "error"})
+
+
+@lru_cache(maxsize=1024)
+def project(schema: Schema, fields: tuple[str, ...]) -> Schema:
+    """The schema with only these fields; a name with dots keeps a field within, and its own record else goes unread.
+
+    A type that is shared is kept as far as any of its uses needs it. Fields that the schema does not have are left out.
+
+    Args:
+        schema: of a record.
+        fields: that are read; none means all of them.
+    """
+    form = schema.form
+    if not fields or not isinstance(form, dict) or form["type"] not in _RECORDS:
+        return schema
+    named: dict[str, Any] = {}
+    root = take_apart(form, named)
+    needs = _Needs(named_types(form))
+    for path in fields:
+        needs.add(form, path.split("."))
+    kept = {name: needs.cut(name, each) for name, each in named.items()}
+    return Schema(canonical_text(canonical(root, kept)))
+
+
+class _Needs:
+    """The fields of each record that are read; None where all of them are."""
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._of: dict[str, set[str] | None] = {}
+
+    def add(self, form: Any, path: list[str]) -> None:
+        """Need what a path of fields leads to, from a type on."""
+        for record in self._records(form, set()):
+            name = record["name"]
+            known = self._of.setdefault(name, set())
+            if not path:
+                if known is not None:
+                    self._of[name] = None
+                    for field in record["fields"]:
+                        self.add(field["type"], [])
+                continue
+            if known is not None:
+                known.add(path[0])
+            for field in record["fields"]:
+                if field["name"] == path[0]:
+                    self.add(field["type"], path[1:])
+
+    def cut(self, name: str, form: dict[str, Any]) -> dict[str, Any]:
+        """A definition, taken apart, with the needed fields only."""
+        needed = self._of.get(name)
+        if form["type"] not in _RECORDS or needed is None:
+            return form
+        return {**form, "fields": [field for field in form["fields"] if field["name"] in needed]}
+
+    def _records(self, form: Any, seen: set[str]) -> Iterable[Mapping[str, Any]]:
+        """The records that a type holds without another record between."""
+        if isinstance(form, str):
+            if form in self._named and form not in seen:
+                seen.add(form)
+                yield from self._records(self._named[form], seen)
+        elif isinstance(form, list):
+            for branch in form:
+                yield from self._records(branch, seen)
+        elif form["type"] in _RECORDS:
+            yield form
+        else:
+            for key in ("items", "values"):
+                if key in form:
+                    yield from self._records(form[key], seen)
