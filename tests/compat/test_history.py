@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from meshport.compat import Direction, check_history
+from meshport.compat import Version, check_history
 from meshport.product import Compatibility
 from meshport.schema import Schema, parse_schema
 
@@ -28,7 +28,9 @@ def schema(*fields: str) -> Schema:
 
 
 # The history lost the field `b` and then `c`, each without a default: no later reader of `b` can read version 2 or 3.
-HISTORY = [schema("a", "b", "c"), schema("a", "c"), schema("a")]
+HISTORY = [
+    Version(number, each) for number, each in enumerate([schema("a", "b", "c"), schema("a", "c"), schema("a")], 1)
+]
 LOST = schema("a")
 NEEDS_B = schema("a", "b")
 OPTIONAL = schema("a", "z?")
@@ -38,27 +40,30 @@ OPTIONAL = schema("a", "z?")
     ("level", "candidate", "expected"),
     [
         ("NONE", NEEDS_B, []),
-        ("BACKWARD", NEEDS_B, [("backward", 3)]),
-        ("BACKWARD_TRANSITIVE", NEEDS_B, [("backward", 3), ("backward", 2)]),
+        ("BACKWARD", NEEDS_B, [("b", ["backward"], (3,))]),
+        ("BACKWARD_TRANSITIVE", NEEDS_B, [("b", ["backward"], (3, 2))]),
         ("FORWARD", LOST, []),
         ("FORWARD", OPTIONAL, []),
-        ("FORWARD_TRANSITIVE", OPTIONAL, [("forward", 2), ("forward", 1), ("forward", 1)]),
-        ("FULL", NEEDS_B, [("backward", 3)]),
+        ("FORWARD_TRANSITIVE", OPTIONAL, [("c", ["forward"], (2, 1)), ("b", ["forward"], (1,))]),
+        ("FULL", NEEDS_B, [("b", ["backward"], (3,))]),
         ("FULL", OPTIONAL, []),
-        ("FULL_TRANSITIVE", NEEDS_B, [("backward", 3), ("backward", 2), ("forward", 2), ("forward", 1)]),
+        ("FULL_TRANSITIVE", NEEDS_B, [("b", ["backward"], (3, 2)), ("c", ["forward"], (2, 1))]),
     ],
 )
-def test_a_level_decides_direction_and_reach(level: str, candidate: Schema, expected: list[tuple[str, int]]) -> None:
+def test_a_level_decides_direction_and_reach(
+    level: str, candidate: Schema, expected: list[tuple[str, list[str], tuple[int, ...]]]
+) -> None:
     """Backward: the candidate reads; forward: it is read; transitive: of all versions, else of the newest."""
     report = check_history(candidate, HISTORY, Compatibility(level))
-    assert [(each.direction, each.version) for each in report.findings] == expected
+    assert [(each.path, list(each.directions), each.versions) for each in report.findings] == expected
     assert report.compatible is (not expected)
 
 
 def test_versions_keep_their_own_numbers() -> None:
     """A subject with a deleted version has a gap; findings name the version that the registry knows."""
-    report = check_history(NEEDS_B, HISTORY, Compatibility.BACKWARD_TRANSITIVE, numbers=[2, 5, 9])
-    assert [each.version for each in report.findings] == [9, 5]
+    history = [Version(number, each.schema) for number, each in zip([2, 5, 9], HISTORY, strict=True)]
+    report = check_history(NEEDS_B, history, Compatibility.BACKWARD_TRANSITIVE)
+    assert [each.versions for each in report.findings] == [(9, 5)]
     assert report.versions == (9, 5, 2)
 
 
@@ -70,7 +75,9 @@ def test_a_new_subject_is_told_from_a_compatible_one() -> None:
 
 
 def test_a_finding_reads_as_a_sentence() -> None:
-    """Its text says who breaks, the rule, the place and the version."""
+    """Its text begins with the rule, and says the place, who breaks and the versions."""
     text = str(check_history(NEEDS_B, HISTORY, Compatibility.BACKWARD).findings[0])
-    assert text.startswith(f"{Direction.BACKWARD}: READER_FIELD_MISSING_DEFAULT_VALUE at /fields/1: ")
-    assert text.endswith("(against version 3)")
+    assert text == (
+        "READER_FIELD_MISSING_DEFAULT_VALUE at b: the new field 'b' has no default, and older events do not hold it "
+        "[backward] (against version 3)"
+    )
