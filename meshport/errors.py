@@ -70,7 +70,17 @@ class ProjectError(MeshError):
 
 
 class SchemaError(MeshError, ValueError):
-    """Raised for a schema that is not valid Avro, or that hostile bytes could turn into a bomb."""
+    """Raised for a schema that is not valid Avro, or that hostile bytes could turn into a bomb.
+
+    Args:
+        message: what was found and where.
+        hint: what would be right.
+        rule: id of the gate's rule that refuses it (`DECODING_BOMB`); None for what is no schema at all.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, rule: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
 
 
 class CodecError(MeshError, ValueError):

@@ -104,7 +104,7 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
     """
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_SCHEMA_BYTES:
-        raise SchemaError(f"{source} has {size} bytes", hint=f"at most {MAX_SCHEMA_BYTES}")
+        raise SchemaError(f"{source} has {size} bytes", hint=f"at most {MAX_SCHEMA_BYTES}", rule="DECODING_BOMB")
     try:
         # A bare primitive name is a schema too, though it is no JSON, and `null` another JSON.
         data = text.strip() if text.strip() in PRIMITIVES else json.loads(text)
@@ -116,14 +116,17 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         schema = Schema(canonical_text(form))
         _ = schema.fingerprint  # JSON can spell what UTF-8 cannot, lone surrogates
     except SchemaError as error:
-        raise SchemaError(f"{source}: {error.message}", hint=error.hint) from error
+        raise SchemaError(f"{source}: {error.message}", hint=error.hint, rule=error.rule) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
     refuse_bomb(form, source=source)  # before anything else walks it
     try:
         fastavro.schema.parse_schema(form)
+    except fastavro.schema.SchemaParseException as error:
+        # fastavro says so in words only.
+        rule = "DEFAULT_MISFIT" if str(error).startswith("Default value <") else None
+        raise SchemaError(f"{source} is no valid Avro schema: {error}", rule=rule) from error
     except (
-        fastavro.schema.SchemaParseException,
         fastavro.schema.UnknownType,
         ValueError,
         TypeError,

@@ -84,6 +84,7 @@ class Shapes:
                 raise SchemaError(
                     f"{self._source}: the record {form!r} contains itself, so that no value of it could end",
                     hint="refer to it through a union with null, an array or a map",
+                    rule="DECODING_BOMB",
                 )
             return shape
         known = self._of.get(id(form)) if not isinstance(form, str) else None
@@ -124,7 +125,8 @@ class Shapes:
             height = max(height, shape.height)
         if height >= MAX_HEIGHT:
             raise SchemaError(
-                f"{self._source}: the record {name!r} nests more than {MAX_HEIGHT} records in one another"
+                f"{self._source}: the record {name!r} nests more than {MAX_HEIGHT} records in one another",
+                rule="DECODING_BOMB",
             )
         self._named[name] = shape = Shape(width, parts, weight, height + 1)
         return shape
@@ -156,12 +158,15 @@ def refuse_bomb(form: Any, *, source: str) -> None:
 def _weigh(shape: Shape, paid: int, what: str, source: str) -> None:
     if shape.width > MAX_FIXED:
         raise SchemaError(
-            f"{source}: {what} takes {_size(shape.width)} at least", hint=f"a Kafka message takes {MAX_FIXED}"
+            f"{source}: {what} takes {_size(shape.width)} at least",
+            hint=f"a Kafka message takes {MAX_FIXED}",
+            rule="DECODING_BOMB",
         )
     if shape.weight > MAX_WEIGHT_PER_BYTE * (shape.width + paid):
         raise SchemaError(
             f"{source}: {what} of {shape.width + paid} bytes could grow to {_size(shape.weight)} in memory",
             hint=f"at most {MAX_WEIGHT_PER_BYTE} for each byte: fewer records nested without a field that takes bytes",
+            rule="DECODING_BOMB",
         )
 
 

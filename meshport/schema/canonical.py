@@ -54,9 +54,11 @@ class _Canonical:
     def of(self, schema: Any, namespace: str, depth: int, at: str) -> Any:
         self._count += 1
         if self._count > MAX_TYPES:
-            raise SchemaError(f"the schema has more than {MAX_TYPES} types")
+            raise SchemaError(f"the schema has more than {MAX_TYPES} types", rule="DECODING_BOMB")
         if depth > MAX_NESTING:
-            raise SchemaError(f"the schema nests more than {MAX_NESTING} levels deep at {at or '/'}")
+            raise SchemaError(
+                f"the schema nests more than {MAX_NESTING} levels deep at {at or '/'}", rule="DECODING_BOMB"
+            )
         if isinstance(schema, str):
             return self._reference(schema, namespace, depth, at)
         if isinstance(schema, list):
@@ -122,6 +124,7 @@ class _Canonical:
         form = {key: value for key, value in schema.items() if key != "namespace"} | {"name": full}
         if namespace and "." not in full:
             form["namespace"] = ""  # without it a reader takes the name for one of the enclosing namespace
+        _refuse_odd_aliases(schema, at)
         if aliases := schema.get("aliases"):
             form["aliases"] = [alias if "." in alias or not inside else f"{inside}.{alias}" for alias in aliases]
         if schema["type"] in {"record", "error"}:
@@ -136,7 +139,14 @@ class _Canonical:
     def _field(self, field: Any, namespace: str, depth: int, at: str) -> Any:
         if not isinstance(field, dict) or not isinstance(field.get("name"), str) or "type" not in field:
             raise SchemaError(f"the field at {at} has no name and type")
+        _refuse_odd_aliases(field, at)
         return _ordered({**field, "type": self.of(field["type"], namespace, depth + 1, f"{at}/type")})
+
+
+def _refuse_odd_aliases(form: Mapping[str, Any], at: str) -> None:
+    aliases = form.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise SchemaError(f"the aliases {aliases!r} at {at or '/'} are no list of names")
 
 
 def take_apart(form: Any, named: dict[str, Any]) -> Any:
