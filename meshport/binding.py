@@ -26,7 +26,10 @@ class Binding(BaseModel):
         fingerprint: SHA-256 of the schema's canonical form, 64 lower-case hex digits: the schema's identity.
         schema_text: the Avro schema itself, references inlined.
         generation: 1, or more after a rebuild.
-        status: of the product.
+        live_from: the day (UTC) from which on an address without a major leads to this line; None for all time.
+        status: of the line: deprecated or retired where the line or its whole product is.
+        deprecated_on: the day after which readers should have left, the nearer of the line's and the product's.
+        successor: where its readers move: the port's next major, or the address that replaces the product.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -44,6 +47,7 @@ class Binding(BaseModel):
     schema_text: str = Field(repr=False)
     cleanup: str = "delete"
     generation: int = 1
+    live_from: date | None = None
     status: Status = Status.ACTIVE
     deprecated_on: date | None = None
     successor: AddressText | None = None

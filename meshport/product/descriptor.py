@@ -25,6 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from meshport.address import Address
 from meshport.product.duration import format_duration, parse_duration
+from meshport.product.lines import live_major, misdated, utc_today
 from meshport.product.processing import Processing
 
 
@@ -178,6 +179,9 @@ class OutputPort(Model):
         partitions: of the topic. It never changes under one generation, since keys would move.
         retention: how long events are kept on Kafka; None, written `forever`, for all time.
         cleanup: `delete` keeps every event for the retention, `compact` the last of each key.
+        live_from: of a higher major: the day (UTC) from which on an address without a major leads here; until then
+            only the address with the major does. None: at once.
+        deprecated_on: the day after which readers should have moved to the next major.
     """
 
     name: Annotated[str, AfterValidator(_port_word)] = "events"
@@ -189,10 +193,20 @@ class OutputPort(Model):
     time: str | None = None
     type: str | None = None
     compatibility: Compatibility | None = None
-    protects: Protection = Protection.EVERYONE
+    protects: Protection = Field(
+        default=Protection.EVERYONE,
+        description="whom the gate protects: everyone, or only declared-readers, in the fields that they name",
+    )
     partitions: int = Field(default=4, ge=1, le=4096)
     retention: Retention = None
     cleanup: Literal["delete", "compact"] = "delete"
+    live_from: date | None = Field(
+        default=None,
+        description="the day (UTC) from which on an address without a major leads to this line; without it, at once",
+    )
+    deprecated_on: date | None = Field(
+        default=None, description="the day after which readers should have moved to the port's next major"
+    )
 
     @property
     def key_fields(self) -> tuple[str, ...]:
@@ -266,12 +280,24 @@ class Product(Model):
         """The port that the product's bare address means: the first one."""
         return self.output_ports[0]
 
-    def port(self, name: str | None = None, major: int | None = None) -> OutputPort | None:
-        """The port of that name at that major; the default port, and the highest major, where None is given."""
-        named = [port for port in self.output_ports if port.name == (name or self.default_port.name)]
-        if major is not None:
-            named = [port for port in named if port.major == major]
-        return max(named, key=lambda port: port.major, default=None)
+    def port(
+        self, name: str | None = None, major: int | None = None, *, today: date | None = None
+    ) -> OutputPort | None:
+        """The port of that name at that major; where None is given, the default port at its live major.
+
+        Args:
+            name: the port's word.
+            major: of the contract.
+            today: the day (UTC) that decides which major is live; by default the current one.
+        """
+        lines = self.lines(name)
+        if major is None:
+            major = live_major({each.major: each.live_from for each in lines.values()}, today or utc_today())
+        return None if major is None else lines.get(major)
+
+    def lines(self, name: str | None = None) -> dict[int, OutputPort]:
+        """The lines of one port (the default one where None is given), by major."""
+        return {port.major: port for port in self.output_ports if port.name == (name or self.default_port.name)}
 
     def port_address(self, port: OutputPort) -> Address:
         """The full address of one of this product's ports."""
@@ -313,6 +339,12 @@ class Product(Model):
                     index,
                     "port",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _dates_agree(self) -> Self:
+        for index, key, message in misdated(self.output_ports):
+            raise Disagreement(message, "outputPorts", index, key)
         return self
 
     @model_validator(mode="after")

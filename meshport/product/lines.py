@@ -1,0 +1,99 @@
+"""The major lines of a port: which one an address without a major leads to, and what the lines' dates may say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+
+class Line(Protocol):
+    """One major line of a port, as its product declares it."""
+
+    @property
+    def name(self) -> str:
+        """The port's word."""
+
+    @property
+    def major(self) -> int:
+        """Of the contract."""
+
+    @property
+    def live_from(self) -> date | None:
+        """The day from which on an address without a major leads here; None for all time."""
+
+    @property
+    def deprecated_on(self) -> date | None:
+        """The day after which readers should have left; None where nothing is said."""
+
+
+def utc_today() -> date:
+    """The current day in UTC, by which every date of a line is meant."""
+    return datetime.now(UTC).date()
+
+
+def live_major(starts: Mapping[int, date | None], today: date) -> int | None:
+    """The major that an address without one leads to: the highest whose day has come.
+
+    Args:
+        starts: `live_from` by major, of the lines that may be led to.
+        today: the day (UTC).
+
+    Returns:
+        The major; the lowest where no line's day has come, since an address is never without a line while one is left;
+        None of no lines.
+    """
+    come = [major for major, start in starts.items() if start is None or start <= today]
+    return max(come) if come else min(starts, default=None)
+
+
+def next_major(majors: Iterable[int], major: int) -> int | None:
+    """The line that readers of `major` move to; None where it is the highest."""
+    return min((each for each in majors if each > major), default=None)
+
+
+def misdated(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:
+    """What the dates of a product's lines say that cannot be.
+
+    It looks at the lines alone, not at the product's status: the registry moves that without asking the descriptor.
+
+    Args:
+        lines: every output port.
+
+    Yields:
+        The line's index, its key (`liveFrom`, `deprecatedOn`), and what is wrong.
+    """
+    numbered = list(enumerate(lines))
+    for index, line in numbered:
+        called = f"{line.name}@{line.major}"
+        ports = {each.major: each for _, each in numbered if each.name == line.name}
+        before = max((major for major in ports if major < line.major), default=None)
+        after = next_major(ports, line.major)
+        start = None if before is None else ports[before].live_from
+        if line.major == 1 and line.live_from is not None:
+            yield index, "liveFrom", f"{called} is the port's first line: an address without a major leads here anyway"
+        elif start is not None and (line.live_from is None or line.live_from < start):
+            begins = f"from {line.live_from}" if line.live_from else "at once"
+            yield (
+                index,
+                "liveFrom",
+                f"{called} would be live {begins}, before {line.name}@{before}, which is from {start}",
+            )
+        if line.deprecated_on is None:
+            continue
+        if after is None:
+            yield (
+                index,
+                "deprecatedOn",
+                f"readers of {called} have no later major to move to; add {line.name}@{line.major + 1}, or deprecate "
+                "the whole product",
+            )
+            continue
+        moves = ports[after].live_from
+        if moves is not None and line.deprecated_on < moves:
+            yield (
+                index,
+                "deprecatedOn",
+                f"readers should have left {called} by {line.deprecated_on}, but an address without a major leads to "
+                f"{line.name}@{after} from {moves} on only",
+            )
