@@ -57,7 +57,7 @@ def test_the_hook_refuses_a_commit_that_breaks_a_contract(repository: Path) -> N
     bin_folder = Path(sys.executable).parent
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [bin_folder / entry[0], *entry[1:]]
+        command = [str(bin_folder / entry[0]), *entry[1:]]
         return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
 
     assert run().returncode == 0
