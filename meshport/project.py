@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from meshport.address import Address, nearest
-from meshport.errors import DescriptorError, MeshError, ProjectError
-from meshport.product import Archetype, OutputPort, Product, line_of, load_product
-from meshport.schema import CommonTypes, Schema, load_common, load_schema
+from meshport.errors import DescriptorError, MeshError, ProjectError, SchemaError
+from meshport.product import Archetype, OutputPort, Product, parse_product
+from meshport.product.load import line_in
+from meshport.schema import CommonTypes, Schema, parse_common, parse_schema
 
 FOLDERS: Final = ("producers", "processors", "schemas")
+DESCRIPTORS: Final = ("producers/*/*/product.yaml", "processors/*/*/product.yaml")
+COMMON: Final = "schemas/common/*.avsc"
+
+
+class Files(Protocol):
+    """What a project is read from: its folder, or a revision of it. Paths are the project's own, with slashes."""
+
+    def matching(self, pattern: str) -> list[str]:
+        """The paths that a pattern describes, sorted; `*` stands for what is between two slashes."""
+
+    def text(self, path: str) -> str:
+        """What a file holds.
+
+        Raises:
+            OSError, UnicodeDecodeError: it cannot be read.
+        """
+
+    def called(self, path: str) -> str:
+        """How errors name a file."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of a folder on disk.
+
+    Attributes:
+        root: the folder.
+    """
+
+    root: Path
+
+    def matching(self, pattern: str) -> list[str]:
+        """See `Files`."""
+        return [file.relative_to(self.root).as_posix() for file in sorted(self.root.glob(pattern))]
+
+    def text(self, path: str) -> str:
+        """See `Files`."""
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def called(self, path: str) -> str:
+        """See `Files`."""
+        return str(self.root / path)
 
 
 @dataclass(frozen=True)
@@ -42,13 +85,15 @@ class ProjectProduct:
 
 @dataclass(frozen=True)
 class Project:
-    """A mesh project on disk.
+    """A mesh project.
 
     Attributes:
         root: its folder.
+        at: what it is read from; None for the folder as it is.
     """
 
     root: Path
+    at: Files | None = None
 
     @classmethod
     def find(cls, start: Path) -> Project:
@@ -65,10 +110,15 @@ class Project:
             hint="`meshport init` makes one here",
         )
 
+    @property
+    def files(self) -> Files:
+        """What the project is read from."""
+        return self.at or Folder(self.root)
+
     @cached_property
     def common(self) -> CommonTypes:
         """The types of `schemas/common/`."""
-        return load_common(self.root / "schemas" / "common")
+        return parse_common((self.files.called(path), self._schema_text(path)) for path in self.files.matching(COMMON))
 
     @cached_property
     def products(self) -> tuple[ProjectProduct, ...]:
@@ -80,15 +130,13 @@ class Project:
         """
         wrong: list[MeshError] = []
         found: list[ProjectProduct] = []
-        for file in self._descriptor_files():
-            try:
-                found.append(self._load(file))
-            except MeshError as error:
-                wrong.append(error)
-        if len(wrong) == 1:
-            raise wrong[0]
-        if wrong:
-            raise ProjectError(f"{len(wrong)} products cannot be read:\n" + "\n".join(str(error) for error in wrong))
+        for pattern in DESCRIPTORS:
+            for path in self.files.matching(pattern):
+                try:
+                    found.append(self._load(path))
+                except MeshError as error:
+                    wrong.append(error)
+        refuse(wrong)
         for what in ("address", "id"):
             known: dict[object, Path] = {}
             for each in found:
@@ -114,52 +162,117 @@ class Project:
             hint=f"did you mean {near}?" if near else f"it has {', '.join(known) or 'no product yet: `meshport new`'}",
         )
 
+    @cached_property
+    def descriptors(self) -> Mapping[str, str]:
+        """The path of each product's descriptor by the product's `<domain>/<product>`; none of them is read.
+
+        Raises:
+            ProjectError: two descriptors stand for the same address.
+        """
+        found: dict[str, str] = {}
+        for pattern in DESCRIPTORS:
+            for path in self.files.matching(pattern):
+                key = path.partition("/")[2].removesuffix("/product.yaml")
+                if known := found.get(key):
+                    raise ProjectError(
+                        f"the address mesh://{key} is given to both {self.files.called(known)} "
+                        f"and {self.files.called(path)}"
+                    )
+                found[key] = path
+        return found
+
+    def descriptor(self, path: str) -> Product:
+        """One descriptor by its path in the project; its contracts are not read.
+
+        Raises:
+            DescriptorError: it cannot be read, or its address does not belong there.
+        """
+        called = self.files.called(path)
+        text = self._descriptor_text(path)
+        product = parse_product(text, file=called)
+        place = f"{product.address.domain}/{product.address.product}"
+        folder, _, _ = path.rpartition("/")
+        if folder.partition("/")[2] != place:
+            raise DescriptorError(
+                f"the address {product.address} does not belong in {self.files.called(folder)}",
+                file=called,
+                line=line_in(text, "address"),
+                hint=f"move it to .../{place}/",
+            )
+        return product
+
+    def contract(self, product: Product, port: OutputPort, descriptor: str) -> Schema:
+        """The contract of one port.
+
+        Args:
+            product: the product.
+            port: the port.
+            descriptor: the path of its product.yaml in the project.
+
+        Raises:
+            SchemaError: the schema cannot be read, or is none.
+            DescriptorError: the port's key or time is no field of it.
+        """
+        path = schema_path(product, port)
+        schema = parse_schema(self._schema_text(path), common=self.common, source=self.files.called(path))
+        self._check_fields(product, port, schema, descriptor)
+        return schema
+
     def schema_file(self, product: Product, port: OutputPort) -> Path:
         """Where a port's contract lies: the path mirrors the address, unless the descriptor says otherwise."""
-        if port.schema_file:
-            return self.root / port.schema_file
-        major = f".v{port.major}" if port.major > 1 else ""
-        return self.root / "schemas" / product.address.domain / f"{product.address.product}.{port.name}{major}.avsc"
+        return self.root / schema_path(product, port)
 
     def product_folder(self, product: Product) -> Path:
         """Where a product's descriptor belongs."""
         kind = "producers" if product.archetype is Archetype.SOURCE_ALIGNED else "processors"
         return self.root / kind / product.address.domain / product.address.product
 
-    def _descriptor_files(self) -> Iterator[Path]:
-        for name in ("producers", "processors"):
-            yield from sorted((self.root / name).glob("*/*/product.yaml"))
+    def _load(self, path: str) -> ProjectProduct:
+        product = self.descriptor(path)
+        schemas = {(port.name, port.major): self.contract(product, port, path) for port in product.output_ports}
+        return ProjectProduct(product, (self.root / path).parent, schemas)
 
-    def _load(self, file: Path) -> ProjectProduct:
-        product = load_product(file)
-        place = f"{product.address.domain}/{product.address.product}"
-        if file.parent.relative_to(file.parents[2]).as_posix() != place:
-            raise DescriptorError(
-                f"the address {product.address} does not belong in {file.parent}",
-                file=str(file),
-                line=line_of(file, "address"),
-                hint=f"move it to .../{place}/",
-            )
-        schemas = {}
-        for port in product.output_ports:
-            schema = load_schema(self.schema_file(product, port), common=self.common)
-            _check_fields(product, port, schema, file)
-            schemas[port.name, port.major] = schema
-        return ProjectProduct(product, file.parent, schemas)
+    def _descriptor_text(self, path: str) -> str:
+        try:
+            return self.files.text(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DescriptorError(f"cannot be read: {error}", file=self.files.called(path)) from error
+
+    def _schema_text(self, path: str) -> str:
+        try:
+            return self.files.text(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SchemaError(f"{self.files.called(path)} cannot be read: {error}") from error
+
+    def _check_fields(self, product: Product, port: OutputPort, schema: Schema, descriptor: str) -> None:
+        names = list(schema.field_names)
+        asked = [("key", name) for name in port.key_fields] + ([("time", port.time)] if port.time else [])
+        for what, name in asked:
+            if name not in names:
+                near = nearest(name, names)
+                index = product.output_ports.index(port)
+                raise DescriptorError(
+                    f"the {what} of port {port.name!r} is {name!r}, which the schema of {product.address} does not have",
+                    file=self.files.called(descriptor),
+                    line=line_in(self._descriptor_text(descriptor), "outputPorts", index, what),
+                    hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(names)}",
+                )
 
 
-def _check_fields(product: Product, port: OutputPort, schema: Schema, file: Path) -> None:
-    names = list(schema.field_names)
-    asked = [("key", name) for name in port.key_fields] + ([("time", port.time)] if port.time else [])
-    for what, name in asked:
-        if name not in names:
-            near = nearest(name, names)
-            raise DescriptorError(
-                f"the {what} of port {port.name!r} is {name!r}, which the schema of {product.address} does not have",
-                file=str(file),
-                line=line_of(file, "outputPorts", product.output_ports.index(port), what),
-                hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(names)}",
-            )
+def schema_path(product: Product, port: OutputPort) -> str:
+    """Where a port's contract lies in its project."""
+    if port.schema_file:
+        return port.schema_file
+    major = f".v{port.major}" if port.major > 1 else ""
+    return f"schemas/{product.address.domain}/{product.address.product}.{port.name}{major}.avsc"
+
+
+def refuse(wrong: Sequence[MeshError]) -> None:
+    """Raise what is wrong with some products: the one error, or all of them as one; nothing where nothing is."""
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise ProjectError(f"{len(wrong)} products cannot be read:\n" + "\n".join(str(error) for error in wrong))
 
 
 def _readers_last(products: list[ProjectProduct]) -> list[ProjectProduct]:

@@ -67,8 +67,13 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
 
 def line_of(file: Path, *path: str | int) -> int:
     """The line of a readable descriptor at which a path of keys and indices stands, or of what is nearest around it."""
-    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=_Loader)
-    return _Lines(node, str(file))(path) if node is not None else 1
+    return line_in(file.read_text(encoding="utf-8"), *path)
+
+
+def line_in(text: str, *path: str | int) -> int:
+    """The line of a readable descriptor's text; see `line_of`."""
+    node = yaml.compose(text, Loader=_Loader)
+    return _Lines(node, "product.yaml")(path) if node is not None else 1
 
 
 def _follows(detail: Any, others: Sequence[Any]) -> bool:

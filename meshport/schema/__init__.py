@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from meshport.schema.bounds import refuse_bomb
 from meshport.schema.canonical import PRIMITIVES, canonical, canonical_text, qualified
 from meshport.schema.wellformed import refuse_malformed
 
-__all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_common", "load_schema", "parse_schema"]
+__all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_common", "load_schema", "parse_common", "parse_schema"]
 
 # No contract seen in public repositories comes near; a larger one is an attack on the registry.
 MAX_SCHEMA_BYTES: Final = 256 * 1024
@@ -149,19 +149,31 @@ def load_schema(file: Path, *, common: CommonTypes | None = None) -> Schema:
 
 
 def load_common(folder: Path) -> CommonTypes:
-    """Read every `*.avsc` of `schemas/common/`: a named type each, or a polyseme (a primitive with `"polyseme"`).
+    """Read every `*.avsc` of `schemas/common/`; see `parse_common`. A folder that does not exist holds nothing."""
+    texts: list[tuple[str, str]] = []
+    for file in sorted(folder.glob("*.avsc")):
+        try:
+            texts.append((str(file), file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SchemaError(f"{file} cannot be read as JSON: {error}") from error
+    return parse_common(texts)
 
-    A folder that does not exist holds nothing.
+
+def parse_common(texts: Iterable[tuple[str, str]]) -> CommonTypes:
+    """Read the types that several products share: a named type each, or a polyseme (a primitive with `"polyseme"`).
+
+    Args:
+        texts: how errors name each file, and what it holds.
 
     Raises:
-        SchemaError: a file is neither, or a name is declared twice.
+        SchemaError: a text is neither, or a name is declared twice.
     """
     named: dict[str, Any] = {}
     polysemes: dict[str, Any] = {}
-    for file in sorted(folder.glob("*.avsc")):
+    for file, text in texts:
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise SchemaError(f"{file} cannot be read as JSON: {error}") from error
         if not isinstance(data, dict):
             raise SchemaError(f"{file} holds neither a named type nor a polyseme")
