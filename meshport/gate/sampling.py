@@ -1,0 +1,188 @@
+"""Which of a topic's stored events are read: all of them, or a bounded sample of each partition.
+
+A sample takes slices: the partition's first events, its last, and between them half of the slices evenly by offset, half
+evenly by the time of recording. A version that wrote little for long is met by time, one that wrote much in an hour by
+offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.scan import Stretch, scan
+
+Progress = Callable[[int, int], None]
+"""Told of (done, in all): offsets where everything is read, events where a sample is."""
+
+_FEWEST: Final = 2  # the first and the last
+# A slice is short: what librdkafka fetches ahead by default would be more than the sample.
+_BATCH: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How much of each partition is read.
+
+    Attributes:
+        events: at most so many of each partition, at least 2; None for all. A partition that spans no more is read whole.
+        slices: how many places of a partition they are taken from, at least 2.
+    """
+
+    events: int | None = None
+    slices: int = 20
+
+    def __post_init__(self) -> None:
+        if self.events is not None and self.events < _FEWEST:
+            raise ValueError(f"a sample of {self.events} events has no first and last: {_FEWEST} or more")
+        if self.slices < _FEWEST:
+            raise ValueError(f"{self.slices} slices have no first and last: {_FEWEST} or more")
+
+
+EVERYTHING: Final = Sample()
+"""The sample that is none."""
+
+
+class _Slice(NamedTuple):
+    """At most `most` messages from offset `begin`, none at or behind `end`."""
+
+    begin: int
+    end: int
+    most: int
+
+
+class History:
+    """The stored events of a topic as they are now: its bounds are fixed when it is made.
+
+    Args:
+        consumer: one of `meshport.scan.history_reader`; its assignment is taken over.
+        topic: the topic.
+        sample: how much of it is read.
+
+    Attributes:
+        span: how many offsets the topic has from the first to the last; compaction and transactions may have left fewer
+            events.
+        sampled: whether some of them are left out.
+
+    Raises:
+        TopicError: there is no such topic.
+        BrokerUnavailable: no broker answered.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, sample: Sample = EVERYTHING) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._bounds: Final = consumer.bounds(topic)
+        self.span: Final = sum(high - low for low, high in self._bounds.values())
+        most = sample.events
+        self._cut: Final = {
+            partition for partition, (low, high) in self._bounds.items() if most is not None and high - low > most
+        }
+        self.sampled: Final = bool(self._cut)
+        self._slices = min(sample.slices, most or sample.slices)
+        self._each = (most or 0) // self._slices
+        self._planned = sum(
+            self._each * self._slices if partition in self._cut else high - low
+            for partition, (low, high) in self._bounds.items()
+        )
+        self._read = 0
+
+    def messages(self, progress: Progress | None = None) -> Iterator[list[ReceivedMessage]]:
+        """The messages in batches, no message twice.
+
+        Args:
+            progress: called after each batch and at the end.
+
+        Raises:
+            BrokerUnavailable: the broker gave no more.
+            KafkaError: the broker reported an error; retention may have taken what was to be read.
+        """
+        if not self.sampled:
+            first = {partition: low for partition, (low, _) in self._bounds.items()}
+            last = {partition: high for partition, (_, high) in self._bounds.items()}
+            yield from scan(self._consumer, Stretch(self._topic, first, last), progress=progress)
+            return
+        self._read = 0
+        for messages in self._sampled_messages():
+            yield messages
+            self._read += len(messages)
+            if progress is not None:
+                progress(self._read, self._planned)
+        if progress is not None:
+            progress(self._planned, self._planned)
+
+    def _sampled_messages(self) -> Iterator[list[ReceivedMessage]]:
+        tails = {partition: self._bounds[partition][1] - self._each for partition in self._cut}
+        heads = {
+            partition: _Slice(low, tails.get(partition, high), self._each if partition in self._cut else high - low)
+            for partition, (low, high) in self._bounds.items()
+        }
+        floors: dict[int, int] = {}
+        recorded: list[int] = []
+        for slices in (
+            heads,
+            {partition: _Slice(low, low + self._each, self._each) for partition, low in tails.items()},
+        ):
+            for messages in self._take(slices):
+                yield messages
+                for each in messages:
+                    if each.partition() in self._cut:
+                        recorded.append(each.timestamp()[1])
+                        if slices is heads:
+                            floors[each.partition()] = each.offset() + 1
+            recorded = [min(recorded), max(recorded)] if recorded else []
+        starts = self._starts(recorded)
+        between = {
+            partition: _between(starts[partition], floors.get(partition, self._bounds[partition][0]), tail, self._each)
+            for partition, tail in tails.items()
+        }
+        for number in range(max(map(len, between.values()))):
+            yield from self._take(
+                {partition: slices[number] for partition, slices in between.items() if number < len(slices)}
+            )
+
+    def _starts(self, recorded: list[int]) -> dict[int, list[int]]:
+        """Where the slices between the first and the last begin, of each partition that is cut: by offset, then by time."""
+        inner = self._slices - _FEWEST
+        by_time = inner // 2 if recorded and recorded[0] >= 0 else 0
+        by_offset = inner - by_time
+        found: dict[int, list[int]] = {}
+        for partition in self._cut:
+            low, high = self._bounds[partition]
+            found[partition] = [
+                low + (high - self._each - low) * number // (by_offset + 1) for number in range(1, by_offset + 1)
+            ]
+        for number in range(1, by_time + 1):
+            instant = recorded[0] + (recorded[1] - recorded[0]) * number // (by_time + 1)
+            for partition, offset in self._consumer.offsets_at(self._topic, instant).items():
+                if partition in found:
+                    found[partition].append(offset)
+        return found
+
+    def _take(self, slices: Mapping[int, _Slice]) -> Iterator[list[ReceivedMessage]]:
+        stretch = Stretch(
+            self._topic,
+            {partition: each.begin for partition, each in slices.items()},
+            {partition: each.end for partition, each in slices.items()},
+        )
+        left = {partition: each.most for partition, each in slices.items()}
+        for messages in scan(self._consumer, stretch, limit=_BATCH):
+            taken = []
+            for each in messages:
+                partition = each.partition()
+                if left[partition]:
+                    taken.append(each)
+                    left[partition] -= 1
+                    if not left[partition]:
+                        stretch.end[partition] = each.offset() + 1  # enough of it: `scan` stops at the end it sees
+            if taken:
+                yield taken
+
+
+def _between(starts: list[int], floor: int, tail: int, most: int) -> list[_Slice]:
+    """Slices from these offsets, between what was read at the beginning and what was at the end; none overlap."""
+    begins = sorted({max(start, floor) for start in starts if start < tail})
+    begins = [begin for begin in begins if begin < tail]
+    return [_Slice(begin, end, most) for begin, end in zip(begins, [*begins[1:], tail][: len(begins)], strict=True)]

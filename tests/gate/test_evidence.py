@@ -1,0 +1,497 @@
+"""Proof on history: what a candidate does to the events that are stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from confluent_kafka import Producer as ClientProducer
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from meshport.binding import Binding
+from meshport.codec import codec_for, prefix
+from meshport.compat.contract import Version
+from meshport.errors import BrokerUnavailable, TopicError
+from meshport.event import EventWriter, new_id
+from meshport.gate.evidence import LISTED, Cause, Evidence, Presence, prove
+from meshport.gate.sampling import Sample
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
+from meshport.product import Product
+from meshport.project import ProjectProduct
+from meshport.registry import Registry
+from meshport.schema import Schema, parse_schema
+from tests.mesh_session import Mesh
+
+BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+KINDS = ("phone", "speaker", "car")
+
+
+@pytest.fixture(params=["in-memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def ports(request: pytest.FixtureRequest) -> Mesh:
+    """The session's mesh over one of the two."""
+    found: Mesh = request.getfixturevalue("mesh" if request.param == "kafka" else "in_memory_mesh")
+    return found
+
+
+def play(*more: Mapping[str, Any], kinds: Iterable[str] = KINDS) -> Schema:
+    """The contract of the tests, with these fields more and an enum of these symbols."""
+    fields = [
+        {"name": "number", "type": "long"},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": list(kinds)}},
+        *more,
+    ]
+    return parse_schema(json.dumps({"type": "record", "name": "Play", "namespace": "tests", "fields": fields}))
+
+
+def optional(name: str) -> dict[str, Any]:
+    """A field that every reader may lack."""
+    return {"name": name, "type": ["null", "string"], "default": None}
+
+
+REQUIRED = {"name": "must", "type": "string"}
+WITHOUT_CAR = play(kinds=KINDS[:2])
+
+
+@dataclass
+class Port:
+    """A registered port whose topic the tests fill, message by message.
+
+    Attributes:
+        mesh: that it is in.
+        product: as it stands now.
+        versions: of its schema so far.
+    """
+
+    mesh: Mesh
+    product: Product
+    versions: tuple[Version, ...] = ()
+
+    def become(self, schema: Schema) -> Binding:
+        """Register this schema as its next version."""
+        self.versions = (*self.versions, Version(len(self.versions) + 1, schema))
+        contracts = {(each.name, each.major): schema for each in self.product.output_ports}
+        return self.mesh.apply(ProjectProduct(self.product, self.mesh.folder, contracts))
+
+    def prove(self, candidate: Schema, sample: Sample | None = None, **more: Any) -> Evidence:
+        """The proof of a candidate."""
+        return prove(
+            self.binding, candidate, self.mesh.registry, versions=self.versions, sample=sample or Sample(), **more
+        )
+
+    @property
+    def binding(self) -> Binding:
+        """Its binding now."""
+        with Registry(self.mesh.url) as registry:
+            return registry.resolve(self.product.address)
+
+    def message(self, number: int, kind: str = "phone", *, partition: int = 0, at: datetime | None = None) -> Message:
+        """An event as our own writer makes it with the port's present schema."""
+        binding = self.binding
+        value, headers = self._writer(binding).message(
+            {"number": number, "kind": kind}, id=new_id(), time=at or BEGIN + timedelta(minutes=number)
+        )
+        stamp = None if at is None else int(at.timestamp() * 1000)
+        return Message(binding.topic, b"k", value, headers, stamp, partition)
+
+    def messages(self, which: Iterable[int], *, partition: int = 0) -> list[Message]:
+        """Such events of these numbers, their kinds in turn."""
+        binding = self.binding
+        writer = self._writer(binding)
+        made = (
+            writer.message({"number": each, "kind": KINDS[each % 3]}, id=new_id(), time=BEGIN, recorded_time=BEGIN)
+            for each in which
+        )
+        return [Message(binding.topic, b"k", value, headers, None, partition) for value, headers in made]
+
+    def store(self, messages: Iterable[Message]) -> None:
+        """Store messages, in their order."""
+        with Producer(self.mesh.bootstrap_servers) as producer:
+            producer.deliver(list(messages))
+
+    @staticmethod
+    def _writer(binding: Binding) -> EventWriter:
+        codec = codec_for(Schema(binding.schema_text))
+        return EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
+
+
+def port(mesh: Mesh, schema: Schema | None = None, *, apply: bool = True) -> Port:
+    """A port of one partition (four in memory) that no other test has."""
+    product = Product.model_validate(
+        {
+            "address": f"mesh://tests/evidence-{uuid4().hex[:8]}",
+            "id": str(uuid4()),
+            "archetype": "source-aligned",
+            "description": "made by a test",
+            "owner": "tests",
+            "outputPorts": [{"name": "events", "key": "number", "partitions": 4}],
+        }
+    )
+    made = Port(mesh, product)
+    if apply:
+        made.become(schema or play())
+    return made
+
+
+def offsets(evidence: Evidence, cause: Cause | None = None) -> list[tuple[int, int]]:
+    """(partition, offset) of the failures."""
+    return [(each.partition, each.offset) for each in evidence.failures if cause in {None, each.cause}]
+
+
+def test_a_candidate_that_reads_everything_passes(ports: Mesh) -> None:
+    """Every stored event is read with the candidate, of all partitions, and the evidence says how many."""
+    one = port(ports)
+    for partition in range(4):
+        one.store(one.messages(range(30), partition=partition))
+    told: list[tuple[int, int]] = []
+    evidence = one.prove(play(optional("note")), progress=lambda *step: told.append(step))
+    assert evidence.passes
+    assert (evidence.events, evidence.span, evidence.failures, evidence.sampled) == (120, 120, (), False)
+    assert [(each.number, each.presence, each.events) for each in evidence.versions] == [(1, Presence.SEEN, 120)]
+    assert told[-1] == (120, 120)
+    assert "breaks none" in str(evidence)
+
+
+def test_a_symbol_that_is_gone_fails_where_it_is_stored(ports: Mesh) -> None:
+    """The failures are exactly the events that hold the removed symbol, each with its place, its version and the reason."""
+    one = port(ports)
+    one.store([*one.messages(range(9)), *one.messages(range(4), partition=2)])
+    evidence = one.prove(WITHOUT_CAR)
+    assert not evidence.passes
+    assert offsets(evidence) == [(0, 2), (0, 5), (0, 8), (2, 2)]
+    assert evidence.failed == {Cause.CANDIDATE: 4}
+    first = evidence.failures[0]
+    assert (first.topic, first.version, first.fingerprint) == (one.binding.topic, 1, play().fingerprint)
+    assert first.error.startswith("'kind' (enum) is 'car', which the reader's schema does not have")
+    assert evidence.versions[0].failures == 4
+    assert str(first).startswith(f"{one.binding.topic}[0]@2 (version 1): 'kind'")
+    assert json.loads(evidence.model_dump_json())["failures"][3]["offset"] == 2
+
+
+def test_events_of_several_versions_are_told_apart_though_they_alternate(ports: Mesh) -> None:
+    """Counts by version hold whichever way the events of two writers lie; a version without an event is named."""
+    one = port(ports)
+    old = one.messages(range(20))
+    one.become(play(optional("a")))
+    one.become(play(optional("a"), optional("b")))
+    new = one.messages(range(20))
+    one.store([each for pair in zip(old, new, strict=True) for each in pair])
+    evidence = one.prove(play(optional("a"), optional("b"), optional("c")))
+    assert [(each.number, each.presence, each.events) for each in evidence.versions] == [
+        (1, Presence.SEEN, 20),
+        (2, Presence.NONE_LEFT, 0),
+        (3, Presence.SEEN, 20),
+    ]
+    assert [each.number for each in evidence.unseen] == [2]
+    assert evidence.events == 40
+
+
+@pytest.mark.kafka
+def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
+    """Of three versions the one whose events are deleted is said to have none left; the others are seen."""
+    one = port(mesh)
+    one.store(one.messages(range(5)))
+    one.become(play(optional("a")))
+    one.store(one.messages(range(6)))
+    one.become(play(optional("a"), optional("b")))
+    one.store(one.messages(range(7)))
+    admin = AdminClient({"bootstrap.servers": mesh.bootstrap_servers, "log_level": 0})
+    cut = TopicPartition(one.binding.topic, 0, 5)
+    admin.delete_records([cut])[cut].result(timeout=10)
+    evidence = one.prove(play(optional("a"), optional("b")))
+    assert [(each.number, each.presence, each.events) for each in evidence.versions] == [
+        (1, Presence.NONE_LEFT, 0),
+        (2, Presence.SEEN, 6),
+        (3, Presence.SEEN, 7),
+    ]
+    assert evidence.span == 13
+
+
+def test_versions_with_one_schema_are_seen_together(ports: Mesh) -> None:
+    """A version that came back counts under its newest number, and neither of the two is called absent."""
+    one = port(ports)
+    one.store(one.messages(range(3)))
+    first = one.versions[0]
+    one.versions = (first, Version(2, play(optional("a"))), replace(first, number=3))
+    evidence = one.prove(play())
+    assert [(each.number, each.presence, each.events) for each in evidence.versions] == [
+        (1, Presence.SEEN, 0),
+        (2, Presence.NONE_LEFT, 0),
+        (3, Presence.SEEN, 3),
+    ]
+
+
+def test_a_sample_is_bounded_and_covers_beginning_middle_and_end(ports: Mesh) -> None:
+    """Of a partition that is cut, at most so many events are read, no two alike, at both ends and between; others are whole."""
+    one = port(ports)
+    one.store([*one.messages(range(3000)), *one.messages(range(50), partition=3)])
+    told: list[tuple[int, int]] = []
+    # A required field without a default: every event that is read fails, so that the failures are what was read.
+    evidence = one.prove(play(REQUIRED), Sample(events=60, slices=12), progress=lambda *step: told.append(step))
+    read = [offset for partition, offset in offsets(evidence) if partition == 0]
+    assert len(read) <= 60
+    assert len(read) == len(set(read))
+    assert {0, 1, 2, 3, 4} <= set(read)
+    assert {2995, 2996, 2997, 2998, 2999} <= set(read)
+    inner = [offset for offset in read if 5 <= offset < 2995]
+    gaps = [later - earlier for earlier, later in zip([0, *inner], [*inner, 2999], strict=True)]
+    assert max(gaps) <= 3000 // 4
+    assert [offset for partition, offset in offsets(evidence) if partition == 3] == list(range(50))
+    assert (evidence.sampled, evidence.span, evidence.events) == (True, 3050, len(read) + 50)
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1] == 110
+    assert "a sample of" in str(evidence)
+
+
+def test_the_smallest_sample_is_the_first_and_the_last(ports: Mesh) -> None:
+    """Two events a partition are the first and the last; a sample of fewer is refused."""
+    one = port(ports)
+    one.store(one.messages(range(100)))
+    assert offsets(one.prove(play(REQUIRED), Sample(events=2))) == [(0, 0), (0, 99)]
+    with pytest.raises(ValueError, match="2 or more"):
+        Sample(events=1)
+    with pytest.raises(ValueError, match="2 or more"):
+        Sample(slices=1)
+
+
+def test_what_a_sample_does_not_meet_is_not_called_absent(ports: Mesh) -> None:
+    """A version without an event in the sample may have some: it is said so, other than for a log that was read whole."""
+    one = port(ports)
+    one.store(one.messages(range(200)))
+    one.become(play(optional("a")))
+    (seen, missed) = one.prove(play(), Sample(events=10, slices=2)).versions
+    assert (seen.presence, missed.presence) == (Presence.SEEN, Presence.NOT_IN_SAMPLE)
+    assert one.prove(play(), Sample(events=200)).versions[1].presence is Presence.NONE_LEFT
+
+
+@pytest.mark.kafka
+def test_a_sample_is_spread_over_time_too(mesh: Mesh) -> None:
+    """A version that wrote twenty events in a month between two bursts of thousands is in the sample."""
+    one = port(mesh)
+    burst = one.messages(range(3000))
+    rare_schema = play(optional("a"))
+    one.become(rare_schema)
+    month = [one.message(each, at=BEGIN + timedelta(days=1 + each)) for each in range(20)]
+    stamped = [
+        each._replace(timestamp_ms=int((BEGIN + timedelta(days=days)).timestamp() * 1000))
+        for days, half in ((0, burst[:800]), (30, burst[800:]))
+        for each in half
+    ]
+    one.store([*stamped[:800], *month, *stamped[800:]])
+    evidence = one.prove(play(), Sample(events=40))
+    assert evidence.sampled
+    assert evidence.events <= 40
+    assert [each.presence for each in evidence.versions] == [Presence.SEEN, Presence.SEEN]
+
+
+def test_tombstones_are_counted_and_fail_nothing(ports: Mesh) -> None:
+    """A null value is no event of any schema: no candidate breaks it."""
+    one = port(ports)
+    topic = one.binding.topic
+    one.store([*one.messages([0]), Message(topic, b"k", None, partition=0), *one.messages([1])])
+    evidence = one.prove(WITHOUT_CAR)
+    assert evidence.passes
+    assert (evidence.events, evidence.tombstones, evidence.failures) == (2, 1, ())
+
+
+def test_what_nobody_can_read_today_is_not_the_candidates_doing(ports: Mesh) -> None:
+    """Garbage, a message that is no event, and bytes cut short are told apart from what the candidate breaks."""
+    one = port(ports)
+    topic = one.binding.topic
+    good, car = one.messages([0, 2])
+    assert good.value is not None
+    one.store(
+        [
+            good,
+            Message(topic, b"k", b"nonsense", partition=0),
+            Message(topic, b"k", good.value, partition=0),
+            good._replace(value=good.value[:-1]),
+            good._replace(headers=[each for each in good.headers if each[0] != "ce_id"]),
+            car,
+        ]
+    )
+    evidence = one.prove(WITHOUT_CAR)
+    assert offsets(evidence, Cause.UNREADABLE) == [(0, 1), (0, 2), (0, 3), (0, 4)]
+    assert offsets(evidence, Cause.CANDIDATE) == [(0, 5)]
+    assert evidence.failed == {Cause.CANDIDATE: 1, Cause.UNREADABLE: 4}
+    assert (evidence.events, evidence.versions[0].events, evidence.failure_count) == (6, 5, 5)
+    assert one.prove(play()).passes, "garbage refuses no candidate"
+    assert "4 unreadable" in str(evidence)
+
+
+def test_an_unknown_schema_is_reported_and_asked_for_once(ports: Mesh) -> None:
+    """Ids and fingerprints that the registry does not know are failures of their own kind; one id is one request."""
+    one = port(ports)
+    (good,) = one.messages([0])
+    assert good.value is not None
+    body = good.value[5:]
+    bare = [each for each in good.headers if each[0] != "ce_dataschema"]
+    stranger = [
+        ("ce_dataschema", b"urn:meshport:schema:" + b"0" * 64) if each[0] == "ce_dataschema" else each
+        for each in good.headers
+    ]
+    unknown = [good._replace(value=prefix(900_000 + number % 70) + body, headers=bare) for number in range(140)]
+    one.store([*unknown, good._replace(value=b"\x02" + body, headers=stranger), good])
+    asked: list[int | str] = []
+
+    class Counting:
+        def by_id(self, schema_id: int) -> Schema:
+            asked.append(schema_id)
+            return ports.registry.by_id(schema_id)
+
+        def by_fingerprint(self, fingerprint: str) -> Schema:
+            asked.append(fingerprint)
+            return ports.registry.by_fingerprint(fingerprint)
+
+        def by_guid(self, guid: UUID) -> Schema:
+            raise AssertionError(guid)
+
+    evidence = prove(one.binding, play(), Counting(), versions=one.versions)
+    assert evidence.failed == {Cause.UNKNOWN_SCHEMA: 141}
+    assert offsets(evidence) == [(0, number) for number in range(141)]
+    assert "900000" in evidence.failures[0].error
+    assert (evidence.failures[0].fingerprint, evidence.failures[-1].fingerprint) == (None, "0" * 64)
+    assert [each.number for each in evidence.versions] == [1, None]
+    assert len(asked) == len(set(asked)) <= 73
+    assert evidence.passes
+
+
+def test_what_the_present_schema_breaks_is_settled(ports: Mesh) -> None:
+    """An event that the port's present schema cannot read either does not speak against the candidate."""
+    one = port(ports)
+    one.store(one.messages(range(6)))
+    narrow = one.binding.model_copy(update={"schema_text": WITHOUT_CAR.text})
+    candidate = play(optional("a"), kinds=["phone"])
+    evidence = prove(narrow, candidate, ports.registry, versions=one.versions)
+    assert offsets(evidence, Cause.SETTLED) == [(0, 2), (0, 5)]
+    assert offsets(evidence, Cause.CANDIDATE) == [(0, 1), (0, 4)], "speaker is new among what breaks"
+
+
+def test_every_form_of_an_event_is_read(ports: Mesh) -> None:
+    """Plain Avro, Confluent's header and prefix, JSON and structured mode are each read and counted under their version."""
+    one = port(ports)
+    (car,) = one.messages([2])
+    binding = one.binding
+    assert car.value is not None
+    bare = [each for each in car.headers if each[0] != "ce_dataschema"]
+    json_data = json.dumps({"number": 2, "kind": "car"}).encode()
+    document = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/there",
+        "type": "play",
+        "dataschema": f"urn:meshport:schema:{binding.fingerprint}",
+        "data": {"number": 2, "kind": "car"},
+    }
+    structured = [("content-type", b"application/cloudevents+json")]
+    as_json = [each if each[0] != "content-type" else (each[0], b"application/json") for each in car.headers]
+    forms = [
+        car,
+        car._replace(value=car.value[5:]),
+        car._replace(headers=bare),
+        car._replace(value=car.value[5:], headers=[*bare, ("__value_schema_id", prefix(binding.schema_id))]),
+        car._replace(
+            value=car.value[5:], headers=[*bare, ("__value_schema_id", b"\x01" + one.versions[0].schema.guid.bytes)]
+        ),
+        car._replace(value=json_data, headers=as_json),
+        car._replace(value=json.dumps(document).encode(), headers=structured),
+    ]
+    one.store(forms)
+    assert one.prove(play(optional("a"))).versions[0].events == len(forms)
+    broken = one.prove(WITHOUT_CAR)
+    assert offsets(broken, Cause.CANDIDATE) == [(0, number) for number in range(len(forms))]
+    assert {each.version for each in broken.failures} == {1}
+
+
+def test_a_schema_of_another_port_is_named(ports: Mesh) -> None:
+    """Events of a schema that is registered, but is no version of this port, are counted under its fingerprint."""
+    other = play({"name": "z", "type": "long", "default": 0})
+    elsewhere, one = port(ports, other), port(ports)
+    writer = Port._writer(elsewhere.binding)
+    value, headers = writer.message({"number": 1, "kind": "car", "z": 1}, id="1", time=BEGIN)
+    one.store([Message(one.binding.topic, b"k", value, headers, partition=0)])
+    evidence = one.prove(play())
+    assert [(each.number, each.fingerprint, each.events) for each in evidence.versions] == [
+        (1, play().fingerprint, 0),
+        (None, other.fingerprint, 1),
+    ]
+
+
+def test_the_list_is_bounded_and_the_count_is_not(in_memory_mesh: Mesh) -> None:
+    """However many events fail, so many are listed of each cause, and garbage does not crowd out what the candidate breaks."""
+    one = port(in_memory_mesh)
+    garbage = [Message(one.binding.topic, b"k", b"nonsense", partition=0)] * (LISTED + 5)
+    one.store([*garbage, *one.messages(range(LISTED + 7))])
+    evidence = one.prove(play(REQUIRED))
+    assert evidence.failed == {Cause.CANDIDATE: LISTED + 7, Cause.UNREADABLE: LISTED + 5}
+    assert len(offsets(evidence, Cause.CANDIDATE)) == len(offsets(evidence, Cause.UNREADABLE)) == LISTED
+
+
+@pytest.mark.kafka
+def test_transactions_and_their_markers_are_passed_over(mesh: Mesh) -> None:
+    """What was aborted is no history: it is neither counted nor failed; markers count as offsets only."""
+    one = port(mesh)
+    messages = one.messages(range(6))
+    producer = ClientProducer(
+        {"bootstrap.servers": mesh.bootstrap_servers, "transactional.id": f"raw-{uuid4()}", "log_level": 0}
+    )
+    producer.init_transactions(15)
+    for part, end in ((messages[:3], producer.abort_transaction), (messages[3:], producer.commit_transaction)):
+        producer.begin_transaction()
+        for each in part:
+            producer.produce(each.topic, each.value, each.key, each.partition, headers=list(each.headers))
+        end(15)
+    evidence = one.prove(WITHOUT_CAR)
+    assert (evidence.events, evidence.span) == (3, 8)
+    assert offsets(evidence) == [(0, 6)]
+
+
+@pytest.mark.kafka
+def test_nothing_is_committed_and_no_group_is_left(mesh: Mesh) -> None:
+    """A proof leaves no place behind, under whatever name librdkafka was given for a group."""
+    one = port(mesh)
+    one.store(one.messages(range(5)))
+    one.prove(play())
+    one.prove(play(), Sample(events=2))
+    with Consumer(mesh.bootstrap_servers) as looking:
+        assert looking.committed(one.binding.topic) == {}
+
+
+def test_events_that_come_meanwhile_are_not_waited_for(ports: Mesh) -> None:
+    """The end is fixed when the proof begins, so that it ends on a topic that grows."""
+    one = port(ports)
+    one.store(one.messages(range(10)))
+    more = one.messages(range(100, 110))
+    evidence = one.prove(play(), progress=lambda *_: one.store(more))
+    assert evidence.events == 10
+
+
+def test_an_empty_topic_is_evidence_of_nothing(ports: Mesh) -> None:
+    """A port without events breaks on nothing, and each of its versions is named as one with none left."""
+    evidence = port(ports).prove(play(REQUIRED))
+    assert evidence.passes
+    assert (evidence.events, evidence.span) == (0, 0)
+    assert [each.presence for each in evidence.versions] == [Presence.NONE_LEFT]
+
+
+@pytest.mark.kafka
+def test_a_topic_that_is_not_there_is_new_or_an_error(mesh: Mesh) -> None:
+    """A port that has no version yet needs no topic; one that has versions and no topic is refused, never passed."""
+    one = port(mesh)
+    gone = one.binding.model_copy(update={"topic": f"tests.nowhere-{uuid4().hex}"})
+    assert prove(gone, play(), mesh.registry).events == 0
+    with pytest.raises(TopicError, match="nowhere"):
+        prove(gone, play(), mesh.registry, versions=one.versions)
+
+
+def test_a_broker_that_does_not_answer_is_an_error(in_memory_mesh: Mesh) -> None:
+    """No answer is never a pass, not even for a port without versions."""
+    away = port(in_memory_mesh).binding.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
+    with pytest.raises(BrokerUnavailable):
+        prove(away, play(), in_memory_mesh.registry)
