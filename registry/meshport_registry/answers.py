@@ -5,12 +5,17 @@ and on any node. Before a kept binding is answered, the change counter in the da
 committed before the request came in is therefore in the answer, on every node, and nothing depends on a notification
 that could be lost. The look is cheap. SQLite tells by `PRAGMA data_version`, without a query, that no other connection
 wrote. PostgreSQL is asked once for all requests that wait: each joins the first look that starts after it came in.
+
+One thing changes without a commit: on the day from which on a line is live, an address without a major leads to it.
+Every day (UTC) therefore begins with nothing kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
+from datetime import date
 from functools import partial
 from typing import Final
 
@@ -18,6 +23,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from meshport.address import Address
+from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.contracts import load
 from meshport_registry.errors import SchemaNotFound
@@ -71,11 +77,14 @@ class BindingAnswers:
     Args:
         store: the database.
         cluster: the registry's own cluster.
+        today: tells the day (UTC).
     """
 
-    def __init__(self, store: Store, cluster: Cluster) -> None:
+    def __init__(self, store: Store, cluster: Cluster, *, today: Callable[[], date] = utc_today) -> None:
         self._store = store
         self._cluster = cluster
+        self._today = today
+        self._day = today()
         self._kept: dict[tuple[str, str], dict[_Line, bytes]] = {}
         self._size = 0
         self._revision = 0
@@ -93,6 +102,7 @@ class BindingAnswers:
         """The body, if it is at hand and still true."""
         if (self._watch is None or self._data_version != self._written()) or self._looking:
             await self._look()
+        self._begin_day()  # after the wait, which midnight may have passed in
         return self._kept.get((address.domain, address.product), {}).get((address.port, address.major))
 
     async def body(self, address: Address) -> bytes:
@@ -106,14 +116,19 @@ class BindingAnswers:
         found = await self._true(address)
         if found is not None:
             return found
-        known = self._revision
+        known, day = self._revision, self._day
         body = await self._store.read(
-            lambda connection: resolve(connection, address, self._cluster).model_dump_json().encode()
+            lambda connection: resolve(connection, address, self._cluster, today=day).model_dump_json().encode()
         )
-        # A look that found changes while the query ran cannot have dropped what was not kept yet.
-        if known == self._revision:
+        # A look that found changes, or a day that began, while the query ran cannot have dropped what was not kept yet.
+        if (known, day) == (self._revision, self._day):
             self._keep(address, body)
         return body
+
+    def _begin_day(self) -> None:
+        if (today := self._today()) != self._day:
+            self._day, self._size = today, 0
+            self._kept.clear()
 
     def _keep(self, address: Address, body: bytes) -> None:
         self._kept.setdefault((address.domain, address.product), {})[address.port, address.major] = body

@@ -10,10 +10,11 @@ from sqlalchemy import BigInteger, Connection, Row, Text, cast, select, update
 from meshport.address import Address
 from meshport.catalog import Deprecation, Reader, Retirement
 from meshport.product import Product, Status
+from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.errors import Conflict, InvalidRequest, NotInMesh
 from meshport_registry.lineage import readers
-from meshport_registry.products import descriptor_of, require_address, require_guid
+from meshport_registry.products import Cluster, bindings_of, descriptor_of, lines_of, require_address, require_guid
 
 _REVISION: Final = select(tables.setting.c.value).where(tables.setting.c.name == "revision")
 _NEXT_REVISION: Final = (
@@ -66,7 +67,7 @@ def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
     address = product.address if wanted.port is None else _line(product, wanted.port)
     left = [each for each in readers(connection, address) if each.address not in wanted.force]
     if address.major is not None:
-        left = [each for each in left if _has_to_read(connection, guid, each, address)]
+        left = [each for each in left if _has_to_read(connection, row, each, address)]
     if left:
         findings = tuple(f"{each.address} reads {each.reads} (owner {each.owner})" for each in left)
         named = ", ".join(str(each.address) for each in left)
@@ -99,17 +100,20 @@ def activate(connection: Connection, guid: str) -> None:
     _store(connection, row, {"status": Status.ACTIVE, "deprecated_on": None, "successor": None})
 
 
-def _has_to_read(connection: Connection, guid: str, reader: Reader, address: Address) -> bool:
-    """Whether a reader would be left without the line that is to go: one bound to no major reads the next one."""
+def _has_to_read(connection: Connection, row: Row[Any], reader: Reader, address: Address) -> bool:
+    """Whether a reader would be left without the line that is to go.
+
+    One bound to no major reads the next line, once that one is live: it is not to be moved there before the day.
+    """
     if reader.reads.major is not None:
         return True
-    own = tables.binding.c
-    others = connection.execute(
-        select(own.major).where(
-            own.guid == guid, own.port == address.port, own.major != address.major, own.status != Status.RETIRED
-        )
-    ).first()
-    return others is None
+    lines = lines_of(bindings_of(connection, row, Cluster()), address)
+    today = utc_today()
+    return not any(
+        each.status is not Status.RETIRED and (each.live_from is None or each.live_from <= today)
+        for major, each in lines.items()
+        if major != address.major
+    )
 
 
 def _line(product: Product, text: str) -> Address:

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from meshport.address import Address
+from meshport.binding import Binding
 from meshport.catalog import Lineage, LineageEdge, LineageNode, Reader
 from meshport.product import Status
+from meshport.product.lines import utc_today
 from meshport_registry import tables
-from meshport_registry.products import Cluster, bindings_of, choose, descriptor_of, require_address
+from meshport_registry.products import (
+    Cluster,
+    bindings_of,
+    choose,
+    descriptor_of,
+    lines_of,
+    live_line,
+    require_address,
+)
 
 _IN_ONE_QUERY = 500  # SQLite and PostgreSQL both take far more; the answer of one query stays small
 
 
-def readers(connection: Connection, address: Address) -> tuple[Reader, ...]:
+def readers(connection: Connection, address: Address, *, today: date | None = None) -> tuple[Reader, ...]:
     """The products that read a product, one of its ports, or one major of it; retired ones do not count.
 
-    A reader that names no major reads whichever is live, so it counts for every major.
+    A reader that names a major reads that line. One that names none reads the live line, and will read every later one
+    once its day has come: it counts for all of these, since a change of a line that is not live yet reaches it too, and
+    nobody asks it again on the day. It does not count for an earlier line, which it has left.
+
+    Args:
+        connection: to the database.
+        address: of the product, of a port or of one of its lines.
+        today: the day (UTC) that decides which major is live; by default the current one.
 
     Raises:
         NotInMesh: the mesh has no such product or port.
@@ -29,6 +47,7 @@ def readers(connection: Connection, address: Address) -> tuple[Reader, ...]:
     bindings = bindings_of(connection, row, Cluster())
     if address.port is not None:
         choose(bindings, address)
+    unpinned = address.major is None or address.major in _reached(bindings, address, today or utc_today())
     source = descriptor_of(row).address
     own = tables.input_port.c
     rows = connection.execute(
@@ -40,8 +59,17 @@ def readers(connection: Connection, address: Address) -> tuple[Reader, ...]:
     return tuple(
         _reader(each, source)
         for each in rows
-        if address.port in {None, each.port} and (address.major is None or each.major in {None, address.major})
+        if address.port in {None, each.port}
+        and (unpinned if each.major is None else address.major in {None, each.major})
     )
+
+
+def _reached(bindings: Sequence[Binding], address: Address, today: date) -> set[int]:
+    """The majors to which an address without one leads, on that day or a later one."""
+    lines = lines_of(bindings, address)
+    live = live_line(lines, today)
+    ended = {major for major, each in lines.items() if each.status is Status.RETIRED}
+    return set() if live is None else {major for major in lines.keys() - ended if major >= live}
 
 
 def _reader(row: Row[Any], source: Address) -> Reader:

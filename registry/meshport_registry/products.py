@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, select
@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Row, bindparam, func, select
 from meshport.address import Address, nearest
 from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import ProductPage, ProductSummary
-from meshport.product import Product, Status
+from meshport.product import OutputPort, Product, Status
+from meshport.product.lines import live_major, next_major, utc_today
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, Retired
 
@@ -105,10 +106,13 @@ def descriptor_of(row: Row[Any]) -> Product:
 def bindings_of(connection: Connection, row: Row[Any], cluster: Cluster) -> tuple[Binding, ...]:
     """Every binding of a product in the order of its descriptor; those that it does not name any more come last."""
     product = descriptor_of(row)
-    return tuple(_binding(each, product, cluster) for each in connection.execute(_BINDINGS, {"guid": row.guid}))
+    rows = connection.execute(_BINDINGS, {"guid": row.guid}).all()
+    retired = {(each.port, each.major) for each in rows if each.status == Status.RETIRED}
+    return tuple(_binding(each, product, cluster, retired) for each in rows)
 
 
-def _binding(row: Row[Any], product: Product, cluster: Cluster) -> Binding:
+def _binding(row: Row[Any], product: Product, cluster: Cluster, retired: Set[tuple[str, int]]) -> Binding:
+    line = product.port(row.port, row.major)
     return Binding(
         address=product.address.at(row.port, row.major),
         bootstrap_servers=row.bootstrap_servers or cluster.bootstrap_servers or "",
@@ -123,9 +127,8 @@ def _binding(row: Row[Any], product: Product, cluster: Cluster) -> Binding:
         schema_text=row.resolved or row.text,
         cleanup=row.cleanup,
         generation=row.generation,
-        status=later(product.status, Status(row.status)),
-        deprecated_on=product.deprecated_on,
-        successor=product.successor,
+        live_from=line.live_from if line else None,
+        **_end(row, line, product, retired),
         owner=product.owner,
         slo={
             each.property: {"value": each.value, "unit": each.unit}
@@ -133,6 +136,21 @@ def _binding(row: Row[Any], product: Product, cluster: Cluster) -> Binding:
             if each.port in {None, row.port}
         },
     )
+
+
+def _end(row: Row[Any], line: OutputPort | None, product: Product, retired: Set[tuple[str, int]]) -> dict[str, Any]:
+    """How a line ends, by itself or with its product: its status, its day, and where its readers move."""
+    status, day, successor = later(product.status, Status(row.status)), product.deprecated_on, product.successor
+    if line is not None and line.deprecated_on is not None:
+        status = later(status, Status.DEPRECATED)
+        day = min(line.deprecated_on, day or line.deprecated_on)
+    elif row.status != Status.RETIRED:
+        return {"status": status, "deprecated_on": day, "successor": successor}
+    left = (major for major in product.lines(row.port) if (row.port, major) not in retired)
+    following = next_major(left, row.major)
+    if following is not None and product.status is not Status.RETIRED:
+        successor = product.address.at(row.port, following)
+    return {"status": status, "deprecated_on": day, "successor": successor}
 
 
 def registered(connection: Connection, row: Row[Any], cluster: Cluster) -> RegisteredProduct:
@@ -153,35 +171,61 @@ def registered(connection: Connection, row: Row[Any], cluster: Cluster) -> Regis
     )
 
 
-def resolve(connection: Connection, address: Address, cluster: Cluster) -> Binding:
-    """What stands behind an address: its default port and its highest major that is not retired, where none is named.
+def resolve(connection: Connection, address: Address, cluster: Cluster, *, today: date | None = None) -> Binding:
+    """The binding behind an address: the default port, and its live major, where none is named.
+
+    Args:
+        connection: to the database.
+        address: what is asked for.
+        cluster: the registry's own cluster.
+        today: the day (UTC) that decides which major is live; by default the current one.
 
     Raises:
         NotInMesh: the mesh has no such product, port or major.
         Retired: it had; the error names the successor.
     """
     bindings = bindings_of(connection, require_address(connection, address), cluster)
-    binding = choose(bindings, address)
-    if binding.status is Status.RETIRED:
+    binding = choose(bindings, address, today=today)
+    if _ended(binding):
         successor = str(binding.successor) if binding.successor else None
         raise Retired(f"{binding.address} is retired", successor=successor)
     return binding
 
 
-def choose(bindings: Sequence[Binding], address: Address) -> Binding:
-    """The binding that an address means; a retired one only where no other is left.
+def choose(bindings: Sequence[Binding], address: Address, *, today: date | None = None) -> Binding:
+    """The binding that an address means; without a major the live one, and a retired one only where no other is left.
+
+    Args:
+        bindings: of the product.
+        address: of the product, of a port or of one of its lines.
+        today: the day (UTC) that decides which major is live; by default the current one.
 
     Raises:
         NotInMesh: the product has no such port or major.
     """
-    port = address.port or bindings[0].address.port
-    of_port = [each for each in bindings if each.address.port == port]
-    of_port.sort(key=lambda each: each.address.major or 0, reverse=True)
-    found = [each for each in of_port if address.major in {None, each.address.major}]
-    if not found:
+    lines = lines_of(bindings, address)
+    major = address.major
+    if major is None:
+        major = live_line(lines, today or utc_today()) or max(lines, default=None)
+    if major not in lines:
         known = ", ".join(f"{each.address.port}@{each.address.major}" for each in bindings)
         raise NotInMesh(f"{address} is not registered", hint=f"{address.of_product} has {known}")
-    return next((each for each in found if each.status is not Status.RETIRED), found[0])
+    return lines[major]
+
+
+def lines_of(bindings: Sequence[Binding], address: Address) -> dict[int, Binding]:
+    """The lines, by major, of the port that an address names; of the default port where it names none."""
+    port = address.port or bindings[0].address.port
+    return {each.address.major: each for each in bindings if each.address.port == port and each.address.major}
+
+
+def live_line(lines: Mapping[int, Binding], today: date) -> int | None:
+    """The major that an address without one leads to on that day; None where every line is retired."""
+    return live_major({major: each.live_from for major, each in lines.items() if not _ended(each)}, today)
+
+
+def _ended(binding: Binding) -> bool:
+    return binding.status is Status.RETIRED
 
 
 @dataclass(frozen=True, slots=True)
