@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.binding import RegisteredProduct
-from meshport.product.descriptor import AddressText, Archetype, Product, Status
+from meshport.product.descriptor import AddressText, Archetype, OutputPort, Product, Status
 
 
 class _Answer(BaseModel):
@@ -195,6 +195,61 @@ class Waiver(_Answer):
     def holds(self, today: date) -> bool:
         """Whether it lets anything pass on that day."""
         return self.revoked_at is None and today <= self.until
+
+
+class SchemaVersion(_Answer):
+    """One version of a port's schema.
+
+    Attributes:
+        number: dense from 1 in the registry.
+        fingerprint: SHA-256 of the canonical form.
+        schema_text: the canonical form, references inlined.
+    """
+
+    number: int
+    fingerprint: str
+    schema_text: str = Field(repr=False)
+
+
+class PortPast(_Answer):
+    """What the readers of one port rely on.
+
+    Attributes:
+        port: its entry in the descriptor; where that has dropped it, the entry that its binding still keeps.
+        status: of the line; a retired one may be dropped from the descriptor, any other may not.
+        versions: of its schema, oldest first; the last one is what stands.
+        readers: whoever is known to read it.
+        waivers: that were ever recorded for it, newest first.
+    """
+
+    port: OutputPort
+    status: Status
+    versions: tuple[SchemaVersion, ...]
+    readers: tuple[Reader, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+
+
+class ProductPast(_Answer):
+    """A product as its readers know it: whatever a change of it is judged by.
+
+    Attributes:
+        product: the descriptor that is registered.
+        ports: every line that it has or had, those of the descriptor first.
+    """
+
+    product: Product
+    ports: tuple[PortPast, ...]
+
+    def declaring(self, port: OutputPort) -> Product:
+        """The descriptor with that port's entry, though it may have dropped it since."""
+        return declaring(self.product, port)
+
+
+def declaring(product: Product, port: OutputPort) -> Product:
+    """A descriptor with a port's entry, though it may have dropped it since."""
+    if port in product.output_ports:
+        return product
+    return product.model_copy(update={"output_ports": (*product.output_ports, port)})
 
 
 class LineageNode(_Answer):
