@@ -18,6 +18,7 @@
     │   ├── RegistryUnavailable   the registry did not answer
     │   ├── NotRegistered         no such product, address, subject or schema
     │   └── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
+    ├── GateError                 a question that the gate cannot answer: no such rule
     ├── PublishError              an event that was refused before it reached the broker
     ├── ReplayError               a replay whose bounds cannot be served
     └── ProcessError              a processor whose declaration or state cannot be run
@@ -150,6 +151,10 @@ class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
         # A single reason stands in the message already.
         reasons = "".join(f"\n  - {each}" for each in self.findings if each not in self.message)
         return self.message + reasons + (f"\nhint: {self.hint}" if self.hint else "")
+
+
+class GateError(MeshError, ValueError):
+    """Raised for a question that the gate cannot answer, such as one about a rule that there is not."""
 
 
 class PublishError(MeshError):

@@ -17,6 +17,7 @@ from rich.table import Table
 from meshport.errors import (
     AddressError,
     DescriptorError,
+    GateError,
     MeshError,
     ProcessError,
     ProjectError,
@@ -29,6 +30,8 @@ FINDINGS: Final = 1
 USAGE: Final = 2
 NO_ANSWER: Final = 3
 INTERRUPTED: Final = 130
+
+_USAGE: Final = (AddressError, DescriptorError, GateError, ProcessError, ProjectError, ReplayError, SchemaError)
 
 # rich honours NO_COLOR and a stream that is no terminal by itself.
 people = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -99,6 +102,6 @@ def exit_code(error: MeshError) -> int:
     """2 for input that is wrong in itself, 3 where the registry did not answer, else 1 (DESIGN 5)."""
     if isinstance(error, RegistryUnavailable):
         return NO_ANSWER
-    if isinstance(error, AddressError | DescriptorError | ProcessError | ProjectError | ReplayError | SchemaError):
+    if isinstance(error, _USAGE):
         return USAGE
     return FINDINGS

@@ -1,0 +1,23 @@
+"""Renderings of a run of the gate: pure functions from a `Run` to the text of one format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from meshport.gate.render import document, github, junit, sarif, text
+from meshport.gate.run import Run
+
+RENDERINGS: Final[Mapping[str, Callable[[Run], str]]] = MappingProxyType(
+    {
+        "text": text.render,
+        "json": document.render,
+        "github": github.render,
+        "junit": junit.render,
+        "sarif": sarif.render,
+    }
+)
+"""Every rendering by the word of `--format`; each gives whole lines, without the last line's end."""
+
+__all__ = ["RENDERINGS"]

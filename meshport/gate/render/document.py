@@ -1,0 +1,31 @@
+"""The verdicts for scripts: one JSON document on one line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from meshport.gate.run import Run
+
+
+def render(run: Run) -> str:
+    """The run as JSON: one line, so that it is a record of a log as well as a document for `jq`."""
+    return json.dumps(as_data(run), ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def as_data(run: Run) -> dict[str, Any]:
+    """The run as JSON data.
+
+    Returns:
+        `passes`, `against`, `counts`, `verdicts` (each a `Verdict` with `passes` beside), `unchanged`, `notes` and
+        `evidence`; every key is always there.
+    """
+    return {
+        "passes": run.passes,
+        "against": run.against,
+        "counts": run.counts,
+        "verdicts": [{"passes": each.passes, **each.model_dump(mode="json")} for each in run.verdicts],
+        "unchanged": run.unchanged,
+        "notes": list(run.notes),
+        "evidence": [{"passes": each.passes, **each.model_dump(mode="json")} for each in run.evidence],
+    }

@@ -1,0 +1,131 @@
+"""The verdicts for code scanning: SARIF 2.1.0 (OASIS).
+
+Every rule of the table is described in the driver, so that a viewer has its manual at hand. A waiver is a suppression,
+which a viewer shows as dismissed. Sections in the comments are those of the specification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+from urllib.parse import quote
+
+from meshport.compat.finding import Finding, Part, Severity, State, Verdict
+from meshport.compat.table import RULES
+from meshport.gate import manual
+from meshport.gate.render import wording
+from meshport.gate.run import Run
+
+VERSION: Final = "2.1.0"
+SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_KINDS: Final = {Part.SCHEMA: "member", Part.PORT: "property", Part.PRODUCT: "property"}
+
+
+def render(run: Run) -> str:
+    """The run as one SARIF log, indented: it is kept, uploaded and looked at."""
+    return json.dumps(as_data(run), ensure_ascii=False, indent=2, default=str)
+
+
+def as_data(run: Run) -> dict[str, Any]:
+    """The run as JSON data of a SARIF log with one run."""
+    found = run.findings()
+    rules = list(dict.fromkeys((*RULES, *(finding.rule for _, finding in found))))
+    index = {rule: number for number, rule in enumerate(rules)}
+    return {
+        "$schema": SCHEMA,
+        "version": VERSION,
+        "runs": [
+            {
+                "tool": {"driver": {"name": "meshport gate", "rules": [_descriptor(rule) for rule in rules]}},
+                "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _notifications(run)}],
+                "results": [_result(verdict, finding, index[finding.rule]) for verdict, finding in found],
+                "properties": {"against": run.against, "passes": run.passes, "counts": run.counts},
+            }
+        ],
+    }
+
+
+def _descriptor(rule_id: str) -> dict[str, Any]:
+    rule = RULES.get(rule_id)
+    if rule is None:  # a newer registry's
+        return {"id": rule_id}
+    help_text = manual.page(rule)
+    return {
+        "id": rule.id,
+        "shortDescription": _message(rule.purpose),
+        "fullDescription": _message(help_text.partition("\n\n")[0]),
+        "help": _message(help_text),
+        "defaultConfiguration": {"level": rule.severity.value},
+        "properties": {"breaks": [each.value for each in rule.breaks], "waivable": rule.waivable},
+    }
+
+
+def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, Any]:
+    said = [finding.message, wording.aside(verdict, finding), finding.advice and f"Do: {finding.advice}"]
+    result: dict[str, Any] = {
+        "ruleId": finding.rule,
+        "ruleIndex": rule_index,
+        "level": _level(finding),
+        "message": _message("\n".join(filter(None, said))),
+        "locations": [_location(verdict, finding)],
+        "partialFingerprints": {"ruleAddressPath/v1": _fingerprint(verdict, finding)},
+        "properties": {
+            "address": str(verdict.address),
+            **finding.model_dump(mode="json", exclude={"rule", "message", "file", "line", "severity"}),
+            "readers": [
+                {"address": str(each.address), "owner": each.owner, "fields": list(each.fields)}
+                for each in wording.broken(verdict, finding)
+            ],
+        },
+    }
+    if finding.state is State.WAIVED:
+        result["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": wording.aside(verdict, finding)}
+        ]
+    return result
+
+
+def _level(finding: Finding) -> str:
+    """What it would be, for a waived finding: its suppression says the rest."""
+    if finding.state in {State.SETTLED, State.UNREAD}:
+        return "note"
+    return "error" if finding.severity is Severity.ERROR else "warning"
+
+
+def _location(verdict: Verdict, finding: Finding) -> dict[str, Any]:
+    name = "/".join(filter(None, (str(verdict.address), finding.path)))
+    location: dict[str, Any] = {
+        "logicalLocations": [
+            {
+                "name": finding.path.rpartition(".")[2] or wording.short(verdict.address),
+                "fullyQualifiedName": name,
+                "kind": _KINDS[finding.part] if finding.path else "resource",
+            }
+        ]
+    }
+    if finding.file is not None:
+        physical: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.file), "uriBaseId": "%SRCROOT%"}}
+        if finding.line is not None:
+            physical["region"] = {"startLine": finding.line}
+        location["physicalLocation"] = physical
+    return location
+
+
+def _fingerprint(verdict: Verdict, finding: Finding) -> str:
+    """The same for the same change of the same port, wherever its line moves."""
+    named = (finding.rule, str(verdict.address), finding.part.value, finding.path)
+    return hashlib.sha256("\n".join(named).encode()).hexdigest()
+
+
+def _notifications(run: Run) -> list[dict[str, Any]]:
+    told = [{"level": "note", "message": _message(note)} for note in (wording.summary(run), *run.notes)]
+    for evidence in run.evidence:
+        level = "note" if evidence.passes else "error"
+        told.append({"level": level, "message": _message(str(evidence))})
+    return told
+
+
+def _message(text: str) -> dict[str, str]:
+    """A message that holds no placeholder: literal braces are doubled (3.11.5)."""
+    return {"text": text.replace("{", "{{").replace("}", "}}")}
