@@ -25,11 +25,15 @@ from meshport.catalog import (
     Health,
     Lineage,
     ProductPage,
+    ProductPast,
     ProductRegistration,
     Reader,
     Registration,
     Retirement,
+    Waiver,
+    WaiverRequest,
 )
+from meshport.compat import Verdict
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
 from meshport.product import Product
 from meshport.schema import Schema
@@ -44,6 +48,7 @@ _Any = TypeVar("_Any")
 _SCHEMAS_KEPT: Final = 4096
 _BINDINGS_KEPT: Final = 4096
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
+_WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
 
 
 class SchemaSource(Protocol):
@@ -227,14 +232,10 @@ class Registry:
             dry_run: only say what would change.
 
         Raises:
-            RegistrationRefused: with the reasons in `findings`.
+            RegistrationRefused: with the reasons in `findings`; those of the gate begin with the id of a rule.
             RegistryUnavailable: no answer; whether it is registered is not known, and asking again is safe.
         """
-        body = ProductRegistration(
-            descriptor=product,
-            schemas={port: schema.text for port, schema in schemas.items()},
-            bootstrap_servers=bootstrap_servers,
-        )
+        body = _declaration(product, schemas, bootstrap_servers)
         answer = self._post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
             self._forget(product.address)
@@ -259,6 +260,62 @@ class Registry:
             RegistryUnavailable: no answer.
         """
         return self._change(guid, "retire", wanted)
+
+    # --- the gate
+
+    def judge(self, product: Product, schemas: Mapping[str, Schema]) -> tuple[Verdict, ...]:
+        """The verdict on each port of a product, then on each that it drops; nothing is registered.
+
+        Args:
+            product: the descriptor, as for `register`.
+            schemas: the schema of each output port, by `<port>@<major>`.
+
+        Raises:
+            RegistrationRefused: ports and schemas do not match.
+            RegistryUnavailable: no answer; never to be read as a pass.
+        """
+        return self._post("/api/v1/gate/check", _declaration(product, schemas), _Judgement).verdicts
+
+    def past(self, address: Address | str) -> ProductPast:
+        """Whatever a change of a product is judged by: its contracts with every version, readers and waivers.
+
+        Raises:
+            NotRegistered: the mesh has no such product.
+            RegistryUnavailable: no answer.
+        """
+        return self._get(f"/api/v1/gate/past/{_address(address).of_product.key}", ProductPast)
+
+    def waive(self, wanted: WaiverRequest) -> Waiver:
+        """Record that one change of one port is to pass until a day.
+
+        Raises:
+            RegistrationRefused: no such port or rule, the rule lets nothing pass, or the day is past or too far away.
+            RegistryUnavailable: no answer.
+        """
+        return self._post("/api/v1/waivers", wanted, Waiver)
+
+    def waivers(self, address: Address | str | None = None) -> tuple[Waiver, ...]:
+        """Every waiver that was ever recorded, newest first.
+
+        Args:
+            address: a product, one of its ports, or one major of it; None for the whole mesh.
+
+        Raises:
+            NotRegistered: the mesh has no such product.
+            RegistryUnavailable: no answer.
+        """
+        wanted = None if address is None else str(_address(address))
+        return _understood(self._ask("GET", "/api/v1/waivers", {"address": wanted}), _WAIVERS.validate_json)
+
+    def revoke(self, number: int) -> Waiver:
+        """Take a waiver back; a second time changes nothing.
+
+        Raises:
+            NotRegistered: there is none of this number.
+            RegistryUnavailable: no answer.
+        """
+        answer = self._ask("POST", f"/api/v1/waivers/{number}/revoke")
+        return _understood(answer, Waiver.model_validate_json)
 
     def health(self) -> Health:
         """The state of the registry.
@@ -319,6 +376,10 @@ class Registry:
         return RegistrationRefused(told.message, findings=told.findings, hint=told.hint)
 
 
+class _Judgement(BaseModel):
+    verdicts: tuple[Verdict, ...]
+
+
 class _Problem(BaseModel):
     message: str = ""
     hint: str | None = None
@@ -329,6 +390,16 @@ class _SchemaAnswer(BaseModel):
     """Confluent's answer, or the mesh's."""
 
     text: str = Field(validation_alias=AliasChoices("schema_text", "schema"))
+
+
+def _declaration(
+    product: Product, schemas: Mapping[str, Schema], bootstrap_servers: str | None = None
+) -> ProductRegistration:
+    return ProductRegistration(
+        descriptor=product,
+        schemas={port: schema.text for port, schema in schemas.items()},
+        bootstrap_servers=bootstrap_servers,
+    )
 
 
 def _understood(answer: httpx2.Response, read: Callable[[bytes], _Any]) -> _Any:

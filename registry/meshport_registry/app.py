@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from meshport import __version__
 from meshport.errors import MeshError
-from meshport_registry import confluent, mesh_api
+from meshport_registry import confluent, gate_api, mesh_api
 from meshport_registry.answers import BindingAnswers, SchemaAnswers
 from meshport_registry.confluent.bodies import ConfluentJSON
 from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, answer
@@ -56,6 +56,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     # Routes are tried in order; registrations and look-ups of serializers come first.
     app.include_router(confluent.router)
     app.include_router(mesh_api.router)
+    app.include_router(gate_api.router)
     app.include_router(mesh_api.health_router)
     return app
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshport.compat import Verdict
 from meshport.errors import AddressError, DescriptorError, MeshError, SchemaError
 
 
@@ -68,7 +69,25 @@ class NoAssociation(ServiceError):
 
 
 class Incompatible(ServiceError):
-    """The schema breaks those who read or wrote before it."""
+    """The schema, or what is promised around it, breaks those who rely on what was before.
+
+    Args:
+        message: what was found.
+        hint: what would be right.
+        findings: the single reasons; each begins with the id of its rule.
+        verdicts: on each port of the product, where one was judged.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        findings: tuple[str, ...] = (),
+        verdicts: tuple[Verdict, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, findings=findings)
+        self.verdicts = verdicts
 
 
 class InvalidSchema(ServiceError):
@@ -209,4 +228,6 @@ def answer(error: MeshError, *, mesh: bool) -> tuple[int, dict[str, Any]]:
     body = {"error": row.word, "message": error.message, "hint": error.hint, "findings": findings}
     if isinstance(error, Retired):
         body["successor"] = error.successor
+    if isinstance(error, Incompatible):
+        body["verdicts"] = [each.model_dump(mode="json") for each in error.verdicts]
     return row.status, body

@@ -25,16 +25,18 @@ from meshport.catalog import (
     Registration,
     Retirement,
 )
+from meshport.compat import Verdict
 from meshport.product import Archetype, Status
 from meshport.product.descriptor import AddressText
 from meshport_registry import tables
 from meshport_registry.answers import BindingAnswers
-from meshport_registry.contracts import contract_of, read_plain
+from meshport_registry.contracts import contract_of
+from meshport_registry.declaration import declared
 from meshport_registry.errors import Refused, SchemaNotFound
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
 from meshport_registry.products import Cluster, Search, registered, require_address, require_guid, search
-from meshport_registry.publication import Declared, publish
+from meshport_registry.publication import publish
 from meshport_registry.store import Store, Work
 
 
@@ -45,13 +47,15 @@ class Problem(BaseModel):
         error: the kind, a word that scripts may rely on.
         message: what was found.
         hint: what would be right.
-        findings: the single reasons.
+        findings: the single reasons; those of the gate begin with the id of a rule.
+        verdicts: of the gate on each port, where it refused.
     """
 
     error: str
     message: str
     hint: str | None = None
     findings: list[str] = []
+    verdicts: list[Verdict] = []
 
 
 class ListQuery(BaseModel):
@@ -99,9 +103,9 @@ router = APIRouter(
 )
 
 
-def _json(model: BaseModel) -> Response:
+def as_json(model: BaseModel, *, status: int = 200) -> Response:
     """A model as it answers; it is valid already, so the framework need not check it a second time."""
-    return Response(model.model_dump_json(by_alias=True), media_type="application/json")
+    return Response(model.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 @router.post("/dataproducts", response_model=Registration)
@@ -109,24 +113,14 @@ async def register_product(
     store: Database, cluster: OwnCluster, body: ProductRegistration, dry_run: Annotated[bool, Query()] = False
 ) -> Any:
     """Register a product or bring it up to date; with `dry_run`, say what that would change and write nothing."""
-    declared = await store.compute(lambda: _declared(body))
-    return _json(await store.write(lambda c: publish(c, declared, cluster, dry_run=dry_run)))
-
-
-def _declared(body: ProductRegistration) -> Declared:
-    contracts = {}
-    for called, text in body.schemas.items():
-        port, at, major = called.partition("@")
-        if not at or not major.isdigit():
-            raise Refused(f"{called!r} names no port and major", hint="name each schema <port>@<major>, as in events@1")
-        contracts[port, int(major)] = read_plain(text)
-    return Declared(body.descriptor, contracts, body.bootstrap_servers)
+    wanted = await store.compute(lambda: declared(body))
+    return as_json(await store.write(lambda c: publish(c, wanted, cluster, dry_run=dry_run)))
 
 
 @router.get("/dataproducts", response_model=ProductPage)
 async def list_products(store: Database, wanted: Annotated[ListQuery, Query()]) -> Any:
     """Products by address, narrowed by words and attributes."""
-    return _json(
+    return as_json(
         await store.read(lambda c: search(c, wanted.search(), offset=wanted.offset, limit=wanted.limit)),
     )
 
@@ -135,31 +129,31 @@ async def list_products(store: Database, wanted: Annotated[ListQuery, Query()]) 
 async def product_by_address(store: Database, cluster: OwnCluster, domain: Word, product: Word) -> Any:
     """A product by its address."""
     address = Address(domain, product)
-    return _json(await store.read(lambda c: registered(c, require_address(c, address), cluster)))
+    return as_json(await store.read(lambda c: registered(c, require_address(c, address), cluster)))
 
 
 @router.get("/dataproducts/{guid}", response_model=RegisteredProduct)
 async def product_by_guid(store: Database, cluster: OwnCluster, guid: UUID) -> Any:
     """A product by its GUID."""
-    return _json(await store.read(lambda c: registered(c, require_guid(c, str(guid)), cluster)))
+    return as_json(await store.read(lambda c: registered(c, require_guid(c, str(guid)), cluster)))
 
 
 @router.post("/dataproducts/{guid}/deprecate", response_model=RegisteredProduct)
 async def deprecate_product(store: Database, cluster: OwnCluster, guid: UUID, body: Deprecation) -> Any:
     """Say until when readers should have gone, and where to."""
-    return _json(await _change(store, cluster, guid, lambda c: deprecate(c, str(guid), body)))
+    return as_json(await _change(store, cluster, guid, lambda c: deprecate(c, str(guid), body)))
 
 
 @router.post("/dataproducts/{guid}/retire", response_model=RegisteredProduct)
 async def retire_product(store: Database, cluster: OwnCluster, guid: UUID, body: Retirement) -> Any:
     """End a product, or one of its ports; refused while somebody reads it who is not named in `force`."""
-    return _json(await _change(store, cluster, guid, lambda c: retire(c, str(guid), body)))
+    return as_json(await _change(store, cluster, guid, lambda c: retire(c, str(guid), body)))
 
 
 @router.post("/dataproducts/{guid}/activate", response_model=RegisteredProduct)
 async def activate_product(store: Database, cluster: OwnCluster, guid: UUID) -> Any:
     """Take a deprecation back."""
-    return _json(await _change(store, cluster, guid, lambda c: activate(c, str(guid))))
+    return as_json(await _change(store, cluster, guid, lambda c: activate(c, str(guid))))
 
 
 async def _change(store: Store, cluster: Cluster, guid: UUID, change: Work[None]) -> RegisteredProduct:
@@ -190,7 +184,7 @@ async def resolve_address(
 async def product_lineage(store: Database, domain: Word, product: Word) -> Any:
     """Everything that a product is made from, and everything that is made from it."""
     address = Address(domain, product)
-    return _json(await store.read(lambda c: lineage(c, address)))
+    return as_json(await store.read(lambda c: lineage(c, address)))
 
 
 @router.get("/readers/{domain}/{product}", response_model=list[Reader])
@@ -217,7 +211,7 @@ async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Pat
         text = contract_of(row).schema.text
         return RegisteredSchema(fingerprint=fingerprint, guid=row.guid, id=row.id, schema_text=text)
 
-    return _json(await store.read(work))
+    return as_json(await store.read(work))
 
 
 health_router = APIRouter(tags=["Mesh"])
@@ -227,4 +221,4 @@ health_router = APIRouter(tags=["Mesh"])
 async def health(store: Database) -> Any:
     """Whether the database answers."""
     await store.read(lambda c: c.execute(select(1)).scalar())
-    return _json(Health(status="ok", version=__version__, database=store.url.get_backend_name()))
+    return as_json(Health(status="ok", version=__version__, database=store.url.get_backend_name()))

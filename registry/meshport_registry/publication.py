@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from meshport.address import nearest, subject_name, topic_name
 from meshport.catalog import Change, PortVersion, Registration
+from meshport.compat import Finding, Outcome, Severity, State, Verdict
 from meshport.product import InputPort, OutputPort, Product, Status
+from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.contracts import Candidate, known_id
+from meshport_registry.declaration import Declared, kept_on, line_of, unfit, unmatched
 from meshport_registry.errors import Conflict, Incompatible, NotInMesh, Refused
+from meshport_registry.gate import judge
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.products import (
     Cluster,
@@ -23,34 +28,17 @@ from meshport_registry.products import (
     descriptor_of,
     find_address,
     find_guid,
-    later,
     registered,
 )
-from meshport_registry.registration import Registered, add_version, already, refuse_read_only
+from meshport_registry.registration import Registered, add_version, already, put_version, refuse_read_only
 from meshport_registry.store import Undo, now_us
 from meshport_registry.subjects import find_history, global_settings, mode_of
 
-_Line = tuple[str, int]
 _INSERT_PRODUCT: Final = insert(tables.product)
 _INSERT_BINDING: Final = insert(tables.binding)
 _SET_LEVEL: Final = (
     update(tables.subject).where(tables.subject.c.id == bindparam("row")).values(level=bindparam("level"), mode=None)
 )
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What somebody wants to register.
-
-    Attributes:
-        product: the descriptor.
-        contracts: the schema of each output port, by name and major.
-        bootstrap_servers: the cluster of its topics, where that is not the registry's own.
-    """
-
-    product: Product
-    contracts: Mapping[_Line, Candidate]
-    bootstrap_servers: str | None = None
 
 
 @dataclass
@@ -78,40 +66,41 @@ class _Plan:
             )
 
 
-def _told(message: str, findings: list[str]) -> str:
+def _told(message: str, findings: Sequence[str]) -> str:
     return f"{message}: {findings[0]}" if len(findings) == 1 else f"{message} in {len(findings)} ways"
 
 
-def publish(connection: Connection, declared: Declared, cluster: Cluster, *, dry_run: bool = False) -> Registration:
+def publish(connection: Connection, wanted: Declared, cluster: Cluster, *, dry_run: bool = False) -> Registration:
     """Register a product, or bring it up to date; the same again changes nothing.
 
     Args:
         connection: the writing transaction.
-        declared: the product.
+        wanted: the product.
         cluster: the registry's own cluster.
         dry_run: do everything, then undo it: the plan is what would really happen.
 
     Raises:
         Refused: the declaration does not hold together, or reads what is not there.
-        Conflict: it contradicts what the mesh already promised.
+        Conflict: its address or its id belongs to another product.
+        Incompatible: a port would break what it promised.
         Undo: the answer of a dry run.
     """
     plan = _Plan()
-    row = _identify(connection, declared.product, plan)
-    product = _with_lifecycle(declared.product, row, plan)
-    if not (declared.bootstrap_servers or cluster.bootstrap_servers):
+    row = _identify(connection, wanted.product, plan)
+    product = _with_lifecycle(wanted.product, row, plan)
+    if not (wanted.bootstrap_servers or cluster.bootstrap_servers):
         plan.refused.append("no Kafka cluster is named, and this registry was started without one")
     refuse_read_only(str(product.address), mode_of(None, global_settings(connection)))
-    lines = _check_contracts(declared, plan)
+    plan.refused += [*unmatched(wanted), *unfit(wanted)]
     sources = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
+    _ask_gate(connection, wanted, plan, utc_today())
     _plan_descriptor(product, row, plan)
     guid, now = str(product.id), now_us()
     if row is None:
         new = {"guid": guid, "created_at": now, "updated_at": now, "revision": next_revision(connection)}
         connection.execute(_INSERT_PRODUCT, _row(product) | new)
-    _write_bindings(connection, declared, product, lines, plan, dry_run=dry_run)
-    plan.raise_if_refused(product)
+    _write_bindings(connection, wanted, product, plan, dry_run=dry_run)
     if row is not None and plan.changed:
         values = _row(product) | {"updated_at": now, "revision": next_revision(connection)}
         connection.execute(update(tables.product).where(tables.product.c.guid == guid).values(**values))
@@ -149,41 +138,44 @@ def _identify(connection: Connection, product: Product, plan: _Plan) -> Row[Any]
 
 def _with_lifecycle(product: Product, row: Row[Any] | None, plan: _Plan) -> Product:
     """The descriptor, with a lifecycle that never goes back by itself."""
-    if row is None:
-        return product
-    known = descriptor_of(row)
-    if later(known.status, product.status) is product.status:
-        return product
-    plan.notes.append(f"the status stays {known.status}, though the descriptor says {product.status}")
-    lifecycle = {"status": known.status, "deprecated_on": known.deprecated_on, "successor": known.successor}
-    return product.model_copy(update=lifecycle)
+    kept = product if row is None else kept_on(product, descriptor_of(row))
+    if kept is not product:
+        plan.notes.append(f"the status stays {kept.status}, though the descriptor says {product.status}")
+    return kept
 
 
-def _check_contracts(declared: Declared, plan: _Plan) -> dict[_Line, tuple[OutputPort, Candidate]]:
-    """Each output port with its schema."""
-    product = declared.product
-    ports = {(port.name, port.major): port for port in product.output_ports}
-    for name, major in declared.contracts.keys() - ports.keys():
-        plan.refused.append(f"a schema is given for {name}@{major}, which is no output port")
-    lines: dict[_Line, tuple[OutputPort, Candidate]] = {}
-    for line, port in ports.items():
-        called = f"{port.name}@{port.major}"
-        candidate = declared.contracts.get(line)
-        if candidate is None:
-            plan.refused.append(f"no schema is given for {called}")
-            continue
-        schema = candidate.schema
-        if not schema.field_names:
-            plan.refused.append(f"the schema of {called} is {schema.name}; a port's events are records with fields")
-        for role, name in [*(("key", each) for each in port.key_fields), *([("time", port.time)] if port.time else [])]:
-            if name not in schema.field_names:
-                near = nearest(name, list(schema.field_names))
-                plan.refused.append(
-                    f"the {role} field {name!r} of {called} is not in {schema.name}"
-                    + (f"; did you mean {near!r}?" if near else "")
-                )
-        lines[line] = (port, candidate)
-    return lines
+def _ask_gate(connection: Connection, wanted: Declared, plan: _Plan, today: date) -> None:
+    """Refuse what breaks somebody; note what is let pass.
+
+    Raises:
+        Incompatible: with every verdict.
+    """
+    verdicts = judge(connection, wanted, today)
+    refusing = [(each, finding) for each in verdicts for finding in each.findings if finding.refuses]
+    if refusing:
+        findings = tuple(str(finding) for _, finding in refusing)
+        ports = ", ".join(dict.fromkeys(str(each.address) for each, _ in refusing))
+        raise Incompatible(
+            _told(f"{ports} would not be what was promised", findings),
+            findings=findings,
+            verdicts=verdicts,
+            hint="`meshport gate check --against registry` says who breaks and what to do",
+        )
+    for each in verdicts:
+        if each.outcome is not Outcome.UNCHANGED:
+            plan.notes += [_note(each, finding) for finding in each.findings]
+
+
+def _note(verdict: Verdict, finding: Finding) -> str:
+    said = f"{verdict.address.port}@{verdict.address.major}: {finding}"
+    if finding.state is State.WAIVED:
+        waiver = next(each for each in verdict.waivers if each.id == finding.waiver)
+        return f"{said}; waived by {waiver.approver} until {waiver.until}"
+    if finding.state is State.SETTLED:
+        return f"{said}; the version before does so already"
+    if finding.state is State.UNREAD:
+        return f"{said}; no declared reader reads it"
+    return f"{said}; a warning" if finding.severity is Severity.WARNING else said
 
 
 def _check_inputs(
@@ -228,45 +220,27 @@ def _plan_descriptor(product: Product, row: Row[Any] | None, plan: _Plan) -> Non
         plan.compare(f"descriptor.{key}", before.get(key), after.get(key))
 
 
-def _write_bindings(
-    connection: Connection,
-    declared: Declared,
-    product: Product,
-    lines: Mapping[_Line, tuple[OutputPort, Candidate]],
-    plan: _Plan,
-    *,
-    dry_run: bool,
-) -> None:
+def _write_bindings(connection: Connection, wanted: Declared, product: Product, plan: _Plan, *, dry_run: bool) -> None:
     own = tables.binding
     known = {
         (each.port, each.major): each for each in connection.execute(select(own).where(own.c.guid == str(product.id)))
     }
-    for position, (line, each) in enumerate(known.items(), len(lines)):
-        if line in lines:
-            continue
-        if each.status == Status.RETIRED:
-            rows = (own.c.guid == each.guid) & (own.c.port == each.port) & (own.c.major == each.major)
-            connection.execute(update(own).where(rows).values(position=position))
-        else:
-            plan.conflicts.append(
-                f"the port {line[0]}@{line[1]} is gone from the descriptor; retire it first "
-                f"(POST /api/v1/dataproducts/{product.id}/retire with port {line[0]}@{line[1]})"
-            )
-    for position, (line, (port, candidate)) in enumerate(lines.items()):
-        called, before = f"{port.name}@{port.major}", known.get(line)
+    declared = {line_of(port) for port in product.output_ports}
+    dropped = [each for line, each in known.items() if line not in declared]  # retired ones: the gate was asked
+    for position, each in enumerate(dropped, len(declared)):
+        rows = (own.c.guid == each.guid) & (own.c.port == each.port) & (own.c.major == each.major)
+        connection.execute(update(own).where(rows).values(position=position))
+    for position, port in enumerate(product.output_ports):
+        called, before = f"{port.name}@{port.major}", known.get(line_of(port))
+        candidate = wanted.contracts[line_of(port)]
+        assert isinstance(candidate, Candidate)  # noqa: S101 - the gate refused whatever is none
         generation = before.generation if before else 1
-        if before is not None:
-            _keep_promises(port, before, called, plan)
-        try:
-            at = _write_contract(connection, product, port, candidate)
-        except Incompatible as error:
-            plan.conflicts += [f"{called}: {finding}" for finding in error.findings]
-            continue
+        at = _write_contract(connection, product, port, candidate, before)
         address = product.port_address(port)
         topic = topic_name(address, generation=generation)
         values = {
             "position": position,
-            "bootstrap_servers": declared.bootstrap_servers,
+            "bootstrap_servers": wanted.bootstrap_servers,
             "topic": topic,
             "partitions": port.partitions,
             "key": json.dumps(port.key_fields),
@@ -303,24 +277,22 @@ def _write_bindings(
         )
 
 
-def _keep_promises(port: OutputPort, before: Row[Any], called: str, plan: _Plan) -> None:
-    """What cannot change while the topic stays: keys would move to other partitions, and order with them."""
-    if before.partitions != port.partitions:
-        plan.conflicts.append(
-            f"{called} has {before.partitions} partitions, not {port.partitions}: keys would move; rebuild it or add a major"
-        )
-    if tuple(json.loads(before.key)) != port.key_fields:
-        was = "|".join(json.loads(before.key)) or "no key"
-        now = "|".join(port.key_fields) or "no key"
-        plan.conflicts.append(f"{called} is keyed by {was}, not by {now}: readers rely on its order; add a major")
+def _write_contract(
+    connection: Connection, product: Product, port: OutputPort, candidate: Candidate, before: Row[Any] | None
+) -> Registered:
+    """Make the schema the subject's latest version, if it is none yet, at the level of the descriptor.
 
-
-def _write_contract(connection: Connection, product: Product, port: OutputPort, candidate: Candidate) -> Registered:
-    """Make the schema the subject's latest version, if it is none yet, at the level of the descriptor."""
+    Raises:
+        Incompatible: the subject had versions before it was this product's, and the level forbids what follows.
+    """
     name, level = subject_name(product.port_address(port)), product.compatibility(port)
     history = find_history(connection, name)
     known = known_id(connection, candidate)
-    at = already(history, known) or add_version(connection, history, candidate, level, known=known)
+    at = already(history, known)
+    if at is None and before is None:
+        at = add_version(connection, history, candidate, level, known=known)
+    elif at is None:
+        at = put_version(connection, history, candidate, history.next_number, known=known)
     if history.subject is None or history.subject.level is not level:
         connection.execute(_SET_LEVEL, {"row": at.subject_id, "level": level})
     return at

@@ -102,7 +102,7 @@ def register(
     if mode is Mode.IMPORT:
         _refuse_overwriting(connection, history, known, wanted_id, wanted_version)
         number = wanted_version or history.next_number
-        return _put(connection, history, candidate, number, known=known, wanted_id=wanted_id)
+        return put_version(connection, history, candidate, number, known=known, wanted_id=wanted_id)
     if wanted_id is not None:
         raise NotPermitted(f"subject '{name}' is not in import mode, so that no id can be given")
     return add_version(connection, history, candidate, level_of(subject, everywhere), known=known)
@@ -139,10 +139,10 @@ def add_version(
             f"details: [{'; '.join(findings)}], compatibility: {level}",
             findings=findings,
         )
-    return _put(connection, history, candidate, history.next_number, known=known)
+    return put_version(connection, history, candidate, history.next_number, known=known)
 
 
-def _put(
+def put_version(
     connection: Connection,
     history: History,
     candidate: Candidate,
@@ -151,6 +151,16 @@ def _put(
     known: int | None,
     wanted_id: int | None = None,
 ) -> Registered:
+    """Make a schema a version of a subject; whoever calls has judged it.
+
+    Args:
+        connection: the writing transaction.
+        history: the subject as it is.
+        candidate: the schema.
+        number: of the version.
+        known: the schema's id, if it has one already.
+        wanted_id: its id in the registry that it is imported from.
+    """
     schema_id = insert_contract(connection, candidate, wanted=wanted_id) if known is None else known
     subject_id = history.subject.id if history.subject else make_subject(connection, history.name)
     if any(each.schema_id == known for each in history.versions):

@@ -140,3 +140,20 @@ input_port = Table(
     Column("major", Integer),
     Column("fields", Text, nullable=False),
 )
+
+waiver = Table(
+    "waiver",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("guid", String(36), ForeignKey("product.guid"), nullable=False, index=True),
+    Column("port", Text, nullable=False),
+    Column("major", Integer, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # A day, not an instant: `YYYY-MM-DD` in UTC.
+    Column("until", String(10), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)

@@ -6,10 +6,10 @@ schema is kept in canonical form.
 
 from fastapi import APIRouter
 
-from meshport_registry.confluent import levels, rest, schemas, subjects
+from meshport_registry.confluent import compatibility, levels, rest, schemas, subjects
 
 router = APIRouter()
-for part in (subjects, schemas, levels, rest):
+for part in (subjects, schemas, compatibility, levels, rest):
     router.include_router(part.router)
 
 __all__ = ["router"]

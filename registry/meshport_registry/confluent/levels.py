@@ -1,13 +1,11 @@
-"""Compatibility: asked for, and set; modes."""
+"""Levels of compatibility, and modes."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy import Connection
 
-from meshport.compat import Report
 from meshport.product import Compatibility
 from meshport_registry.confluent.bodies import (
     ConfluentJSON,
@@ -16,66 +14,19 @@ from meshport_registry.confluent.bodies import (
     LevelBody,
     ModeBody,
     Name,
-    Number,
-    SchemaBody,
-    candidate_of,
 )
 from meshport_registry.errors import InvalidLevel, InvalidMode
 from meshport_registry.registration import set_level, set_mode
 from meshport_registry.subjects import (
-    LATEST,
     Mode,
-    compare,
     configured_level,
     configured_mode,
-    find_history,
-    find_subject,
-    find_version,
     global_settings,
     level_of,
     mode_of,
-    version_of,
 )
 
 router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
-
-
-@router.post("/compatibility/subjects/{subject}/versions/{version}")
-async def check_version(
-    store: Database, subject: Name, version: Number, body: SchemaBody, verbose: Flag = False
-) -> Any:
-    """Whether a schema may follow one version; a subject without versions takes anything as its first."""
-    number, candidate = version_of(version), await candidate_of(store, body)
-
-    def work(connection: Connection) -> Report:
-        level = level_of(find_subject(connection, subject), global_settings(connection))
-        if number == LATEST and not find_history(connection, subject).live:
-            return Report(level, (), ())
-        found, _ = find_version(connection, subject, number)
-        return compare(connection, candidate, [found], level)
-
-    return ConfluentJSON(_verdict(await store.read(work), verbose=verbose))
-
-
-@router.post("/compatibility/subjects/{subject}/versions")
-async def check_versions(store: Database, subject: Name, body: SchemaBody, verbose: Flag = False) -> Any:
-    """Whether a schema may be the next version at the subject's level."""
-    candidate = await candidate_of(store, body)
-
-    def work(connection: Connection) -> Report:
-        history = find_history(connection, subject)
-        return compare(connection, candidate, history.live, level_of(history.subject, global_settings(connection)))
-
-    return ConfluentJSON(_verdict(await store.read(work), verbose=verbose))
-
-
-def _verdict(report: Report, *, verbose: bool) -> dict[str, Any]:
-    verdict: dict[str, Any] = {"is_compatible": report.compatible}
-    if verbose:
-        verdict["messages"] = [str(finding) for finding in report.findings]
-        if report.findings:
-            verdict["messages"].append(f"compatibility: {report.level}")
-    return verdict
 
 
 def _level(text: str | None) -> Compatibility:

@@ -1,0 +1,148 @@
+"""Waivers: breaking changes that somebody approved, for one port and until a day. Nothing is ever deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from meshport.address import Address, nearest
+from meshport.catalog import Waiver, WaiverRequest
+from meshport.compat import RULES
+from meshport_registry import tables
+from meshport_registry.errors import NotInMesh, Refused
+from meshport_registry.products import find_address, require_address
+from meshport_registry.store import now_us
+
+# A waiver that outlives a year is a decision about the contract: that is a new major, or another level.
+LONGEST: Final = timedelta(days=366)
+_INSERT: Final = insert(tables.waiver).returning(tables.waiver.c.id)
+_ALL: Final = (
+    select(tables.waiver, tables.product.c.domain, tables.product.c.name)
+    .join(tables.product, tables.product.c.guid == tables.waiver.c.guid)
+    .order_by(tables.waiver.c.id.desc())
+)
+
+
+def record(connection: Connection, wanted: WaiverRequest, today: date) -> Waiver:
+    """Record that one change of one port is to pass.
+
+    Args:
+        connection: the writing transaction.
+        wanted: the change, who approved it, and until when.
+        today: the day (UTC).
+
+    Raises:
+        Refused: there is no such port or rule, the rule lets nothing pass, or the day is past or too far away.
+    """
+    address = wanted.address
+    findings = [*_unfit(wanted, today)]
+    row = find_address(connection, address)
+    if address.major is not None:
+        known = [] if row is None else _lines(connection, row)
+        if address not in known:
+            there = f"; there are {', '.join(map(str, known))}" if known else ""
+            findings.append(f"{address} is not registered{there}")
+    if findings or row is None:
+        raise Refused(f"the waiver cannot be recorded: {findings[0]}", findings=tuple(findings))
+    number = connection.execute(
+        _INSERT,
+        {
+            "guid": row.guid,
+            "port": address.port,
+            "major": address.major,
+            "rule": wanted.rule,
+            "path": wanted.path,
+            "approver": wanted.approver,
+            "reason": wanted.reason,
+            "until": wanted.until.isoformat(),
+            "created_at": now_us(),
+        },
+    ).scalar_one()
+    return _find(connection, number)
+
+
+def _lines(connection: Connection, row: Row[Any]) -> list[Address]:
+    own = tables.binding.c
+    lines = connection.execute(select(own.port, own.major).where(own.guid == row.guid).order_by(own.position))
+    return [Address(row.domain, row.name, port, major) for port, major in lines]
+
+
+def _unfit(wanted: WaiverRequest, today: date) -> list[str]:
+    findings = []
+    if wanted.address.major is None:
+        findings.append(f"{wanted.address} names no major; a waiver is for one port, as in {_example(wanted.address)}")
+    rule = RULES.get(wanted.rule)
+    if rule is None:
+        near = nearest(wanted.rule, list(RULES))
+        findings.append(f"{wanted.rule!r} is no rule of the gate" + (f"; did you mean {near}?" if near else ""))
+    elif not rule.waivable:
+        findings.append(f"{rule.id} cannot be waived: {rule.purpose}")
+    if wanted.until < today:
+        findings.append(f"{wanted.until} is past; today is {today} (UTC)")
+    elif wanted.until - today > LONGEST:
+        findings.append(
+            f"{wanted.until} is more than {LONGEST.days} days away; the last day that can be is {today + LONGEST}"
+        )
+    return findings
+
+
+def _example(address: Address) -> Address:
+    return Address(address.domain, address.product, address.port or "events", 1)
+
+
+def waivers(connection: Connection, address: Address | None = None) -> tuple[Waiver, ...]:
+    """Every waiver that was ever recorded, newest first.
+
+    Args:
+        connection: to the database.
+        address: a product, one of its ports, or one major of it; None for the whole mesh.
+
+    Raises:
+        NotInMesh: no such product.
+    """
+    query, own = _ALL, tables.waiver.c
+    if address is not None:
+        query = query.where(own.guid == require_address(connection, address).guid)
+        if address.port is not None:
+            query = query.where(own.port == address.port)
+        if address.major is not None:
+            query = query.where(own.major == address.major)
+    return tuple(_waiver(row) for row in connection.execute(query))
+
+
+def revoke(connection: Connection, number: int) -> Waiver:
+    """Take a waiver back; a second time changes nothing.
+
+    Raises:
+        NotInMesh: there is none of this number.
+    """
+    own = tables.waiver
+    connection.execute(update(own).where(own.c.id == number, own.c.revoked_at.is_(None)).values(revoked_at=now_us()))
+    return _find(connection, number)
+
+
+def _find(connection: Connection, number: int) -> Waiver:
+    row = connection.execute(_ALL.where(tables.waiver.c.id == number)).one_or_none()
+    if row is None:
+        raise NotInMesh(f"there is no waiver {number}", hint="list them: GET /api/v1/waivers")
+    return _waiver(row)
+
+
+def _waiver(row: Row[Any]) -> Waiver:
+    return Waiver(
+        id=row.id,
+        address=Address(row.domain, row.name, row.port, row.major),
+        rule=row.rule,
+        path=row.path,
+        approver=row.approver,
+        reason=row.reason,
+        until=date.fromisoformat(row.until),
+        created_at=_instant(row.created_at),
+        revoked_at=None if row.revoked_at is None else _instant(row.revoked_at),
+    )
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
