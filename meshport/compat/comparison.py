@@ -29,7 +29,8 @@ _PROMOTED: Final = {
 }
 
 
-_WORDS: Final = PRIMITIVES | {"record", "error", "enum", "fixed", "array", "map"}
+_NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
+_WORDS: Final = PRIMITIVES | _NAMED | {"array", "map"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ def form_of(form: Any, named: Mapping[str, Form]) -> Form:
     return form  # type: ignore[no-any-return]  # JSON data
 
 
+def is_named(form: Form) -> bool:
+    """Whether a type has a name of its own; `"name"` on a primitive is an attribute that means nothing."""
+    return form["type"] in _NAMED
+
+
 def named_types(form: Any) -> dict[str, Form]:
     """Every named type that a canonical form defines."""
     found: dict[str, Form] = {}
@@ -122,11 +128,26 @@ def named_types(form: Any) -> dict[str, Form]:
         if isinstance(each, list):
             stack.extend(each)
         elif isinstance(each, dict):
-            if "name" in each:
+            if is_named(each):
                 found[each["name"]] = each
             stack.extend(each[key] for key in ("items", "values") if key in each)
             stack.extend(field["type"] for field in each.get("fields", ()))
     return found
+
+
+def declared(form: Any) -> Iterator[tuple[str, Form]]:
+    """Every type that a schema spells out with attributes, and the path of the field that holds it; names not followed."""
+    stack: list[tuple[str, Any]] = [("", form)]
+    while stack:
+        path, each = stack.pop()
+        within: list[tuple[str, Any]] = []
+        if isinstance(each, list):
+            within = [(path, branch) for branch in each]
+        elif isinstance(each, dict):
+            yield path, each
+            within = [(path, each[key]) for key in ("items", "values") if key in each]
+            within += [(inner(path, field["name"]), field["type"]) for field in each.get("fields", ())]
+        stack.extend(reversed(within))
 
 
 def matching_field(field: Form, writer: Form) -> Form | None:
@@ -245,7 +266,7 @@ class _Walk:
             return
         if not _takes(ours, theirs):
             return
-        if "name" in ours:
+        if is_named(ours):
             pair = (ours["name"], theirs.get("name"))
             if pair in self._seen:
                 return

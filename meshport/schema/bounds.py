@@ -38,6 +38,11 @@ _WEIGHTS: Final = {
 }
 _WIDTHS: Final = {"null": 0, "float": 4, "double": 8}
 _CONTAINER: Final = 64
+# Values that all defaults of a schema make together, the branches of unions counted each: what a codec tries and builds
+# before the first event. A schema of MAX_TYPES fields whose default is null asks for some 15,000.
+MAX_DEFAULT_VALUES: Final = 25_000
+# Values in one another that a default spells out or leaves to the defaults within; what the decoder allows an event.
+_DEFAULT_DEPTH: Final = 100
 _RECORD: Final = 184
 _LOGICAL: Final = 104
 
@@ -153,6 +158,69 @@ def refuse_bomb(form: Any, *, source: str) -> None:
         shape = shapes.of(held)
         if shape.width or holder != "an array's item":
             _weigh(shape, paid, holder, source)
+    _Defaults(form, source).refuse()
+
+
+class _Defaults:
+    """What the defaults of a schema stand for; one that leaves fields out is filled from theirs, which may double it."""
+
+    def __init__(self, form: Any, source: str) -> None:
+        self._records = {each["name"]: each for each in _records(form)}
+        self._source = source
+        self._known: dict[tuple[int, int], int | None] = {}
+
+    def refuse(self) -> None:
+        total = 0
+        for record in self._records.values():
+            for field in record["fields"]:
+                if "default" in field:
+                    total += self._count(field["type"], field["default"], 0)
+                    if total > MAX_DEFAULT_VALUES:
+                        raise SchemaError(
+                            f"{self._source}: its defaults stand for more than {MAX_DEFAULT_VALUES} values",
+                            hint="defaults that leave fewer fields to the defaults within",
+                            rule="DECODING_BOMB",
+                        )
+
+    def _count(self, form: Any, data: Any, depth: int) -> int:
+        """Values that are made or tried for a default; each pair of a type and its data is counted through once."""
+        form = self._records.get(form, form) if isinstance(form, str) else form
+        if isinstance(form, str) or (not isinstance(data, dict | list) and not isinstance(form, list)):
+            return 1
+        key = (id(form), id(data))
+        count = self._known.get(key, 0)
+        if count is None or depth > _DEFAULT_DEPTH:
+            raise SchemaError(f"{self._source}: a default contains itself", rule="DECODING_BOMB")
+        if not count:
+            self._known[key] = None
+            count = self._known[key] = 1 + sum(self._count(*each, depth + 1) for each in self._within(form, data))
+        return count
+
+    def _within(self, form: Any, data: Any) -> Iterator[tuple[Any, Any]]:
+        if isinstance(form, list):
+            yield from ((branch, data) for branch in form)
+        elif isinstance(data, list) and form["type"] == "array":
+            yield from ((form["items"], each) for each in data)
+        elif isinstance(data, dict) and form["type"] == "map":
+            yield from ((form["values"], each) for each in data.values())
+        elif isinstance(data, dict):
+            for field in form.get("fields", ()):
+                if field["name"] in data or "default" in field:
+                    yield field["type"], data.get(field["name"], field.get("default"))
+
+
+def _records(form: Any) -> Iterator[Any]:
+    """Every record that a schema defines."""
+    stack = [form]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, list):
+            stack.extend(each)
+        elif isinstance(each, dict):
+            if each["type"] in {"record", "error"}:
+                yield each
+                stack.extend(field["type"] for field in each["fields"])
+            stack.extend(each[key] for key in ("items", "values") if key in each)
 
 
 def _weigh(shape: Shape, paid: int, what: str, source: str) -> None:

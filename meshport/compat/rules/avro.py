@@ -41,8 +41,9 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
             continue
         named, twin = named_types(comparison.reader.form), _renamed(comparison, path, form)
         step = (
-            f"it looks renamed to {twin!r}: keep {name!r} until the readers have moved, and add {twin!r} with a default "
-            f'and "aliases": ["{name}"]'
+            f"it looks renamed to {twin!r}, in two steps: first give {name!r} a default "
+            f"({_default_for(form['type'], named)}) and let the readers take that version, then rename it, with "
+            f'"aliases": ["{name}"] on {twin!r}; or keep {name!r} and write both, {twin!r} with a default and no alias'
             if twin
             else f"in two steps: first give {name!r} a default ({_default_for(form['type'], named)}) and let the readers "
             f"take that version, then remove it; or {_NEW_MAJOR}"
@@ -109,7 +110,7 @@ def fixed_size(comparison: Comparison) -> Iterator[Found]:
     """
     for misfit, path, form, like in _misfits(comparison, "FIXED_SIZE_MISMATCH"):
         before, after = comparison.sides(form.get("size"), (like or {}).get("size"))
-        yield Found(path, misfit.message, before, after, _beside(path))
+        yield Found(path, misfit.message, before, after, beside(path))
 
 
 def missing_symbols(comparison: Comparison) -> Iterator[Found]:
@@ -185,10 +186,11 @@ def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Misfit, str, F
 def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
     for misfit, path, form, like in _misfits(comparison, rule):
         before, after = comparison.sides(brief(form), brief(like) if like else None)
-        yield Found(path, misfit.message, before, after, _beside(path), RollOut.READERS)
+        yield Found(path, misfit.message, before, after, beside(path), RollOut.READERS)
 
 
-def _beside(path: str) -> str:
+def beside(path: str) -> str:
+    """The advice for a type that may not change: leave it, and add another field."""
     name = path.rpartition(".")[2] or "value"
     return (
         f"keep {name!r} as it is and add a field beside it, such as {name + '_v2'!r}, with a default; or {_NEW_MAJOR}"
@@ -224,7 +226,7 @@ def _place_of(form: Any, location: str) -> tuple[str, Form]:
 def _with_null(name: str, kind: Any) -> str:
     branches = kind if isinstance(kind, list) else [kind]
     union = ["null", *(each for each in branches if each != "null")]
-    return _json({"name": name, "type": union, "default": None})
+    return as_json({"name": name, "type": union, "default": None})
 
 
 def _default_for(kind: Any, named: Mapping[str, Form]) -> str:
@@ -241,7 +243,7 @@ def _default_for(kind: Any, named: Mapping[str, Form]) -> str:
         case "int" | "long" | "float" | "double":
             return '"default": 0'
         case "enum":
-            return f'"default": {_json(form.get("default", form["symbols"][0]))}'
+            return f'"default": {as_json(form.get("default", form["symbols"][0]))}'
         case "array":
             return '"default": []'
         case "map":
@@ -261,5 +263,6 @@ def _renamed(comparison: Comparison, path: str, field: Form) -> str | None:
     return str(new[0]) if len(new) == 1 else None
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """JSON as a schema's author would type it."""
     return json.dumps(value, ensure_ascii=False)

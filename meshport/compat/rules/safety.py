@@ -1,9 +1,221 @@
-"""TODO."""
+"""What a schema by itself lets happen to whoever reads or writes it: bombs, endless nesting, defaults that are no values."""
 
 from __future__ import annotations
 
-from typing import Final
+import reprlib
+from collections.abc import Iterator
+from typing import Any, Final
 
-from meshport.compat.rule import Rule
+from meshport.codec.defaults import default_of
+from meshport.codec.limits import MAX_DEPTH, MAX_ZERO_WIDTH
+from meshport.compat.comparison import Form, brief, declared, inner, is_named, named_types
+from meshport.compat.contract import Contract, Found
+from meshport.compat.finding import Direction, RollOut, Severity
+from meshport.compat.rule import Rule, Scope
+from meshport.compat.rules.avro import as_json
+from meshport.errors import SchemaError
+from meshport.schema.bounds import Shapes, refuse_bomb
 
-RULES: Final[tuple[Rule, ...]] = ()
+_READERS: Final = (Direction.FORWARD,)
+_RECORDS: Final = frozenset({"record", "error"})
+_REPR: Final = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
+
+
+def decoding_bomb(contract: Contract) -> Iterator[Found]:
+    """A few bytes, or none, could be decoded into more than memory holds.
+
+    "Billion laughs" in Avro: n records whose two fields both have the next one's type and end in an empty record are
+    2^n values and not one byte. With 22 of them fastavro takes 12 s and 1 GB for an empty payload, with 26 it does not come back;
+    Avro's own hardening of 2026 (AVRO-4282, AVRO-4296, AVRO-4328) bounds counts and depth, not this. The same holds
+    for a record that contains itself with nothing between (no value of it ends), for more than 64 records in one another,
+    more than 5,000 types, 256 kB of schema, and for defaults that fill in one another. Most of these are refused when the
+    schema is read, before any rule is asked. No waiver lets it pass: registration is where such an attack begins.
+
+    Nest fewer records without a field that takes bytes; refer to a record within itself through a union with null, an array or
+    a map.
+    """
+    try:
+        refuse_bomb(contract.schema.form, source="the schema")
+    except SchemaError as error:
+        yield Found("", error.message, advice=error.hint or "nest fewer records in one another")
+
+
+def default_misfit(contract: Contract) -> Iterator[Found]:
+    """The default of a field is no value of the field's type.
+
+    It is found out when the first event lacks the field, in production: Java refuses the schema ("Invalid default for
+    field"), fastavro checks the JSON type alone and lets pass 2^40 for an int, a symbol that the enum does not have, text
+    for an array's numbers, a fixed of the wrong size, a record without its fields, characters above U+00FF in bytes,
+    a uuid that is none. Python's avro takes anything and calls it compatible (Avro 1.12, "Complex Types", table of defaults). No
+    waiver lets it pass: the port's own encoder could not be made.
+
+    Write a default of the type. For "not known", use a union with null and the default null.
+    """
+    form = contract.schema.form
+    named = named_types(form)
+    for path, field in _fields(form):
+        if "default" not in field:
+            continue
+        try:
+            default_of(field["type"], field["default"], named)
+        except SchemaError:
+            yield Found(
+                path,
+                f"the default of {field['name']!r} is {_REPR.repr(field['default'])}, "
+                f"which is no value of {brief(field['type'])}",
+                None,
+                field["default"],
+                f"give {field['name']!r} a default of its type, or take the default away",
+                RollOut.ANY,
+            )
+
+
+def default_branch(contract: Contract) -> Iterator[Found]:
+    """The default of a union is a value of a later branch than the first.
+
+    Avro allows it since 1.12. Up to 1.11 a default had to be of the first branch, and libraries of that age refuse
+    the schema, or read the default as the first branch: in ["string", "null"] the default null is none to them. The
+    mesh's own codec and fastavro take the first branch that fits; hence a warning.
+
+    Put the default's branch first.
+    """
+    form = contract.schema.form
+    named = named_types(form)
+    for path, field in _fields(form):
+        if "default" not in field or not isinstance(field["type"], list):
+            continue
+        fits = [index for index, branch in enumerate(field["type"]) if _fits(branch, field["default"], named)]
+        if fits and fits[0]:
+            branch = field["type"][fits[0]]
+            order = as_json([branch, *(each for each in field["type"] if each != branch)])
+            yield Found(
+                path,
+                f"the default {_REPR.repr(field['default'])} of {field['name']!r} is no value of the first branch, "
+                "which libraries up to Avro 1.11 ask for",
+                None,
+                brief(field["type"]),
+                f"write the branches as {order}" if len(order) < 200 else f"put {brief(branch)} first",
+                RollOut.ANY,
+            )
+
+
+def zero_width_items(contract: Contract) -> Iterator[Found]:
+    """The items of an array take no bytes: null, an empty record, a fixed of size 0.
+
+    Then an array's count is all that it costs: six bytes say "a billion items", and a reader builds them. fastavro
+    1.13 takes 4 GB and 15 s before it fails; Apache Avro bounds such items since 2026 (AVRO-4282), older libraries do not.
+    Our own reader stops at 10,000 for one event; readers in other languages are on their own. A map of nulls is
+    none: each key takes a byte at least.
+
+    Write the count itself as a long, or give the items a field that takes bytes.
+    """
+    form = contract.schema.form
+    shapes = Shapes(form)
+    for path, each in declared(form):
+        if each["type"] == "array" and not shapes.of(each["items"]).width:
+            name = path.rpartition(".")[2] or "the value"
+            yield Found(
+                path,
+                f"the items of {name!r} ({brief(each['items'])}) take no bytes: six bytes can ask for a billion of them, "
+                f"and only some readers stop (ours at {MAX_ZERO_WIDTH:,})",
+                None,
+                brief(each),
+                f'make {name!r} a count, "type": "long", or give its items a field that takes bytes',
+                RollOut.ANY,
+            )
+
+
+def recursive_type(contract: Contract) -> Iterator[Found]:
+    """A record contains itself, through a union, an array or a map.
+
+    That is legal Avro, and how trees are written. How deep a value goes is then up to whoever writes it: fastavro's reader
+    recurses in C, and 6 kB of a linked list end the whole process (SIGSEGV; on a thread's stack 1 kB is enough).
+    The mesh's own reader stops at 100 levels; hence a warning, for readers that use another one.
+
+    Write the nodes as one array with the id of each node's parent, where the depth is not small by nature.
+    """
+    form = contract.schema.form
+    for path, name in _references_back(form):
+        yield Found(
+            path,
+            f"the record {name!r} contains itself here: events may nest as deep as their writer likes, and not every "
+            f"reader stops (ours at {MAX_DEPTH} levels)",
+            None,
+            name,
+            "hold the nodes in one array, each with the id of its parent; or tell the readers how deep it goes, in the doc",
+            RollOut.ANY,
+        )
+
+
+RULES: Final = (
+    Rule(
+        "DECODING_BOMB",
+        "what is decoded stays in proportion to its bytes",
+        _READERS,
+        Scope.DECLARATION,
+        decoding_bomb,
+        waivable=False,
+    ),
+    Rule(
+        "DEFAULT_MISFIT",
+        "a default is a value of its field",
+        (Direction.BACKWARD,),
+        Scope.DECLARATION,
+        default_misfit,
+        waivable=False,
+    ),
+    Rule(
+        "DEFAULT_BRANCH",
+        "a default is of its union's first branch",
+        (Direction.BACKWARD,),
+        Scope.DECLARATION,
+        default_branch,
+        Severity.WARNING,
+    ),
+    Rule("ZERO_WIDTH_ITEMS", "an array's items take bytes", _READERS, Scope.DECLARATION, zero_width_items),
+    Rule(
+        "RECURSIVE_TYPE",
+        "how deep an event nests is settled by its schema",
+        _READERS,
+        Scope.DECLARATION,
+        recursive_type,
+        Severity.WARNING,
+    ),
+)
+
+
+def _fields(form: Any) -> Iterator[tuple[str, Form]]:
+    """Every field that a schema declares, with its path."""
+    for path, each in declared(form):
+        for field in each.get("fields", ()) if each["type"] in _RECORDS else ():
+            yield inner(path, field["name"]), field
+
+
+def _fits(form: Any, data: Any, named: dict[str, Form]) -> bool:
+    try:
+        default_of(form, data, named)
+    except SchemaError:
+        return False
+    return True
+
+
+def _references_back(form: Any) -> Iterator[tuple[str, str]]:
+    """Where a record is named within its own definition: every circle of types has one such place.
+
+    A definition stands at its first use, so that reading the text is a depth-first search of the types.
+    """
+    stack: list[tuple[str, Any, frozenset[str]]] = [("", form, frozenset())]
+    while stack:
+        path, each, within = stack.pop()
+        found: list[tuple[str, Any, frozenset[str]]] = []
+        if isinstance(each, str):
+            if each in within:
+                yield path, each
+        elif isinstance(each, list):
+            found = [(path, branch, within) for branch in each]
+        else:
+            inside = within | {each["name"]} if is_named(each) else within
+            found = [(path, each[key], within) for key in ("items", "values") if key in each]
+            found += [(inner(path, field["name"]), field["type"], inside) for field in each.get("fields", ())]
+        stack.extend(reversed(found))
