@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from meshport.codec import ResolvingDecoder
-from meshport.compat.comparison import Comparison, brief, type_at
+from meshport.compat.comparison import Comparison, brief, inner, type_at
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
 from meshport.compat.rule import Rule, Scope
@@ -29,6 +29,7 @@ _TOLD: Final = 8
 
 _FIELD: Final = re.compile(r"'([^']*)' \(")
 _HELD: Final = re.compile(r"\[\]|\{\}")
+_LACKS: Final = re.compile(r".* lacks the field '(\w+)'")
 _OFFSET: Final = re.compile(r", at byte \d+$")
 
 
@@ -66,7 +67,7 @@ def unreadable_data(comparison: Comparison) -> Iterator[Found]:
             f"{found}: {words}" if backward else f"{found} every event: {words}",
             brief(before) if before else None,
             brief(after) if after else None,
-            advice or _advice(path),
+            advice,
             RollOut.READERS,
         )
 
@@ -90,17 +91,24 @@ def failures(writer: Schema, reader: Schema) -> tuple[tuple[str, str, str], ...]
             decode(body, 0)
         except DecodeError as error:
             words = _OFFSET.sub("", error.message)
-            at = _FIELD.match(words)
-            path = _HELD.sub("", at[1]) if at else ""
-            found.setdefault(path, (path, words, error.hint or ""))
+            path, advice = _told(words)
+            found.setdefault(path, (path, words, advice))
             if len(found) == _TOLD:
                 break
     return tuple(found.values())
 
 
-def _advice(path: str) -> str:
+def _told(words: str) -> tuple[str, str]:
+    """The path of an error of the decoder, which writes `items[].name` and `by_id{}.name`, and what to do about it."""
+    at, lacks = _FIELD.match(words), _LACKS.match(words)
+    path = _HELD.sub("", at[1]) if at else ""
+    if lacks:
+        name = lacks[1]
+        return inner(
+            path, name
+        ), f"give {name!r} a default, or let a branch that does without it stand first in its union"
     name = path.rpartition(".")[2] or "value"
-    return (
+    return path, (
         f"keep the type of {name!r} as it is and add a field beside it, such as {name + '_v2'!r}, with a default; or "
         "publish it as a new major beside this one: `meshport new ADDRESS --major`"
     )
