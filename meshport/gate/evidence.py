@@ -8,7 +8,7 @@ schema and with its writer's own: that tells whose doing it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -29,6 +29,7 @@ from meshport.schema import Schema
 LISTED: Final = 1000
 """How many failures of each cause are listed; all are counted."""
 
+_SHOWN: Final = 20  # to people, of each cause
 # A reader is fast on events that begin alike. A port has as many beginnings as versions, unless someone makes them up.
 _ROUTES: Final = 64
 _DATA_SCHEMA_PLACE: Final = 3  # among the headers of our own writer
@@ -48,6 +49,11 @@ class Cause(StrEnum):
     SETTLED = "settled"
     UNREADABLE = "unreadable"
     UNKNOWN_SCHEMA = "unknown-schema"
+
+    @property
+    def is_older(self) -> bool:
+        """Whether the event could not be read before there was a candidate."""
+        return self is not Cause.CANDIDATE
 
 
 class Presence(StrEnum):
@@ -156,13 +162,32 @@ class Evidence(_Value):
         return tuple(each for each in self.versions if each.presence is not Presence.SEEN)
 
     def __str__(self) -> str:
-        read = f"{self.events:,} events of {self.topic}"
+        """The summary, then a line for each version without an event and for each of the first failures."""
+        return "\n".join([self._summary(), *(f"  {line}" for line in (*self._absent(), *self._examples()))])
+
+    def _summary(self) -> str:
+        what = _counted(self.events, "stored event")
         if self.sampled:
-            read = f"a sample of {read} ({self.span:,} offsets)"
+            what = f"a sample of {what} from the {_counted(self.span, 'offset')}"
         broken = self.failed.get(Cause.CANDIDATE, 0)
-        told = f"the candidate cannot read {broken:,} of them" if broken else "the candidate breaks none"
-        others = [f"{count:,} {cause}" for cause, count in self.failed.items() if cause is not Cause.CANDIDATE]
-        return f"{read}: {told}" + (f"; not its doing: {', '.join(others)}" if others else "")
+        told = f"the candidate cannot read {broken:,} of them" if broken else "the candidate breaks none of them"
+        others = ", ".join(f"{self.failed[each]:,} {each}" for each in Cause if each in self.failed and each.is_older)
+        return f"{what} of {self.topic}: {told}" + (f" (not its doing: {others})" if others else "")
+
+    def _absent(self) -> Iterator[str]:
+        for each in self.unseen:
+            if each.presence is Presence.NONE_LEFT:
+                yield f"version {each.number}: no stored event is left, so that the rules alone speak for it"
+            else:
+                yield f"version {each.number}: not seen in the sample"
+
+    def _examples(self) -> Iterator[str]:
+        for cause in self.failed:
+            listed = [each for each in self.failures if each.cause is cause]
+            for each in listed[:_SHOWN]:
+                yield f"{cause}: {each}"
+            if (more := self.failed[cause] - _SHOWN) > 0:
+                yield f"{cause}: and {more:,} more"
 
 
 def prove(
@@ -206,6 +231,10 @@ def prove(
         for messages in history.messages(progress):
             proof.take(messages)
     return proof.evidence(span=history.span, sampled=history.sampled)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 class _Route:

@@ -76,8 +76,11 @@ class Port:
     def become(self, schema: Schema) -> Binding:
         """Register this schema as its next version."""
         self.versions = (*self.versions, Version(len(self.versions) + 1, schema))
-        contracts = {(each.name, each.major): schema for each in self.product.output_ports}
-        return self.mesh.apply(ProjectProduct(self.product, self.mesh.folder, contracts))
+        if len(self.versions) == 1:
+            contracts = {(each.name, each.major): schema for each in self.product.output_ports}
+            return self.mesh.apply(ProjectProduct(self.product, self.mesh.folder, contracts))
+        self.mesh.registry.register(self.product, {"events@1": schema}, bootstrap_servers=self.mesh.bootstrap_servers)
+        return self.binding
 
     def prove(self, candidate: Schema, sample: Sample | None = None, **more: Any) -> Evidence:
         """The proof of a candidate."""
@@ -121,8 +124,8 @@ class Port:
         return EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
 
 
-def port(mesh: Mesh, schema: Schema | None = None, *, apply: bool = True) -> Port:
-    """A port of one partition (four in memory) that no other test has."""
+def port(mesh: Mesh, schema: Schema | None = None) -> Port:
+    """A port of four partitions that no other test has."""
     product = Product.model_validate(
         {
             "address": f"mesh://tests/evidence-{uuid4().hex[:8]}",
@@ -134,8 +137,7 @@ def port(mesh: Mesh, schema: Schema | None = None, *, apply: bool = True) -> Por
         }
     )
     made = Port(mesh, product)
-    if apply:
-        made.become(schema or play())
+    made.become(schema or play())
     return made
 
 
@@ -155,7 +157,7 @@ def test_a_candidate_that_reads_everything_passes(ports: Mesh) -> None:
     assert (evidence.events, evidence.span, evidence.failures, evidence.sampled) == (120, 120, (), False)
     assert [(each.number, each.presence, each.events) for each in evidence.versions] == [(1, Presence.SEEN, 120)]
     assert told[-1] == (120, 120)
-    assert "breaks none" in str(evidence)
+    assert str(evidence) == f"120 stored events of {one.binding.topic}: the candidate breaks none of them"
 
 
 def test_a_symbol_that_is_gone_fails_where_it_is_stored(ports: Mesh) -> None:
@@ -170,7 +172,10 @@ def test_a_symbol_that_is_gone_fails_where_it_is_stored(ports: Mesh) -> None:
     assert (first.topic, first.version, first.fingerprint) == (one.binding.topic, 1, play().fingerprint)
     assert first.error.startswith("'kind' (enum) is 'car', which the reader's schema does not have")
     assert evidence.versions[0].failures == 4
-    assert str(first).startswith(f"{one.binding.topic}[0]@2 (version 1): 'kind'")
+    lines = str(evidence).splitlines()
+    assert lines[0] == f"13 stored events of {one.binding.topic}: the candidate cannot read 4 of them"
+    assert lines[1].startswith(f"  candidate: {one.binding.topic}[0]@2 (version 1): 'kind' (enum) is 'car'")
+    assert len(lines) == 5
     assert json.loads(evidence.model_dump_json())["failures"][3]["offset"] == 2
 
 
@@ -189,6 +194,7 @@ def test_events_of_several_versions_are_told_apart_though_they_alternate(ports: 
         (3, Presence.SEEN, 20),
     ]
     assert [each.number for each in evidence.unseen] == [2]
+    assert "version 2: no stored event is left" in str(evidence)
     assert evidence.events == 40
 
 
@@ -246,7 +252,8 @@ def test_a_sample_is_bounded_and_covers_beginning_middle_and_end(ports: Mesh) ->
     assert (evidence.sampled, evidence.span, evidence.events) == (True, 3050, len(read) + 50)
     assert told == sorted(told)
     assert told[-1][0] == told[-1][1] == 110
-    assert "a sample of" in str(evidence)
+    what = f"a sample of {evidence.events} stored events from the 3,050 offsets of {one.binding.topic}"
+    assert str(evidence).startswith(f"{what}: the candidate cannot read {evidence.events} of them\n")
 
 
 def test_the_smallest_sample_is_the_first_and_the_last(ports: Mesh) -> None:
@@ -265,7 +272,9 @@ def test_what_a_sample_does_not_meet_is_not_called_absent(ports: Mesh) -> None:
     one = port(ports)
     one.store(one.messages(range(200)))
     one.become(play(optional("a")))
-    (seen, missed) = one.prove(play(), Sample(events=10, slices=2)).versions
+    sampled = one.prove(play(), Sample(events=10, slices=2))
+    seen, missed = sampled.versions
+    assert str(sampled).splitlines()[1:] == ["  version 2: not seen in the sample"]
     assert (seen.presence, missed.presence) == (Presence.SEEN, Presence.NOT_IN_SAMPLE)
     assert one.prove(play(), Sample(events=200)).versions[1].presence is Presence.NONE_LEFT
 
@@ -430,6 +439,7 @@ def test_the_list_is_bounded_and_the_count_is_not(in_memory_mesh: Mesh) -> None:
     one.store([*garbage, *one.messages(range(LISTED + 7))])
     evidence = one.prove(play(REQUIRED))
     assert evidence.failed == {Cause.CANDIDATE: LISTED + 7, Cause.UNREADABLE: LISTED + 5}
+    assert f"candidate: and {LISTED + 7 - 20} more" in str(evidence)
     assert len(offsets(evidence, Cause.CANDIDATE)) == len(offsets(evidence, Cause.UNREADABLE)) == LISTED
 
 
@@ -445,7 +455,8 @@ def test_transactions_and_their_markers_are_passed_over(mesh: Mesh) -> None:
     for part, end in ((messages[:3], producer.abort_transaction), (messages[3:], producer.commit_transaction)):
         producer.begin_transaction()
         for each in part:
-            producer.produce(each.topic, each.value, each.key, each.partition, headers=list(each.headers))
+            producer.produce(each.topic, each.value, each.key, 0, headers=list(each.headers))
+        producer.flush(15)
         end(15)
     evidence = one.prove(WITHOUT_CAR)
     assert (evidence.events, evidence.span) == (3, 8)
