@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -15,11 +16,15 @@ import yaml
 from meshport.address import Address
 from meshport.errors import ProjectError
 from meshport.infer import MOMENT, record_name
-from meshport.product import Archetype, OutputPort, Processing, parse_product
+from meshport.product import Archetype, OutputPort, Processing, Status, parse_product
+from meshport.product.edit import add_line
 from meshport.project import FOLDERS, Project
 from meshport.schema import Schema, parse_schema
 
 _GITIGNORE: Final = "# the mesh that `meshport up` runs here: its events, its registry\n.meshport/\n"
+# By default a month's notice before anybody is led to a new line, and two more months for those who stayed.
+_NOTICE: Final = timedelta(days=30)
+_OVERLAP: Final = timedelta(days=60)
 _COMMON: Final = """# Shared types
 
 One `.avsc` each: a named type that contracts refer to by its full name, or a polyseme, a global identifier that
@@ -113,6 +118,90 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
     return [descriptor, contract]
+
+
+@dataclass(frozen=True)
+class NewLine:
+    """A major line that was written beside the one before it.
+
+    Attributes:
+        address: of the new line.
+        old: address of the line before it.
+        contract: the new line's Avro file, a copy of the old one's.
+        descriptor: the product.yaml.
+        live_from: the day (UTC) from which on an address without a major leads to the new line.
+        deprecated_on: the day after which readers should have left the old one.
+        type: the CloudEvents type of the new line's events, where the old line's is one of its own.
+    """
+
+    address: Address
+    old: Address
+    contract: Path
+    descriptor: Path
+    live_from: date
+    deprecated_on: date
+    type: str | None
+
+
+def write_line(
+    project: Project, address: Address, *, today: date, live_from: date | None = None, deprecated_on: date | None = None
+) -> NewLine:
+    """Write a port's next major line into a project: its contract as a copy to go on from, its entry in product.yaml.
+
+    Args:
+        project: that holds the product.
+        address: of the product, or of one of its ports.
+        today: the day (UTC) that the defaults are counted from.
+        live_from: when the new line is live; by default in 30 days.
+        deprecated_on: when the old line should have been left; by default 60 days after that.
+
+    Raises:
+        ProjectError: the product or port is not there, it is coming to its end as a whole, the days cannot be, the new
+            contract's file exists, or product.yaml has a form that cannot be added to.
+    """
+    if address.major is not None:
+        raise ProjectError(
+            f"{address} names a major; the next one is told by the product",
+            hint=f"leave out @{address.major}",
+        )
+    found = project.product(address)
+    product = found.product
+    lines = product.lines(address.port)
+    if not lines:
+        ports = ", ".join(dict.fromkeys(port.name for port in product.output_ports))
+        raise ProjectError(f"{product.address} has no port {address.port!r}", hint=f"it has {ports}")
+    if product.status in {Status.DEPRECATED, Status.RETIRED}:
+        raise ProjectError(
+            f"{product.address} is {product.status} as a whole; its readers are leaving",
+            hint=f"they move to {product.successor}" if product.successor else None,
+        )
+    old = lines[max(lines)]
+    live = live_from or max(today, old.live_from or today) + _NOTICE
+    if live <= today:
+        raise ProjectError(
+            f"from {live} on would move every reader that names no major at once",
+            hint="give them notice: a day to come",
+        )
+    end = deprecated_on or live + _OVERLAP
+    new = OutputPort(name=old.name, major=old.major + 1)
+    contract, descriptor = project.schema_file(product, new), found.descriptor_file
+    if contract.exists():
+        raise ProjectError(f"{contract} exists already", hint="nothing is overwritten; remove it first, or edit it")
+    copied = project.schema_file(product, old).read_bytes()
+    text = descriptor.read_bytes().decode("utf-8")
+    written = add_line(text, old, live_from=live, deprecated_on=end, file=str(descriptor))
+    contract.parent.mkdir(parents=True, exist_ok=True)
+    contract.write_bytes(copied)
+    descriptor.write_bytes(written.encode("utf-8"))
+    return NewLine(
+        address=product.port_address(new),
+        old=product.port_address(old),
+        contract=contract,
+        descriptor=descriptor,
+        live_from=live,
+        deprecated_on=end,
+        type=product.event_type(new) if old.type else None,
+    )
 
 
 def template_schema(address: Address) -> Schema:

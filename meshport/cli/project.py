@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +24,10 @@ from meshport.process.pipeline import Pipeline
 from meshport.process.shape import check_pipeline, derive_schema
 from meshport.product import Aggregate, Archetype, Processing, Step, Window
 from meshport.product.duration import parse_duration
+from meshport.product.lines import utc_today
 from meshport.project import Project, ProjectProduct
 from meshport.registry import Registry
-from meshport.scaffold import Draft, fields_read, init_project, template_schema, write_product
+from meshport.scaffold import Draft, fields_read, init_project, template_schema, write_line, write_product
 from meshport.schema import Schema, parse_schema
 
 # A schema is read off this many rows; more say little new and would be read twice.
@@ -83,16 +85,55 @@ def new(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="The team that answers for it; by default you.")] = None,
     description: Annotated[str | None, typer.Option(help="One sentence.")] = None,
+    major: Annotated[
+        bool,
+        typer.Option("--major", help="The next major line of a product that is there, beside the one before it."),
+    ] = False,
+    live_from: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="With --major: from when on (UTC) readers that name no major are led to it; by default in 30 days.",
+        ),
+    ] = None,
+    deprecate: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="With --major: by when readers should have left the old line; by default 60 days after that.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a new product's descriptor and contract into this project.
+    """Write a new product's descriptor and contract into this project, or with --major a contract that breaks the old one.
+
+    While two lines stand beside each other, the producer publishes to both, each by its own address: shop/orders/events@1
+    and shop/orders/events@2. What publishes to shop/orders goes to the live one.
 
     Examples:
         meshport new shop/orders --sample orders.jsonl --key customer --time ordered_at
         meshport new shop/revenue-by-customer --from shop/orders --by customer --window 1h
             --value "revenue=sum(cents)" --value "largest=max(cents)"
+        meshport new shop/orders --major --live-from 2027-03-01 --deprecate 2027-06-01
     """
     project = Project.find(Path.cwd())
     place = Address.parse(address)
+    if major:
+        flags = {
+            "--sample": sample, "--key": key, "--time": time, "--from": reads, "--where": where, "--by": by,
+            "--window": window, "--value": value, "--archetype": archetype, "--owner": owner,
+            "--description": description,
+        }  # fmt: skip
+        if given := [flag for flag, value in flags.items() if value]:
+            raise typer.BadParameter(
+                "a new major begins as a copy of the line before it; edit its contract then", param_hint=given[0]
+            )
+        _new_line(project, place, _day(live_from), _day(deprecate))
+        return
+    for flag, day in (("--live-from", live_from), ("--deprecate", deprecate)):
+        if day is not None:
+            raise typer.BadParameter("a new product has one line, which is live at once", param_hint=flag)
     about = _About(owner or getpass.getuser(), description or f"TODO: what {place.key} holds.")
     if reads is None:
         if by or window or value or where:
@@ -127,6 +168,36 @@ def new(
     _check_fields(draft)
     for file in write_product(project, draft):
         say(f"wrote {file.relative_to(project.root)}")
+
+
+def _day(moment: datetime | None) -> date | None:
+    return None if moment is None else moment.date()
+
+
+def _new_line(project: Project, address: Address, live_from: date | None, deprecated_on: date | None) -> None:
+    made = write_line(project, address, today=utc_today(), live_from=live_from, deprecated_on=deprecated_on)
+    old, new, contract = made.old.key, made.address.key, made.contract.relative_to(project.root)
+    say(f"wrote {contract}: a copy of {old}")
+    say(
+        f"wrote {made.descriptor.relative_to(project.root)}: {new} is live from {made.live_from} on, "
+        f"{old} is to be left by {made.deprecated_on}"
+    )
+    if made.type:
+        say(f"the events of {new} have the type {made.type}; give the line a `type` of its own, as the old one has")
+    say("next:")
+    say(f"  edit {contract}, then `meshport gate check` and `meshport apply`")
+    product = project.product(address).product
+    worker = "process" if product.process else "source" if product.source else None
+    if worker is None:
+        say(f"  publish to both, {old} and {new}, the same fact under the same event id, until {made.deprecated_on}")
+    else:
+        say(
+            f"  its {worker} writes one line, that which is live when it starts: {old} until {made.live_from}; have the "
+            f"{worker} that fits {new} ready on that day, and start it anew then"
+        )
+    say(
+        f"  tell the readers: they move by naming {new}; those that name no major are led there from {made.live_from} on"
+    )
 
 
 def _read_sample(address: Address, sample: Path) -> Schema:
@@ -267,7 +338,7 @@ def _check_process(project: Project, product: ProjectProduct, registry: str | No
     except (RegistryUnavailable, NotRegistered):
         return False
     try:
-        check_pipeline(pipeline, source, tables, product.schema(product.product.default_port))
+        check_pipeline(pipeline, source, tables, product.schema(product.product.port() or product.product.default_port))
     except ProcessError as error:
         raise ProcessError(f"{product.descriptor_file}: {error.message}", hint=error.hint) from error
     return True

@@ -1,0 +1,135 @@
+"""Writing into a product.yaml as a person would: whatever stands there keeps its form, its order and its comments."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+import yaml
+
+from meshport.errors import DescriptorError, ProjectError
+from meshport.product.descriptor import OutputPort, Product
+from meshport.product.lines import misdated
+from meshport.product.load import parse_product
+
+_PORTS: Final = "outputPorts"
+# What belongs to one line alone: its file, its events' type and its days.
+_OWN: Final = {"name", "major", "schema", "type", "liveFrom", "deprecatedOn"}
+
+
+def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date, file: str) -> str:
+    """Add the next major line of a port right after the line before it, which is given its end.
+
+    The new line is keyed, kept and held as the old one is; its contract's file and its events' type are the default ones.
+
+    Args:
+        text: of the descriptor.
+        old: the port's highest line.
+        live_from: the day from which on the new line is live.
+        deprecated_on: the day after which readers should have left the old line.
+        file: how errors call the descriptor.
+
+    Returns:
+        The text with the new line.
+
+    Raises:
+        DescriptorError: the text is no descriptor.
+        ProjectError: the days cannot be, or the ports are written in a form that cannot be added to without changing
+            what stands there; the hint has what to write.
+    """
+    product = parse_product(text, file=file)
+    after = _with_line(product, old, live_from, deprecated_on)
+    for _, _, message in misdated(after.output_ports):
+        raise ProjectError(message)
+    index = product.output_ports.index(old)
+    item = _item(old, live_from)
+    written = _insert(text, index, item, f"deprecatedOn: {deprecated_on}")
+    if written is None or not _says(written, after):
+        raise ProjectError(
+            f"{file} cannot be added to: its {_PORTS} are not written as one port after the other, each on lines of its own",
+            hint=f"give {old.name}@{old.major} `deprecatedOn: {deprecated_on}`, and write after it:\n"
+            + "\n".join(item),
+        )
+    return written
+
+
+def _with_line(product: Product, old: OutputPort, live_from: date, deprecated_on: date) -> Product:
+    fresh = {"major": old.major + 1, "live_from": live_from, "schema_file": None, "type": None, "deprecated_on": None}
+    ports = list(product.output_ports)
+    index = ports.index(old)
+    ports[index : index + 1] = [
+        old.model_copy(update={"deprecated_on": deprecated_on}),
+        old.model_copy(update=fresh),
+    ]
+    return product.model_copy(update={"output_ports": tuple(ports)})
+
+
+def _says(text: str, wanted: Product) -> bool:
+    try:
+        return parse_product(text).model_dump() == wanted.model_dump()
+    except DescriptorError:
+        return False
+
+
+def _item(old: OutputPort, live_from: date) -> list[str]:
+    """The new line as an item of a block sequence, not indented."""
+    kept = old.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    entries: dict[str, Any] = {"name": old.name, "major": old.major + 1}
+    entries |= {key: value for key, value in kept.items() if key not in _OWN and value is not None}
+    entries["liveFrom"] = live_from
+    first, *rest = (_entry(key, value) for key, value in entries.items())
+    return [f"- {first}", *(f"  {each}" for each in rest)]
+
+
+def _entry(key: str, value: Any) -> str:
+    if isinstance(value, list):
+        return f"{key}: {yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).strip()}"
+    return yaml.safe_dump({key: value}, default_flow_style=False, allow_unicode=True, width=10_000).rstrip()
+
+
+def _insert(text: str, index: int, item: list[str], end: str) -> str | None:
+    """The text with `end` among the keys of a port, and the item after it; None where that cannot be told."""
+    ports = _value(yaml.compose(text, Loader=yaml.SafeLoader), _PORTS)
+    if not isinstance(ports, yaml.SequenceNode) or ports.flow_style:
+        return None
+    port = ports.value[index]
+    newline = "\r\n" if "\r\n" in text else "\n"
+    dash = " " * ports.start_mark.column
+    if port.flow_style:
+        inner = text[: port.end_mark.index - 1].rstrip()
+        head = inner + ("" if inner.endswith((",", "{")) else ",") + f" {end}"
+        head, tail = _split_line(head + text[port.end_mark.index - 1 :], len(head))
+    else:
+        head, tail = _split_line(text, len(text[: _end_of(port)].rstrip()))
+        keys = " " * port.start_mark.column
+        head += ("" if head.endswith("\n") else newline) + keys + end + newline
+        while _is_comment(tail, port.start_mark.column):  # about the keys above it
+            comment, tail = _split_line(tail, 0)
+            head += comment
+    if not head.endswith("\n"):
+        head += newline
+    return head + "".join(f"{dash}{line}{newline}" for line in item) + tail
+
+
+def _value(node: Any, key: str) -> Any:
+    return next((value for name, value in node.value if name.value == key), None)
+
+
+def _end_of(node: Any) -> int:
+    """Where a node's own text ends; the end mark of a block is that of whatever comes after it."""
+    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
+        return int(node.end_mark.index)
+    last = node.value[-1]
+    return _end_of(last[1] if isinstance(node, yaml.MappingNode) else last)
+
+
+def _split_line(text: str, at: int) -> tuple[str, str]:
+    """The text until the end of the line in which a place is, line break included, and the rest."""
+    newline = text.find("\n", at)
+    return (text, "") if newline < 0 else (text[: newline + 1], text[newline + 1 :])
+
+
+def _is_comment(text: str, least: int) -> bool:
+    """Whether a text begins with a comment that is indented so far at least."""
+    bare = text.lstrip(" ")
+    return bare.startswith("#") and len(text) - len(bare) >= least
