@@ -1,0 +1,100 @@
+"""`meshport new ADDRESS --major`: a contract broken on purpose, beside the one that readers know."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from meshport.product import load_product
+from meshport.product.lines import utc_today
+from tests.cli.running import Run, process
+
+CONTRACT = "schemas/shop/orders.events.v2.avsc"
+DESCRIPTOR = "producers/shop/orders/product.yaml"
+
+
+@pytest.fixture
+def shop(cli: Run) -> Run:
+    """A project with one product."""
+    assert cli("init").code == 0
+    assert cli("new", "shop/orders").code == 0
+    return cli
+
+
+def test_the_command_by_itself_says_what_it_wrote_and_what_comes_next(shop: Run, tmp_path: Path) -> None:
+    """Run as its users do: both files are named on stderr, then who has to do what, and by which day."""
+    assert shop("check").code == 0
+    before = utc_today()
+    ran = process("new", "shop/orders", "--major", cwd=tmp_path)
+    out, err = (each.decode() for each in ran.communicate(timeout=60))
+    assert (ran.returncode, out) == (0, "")
+    days = [before, utc_today()]  # midnight may have passed
+    live, end = ([(each + timedelta(days=count)).isoformat() for each in days] for count in (30, 90))
+    assert f"wrote {CONTRACT}: a copy of shop/orders/events@1" in err
+    told = f"wrote {DESCRIPTOR}: shop/orders/events@2 is live from {{}} on, shop/orders/events@1 is to be left by {{}}"
+    assert any(told.format(*each) in err for each in zip(live, end, strict=True))
+    for step in (
+        "meshport gate check",
+        "publish to both, shop/orders/events@1 and",
+        "move by naming shop/orders/events@2",
+    ):
+        assert step in err.partition("next:")[2]
+    checked = shop("check")
+    assert checked.code == 0
+    assert "shop/orders: source-aligned, 2 ports" in checked.err
+
+
+def test_the_days_are_those_that_were_given(shop: Run, tmp_path: Path) -> None:
+    """Both days go into product.yaml as they were typed."""
+    assert (
+        shop("new", "shop/orders/events", "--major", "--live-from", "2999-01-01", "--deprecate", "2999-06-01").code == 0
+    )
+    old, new = load_product(tmp_path / DESCRIPTOR).output_ports
+    assert (str(old.deprecated_on), str(new.live_from)) == ("2999-06-01", "2999-01-01")
+
+
+def test_a_process_is_told_that_it_writes_one_line(shop: Run) -> None:
+    """A derived product's process goes to the live line; that is said, since nobody publishes to the other one."""
+    assert shop("new", "sales/orders", "--from", "shop/orders", "--where", "id != ''").code == 0
+    ended = shop("new", "sales/orders", "--major")
+    assert ended.code == 0
+    assert "its process writes one line, that which is live when it starts: sales/orders/events@1" in ended.err
+    assert "publish to both" not in ended.err
+    assert shop("check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["shop/order", "--major"], "did you mean shop/orders?"),
+        (["shop/orders", "--major", "--sample", "x.jsonl"], "a new major begins as a copy"),
+        (["shop/orders", "--major", "--from", "a/b"], "Invalid value for --from"),
+        (["shop/orders", "--major", "--key", "id"], "Invalid value for --key"),
+        (["shop/orders", "--major", "--owner", "me"], "Invalid value for --owner"),
+        (["shop/orders", "--major", "--live-from", "2020-01-01"], "would move every reader"),
+        (["shop/orders", "--major", "--live-from", "soon"], "does not match the formats"),
+        (
+            ["shop/orders", "--major", "--live-from", "2999-06-01", "--deprecate", "2999-01-01"],
+            "should have left events@1",
+        ),
+        (["shop/new", "--live-from", "2999-01-01"], "a new product has one line"),
+        (["shop/new", "--deprecate", "2999-01-01"], "Invalid value for --deprecate"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(shop: Run, tmp_path: Path, arguments: list[str], told: str) -> None:
+    """Every refusal ends with 2, says what would be right, and writes nothing."""
+    before = (tmp_path / DESCRIPTOR).read_bytes()
+    ended = shop("new", *arguments)
+    assert ended.code == 2
+    assert told in " ".join(ended.err.replace("│", " ").split())
+    assert (tmp_path / DESCRIPTOR).read_bytes() == before
+    assert not (tmp_path / CONTRACT).exists()
+
+
+def test_help_says_where_a_producer_writes(cli: Run) -> None:
+    """`new --help` tells how both lines are published to, and what the bare address means meanwhile."""
+    text = " ".join(cli("new", "--help").out.split())
+    assert "publishes to both, each by its own address" in text
+    assert "goes to the live one" in text
