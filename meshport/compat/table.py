@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules import avro, evolution, port, product, proof, safety, values
+from meshport.compat.rules import avro, evolution, governance, key, port, product, proof, safety, slo, values
 
 _ROWS: Final = (
     *avro.RULES,
@@ -15,8 +15,11 @@ _ROWS: Final = (
     *evolution.RULES,
     *proof.RULES,
     *safety.RULES,
+    *key.RULES,
     *port.RULES,
     *product.RULES,
+    *slo.RULES,
+    *governance.RULES,
 )
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.id: rule for rule in _ROWS})
 """Every rule by its id, in the order in which they are asked."""

@@ -1,22 +1,16 @@
-"""What an output port promises around its schema: the record key, the time, the topic, the CloudEvents type.
-
-A rule is not waivable where the mesh itself would be wrong afterwards, whatever its readers think of it: keys that
-Kafka has placed already, and addresses that lead to nothing.
-"""
+"""What a port promises around its events: their time and type, the topic, the level that its schema is held to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from meshport.codec.logical import kind_of
-from meshport.compat.comparison import Form, brief, form_of, named_types, type_at
-from meshport.compat.contract import Change, Contract, Found
+from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
-from meshport.product import Compatibility, OutputPort, Protection, Status
+from meshport.compat.rules.advice import new_major
+from meshport.product import Compatibility, Protection, Status
 from meshport.product.duration import format_duration
-from meshport.schema import Schema
 
 _CONTRACT: Final = (Direction.CONTRACT,)
 _BACK, _BACK_ALL, _FORTH, _FORTH_ALL = "backward", "backward, all", "forward", "forward, all"
@@ -29,95 +23,11 @@ _HELD: Final = {
     Compatibility.FULL: frozenset({_BACK, _FORTH}),
     Compatibility.FULL_TRANSITIVE: frozenset({_BACK, _BACK_ALL, _FORTH, _FORTH_ALL}),
 }
-# How `meshport.publish.record_key` writes them: an enum as its symbol, a whole number in digits, a fixed in hexadecimal.
-_WRITTEN_ALIKE: Final = {"enum": "string", "int": "long", "fixed": "bytes"}
 
 
 def at_least(level: Compatibility, other: Compatibility) -> bool:
     """Whether a level promises all that another one does; of BACKWARD and FORWARD neither does."""
     return _HELD[level] >= _HELD[other]
-
-
-def key_changed(change: Change) -> Iterator[Found]:
-    """The record key is made of other fields, or of the same ones in another order.
-
-    The key decides the partition, and the partition the order: events of one thing follow each other only as long as
-    they have one key. It also says what compaction replaces (Kafka, "Log Compaction"), and by what readers join. What is
-    stored keeps its old key for as long as the topic lives: with another key for new events, the old and the new of one
-    thing lie in two partitions, in no order, and a compacted topic keeps both for ever. No reader can put that right,
-    and no waiver can either.
-
-    Keep the key, and publish the port with the new key as a new major beside this one.
-    """
-    if (after := change.after) is None:
-        return
-    was, now = change.before.port.key_fields, after.port.key_fields
-    if was != now:
-        yield Found(
-            "key",
-            f"the record key was {_key(was)} and would be {_key(now)}: events of one key would leave their partition",
-            list(was) or None,
-            list(now) or None,
-            f"keep `{_key_line(was)}`; with another key {_new_major(change.before)}",
-            RollOut.READERS,
-            Part.PORT,
-        )
-
-
-def key_schema(change: Change) -> Iterator[Found]:
-    """A field of the record key is of a type whose values are written otherwise in the key.
-
-    The key is text made from the field's value: a string or an enum's symbol as it is, whole numbers in digits, bytes in
-    hexadecimal, times in ISO 8601, decimals with the digits of their scale, UUIDs in small letters. A promotion that
-    Avro allows may write the same value in other bytes: the int `5` is the key `5`, the double is `5.0`; the string `ab`
-    is `ab`, as bytes it is `6162`. Equal keys in different bytes go to different partitions and compaction keeps both.
-    Types that are written alike (int and long, string and enum, bytes and fixed) may take each other's place.
-
-    Keep the key field's type, and add a field of the new type beside it. It can be waived, since the values decide
-    whether any bytes differ: a string that only ever held UUIDs in small letters may become a `uuid`.
-    """
-    if (after := change.after) is None:
-        return
-    for name in _shared_key(change.before, after):
-        was, now = type_at(change.before.schema.form, name), type_at(after.schema.form, name)
-        if was is None or now is None or _written(change.before.schema, was) == _written(after.schema, now):
-            continue
-        yield Found(
-            name,
-            f"the key field {name!r} was {_told(was)} and would be {_told(now)}: the same key would have other bytes",
-            brief(was),
-            brief(now),
-            f"keep the type of {name!r} and add a field beside it, such as {name + '_v2'!r}, with a default; with "
-            f"another key {_new_major(change.before)}",
-            RollOut.READERS,
-        )
-
-
-def key_nullable(change: Change) -> Iterator[Found]:
-    """A field of the record key may be null, which it could not be before.
-
-    Kafka spreads records without a key over all partitions, so that they have no order, and refuses them on compacted
-    topics (INVALID_RECORD). Meshport's publisher therefore refuses an event whose key field is null: it would fail at
-    the first such event, not before.
-
-    Keep the key field required. If the value is really missing at times, it is no key: key the port by a field that is
-    always there, as a new major.
-    """
-    if (after := change.after) is None:
-        return
-    for name in _shared_key(change.before, after):
-        was, now = type_at(change.before.schema.form, name), type_at(after.schema.form, name)
-        if was is None or now is None or _nullable(was) or not _nullable(now):
-            continue
-        compacted = "a compacted topic refuses" if after.port.cleanup == "compact" else "no partition is right for"
-        yield Found(
-            name,
-            f"the key field {name!r} may be null, and {compacted} an event without a key",
-            brief(was),
-            brief(now),
-            f'take "null" out of the type of {name!r}; with another key {_new_major(change.before)}',
-            RollOut.ANY,
-        )
 
 
 def time_changed(change: Change) -> Iterator[Found]:
@@ -140,7 +50,7 @@ def time_changed(change: Change) -> Iterator[Found]:
             f"the time of an event was {told[0]} and would be {told[1]}",
             was,
             now,
-            f"{keep}, and leave the other moment an ordinary field; or {_new_major(change.before)}",
+            f"{keep}, and leave the other moment an ordinary field; or {new_major(change.before)}",
             RollOut.READERS,
             Part.PORT,
         )
@@ -191,7 +101,7 @@ def partitions(change: Change) -> Iterator[Found]:
             f"the topic has {was} partitions and would have {now}: {why}",
             was,
             now,
-            f"keep `partitions: {was}`; rebuild the product into a new generation, or {_new_major(change.before)}",
+            f"keep `partitions: {was}`; rebuild the product into a new generation, or {new_major(change.before)}",
             RollOut.ANY,
             Part.PORT,
         )
@@ -220,7 +130,7 @@ def cleanup_policy(change: Change) -> Iterator[Found]:
             f"the cleanup policy was {was!r} and would be {now!r}: Kafka would remove {lost}",
             was,
             now,
-            f"keep `cleanup: {was}` and publish the other view as another output port, or {_new_major(change.before)}",
+            f"keep `cleanup: {was}` and publish the other view as another output port, or {new_major(change.before)}",
             RollOut.READERS,
             Part.PORT,
         )
@@ -353,9 +263,6 @@ def port_removed(change: Change) -> Iterator[Found]:
 
 
 RULES: Final = (
-    Rule("KEY_CHANGED", "the record key keeps its fields", _CONTRACT, Scope.CHANGE, key_changed, waivable=False),
-    Rule("KEY_SCHEMA", "the values of a key keep their bytes", _CONTRACT, Scope.CHANGE, key_schema),
-    Rule("KEY_NULLABLE", "every event of a keyed port has a key", _CONTRACT, Scope.CHANGE, key_nullable),
     Rule("TIME_CHANGED", "the time of an event means what it meant", _CONTRACT, Scope.CHANGE, time_changed),
     Rule("EVENT_TYPE", "events keep their CloudEvents type", _CONTRACT, Scope.CHANGE, event_type),
     Rule("PARTITIONS", "keys stay in their partitions", _CONTRACT, Scope.CHANGE, partitions, waivable=False),
@@ -401,49 +308,3 @@ RULES: Final = (
         waivable=False,
     ),
 )
-
-
-def _key(fields: tuple[str, ...]) -> str:
-    return repr("|".join(fields)) if fields else "none"
-
-
-def _key_line(fields: tuple[str, ...]) -> str:
-    return f"key: {fields[0]}" if len(fields) == 1 else f"key: [{', '.join(fields)}]" if fields else "key: null"
-
-
-def _shared_key(before: Contract, after: Contract) -> Iterator[str]:
-    """The fields that are of the key before and after."""
-    return (name for name in before.port.key_fields if name in after.port.key_fields)
-
-
-def _branches(form: Form) -> list[Any]:
-    return list(form["branches"]) if form["type"] == "union" else [form]
-
-
-def _nullable(form: Form) -> bool:
-    return any(branch in ("null", {"type": "null"}) for branch in _branches(form))
-
-
-def _written(schema: Schema, form: Form) -> frozenset[str]:
-    """How a key field's values are written in the key; null is not written at all."""
-    named = named_types(schema.form)
-    forms = [form_of(branch, named) for branch in _branches(form)]
-    return frozenset(_way_of(each) for each in forms if each["type"] != "null")
-
-
-def _way_of(form: Form) -> str:
-    kind = kind_of(form)
-    if kind.endswith("-decimal"):
-        return f"decimal of scale {form.get('scale', 0)}"
-    return _WRITTEN_ALIKE.get(kind, kind)
-
-
-def _told(form: Form) -> str:
-    words = brief(form)
-    return " or ".join(map(str, words)) if isinstance(words, list) else f"of type {words}"
-
-
-def _new_major(before: Contract) -> str:
-    default: OutputPort = before.product.default_port
-    address = before.address.of_product.key + ("" if before.port.name == default.name else f"/{before.port.name}")
-    return f"publish a new major beside this one: `meshport new {address} --major`"

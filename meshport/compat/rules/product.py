@@ -1,9 +1,226 @@
-"""TODO."""
+"""What a product promises by being there: its address, its id, its ports' order, and how it ends."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from meshport.compat.rule import Rule
+from meshport.compat.contract import Change, Found
+from meshport.compat.finding import Direction, Part, RollOut, Severity
+from meshport.compat.rule import Rule, Scope
+from meshport.product import Product, Status
 
-RULES: Final[tuple[Rule, ...]] = ()
+_CONTRACT: Final = (Direction.CONTRACT,)
+
+
+def event_source(change: Change) -> Iterator[Found]:
+    """The product has another address under its id.
+
+    An address is permanent: readers subscribe to it, topics and subjects are named after it, and it stands in each stored
+    event as `ce_source`, by which readers tell one event from another (CloudEvents 1.0.2: source and id together are
+    unique). Under a new address all of that would lead to nothing or count twice; so no waiver lets it pass.
+
+    Keep the address. A better name is a product of its own, with an id of its own; name it as the `successor` of this
+    one and deprecate this one with a day.
+    """
+    was, product = change.before.product.address, change.product
+    if product is not None and product.address != was:
+        yield Found(
+            "address",
+            f"the product's address was {str(was)!r} and would be {str(product.address)!r}; an address is permanent",
+            str(was),
+            str(product.address),
+            f"keep `address: {was}`; for a new address declare a product with a new id (`uuidgen`), and give this one "
+            f"`status: deprecated` and `successor: {product.address}`",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+
+
+def product_id(change: Change) -> Iterator[Found]:
+    """The product has another id under its address.
+
+    The id tells a product apart for good: the registry keeps versions, readers, waivers and lifecycle by it, and catalogs
+    elsewhere refer to it. With another id the address would be a product without a past. The registry refuses it, and no
+    waiver changes that.
+
+    Write the old id again. What is really another product needs another address.
+    """
+    was, product = change.before.product.id, change.product
+    if product is not None and product.id != was:
+        yield Found(
+            "id",
+            f"the product's id was '{was}' and would be '{product.id}'; an id never changes",
+            str(was),
+            str(product.id),
+            f"write `id: {was}`; another product needs an address of its own",
+            part=Part.PRODUCT,
+        )
+
+
+def product_removed(change: Change) -> Iterator[Found]:
+    """The whole product is gone, though nobody has retired it.
+
+    Its topics and its readers are still there, with nobody to answer for them. A product ends in the registry: that knows
+    who reads it, and answers 410 with the successor from then on. No waiver can do that.
+
+    Deprecate it with a day and a successor, retire it once its readers have left, and then delete it.
+    """
+    before = change.before.product
+    if change.product is None and before.status is not Status.RETIRED:
+        yield Found(
+            "",
+            f"the product {str(before.address)!r} is gone, and nobody has retired it",
+            str(before.address),
+            None,
+            "put it back with `status: deprecated`, `deprecatedOn: <day>` and `successor: <address>`; when its readers have "
+            f"left, POST /api/v1/dataproducts/{before.id}/retire, then delete it",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+
+
+def product_retired(change: Change) -> Iterator[Found]:
+    """The product is retired by an edit of its descriptor.
+
+    A retired address answers 410: whoever reads it stops at the next start. The registry's own way of retiring asks its
+    readers first and refuses while there are any; an edit asks nobody. A draft has promised nothing yet.
+
+    Deprecate it with a day and a successor, then retire it in the registry. From then on the edit changes nothing.
+    """
+    before, product = change.before.product, change.product
+    if product is None or before.status in {Status.DRAFT, Status.RETIRED} or product.status is not Status.RETIRED:
+        return
+    yield Found(
+        "status",
+        f"the status was {str(before.status)!r} and would be 'retired', without asking who reads the product",
+        before.status.value,
+        product.status.value,
+        "write `status: deprecated` with `deprecatedOn: <day>` and `successor: <address>`; when its readers have left, "
+        f"POST /api/v1/dataproducts/{before.id}/retire",
+        RollOut.READERS,
+        part=Part.PRODUCT,
+    )
+
+
+def deprecation(change: Change) -> Iterator[Found]:
+    """The product is deprecated without a day or without a successor, or its day comes earlier than was said.
+
+    Readers plan by both. Without them a deprecation is ignored until the day on which it breaks them; a day that moves
+    forward takes time away that they counted on. It stops nobody today, so that it is a warning.
+
+    Give `deprecatedOn` and `successor`; move the day back only.
+    """
+    before, product = change.before.product, change.product
+    if product is None or product.status is not Status.DEPRECATED:
+        return
+    new = before.status is not Status.DEPRECATED
+    if product.deprecated_on is None and (new or before.deprecated_on is not None):
+        yield Found(
+            "deprecatedOn",
+            "the product is deprecated, and nobody says until when readers should have left",
+            _iso(before),
+            None,
+            "write `deprecatedOn: <day>`" if new else f"keep `deprecatedOn: {before.deprecated_on}`",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+    elif _sooner(before, product):
+        yield Found(
+            "deprecatedOn",
+            f"readers had until {before.deprecated_on} to leave and would have until {product.deprecated_on}",
+            _iso(before),
+            _iso(product),
+            f"keep `deprecatedOn: {before.deprecated_on}`",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+    if product.successor is None and (new or before.successor is not None):
+        yield Found(
+            "successor",
+            "the product is deprecated, and nobody says what takes its place",
+            None if before.successor is None else str(before.successor),
+            None,
+            f"keep `successor: {before.successor}`" if before.successor else "write `successor: <address>`",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+
+
+def archetype_changed(change: Change) -> Iterator[Found]:
+    """The product is of another archetype.
+
+    It tells readers what they may expect: facts that are kept and replayed, figures computed from other products, or one
+    consumer's view that may be made anew. It also decides the default level of compatibility; where that is lowered by
+    it, COMPATIBILITY_LOWERED refuses. The change by itself breaks no reader, so that it is a warning.
+
+    Tell the readers. If the data is made in another way now, it is mostly a product of its own.
+    """
+    was, product = change.before.product.archetype, change.product
+    if product is not None and product.archetype is not was:
+        yield Found(
+            "archetype",
+            f"the product was {was.value} and would be {product.archetype.value}",
+            was.value,
+            product.archetype.value,
+            f"keep `archetype: {was.value}`, or tell the readers what they can rely on now",
+            part=Part.PRODUCT,
+        )
+
+
+def default_port(change: Change) -> Iterator[Found]:
+    """Another output port is the first one, so that the product's bare address leads to it.
+
+    Whoever subscribed to `mesh://domain/product` gets other events of another schema from its next start on, though it
+    changed nothing.
+
+    Put the port first again; the order of the others is free.
+    """
+    before, product, port = change.before.product, change.product, change.before.port
+    if product is None or change.after is None or port.name != before.default_port.name:
+        return
+    now = product.default_port.name
+    if now != port.name:
+        yield Found(
+            "outputPorts",
+            f"{str(before.address)!r} led to the port {port.name!r} and would lead to {now!r}",
+            port.name,
+            now,
+            f"put `- name: {port.name}` first in outputPorts",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+
+
+RULES: Final = (
+    Rule("EVENT_SOURCE", "an address is permanent", _CONTRACT, Scope.CHANGE, event_source, waivable=False),
+    Rule("PRODUCT_ID", "an id is permanent", _CONTRACT, Scope.CHANGE, product_id, waivable=False),
+    Rule(
+        "PRODUCT_REMOVED",
+        "a product is there until it is retired",
+        _CONTRACT,
+        Scope.CHANGE,
+        product_removed,
+        waivable=False,
+    ),
+    Rule("PRODUCT_RETIRED", "readers are asked before their product ends", _CONTRACT, Scope.CHANGE, product_retired),
+    Rule("DEPRECATION", "a deprecation says when and where to", _CONTRACT, Scope.CHANGE, deprecation, Severity.WARNING),
+    Rule(
+        "ARCHETYPE_CHANGED",
+        "readers know what kind of product they read",
+        _CONTRACT,
+        Scope.CHANGE,
+        archetype_changed,
+        Severity.WARNING,
+    ),
+    Rule("DEFAULT_PORT", "the bare address leads where it led", _CONTRACT, Scope.CHANGE, default_port),
+)
+
+
+def _sooner(before: Product, after: Product) -> bool:
+    days = before.deprecated_on, after.deprecated_on
+    return days[0] is not None and days[1] is not None and days[1] < days[0]
+
+
+def _iso(product: Product) -> str | None:
+    return product.deprecated_on.isoformat() if product.deprecated_on else None

@@ -1,0 +1,202 @@
+"""What a product promises to people: who may read it, who answers for it, and that they can tell what it holds.
+
+None of it stops a reader that runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from meshport.compat.contract import Change, Found
+from meshport.compat.finding import Direction, Part, RollOut, Severity
+from meshport.compat.rule import Rule, Scope
+from meshport.product import Product
+
+_CONTRACT: Final = (Direction.CONTRACT,)
+_CLASSES: Final = ("public", "internal", "confidential", "restricted")
+_PLACEHOLDER: Final = re.compile(r"\W*((todo|tbd|fixme|xxx)\b.*|n/a|none|unknown|nobody|description)?\W*", re.I | re.S)
+
+
+def classification_lowered(change: Change) -> Iterator[Found]:
+    """The product's classification is lower: public < internal < confidential < restricted.
+
+    Storage, access and masking follow it wherever the data goes, and readers pass it on to what they build. Data that was
+    collected as confidential does not become less so by an edit. It breaks no reader, but it cannot be taken back once
+    somebody has copied the data.
+
+    Keep it. Where the data really became harmless (a field dropped, figures grouped), let somebody who answers for that
+    approve it by a waiver.
+    """
+    was, product = change.before.product.classification, change.product
+    if product is not None and _CLASSES.index(product.classification) < _CLASSES.index(was):
+        yield Found(
+            "classification",
+            f"the classification was {was!r} and would be {product.classification!r}, which protects less",
+            was,
+            product.classification,
+            f"keep `classification: {was}`, or have it approved",
+            part=Part.PRODUCT,
+        )
+
+
+def security_group_dropped(change: Change) -> Iterator[Found]:
+    """No group is required any more to read the product.
+
+    Whoever grants access by the descriptor would let everybody in. As with a classification that is lowered, what was
+    read cannot be called back.
+
+    Keep `requiredSecurityGroup`, or let somebody who answers for the data approve it by a waiver.
+    """
+    was, product = change.before.product.required_security_group, change.product
+    if product is not None and was and not product.required_security_group:
+        yield Found(
+            "requiredSecurityGroup",
+            f"the security group {was!r} would no longer be required",
+            was,
+            product.required_security_group,
+            f"keep `requiredSecurityGroup: {was}`, or have it approved",
+            part=Part.PRODUCT,
+        )
+
+
+def security_group_changed(change: Change) -> Iterator[Found]:
+    """Readers have to be in another security group, or in one for the first time.
+
+    Today's readers lose access if they are not members by the time it is applied. It is a warning, since the descriptor
+    does not say who is a member.
+
+    Let the readers into the group first.
+    """
+    product = change.product
+    was, now = change.before.product.required_security_group, product.required_security_group if product else None
+    if now and now != was:
+        before = f"the security group {was!r} was required" if was else "no security group was required"
+        yield Found(
+            "requiredSecurityGroup",
+            f"{before}, and {now!r} would be",
+            was,
+            now,
+            f"let today's readers into {now!r} before it is applied: `meshport readers {change.before.address.key}`",
+            RollOut.READERS,
+            part=Part.PRODUCT,
+        )
+
+
+def owner_dropped(change: Change) -> Iterator[Found]:
+    """Nobody answers for the product any more, or nobody says how to reach who does.
+
+    When a reader breaks at night, owner and contact are all that it has. `TODO`, `unknown` and the like are nobody.
+
+    Name the team and an address that somebody reads.
+    """
+    before, product = change.before.product, change.product
+    if product is None:
+        return
+    for key, was, now in (("owner", before.owner, product.owner), ("contact", before.contact, product.contact)):
+        if not _nothing(was) and _nothing(now):
+            yield Found(
+                key,
+                f"the {key} was {was!r} and would be {'gone' if now is None else repr(now)}",
+                was,
+                now,
+                f"write `{key}: {was}`, or who has taken over",
+                part=Part.PRODUCT,
+            )
+
+
+def owner_changed(change: Change) -> Iterator[Found]:
+    """Another team answers for the product.
+
+    Its readers hear of it from the gate's verdict at best. The data stays as it is, so that it is a warning.
+
+    Let both teams review the change, and set `contact` along with `owner`.
+    """
+    was, product = change.before.product.owner, change.product
+    if product is not None and product.owner != was and not _nothing(was) and not _nothing(product.owner):
+        yield Found(
+            "owner",
+            f"the owner was {was!r} and would be {product.owner!r}",
+            was,
+            product.owner,
+            f"let {was!r} and {product.owner!r} both review it, and check `contact`",
+            part=Part.PRODUCT,
+        )
+
+
+def description_dropped(change: Change) -> Iterator[Found]:
+    """The description says nothing any more: a placeholder, or the product's own name.
+
+    It is what people find the product by and decide on. No reader that runs breaks, so that it is a warning.
+
+    Write a sentence that says what the product holds.
+    """
+    before, product = change.before.product, change.product
+    if product is not None and not _says_nothing(before) and _says_nothing(product):
+        yield Found(
+            "description",
+            f"the description would be {product.description!r}, which says nothing of what the product holds",
+            before.description,
+            product.description,
+            f"keep `description: {before.description}`, or write a sentence that is better",
+            part=Part.PRODUCT,
+        )
+
+
+RULES: Final = (
+    Rule(
+        "CLASSIFICATION_LOWERED",
+        "data stays as protected as it was",
+        _CONTRACT,
+        Scope.CHANGE,
+        classification_lowered,
+        stops_readers=False,
+    ),
+    Rule(
+        "SECURITY_GROUP_DROPPED",
+        "only those read it who were meant to",
+        _CONTRACT,
+        Scope.CHANGE,
+        security_group_dropped,
+        stops_readers=False,
+    ),
+    Rule(
+        "SECURITY_GROUP_CHANGED",
+        "readers keep their access",
+        _CONTRACT,
+        Scope.CHANGE,
+        security_group_changed,
+        Severity.WARNING,
+    ),
+    Rule(
+        "OWNER_DROPPED",
+        "somebody answers for the product and can be reached",
+        _CONTRACT,
+        Scope.CHANGE,
+        owner_dropped,
+        stops_readers=False,
+    ),
+    Rule("OWNER_CHANGED", "readers know who answers", _CONTRACT, Scope.CHANGE, owner_changed, Severity.WARNING),
+    Rule(
+        "DESCRIPTION_DROPPED",
+        "people can tell what the product holds",
+        _CONTRACT,
+        Scope.CHANGE,
+        description_dropped,
+        Severity.WARNING,
+    ),
+)
+
+
+def _nothing(text: str | None) -> bool:
+    return text is None or _PLACEHOLDER.fullmatch(text) is not None
+
+
+def _says_nothing(product: Product) -> bool:
+    said = _letters(product.description)
+    return _nothing(product.description) or said in {_letters(product.address.product), _letters(product.address.key)}
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W", "", text).lower()
