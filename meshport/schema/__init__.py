@@ -124,8 +124,12 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         fastavro.schema.parse_schema(form)
     except fastavro.schema.SchemaParseException as error:
         # fastavro says so in words only.
-        rule = "DEFAULT_MISFIT" if str(error).startswith("Default value <") else None
-        raise SchemaError(f"{source} is no valid Avro schema: {error}", rule=rule) from error
+        misfit = str(error).startswith("Default value <")
+        raise SchemaError(
+            f"{source} is no valid Avro schema: {error}",
+            hint="a default of the field's own type" if misfit else None,
+            rule="DEFAULT_MISFIT" if misfit else None,
+        ) from error
     except (
         fastavro.schema.UnknownType,
         ValueError,

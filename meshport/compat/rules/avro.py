@@ -180,12 +180,29 @@ def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Misfit, str, F
     for misfit in comparison.resolution:
         if misfit.rule == rule:
             path, form = _place_of(comparison.reader.form, misfit.location)
-            yield misfit, path, form, type_at(comparison.writer.form, path)
+            like = type_at(comparison.writer.form, path)
+            if like and form["type"] in {"enum", "fixed", "record", "error"}:
+                like = _within(like, form, named_types(comparison.writer.form))
+            yield misfit, path, form, like
+
+
+def _within(held: Form, like: Form, named: Mapping[str, Form]) -> Form | None:
+    """The type of a kind that stands in a field's type, within its union, array or map; the namesake before others."""
+    found: list[Form] = []
+    stack: list[Any] = [held]
+    while stack:
+        form = form_of(stack.pop(), named)
+        if form["type"] == like["type"]:
+            found.append(form)
+        stack += form.get("branches", [form[key] for key in ("items", "values") if key in form])
+    short = like["name"].rpartition(".")[2]
+    return next((form for form in found if form["name"].rpartition(".")[2] == short), found[0] if found else None)
 
 
 def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
-    for misfit, path, form, like in _misfits(comparison, rule):
-        before, after = comparison.sides(brief(form), brief(like) if like else None)
+    for misfit, path, _, _ in _misfits(comparison, rule):
+        types = (type_at(each.form, path) for each in (comparison.reader, comparison.writer))
+        before, after = comparison.sides(*(brief(each) if each else None for each in types))
         yield Found(path, misfit.message, before, after, beside(path), RollOut.READERS)
 
 
@@ -266,3 +283,9 @@ def _renamed(comparison: Comparison, path: str, field: Form) -> str | None:
 def as_json(value: Any) -> str:
     """JSON as a schema's author would type it."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def shown(value: Any) -> str:
+    """A default as a message shows it, however long it is."""
+    text = as_json(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -21,6 +21,7 @@ from meshport.compat.contract import Change, Contract, Found, Version
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules import avro, values
+from meshport.compat.rules.avro import as_json, shown
 from meshport.errors import SchemaError
 from meshport.schema import Schema
 
@@ -53,14 +54,14 @@ def default_changed(comparison: Comparison) -> Iterator[Found]:
         if "default" not in after and _nullable(before):
             continue
         was = before["default"]
-        would = f"would be {after['default']!r}" if "default" in after else "is gone"
+        would = f"would be {shown(after['default'])}" if "default" in after else "is gone"
         yield Found(
             pair.path,
-            f"the default of {after['name']!r} was {was!r} and {would}: events that lack the field are read otherwise "
+            f"the default of {after['name']!r} was {shown(was)} and {would}: events that lack the field are read otherwise "
             "than before",
             was,
             after.get("default"),
-            f'keep "default": {avro.as_json(was)} and let producers write another value where they mean one',
+            f'keep "default": {as_json(was)} and let producers write another value where they mean one',
             RollOut.ANY,
         )
 
@@ -80,9 +81,9 @@ def nullable_required(comparison: Comparison) -> Iterator[Found]:
             yield Found(
                 pair.path,
                 f"{after['name']!r} could be left out and has no default any more: whoever leaves it out is refused",
-                before["default"],
-                None,
-                f'keep "default": {avro.as_json(before["default"])}',
+                {"default": before["default"]},
+                {},
+                f'keep "default": {as_json(before["default"])}',
                 RollOut.ANY,
             )
 
@@ -117,10 +118,10 @@ def union_order(comparison: Comparison) -> Iterator[Found]:
             continue
         yield Found(
             pair.path,
-            f"the branches of {after['name']!r} moved under its default {before['default']!r}, {why}",
+            f"the branches of {after['name']!r} moved under its default {shown(before['default'])}, {why}",
             brief(before["type"]),
             brief(after["type"]),
-            f"write the branches in the order {avro.as_json(ours)}, and new ones behind",
+            f"write the branches in the order {as_json(ours)}, and new ones behind",
             RollOut.ANY,
         )
 
@@ -148,7 +149,7 @@ def alias_dropped(comparison: Comparison) -> Iterator[Found]:
                 f"{after['name']!r} loses the alias {told}: what was written under that name is not found any more",
                 before["aliases"],
                 after.get("aliases"),
-                f'keep "aliases": {avro.as_json(before["aliases"])}',
+                f'keep "aliases": {as_json(before["aliases"])}',
                 RollOut.ANY,
             )
 
@@ -178,7 +179,9 @@ def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
                     inner(each.path, field["name"]),
                     f"{who} {told}, and to the reader both are {field['name']!r}",
                     *comparison.sides(field["name"], answers),
-                    f"take the alias {answers[-1]!r} away, or keep {answers[-1]!r} as a field of its own",
+                    f"take the alias {answers[-1]!r} away and keep {answers[-1]!r} as a field of its own"
+                    if comparison.direction is Direction.BACKWARD
+                    else f"give the new field a name that was never used, such as {answers[-1] + '_v2'!r}",
                     RollOut.ANY,
                 )
 
@@ -249,7 +252,7 @@ def doc_dropped(comparison: Comparison) -> Iterator[Found]:
         before, after = comparison.sides(reader, writer)
         if before.get("doc") and not after.get("doc"):
             message = f"the doc of {after['name']!r} is gone"
-            yield Found(path, message, before["doc"], None, f'keep "doc": {avro.as_json(before["doc"])}', RollOut.ANY)
+            yield Found(path, message, before["doc"], None, f'keep "doc": {as_json(before["doc"])}', RollOut.ANY)
 
 
 RULES: Final = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,14 +11,12 @@ from meshport.compat.comparison import Form, brief, declared, inner, is_named, n
 from meshport.compat.contract import Contract, Found
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.avro import as_json
+from meshport.compat.rules.avro import as_json, shown
 from meshport.errors import SchemaError
 from meshport.schema.bounds import Shapes, refuse_bomb
 
 _READERS: Final = (Direction.FORWARD,)
 _RECORDS: Final = frozenset({"record", "error"})
-_REPR: Final = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
 
 
 def decoding_bomb(contract: Contract) -> Iterator[Found]:
@@ -62,7 +59,7 @@ def default_misfit(contract: Contract) -> Iterator[Found]:
         except SchemaError:
             yield Found(
                 path,
-                f"the default of {field['name']!r} is {_REPR.repr(field['default'])}, "
+                f"the default of {field['name']!r} is {shown(field['default'])}, "
                 f"which is no value of {brief(field['type'])}",
                 None,
                 field["default"],
@@ -91,7 +88,7 @@ def default_branch(contract: Contract) -> Iterator[Found]:
             order = as_json([branch, *(each for each in field["type"] if each != branch)])
             yield Found(
                 path,
-                f"the default {_REPR.repr(field['default'])} of {field['name']!r} is no value of the first branch, "
+                f"the default {shown(field['default'])} of {field['name']!r} is no value of the first branch, "
                 "which libraries up to Avro 1.11 ask for",
                 None,
                 brief(field["type"]),
