@@ -20,8 +20,8 @@ from meshport.errors import GateError
 _WIDTH: Final = 100
 _LONGEST_EXAMPLE: Final = 24  # lines; more is no example
 _WHO: Final = {
-    Direction.BACKWARD: "new readers, on events that are stored (backward)",
-    Direction.FORWARD: "today's readers, on new events (forward)",
+    Direction.BACKWARD: "new readers on stored events (backward)",
+    Direction.FORWARD: "today's readers on new events (forward)",
     Direction.CONTRACT: "whoever relies on what was promised (contract)",
 }
 _LOOKS_AT: Final = {

@@ -62,7 +62,8 @@ def _descriptor(rule_id: str) -> dict[str, Any]:
 
 
 def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, Any]:
-    said = [finding.message, wording.aside(verdict, finding), finding.advice and f"Do: {finding.advice}"]
+    aside = wording.aside(verdict, finding)
+    said = [finding.message, aside or (finding.advice and f"Do: {finding.advice}")]
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": rule_index,
@@ -80,9 +81,7 @@ def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, An
         },
     }
     if finding.state is State.WAIVED:
-        result["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": wording.aside(verdict, finding)}
-        ]
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": aside}]
     return result
 
 

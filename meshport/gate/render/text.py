@@ -65,7 +65,8 @@ def _run(run: Run, width: int) -> Iterator[_Line]:
     for note in run.notes:
         yield from _wrapped(note, width, "note: ", "dim")
     style = "bold green" if run.passes else "bold red"
-    yield from _wrapped(f"{wording.summary(run)} (against {run.against})", width, "", style)
+    yield from _wrapped(run.against, width, "against ", "dim")
+    yield wording.summary(run), style
 
 
 def _verdict(verdict: Verdict, width: int) -> Iterator[_Line]:
@@ -74,7 +75,7 @@ def _verdict(verdict: Verdict, width: int) -> Iterator[_Line]:
     if verdict.versions:
         held += f" against {wording.numbered(verdict.versions)}"
     if not verdict.passes:
-        words, style = "breaks its readers" if verdict.versions else "is refused", "bold red"
+        words, style = "breaks its readers" if wording.met(verdict) else "is refused", "bold red"
     elif verdict.outcome is Outcome.NEW:
         words, style = "is new: there is nothing to compare it with", "green"
     else:

@@ -10,8 +10,8 @@ from meshport.compat.finding import Direction, Finding, Part, ReaderVerdict, Rol
 from meshport.gate.run import Run
 
 _WHO: Final = {
-    Direction.BACKWARD: "new readers, on events that are stored",
-    Direction.FORWARD: "today's readers, on new events",
+    Direction.BACKWARD: "new readers on stored events",
+    Direction.FORWARD: "today's readers on new events",
     Direction.CONTRACT: "whoever relies on what was promised",
 }
 _ROLL_OUT: Final = {
@@ -41,7 +41,7 @@ def place(finding: Finding) -> str:
 
 def who(finding: Finding) -> str:
     """Who would break, and against which versions."""
-    whom = "; ".join(_WHO[each] for each in finding.directions)
+    whom = " and ".join(_WHO[each] for each in finding.directions)
     return f"{whom} ({numbered(finding.versions)})" if finding.versions else whom
 
 
@@ -109,11 +109,15 @@ def reader_lines(verdict: Verdict) -> list[str]:
 def summary(run: Run) -> str:
     """The last line: how many contracts, and what became of them."""
     counts = run.counts
-    total, breaking = counts["total"], counts["breaking"]
+    total, breaking = counts["total"], [each for each in run.verdicts if not each.passes]
     rest = [f"{counts[word]} {word}" for word in ("unchanged", "compatible", "new") if counts[word]]
     contracts = f"{total} contract{'' if total == 1 else 's'}"
     if breaking:
-        head = f"{breaking} of {contracts} {'breaks its' if breaking == 1 else 'break their'} readers"
+        one = len(breaking) == 1
+        words = (
+            ("breaks its readers", "break their readers") if any(map(met, breaking)) else ("is refused", "are refused")
+        )
+        head = f"{len(breaking)} of {contracts} {words[0] if one else words[1]}"
     elif not run.passes:
         head = "stored events cannot be read with the candidate"
     elif total:
@@ -124,6 +128,11 @@ def summary(run: Run) -> str:
     if stands:
         rest.append(f"{len(stands)} warning{'s' if len(stands) > 1 else ''}")
     return f"{head}; {', '.join(rest)}" if rest else head
+
+
+def met(verdict: Verdict) -> bool:
+    """Whether anybody could have met the port before: else there are no readers to break."""
+    return bool(verdict.versions or verdict.readers)
 
 
 def short(address: Address) -> str:
