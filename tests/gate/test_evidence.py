@@ -198,6 +198,24 @@ def test_events_of_several_versions_are_told_apart_though_they_alternate(ports: 
     assert evidence.events == 40
 
 
+def test_versions_are_told_apart_though_their_bytes_begin_alike(ports: Mesh) -> None:
+    """Events that differ in Confluent's schema header only are each counted under the version that it names."""
+    one = port(ports)
+    old = one.message(2**50, at=BEGIN)
+    one.become(play(optional("a")))
+    new = one.message(2**50, at=BEGIN)
+
+    def by_header(each: Message) -> Message:
+        assert each.value is not None
+        rest = [header for header in each.headers if header[0] != "ce_dataschema"]
+        return each._replace(value=each.value[5:], headers=[*rest, ("__value_schema_id", each.value[:5])])
+
+    one.store([by_header(each) for each in (old, new, new, old, new)])
+    evidence = one.prove(play())
+    assert evidence.passes
+    assert [(each.number, each.events) for each in evidence.versions] == [(1, 2), (2, 3)]
+
+
 @pytest.mark.kafka
 def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
     """Of three versions the one whose events are deleted is said to have none left; the others are seen."""
