@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -189,7 +189,10 @@ class Project:
         """
         called = self.files.called(path)
         text = self._descriptor_text(path)
-        product = parse_product(text, file=called)
+        try:
+            product = _parsed(text)
+        except DescriptorError:
+            product = parse_product(text, file=called)  # the same error, with the file's name
         place = f"{product.address.domain}/{product.address.product}"
         folder, _, _ = path.rpartition("/")
         if folder.partition("/")[2] != place:
@@ -257,6 +260,12 @@ class Project:
                     line=line_in(self._descriptor_text(descriptor), "outputPorts", index, what),
                     hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(names)}",
                 )
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Product:
+    """A descriptor by its text: milliseconds each, and most are the same in two states of a project."""
+    return parse_product(text)
 
 
 def schema_path(product: Product, port: OutputPort) -> str:

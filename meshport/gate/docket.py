@@ -1,0 +1,197 @@
+"""What the gate has to judge: the contracts of a project, each beside what its readers rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+from meshport.address import SCHEME, Address, nearest
+from meshport.catalog import Reader
+from meshport.compat.contract import Contract
+from meshport.compat.finding import Verdict
+from meshport.compat.judge import Past, judge_new, judge_port, refused_schema
+from meshport.errors import AddressError, MeshError, ProjectError, SchemaError
+from meshport.gate.sources import Before, Line, Source
+from meshport.gate.touched import descriptor_texts, port_count, readers_of, readings
+from meshport.product import Compatibility, Product, Status
+from meshport.project import Project, refuse
+from meshport.schema import Schema
+
+_LIFECYCLE: Final = tuple(Status)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One port to be judged.
+
+    Attributes:
+        address: of the port, its major given.
+        level: what its schema is held to.
+        past: what its readers rely on; None for a port that nobody knows yet.
+        after: the port as it would be; None where it is gone or its schema is refused.
+        product: the product as it would be; None where it is gone.
+        readers: of a port that is new.
+        refused: why the schema cannot be read, where a rule of the gate says so.
+    """
+
+    address: Address
+    level: Compatibility
+    past: Past | None
+    after: Contract | None
+    product: Product | None
+    readers: tuple[Reader, ...] = ()
+    refused: SchemaError | None = None
+
+    def verdict(self, today: date) -> Verdict:
+        """The engine's verdict.
+
+        Raises:
+            SchemaError: two schemas that cannot be compared; never to be read as compatible.
+        """
+        if self.refused is not None:
+            return refused_schema(self.address, self.level, self.refused, today=today)
+        if self.past is not None:
+            return judge_port(self.past, self.after, self.product, today=today)
+        if self.after is None:
+            raise ValueError(f"{self.address} has neither a past nor a candidate")
+        return judge_new(self.after, today=today, readers=self.readers)
+
+
+@dataclass(frozen=True)
+class Docket:
+    """What there is to judge, and what there is not.
+
+    Attributes:
+        cases: by address.
+        unchanged: how many contracts of the project nobody had to look at, since none of their files differs.
+        notes: what has to be said about the comparison.
+    """
+
+    cases: tuple[Case, ...]
+    unchanged: int
+    notes: tuple[str, ...]
+
+
+def docket(project: Project, addresses: Sequence[Address], source: Source) -> Docket:
+    """What is to be judged, with both sides of each contract.
+
+    Args:
+        project: the candidates.
+        addresses: of products or ports that are asked about; none for whatever differs.
+        source: what they are compared with.
+
+    Raises:
+        ProjectError: an address that neither side has, or a product of the source that cannot be read.
+        DescriptorError, SchemaError: a candidate that is wrong in itself; all are named.
+        RegistryUnavailable: no answer.
+    """
+    named = list(addresses)
+    if not named:
+        differing = source.differing()
+        named = [_product(key, project) for key in sorted(project.descriptors if differing is None else differing)]
+    before = source.before(named) if named else {}
+    keys = sorted({address.of_product.key for address in named})
+    if unknown := [key for key in keys if key not in project.descriptors and key not in before]:
+        raise _nowhere(f"mesh://{unknown[0]}", {*project.descriptors, *source.known()}, project, source)
+    cases = _cases(project, keys, before)
+    if addresses:
+        for address in addresses:
+            if not any(_within(case.address, address) for case in cases):
+                of_product = [case.address.key for case in cases if case.address.of_product == address.of_product]
+                raise _nowhere(str(address), of_product, project, source)
+        cases = [case for case in cases if any(_within(case.address, address) for address in addresses)]
+    rest = project.descriptors.keys() - set(keys) if not addresses else set()
+    unchanged = sum(port_count(project.files.text(project.descriptors[key])) for key in rest)
+    return Docket(tuple(cases), unchanged, tuple(source.notes))
+
+
+def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before]) -> list[Case]:
+    """The cases of some products, by address; everything that is wrong with a candidate is named at once."""
+    if any(key in project.descriptors for key in keys):
+        _ = project.common  # where it is wrong, it is so once, and not in every contract
+    wrong: list[MeshError] = []
+    cases: list[Case] = []
+    fresh: list[Case] = []
+    for key in keys:
+        try:
+            found = list(_of_product(project, key, before.get(key)))
+        except MeshError as error:
+            wrong.append(error)
+            continue
+        cases += found
+        fresh += (each for each in found if each.past is None and each.after is not None)
+    refuse(wrong)
+    if fresh:
+        read = readings({each.address.of_product.key for each in fresh}, project, descriptor_texts(project))
+        new = {
+            each.address: replace(each, readers=readers_of(each.after.product, each.after.port, read[_key(each)]))
+            for each in fresh
+            if each.after is not None
+        }
+        cases = [new.get(each.address, each) for each in cases]
+    return sorted(cases, key=lambda each: each.address)
+
+
+def _of_product(project: Project, key: str, before: Before | None) -> Iterator[Case]:
+    pasts: Mapping[Line, Past] = before.pasts if before else {}
+    path = project.descriptors.get(key)
+    product = None if path is None else project.descriptor(path)
+    declared: set[Line] = set()
+    if product is not None and path is not None:
+        contracts: dict[Line, Schema | SchemaError] = {}
+        for port in product.output_ports:
+            try:
+                contracts[port.name, port.major] = project.contract(product, port, path)
+            except SchemaError as error:
+                if error.rule is None:
+                    raise
+                contracts[port.name, port.major] = error
+        product = _lifecycle(product, before)
+        for port in product.output_ports:
+            line = (port.name, port.major)
+            declared.add(line)
+            schema, address, level = contracts[line], product.port_address(port), product.compatibility(port)
+            if isinstance(schema, SchemaError):
+                yield Case(address, level, pasts.get(line), None, product, refused=schema)
+            else:
+                yield Case(address, level, pasts.get(line), Contract(product, port, schema), product)
+    for line, past in pasts.items():
+        if line not in declared and before is not None and line not in before.retired:
+            contract = past.contract
+            yield Case(contract.address, contract.product.compatibility(contract.port), past, None, product)
+
+
+def _lifecycle(product: Product, before: Before | None) -> Product:
+    """A candidate as it would be registered: a status that the registry has moved on is not taken back by a descriptor."""
+    known = before.registered if before else None
+    if known is None or _LIFECYCLE.index(known.status) <= _LIFECYCLE.index(product.status):
+        return product
+    kept = {"status": known.status, "deprecated_on": known.deprecated_on, "successor": known.successor}
+    return product.model_copy(update=kept)
+
+
+def _product(key: str, project: Project) -> Address:
+    try:
+        return Address.parse(key)
+    except AddressError:
+        if path := project.descriptors.get(key):
+            project.descriptor(path)  # says where the folder and the address disagree
+        raise
+
+
+def _key(case: Case) -> str:
+    return case.address.of_product.key
+
+
+def _within(line: Address, asked: Address) -> bool:
+    return line.of_product == asked.of_product and asked.port in {None, line.port} and asked.major in {None, line.major}
+
+
+def _nowhere(address: str, known: Collection[str], project: Project, source: Source) -> ProjectError:
+    near = nearest(address.removeprefix(SCHEME), sorted(known))
+    return ProjectError(
+        f"neither {project.root} nor {source.describe()} has {address}",
+        hint=f"did you mean {near}?" if near else f"known: {', '.join(sorted(known)) or 'nothing'}",
+    )

@@ -1,0 +1,317 @@
+"""A git repository, read only: what a revision holds, what changed since, and how it came to be.
+
+The only caller of the `git` command. Nothing is ever written, not even the index's cache of file times
+(`--no-optional-locks`); paths travel NUL-terminated; configuration that changes what commands print is overridden.
+Every path is the repository's own, with slashes, whatever folder of it the project is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from meshport.errors import ProjectError
+
+# What a repository or its user may have configured, and the parsing here could not bear.
+_PLAIN: Final = (
+    "--no-pager",
+    "--no-optional-locks",
+    "--literal-pathspecs",
+    "-c",
+    "core.quotePath=false",
+    "-c",
+    "log.follow=false",
+    "-c",
+    "log.showSignature=false",
+    "-c",
+    "log.showRoot=true",
+)
+_NOTHING: Final = re.compile(r"0+")
+_LINK: Final = "120000"
+_SUBMODULE: Final = "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a revision: its mode as git writes it (`100644`), and its object's id."""
+
+    mode: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit, and what it did to the files that were asked about, compared with its first parent.
+
+    Attributes:
+        id: its full id.
+        root: whether it has no parent; in a shallow clone, whether its parents are cut off.
+        before: the blob of each path before it; None where the path was not there.
+    """
+
+    id: str
+    root: bool
+    before: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git work tree.
+
+    Attributes:
+        top: its topmost folder.
+        directory: the `.git` folder, or that of a linked work tree.
+        shallow: whether its history is cut off (`git clone --depth`).
+    """
+
+    top: Path
+    directory: Path
+    shallow: bool
+
+    @classmethod
+    def around(cls, folder: Path) -> Repository:
+        """The work tree that a folder lies in. `GIT_DIR` and its like are respected, as git itself does.
+
+        Raises:
+            ProjectError: there is none, or git is not installed.
+        """
+        # A hook is given a GIT_DIR relative to the folder that it starts in, so git is asked from there first.
+        for start in (None, folder):
+            answer = _git(("rev-parse", *_ASKED), cwd=start)
+            if answer.returncode == 0:
+                top, directory, shallow = answer.stdout.decode(errors="surrogateescape").splitlines()
+                if _holds(Path(top).resolve(), folder.resolve()):
+                    return cls(Path(top).resolve(), Path(directory), shallow == "true")
+        told = answer.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
+        raise ProjectError(
+            f"{folder} cannot be compared with a git revision: {told or 'it lies outside of the git work tree'}",
+            hint="outside of git, compare with `--against registry` or with a file",
+        )
+
+    def path(self, file: Path) -> str:
+        """A file's path in the repository."""
+        inside = file.resolve().relative_to(self.top).as_posix()
+        return "" if inside == "." else inside
+
+    def commit(self, revision: str) -> str | None:
+        """The full id of the commit that a branch, tag, id or expression (`HEAD~1`) names; None where there is none.
+
+        Raises:
+            ProjectError: the text begins with a dash, as options do.
+        """
+        if revision.startswith("-"):
+            raise ProjectError(f"{revision!r} is no git revision", hint="a branch, a tag or a commit's id")
+        answer = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        found = answer.stdout.decode().strip()
+        return found if answer.returncode == 0 and found else None
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether one commit is in the history of another."""
+        return self._run("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    def tree(self, commit: str, folder: str) -> dict[str, Entry]:
+        """Every file of a folder in a revision; a submodule is one entry without its files."""
+        found: dict[str, Entry] = {}
+        for line in _parts(self._out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *filter(None, [folder]))):
+            facts, _, path = line.partition("\t")
+            mode, _, blob = facts.split(" ")
+            found[path] = Entry(mode, blob)
+        return found
+
+    def changed(self, commit: str, folder: str) -> frozenset[str]:
+        """The files of a folder that differ between a revision and the work tree: uncommitted and untracked ones too."""
+        where = folder or "."
+        differ = self._out(
+            "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-relative", "--ignore-submodules=all",
+            commit, "--", where,
+        )  # fmt: skip
+        untracked = self._out("ls-files", "--others", "--exclude-standard", "-z", "--", where)
+        return frozenset((*_parts(differ), *_parts(untracked)))
+
+    def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """What objects hold, by their ids, read by one process.
+
+        Raises:
+            ProjectError: the repository does not have one of them.
+        """
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return {}
+        out = self._out("cat-file", "--batch", "--buffer", given="".join(f"{each}\n" for each in wanted))
+        found: dict[str, bytes] = {}
+        at = 0
+        for each in wanted:
+            end = out.index(b"\n", at)
+            facts = out[at:end].split(b" ")
+            if len(facts) != 3:
+                raise ProjectError(f"git has no object {each} in {self.top}", hint="`git fsck` looks for what is lost")
+            size = int(facts[2])
+            found[each] = out[end + 1 : end + 1 + size]
+            at = end + size + 2
+        return found
+
+    def history(self, commit: str, paths: Sequence[str]) -> list[Commit]:
+        """The commits on the way to a revision that changed some files or folders, newest first.
+
+        Along first parents: what a branch went through before it was merged was never what the mesh stood on.
+        """
+        out = self._out(
+            "log", "--first-parent", "-m", "--no-renames", "--no-ext-diff", "--no-relative", "--no-color", "--raw",
+            "-z", "--no-abbrev", "--ignore-submodules=all", "--format=%H %P", commit, "--", *paths,
+        )  # fmt: skip
+        commits: list[Commit] = []
+        before: dict[str, str | None] = {}
+        parts = iter(_parts(out))
+        for part in parts:
+            line = part.lstrip("\n")
+            if line.startswith(":"):
+                blob = line.split(" ")[2]
+                before[next(parts)] = None if _NOTHING.fullmatch(blob) else blob
+            else:
+                id_, *parents = line.split(" ")
+                before = {}
+                commits.append(Commit(id_, not any(parents), before))
+        return commits
+
+    def _run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[bytes]:
+        # Both are named, so that a GIT_DIR relative to another folder does no harm.
+        named = (f"--git-dir={self.directory}", f"--work-tree={self.top}")
+        return _git((*named, *arguments), cwd=self.top, given=given)
+
+    def _out(self, *arguments: str, given: str | None = None) -> bytes:
+        answer = self._run(*arguments, given=given)
+        if answer.returncode != 0:
+            told = answer.stderr.decode(errors="replace").strip() or f"exit code {answer.returncode}"
+            raise ProjectError(f"`git {arguments[0]}` failed in {self.top}: {told.removeprefix('fatal: ')}")
+        return answer.stdout
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The files of a project in a revision; the `Files` of a `Project`.
+
+    Attributes:
+        repository: that holds it.
+        commit: the full id.
+        name: as it was asked for (`main`).
+        folder: the project's path in the repository.
+    """
+
+    repository: Repository
+    commit: str
+    name: str
+    folder: str
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Every file, by its path in the project."""
+        start = len(self.folder) + 1 if self.folder else 0
+        return {path[start:]: entry for path, entry in self.repository.tree(self.commit, self.folder).items()}
+
+    @cached_property
+    def _read(self) -> dict[str, bytes]:
+        return {}
+
+    def matching(self, pattern: str) -> list[str]:
+        """See `meshport.project.Files`."""
+        shape = re.compile(re.escape(pattern).replace(r"\*", "[^/]*"))
+        return sorted(
+            path for path, entry in self.entries.items() if entry.mode != _SUBMODULE and shape.fullmatch(path)
+        )
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Read files ahead, all by one process."""
+        wanted = {entry.blob for path in paths if (entry := self.entries.get(path)) and entry.mode != _SUBMODULE}
+        self._read.update(self.repository.blobs(wanted - self._read.keys()))
+
+    def text(self, path: str) -> str:
+        """See `meshport.project.Files`; a symbolic link is followed."""
+        path = posixpath.normpath(path)
+        for _ in range(_LINKS):
+            entry = self.entries.get(path) or self._elsewhere(path)
+            if entry is None or entry.mode == _SUBMODULE:
+                raise FileNotFoundError(f"{self.name} has no such file")
+            if entry.blob not in self._read:
+                self._read.update(self.repository.blobs([entry.blob]))
+            text = self._read[entry.blob].decode()
+            if entry.mode != _LINK:
+                return text
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
+        raise FileNotFoundError("links lead to links without end")
+
+    def history(self, paths: Iterable[str]) -> list[Commit]:
+        """The commits of `Repository.history`, with paths of the project."""
+        asked = sorted({full for path in paths if (full := self._full(path))})
+        if len(asked) > _PATHSPECS:
+            depth = self.folder.count("/") + 2 if self.folder else 1
+            asked = sorted({"/".join(full.split("/")[:depth]) for full in asked})
+        start = len(self.folder) + 1 if self.folder else 0
+        return [
+            Commit(
+                each.id,
+                each.root,
+                {
+                    full[start:] if full.startswith(self.folder) else posixpath.relpath(full, self.folder): blob
+                    for full, blob in each.before.items()
+                },
+            )
+            for each in self.repository.history(self.commit, asked)
+        ]
+
+    def _full(self, path: str) -> str | None:
+        """A path in the repository; None for one that leads out of it."""
+        full = posixpath.normpath(posixpath.join(self.folder, path))
+        return None if full.startswith(("../", "/")) else full
+
+    def _elsewhere(self, path: str) -> Entry | None:
+        """A file of the repository that lies out of the project."""
+        full = self._full(path)
+        return self.repository.tree(self.commit, full).get(full) if full and path.startswith("../") else None
+
+    def called(self, path: str) -> str:
+        """See `meshport.project.Files`; the words that `git show` takes."""
+        return f"{self.name}:{posixpath.join(self.folder, path)}"
+
+    def submodules(self) -> list[str]:
+        """The paths at which another repository stands."""
+        return [path for path, entry in self.entries.items() if entry.mode == _SUBMODULE]
+
+
+# As many as Linux follows (path_resolution(7)).
+_LINKS: Final = 40
+# git matches each path with each pathspec in turn; where there are more, their folders are asked about.
+_PATHSPECS: Final = 100
+_ASKED: Final = ("--show-toplevel", "--absolute-git-dir", "--is-shallow-repository")
+
+
+def _holds(top: Path, folder: Path) -> bool:
+    """Whether a work tree has a folder, and no other repository is nested between the two."""
+    if not folder.is_relative_to(top):
+        return False
+    between = [each for each in (folder, *folder.parents) if each != top and each.is_relative_to(top)]
+    return not any((each / ".git").exists() for each in between)
+
+
+def _git(arguments: Sequence[str], *, cwd: Path | None, given: str | None = None) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            ["git", *_PLAIN, *arguments],  # noqa: S607 - the user's own git, wherever it is installed
+            cwd=cwd,
+            input=given.encode() if given is not None else b"",
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise ProjectError(
+            "there is no `git` to compare with a revision", hint="install git, or compare with `--against registry`"
+        ) from error
+
+
+def _parts(out: bytes) -> list[str]:
+    return [part for part in out.decode(errors="surrogateescape").split("\0") if part]

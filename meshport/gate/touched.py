@@ -1,0 +1,192 @@
+"""Which products a change reaches, and who reads them: told from the text of files, before any of them is parsed.
+
+A descriptor takes milliseconds to read as YAML, a project has a thousand. What the text rules out is never parsed; what
+it does not rule out is, so that a word that only looks like a reference costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+import yaml
+
+from meshport.address import Address
+from meshport.catalog import Reader
+from meshport.errors import DescriptorError
+from meshport.product import InputPort, OutputPort, Product, Status
+from meshport.project import Project
+from meshport.schema.canonical import qualified
+
+_PRODUCT: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
+_SCHEMA_KEY: Final = re.compile(r"""["']?\bschema["']?\s*:""")
+_OUTSIDE: Final = re.compile(r"""["']?\bschema["']?\s*:\s*["']?(?:/|[^\s"']*\.\.)""")
+_PORTS: Final = re.compile(r"outputPorts:\s*(?:#.*)?")
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_COMMON: Final = "schemas/common/"
+
+Reading = tuple[Product, InputPort]
+"""A product, and one of the ports that it reads."""
+
+
+def descriptor_texts(project: Project, paths: Iterable[str] | None = None) -> dict[str, str]:
+    """The text of every descriptor of a project, or of some, by its path.
+
+    Raises:
+        DescriptorError: one cannot be read.
+    """
+    texts: dict[str, str] = {}
+    for path in project.descriptors.values() if paths is None else paths:
+        try:
+            texts[path] = project.files.text(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DescriptorError(f"cannot be read: {error}", file=project.files.called(path)) from error
+    return texts
+
+
+def touched(changed: Collection[str], before: Project, after: Project, texts: Mapping[str, str]) -> set[str]:
+    """The products, `<domain>/<product>`, whose contract may differ between two states of a project.
+
+    Args:
+        changed: the paths of the files that differ.
+        before: the project as it was.
+        after: the project as it is.
+        texts: the descriptors of `after`, by their path.
+    """
+    users = _users(changed, before, after)
+    paths = {*changed, *users}
+    keys = {_key(path) for path in paths} & (before.descriptors.keys() | after.descriptors.keys())
+    # Where a descriptor says itself where its contract lies, the file's name tells; out of the project nothing does.
+    names = {posixpath.basename(path) for path in paths}
+    shared = any(_is_common(path) for path in changed)
+    for path, text in texts.items():
+        if _SCHEMA_KEY.search(text) and (shared or _OUTSIDE.search(text) or any(name in text for name in names)):
+            keys.add(_key(path))
+    return keys
+
+
+def readings(products: Collection[str], project: Project, texts: Mapping[str, str]) -> dict[str, list[Reading]]:
+    """Who reads some products: the project's own products that name them among their inputs.
+
+    Args:
+        products: `<domain>/<product>` of each.
+        project: whose products read.
+        texts: its descriptors, by their path.
+
+    Raises:
+        DescriptorError: a descriptor that names one of the products cannot be read.
+    """
+    found: dict[str, list[Reading]] = {each: [] for each in products}
+    for path, text in texts.items():
+        if "inputPorts" not in text and "input_ports" not in text:
+            continue
+        named = found.keys() & set(_PRODUCT.findall(text))
+        if named and named != {_key(path)}:
+            reader = project.descriptor(path)
+            if reader.status is Status.RETIRED:
+                continue
+            for reads in reader.input_ports:
+                if (key := reads.address.of_product.key) in found:
+                    found[key].append((reader, reads))
+    return found
+
+
+def readers_of(product: Product, port: OutputPort, readings: Iterable[Reading]) -> tuple[Reader, ...]:
+    """Those who read one port: a reader that names no port reads the default one, one without a major every major.
+
+    Where a product reads a port by two entries, or differently before and after a change, it reads all those fields.
+    """
+    merged: dict[Address, Reader] = {}
+    for reader, reads in readings:
+        if (reads.address.port or product.default_port.name) != port.name:
+            continue
+        if reads.address.major not in {None, port.major}:
+            continue
+        entry = Reader(
+            address=reader.address,
+            reads=Address(product.address.domain, product.address.product, port.name, reads.address.major),
+            fields=reads.fields,
+            archetype=reader.archetype,
+            owner=reader.owner,
+            contact=reader.contact,
+            status=reader.status,
+        )
+        if known := merged.get(reader.address):
+            both = known.fields and entry.fields
+            fields = tuple(dict.fromkeys((*known.fields, *entry.fields))) if both else ()
+            entry = known.model_copy(update={"fields": fields})
+        merged[reader.address] = entry
+    return tuple(merged[address] for address in sorted(merged))
+
+
+def port_count(text: str) -> int:
+    """How many output ports a readable descriptor declares: its lines are counted, unless they are written in flow style."""
+    lines = iter(text.splitlines())
+    if not any(_PORTS.fullmatch(line) for line in lines):
+        return len((yaml.load(text, Loader=_Loader) or {}).get("outputPorts", ()))  # noqa: S506 - a SafeLoader
+    indent, count = None, 0
+    for line in lines:
+        bare = line.lstrip(" ")
+        if not bare or bare.startswith("#"):
+            continue
+        depth = len(line) - len(bare)
+        indent = depth if indent is None else indent
+        if depth < indent or (depth == indent and not bare.startswith("-")):
+            break
+        count += depth == indent
+    return count
+
+
+def names_of(text: str) -> set[str]:
+    """The names under which a file of `schemas/common/` can be referred to; empty where it declares none."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return set()
+    if not isinstance(data, dict):
+        return set()
+    full = str(data["polyseme"]) if "polyseme" in data else qualified(data)
+    return {full.rpartition(".")[2]} if full else set()
+
+
+def _users(changed: Collection[str], before: Project, after: Project) -> set[str]:
+    """The schema files that refer to a changed file of `schemas/common/`, by way of other common types too."""
+    common = {path for path in changed if _is_common(path)}
+    if not common:
+        return set()
+    names: set[str] = set()
+    for project in (before, after):
+        names |= {name for path in common if (text := _text(project, path)) for name in names_of(text)}
+    schemas = {path: text for path in after.files.matching("schemas/*/*.avsc") if (text := _text(after, path))}
+    found: set[str] = set()
+    while names:
+        # A reference ends with the short name: "Country" in its namespace, "common.Country" anywhere.
+        refers = re.compile(r'["\'.](?:' + "|".join(map(re.escape, sorted(names))) + r')"|\\u')
+        users = {path for path, text in schemas.items() if path not in found and refers.search(text)}
+        found |= users
+        names = {name for path in users if path.startswith(_COMMON) for name in names_of(schemas[path])}
+    return found
+
+
+def _is_common(path: str) -> bool:
+    return path.startswith(_COMMON) and path.endswith(".avsc")
+
+
+def _text(project: Project, path: str) -> str:
+    try:
+        return project.files.text(path)
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _key(path: str) -> str:
+    """The product that a file belongs to by its place: a descriptor's, or a schema's; "" for any other."""
+    parts = path.split("/")
+    if parts[0] in {"producers", "processors"} and len(parts) == 4 and parts[3] == "product.yaml":
+        return f"{parts[1]}/{parts[2]}"
+    if parts[0] == "schemas" and len(parts) == 3 and parts[1] != "common":
+        return f"{parts[1]}/{parts[2].partition('.')[0]}"
+    return ""
