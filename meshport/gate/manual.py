@@ -84,10 +84,7 @@ def explain(rule_id: str) -> str:
     examples = fixtures(rule.id)
     sections = [f"{rule.id}\n{rule.purpose}", _facts(rule), page(rule)]
     for breaks, heading in ((True, "Breaks" if rule.severity is Severity.ERROR else "Warns"), (False, "Keeps")):
-        of_kind = [each for each in examples if each.breaks is breaks]
-        if of_kind:
-            sections.append(_example(heading, of_kind[0], rule.scope))
-            sections += [f"{heading} too: {each.title}" for each in of_kind[1:]]
+        sections += _examples(heading, [each for each in examples if each.breaks is breaks], rule.scope)
     return "\n\n".join(sections)
 
 
@@ -116,18 +113,39 @@ def _facts(rule: Rule) -> str:
 
 
 def _filled(paragraph: str) -> str:
-    """A paragraph at the manual's width; a list or a block of code keeps its lines."""
-    if any(line.startswith((" ", "-", "*")) for line in paragraph.splitlines()):
-        return paragraph
-    return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    """A paragraph at the manual's width; the items of a list hang, a block of code keeps its lines."""
+    if paragraph.startswith("- "):
+        items = paragraph[2:].split("\n- ")
+        return "\n".join(_fill(each, "- ", "  ") for each in items)
+    return paragraph if paragraph.startswith(" ") else _fill(paragraph)
 
 
-def _example(heading: str, fixture: Fixture, scope: Scope) -> str:
-    lines = list(_shown(fixture, scope))
+def _fill(text: str, first: str = "", hanging: str = "") -> str:
+    words = " ".join(text.split())
+    return textwrap.fill(
+        words, _WIDTH, initial_indent=first, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _examples(heading: str, of_kind: list[Fixture], scope: Scope) -> Iterator[str]:
+    """The smallest change of a kind as an example, and what the others are called."""
+    if not of_kind:
+        return
+    shown = {each.name: list(_shown(each, scope)) for each in of_kind}
+    first = min(of_kind, key=lambda each: len(shown[each.name]))
+    lines = shown[first.name]
     if len(lines) > _LONGEST_EXAMPLE:
-        left = len(lines) - _LONGEST_EXAMPLE
-        lines = [*lines[:_LONGEST_EXAMPLE], f"... {left} more lines"]
-    return "\n".join((f"{heading}: {fixture.title}", *(f"  {line}" for line in lines)))
+        lines = [*lines[:_LONGEST_EXAMPLE], f"... {len(lines) - _LONGEST_EXAMPLE} more lines"]
+    yield "\n".join((f"{heading}: {_titled(first)}", *(f"  {line}" for line in lines)))
+    others = [f"{heading} too: {_titled(each)}" for each in of_kind if each is not first]
+    if others:
+        yield "\n".join(others)
+
+
+def _titled(fixture: Fixture) -> str:
+    """Its title, with the level where that is not the one which most sources have."""
+    level = str(fixture.document.get("level", "FULL"))
+    return fixture.title if level == "FULL" else f"{fixture.title} ({level})"
 
 
 def _shown(fixture: Fixture, scope: Scope) -> Iterator[str]:
@@ -149,8 +167,8 @@ def _shown(fixture: Fixture, scope: Scope) -> Iterator[str]:
 def _laid_out(value: Any, lead: str = "", tail: str = "") -> list[str]:
     """JSON in which whatever fits a line has one: a field of a schema is a line of the diff."""
     text = _compact(value)
-    record = isinstance(value, dict) and "fields" in value
-    if not isinstance(value, dict | list) or (not record and len(lead) + len(text) <= _WIDTH - 20):
+    record = "fields" in value if isinstance(value, dict) else isinstance(value, list) and _objects(value)
+    if not isinstance(value, dict | list) or (not record and len(lead) + len(text) <= _WIDTH - 4):
         return [f"{lead}{text}{tail}"]
     indent = " " * (len(lead) - len(lead.lstrip()) + 2)
     opened, closed = ("{", "}") if isinstance(value, dict) else ("[", "]")
@@ -160,6 +178,11 @@ def _laid_out(value: Any, lead: str = "", tail: str = "") -> list[str]:
         comma = "," if number < len(named) else ""
         lines += _laid_out(each, indent + (f"{_compact(name)}: " if name is not None else ""), comma)
     return [*lines, f"{indent[2:]}{closed}{tail}"]
+
+
+def _objects(value: list[Any]) -> bool:
+    """Whether it is a list of objects, such as a record's fields or a product's ports."""
+    return bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def _compact(value: Any) -> str:

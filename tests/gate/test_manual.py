@@ -37,6 +37,7 @@ EXAMPLES = [
         {
             "title": "A field comes with a default",
             "verdict": "keeps",
+            "level": "BACKWARD",
             "before": {"schema": ORDER},
             "after": {"schema": HELD},
             "finds": [],
@@ -45,7 +46,13 @@ EXAMPLES = [
     Fixture(
         "ADDED",
         "without_two",
-        {"title": "Two fields come", "verdict": "breaks", "before": {}, "after": {}, "finds": ["ADDED"]},
+        {
+            "title": "All fields come anew",
+            "verdict": "breaks",
+            "before": {"schema": ORDER | {"fields": []}},
+            "after": {"schema": GROWN},
+            "finds": ["ADDED"],
+        },
     ),
 ]
 ADDED = Rule("ADDED", "what is new can be read", (Direction.BACKWARD,), Scope.RESOLUTION, missing_default)
@@ -76,9 +83,9 @@ Breaks: A field comes without a default
   +      {"name": "note", "type": "string"}
        ]
 
-Breaks too: Two fields come
+Breaks too: All fields come anew
 
-Keeps: A field comes with a default
+Keeps: A field comes with a default (BACKWARD)
          {"name": "customer", "type": "string"},
   -      {"name": "cents", "type": "long"}
   +      {"name": "cents", "type": "long"},

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -13,8 +13,8 @@ import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshport.address import Address
 from meshport.compat.finding import Outcome, State
+from meshport.gate.evidence import Cause, Evidence, Failure
 from meshport.gate.render import RENDERINGS, document, github, junit, sarif, text
 from meshport.gate.run import Run
 from tests.gate import verdicts
@@ -108,22 +108,17 @@ def hostile(words: str) -> Run:
     return Run(against=words, verdicts=(verdict,), notes=(words,))
 
 
-@dataclass(frozen=True)
-class Proof:
-    """Proof on history as another part of the gate gives it."""
-
-    address: Address
-    passes: bool
-
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        """Its JSON data."""
-        return {"address": str(self.address), "mode": mode}
-
-    def __str__(self) -> str:
-        return "player/plays/events@1: 2 of 300 events cannot be read\n  partition 0, offset 17"
-
-
-PROVEN = Run(against="the registry", verdicts=(breaking(),), evidence=(Proof(PLAYS, False),))
+FAILING = Evidence(
+    address=PLAYS,
+    topic="player.plays.events.v1",
+    candidate="0" * 64,
+    events=300,
+    failed={Cause.CANDIDATE: 1},
+    failures=(
+        Failure(cause=Cause.CANDIDATE, topic="player.plays.events.v1", partition=0, offset=17, error="no default"),
+    ),
+)
+PROVEN = Run(against="the registry", verdicts=(breaking(),), evidence=(FAILING,))
 
 
 class TestText:
@@ -387,15 +382,16 @@ class TestEvidence:
         self, check_junit: Callable[[str], ET.Element], check_sarif: Callable[[str], dict[str, Any]]
     ) -> None:
         """People, scripts and CI see what the stored events say."""
+        summary = "300 stored events of player.plays.events.v1: the candidate cannot read 1 of them"
         lines = text.render(PROVEN).splitlines()
+        assert summary in lines
+        assert any("17" in line and "no default" in line for line in lines)
         assert lines[-1].startswith("stored events cannot be read with the candidate")
-        assert "  partition 0, offset 17" in lines
-        assert json.loads(document.render(PROVEN))["evidence"] == [
-            {"passes": False, "address": str(PLAYS), "mode": "json"}
-        ]
-        assert github.render(PROVEN).startswith("::error title=stored events of player/plays/events@1::")
+        (evidence,) = json.loads(document.render(PROVEN))["evidence"]
+        assert (evidence["passes"], evidence["failures"][0]["offset"]) == (False, 17)
+        assert github.render(PROVEN).startswith("::error title=stored events of player/plays/events@1::" + summary)
         (failure,) = check_junit(junit.render(PROVEN)).iter("failure")
-        assert failure.get("message") == "player/plays/events@1: 2 of 300 events cannot be read"
+        assert failure.get("message") == summary
         (invocation,) = check_sarif(sarif.render(PROVEN))["invocations"]
         assert invocation["toolExecutionNotifications"][-1]["level"] == "error"
 
