@@ -1,0 +1,111 @@
+"""What a second major line means to the readers of the first: nobody is moved to it before the day that was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Final
+
+from meshport.compat.contract import Change, Found
+from meshport.compat.finding import Direction, Part, RollOut, Severity
+from meshport.compat.rule import Rule, Scope
+from meshport.product import OutputPort, Status
+from meshport.product.lines import next_major
+
+_CONTRACT: Final = (Direction.CONTRACT,)
+
+
+def moves_readers(change: Change) -> Iterator[Found]:
+    """A higher major of the port would be live at once, or sooner than was told, while readers are on this one.
+
+    An address without a major leads to the highest major whose `liveFrom` has come. Most readers subscribe by such an
+    address; a new major is one because its contract does not fit theirs. Without a day to come they would be on it from
+    their next start on, with nobody having changed anything on their side. The same happens to a producer that publishes
+    to the bare address. A major line without `liveFrom` is live at once.
+
+    Give the new line a `liveFrom` that leaves time to move, as `meshport new ADDRESS --major` does (30 days), publish to
+    both lines meanwhile, and never bring the day forward; a day that has passed does no harm where it stands. Readers
+    move by naming the new major, or stay for a while by naming the old one, until its `deprecatedOn`.
+    """
+    before, product, port = change.before.product, change.product, change.before.port
+    if product is None or change.after is None or before.status in {Status.DRAFT, Status.RETIRED}:
+        return
+    known, lines = before.lines(port.name), product.lines(port.name)
+    following = next_major(lines, port.major)
+    if following is None or (following not in known and following < max(known)):
+        return  # a line below the one that is live moves nobody
+    was, now = known.get(following), lines[following]
+    if not _sooner(was, now):
+        return
+    line = f"{port.name}@{following}"
+    told = None if was is None else was.live_from
+    yield Found(
+        f"outputPorts.{line}",
+        f"readers of {port.name!r} that name no major would be moved from {port.name}@{port.major} to {line!r} "
+        + (
+            "at once"
+            if told is None
+            else f"from {now.live_from} on, and were told {told}"
+            if now.live_from
+            else f"at once, and were told {told}"
+        ),
+        None if told is None else told.isoformat(),
+        None if now.live_from is None else now.live_from.isoformat(),
+        f"keep `liveFrom: {told}` at {line}"
+        if told
+        else f"give {line} a day to come, `liveFrom: <day>`, as `meshport new {before.address.key} --major` writes it; "
+        f"until then readers move by naming {product.address.at(port.name, following).key}",
+        RollOut.READERS,
+        Part.PRODUCT,
+    )
+
+
+def line_dates(change: Change) -> Iterator[Found]:
+    """Readers would have less time to leave this line than they were told.
+
+    `deprecatedOn` is the day after which nobody counts on readers of the line any more: the producer may stop to publish
+    to it, and the line be retired. Teams plan their move by it. The day by itself stops nothing, so that it is a warning.
+
+    Move it back only, never forward. Readers that have left already can be seen: `meshport readers ADDRESS`.
+    """
+    after, was = change.after, change.before.port.deprecated_on
+    if after is None or was is None:
+        return
+    now = after.port.deprecated_on
+    if now is not None and now < was:
+        yield Found(
+            "deprecatedOn",
+            f"readers had until {was} to leave {after.port.name}@{after.port.major} and would have until {now}",
+            was.isoformat(),
+            now.isoformat(),
+            f"keep `deprecatedOn: {was}`",
+            RollOut.READERS,
+            Part.PORT,
+        )
+
+
+RULES: Final = (
+    Rule(
+        "MAJOR_MOVES_READERS",
+        "nobody is led to another contract before the day that was told",
+        _CONTRACT,
+        Scope.CHANGE,
+        moves_readers,
+    ),
+    Rule(
+        "LINE_DATES",
+        "readers have the time to leave a line that they were told",
+        _CONTRACT,
+        Scope.CHANGE,
+        line_dates,
+        Severity.WARNING,
+        stops_readers=False,
+    ),
+)
+
+
+def _sooner(was: OutputPort | None, now: OutputPort) -> bool:
+    """Whether a line would lead readers to it without notice, or before the day that they know."""
+    if was is None:
+        return now.live_from is None
+    return was.live_from is not None and (now.live_from or date.min) < was.live_from
