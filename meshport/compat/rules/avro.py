@@ -181,7 +181,8 @@ def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Misfit, str, F
         if misfit.rule == rule:
             path, form = _place_of(comparison.reader.form, misfit.location)
             like = type_at(comparison.writer.form, path)
-            if like and form["type"] in {"enum", "fixed", "record", "error"}:
+            kind = form["type"]  # of a field it may be a union
+            if like and isinstance(kind, str) and kind in {"enum", "fixed", "record", "error"}:
                 like = _within(like, form, named_types(comparison.writer.form))
             yield misfit, path, form, like
 
