@@ -11,7 +11,8 @@ to judge alike. A fixture is a YAML file:
     after: {schema: {...}}      # what is left out stays as before
     finds: [DECIMAL_SCALE]      # every rule that finds something, warnings too
 
-`port` and `product` are laid over the product below; a null takes a key away.
+`port` and `product` are laid over the product below; a null takes a key away. A fixture is about the port `events@1`.
+Where `after` says `gone: port`, its product has to lack that port; where it says `gone: product`, nothing is left.
 """
 
 from __future__ import annotations
@@ -98,6 +99,12 @@ class Fixture:
         return self._laid_over(self.document.get("before") or {}, self.document.get("after") or {})
 
     @property
+    def gone(self) -> str | None:
+        """What the candidate lacks: `port`, `product`, or None; `after` is what is left, as before for no product."""
+        gone = (self.document.get("after") or {}).get("gone")
+        return None if gone is None else str(gone)
+
+    @property
     def earlier(self) -> list[Any]:
         """Schemas before `before`, oldest first, as JSON data."""
         return list(self.document.get("earlier", ()))
@@ -125,9 +132,9 @@ def fixtures(rule: str) -> list[Fixture]:
 
 
 def contract_of(document: tuple[dict[str, Any], Any]) -> Contract:
-    """The contract of a fixture's side."""
+    """The contract of a fixture's side: of the port `events@1`, of the first one where there is none."""
     product = Product.model_validate(document[0])
-    return Contract(product, product.default_port, _schema(document[1]))
+    return Contract(product, product.port("events", 1) or product.default_port, _schema(document[1]))
 
 
 def _schema(form: Any) -> Schema:
