@@ -6,7 +6,7 @@ commit; everybody else is answered on a reading connection, by the same function
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any, Final
@@ -21,7 +21,7 @@ from meshport.compat.judge import refused_schema
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Product, Status
 from meshport_registry.contracts import Candidate, schemas_of
-from meshport_registry.declaration import Declared, kept_on, line_of
+from meshport_registry.declaration import Declared, Line, kept_on, line_of
 from meshport_registry.errors import VersionNotFound
 from meshport_registry.lineage import readers
 from meshport_registry.products import (
@@ -51,36 +51,40 @@ def judge(connection: Connection, wanted: Declared, today: date) -> tuple[Verdic
         SchemaError: two schemas that cannot be compared; never to be read as compatible.
     """
     product = wanted.product
+    # Whoever changes an address or an id is judged as the product that it was: both are findings.
     row = find_address(connection, product.address) or find_guid(connection, str(product.id))
-    bindings: dict[Address, Binding] = {}
+    bound: dict[Line, Binding] = {}
     if row is not None:
         product = kept_on(product, descriptor_of(row))
-        bindings = {each.address: each for each in bindings_of(connection, row, _NOWHERE)}
+        bound = {_line(each): each for each in bindings_of(connection, row, _NOWHERE)}
     verdicts = []
     for port in product.output_ports:
-        candidate, address = wanted.contracts[line_of(port)], product.port_address(port)
+        candidate, address, line = wanted.contracts[line_of(port)], product.port_address(port), line_of(port)
         if isinstance(candidate, SchemaError):
             verdicts.append(refused_schema(address, product.compatibility(port), candidate, today=today))
             continue
         after = Contract(product, port, candidate.schema)
-        if row is not None and address in bindings:
-            past = past_of(connection, row, bindings[address], like=port)
+        if row is not None and line in bound:
+            past = past_of(connection, row, bound[line], like=port)
             verdicts.append(judge_port(past, after, product, today=today))
         else:
-            verdicts.append(judge_new(after, today=today, readers=_followers(connection, address, bindings)))
-    declared = {product.port_address(port) for port in product.output_ports}
-    for address, binding in bindings.items():
-        if row is not None and address not in declared and binding.status is not Status.RETIRED:
+            verdicts.append(judge_new(after, today=today, readers=_followers(connection, port, bound)))
+    declared = {line_of(port) for port in product.output_ports}
+    for line, binding in bound.items():
+        if row is not None and line not in declared and binding.status is not Status.RETIRED:
             verdicts.append(judge_port(past_of(connection, row, binding), None, product, today=today))
     return tuple(verdicts)
 
 
-def _followers(connection: Connection, line: Address, bindings: Iterable[Address]) -> tuple[Reader, ...]:
+def _line(binding: Binding) -> Line:
+    return binding.address.port or "", binding.address.major or 0
+
+
+def _followers(connection: Connection, port: OutputPort, bound: Mapping[Line, Binding]) -> tuple[Reader, ...]:
     """Whoever reads a port at whichever major is live, and so reads a new one once its day has come."""
-    port = replace(line, major=None)
-    if port not in {replace(each, major=None) for each in bindings}:
-        return ()
-    return tuple(each for each in readers(connection, port) if each.reads.major is None)
+    known = next((each.address for (name, _), each in bound.items() if name == port.name), None)
+    found = () if known is None else readers(connection, replace(known, major=None))
+    return tuple(each for each in found if each.reads.major is None)
 
 
 def judge_next(
@@ -140,7 +144,7 @@ def past_of(connection: Connection, row: Row[Any], binding: Binding, *, like: Ou
 
 
 def _entry(product: Product, binding: Binding, history: History, like: OutputPort | None) -> OutputPort:
-    name, major = binding.address.port or "", binding.address.major or 0
+    name, major = _line(binding)
     known = product.port(name, major)
     if known is not None:
         return known

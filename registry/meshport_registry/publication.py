@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 
 from meshport.address import nearest, subject_name, topic_name
 from meshport.catalog import Change, PortVersion, Registration
-from meshport.compat import Finding, Outcome, Severity, State, Verdict
+from meshport.compat import Finding, Outcome, Part, Severity, State, Verdict
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
@@ -59,7 +59,9 @@ class _Plan:
     def raise_if_refused(self, product: Product) -> None:
         if self.refused:
             raise Refused(_told(f"{product.address} cannot be registered", self.refused), findings=tuple(self.refused))
-        if self.conflicts:
+
+    def raise_if_contradicting(self, product: Product) -> None:
+        if self.conflicts:  # the gate has said so already, with its rule, unless no port is the same
             raise Conflict(
                 _told(f"{product.address} contradicts what is registered", self.conflicts),
                 findings=tuple(self.conflicts),
@@ -95,6 +97,7 @@ def publish(connection: Connection, wanted: Declared, cluster: Cluster, *, dry_r
     sources = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
     _ask_gate(connection, wanted, plan, utc_today())
+    plan.raise_if_contradicting(product)
     _plan_descriptor(product, row, plan)
     guid, now = str(product.id), now_us()
     if row is None:
@@ -124,7 +127,7 @@ def publish(connection: Connection, wanted: Declared, cluster: Cluster, *, dry_r
 
 
 def _identify(connection: Connection, product: Product, plan: _Plan) -> Row[Any] | None:
-    """The product's row, once it is sure that GUID and address belong together for ever."""
+    """The product's row by its GUID; GUID and address belong together for ever."""
     by_guid, by_address = find_guid(connection, str(product.id)), find_address(connection, product.address)
     if by_guid is not None and descriptor_of(by_guid).address != product.address:
         plan.conflicts.append(
@@ -132,7 +135,6 @@ def _identify(connection: Connection, product: Product, plan: _Plan) -> Row[Any]
         )
     if by_address is not None and by_address.guid != str(product.id):
         plan.conflicts.append(f"{product.address} has the id {by_address.guid}: an id never changes, nor is it reused")
-    plan.raise_if_refused(product)
     return by_guid
 
 
@@ -153,7 +155,7 @@ def _ask_gate(connection: Connection, wanted: Declared, plan: _Plan, today: date
     verdicts = judge(connection, wanted, today)
     refusing = [(each, finding) for each in verdicts for finding in each.findings if finding.refuses]
     if refusing:
-        findings = tuple(str(finding) for _, finding in refusing)
+        findings = tuple(dict.fromkeys(str(finding) for _, finding in refusing))  # of the product: at each of its ports
         ports = ", ".join(dict.fromkeys(str(each.address) for each, _ in refusing))
         raise Incompatible(
             _told(f"{ports} would not be what was promised", findings),
@@ -161,13 +163,15 @@ def _ask_gate(connection: Connection, wanted: Declared, plan: _Plan, today: date
             verdicts=verdicts,
             hint="`meshport gate check --against registry` says who breaks and what to do",
         )
-    for each in verdicts:
-        if each.outcome is not Outcome.UNCHANGED:
-            plan.notes += [_note(each, finding) for finding in each.findings]
+    plan.notes += dict.fromkeys(
+        _note(each, finding) for each in verdicts for finding in each.findings if each.outcome is not Outcome.UNCHANGED
+    )
 
 
 def _note(verdict: Verdict, finding: Finding) -> str:
-    said = f"{verdict.address.port}@{verdict.address.major}: {finding}"
+    said = str(finding)
+    if finding.part is not Part.PRODUCT:
+        said = f"{verdict.address.port}@{verdict.address.major}: {said}"
     if finding.state is State.WAIVED:
         waiver = next(each for each in verdict.waivers if each.id == finding.waiver)
         return f"{said}; waived by {waiver.approver} until {waiver.until}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
 from meshport.address import Address
+from meshport.catalog import WaiverRequest
 from meshport.product import Product
+from meshport.product.lines import utc_today
 from meshport.schema import Schema, parse_schema
 
 _SPACE = UUID("6f0c2f4e-93a1-4a39-8e0c-2f6a1d7f1c55")
@@ -52,3 +55,16 @@ def product(address: str = "mesh://player/plays", *inputs: str, **more: Any) -> 
 def plays(**more: Any) -> tuple[Product, dict[str, Schema]]:
     """The product `player/plays` with one port."""
     return product(**more), {"events@1": schema("user", "track")}
+
+
+def waiver_of_track(**other: Any) -> WaiverRequest:
+    """A waiver that lets the field `track` of the plays go, for a month."""
+    given = {
+        "address": "player/plays/events@1",
+        "rule": "READER_FIELD_MISSING_DEFAULT_VALUE",
+        "path": "track",
+        "approver": "Ada",
+        "reason": "nobody reads it, says the survey",
+        "until": utc_today() + timedelta(days=30),
+    }
+    return WaiverRequest.model_validate(given | other)

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import Connection, inspect, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
+import meshport_registry.migrate
 from meshport.errors import RegistryUnavailable
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
@@ -21,7 +24,7 @@ from meshport_registry.errors import ANSWERS, ServiceError, StoreBusy, StoreFail
 from meshport_registry.settings import database_url
 from meshport_registry.store import Store
 from meshport_registry.tables import metadata
-from tests.registry.schemas import plays
+from tests.registry.schemas import plays, waiver_of_track
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,24 @@ def _columns(connection: Connection) -> dict[str, set[str]]:
     found = inspect(connection)
     tables = [name for name in found.get_table_names() if name != "alembic_version"]
     return {name: {column["name"] for column in found.get_columns(name)} for name in tables}
+
+
+def test_a_database_of_an_earlier_version_is_brought_up(database: str) -> None:
+    """What the first revision holds is still there after the start, and takes what the later ones bring."""
+    engine = create_engine(database_url(database))
+    config = Config()
+    config.set_main_option("script_location", str(Path(meshport_registry.migrate.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO setting (name, value) VALUES ('level', 'FULL')"))
+        assert "waiver" not in _columns(connection)
+    engine.dispose()
+    with running(Settings(database=database, port=0, bootstrap_servers="k:1")) as url, Registry(url) as client:
+        client.register(*plays())
+        assert client.waive(waiver_of_track()).id == 1
+        level = httpx2.get(f"{url}/config", trust_env=False)
+    assert level.json() == {"compatibilityLevel": "FULL"}
 
 
 def test_many_nodes_may_start_at_once(database: str) -> None:
