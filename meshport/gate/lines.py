@@ -1,0 +1,167 @@
+"""Where a finding stands in the author's files: for annotations that show up at the line that was changed.
+
+A finding's pointer leads into the canonical form of a schema. The author's file has the same places in the same order,
+save that types are wrapped (`{"type": {"type": "string"}}`), are referred to by name, or stand in `schemas/common/`; so
+its nodes are walked by the pointer as far as they go, and the nearest place around is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from meshport.compat.finding import Finding, Part, Verdict
+from meshport.product import OutputPort, Product
+from meshport.product.load import line_in
+from meshport.project import Project, schema_path
+
+# libyaml is ten times PyYAML, and refuses the halves of a surrogate pair that JSON may write; PyYAML does not.
+_LOADERS: Final[tuple[Any, ...]] = (getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.SafeLoader)
+
+
+class Places:
+    """The files and lines of a project's contracts; each file is read once.
+
+    Files are named relative to the top of the git repository that the project lies in, as GitHub wants annotations and
+    SARIF results to be, and relative to the project where there is none.
+
+    Args:
+        project: the candidates.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        above = (project.root, *project.root.parents)
+        self._top = next((each for each in above if (each / ".git").exists()), project.root)
+        self._texts: dict[str, str] = {}
+        self._nodes: dict[str, yaml.Node | None] = {}
+
+    def of(self, verdict: Verdict) -> Verdict:
+        """A verdict whose findings have the file and line where they stand; neither for a product that is gone."""
+        descriptor = self._project.descriptors.get(verdict.address.of_product.key)
+        if descriptor is None or not verdict.findings:
+            return verdict
+        product = self._project.descriptor(descriptor)
+        port = product.port(verdict.address.port, verdict.address.major)
+        placed = tuple(self._placed(each, descriptor, product, port) for each in verdict.findings)
+        return verdict.model_copy(update={"findings": placed})
+
+    def _placed(self, finding: Finding, descriptor: str, product: Product, port: OutputPort | None) -> Finding:
+        if finding.part is Part.SCHEMA and port is not None:
+            file = schema_path(product, port)
+            line = self._schema_line(file, finding.pointer)
+        else:
+            file = descriptor
+            line = line_in(self._text(descriptor), *_descriptor_path(finding, product, port))
+        return finding.model_copy(update={"file": self._called(file), "line": line})
+
+    def _called(self, path: str) -> str:
+        file = Path(self._project.root, path)
+        return file.relative_to(self._top).as_posix() if file.is_relative_to(self._top) else str(file)
+
+    def _text(self, path: str) -> str:
+        if path not in self._texts:
+            try:
+                self._texts[path] = self._project.files.text(path)
+            except (OSError, UnicodeDecodeError):
+                self._texts[path] = ""
+        return self._texts[path]
+
+    def _schema_line(self, path: str, pointer: str) -> int:
+        if path not in self._nodes:
+            self._nodes[path] = _composed(self._text(path))
+        root = self._nodes[path]
+        return 1 if root is None else schema_line(root, pointer)
+
+
+def schema_line(root: yaml.Node, pointer: str) -> int:
+    """The line of an author's schema at which a pointer into its canonical form leads, or of the nearest place around.
+
+    Args:
+        root: the schema's file, composed as YAML, which JSON is.
+        pointer: RFC 6901.
+    """
+    defined = dict(_definitions(root))
+    node, line = root, root.start_mark.line + 1
+    for escaped in pointer.split("/")[1:]:
+        found = _step(node, escaped.replace("~1", "/").replace("~0", "~"), defined)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _step(node: yaml.Node, part: str, defined: dict[str, yaml.Node]) -> tuple[int, yaml.Node] | None:
+    """One token further: the line of what it leads to, and its node; None where the file has no such place."""
+    for _ in range(len(defined) + 64):  # as deep as schemas nest, and names that lead to names in a ring end too
+        if isinstance(node, yaml.ScalarNode):
+            known = defined.get(str(node.value).rpartition(".")[2])
+            if known is None:
+                return None
+            node = known
+        if isinstance(node, yaml.SequenceNode):
+            if not part.isdecimal() or int(part) >= len(node.value):
+                return None
+            item = node.value[int(part)]
+            return _line(item), item
+        keys = {str(key.value): (key, value) for key, value in node.value}
+        if part in keys and (part != "type" or "name" in keys):
+            key, value = keys[part]
+            return int(key.start_mark.line) + 1, value
+        if "type" not in keys or isinstance(keys["type"][1], yaml.ScalarNode):
+            return None
+        node = keys["type"][1]  # a type that is wrapped
+    return None
+
+
+def _line(node: yaml.Node) -> int:
+    """Where people see an item: a field at its name, whatever line its brace is on."""
+    if isinstance(node, yaml.MappingNode):
+        for key, _ in node.value:
+            if key.value == "name":
+                return int(key.start_mark.line) + 1
+    return int(node.start_mark.line) + 1
+
+
+def _definitions(root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
+    """Every named type that a file defines, by its last name; where two share it, the first is meant often enough."""
+    stack, found = [root], set[str]()
+    while stack:
+        node = stack.pop()
+        if isinstance(node, yaml.SequenceNode):
+            stack.extend(reversed(node.value))
+        elif isinstance(node, yaml.MappingNode):
+            keys = {str(key.value): value for key, value in node.value}
+            kind, name = keys.get("type"), keys.get("name")
+            if name is not None and kind is not None and kind.value in {"record", "error", "enum", "fixed"}:
+                short = str(name.value).rpartition(".")[2]
+                if short not in found:
+                    found.add(short)
+                    yield short, node
+            stack.extend(keys[each] for each in ("values", "items", "fields", "type") if each in keys)
+
+
+def _descriptor_path(finding: Finding, product: Product, port: OutputPort | None) -> tuple[str | int, ...]:
+    keys: tuple[str | int, ...] = tuple(finding.path.split(".")) if finding.path else ()
+    if finding.part is not Part.PRODUCT:
+        if port is None:
+            return ("outputPorts",)
+        entry = ("outputPorts", product.output_ports.index(port))
+        return (*entry, *keys) if finding.part is Part.PORT else (*entry, "schema")
+    if len(keys) > 1 and keys[0] == "slaProperties":
+        index = next((i for i, each in enumerate(product.sla_properties) if each.property == keys[1]), None)
+        return ("slaProperties",) if index is None else ("slaProperties", index)
+    return keys or ("address",)
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """A JSON file as YAML nodes, which know their lines; None where it is not even that."""
+    for loader in _LOADERS:
+        try:
+            return yaml.compose(text.replace("\t", " "), Loader=loader)  # YAML takes no tabs for spaces
+        except yaml.YAMLError:
+            continue
+    return None
