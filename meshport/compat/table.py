@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules import avro, evolution, governance, key, port, product, proof, safety, slo, values
+from meshport.compat.rules import avro, evolution, governance, key, major, port, product, proof, safety, slo, values
 
 _ROWS: Final = (
     *avro.RULES,
@@ -17,6 +17,7 @@ _ROWS: Final = (
     *safety.RULES,
     *key.RULES,
     *port.RULES,
+    *major.RULES,
     *product.RULES,
     *slo.RULES,
     *governance.RULES,
