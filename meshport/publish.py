@@ -73,6 +73,10 @@ class BatchReport:
 class Publisher:
     """Publishes to one output port.
 
+    While two major lines stand beside each other, a producer has a publisher for each, by its address with the major
+    (`shop/orders/events@1`, `shop/orders/events@2`), and gives both events of one fact the same id. One of the bare
+    address stays on the line that was live when it was made.
+
     Args:
         address: of the port; a product's bare address means its default port at its live major.
         resolver: a registry. The schema is the one that it holds; a publisher never registers one.

@@ -3,6 +3,9 @@
 A source-aligned product whose `product.yaml` says `source: <file>.py:<name>` brings a function `(seed) -> occurrences`.
 The sources of a mesh are one world: they are merged by the time at which each occurrence was learnt of, and that world
 time passes at a chosen speed beside the wall clock.
+
+A source tells one line of its port: the one that is live when the run begins. A further major line that is not live yet
+changes nothing; from its day on the next run tells the new line, from the beginning, and has to tell it by its contract.
 """
 
 from __future__ import annotations
