@@ -150,15 +150,6 @@ def declared(form: Any) -> Iterator[tuple[str, Form]]:
         stack.extend(reversed(within))
 
 
-def matching_field(field: Form, writer: Form) -> Form | None:
-    """The writer's field that a reader's field takes: of its name, else of an alias, the first that is there."""
-    by_name = {each["name"]: each for each in writer["fields"]}
-    for name in (field["name"], *field.get("aliases", ())):
-        if name in by_name:
-            return by_name[name]  # type: ignore[no-any-return]  # JSON data
-    return None
-
-
 def locate(form: Any, path: str) -> tuple[str, Any]:
     """Where a path of fields leads in a schema, or the nearest place on its way that is there.
 
@@ -278,8 +269,9 @@ class _Walk:
         elif kind == "map":
             found.append((ours["values"], theirs["values"], path))
         elif kind in {"record", "error"}:
+            written = {field["name"]: field for field in theirs["fields"]}
             for field in ours["fields"]:
-                at, like = inner(path, field["name"]), matching_field(field, theirs)
+                at, like = inner(path, field["name"]), _taken(field, written)
                 yield FieldPair(ours, field, like, at)
                 if like is not None:
                     found.append((field["type"], like["type"], at))
@@ -301,6 +293,12 @@ def _takes(reader: Form, writer: Form) -> bool:
     if ours in PRIMITIVES or ours in {"array", "map"}:
         return True
     return _short(reader["name"]) == _short(writer["name"]) or writer["name"] in reader.get("aliases", ())
+
+
+def _taken(field: Form, written: Mapping[str, Form]) -> Form | None:
+    """The writer's field that a reader's field takes: of its name, else of an alias, the first that is there."""
+    names = (field["name"], *field.get("aliases", ()))
+    return next((written[name] for name in names if name in written), None)
 
 
 def _kind(form: Form) -> str:
