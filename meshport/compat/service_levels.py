@@ -86,7 +86,12 @@ def path_of(level: ServiceLevel) -> str:
 
 def told(level: ServiceLevel) -> str:
     """A promise in words: `5 m`, `99.5 percent`."""
-    return f"{level.value:g}" + (f" {level.unit}" if level.unit else "")
+    return figure(level) + (f" {level.unit}" if level.unit else "")
+
+
+def figure(level: ServiceLevel) -> str:
+    """A promise's figure with all its digits, of which two that are weighed may differ in the last: `5`, `99.9999999`."""
+    return repr(level.value).removesuffix(".0")
 
 
 def promised(product: Product, port: str) -> dict[str, list[ServiceLevel]]:

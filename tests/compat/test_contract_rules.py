@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +17,7 @@ from meshport.compat.rules import governance, key, port, product, slo
 from meshport.compat.rules.port import at_least
 from meshport.compat.service_levels import Relation, relation
 from meshport.product import Compatibility, Product, ServiceLevel
+from meshport.publish import record_key
 from tests.compat.contracts import CLASSES, contract, ports, retentions
 
 OWN: Final = tuple(rule for each in (key, port, product, slo, governance) for rule in each.RULES)
@@ -94,6 +98,15 @@ def test_what_a_service_level_became(before: str, after: str, became: Relation) 
     assert relation(level(before), level(after)) is became
 
 
+def test_a_loss_in_the_last_digit_is_told_with_it() -> None:
+    """A finding shows the two figures as they are, not rounded to one."""
+    was, now = ({"property": "availability", "value": each, "unit": "percent"} for each in (99.999999, 99.999998))
+    sides = [contract(product={"slaProperties": [each]}) for each in (was, now)]
+    (told,) = slo.slo_weakened(Change(sides[0], sides[1], sides[1].product))
+    assert (told.before, told.after) == ("99.999999 percent", "99.999998 percent")
+    assert "value: 99.999999" in told.advice
+
+
 def test_a_level_of_the_port_takes_the_place_of_one_of_all_ports() -> None:
     """What is promised of another port, or of all where this one has its own, does not count."""
     wide = {"property": "timeliness", "value": 1, "unit": "m"}
@@ -148,6 +161,23 @@ def test_a_key_field_changes_where_its_bytes_may(before: Any, after: Any, differ
     """Types that are written alike in a key may take each other's place; the others scatter events of one key."""
     known, candidate = (contract(fields={"customer": each}) for each in (before, after))
     assert {rule for rule, _ in found(known, candidate)} == ({"KEY_SCHEMA"} if differs else set())
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (5, 5.0),
+        (0.1, 0.10000000149011612),
+        ("ab", b"ab"),
+        ("0A000000-0000-0000-0000-000000000000", UUID("0A000000-0000-0000-0000-000000000000")),
+        (Decimal("1.50"), Decimal("1.500")),
+        (datetime(2026, 1, 1, tzinfo=UTC), 1767225600000),
+    ],
+)
+def test_keys_are_written_as_the_rule_says(before: Any, after: Any) -> None:
+    """The values of types that differ for the rule make other keys with the publisher's own function."""
+    made = record_key(("customer",))
+    assert made({"customer": before}) != made({"customer": after})
 
 
 def test_each_field_of_a_composite_key_is_looked_at() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.service_levels import Relation, path_of, promised, relation, told
+from meshport.compat.service_levels import Relation, figure, path_of, promised, relation, told
 from meshport.product import ServiceLevel
 
 _CONTRACT: Final = (Direction.CONTRACT,)
@@ -121,5 +121,5 @@ def _changed_levels(change: Change, kind: Relation) -> Iterator[tuple[ServiceLev
 
 
 def _line(level: ServiceLevel) -> str:
-    given = {"property": level.property, "value": f"{level.value:g}", "unit": level.unit, "port": level.port}
+    given = {"property": level.property, "value": figure(level), "unit": level.unit, "port": level.port}
     return "`{" + ", ".join(f"{key}: {value}" for key, value in given.items() if value is not None) + "}`"
