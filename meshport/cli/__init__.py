@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from meshport import __version__
-from meshport.cli import demo, mesh, project, publish, read, run, up
+from meshport.cli import demo, gate, mesh, project, publish, read, run, up
 from meshport.cli.output import INTERRUPTED, exit_code, say
 from meshport.errors import MeshError
 
@@ -39,6 +39,7 @@ for verb in (
     mesh.readers,
 ):
     app.command()(verb)
+app.add_typer(gate.gate_app, name="gate")
 app.add_typer(mesh.registry_app, name="registry")
 
 

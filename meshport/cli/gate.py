@@ -1,0 +1,255 @@
+"""`meshport gate`: whether a change of a contract breaks a reader, who that is, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from meshport.address import Address
+from meshport.catalog import Waiver, WaiverRequest
+from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
+from meshport.cli.read import AddressArgument
+from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.errors import GateError, NotRegistered
+from meshport.gate.docket import Case, Docket, docket
+from meshport.gate.evidence import Evidence, prove
+from meshport.gate.joined import Joined
+from meshport.gate.lines import Places
+from meshport.gate.manual import explain as manual_of
+from meshport.gate.manual import rule_named, rules_table
+from meshport.gate.render import RENDERINGS
+from meshport.gate.render.text import WIDTH, styled
+from meshport.gate.run import Run
+from meshport.gate.sampling import EVERYTHING, Sample
+from meshport.gate.sources import REGISTRY, Source, parse_against
+from meshport.project import Project
+from meshport.registry import Registry
+
+gate_app = typer.Typer(help="Whether a change of a contract breaks a reader.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How the verdicts are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+    JUNIT = "junit"
+    SARIF = "sarif"
+
+
+@gate_app.command()
+def check(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ADDRESS]...", help="Products or ports; by default every contract of the project."),
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="GITREF|registry|FILE",
+            help="What readers rely on: a git revision (offline), the registry, another checkout, product.yaml, "
+            "schema (.avsc) or saved past (.json).",
+        ),
+    ] = REGISTRY,
+    format_: Annotated[Format, typer.Option("--format", help="How the verdicts are written.")] = Format.TEXT,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Read the stored events with the candidate too; needs the registry.")
+    ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=2, metavar="EVENTS", help="With --history: at most so many of each partition; by default all."
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Check contracts against what their readers rely on.
+
+    Exits with 0 where nothing breaks, 1 where something does, 2 for wrong input, 3 where the registry did not answer.
+    With --registry, the readers and waivers that it knows count beside a git revision or a file too.
+
+    Examples:
+        meshport gate check --against main
+        meshport gate check player/plays --against registry --history
+    """
+    if sample is not None and not history:
+        raise typer.BadParameter("a sample is of the history", param_hint="--sample")
+    project = Project.find(Path.cwd())
+    named = [Address.parse(each) for each in addresses or ()]
+    with _source(against, project, registry) as source:
+        found = docket(project, named, source)
+        today = datetime.now(UTC).date()
+        places = Places(project)
+        verdicts = tuple(places.of(case.verdict(today)) for case in found.cases)
+        notes = found.notes
+        if not isinstance(source, Joined) and against != REGISTRY:
+            notes = (*notes, "offline: waivers, and readers of other projects, are the registry's (--registry URL)")
+        evidence = _evidence(found, sample, registry) if history else ()
+        run = Run(source.describe(), verdicts, found.unchanged, notes, evidence)
+    _show(run, Format.JSON if json else format_)
+    if not run.passes:
+        raise typer.Exit(FINDINGS)
+
+
+@contextmanager
+def _source(against: str, project: Project, url: str | None) -> Iterator[Source]:
+    with ExitStack() as opened:
+
+        def client() -> Registry:
+            return opened.enter_context(open_registry(url))
+
+        source = parse_against(against, project, client)
+        yield Joined(source, client()) if url is not None and against != REGISTRY else source
+
+
+def _evidence(found: Docket, sample: int | None, url: str | None) -> tuple[Evidence, ...]:
+    cases = [case for case in found.cases if case.past is not None and case.after is not None]
+    with open_registry(url) as mesh:
+        return tuple(_proof(case, mesh, EVERYTHING if sample is None else Sample(sample)) for case in cases)
+
+
+def _proof(case: Case, mesh: Registry, sample: Sample) -> Evidence:
+    assert case.past is not None and case.after is not None  # noqa: S101, PT018 - chosen so
+    try:
+        binding = mesh.resolve(case.address)
+    except NotRegistered as error:
+        raise GateError(
+            f"{case.address} has no stored events to look at: {error.message}", hint="check it without --history"
+        ) from error
+    with progress(f"reading {binding.topic}") as told:
+        return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=told)
+
+
+def _show(run: Run, form: Format) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if form is Format.TEXT and console.is_terminal:
+        console.print(styled(run, width=min(WIDTH, console.width)))
+    else:
+        emit_text(RENDERINGS[form](run))
+
+
+@gate_app.command()
+def rules(json: JsonOption = False) -> None:
+    """List every rule: what it keeps, what would break without it, how many fixtures it has.
+
+    Example: meshport gate rules
+    """
+    rows = rules_table()
+    for row in rows if json else ():
+        emit(
+            {"id": row.id, "severity": row.severity, "breaks": row.breaks, "purpose": row.purpose}
+            | {"fixtures": {"breaking": row.breaking, "keeping": row.keeping}}
+        )
+    if not json:
+        cells = [
+            [row.id, row.severity, ", ".join(row.breaks), f"{row.breaking}+{row.keeping}", row.purpose] for row in rows
+        ]
+        table(["rule", "severity", "breaks", "fixtures", "purpose"], cells)
+        say(f"{len(rows)} rules; fixtures: those that break + those that keep; `meshport gate explain RULE` tells more")
+
+
+@gate_app.command()
+def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of a rule.")]) -> None:
+    """Say what a rule keeps, who breaks without it, what to do, and show it on examples.
+
+    Example: meshport gate explain DECIMAL_SCALE
+    """
+    emit_text(manual_of(rule))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day; write 2026-12-31", param_hint="--until") from error
+
+
+@gate_app.command()
+def waive(
+    address: AddressArgument,
+    rule: Annotated[str, typer.Option(help="The rule that refuses the change.")],
+    until: Annotated[str, typer.Option(metavar="DAY", help="The last day on which it holds, as 2026-12-31 (UTC).")],
+    approver: Annotated[str, typer.Option(help="The person who answers for it.")],
+    reason: Annotated[str, typer.Option(help="Why it has to be.")],
+    at: Annotated[str, typer.Option(metavar="PATH", help="The field or key, as the finding names it.")] = "",
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let one change of one port pass, though a rule refuses it; shown in every verdict, void after its day.
+
+    Example: meshport gate waive shop/orders/events@1 --rule TYPE_MISMATCH --at cents --approver "Ada" --until 2026-12-31
+        --reason "its only reader has moved"
+    """
+    wanted = Address.parse(address)
+    last = _day(until)
+    with open_registry(registry) as mesh:
+        binding = mesh.resolve(wanted)
+        made = mesh.waive(
+            WaiverRequest(
+                address=binding.address,
+                rule=rule_named(rule).id,
+                path=at,
+                approver=approver,
+                reason=reason,
+                until=last,
+            )
+        )
+    _tell(made, json)
+
+
+@gate_app.command()
+def waivers(
+    address: Annotated[
+        str | None, typer.Argument(metavar="[ADDRESS]", help="A product or port; by default the whole mesh.")
+    ] = None,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the waivers, newest first: those that hold, that are over, that were taken back.
+
+    Example: meshport gate waivers player/plays
+    """
+    with open_registry(registry) as mesh:
+        found = mesh.waivers(None if address is None else Address.parse(address))
+    if not found and not json:
+        say(f"no waiver of {address}" if address else "no waiver was ever recorded")
+    for each in found:
+        _tell(each, json)
+
+
+@gate_app.command()
+def revoke(
+    number: Annotated[int, typer.Argument(metavar="WAIVER", help="Its number.")],
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a waiver back; what was registered under it stays.
+
+    Example: meshport gate revoke 3
+    """
+    with open_registry(registry) as mesh:
+        _tell(mesh.revoke(number), json)
+
+
+def _tell(waiver: Waiver, json: bool) -> None:
+    if json:
+        emit(waiver.model_dump(mode="json"))
+        return
+    if waiver.revoked_at is not None:
+        state = f"taken back on {waiver.revoked_at:%Y-%m-%d}"
+    else:
+        over = not waiver.holds(datetime.now(UTC).date())
+        state = f"{'was over after' if over else 'holds until'} {waiver.until}"
+    at = f" at {waiver.path}" if waiver.path else ""
+    emit_text(
+        f"waiver {waiver.id}: {waiver.rule}{at} of {waiver.address.key} {state}, approved by {waiver.approver}: {waiver.reason}"
+    )

@@ -1,0 +1,60 @@
+"""A source with what the registry knows besides: readers of other projects, and waivers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from meshport.address import Address
+from meshport.errors import NotRegistered
+from meshport.gate.sources import Before, Line, Source
+from meshport.registry import Registry
+
+
+@dataclass
+class Joined:
+    """A source whose readers and waivers are the registry's too.
+
+    Attributes:
+        source: what candidates are compared with.
+        registry: who is asked.
+        notes: see `Source`.
+    """
+
+    source: Source
+    registry: Registry
+    notes: Sequence[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """See `Source`."""
+        return f"{self.source.describe()}, with the readers and waivers of {self.registry.url}"
+
+    def known(self) -> Collection[str]:
+        """See `Source`."""
+        return self.source.known()
+
+    def differing(self) -> Collection[str] | None:
+        """See `Source`."""
+        return self.source.differing()
+
+    def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
+        """See `Source`."""
+        found = {key: self._joined(key, before) for key, before in self.source.before(addresses).items()}
+        self.notes = self.source.notes
+        return found
+
+    def _joined(self, key: str, before: Before) -> Before:
+        try:
+            answer = self.registry.past(key)
+        except NotRegistered:
+            return before
+        known = {(each.port.name, each.port.major): each for each in answer.ports}
+        pasts = {}
+        for line, past in before.pasts.items():
+            if line in known:
+                here = {each.address for each in past.readers}
+                others = tuple(each for each in known[line].readers if each.address not in here)
+                past = replace(past, readers=(*past.readers, *others), waivers=known[line].waivers)  # noqa: PLW2901
+            pasts[line] = past
+        retired: frozenset[Line] = before.retired | {line for line, each in known.items() if line not in before.pasts}
+        return Before(pasts, retired)

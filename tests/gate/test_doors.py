@@ -1,0 +1,299 @@
+"""One corpus through every door of the gate: git, file, mesh API, registration, Confluent's API give the same verdict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import httpx2
+import pytest
+import yaml
+
+from meshport.address import Address, subject_name
+from meshport.compat import RULES, Severity, State, Verdict
+from meshport.compat.corpus import Fixture, fixtures
+from meshport.gate.docket import docket
+from meshport.gate.sources import Source, parse_against
+from meshport.project import Project
+from meshport.registry import Registry
+from meshport_registry import Settings, running
+
+CORPUS = [each for rule in RULES for each in fixtures(rule)]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a door says of a change: whether it passes, the rules that refuse it, and those that only warn."""
+
+    passes: bool
+    refusing: frozenset[str]
+    warning: frozenset[str] = frozenset()
+
+
+class Placed:
+    """A fixture with an address of its own, so that the whole corpus fits into one mesh."""
+
+    def __init__(self, fixture: Fixture) -> None:
+        self.fixture = fixture
+        self.slug = f"{fixture.rule}-{fixture.name}".lower().replace("_", "-")
+        self.before = self._placed(fixture.before[0])
+        self.after = self._placed(fixture.after[0])
+        self.schemas = [*fixture.earlier, fixture.before[1]]
+        self.candidate = fixture.after[1]
+
+    @property
+    def expected(self) -> Said:
+        """What the fixture says of itself."""
+        refusing = frozenset(each for each in self.fixture.finds if RULES[each].severity is Severity.ERROR)
+        return Said(not refusing, refusing, self.fixture.finds - refusing)
+
+    @property
+    def address(self) -> Address:
+        """Of the product, as its readers know it."""
+        return Address.parse(self.before["address"])
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """The ports that it reads, before or after."""
+        return [*self.before.get("inputPorts", ()), *self.after.get("inputPorts", ())]
+
+    @property
+    def schema_alone(self) -> bool:
+        """Whether nothing but the schema changes, which is all that Confluent's API can say."""
+        return self.before == self.after and not self.fixture.gone
+
+    def _placed(self, document: dict[str, Any]) -> dict[str, Any]:
+        address = Address.parse(document["address"])
+        name = self.slug if address.product == "orders" else f"{self.slug}-{address.product}"
+        known = str(document["id"])
+        own = str(uuid5(NAMESPACE_URL, self.slug + known.lower()))
+        place = {"address": f"mesh://{address.domain}/{name}", "id": own if known.islower() else own.upper()}
+        text = json.dumps(document | place, default=str)  # YAML reads a day as a date
+        for said, here in (('"shop.orders.', f'"{address.domain}.{name}.'), ('"Orders."', f'"{name}."')):
+            text = text.replace(said, here)
+        return dict(json.loads(text))
+
+
+def port_of(document: dict[str, Any]) -> str:
+    """`<port>@<major>` of a descriptor's first port."""
+    port = document["outputPorts"][0]
+    return f"{port['name']}@{port.get('major', 1)}"
+
+
+def write(root: Path, document: dict[str, Any], schema: Any) -> None:
+    """Put a product into a project; every one of its ports has the same schema."""
+    address = Address.parse(document["address"])
+    kind = "producers" if document["archetype"] == "source-aligned" else "processors"
+    for other in ("producers", "processors"):
+        shutil.rmtree(root / other / address.domain / address.product, ignore_errors=True)
+    folder = root / kind / address.domain / address.product
+    folder.mkdir(parents=True)
+    file = f"schemas/{address.domain}/{address.product}.avsc"
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text(json.dumps(schema, indent=1))
+    ports = [port | {"schema": file} for port in document["outputPorts"]]
+    (folder / "product.yaml").write_text(yaml.safe_dump(document | {"outputPorts": ports}, sort_keys=False))
+
+
+def git(root: Path, *arguments: str) -> None:
+    """Run git with an identity of its own."""
+    named = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false", "-c", "gc.auto=0"]
+    subprocess.run(["git", *named, *arguments], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[Placed]:
+    """Every fixture of every rule."""
+    return [Placed(each) for each in CORPUS]
+
+
+@pytest.fixture(scope="module")
+def project(corpus: list[Placed], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A repository whose history is the corpus's history, and whose work tree holds the candidates."""
+    root = tmp_path_factory.mktemp("corpus")
+    for name in ("producers", "processors", "schemas/common"):
+        (root / name).mkdir(parents=True)
+        (root / name / ".keep").touch()
+    for name, kind in set(polysemes([each.schemas for each in corpus] + [each.candidate for each in corpus])):
+        (root / f"schemas/common/{name}.avsc").write_text(json.dumps({"type": kind, "polyseme": name}))
+    git(root, "init", "--initial-branch=main")
+    for step in range(max(len(each.schemas) for each in corpus)):
+        for each in corpus:
+            # Those with a shorter history begin later, so that all of them end with `before`.
+            write(root, each.before, each.schemas[min(step, len(each.schemas) - 1)])
+        git(root, "add", ".")
+        git(root, "commit", f"--message={step}")
+    for each in corpus:
+        address = each.address
+        if each.after["address"] != each.before["address"] or each.fixture.gone == "product":
+            shutil.rmtree(root / "producers" / address.domain / address.product)
+            (root / "schemas" / address.domain / f"{address.product}.avsc").unlink()
+        if each.fixture.gone != "product":
+            write(root, each.after, each.candidate)
+    return Project(root)
+
+
+def polysemes(form: Any) -> Iterator[tuple[str, str]]:
+    """Name and type of every global identifier that some schemas link to."""
+    if isinstance(form, list):
+        for each in form:
+            yield from polysemes(each)
+    elif isinstance(form, dict):
+        if "polyseme" in form:
+            yield form["polyseme"], form["type"]
+        for each in form.values():
+            yield from polysemes(each)
+
+
+@pytest.fixture(scope="module")
+def service(corpus: list[Placed], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that has the corpus's history."""
+    database = tmp_path_factory.mktemp("registry") / "registry.db"
+    with (
+        running(Settings(database=f"sqlite:///{database}", port=0, bootstrap_servers="kafka:9092")) as url,
+        httpx2.Client(base_url=url, timeout=20, trust_env=False) as http,
+    ):
+        for address in {port["address"] for each in corpus for port in each.inputs}:
+            source = Fixture("", "", {}).before[0] | {"address": address, "id": str(uuid5(NAMESPACE_URL, address))}
+            register(http, source, Fixture("", "", {}).before[1])
+        for each in corpus:
+            free = [port | {"compatibility": "NONE"} for port in each.before["outputPorts"]]
+            for schema in each.schemas:
+                register(http, each.before | {"outputPorts": free}, schema)
+            register(http, each.before, each.schemas[-1])
+        yield url
+
+
+def declaration(document: dict[str, Any], schema: Any) -> dict[str, Any]:
+    """What the mesh API takes."""
+    ports = [f"{port['name']}@{port.get('major', 1)}" for port in document["outputPorts"]]
+    return {"descriptor": document, "schemas": dict.fromkeys(ports, json.dumps(schema))}
+
+
+def register(http: httpx2.Client, document: dict[str, Any], schema: Any) -> None:
+    """Bring a product into the registry."""
+    answer = http.post("/api/v1/dataproducts", json=declaration(document, schema))
+    assert answer.status_code == 200, f"{document['address']}: {answer.text}"
+
+
+def said(verdicts: Iterable[Verdict]) -> Said:
+    """What some verdicts say together."""
+    findings = [each for verdict in verdicts for each in verdict.findings if each.state is State.STANDS]
+    return Said(
+        all(not each.refuses for each in findings),
+        frozenset(each.rule for each in findings if each.severity is Severity.ERROR),
+        frozenset(each.rule for each in findings if each.severity is Severity.WARNING),
+    )
+
+
+def by_docket(project: Project, source: Source, *addresses: Address) -> dict[str, Said]:
+    """What the command line's way of judging says, by product."""
+    found: dict[str, list[Verdict]] = {}
+    today = datetime.now(UTC).date()
+    for case in docket(project, addresses, source).cases:
+        found.setdefault(case.address.of_product.key, []).append(case.verdict(today))
+    return {key: said(verdicts) for key, verdicts in found.items()}
+
+
+def differing(corpus: list[Placed], door: dict[str, Said]) -> list[str]:
+    """Where a door says something else than the fixtures."""
+    wrong = []
+    for each in corpus:
+        found = door.get(each.address.key, Said(True, frozenset()))
+        if found != each.expected:
+            wrong.append(f"{each.fixture.rule}/{each.fixture.name}: {found}, not {each.expected}")
+    return wrong
+
+
+def test_the_corpus_is_worth_the_name(corpus: list[Placed]) -> None:
+    """It has every rule, changes that break and changes that do not, and each has its own address."""
+    assert {each.fixture.rule for each in corpus} == set(RULES)
+    assert len({each.slug for each in corpus}) == len(corpus) > 100
+    assert {each.expected.passes for each in corpus} == {True, False}
+
+
+def test_git(corpus: list[Placed], project: Project) -> None:
+    """`--against main`: the work tree beside a revision and its history, offline."""
+
+    def no_registry() -> Registry:
+        raise AssertionError("a comparison with git asks nobody")
+
+    assert differing(corpus, by_docket(project, parse_against("main", project, no_registry))) == []
+
+
+def test_registry(corpus: list[Placed], project: Project, service: str) -> None:
+    """`--against registry`: judged here, by what the registry holds."""
+    with Registry(service) as registry:
+        source = parse_against("registry", project, lambda: registry)
+        addresses = [each.address for each in corpus]
+        assert differing(corpus, by_docket(project, source, *addresses)) == []
+
+
+def test_file(corpus: list[Placed], project: Project, service: str, tmp_path: Path) -> None:
+    """`--against FILE`: judged here, by what the registry answered once."""
+    door: dict[str, Said] = {}
+    with httpx2.Client(base_url=service, trust_env=False) as http:
+        for each in corpus:
+            file = tmp_path / f"{each.slug}.json"
+            file.write_text(http.get(f"/api/v1/gate/past/{each.address.key}").text)
+            source = parse_against(str(file), project, lambda: pytest.fail("a file asks nobody"))
+            door |= by_docket(project, source, each.address)
+    assert differing(corpus, door) == []
+
+
+def test_mesh_api(corpus: list[Placed], service: str) -> None:
+    """`POST /api/v1/gate/check` judges there what would be registered."""
+    door: dict[str, Said] = {}
+    declared = [each for each in corpus if each.fixture.gone != "product"]  # nothing is registered for it
+    with httpx2.Client(base_url=service, trust_env=False) as http:
+        for each in declared:
+            answer = http.post("/api/v1/gate/check", json=declaration(each.after, each.candidate))
+            assert answer.status_code == 200, f"{each.slug}: {answer.text}"
+            door[each.address.key] = said(Verdict.model_validate(one) for one in answer.json()["verdicts"])
+    assert differing(declared, door) == []
+
+
+def test_registration(corpus: list[Placed], service: str) -> None:
+    """`meshport apply` refuses what the gate refuses: a registration is judged as a whole, its dry run too."""
+    door: dict[str, Said] = {}
+    declared = [each for each in corpus if each.fixture.gone != "product"]
+    with httpx2.Client(base_url=service, trust_env=False) as http:
+        for each in declared:
+            answer = http.post(
+                "/api/v1/dataproducts", params={"dry_run": True}, json=declaration(each.after, each.candidate)
+            )
+            refusing = frozenset(rule_of(one) for one in answer.json().get("findings", ()))
+            assert answer.status_code == (409 if refusing else 200), f"{each.slug}: {answer.text}"
+            door[each.address.key] = Said(not refusing, refusing, each.expected.warning)
+    assert differing(declared, door) == []
+
+
+def test_confluent(corpus: list[Placed], service: str) -> None:
+    """`POST /compatibility/subjects/S/versions?verbose=true`: a product's subject is judged by the whole contract."""
+    door: dict[str, Said] = {}
+    schemas = [each for each in corpus if each.schema_alone]
+    assert len(schemas) > 50
+    with httpx2.Client(base_url=service, trust_env=False) as http:
+        for each in schemas:
+            name, _, major = port_of(each.before).partition("@")
+            subject = subject_name(each.address.at(name, int(major)))
+            answer = http.post(
+                f"/compatibility/subjects/{subject}/versions?verbose=true", json={"schema": json.dumps(each.candidate)}
+            )
+            assert answer.status_code == 200, f"{each.slug}: {answer.text}"
+            verdict = answer.json()
+            refusing = frozenset(rule_of(one) for one in verdict["messages"])
+            door[each.address.key] = Said(verdict["is_compatible"], refusing, each.expected.warning)
+    assert differing(schemas, door) == []
+
+
+def rule_of(message: str) -> str:
+    """The rule id that a message begins with."""
+    return message.split(maxsplit=1)[0].rstrip(":")
