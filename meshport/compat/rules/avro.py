@@ -177,14 +177,20 @@ RULES: Final = (
 
 def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Misfit, str, Form, Form | None]]:
     """What Avro's checker found of one kind: with the path, and what stands there for the reader and for the writer."""
-    for misfit in comparison.resolution:
-        if misfit.rule == rule:
-            path, form = _place_of(comparison.reader.form, misfit.location)
-            like = type_at(comparison.writer.form, path)
-            kind = form["type"]  # of a field it may be a union
-            if like and isinstance(kind, str) and kind in {"enum", "fixed", "record", "error"}:
-                like = _within(like, form, named_types(comparison.writer.form))
-            yield misfit, path, form, like
+    misfits = [each for each in comparison.resolution if each.rule == rule]
+    if not misfits:
+        return
+    ours, theirs = named_types(comparison.reader.form), named_types(comparison.writer.form)
+    written: dict[str, Form | None] = {}
+    for misfit in misfits:
+        path, form = _place_of(comparison.reader.form, misfit.location, ours)
+        if path not in written:
+            written[path] = type_at(comparison.writer.form, path)
+        like = written[path]
+        kind = form["type"]  # of a field it may be a union
+        if like and isinstance(kind, str) and kind in {"enum", "fixed", "record", "error"}:
+            like = _within(like, form, theirs)
+        yield misfit, path, form, like
 
 
 def _within(held: Form, like: Form, named: Mapping[str, Form]) -> Form | None:
@@ -201,7 +207,11 @@ def _within(held: Form, like: Form, named: Mapping[str, Form]) -> Form | None:
 
 
 def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
+    told: set[str] = set()
     for misfit, path, _, _ in _misfits(comparison, rule):
+        if path in told:
+            continue
+        told.add(path)
         types = (type_at(each.form, path) for each in (comparison.reader, comparison.writer))
         before, after = comparison.sides(*(brief(each) if each else None for each in types))
         yield Found(path, misfit.message, before, after, beside(path), RollOut.READERS)
@@ -215,14 +225,14 @@ def beside(path: str) -> str:
     )
 
 
-def _place_of(form: Any, location: str) -> tuple[str, Form]:
+def _place_of(form: Any, location: str, named: Mapping[str, Form]) -> tuple[str, Form]:
     """The path of fields that leads to a pointer of Avro's checker, and the field or type that stands nearest to it.
 
     Args:
         form: the canonical form.
         location: the pointer; it leads through names as if their definitions stood there.
+        named: the schema's named types.
     """
-    named = named_types(form)
     here, path, found = form, "", form_of(form, named)
     steps = iter(location.split("/")[1:])
     for step in steps:
