@@ -26,6 +26,8 @@ _PLAIN: Final = (
     "-c",
     "core.quotePath=false",
     "-c",
+    "diff.autoRefreshIndex=false",
+    "-c",
     "log.follow=false",
     "-c",
     "log.showSignature=false",
@@ -127,12 +129,30 @@ class Repository:
     def changed(self, commit: str, folder: str) -> frozenset[str]:
         """The files of a folder that differ between a revision and the work tree: uncommitted and untracked ones too."""
         where = folder or "."
-        differ = self._out(
-            "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-relative", "--ignore-submodules=all",
-            commit, "--", where,
+        # Where only a file's time differs, `git diff` would correct the index, optional locks or not; told not to, it
+        # lists the file, and its content is to be compared by its hash.
+        out = self._out(
+            "diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff",
+            "--no-relative", "--ignore-submodules=all", commit, "--", where,
         )  # fmt: skip
+        parts = iter(_parts(out))
+        facts = {path: line.split(" ") for line, path in zip(parts, parts, strict=True)}
+        dirty = {path: old for path, (_, _, old, new, _) in facts.items() if _NOTHING.fullmatch(new)}
         untracked = self._out("ls-files", "--others", "--exclude-standard", "-z", "--", where)
-        return frozenset((*_parts(differ), *_parts(untracked)))
+        same = {path for path, blob in self._hashes(dirty).items() if blob == dirty[path] and _same_mode(facts[path])}
+        return frozenset((facts.keys() - same) | set(_parts(untracked)))
+
+    def _hashes(self, paths: Iterable[str]) -> dict[str, str]:
+        """The ids that files of the work tree would have as objects; symbolic links and odd names are left out."""
+        plain = [
+            path
+            for path in paths
+            if "\n" not in path and (self.top / path).is_file() and not (self.top / path).is_symlink()
+        ]
+        if not plain:
+            return {}
+        out = self._out("hash-object", "--stdin-paths", given="".join(f"{path}\n" for path in plain))
+        return dict(zip(plain, out.decode().split(), strict=True))
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """What objects hold, by their ids, read by one process.
@@ -290,6 +310,10 @@ _PATHSPECS: Final = 100
 _ASKED: Final = ("--show-toplevel", "--absolute-git-dir", "--is-shallow-repository")
 
 
+def _same_mode(facts: Sequence[str]) -> bool:
+    return facts[0].removeprefix(":") == facts[1]
+
+
 def _holds(top: Path, folder: Path) -> bool:
     """Whether a work tree has a folder, and no other repository is nested between the two."""
     if not folder.is_relative_to(top):
@@ -303,7 +327,7 @@ def _git(arguments: Sequence[str], *, cwd: Path | None, given: str | None = None
         return subprocess.run(
             ["git", *_PLAIN, *arguments],  # noqa: S607 - the user's own git, wherever it is installed
             cwd=cwd,
-            input=given.encode() if given is not None else b"",
+            input=given.encode(errors="surrogateescape") if given is not None else b"",
             capture_output=True,
             check=False,
         )
