@@ -31,10 +31,14 @@ SESSIONS = {"events@1": schema("user", "length", name="mesh.Session")}
 PLAYS = Address("player", "plays")
 
 
+def two_ports(live_from: date | None = LATER, **old: Any) -> list[dict[str, Any]]:
+    """A second line beside the first."""
+    return [{"key": "user"} | old, {"key": "user", "major": 2} | ({"liveFrom": live_from} if live_from else {})]
+
+
 def two_lines(registry: Registry, live_from: date | None = LATER, **old: Any) -> None:
-    """`player/plays` with a second line beside the first."""
-    ports = [{"key": "user"} | old, {"key": "user", "major": 2} | ({"liveFrom": live_from} if live_from else {})]
-    registry.register(product(outputPorts=ports), SCHEMAS)
+    """`player/plays` with both lines."""
+    registry.register(product(outputPorts=two_ports(live_from, **old)), SCHEMAS)
 
 
 @pytest.fixture
@@ -56,11 +60,12 @@ def test_a_second_line_moves_nobody_before_its_day(registry: Registry) -> None:
     assert (second.topic, second.live_from, second.status) == ("player.plays.events.v2", LATER, "active")
 
 
-def test_the_day_brought_to_today_moves_them(registry: Registry) -> None:
-    """A line whose day is today, or past, is live."""
-    for day, major in ((LATER, 1), (utc_today(), 2), (LATER, 1), (utc_today() - ONE, 2)):
-        two_lines(registry, day)
-        assert registry.resolve("player/plays").address.major == major
+def test_a_line_whose_day_is_today_or_past_is_live(registry: Registry) -> None:
+    """From its day on the new line is what an address without a major leads to."""
+    for number, (day, major) in enumerate(((LATER, 1), (utc_today(), 2), (utc_today() - ONE, 2), (None, 2))):
+        name = f"mesh://player/plays-{number}"
+        registry.register(product(name, outputPorts=two_ports(day)), SCHEMAS)
+        assert registry.resolve(name).address.major == major
 
 
 def test_a_line_that_ends_says_when_and_where_to(registry: Registry) -> None:
