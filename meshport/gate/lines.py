@@ -8,6 +8,7 @@ its nodes are walked by the pointer as far as they go, and the nearest place aro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from meshport.project import Project, schema_path
 
 # libyaml is ten times PyYAML, and refuses the halves of a surrogate pair that JSON may write; PyYAML does not.
 _LOADERS: Final[tuple[Any, ...]] = (getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.SafeLoader)
+_NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 
 
 class Places:
@@ -37,7 +39,6 @@ class Places:
         above = (project.root, *project.root.parents)
         self._top = next((each for each in above if (each / ".git").exists()), project.root)
         self._texts: dict[str, str] = {}
-        self._nodes: dict[str, yaml.Node | None] = {}
 
     def of(self, verdict: Verdict) -> Verdict:
         """A verdict whose findings have the file and line where they stand; neither for a product that is gone."""
@@ -52,7 +53,7 @@ class Places:
     def _placed(self, finding: Finding, descriptor: str, product: Product, port: OutputPort | None) -> Finding:
         if finding.part is Part.SCHEMA and port is not None:
             file = schema_path(product, port)
-            line = self._schema_line(file, finding.pointer)
+            line = schema_line(self._text(file), finding.pointer)
         else:
             file = descriptor
             line = line_in(self._text(descriptor), *_descriptor_path(finding, product, port))
@@ -70,20 +71,17 @@ class Places:
                 self._texts[path] = ""
         return self._texts[path]
 
-    def _schema_line(self, path: str, pointer: str) -> int:
-        if path not in self._nodes:
-            self._nodes[path] = _composed(self._text(path))
-        root = self._nodes[path]
-        return 1 if root is None else schema_line(root, pointer)
 
-
-def schema_line(root: yaml.Node, pointer: str) -> int:
+def schema_line(text: str, pointer: str) -> int:
     """The line of an author's schema at which a pointer into its canonical form leads, or of the nearest place around.
 
     Args:
-        root: the schema's file, composed as YAML, which JSON is.
+        text: the schema's file.
         pointer: RFC 6901.
     """
+    root = _composed(text)
+    if root is None:
+        return 1
     defined = dict(_definitions(root))
     node, line = root, root.start_mark.line + 1
     for escaped in pointer.split("/")[1:]:
@@ -136,7 +134,7 @@ def _definitions(root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
         elif isinstance(node, yaml.MappingNode):
             keys = {str(key.value): value for key, value in node.value}
             kind, name = keys.get("type"), keys.get("name")
-            if name is not None and kind is not None and kind.value in {"record", "error", "enum", "fixed"}:
+            if name is not None and isinstance(kind, yaml.ScalarNode) and kind.value in _NAMED:
                 short = str(name.value).rpartition(".")[2]
                 if short not in found:
                     found.add(short)
@@ -157,6 +155,7 @@ def _descriptor_path(finding: Finding, product: Product, port: OutputPort | None
     return keys or ("address",)
 
 
+@lru_cache(maxsize=64)
 def _composed(text: str) -> yaml.Node | None:
     """A JSON file as YAML nodes, which know their lines; None where it is not even that."""
     for loader in _LOADERS:

@@ -38,11 +38,6 @@ def at(mesh: Mesh, name: str = "main") -> Revision:
     return Revision(repository, commit, name, repository.path(mesh.root))
 
 
-@pytest.fixture(autouse=True)
-def _made_before(tmp_path: Path) -> None:
-    (tmp_path / "re po").mkdir()
-
-
 def test_a_project_is_read_from_a_revision(mesh: Mesh) -> None:
     """A project at a revision has that revision's products, whatever the work tree holds by now."""
     shutil.rmtree(mesh.root / "producers")

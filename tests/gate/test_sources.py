@@ -1,0 +1,657 @@
+"""What a candidate is compared with: git, another checkout, a schema, a saved past, the registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshport.address import Address
+from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, Waiver
+from meshport.compat.finding import Outcome
+from meshport.errors import DescriptorError, NotRegistered, ProjectError, RegistryUnavailable, SchemaError
+from meshport.gate.docket import Case, Docket, docket
+from meshport.gate.sources import RegistrySource, parse_against
+from meshport.gate.timeline import MAX_VERSIONS
+from meshport.gate.touched import port_count
+from meshport.product import Status
+from meshport.registry import Registry
+from meshport.schema import Schema
+from tests.gate.repositories import Mesh, git, no_registry, record
+
+TODAY = date(2026, 1, 1)
+COUNTRY = {"type": "enum", "name": "Country", "namespace": "common", "symbols": ["ZZ", "DE"], "default": "ZZ"}
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a hook around the tests has set stays out."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Mesh:
+    """Orders, customers, and what is made of orders, committed on main."""
+    made = Mesh.make(tmp_path / "mesh")
+    made.product("shop/orders", record("Order", "cents"))
+    made.product("shop/customers", record("Customer"))
+    made.product("shop/revenue", record("Revenue"), reads={"shop/orders/events@1": ["cents"]})
+    made.commit("first")
+    return made
+
+
+def keys(found: Docket) -> list[str]:
+    """The cases' addresses."""
+    return [case.address.key for case in found.cases]
+
+
+def only(found: Docket) -> Case:
+    """The one case there is."""
+    (case,) = found.cases
+    return case
+
+
+def fields(schema: Schema | None) -> tuple[str, ...]:
+    """A schema by its fields after the id."""
+    return () if schema is None else schema.field_names[1:]
+
+
+def history(case: Case) -> list[tuple[int, tuple[str, ...]]]:
+    """The versions that a case is compared with, by number and fields."""
+    return [] if case.past is None else [(each.number, fields(each.schema)) for each in case.past.versions]
+
+
+# --- which contracts are looked at
+
+
+def test_nothing_changed_is_nothing_to_judge(mesh: Mesh) -> None:
+    """A clean work tree has no case; its contracts are counted."""
+    found = mesh.docket()
+    assert (found.cases, found.unchanged, found.notes) == ((), 3, ())
+
+
+def test_an_uncommitted_change_is_the_candidate(mesh: Mesh) -> None:
+    """What is edited and not committed is compared with what main has; the others are not looked at."""
+    mesh.schema("shop/orders.events", record("Order", "cents", "note"))
+    found = mesh.docket()
+    case = only(found)
+    assert case.past is not None
+    assert case.after is not None
+    assert (fields(case.past.contract.schema), fields(case.after.schema)) == (("cents",), ("cents", "note"))
+    assert (found.unchanged, mesh.against().describe()[:10]) == (2, "git main (")
+    assert case.verdict(TODAY).outcome is Outcome.COMPATIBLE
+
+
+def test_a_committed_change_is_one_too(mesh: Mesh) -> None:
+    """A branch's commits are compared with main, whatever the last of them changed."""
+    git(mesh.top, "checkout", "-q", "-b", "feature")
+    mesh.product("shop/orders", more="contact: x@example.com\n")
+    mesh.commit()
+    mesh.schema("shop/customers.events", record("Customer", "name"))
+    mesh.commit()
+    assert keys(mesh.docket()) == ["shop/customers/events@1", "shop/orders/events@1"]
+
+
+def test_an_untracked_product_is_new(mesh: Mesh) -> None:
+    """A product that main does not have has no past, and knows its readers of this project."""
+    mesh.product("shop/returns", record("Return"))
+    mesh.product("shop/refunds", record("Refund"), reads={"shop/returns": ["id"]})
+    fresh = {case.address.key: case for case in mesh.docket().cases}
+    assert {key: case.past for key, case in fresh.items()} == {
+        "shop/refunds/events@1": None,
+        "shop/returns/events@1": None,
+    }
+    assert [str(each.address) for each in fresh["shop/returns/events@1"].readers] == ["mesh://shop/refunds"]
+    assert fresh["shop/returns/events@1"].verdict(TODAY).outcome is Outcome.NEW
+
+
+def test_a_product_that_git_ignores_is_in_the_project_all_the_same(mesh: Mesh) -> None:
+    """The work tree decides what a project holds, not .gitignore."""
+    (mesh.root / ".gitignore").write_text("producers/shop/secret\n")
+    mesh.commit()
+    mesh.product("shop/secret", record("Secret"))
+    assert keys(mesh.docket()) == ["shop/secret/events@1"]
+
+
+def test_a_removed_product_is_judged(mesh: Mesh) -> None:
+    """A product whose descriptor is gone has no candidate, and still has its readers."""
+    shutil.rmtree(mesh.root / "producers/shop/orders")
+    case = only(mesh.docket())
+    assert case.past is not None
+    assert (case.after, case.product) == (None, None)
+    assert [str(each.address) for each in case.past.readers] == ["mesh://shop/revenue"]
+    assert case.verdict(TODAY).outcome is Outcome.BREAKING
+
+
+def test_a_removed_port_is_judged(mesh: Mesh) -> None:
+    """A port that the descriptor drops has no candidate, while the product that dropped it has."""
+    mesh.product("shop/orders", ports="- name: events\n  - name: extra")
+    mesh.schema("shop/orders.extra", record("Extra"))
+    mesh.commit()
+    mesh.product("shop/orders")
+    cases = {case.address.key: case for case in mesh.docket().cases}
+    gone = cases["shop/orders/extra@1"]
+    assert gone.after is None
+    assert gone.product is not None
+    assert cases["shop/orders/events@1"].after is not None
+
+
+def test_a_product_that_moves_keeps_its_address_and_past(mesh: Mesh) -> None:
+    """A product that turns from source to aggregate moves its folder; its contract is still compared with the old one."""
+    shutil.rmtree(mesh.root / "producers/shop/customers")
+    mesh.product("shop/customers", reads={"shop/orders": ["id"]})
+    case = only(mesh.docket())
+    assert case.past is not None
+    assert case.past.contract.product.archetype == "source-aligned"
+    assert case.product is not None
+    assert case.product.archetype == "aggregate"
+
+
+def test_a_schema_named_by_the_descriptor_is_followed(mesh: Mesh) -> None:
+    """A contract that lies elsewhere is found to have changed by its file's name, on both sides."""
+    elsewhere = mesh.root / "contracts/the order.avsc"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(json.dumps(record("Order", "cents")))
+    mesh.product("shop/orders", ports='- name: events\n    schema: "contracts/the order.avsc"')
+    mesh.commit()
+    elsewhere.write_text(json.dumps(record("Order", "cents", "more")))
+    assert history(only(mesh.docket())) == [(1, ("cents",))]
+
+
+def test_a_schema_outside_of_the_project_is_always_looked_at(tmp_path: Path) -> None:
+    """No list of the project's changes can name such a file, so its users are never taken for unchanged."""
+    mesh = Mesh.make(tmp_path / "mesh", "inner")
+    shared = mesh.top / "shared.avsc"
+    shared.write_text(json.dumps(record("Order", "cents")))
+    mesh.product("shop/orders", ports="- name: events\n    schema: ../shared.avsc")
+    mesh.product("shop/customers", record("Customer"))
+    mesh.commit()
+    shared.write_text(json.dumps(record("Order", "cents", "more")))
+    assert history(only(mesh.docket())) == [(1, ("cents",))]
+
+
+def test_a_common_type_touches_whoever_refers_to_it(mesh: Mesh) -> None:
+    """By full name, by short name, as a polyseme, and by way of another common type; nobody else is looked at."""
+    mesh.schema("common/country", COUNTRY)
+    mesh.schema("common/place", {**record("Place", {"name": "in", "type": "Country"}, namespace="common")})
+    mesh.schema("common/customer_id", {"type": "string", "polyseme": "customer_id"})
+    uses: dict[str, Any] = {
+        "full": record("A", {"name": "c", "type": "common.Country"}),
+        "short": record("B", {"name": "c", "type": ["null", "Country"]}, namespace="common"),
+        "through": record("C", {"name": "p", "type": "common.Place"}),
+        "poly": record("D", {"name": "c", "type": {"type": "string", "polyseme": "customer_id"}}),
+        "none": record("E", "Countryside"),
+    }
+    for name, form in uses.items():
+        mesh.product(f"use/{name}", form)
+    mesh.commit()
+    mesh.schema("common/country", {**COUNTRY, "symbols": ["ZZ", "DE", "FR"]})
+    assert keys(mesh.docket()) == [f"use/{name}/events@1" for name in ("full", "short", "through")]
+    mesh.schema("common/country", COUNTRY)
+    mesh.schema("common/customer_id", {"type": "string", "polyseme": "customer_id", "doc": "One customer."})
+    assert keys(mesh.docket()) == ["use/poly/events@1"]
+
+
+def test_the_old_side_has_its_own_common_types(mesh: Mesh) -> None:
+    """A contract is what it was with the common types of then."""
+    mesh.schema("common/country", COUNTRY)
+    mesh.product("shop/orders", record("Order", {"name": "c", "type": "common.Country"}))
+    mesh.commit()
+    mesh.schema("common/country", {**COUNTRY, "symbols": ["ZZ", "DE", "FR"]})
+    case = only(mesh.docket())
+    assert case.past is not None
+    assert case.after is not None
+    assert "FR" in case.after.schema.text
+    assert "FR" not in case.past.contract.schema.text
+
+
+# --- which are asked for
+
+
+def test_an_address_that_is_asked_for_is_judged_though_unchanged(mesh: Mesh) -> None:
+    """Whoever names an address gets a verdict on it, and on nothing else."""
+    mesh.schema("shop/customers.events", record("Customer", "name"))
+    case = only(mesh.docket("shop/orders"))
+    assert case.address.key == "shop/orders/events@1"
+    assert case.verdict(TODAY).outcome is Outcome.UNCHANGED
+
+
+def test_a_port_narrows_a_product(mesh: Mesh) -> None:
+    """A port's address, with its major or without, leaves the product's other ports out."""
+    mesh.product("shop/orders", ports="- name: events\n  - name: events\n    major: 2\n  - name: extra")
+    mesh.schema("shop/orders.events.v2", record("Order2"))
+    mesh.schema("shop/orders.extra", record("Extra"))
+    assert keys(mesh.docket("shop/orders/events")) == ["shop/orders/events@1", "shop/orders/events@2"]
+    assert keys(mesh.docket("shop/orders/events@2")) == ["shop/orders/events@2"]
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [("shop/order", "did you mean shop/orders"), ("shop/orders/event", "did you mean shop/orders/events@1")],
+)
+def test_an_address_that_neither_side_has_is_refused(mesh: Mesh, address: str, hint: str) -> None:
+    """A misspelt address is no pass: the error names both sides, and the nearest that there is."""
+    with pytest.raises(ProjectError, match=f"neither .*mesh nor git main .* has mesh://{address}") as refused:
+        mesh.docket(address)
+    assert hint in str(refused.value.hint)
+
+
+# --- what cannot be read
+
+
+def test_a_revision_that_cannot_be_read_is_no_pass(mesh: Mesh) -> None:
+    """A descriptor of an older Meshport, or a schema that is none, stops the check with its place."""
+    good = (mesh.root / "producers/shop/orders/product.yaml").read_text()
+    mesh.product("shop/orders", more="colour: red\n")
+    mesh.commit()
+    (mesh.root / "producers/shop/orders/product.yaml").write_text(good)
+    with pytest.raises(
+        ProjectError, match=r"(?s)cannot be told.*main:producers/shop/orders/product\.yaml:\d+: unknown key"
+    ):
+        mesh.docket()
+    mesh.commit()
+    mesh.schema("shop/orders.events", "{}")
+    mesh.commit()
+    mesh.schema("shop/orders.events", record("Order", "cents"))
+    with pytest.raises(ProjectError, match=r"main:schemas/shop/orders\.events\.avsc"):
+        mesh.docket()
+
+
+def test_candidates_that_are_wrong_are_all_named(mesh: Mesh) -> None:
+    """Input that is wrong in itself is an error of the input, and one run tells all of it."""
+    mesh.schema("shop/orders.events", "{")
+    with pytest.raises(SchemaError, match=r"orders\.events\.avsc is no JSON"):
+        mesh.docket()
+    mesh.product("shop/customers", more="colour: red\n")
+    with pytest.raises(ProjectError, match="2 products cannot be read") as refused:
+        mesh.docket()
+    assert "unknown key 'colour'" in str(refused.value)
+    mesh.schema("shop/orders.events", record("Order", "cents"))
+    with pytest.raises(DescriptorError, match="unknown key"):
+        mesh.docket()
+
+
+def test_a_schema_that_a_rule_refuses_gets_a_verdict(mesh: Mesh) -> None:
+    """A decoding bomb is a finding of the gate with its rule, and the other contracts are judged beside it."""
+    bomb: Any = {"type": "record", "name": "R0", "fields": []}
+    for number in range(1, 41):
+        twice = [{"name": "a", "type": bomb}, {"name": "b", "type": f"R{number - 1}"}]
+        bomb = {"type": "record", "name": f"R{number}", "fields": twice}
+    mesh.schema("shop/orders.events", bomb)
+    mesh.schema("shop/customers.events", record("Customer", "name"))
+    verdicts = {case.address.key: case.verdict(TODAY) for case in mesh.docket().cases}
+    assert [each.rule for each in verdicts["shop/orders/events@1"].findings] == ["DECODING_BOMB"]
+    assert verdicts["shop/customers/events@1"].passes
+
+
+# --- versions
+
+
+def test_every_state_of_the_first_parent_history_is_a_version(mesh: Mesh) -> None:
+    """Versions are numbered from the oldest; a commit that leaves the schema's meaning as it was makes none."""
+    mesh.schema("shop/orders.events", record("Order", "cents", "a"))
+    mesh.commit()
+    mesh.schema("shop/orders.events", json.dumps(record("Order", "cents", "a")))  # other white space
+    mesh.commit()
+    mesh.product("shop/orders", more="contact: x@example.com\n")
+    mesh.commit()
+    mesh.schema("shop/orders.events", record("Order", "cents", "a", "b"))
+    mesh.commit()
+    mesh.schema("shop/orders.events", record("Order", "cents"))
+    mesh.commit()
+    mesh.schema("shop/orders.events", record("Order", "cents", "x"))
+    assert history(only(mesh.docket())) == [
+        (1, ("cents",)),
+        (2, ("cents", "a")),
+        (3, ("cents", "a", "b")),
+        (4, ("cents",)),
+    ]
+
+
+def test_what_a_branch_went_through_is_no_version(mesh: Mesh) -> None:
+    """Only what main stood on counts, since nothing else was ever registered."""
+    git(mesh.top, "checkout", "-q", "-b", "side")
+    for name in ("a", "b"):
+        mesh.schema("shop/orders.events", record("Order", "cents", name))
+        mesh.commit()
+    git(mesh.top, "checkout", "-q", "main")
+    git(mesh.top, "merge", "-q", "--no-ff", "-m", "merge", "side")
+    assert history(only(mesh.docket("shop/orders"))) == [(1, ("cents",)), (2, ("cents", "b"))]
+
+
+def test_a_common_type_makes_versions_of_its_users(mesh: Mesh) -> None:
+    """A contract changed where what it refers to did, though its own file did not."""
+    mesh.schema("common/country", COUNTRY)
+    mesh.product("shop/orders", record("Order", {"name": "c", "type": "common.Country"}))
+    mesh.commit()
+    mesh.schema("common/country", {**COUNTRY, "symbols": ["ZZ", "DE", "FR"]})
+    mesh.commit()
+    case = only(mesh.docket("shop/orders"))
+    assert case.past is not None
+    assert [("FR" in each.schema.text, each.number) for each in case.past.versions] == [
+        (False, 1),
+        (False, 2),
+        (True, 3),
+    ]
+    assert len(history(only(mesh.docket("shop/customers")))) == 1
+
+
+def test_a_contract_s_file_is_followed_where_it_moved(mesh: Mesh) -> None:
+    """The descriptor of each time says where the schema lay then."""
+    mesh.product("shop/orders", ports="- name: events\n    schema: ./elsewhere/order.avsc")
+    (mesh.root / "elsewhere").mkdir()
+    (mesh.root / "elsewhere/order.avsc").write_text(json.dumps(record("Order", "cents", "a")))
+    mesh.commit()
+    (mesh.root / "elsewhere/order.avsc").write_text(json.dumps(record("Order", "cents", "a", "b")))
+    mesh.commit()
+    mesh.product("shop/orders", record("Order", "cents", "a", "b", "c"))
+    mesh.commit()
+    assert [names for _, names in history(only(mesh.docket("shop/orders")))] == [
+        ("cents",),
+        ("cents", "a"),
+        ("cents", "a", "b"),
+        ("cents", "a", "b", "c"),
+    ]
+
+
+def test_a_schema_before_its_port_is_no_version(mesh: Mesh) -> None:
+    """A file that no descriptor declared yet was nobody's contract."""
+    mesh.schema("shop/returns.events", record("Draft"))
+    mesh.commit()
+    mesh.product("shop/returns", record("Return"))
+    mesh.commit()
+    assert len(history(only(mesh.docket("shop/returns")))) == 1
+
+
+def test_a_version_that_cannot_be_read_any_more_is_told(mesh: Mesh) -> None:
+    """An old state that today's rules refuse is left out with a note, and keeps its number."""
+    mesh.schema("shop/orders.events", '{"type": "record"}')
+    broken = mesh.commit()
+    mesh.schema("shop/orders.events", record("Order", "cents", "b"))
+    after = mesh.commit()
+    found = mesh.docket("shop/orders")
+    assert history(only(found)) == [(1, ("cents",)), (3, ("cents", "b"))]
+    (note,) = found.notes
+    assert f"the version before {after[:7]} cannot be read any more and was not compared" in note
+    assert broken[:7] not in note
+
+
+def test_a_history_without_end_is_bounded_and_told(mesh: Mesh) -> None:
+    """Beyond the bound the newest versions count, and a note says so."""
+    for number in range(MAX_VERSIONS + 3):
+        mesh.schema("shop/orders.events", record("Order", f"f{number}"))
+        git(mesh.top, "commit", "-q", "-am", str(number))
+    found = mesh.docket("shop/orders")
+    versions = history(only(found))
+    assert (len(versions), versions[-1]) == (MAX_VERSIONS, (MAX_VERSIONS, (f"f{MAX_VERSIONS + 2}",)))
+    assert found.notes == (
+        f"shop/orders/events@1: it has more than {MAX_VERSIONS} versions; older ones were not compared",
+    )
+
+
+def test_a_shallow_clone_is_told(mesh: Mesh, tmp_path: Path) -> None:
+    """Where CI cloned the last commit alone, the run says that older versions were not seen."""
+    mesh.schema("shop/orders.events", record("Order", "cents", "a"))
+    mesh.commit()
+    git(tmp_path, "clone", "-q", "--depth", "1", mesh.top.as_uri(), "cut")
+    cut = Mesh(tmp_path / "cut", tmp_path / "cut")
+    found = cut.docket("shop/orders", against="HEAD")
+    assert history(only(found)) == [(1, ("cents", "a"))]
+    assert "the end of a shallow clone; older versions were not compared" in found.notes[0]
+    with pytest.raises(ProjectError, match="neither a file nor a revision") as refused:
+        cut.docket(against="origin/release")
+    assert "`git fetch origin release`" in str(refused.value.hint)
+    assert "fetch-depth: 0" in str(refused.value.hint)
+
+
+def test_a_work_tree_behind_the_revision_is_told(mesh: Mesh) -> None:
+    """What main got since the branch began looks taken away; the note says why, and what to do."""
+    git(mesh.top, "branch", "feature")
+    mesh.schema("shop/orders.events", record("Order", "cents", "theirs"))
+    mesh.commit()
+    git(mesh.top, "checkout", "-q", "feature")
+    found = mesh.docket()
+    assert history(only(found))[-1] == (2, ("cents", "theirs"))
+    assert "main has commits that this work tree lacks" in found.notes[0]
+
+
+# --- readers
+
+
+def test_readers_are_those_of_before_and_of_now(mesh: Mesh) -> None:
+    """Who read it at the revision is deployed still, who reads it now is about to be; both break."""
+    mesh.product("shop/revenue", reads={"shop/customers": ["id"]})
+    mesh.product("shop/alerts", record("Alert"), reads={"shop/orders": ["id"]})
+    mesh.product("shop/retired", record("Old"), reads={"shop/orders": ["id"]}, more="status: retired\n")
+    mesh.product("shop/other", record("Other"), reads={"shop/orders/elsewhere": [], "shop/orders/events@2": []})
+    case = only(mesh.docket("shop/orders"))
+    assert case.past is not None
+    assert [(str(each.address), str(each.reads), each.fields) for each in case.past.readers] == [
+        ("mesh://shop/alerts", "mesh://shop/orders/events", ("id",)),
+        ("mesh://shop/revenue", "mesh://shop/orders/events@1", ("cents",)),
+    ]
+
+
+def test_a_reader_that_changes_what_it_reads_reads_both(mesh: Mesh) -> None:
+    """A field that the deployed reader still needs is not free since the next one does without; all stays all."""
+    mesh.product("shop/revenue", reads={"shop/orders/events@1": ["id"]})
+    case = only(mesh.docket("shop/orders"))
+    assert case.past is not None
+    assert case.past.readers[0].fields == ("cents", "id")
+    mesh.product("shop/revenue", reads={"shop/orders/events@1": []})
+    case = only(mesh.docket("shop/orders"))
+    assert case.past is not None
+    assert case.past.readers[0].fields == ()
+
+
+def test_no_python_of_a_product_is_run(mesh: Mesh) -> None:
+    """Neither side's code is loaded, whatever it would do."""
+    trap = mesh.root / "producers/shop/orders/source.py"
+    trap.write_text("raise SystemExit('was run')")
+    mesh.product("shop/orders", more="source: source.py:run\n")
+    mesh.commit()
+    mesh.schema("shop/orders.events", record("Order", "cents", "a"))
+    assert keys(mesh.docket()) == ["shop/orders/events@1"]
+
+
+# --- files
+
+
+def test_another_checkout_is_compared_with(mesh: Mesh, tmp_path: Path) -> None:
+    """A folder of the project in another state tells what differs, by the content of its files."""
+    other = tmp_path / "other"
+    shutil.copytree(mesh.root, other)
+    assert mesh.docket(against=str(other)).unchanged == 3
+    mesh.schema("shop/orders.events", record("Order", "cents", "a"))
+    shutil.rmtree(mesh.root / "producers/shop/customers")
+    found = mesh.docket(against=str(other))
+    assert keys(found) == ["shop/customers/events@1", "shop/orders/events@1"]
+    assert history(found.cases[1]) == [(1, ("cents",))]
+    assert "has no history" in found.notes[0]
+
+
+def test_a_product_yaml_stands_for_its_product(mesh: Mesh, tmp_path: Path) -> None:
+    """The descriptor of another checkout compares that product, changed or not."""
+    other = tmp_path / "other"
+    shutil.copytree(mesh.root, other)
+    mesh.schema("shop/customers.events", record("Customer", "name"))
+    assert keys(mesh.docket(against=str(other / "producers/shop/orders/product.yaml"))) == ["shop/orders/events@1"]
+
+
+def test_a_schema_needs_the_address_that_it_belongs_to(mesh: Mesh, tmp_path: Path) -> None:
+    """One schema stands for the port that is named; all around it is taken for unchanged, and that is said."""
+    file = tmp_path / "old.avsc"
+    file.write_text(json.dumps(record("Order", "cents", "old")))
+    with pytest.raises(ProjectError, match="does not say whose it is"):
+        mesh.docket(against=str(file))
+    with pytest.raises(ProjectError, match="2 addresses"):
+        mesh.docket("shop/orders", "shop/customers", against=str(file))
+    found = mesh.docket("shop/orders", against=str(file))
+    case = only(found)
+    assert history(case) == [(1, ("cents", "old"))]
+    assert case.past is not None
+    assert [str(each.address) for each in case.past.readers] == ["mesh://shop/revenue"]
+    assert "nothing of what is promised around it" in found.notes[0]
+    mesh.product("shop/orders", ports="- name: events\n  - name: extra")
+    mesh.schema("shop/orders.extra", record("Extra"))
+    with pytest.raises(ProjectError, match="has several") as refused:
+        mesh.docket("shop/orders", against=str(file))
+    assert "shop/orders/extra@1" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("name", ["notes.json", "notes.yaml"])
+def test_a_file_of_another_kind_is_refused(mesh: Mesh, tmp_path: Path, name: str) -> None:
+    """A file that holds no past is an error, and says what would be one."""
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(ProjectError, match=f"{name} is no(thing to compare with| past of a product)"):
+        mesh.docket(against=str(tmp_path / name))
+    with pytest.raises(ProjectError, match="is no mesh project"):
+        mesh.docket(against=str(tmp_path / "mesh/schemas/../producers"))
+
+
+def test_what_is_neither_file_nor_revision_names_both(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt branch or file is told to be neither; a branch that is called as a folder is a branch."""
+    monkeypatch.chdir(mesh.root)
+    for text in ("mian", "./nowhere.avsc", "gone/product.yaml"):
+        with pytest.raises(ProjectError, match="is neither a file nor a revision"):
+            mesh.against(text)
+    git(mesh.top, "branch", "producers")
+    assert mesh.against("producers").describe().startswith("git producers (")
+    with pytest.raises(ProjectError, match="'-x' is no git revision"):
+        mesh.against("-x")
+
+
+# --- the registry
+
+
+class Answers(Registry):
+    """A registry's client with answers of its own."""
+
+    def __init__(self, *products: ProductPast, down: bool = False) -> None:
+        super().__init__("http://registry.example")
+        self._known = {each.product.address.key: each for each in products}
+        self._down = down
+
+    def past(self, address: Address | str) -> ProductPast:
+        """What is known, or that nothing is."""
+        if self._down:
+            raise RegistryUnavailable("no answer")
+        try:
+            return self._known[str(address)]
+        except KeyError as error:
+            raise NotRegistered("none") from error
+
+
+def known(mesh: Mesh, key: str, *, status: Status = Status.ACTIVE) -> ProductPast:
+    """What a registry would answer about a product that was registered as it is now."""
+    each = mesh.project.product(Address.parse(key))
+    ports = []
+    for port in each.product.output_ports:
+        schema = each.schema(port)
+        version = SchemaVersion(number=4, fingerprint=schema.fingerprint, schema_text=schema.text)
+        reader = Reader(
+            address=Address("far", "away"),
+            reads=each.product.address,
+            archetype=each.product.archetype,
+            owner="far",
+            status=Status.ACTIVE,
+        )
+        waiver = Waiver(
+            id=7,
+            address=each.product.port_address(port),
+            rule="R",
+            approver="a",
+            reason="r",
+            until=TODAY,
+            created_at="2025-01-01T00:00:00Z",
+        )
+        ports.append(PortPast(port=port, status=status, versions=(version,), readers=(reader,), waivers=(waiver,)))
+    return ProductPast(product=each.product, ports=tuple(ports))
+
+
+def test_the_registry_tells_versions_readers_and_waivers(mesh: Mesh) -> None:
+    """Whatever is registered is compared, all of the project asked for; what is not registered is new."""
+    with Answers(known(mesh, "shop/orders")) as client:
+        source = parse_against("registry", mesh.project, lambda: client)
+        assert source.describe() == "the registry at http://registry.example"
+        mesh.schema("shop/orders.events", record("Order", "cents", "a"))
+        cases = {case.address.key: case for case in docket(mesh.project, [], source).cases}
+    assert {key: case.past is None for key, case in cases.items()} == {
+        "shop/customers/events@1": True,
+        "shop/orders/events@1": False,
+        "shop/revenue/events@1": True,
+    }
+    past = cases["shop/orders/events@1"].past
+    assert past is not None
+    assert [each.number for each in past.versions] == [4]
+    assert [(str(each.address), each.owner) for each in past.readers] == [("mesh://far/away", "far")]
+    assert [each.id for each in past.waivers] == [7]
+
+
+def test_no_answer_of_the_registry_is_no_pass(mesh: Mesh) -> None:
+    """A registry that is down stops the check."""
+    with Answers(down=True) as client, pytest.raises(RegistryUnavailable):
+        docket(mesh.project, [], RegistrySource(client))
+
+
+def test_a_retired_port_may_be_dropped(mesh: Mesh) -> None:
+    """What the registry holds as retired is at its end; any other port that the descriptor drops is judged."""
+    for status, expected in ((Status.RETIRED, ["events@1"]), (Status.DEPRECATED, ["events@1", "extra@1"])):
+        mesh.product("shop/orders", ports="- name: events\n  - name: extra")
+        mesh.schema("shop/orders.extra", record("Extra"))
+        answer = known(mesh, "shop/orders", status=status)
+        mesh.product("shop/orders")
+        with Answers(answer) as client:
+            found = docket(mesh.project, [Address.parse("shop/orders")], RegistrySource(client))
+        assert [key.rpartition("/")[2] for key in keys(found)] == expected
+
+
+def test_a_lifecycle_that_moved_on_is_not_taken_back(mesh: Mesh) -> None:
+    """What the registry holds as deprecated stays so though the descriptor does not know: it is no change."""
+    answer = known(mesh, "shop/orders")
+    later = answer.product.model_copy(update={"status": Status.DEPRECATED, "deprecated_on": TODAY})
+    with Answers(answer.model_copy(update={"product": later})) as client:
+        found = docket(mesh.project, [Address.parse("shop/orders")], RegistrySource(client))
+    assert only(found).verdict(TODAY).outcome is Outcome.UNCHANGED
+
+
+def test_a_saved_answer_stands_for_the_registry(mesh: Mesh, tmp_path: Path) -> None:
+    """What the registry answered once, kept in a file, is compared offline."""
+    file = tmp_path / "past.json"
+    file.write_text(known(mesh, "shop/orders").model_dump_json(by_alias=True))
+    found = mesh.docket(against=str(file))
+    assert history(only(found)) == [(4, ("cents",))]
+    assert only(found).verdict(TODAY).outcome is Outcome.UNCHANGED
+    assert "saved" in found.notes[0]
+
+
+# --- counting
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("outputPorts:\n- name: a\n- name: b\n  key: x\nowner: o\n", 2),
+        (
+            "outputPorts: # two\n\n  - name: a\n    key:\n      - x\n      - y\n  # no\n  -\n    name: b\nowner: o\n- z\n",
+            2,
+        ),
+        ("outputPorts:\n  - {name: a}\nslaProperties:\n  - {property: p}\n  - {property: q}\n", 1),
+        ("outputPorts: [{name: a}, {name: b},\n  {name: c}]\n", 3),
+        ('"outputPorts":\n  - name: a\n', 1),
+    ],
+)
+def test_ports_are_counted_without_yaml(text: str, count: int) -> None:
+    """The number of contracts is told by lines, and by YAML where the style needs it."""
+    assert port_count(text) == count
+
+
+def test_nobody_asks_a_registry_for_a_revision(mesh: Mesh) -> None:
+    """A comparison with git is offline."""
+    assert parse_against("HEAD", mesh.project, no_registry).describe().startswith("git HEAD (")
