@@ -42,7 +42,8 @@ def default_changed(comparison: Comparison) -> Iterator[Found]:
     to the candidate's: a replay no longer adds up to what was counted. It is an error, not a warning, because nobody
     sees it happen; only BACKWARD is asked, since today's readers go by their own default. Taken away, the oldest
     events cannot be read at all, which a level that is not transitive does not see. (Avro 1.12, "Schema Resolution":
-    "the reader should use the default value from its field".) For a field that can be null the rule is NULLABLE_REQUIRED.
+    "the reader should use the default value from its field".) For a field that can be null the rule is
+    NULLABLE_REQUIRED.
 
     Keep the default, and let producers write the new value. A default that was wrong from the start: a waiver.
     """
@@ -70,9 +71,9 @@ def nullable_required(comparison: Comparison) -> Iterator[Found]:
     """A field that can be null loses its default, so that nobody can leave it out any more.
 
     In Avro a field is optional by its default, not by its null: without one each producer that leaves it out is
-    refused, events from before the field cannot be read, and the field can never be removed again, since
-    readers of this version have nothing to put in its place. Avro's checker is silent as long as the version before
-    has the field.
+    refused, events from before the field cannot be read, and the field can never be removed again, since readers of
+    this version have nothing to put in its place. Avro's checker is silent as long as the version before has the
+    field.
 
     Keep the default. To make a value mandatory, add a field beside that has no null and a default for the past.
     """
@@ -91,14 +92,14 @@ def nullable_required(comparison: Comparison) -> Iterator[Found]:
 def union_order(comparison: Comparison) -> Iterator[Found]:
     """The branches of a union move, so that the field's default means another branch, or none for older libraries.
 
-    A default names no branch. Up to Avro 1.11 it belongs to the first one ("Unions": the default "must correspond to the
-    first schema in the union"), since 1.12 to the first that it fits. So 0 is an int in ["int", "double"] and a double
-    in ["double", "int"]; and ["string", "null"] with the default null, which was first before, is refused by every
-    reader that parses the schema with an older library. Both are compatible to Avro's checker.
+    A default names no branch. Up to Avro 1.11 it belongs to the first one ("Unions": the default "must correspond to
+    the first schema in the union"), since 1.12 to the first that it fits. So 0 is an int in ["int", "double"] and a
+    double in ["double", "int"]; and ["string", "null"] with the default null, which was first before, is refused by
+    every reader that parses the schema with an older library. Both are compatible to Avro's checker.
 
     Put the branches back in their order; new ones go to the end.
     """
-    named: list[dict[str, Form]] = []
+    named: list[Mapping[str, Form]] = []
     for pair, before, after in _sides(comparison):
         if "default" not in before or "default" not in after or not _same(before["default"], after["default"]):
             continue
@@ -129,9 +130,10 @@ def union_order(comparison: Comparison) -> Iterator[Found]:
 def alias_dropped(comparison: Comparison) -> Iterator[Found]:
     """A field or a type loses an alias, by which older events are still read.
 
-    An alias says what a field was called in older events (Avro, "Aliases"). Without it a reader finds nothing under the new name
-    and takes the default: years of values read as "" or null, and Avro calls it compatible. Where there is no default,
-    or for a type, levels that are not transitive do not see it, since the version before has the new name.
+    An alias says what a field was called in older events (Avro, "Aliases"). Without it a reader finds nothing under
+    the new name and takes the default: years of values read as "" or null, and Avro calls it compatible. Where there
+    is no default, or for a type, levels that are not transitive do not see it, since the version before has the new
+    name.
 
     Keep the alias as long as events of the old name are stored. It costs nothing.
     """
@@ -157,10 +159,10 @@ def alias_dropped(comparison: Comparison) -> Iterator[Found]:
 def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
     """Two fields that were written answer to one field of the reader: by its name and an alias, or by two aliases.
 
-    Aliases work by renaming the writer's fields (Avro, "Aliases"). Where the writer has both names, two fields end up
-    with one: Java's `Schema.applyAliases` stops with "Duplicate field", other libraries take one of the two, and not the
-    same one. Avro's checker sees no fault. It happens when two fields are merged into one by aliases, and when a
-    name that is an alias of today's readers is used for a new field.
+    Aliases work by renaming the writer's fields (Avro 1.12, "Aliases"), and then two of them have one name. Java's
+    checker stops with "matches multiple fields in writer record schema", Python's sees no fault; fastavro stops at
+    the first event with a KeyError, and others take one of the two, not the same one. It happens when two fields are
+    merged by an alias, and when a name that is an alias of today's readers is used for a new field.
 
     Give the field one alias at most that any stored version has beside it, and new fields names that were never used.
     """
@@ -189,8 +191,10 @@ def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
 def alias_collision(contract: Contract) -> Iterator[Found]:
     """An alias says that two things are one: it is the name of a live field or type, or stands at two of them.
 
-    What was written under that name is then claimed twice. Apache's checker calls such a schema compatible; fastavro
-    fails on it, Java renames the field to the alias's owner, so that the live one is read from its default.
+    What was written under that name is then claimed twice, and all checkers call the schema compatible. Where `b` has
+    the alias of a live field `a`, an event with a = 5 is {a: 5, b: 0} to fastavro and {a: 0, b: 5} to Java, which
+    renames what was written (Avro 1.12, "Aliases"; 0 is the default): two readers of one port disagree, and neither
+    notices.
 
     Take the alias away where the old name is still in use. To rename a field, the old one has to go when the alias
     comes: give it a default first, let the readers take that version, then rename it.
@@ -208,8 +212,8 @@ def field_retyped(change: Change) -> Iterator[Found]:
 
     A level that is not transitive compares with the newest version only, and that one does not have the field. The
     older events still do: whoever replays them reads text as a number, or stops. Confluent's levels leave this gap by
-    definition, which is why it is looked for over all versions, in the directions that the level holds; where the level is
-    transitive, Avro's own rules say it.
+    definition, which is why it is looked for over all versions, in the directions that the level holds; where the
+    level is transitive, Avro's own rules say it.
 
     Take a name that was never used, such as the old one with `_v2`. A name that was taken stays taken.
     """
@@ -241,8 +245,8 @@ def field_retyped(change: Change) -> Iterator[Found]:
 def doc_dropped(comparison: Comparison) -> Iterator[Found]:
     """The doc of a record, another named type or a field is gone.
 
-    Nothing breaks that a decoder would notice. The doc is what readers of another team know of a field: its unit, what
-    null means, when it is late. A changed doc is no finding, a lost one a warning.
+    Nothing breaks that a decoder would notice. The doc is what readers of another team know of a field: its unit,
+    what null means, when it is late. A changed doc is no finding, a lost one a warning.
 
     Put the doc back.
     """

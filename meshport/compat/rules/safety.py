@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshport.codec.defaults import default_of
@@ -23,14 +23,15 @@ def decoding_bomb(contract: Contract) -> Iterator[Found]:
     """A few bytes, or none, could be decoded into more than memory holds.
 
     "Billion laughs" in Avro: n records whose two fields both have the next one's type and end in an empty record are
-    2^n values and not one byte. With 22 of them fastavro takes 12 s and 1 GB for an empty payload, with 26 it does not come back;
-    Avro's own hardening of 2026 (AVRO-4282, AVRO-4296, AVRO-4328) bounds counts and depth, not this. The same holds
-    for a record that contains itself with nothing between (no value of it ends), for more than 64 records in one another,
-    more than 5,000 types, 256 kB of schema, and for defaults that fill in one another. Most of these are refused when the
-    schema is read, before any rule is asked. No waiver lets it pass: registration is where such an attack begins.
+    2^n values and not one byte. With 22 of them fastavro takes 12 s and 1 GB for an empty payload, with 26 it does
+    not come back; Avro's own hardening of 2026 (AVRO-4282, AVRO-4296, AVRO-4328) bounds counts and depth, not this.
+    The same holds for a record that contains itself with nothing between (no value of it ends), for more than 64
+    records in one another, more than 5,000 types, 256 kB of schema, and for defaults that fill in one another. Most
+    of these are refused when the schema is read, before any rule is asked. No waiver lets it pass: registration is
+    where such an attack begins.
 
-    Nest fewer records without a field that takes bytes; refer to a record within itself through a union with null, an array or
-    a map.
+    Nest fewer records without a field that takes bytes; refer to a record within itself through a union with null, an
+    array or a map.
     """
     try:
         refuse_bomb(contract.schema.form, source="the schema")
@@ -41,11 +42,12 @@ def decoding_bomb(contract: Contract) -> Iterator[Found]:
 def default_misfit(contract: Contract) -> Iterator[Found]:
     """The default of a field is no value of the field's type.
 
-    It is found out when the first event lacks the field, in production: Java refuses the schema ("Invalid default for
-    field"), fastavro checks the JSON type alone and lets pass 2^40 for an int, a symbol that the enum does not have, text
-    for an array's numbers, a fixed of the wrong size, a record without its fields, characters above U+00FF in bytes,
-    a uuid that is none. Python's avro takes anything and calls it compatible (Avro 1.12, "Complex Types", table of defaults). No
-    waiver lets it pass: the port's own encoder could not be made.
+    It is found out when the first event lacks the field, in production. Java refuses some when it reads the schema
+    ("Invalid default for field"), but not a symbol that the enum lacks, a fixed of the wrong size, a uuid that is
+    none or characters above U+00FF in bytes; fastavro looks at the outermost JSON type alone and lets pass 2^40 for
+    an int too, text among an array's numbers, a record without its fields; Python's avro takes anything and calls it
+    compatible (Avro 1.12, "Complex Types", table of defaults). No waiver lets it pass: the port's own encoder could
+    not be made.
 
     Write a default of the type. For "not known", use a union with null and the default null.
     """
@@ -101,8 +103,8 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
     """The items of an array take no bytes: null, an empty record, a fixed of size 0.
 
     Then an array's count is all that it costs: six bytes say "a billion items", and a reader builds them. fastavro
-    1.13 takes 4 GB and 15 s before it fails; Apache Avro bounds such items since 2026 (AVRO-4282), older libraries do not.
-    Our own reader stops at 10,000 for one event; readers in other languages are on their own. A map of nulls is
+    1.13 takes 4 GB and 15 s before it fails; Apache Avro bounds such items since 2026 (AVRO-4282), older libraries do
+    not. Our own reader stops at 10,000 for one event; readers in other languages are on their own. A map of nulls is
     none: each key takes a byte at least.
 
     Write the count itself as a long, or give the items a field that takes bytes.
@@ -126,9 +128,9 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
 def recursive_type(contract: Contract) -> Iterator[Found]:
     """A record contains itself, through a union, an array or a map.
 
-    That is legal Avro, and how trees are written. How deep a value goes is then up to whoever writes it: fastavro's reader
-    recurses in C, and 6 kB of a linked list end the whole process (SIGSEGV; on a thread's stack 1 kB is enough).
-    The mesh's own reader stops at 100 levels; hence a warning, for readers that use another one.
+    That is legal Avro, and how trees are written. How deep a value goes is then up to whoever writes it: fastavro's
+    reader recurses in C, and 6 kB of a linked list end the whole process (SIGSEGV; on a thread's stack 1 kB is
+    enough). The mesh's own reader stops at 100 levels; hence a warning, for readers that use another one.
 
     Write the nodes as one array with the id of each node's parent, where the depth is not small by nature.
     """
@@ -189,7 +191,7 @@ def _fields(form: Any) -> Iterator[tuple[str, Form]]:
             yield inner(path, field["name"]), field
 
 
-def _fits(form: Any, data: Any, named: dict[str, Form]) -> bool:
+def _fits(form: Any, data: Any, named: Mapping[str, Form]) -> bool:
     try:
         default_of(form, data, named)
     except SchemaError:

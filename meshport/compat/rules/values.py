@@ -39,13 +39,13 @@ def logical_type(comparison: Comparison) -> Iterator[Found]:
 
     Avro's resolution does not look at logical types, nor do its checker and the registries built on it: decimal to
     plain bytes, uuid to string, date to int, an instant (`timestamp`) to a wall clock (`local-timestamp`), or a date
-    promoted from int to a timestamp's long are all called compatible. The bytes decode, into another value: fastavro gives the
-    reader a value of the *writer's* logical type (a Decimal where bytes were declared), Java the bare number, so that
-    days are read as milliseconds. Adding one to a bare type counts too: whoever handled a number gets a datetime, and
-    nothing says that the numbers were in that unit before.
+    promoted from int to a timestamp's long are all called compatible. The bytes decode, into another value: fastavro
+    gives the reader a value of the *writer's* logical type (a Decimal where bytes were declared), Java the bare
+    number, so that days are read as milliseconds. Adding one to a bare type counts too: whoever handled a number gets
+    a datetime, and nothing says that the numbers were in that unit before.
 
-    Add a field of the new type beside the old one and write both until the readers have moved, or publish a new major.
-    Custom logical types, which the specification does not have, are LOGICAL_TYPE_CUSTOM's.
+    Add a field of the new type beside the old one and write both until the readers have moved, or publish a new
+    major. Custom logical types, which the specification does not have, are LOGICAL_TYPE_CUSTOM's.
     """
     for pair in comparison.types:
         reader, writer = _logical(pair.reader), _logical(pair.writer)
