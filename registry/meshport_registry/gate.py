@@ -1,13 +1,13 @@
 """The gate at the registry: what the engine judges, put together from what is stored. Reads only.
 
-The judgement of a registration runs inside its writing transaction, so that nothing can change between it and the
-commit; everybody else is answered on a reading connection, by the same functions.
+A registration is judged on a reading connection first. Inside its writing transaction, what the judgement followed from
+is put together once more: if it is the same, the verdict still holds, and nothing can change between it and the commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from meshport.compat import Contract, Past, Verdict, Version, judge_new, judge_p
 from meshport.compat.judge import refused_schema
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Product, Status
+from meshport.schema import Schema
 from meshport_registry.contracts import Candidate, schemas_of
 from meshport_registry.declaration import Declared, Line, kept_on, line_of
 from meshport_registry.errors import VersionNotFound
@@ -39,17 +40,78 @@ from meshport_registry.waivers import waivers
 _NOWHERE: Final = Cluster()  # the gate does not look at clusters
 
 
-def judge(connection: Connection, wanted: Declared, today: date) -> tuple[Verdict, ...]:
+@dataclass(frozen=True)
+class Case:
+    """One port of a declaration, with all that its verdict follows from but the day.
+
+    Attributes:
+        address: of the port.
+        product: as it would be.
+        port: the entry as it would be; None where the declaration drops it.
+        schema: as it would be, or why it is none; None where the declaration drops the port.
+        past: what its readers rely on; None for a port that nobody knows.
+        readers: who would read a port that nobody knows.
+    """
+
+    address: Address
+    product: Product
+    port: OutputPort | None
+    schema: Schema | SchemaError | None
+    past: Past | None
+    readers: tuple[Reader, ...] = ()
+
+    def verdict(self, today: date) -> Verdict:
+        """The verdict on that day.
+
+        Raises:
+            SchemaError: two schemas that cannot be compared; never to be read as compatible.
+        """
+        if self.port is not None and isinstance(self.schema, SchemaError):
+            return refused_schema(self.address, self.product.compatibility(self.port), self.schema, today=today)
+        after = None
+        if self.port is not None and isinstance(self.schema, Schema):
+            after = Contract(self.product, self.port, self.schema)
+        if self.past is not None:
+            return judge_port(self.past, after, self.product, today=today)
+        assert after is not None  # noqa: S101 - a port without a past is declared
+        return judge_new(after, today=today, readers=self.readers)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts, and what they follow from.
+
+    Attributes:
+        cases: one for each port of the declaration, then one for each that it drops.
+        today: the day (UTC).
+        verdicts: in the same order.
+    """
+
+    cases: tuple[Case, ...]
+    today: date
+    verdicts: tuple[Verdict, ...]
+
+
+def judge(connection: Connection, wanted: Declared, today: date, *, before: Judgement | None = None) -> Judgement:
     """The verdict on each port of a declaration, then on each that it drops.
 
     Args:
         connection: to the database.
         wanted: the declaration; each port has its schema.
         today: the day (UTC).
+        before: a judgement of the same declaration, which is given again if nothing has changed since. To see whether it has
+            takes milliseconds, to judge a long history takes a second: the one writer of all should not wait for that.
 
     Raises:
         SchemaError: two schemas that cannot be compared; never to be read as compatible.
     """
+    cases = tuple(_cases(connection, wanted))
+    if before is not None and (before.cases, before.today) == (cases, today):
+        return before
+    return Judgement(cases, today, tuple(each.verdict(today) for each in cases))
+
+
+def _cases(connection: Connection, wanted: Declared) -> Iterator[Case]:
     product = wanted.product
     # Whoever changes an address or an id is judged as the product that it was: both are findings.
     row = find_address(connection, product.address) or find_guid(connection, str(product.id))
@@ -57,23 +119,21 @@ def judge(connection: Connection, wanted: Declared, today: date) -> tuple[Verdic
     if row is not None:
         product = kept_on(product, descriptor_of(row))
         bound = {_line(each): each for each in bindings_of(connection, row, _NOWHERE)}
-    verdicts = []
     for port in product.output_ports:
-        candidate, address, line = wanted.contracts[line_of(port)], product.port_address(port), line_of(port)
-        if isinstance(candidate, SchemaError):
-            verdicts.append(refused_schema(address, product.compatibility(port), candidate, today=today))
-            continue
-        after = Contract(product, port, candidate.schema)
-        if row is not None and line in bound:
-            past = past_of(connection, row, bound[line], like=port)
-            verdicts.append(judge_port(past, after, product, today=today))
+        candidate, address, binding = (
+            wanted.contracts[line_of(port)],
+            product.port_address(port),
+            bound.get(line_of(port)),
+        )
+        schema = candidate.schema if isinstance(candidate, Candidate) else candidate
+        if row is not None and binding is not None:
+            yield Case(address, product, port, schema, past_of(connection, row, binding, like=port))
         else:
-            verdicts.append(judge_new(after, today=today, readers=_followers(connection, port, bound)))
+            yield Case(address, product, port, schema, None, _followers(connection, port, bound))
     declared = {line_of(port) for port in product.output_ports}
     for line, binding in bound.items():
         if row is not None and line not in declared and binding.status is not Status.RETIRED:
-            verdicts.append(judge_port(past_of(connection, row, binding), None, product, today=today))
-    return tuple(verdicts)
+            yield Case(binding.address, product, None, None, past_of(connection, row, binding))
 
 
 def _line(binding: Binding) -> Line:

@@ -25,7 +25,7 @@ router = APIRouter(
 )
 
 
-class Judgement(BaseModel):
+class Verdicts(BaseModel):
     """What `POST /api/v1/gate/check` answers.
 
     Attributes:
@@ -61,14 +61,15 @@ class WaiverQuery(BaseModel):
     address: AddressText | None = None
 
 
-@router.post("/gate/check", response_model=Judgement)
+@router.post("/gate/check", response_model=Verdicts)
 async def check(store: Database, body: ProductRegistration) -> Any:
     """The verdict on every port of a product, whether it passes or not; nothing is written."""
     wanted = await store.compute(lambda: declared(body))
     if findings := tuple(unmatched(wanted)):
         raise Refused(f"{wanted.product.address} cannot be judged: {findings[0]}", findings=findings)
     today = utc_today()
-    return as_json(Judgement(verdicts=await store.read(lambda c: judge(c, wanted, today))))
+    judgement = await store.read(lambda c: judge(c, wanted, today))
+    return as_json(Verdicts(verdicts=judgement.verdicts))
 
 
 @router.get("/gate/past/{domain}/{product}", response_model=ProductPast)

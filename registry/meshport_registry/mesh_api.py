@@ -28,11 +28,13 @@ from meshport.catalog import (
 from meshport.compat import Verdict
 from meshport.product import Archetype, Status
 from meshport.product.descriptor import AddressText
+from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.answers import BindingAnswers
 from meshport_registry.contracts import contract_of
-from meshport_registry.declaration import declared
+from meshport_registry.declaration import declared, unmatched
 from meshport_registry.errors import Refused, SchemaNotFound
+from meshport_registry.gate import judge
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
 from meshport_registry.products import Cluster, Search, registered, require_address, require_guid, search
@@ -114,7 +116,8 @@ async def register_product(
 ) -> Any:
     """Register a product or bring it up to date; with `dry_run`, say what that would change and write nothing."""
     wanted = await store.compute(lambda: declared(body))
-    return as_json(await store.write(lambda c: publish(c, wanted, cluster, dry_run=dry_run)))
+    judged = None if any(unmatched(wanted)) else await store.read(lambda c: judge(c, wanted, utc_today()))
+    return as_json(await store.write(lambda c: publish(c, wanted, cluster, judged=judged, dry_run=dry_run)))
 
 
 @router.get("/dataproducts", response_model=ProductPage)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -19,7 +18,7 @@ from meshport_registry import tables
 from meshport_registry.contracts import Candidate, known_id
 from meshport_registry.declaration import Declared, kept_on, line_of, unfit, unmatched
 from meshport_registry.errors import Conflict, Incompatible, NotInMesh, Refused
-from meshport_registry.gate import judge
+from meshport_registry.gate import Judgement, judge
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.products import (
     Cluster,
@@ -72,13 +71,21 @@ def _told(message: str, findings: Sequence[str]) -> str:
     return f"{message}: {findings[0]}" if len(findings) == 1 else f"{message} in {len(findings)} ways"
 
 
-def publish(connection: Connection, wanted: Declared, cluster: Cluster, *, dry_run: bool = False) -> Registration:
+def publish(
+    connection: Connection,
+    wanted: Declared,
+    cluster: Cluster,
+    *,
+    judged: Judgement | None = None,
+    dry_run: bool = False,
+) -> Registration:
     """Register a product, or bring it up to date; the same again changes nothing.
 
     Args:
         connection: the writing transaction.
         wanted: the product.
         cluster: the registry's own cluster.
+        judged: the gate's judgement of it from before the transaction.
         dry_run: do everything, then undo it: the plan is what would really happen.
 
     Raises:
@@ -96,7 +103,7 @@ def publish(connection: Connection, wanted: Declared, cluster: Cluster, *, dry_r
     plan.refused += [*unmatched(wanted), *unfit(wanted)]
     sources = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
-    _ask_gate(connection, wanted, plan, utc_today())
+    _heed(judge(connection, wanted, utc_today(), before=judged).verdicts, plan)
     plan.raise_if_contradicting(product)
     _plan_descriptor(product, row, plan)
     guid, now = str(product.id), now_us()
@@ -146,13 +153,12 @@ def _with_lifecycle(product: Product, row: Row[Any] | None, plan: _Plan) -> Prod
     return kept
 
 
-def _ask_gate(connection: Connection, wanted: Declared, plan: _Plan, today: date) -> None:
+def _heed(verdicts: tuple[Verdict, ...], plan: _Plan) -> None:
     """Refuse what breaks somebody; note what is let pass.
 
     Raises:
         Incompatible: with every verdict.
     """
-    verdicts = judge(connection, wanted, today)
     refusing = [(each, finding) for each in verdicts for finding in each.findings if finding.refuses]
     if refusing:
         findings = tuple(dict.fromkeys(str(finding) for _, finding in refusing))  # of the product: at each of its ports

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +19,14 @@ from meshport.product import Product, Status
 from meshport.product.lines import utc_today
 from meshport.registry import Registry
 from meshport.schema import Schema
+from meshport_registry.contracts import read_plain
+from meshport_registry.declaration import Declared
+from meshport_registry.errors import Incompatible
+from meshport_registry.gate import Judgement, judge
+from meshport_registry.products import Cluster
+from meshport_registry.publication import publish
+from meshport_registry.settings import database_url
+from meshport_registry.store import Store
 from tests.registry.schemas import plays, product, record, schema, waiver_of_track
 
 RULE = "READER_FIELD_MISSING_DEFAULT_VALUE"
@@ -274,11 +284,53 @@ def test_the_rules_can_be_asked_for(http: httpx2.Client) -> None:
     assert all(each["purpose"] and each["manual"] and each["breaks"] for each in answer)
 
 
-def test_judging_does_not_hold_up_the_writer(registry: Registry) -> None:
-    """Twenty versions of forty fields, all compared at FULL_TRANSITIVE: a registration takes well under a second."""
-    declared, fields = plays()[0], [f"field_{number}?" for number in range(40)]
-    for number in range(20):
-        registry.register(declared, {"events@1": schema("user", *fields, f"version_{number}?")})
-    start = time.perf_counter()
-    registry.register(declared, {"events@1": schema("user", *fields)})
-    assert time.perf_counter() - start < 1
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    """A node on the same database as the service."""
+    opened = Store(database_url(database)).open()
+    yield opened
+    opened.close()
+
+
+def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(registry: Registry, store: Store) -> None:
+    """The writer does not judge a second time; whatever the verdict follows from makes it do so once it has changed."""
+    product_, schemas = plays()
+    registry.register(product_, schemas)
+    waiver = registry.waive(waiver_of_track())
+    wanted = Declared(product_, {("events", 1): read_plain(record("user"))}, "k:1")
+    judged = store.read_now(lambda c: judge(c, wanted, utc_today()))
+    assert judged.verdicts[0].passes
+
+    def again() -> Judgement:
+        return store.read_now(lambda c: judge(c, wanted, utc_today(), before=judged))
+
+    assert again() is judged
+    registry.register(
+        product("mesh://listening/sessions", "mesh://player/plays"), {"events@1": schema("user", name="mesh.S")}
+    )
+    assert [len(each.readers) for each in (*judged.verdicts, *again().verdicts)] == [0, 1]
+    registry.revoke(waiver.id)
+    assert not again().verdicts[0].passes
+    with pytest.raises(Incompatible):
+        asyncio.run(store.write(lambda c: publish(c, wanted, Cluster(), judged=judged)))
+    registry.register(product_, {"events@1": schema("user", "track", "device?")})
+    assert again().verdicts[0].versions == (2, 1)
+
+
+def test_of_contracts_that_exclude_one_another_one_wins(registry: Registry) -> None:
+    """Eight clients give one field eight types at once: judged before the transaction, decided inside it."""
+    declared, schemas = plays()
+    registry.register(declared, schemas)
+    kinds = ["int", "long", "float", "double", "string", "bytes", "boolean", {"type": "array", "items": "int"}]
+
+    def attempt(kind: Any) -> bool:
+        candidate = schema("user", "track", {"name": "x", "type": ["null", kind], "default": None})
+        try:
+            registry.register(declared, {"events@1": candidate})
+        except RegistrationRefused as error:
+            return not error.findings
+        return True
+
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        assert sum(pool.map(attempt, kinds)) == 1
+    assert len(registry.past("player/plays").ports[0].versions) == 2
