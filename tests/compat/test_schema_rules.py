@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -128,10 +129,13 @@ def decimal(precision: int, scale: int = 0) -> Type:
         ("DEFAULT_CHANGED", one("int", default=1), one("int", default=2), {BACKWARD}),
         ("DEFAULT_CHANGED", one("boolean", default=True), one("boolean", default=False), {BACKWARD}),
         ("DEFAULT_CHANGED", one("int"), one("int", default=2), set()),
+        ("DEFAULT_CHANGED", one(["int", "boolean"], default=1), one(["int", "boolean"], default=True), {BACKWARD}),
         ("NULLABLE_REQUIRED", one(["null", "int"], default=None), one("int"), {FORWARD}),
         ("UNION_ORDER", one(["int", "null"], default=0), one(["null", "int"], default=0), {BACKWARD, FORWARD}),
         ("UNION_ORDER", one(["int", "null"], default=0), one(["int", "null", "double"], default=0), set()),
         ("UNION_ORDER", one(["int", "null"], default=0), one("int", default=0), set()),
+        ("UNION_ORDER", one(["int", "null"], default=0), one(["long", "null"], default=0), set()),
+        ("UNION_ORDER", one(["string", "null"], default=None), one(["int", "string", "null"], default=None), set()),
         ("ALIAS_DROPPED", one("int", aliases=["b"]), one("int"), {BACKWARD}),
         ("ALIAS_DROPPED", one("int", aliases=["b"]), record(field("b", "int", aliases=["a"])), set()),
         ("ALIAS_DROPPED", one("int", default=1), one("int", default=1, aliases=["b"]), set()),
@@ -245,7 +249,7 @@ def retyped(level: str, *history: Type) -> list[Found]:
     """What FIELD_RETYPED finds of the last schema, under one level."""
     *past, newest, candidate = (contract(each, level) for each in history)
     versions = tuple(Version(number, each.schema) for number, each in enumerate([*past, newest], 1))
-    return list(evolution.field_retyped(Change(newest, candidate, candidate.product, versions)))
+    return list(evolution.field_retyped(Change(newest, candidate, candidate.product, date(2026, 3, 1), versions)))
 
 
 NUMBER, TEXT, LONGER = one("int", default=0), one("string", default=""), one("long", default=0)
@@ -342,6 +346,14 @@ def test_an_alias_that_is_claimed_twice_is_told_once() -> None:
         ("b", "the field 'b' has the alias 'a', which is the name of another field"),
         ("c", "the field 'c' has the alias 'x', which 'b' has too"),
     ]
+
+
+def test_an_alias_of_a_live_field_is_a_collision_and_nothing_else() -> None:
+    """Where the reader has both fields, each takes its own: the schema by itself is at fault, not the pair."""
+    before = record(field("a", "int"), field("b", "int"))
+    after = record(field("a", "int", aliases=["b"]), field("b", "int"))
+    assert found(before, after) == set()
+    assert declared(after) == {("ALIAS_COLLISION", "a")}
 
 
 # --- what is no schema to begin with
