@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from meshport.address import Address
@@ -52,12 +53,14 @@ class Change:
         before: the port as its readers know it.
         after: the port as it would be; None where the product or the port is gone.
         product: the product as it would be, though it may lack the port; None where the product is gone.
+        today: the day of the judgement (UTC).
         versions: of the port's schema, oldest first.
     """
 
     before: Contract
     after: Contract | None
     product: Product | None
+    today: date
     versions: tuple[Version, ...] = ()
 
 

@@ -23,7 +23,7 @@ from meshport.compat.finding import (
 )
 from meshport.compat.history import comparisons, merge, reach
 from meshport.compat.projection import project
-from meshport.compat.rule import Rule, Scope
+from meshport.compat.rule import Rule, Scope, Stops
 from meshport.compat.rules import avro
 from meshport.compat.table import RULES, rules_of
 from meshport.errors import SchemaError
@@ -79,14 +79,14 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
         )
     levels = {_level(before), level}
     reached = reach(past.versions, levels) if after else []
-    raw = list(_changes(Change(before, after, product, past.versions)))
+    raw = list(_changes(Change(before, after, product, today, past.versions)))
     if after:
         for version in reached:
             for comparison in comparisons(after.schema, version, levels):
                 raw += ((rule, comparison.direction, version.number, each) for rule, each in _compared(comparison))
         raw += _declared(after)
     found = {(each.rule, each.path): each for each in merge(raw)}
-    found = _settle(found, past, levels)
+    found = _settle(found, past, levels, today)
     broken = _broken(found, past, after, levels)
     found = _set_aside(found, past, broken, waivers)
     place = after or before
@@ -178,12 +178,12 @@ def _compared(comparison: Comparison) -> Iterator[tuple[Rule, Found]]:
 # --- what does not count against the candidate
 
 
-def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility]) -> dict[_Key, Finding]:
+def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility], today: date) -> dict[_Key, Finding]:
     """Set aside what the newest version does already: to the versions before it, by itself, or over its history."""
     newest, before = past.versions[-1], past.contract
     known: dict[int | None, set[_Key]] = {None: set()}
     if any(not each.versions for each in found.values()):
-        raw = [*_declared(before), *_changes(Change(before, before, before.product, past.versions))]
+        raw = [*_declared(before), *_changes(Change(before, before, before.product, today, past.versions))]
         known[None] = {(rule.id, each.path) for rule, _, _, each in raw}
     settled = dict(found)
     for key, each in found.items():
@@ -235,12 +235,13 @@ def _broken(
     broken: dict[Reader, set[_Key]] = {}
     for reader in past.readers:
         if reader.fields not in by_fields:
-            of_fields = {key for key, each in errors.items() if not each.versions and _reaches(each, reader.fields)}
-            if after is not None:
-                for version in versions:
-                    of_fields |= _compared_for(reader.fields, after, version, levels)
-            by_fields[reader.fields] = of_fields
-        broken[reader] = by_fields[reader.fields]
+            by_fields[reader.fields] = (
+                set().union(*(_compared_for(reader.fields, after, version, levels) for version in versions))
+                if after is not None
+                else set()
+            )
+        around = {key for key, each in errors.items() if not each.versions and _reaches(each, reader)}
+        broken[reader] = by_fields[reader.fields] | around
     return broken
 
 
@@ -252,11 +253,12 @@ def _compared_for(fields: tuple[str, ...], after: Contract, version: Version, le
     return keys
 
 
-def _reaches(finding: Finding, fields: tuple[str, ...]) -> bool:
-    """Whether a finding of the contract around the schema, or of one schema by itself, reaches a reader of these fields."""
-    if finding.part is not Part.SCHEMA:
-        return RULES[finding.rule].stops_readers
-    return not fields or not finding.path or any(_touch(finding.path, field) for field in fields)
+def _reaches(finding: Finding, reader: Reader) -> bool:
+    """Whether a finding of the contract around the schema, or of one schema by itself, stops a reader."""
+    stops = RULES[finding.rule].stops
+    if finding.part is Part.SCHEMA and finding.path and reader.fields:
+        return any(_touch(finding.path, field) for field in reader.fields)
+    return stops is Stops.EVERYONE or (stops is Stops.UNPINNED and reader.reads.major is None)
 
 
 def _touch(path: str, field: str) -> bool:
@@ -294,7 +296,20 @@ def _placed(finding: Finding, contract: Contract) -> Finding:
     if finding.part is Part.SCHEMA:
         pointer, _ = locate(contract.schema.form, finding.path)
     else:
-        keys = "".join(f"/{key}" for key in finding.path.split(".")) if finding.path else ""
         index = contract.product.output_ports.index(contract.port)
-        pointer = f"/outputPorts/{index}{keys}" if finding.part is Part.PORT else keys
+        start = ["outputPorts", str(index)] if finding.part is Part.PORT else []
+        pointer = "".join(f"/{key}" for key in (*start, *_keys(contract.product, finding.path)))
     return finding.model_copy(update={"pointer": pointer})
+
+
+def _keys(product: Product, path: str) -> list[str]:
+    """The keys and indices of a descriptor that a finding's path leads to: it names the items of lists."""
+    first, *rest = path.split(".") if path else [""]
+    match first:
+        case "slaProperties":
+            names = [level.property for level in product.sla_properties]
+        case "outputPorts":
+            names = [f"{port.name}@{port.major}" for port in product.output_ports]
+        case _:
+            return path.split(".") if path else []
+    return [first, str(names.index(rest[0]))] if rest and rest[0] in names else [first]

@@ -28,6 +28,20 @@ class Scope(StrEnum):
     PROOF = "proof"
 
 
+class Stops(StrEnum):
+    """Which readers cannot go on as before.
+
+    Attributes:
+        EVERYONE: every reader of the port.
+        UNPINNED: those that name no major.
+        NOBODY: a promise is weakened, and nobody has to change anything for it.
+    """
+
+    EVERYONE = "every reader"
+    UNPINNED = "readers that name no major"
+    NOBODY = "no reader"
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule.
@@ -40,7 +54,7 @@ class Rule:
         handler: yields what it finds; its docstring is the rule's manual page.
         severity: of its findings.
         waivable: whether a waiver lets it pass; not where the mesh itself would be wrong afterwards.
-        stops_readers: whether a reader cannot go on as before; False for a promise that is merely weakened.
+        stops: which readers cannot go on as before, where the schema does not tell by the fields that they read.
     """
 
     id: str
@@ -50,7 +64,7 @@ class Rule:
     handler: Callable[[Any], Iterable[Found]]
     severity: Severity = Severity.ERROR
     waivable: bool = True
-    stops_readers: bool = True
+    stops: Stops = Stops.EVERYONE
 
     @property
     def manual(self) -> str:

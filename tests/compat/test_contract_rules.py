@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -25,7 +25,7 @@ OWN: Final = tuple(rule for each in (key, port, product, slo, governance) for ru
 
 def found(before: Contract, after: Contract | None, left: Product | None = None) -> set[tuple[str, str]]:
     """Rule and path of whatever these rules find in a change."""
-    change = Change(before, after, after.product if after else left)
+    change = Change(before, after, after.product if after else left, date(2026, 3, 1))
     return {(rule.id, each.path) for rule in OWN for each in rule.handler(change)}
 
 
@@ -102,7 +102,7 @@ def test_a_loss_in_the_last_digit_is_told_with_it() -> None:
     """A finding shows the two figures as they are, not rounded to one."""
     was, now = ({"property": "availability", "value": each, "unit": "percent"} for each in (99.999999, 99.999998))
     sides = [contract(product={"slaProperties": [each]}) for each in (was, now)]
-    (told,) = slo.slo_weakened(Change(sides[0], sides[1], sides[1].product))
+    (told,) = slo.slo_weakened(Change(sides[0], sides[1], sides[1].product, date(2026, 3, 1)))
     assert (told.before, told.after) == ("99.999999 percent", "99.999998 percent")
     assert "value: 99.999999" in told.advice
 

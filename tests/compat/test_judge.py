@@ -183,6 +183,18 @@ def test_a_removed_port_breaks_every_reader() -> None:
     assert all(each.breaks for each in verdict.readers)
 
 
+def test_a_second_major_stops_those_that_name_none() -> None:
+    """A reader that is bound to the first stays whole when the bare address is led to the second at once."""
+    before = contract("a")
+    second = before.port.model_copy(update={"major": 2})
+    product = before.product.model_copy(update={"output_ports": (before.port, second)})
+    pinned = reader("pinned").model_copy(update={"reads": Address("shop", "orders", "events", 1)})
+    past = Past(before, (Version(1, before.schema),), (reader("follows", "customer"), pinned))
+    verdict = judge_port(past, Contract(product, before.port, before.schema), product, today=TODAY)
+    assert [(each.rule, each.pointer) for each in verdict.findings] == [("MAJOR_MOVES_READERS", "/outputPorts/1")]
+    assert [bool(each.breaks) for each in verdict.readers] == [True, False]
+
+
 def test_a_pointer_leads_to_the_nearest_place_that_the_candidate_has() -> None:
     """To the field where it is there, to the record where it is gone."""
     gone = judge(contract(), contract("a")).findings[0]

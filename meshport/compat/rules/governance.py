@@ -11,7 +11,7 @@ from typing import Final
 
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
-from meshport.compat.rule import Rule, Scope
+from meshport.compat.rule import Rule, Scope, Stops
 from meshport.product import Product
 
 _CONTRACT: Final = (Direction.CONTRACT,)
@@ -151,7 +151,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         classification_lowered,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "SECURITY_GROUP_DROPPED",
@@ -159,7 +159,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         security_group_dropped,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "SECURITY_GROUP_CHANGED",
@@ -175,7 +175,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         owner_dropped,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule("OWNER_CHANGED", "readers know who answers", _CONTRACT, Scope.CHANGE, owner_changed, Severity.WARNING),
     Rule(

@@ -8,7 +8,7 @@ from typing import Final
 
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
-from meshport.compat.rule import Rule, Scope
+from meshport.compat.rule import Rule, Scope, Stops
 from meshport.product import OutputPort, Status
 from meshport.product.lines import next_major
 
@@ -35,7 +35,7 @@ def moves_readers(change: Change) -> Iterator[Found]:
     if following is None or (following not in known and following < max(known)):
         return  # a line below the one that is live moves nobody
     was, now = known.get(following), lines[following]
-    if not _sooner(was, now):
+    if not _sooner(was, now, change.today):
         return
     line = f"{port.name}@{following}"
     told = None if was is None else was.live_from
@@ -91,6 +91,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         moves_readers,
+        stops=Stops.UNPINNED,
     ),
     Rule(
         "LINE_DATES",
@@ -99,13 +100,14 @@ RULES: Final = (
         Scope.CHANGE,
         line_dates,
         Severity.WARNING,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
 )
 
 
-def _sooner(was: OutputPort | None, now: OutputPort) -> bool:
+def _sooner(was: OutputPort | None, now: OutputPort, today: date) -> bool:
     """Whether a line would lead readers to it without notice, or before the day that they know."""
+    starts = now.live_from or date.min
     if was is None:
-        return now.live_from is None
-    return was.live_from is not None and (now.live_from or date.min) < was.live_from
+        return starts <= today
+    return was.live_from is not None and was.live_from > today and starts < was.live_from

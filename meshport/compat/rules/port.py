@@ -7,7 +7,7 @@ from typing import Final
 
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
-from meshport.compat.rule import Rule, Scope
+from meshport.compat.rule import Rule, Scope, Stops
 from meshport.compat.rules.advice import new_major
 from meshport.product import Compatibility, Protection, Status
 from meshport.product.duration import format_duration
@@ -281,7 +281,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         retention,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "COMPATIBILITY_LOWERED",
@@ -289,7 +289,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         compatibility_lowered,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "PROTECTION_LOWERED",
@@ -297,7 +297,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         protection_lowered,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "PORT_REMOVED",

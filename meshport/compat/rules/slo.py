@@ -7,7 +7,7 @@ from typing import Final
 
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
-from meshport.compat.rule import Rule, Scope
+from meshport.compat.rule import Rule, Scope, Stops
 from meshport.compat.service_levels import Relation, figure, path_of, promised, relation, told
 from meshport.product import ServiceLevel
 
@@ -87,7 +87,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         slo_weakened,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "SLO_REMOVED",
@@ -95,7 +95,7 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         slo_removed,
-        stops_readers=False,
+        stops=Stops.NOBODY,
     ),
     Rule(
         "SLO_CHANGED",

@@ -201,7 +201,7 @@ def enum_default(comparison: Comparison) -> Iterator[Found]:
 def polyseme(comparison: Comparison) -> Iterator[Found]:
     """A value is no longer declared as the global identifier (polyseme) that it was, or as another one.
 
-    `"polyseme": "artist_id"` says that the value is the mesh-wide identifier which schemas/common/ declares, so that
+    `"polyseme": "customer_id"` says that the value is the mesh-wide identifier which schemas/common/ declares, so that
     products can be joined by it (Dehghani, Data Mesh, "polysemes"). The bytes stay as they are and every Avro checker
     is content, but the catalog no longer shows the join, and with another identifier a join meets the wrong things.
     Linking a value to a polyseme for the first time passes.
