@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
@@ -127,7 +127,7 @@ def _cases(connection: Connection, wanted: Declared) -> Iterator[Case]:
         )
         schema = candidate.schema if isinstance(candidate, Candidate) else candidate
         if row is not None and binding is not None:
-            yield Case(address, product, port, schema, past_of(connection, row, binding, like=port))
+            yield Case(address, product, port, schema, past_of(connection, row, binding))
         else:
             yield Case(address, product, port, schema, None, _followers(connection, port, bound))
     declared = {line_of(port) for port in product.output_ports}
@@ -183,14 +183,13 @@ def judge_next(
     return judge_port(past, Contract(product, port, candidate.schema), product, today=today)
 
 
-def past_of(connection: Connection, row: Row[Any], binding: Binding, *, like: OutputPort | None = None) -> Past:
+def past_of(connection: Connection, row: Row[Any], binding: Binding) -> Past:
     """What the readers of one line rely on.
 
     Args:
         connection: to the database.
         row: of the product.
         binding: of the line.
-        like: where the descriptor has dropped the line: what is taken for those promises that no binding keeps.
     """
     history = find_history(connection, binding.subject)
     # A product may have gone back to an older version; what stands is the newest as its readers see it.
@@ -198,25 +197,25 @@ def past_of(connection: Connection, row: Row[Any], binding: Binding, *, like: Ou
     schemas = schemas_of(connection, [each.fingerprint for each in live])
     versions = tuple(Version(each.number, schema) for each, schema in zip(live, schemas, strict=True))
     product = descriptor_of(row)
-    port = _entry(product, binding, history, like)
+    port = product.port(*_line(binding)) or _dropped(binding, history)
     contract = Contract(declaring(product, port), port, schemas[-1])
     return Past(contract, versions, readers(connection, binding.address), waivers(connection, binding.address))
 
 
-def _entry(product: Product, binding: Binding, history: History, like: OutputPort | None) -> OutputPort:
+def _dropped(binding: Binding, history: History) -> OutputPort:
+    """The entry of a retired line that the descriptor has dropped: how long its events are kept was promised to nobody."""
     name, major = _line(binding)
-    known = product.port(name, major)
-    if known is not None:
-        return known
-    kept = {
-        "key": binding.key[0] if len(binding.key) == 1 else binding.key or None,
-        "time": binding.time,
-        "type": binding.type,
-        "partitions": binding.partitions,
-        "cleanup": binding.cleanup,
-        "compatibility": history.subject and history.subject.level,
-    }
-    return (like or OutputPort(name=name, major=major)).model_copy(update=kept)
+    return OutputPort(
+        name=name,
+        major=major,
+        key=binding.key or None,
+        time=binding.time,
+        type=binding.type,
+        compatibility=history.subject.level if history.subject else None,
+        partitions=binding.partitions,
+        retention=timedelta(milliseconds=1),
+        cleanup="compact" if binding.cleanup == "compact" else "delete",
+    )
 
 
 def product_past(connection: Connection, address: Address) -> ProductPast:

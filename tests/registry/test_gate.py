@@ -214,7 +214,7 @@ def test_what_the_version_before_broke_does_not_count_again(registry: Registry) 
 
 def test_a_retired_port_may_leave_the_descriptor(registry: Registry) -> None:
     """Only once it is retired; and when it comes back, it still has its history."""
-    both = product(outputPorts=[{"key": "user"}, {"name": "skips", "key": "user"}])
+    both = product(outputPorts=[{"key": "user"}, {"name": "skips", "key": "user", "retention": "7d"}])
     schemas = {"events@1": schema("user", "track"), "skips@1": schema("user", "at", name="mesh.Skip")}
     registry.register(both, schemas)
     one, events = product(outputPorts=[{"key": "user"}]), {"events@1": schemas["events@1"]}
@@ -225,9 +225,11 @@ def test_a_retired_port_may_leave_the_descriptor(registry: Registry) -> None:
     assert [each.address.port for each in registry.judge(one, events)] == ["events"]
     assert registry.register(one, events).product.bindings[1].status is Status.RETIRED
     assert registry.judge(one, events)[0].outcome is Outcome.UNCHANGED
+    assert registry.past("player/plays").ports[1].status is Status.RETIRED
     broken = events | {"skips@1": schema("user", name="mesh.Skip")}
     assert rules(registry.judge(both, broken)[1]) == [(RULE, "at")]
     assert [each.partition(":")[0] for each in refused(registry, both, broken)] == [f"{RULE} at at"]
+    assert [each.findings for each in registry.judge(both, schemas)] == [(), ()]
     assert registry.register(both, schemas).ports[1].version == 1
 
 
