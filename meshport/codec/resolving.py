@@ -119,11 +119,11 @@ class _Resolution(DecoderSource):
         match wire:
             case "enum":
                 raw = {index << 1: symbol for index, symbol in enumerate(form["symbols"])}
-                default = reader.get("default")
+                default, ours = reader.get("default"), set(reader["symbols"])
                 known = {
-                    index: symbol if symbol in reader["symbols"] else default
+                    index: symbol if symbol in ours else default
                     for index, symbol in raw.items()
-                    if symbol in reader["symbols"] or default is not None
+                    if symbol in ours or default is not None
                 }
                 self._enum(_Symbols(known, {index: raw[index] for index in raw if index not in known}), into, indent)
             case "int" | "long" if target in {"float", "double"}:

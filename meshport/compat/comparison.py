@@ -119,8 +119,22 @@ def is_named(form: Form) -> bool:
     return form["type"] in _NAMED
 
 
+# A comparison asks for each of its findings, and always of the same two or three forms. Held, so that ids stay their own.
+_RECENT: Final[dict[int, tuple[Any, dict[str, Form]]]] = {}
+_RECENT_FORMS: Final = 4
+
+
 def named_types(form: Any) -> dict[str, Form]:
-    """Every named type that a canonical form defines."""
+    """Every named type that a canonical form defines; the form must not change."""
+    known = _RECENT.get(id(form))
+    if known is None:
+        if len(_RECENT) >= _RECENT_FORMS:
+            _RECENT.clear()
+        known = _RECENT[id(form)] = (form, _named_types(form))
+    return known[1]
+
+
+def _named_types(form: Any) -> dict[str, Form]:
     found: dict[str, Form] = {}
     stack = [form]
     while stack:

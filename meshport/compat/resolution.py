@@ -23,7 +23,7 @@ from avro.compatibility import (
 from meshport.compat.shape import Shape, shape_of
 from meshport.errors import SchemaError
 from meshport.schema import Schema
-from meshport.schema.canonical import PRIMITIVES
+from meshport.schema.canonical import MAX_TYPES, PRIMITIVES
 
 _COMPATIBLE: Final = SchemaCompatibilityResult(SchemaCompatibilityType.compatible)
 _MISSING_DEFAULT: Final = SchemaIncompatibilityType.reader_field_missing_default_value
@@ -32,6 +32,11 @@ _BY_LAST_TOKEN: Final = {
     "size": SchemaIncompatibilityType.fixed_size_mismatch,
     "symbols": SchemaIncompatibilityType.missing_enum_symbols,
 }
+
+
+# Pairs of types that are looked at, some 20 us each. Honest schemas have as many as types; those in which every type may
+# be taken for every other, by aliases or last names, have their product.
+MAX_PAIRS: Final = 2 * MAX_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,11 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             return _COMPATIBLE
         pair = ReaderWriter(reader, writer)
         if pair not in self.memoize_map:
+            if len(self.memoize_map) >= MAX_PAIRS:
+                raise SchemaError(
+                    f"the two schemas bring more than {MAX_PAIRS} pairs of types together",
+                    hint="fewer types that each take several others by their aliases or last names",
+                )
             self.memoize_map[pair] = SchemaCompatibilityResult()
             frame = _Frame(reader, writer, self._path(reader, reference_token, location))
             self._frames.append(frame)
@@ -151,7 +161,8 @@ class _Resolution(ReaderWriterCompatibilityChecker):
                 sizes = f"{reader.size} bytes for the reader, {writer.size} for the writer"
                 text = f'the fixed "{reader.fullname}" has {sizes}'
             case SchemaIncompatibilityType.missing_enum_symbols:
-                missing = ", ".join(f'"{symbol}"' for symbol in writer.symbols if symbol not in set(reader.symbols))
+                known = set(reader.symbols)
+                missing = ", ".join(f'"{symbol}"' for symbol in writer.symbols if symbol not in known)
                 text = f'the reader\'s enum "{reader.fullname}" has no default and does not know {missing}'
             case SchemaIncompatibilityType.reader_field_missing_default_value:
                 name = reader.fields[int(place.rpartition("/")[2])].name

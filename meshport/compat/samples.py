@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 from meshport.codec import MAX_PAYLOAD, accept
@@ -27,8 +26,8 @@ MAX_SAMPLES: Final = 512
 MAX_PARTS: Final = 20_000
 # Parts of the smallest value of a type. A larger one is made by types that double one another: an attack, no event.
 MAX_LEAST: Final = 5_000
-# Bytes of all samples of a schema together.
-MAX_BYTES: Final = 4 * MAX_PAYLOAD
+# Bytes of all samples of a schema together, above which no further one is made.
+MAX_BYTES: Final = MAX_PAYLOAD
 
 # Parts of one sample after which what is left of it is made as small as it can be.
 _ROOM: Final = 2_000
@@ -75,8 +74,6 @@ _LEAVES: Final[dict[str, tuple[bytes, ...]]] = {
 _KEYED: Final = tuple(_prefixed(each.encode()) for each in _KEYS)
 
 
-# The samples of ten fields take some 2 kB, and every reader of a version is proved with the same ones.
-@lru_cache(maxsize=512)
 def samples(schema: Schema, limit: int = MAX_SAMPLES) -> tuple[bytes, ...]:
     """Bodies of events as a writer of the schema may send them.
 
@@ -104,9 +101,11 @@ def samples(schema: Schema, limit: int = MAX_SAMPLES) -> tuple[bytes, ...]:
     size = 0
     for index in range(alternatives.of(root, 0)):
         body = _Sample(alternatives).body(index)
-        if body is not None and size + len(body) <= MAX_BYTES:
+        if body is not None:
             bodies.append(body)
             size += len(body)
+        if size > MAX_BYTES:
+            break
     return tuple(bodies)
 
 
@@ -170,11 +169,11 @@ class _Smallest:
                     yield from self._defined(form[key])
             for field in form.get("fields", ()):
                 yield from self._defined(field["type"])
-            if "name" in form:
-                self.named[form["name"]] = form
             if form["type"] in _RECORDS:
+                self.named[form["name"]] = form
                 yield form
-            elif "name" in form:
+            elif form["type"] in {"enum", "fixed"}:
+                self.named[form["name"]] = form
                 self._named[form["name"]] = 1
 
 
@@ -351,7 +350,7 @@ def _written(form: Any) -> Iterator[bytes]:
             yield from (bytes(form["size"]), b"\xff" * form["size"])
         case "bytes-decimal" | "fixed-decimal":
             largest = 10 ** form["precision"] - 1
-            size = form.get("size") or (largest.bit_length() + 8) // 8
+            size = form["size"] if kind == "fixed-decimal" else (largest.bit_length() + 8) // 8
             largest = min(largest, 2 ** (8 * size - 1) - 1)
             for unscaled in (0, largest, -largest):
                 octets = unscaled.to_bytes(size, "big", signed=True)

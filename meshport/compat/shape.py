@@ -95,8 +95,8 @@ def _shape(form: Any, named: dict[str, Shape]) -> Shape:
         shape.name = shape.fullname.rpartition(".")[2]
         shape.props = form
         named[shape.fullname] = shape
-        shape.symbols = tuple(form.get("symbols", ()))
-        shape.size = form.get("size", 0)
+        shape.symbols = tuple(form["symbols"]) if kind == "enum" else ()
+        shape.size = form["size"] if kind == "fixed" else 0
         shape.fields = tuple(Field(each, _shape(each["type"], named)) for each in form.get("fields", ()))
         shape.fields_dict = {each.name: each for each in shape.fields}
     return shape

@@ -22,6 +22,12 @@ MAX_DECIMAL_BYTES: Final = 64
 MAX_PRECISION: Final = 153
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What walks a schema goes by these: at another type they would be taken for types though nothing has checked them.
+_PARTS: Final = {
+    "fields": frozenset({"record", "error"}),
+    "items": frozenset({"array"}),
+    "values": frozenset({"map"}),
+}
 _RESERVED: Final = PRIMITIVES | {"record", "error", "enum", "fixed", "array", "map", "union"}
 
 
@@ -45,6 +51,9 @@ def refuse_malformed(form: Any) -> None:
 
 def _check(form: dict[str, Any]) -> None:
     kind, name = form["type"], form.get("name")
+    for key, kinds in _PARTS.items():
+        if key in form and kind not in kinds:
+            raise SchemaError(f"`{key}` stands at a type {kind!r}, to which it does not belong", hint="take it away")
     if kind in {"record", "error", "enum", "fixed"} and name in _RESERVED:
         raise SchemaError(f"{name!r} is the word for a type of Avro's own", hint="another name, or a namespace")
     match kind:

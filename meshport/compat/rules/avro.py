@@ -123,7 +123,8 @@ def missing_symbols(comparison: Comparison) -> Iterator[Found]:
     """
     for _, path, form, like in _misfits(comparison, "MISSING_ENUM_SYMBOLS"):
         ours, theirs = form.get("symbols", ()), (like or {}).get("symbols", ())
-        missing = [symbol for symbol in theirs if symbol not in ours]
+        known = set(ours)
+        missing = [symbol for symbol in theirs if symbol not in known]
         named = ", ".join(repr(symbol) for symbol in missing)
         before, after = comparison.sides(list(ours), list(theirs))
         if comparison.direction is Direction.BACKWARD:

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final
 
 from meshport.codec import ResolvingDecoder
 from meshport.compat.comparison import Comparison, brief, inner, type_at
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
+from meshport.compat.resolution import MAX_PAIRS
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.samples import samples
 from meshport.errors import DecodeError, SchemaError
 from meshport.schema import Schema
-from meshport.schema.canonical import MAX_TYPES
 
-# Pairs of types that a decoder is generated for, some 25 us each. Two schemas of honest types have as many as types; only
-# those in which every type meets every other have more.
-MAX_PAIRS: Final = 2 * MAX_TYPES
 # Paths that are told of one comparison.
 _TOLD: Final = 8
+
+Failures = tuple[tuple[str, str, str], ...]
+# Outcomes by fingerprint, so that no schema is kept alive: some hundred bytes, for what takes 0.6 ms to find for ten fields,
+# nearly all of it to generate the decoder.
+_KEPT: Final = 10_000
+_KNOWN: Final[dict[tuple[str, str], Failures]] = {}
 
 _FIELD: Final = re.compile(r"'([^']*)' \(")
 _HELD: Final = re.compile(r"\[\]|\{\}")
@@ -72,14 +74,23 @@ def unreadable_data(comparison: Comparison) -> Iterator[Found]:
         )
 
 
-# An outcome is some hundred bytes and takes 0.6 ms to find for ten fields, nearly all of it to generate the decoder.
-@lru_cache(maxsize=4096)
-def failures(writer: Schema, reader: Schema) -> tuple[tuple[str, str, str], ...]:
+def failures(writer: Schema, reader: Schema) -> Failures:
     """Where the reader's decoder fails on samples of the writer: the path, its words, what would be right if it says so.
 
     Returns:
         One failure for each path, in the order of the samples; empty where all can be read.
     """
+    key = (writer.fingerprint, reader.fingerprint)
+    known = _KNOWN.get(key)
+    if known is None:
+        known = _failures(writer, reader)
+        if len(_KNOWN) >= _KEPT:
+            _KNOWN.clear()
+        _KNOWN[key] = known
+    return known
+
+
+def _failures(writer: Schema, reader: Schema) -> Failures:
     try:
         bodies = samples(writer)
         decode = ResolvingDecoder(writer, reader).decode
