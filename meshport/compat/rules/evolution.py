@@ -92,10 +92,10 @@ def nullable_required(comparison: Comparison) -> Iterator[Found]:
 def union_order(comparison: Comparison) -> Iterator[Found]:
     """The branches of a union move, so that the field's default means another branch, or none for older libraries.
 
-    A default names no branch. Up to Avro 1.11 it belongs to the first one ("Unions": the default "must correspond to
-    the first schema in the union"), since 1.12 to the first that it fits. So 0 is an int in ["int", "double"] and a
-    double in ["double", "int"]; and ["string", "null"] with the default null, which was first before, is refused by
-    every reader that parses the schema with an older library. Both are compatible to Avro's checker.
+    A default names no branch. Up to Avro 1.11 it belongs to the first one ("Default values for union fields
+    correspond to the first schema in the union"), since 1.12 to the first that it fits. So 0 is an int in ["int",
+    "double"] and a double in ["double", "int"]; and ["string", "null"] with the default null, which was first before,
+    is refused by every reader that parses the schema with an older library. Both are compatible to Avro's checker.
 
     Put the branches back in their order; new ones go to the end.
     """

@@ -75,7 +75,7 @@ def decimal_scale(comparison: Comparison) -> Iterator[Found]:
     """A decimal has another scale for the reader than for the writer.
 
     The scale stands in the schema, never in the bytes: 12.34 is written as the whole number 1234, and read with the
-    scale 4 it is 0.1234. The specification lets two decimals match only "if scales and precisions match"; Apache's
+    scale 4 it is 0.1234. The specification has two decimals "match if their scales and precisions match"; Apache's
     checker does not look, and its generic reader hands out amounts that are wrong by powers of ten without an error.
 
     Keep the scale. Where finer amounts are needed, add a field with the new scale beside and write both.
@@ -201,10 +201,10 @@ def enum_default(comparison: Comparison) -> Iterator[Found]:
 def polyseme(comparison: Comparison) -> Iterator[Found]:
     """A value is no longer declared as the global identifier (polyseme) that it was, or as another one.
 
-    `"polyseme": "customer_id"` says that the value is the mesh-wide identifier which schemas/common/ declares, so that
-    products can be joined by it (Dehghani, Data Mesh, "polysemes"). The bytes stay as they are and every Avro checker
-    is content, but the catalog no longer shows the join, and with another identifier a join meets the wrong things.
-    Linking a value to a polyseme for the first time passes.
+    `"polyseme": "customer_id"` says that the value is the mesh-wide identifier which schemas/common/ declares, so
+    that products can be joined by it (Dehghani, Data Mesh, "polysemes"). The bytes stay as they are and every Avro
+    checker is content, but the catalog no longer shows the join, and with another identifier a join meets the wrong
+    things. Linking a value to a polyseme for the first time passes.
 
     Keep the link. Where the value means something else now, it is another field: add it beside.
     """
