@@ -124,7 +124,7 @@ def time_unit(comparison: Comparison) -> Iterator[Found]:
 
     milliseconds, microseconds and nanoseconds are the same number to Avro's resolution (a `time-millis` is even
     promoted to the long of a `time-micros`). Apache's checker calls the change compatible, and a reader that takes
-    the number by its own schema is wrong a thousandfold: plays of 1970, or of the year 58,000.
+    the number by its own schema is wrong a thousandfold: orders of 1970, or of the year 58,000.
 
     Keep the unit and add a field of the finer one beside.
     """
