@@ -11,7 +11,7 @@ import pytest
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryUnavailable
 from meshport.registry import Registry, SchemaSource
 from meshport_registry import Settings, running
-from tests.registry.schemas import plays, schema
+from tests.registry.schemas import plays, schema, waiver_of_track
 
 
 class Switch(httpx2.BaseTransport):
@@ -126,6 +126,11 @@ def test_an_answer_that_is_none_is_never_a_pass(status: int, content: bytes) -> 
             lambda: client.resolve("player/plays"),
             lambda: client.by_id(1),
             lambda: client.register(*plays()),
+            lambda: client.judge(*plays()),
+            lambda: client.past("player/plays"),
+            lambda: client.waive(waiver_of_track()),
+            client.waivers,
+            lambda: client.revoke(1),
             client.health,
         ):
             with pytest.raises(RegistryUnavailable):
