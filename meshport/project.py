@@ -48,7 +48,8 @@ class Folder:
 
     def matching(self, pattern: str) -> list[str]:
         """See `Files`."""
-        return [file.relative_to(self.root).as_posix() for file in sorted(self.root.glob(pattern))]
+        start = len(self.root.as_posix().rstrip("/")) + 1
+        return sorted((file.as_posix()[start:] for file in self.root.glob(pattern)), key=lambda path: path.split("/"))
 
     def text(self, path: str) -> str:
         """See `Files`."""
@@ -181,6 +182,26 @@ class Project:
                 found[key] = path
         return found
 
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """What each descriptor holds, by its path; none of them is parsed.
+
+        Raises:
+            DescriptorError: one cannot be read.
+        """
+        return {path: self.descriptor_text(path) for path in self.descriptors.values()}
+
+    def descriptor_text(self, path: str) -> str:
+        """What one descriptor holds, by its path in the project.
+
+        Raises:
+            DescriptorError: it cannot be read.
+        """
+        try:
+            return self.files.text(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DescriptorError(f"cannot be read: {error}", file=self.files.called(path)) from error
+
     def descriptor(self, path: str) -> Product:
         """One descriptor by its path in the project; its contracts are not read.
 
@@ -188,7 +209,7 @@ class Project:
             DescriptorError: it cannot be read, or its address does not belong there.
         """
         called = self.files.called(path)
-        text = self._descriptor_text(path)
+        text = self.descriptor_text(path)
         try:
             product = _parsed(text)
         except DescriptorError:
@@ -235,12 +256,6 @@ class Project:
         schemas = {(port.name, port.major): self.contract(product, port, path) for port in product.output_ports}
         return ProjectProduct(product, (self.root / path).parent, schemas)
 
-    def _descriptor_text(self, path: str) -> str:
-        try:
-            return self.files.text(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise DescriptorError(f"cannot be read: {error}", file=self.files.called(path)) from error
-
     def _schema_text(self, path: str) -> str:
         try:
             return self.files.text(path)
@@ -257,7 +272,7 @@ class Project:
                 raise DescriptorError(
                     f"the {what} of port {port.name!r} is {name!r}, which the schema of {product.address} does not have",
                     file=self.files.called(descriptor),
-                    line=line_in(self._descriptor_text(descriptor), "outputPorts", index, what),
+                    line=line_in(self.descriptor_text(descriptor), "outputPorts", index, what),
                     hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(names)}",
                 )
 

@@ -89,7 +89,7 @@ def check(
         found = docket(project, named, source)
         today = datetime.now(UTC).date()
         places = Places(project)
-        verdicts = tuple(places.of(case.verdict(today)) for case in found.cases)
+        verdicts = tuple(places.of(case.verdict(today), case.product) for case in found.cases)
         notes = found.notes
         if not isinstance(source, Joined) and against != REGISTRY:
             notes = (*notes, "offline: waivers, and readers of other projects, are the registry's (--registry URL)")

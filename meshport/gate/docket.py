@@ -12,9 +12,9 @@ from meshport.catalog import Reader
 from meshport.compat.contract import Contract
 from meshport.compat.finding import Verdict
 from meshport.compat.judge import Past, judge_new, judge_port, refused_schema
-from meshport.errors import AddressError, MeshError, ProjectError, SchemaError
+from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
 from meshport.gate.sources import Before, Line, Source
-from meshport.gate.touched import descriptor_texts, port_count, readers_of, readings
+from meshport.gate.touched import holder_in, paths_by_id, port_count, readers_of, readings
 from meshport.product import Compatibility, Product, Status
 from meshport.project import Project, refuse
 from meshport.schema import Schema
@@ -27,7 +27,7 @@ class Case:
     """One port to be judged.
 
     Attributes:
-        address: of the port, its major given.
+        address: of the port, its major given; of a product that moved the one that its readers know.
         level: what its schema is held to.
         past: what its readers rely on; None for a port that nobody knows yet.
         after: the port as it would be; None where it is gone or its schema is refused.
@@ -91,20 +91,52 @@ def docket(project: Project, addresses: Sequence[Address], source: Source) -> Do
     if not named:
         differing = source.differing()
         named = [_product(key, project) for key in sorted(project.descriptors if differing is None else differing)]
-    before = source.before(named) if named else {}
-    keys = sorted({address.of_product.key for address in named})
-    if unknown := [key for key in keys if key not in project.descriptors and key not in before]:
+    before = dict(source.before(named)) if named else {}
+    keys = {address.of_product.key for address in named}
+    if unknown := sorted(key for key in keys if key not in project.descriptors and key not in before):
         raise _nowhere(f"mesh://{unknown[0]}", {*project.descriptors, *source.known()}, project, source)
-    cases = _cases(project, keys, before)
+    for now, was in _moved(project, keys, before, source).items():
+        before[now] = before[was]
+        keys |= {now}
+        keys -= {was} - project.descriptors.keys()
+    cases = _cases(project, sorted(keys), before)
+    notes = list(source.notes)
+    for address in addresses:
+        if any(_is_asked(case, address) for case in cases):
+            continue
+        if not any(_is_retired(before.get(address.of_product.key), address)):
+            of_product = [case.address.key for case in cases if case.address.of_product == address.of_product]
+            raise _nowhere(str(address), of_product, project, source)
+        notes.append(f"{address.key} is retired and gone; there is nothing to judge")
     if addresses:
-        for address in addresses:
-            if not any(_within(case.address, address) for case in cases):
-                of_product = [case.address.key for case in cases if case.address.of_product == address.of_product]
-                raise _nowhere(str(address), of_product, project, source)
-        cases = [case for case in cases if any(_within(case.address, address) for address in addresses)]
-    rest = project.descriptors.keys() - set(keys) if not addresses else set()
-    unchanged = sum(port_count(project.files.text(project.descriptors[key])) for key in rest)
-    return Docket(tuple(cases), unchanged, tuple(source.notes))
+        cases = [case for case in cases if any(_is_asked(case, address) for address in addresses)]
+    rest = project.descriptors.keys() - keys if not addresses else set()
+    unchanged = sum(port_count(project.texts[project.descriptors[key]]) for key in rest)
+    return Docket(tuple(cases), unchanged, tuple(notes))
+
+
+def _moved(project: Project, keys: Collection[str], before: dict[str, Before], source: Source) -> dict[str, str]:
+    """The products that have another address under their id: where each is now, and where it was.
+
+    They are judged as what they were, as the registry does; what the source has under the old address joins `before`.
+    """
+    found: dict[str, str] = {}
+    for key in sorted(keys):
+        path = project.descriptors.get(key)
+        if path is None and (id_ := before[key].id) is not None:
+            now = holder_in(project, id_, paths_by_id(project.texts))
+            was: str | None = key
+        elif path is not None and key not in before:
+            try:
+                now, was = key, source.holder(project.descriptor(path).id)
+            except DescriptorError:
+                continue  # told with all that is wrong
+        else:
+            continue
+        if now is not None and was is not None and now not in before:
+            before |= source.before([Address.parse(was)]) if was not in before else {}
+            found |= {now: was} if was in before else {}
+    return found
 
 
 def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before]) -> list[Case]:
@@ -124,9 +156,11 @@ def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before]) 
         fresh += (each for each in found if each.past is None and each.after is not None)
     refuse(wrong)
     if fresh:
-        read = readings({each.address.of_product.key for each in fresh}, project, descriptor_texts(project))
+        read = readings({each.after.product.address.key for each in fresh if each.after}, project)
         new = {
-            each.address: replace(each, readers=readers_of(each.after.product, each.after.port, read[_key(each)]))
+            each.address: replace(
+                each, readers=readers_of(each.after.product, each.after.port, read[each.after.product.address.key])
+            )
             for each in fresh
             if each.after is not None
         }
@@ -152,11 +186,13 @@ def _of_product(project: Project, key: str, before: Before | None) -> Iterator[C
         for port in product.output_ports:
             line = (port.name, port.major)
             declared.add(line)
-            schema, address, level = contracts[line], product.port_address(port), product.compatibility(port)
+            schema, level = contracts[line], product.compatibility(port)
+            past = pasts.get(line)
+            address = past.contract.address if past else product.port_address(port)
             if isinstance(schema, SchemaError):
-                yield Case(address, level, pasts.get(line), None, product, refused=schema)
+                yield Case(address, level, past, None, product, refused=schema)
             else:
-                yield Case(address, level, pasts.get(line), Contract(product, port, schema), product)
+                yield Case(address, level, past, Contract(product, port, schema), product)
     for line, past in pasts.items():
         if line not in declared and before is not None and line not in before.retired:
             contract = past.contract
@@ -181,12 +217,19 @@ def _product(key: str, project: Project) -> Address:
         raise
 
 
-def _key(case: Case) -> str:
-    return case.address.of_product.key
+def _is_asked(case: Case, asked: Address) -> bool:
+    """Whether a case belongs to an address that was asked about: the port's, or that to which it moved."""
+    products = {case.address.of_product, case.product.address if case.product else None}
+    return (
+        asked.of_product in products
+        and asked.port in {None, case.address.port}
+        and asked.major in {None, case.address.major}
+    )
 
 
-def _within(line: Address, asked: Address) -> bool:
-    return line.of_product == asked.of_product and asked.port in {None, line.port} and asked.major in {None, line.major}
+def _is_retired(before: Before | None, asked: Address) -> Iterator[bool]:
+    for name, major in before.retired if before else ():
+        yield asked.port in {None, name} and asked.major in {None, major}
 
 
 def _nowhere(address: str, known: Collection[str], project: Project, source: Source) -> ProjectError:

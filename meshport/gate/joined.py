@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from meshport.address import Address
 from meshport.errors import NotRegistered
@@ -36,6 +37,10 @@ class Joined:
     def differing(self) -> Collection[str] | None:
         """See `Source`."""
         return self.source.differing()
+
+    def holder(self, id_: UUID) -> str | None:
+        """See `Source`."""
+        return self.source.holder(id_)
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`."""

@@ -40,9 +40,15 @@ class Places:
         self._top = next((each for each in above if (each / ".git").exists()), project.root)
         self._texts: dict[str, str] = {}
 
-    def of(self, verdict: Verdict) -> Verdict:
-        """A verdict whose findings have the file and line where they stand; neither for a product that is gone."""
-        descriptor = self._project.descriptors.get(verdict.address.of_product.key)
+    def of(self, verdict: Verdict, product: Product | None = None) -> Verdict:
+        """A verdict whose findings have the file and line where they stand; neither for a product that is gone.
+
+        Args:
+            verdict: on one of the project's ports.
+            product: the candidate, where it has another address than what it is compared with.
+        """
+        address = product.address if product else verdict.address.of_product
+        descriptor = self._project.descriptors.get(address.key)
         if descriptor is None or not verdict.findings:
             return verdict
         product = self._project.descriptor(descriptor)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
+from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -21,7 +22,7 @@ from meshport.compat.judge import Past
 from meshport.errors import DescriptorError, NotRegistered, ProjectError, SchemaError
 from meshport.gate.git import Repository, Revision
 from meshport.gate.timeline import timelines
-from meshport.gate.touched import Reading, descriptor_texts, readers_of, readings, touched
+from meshport.gate.touched import Reading, holder_in, paths_by_id, readers_of, readings, touched
 from meshport.product import Product, Status
 from meshport.project import COMMON, DESCRIPTORS, FOLDERS, Project
 from meshport.registry import Registry
@@ -48,6 +49,11 @@ class Before:
     retired: frozenset[Line] = frozenset()
     registered: Product | None = None
 
+    @property
+    def id(self) -> UUID | None:
+        """The product's id; None of a product without a port."""
+        return next((past.contract.product.id for past in self.pasts.values()), None)
+
 
 class Source(Protocol):
     """A state of the mesh that candidates are compared with."""
@@ -64,6 +70,9 @@ class Source(Protocol):
 
     def differing(self) -> Collection[str] | None:
         """The products that may differ from the project's; None where only a look at each can tell."""
+
+    def holder(self, id_: UUID) -> str | None:
+        """The product, `<domain>/<product>`, that has an id; None where none is known to."""
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """What the readers of some products rely on, by `<domain>/<product>`; what the source does not know is left out.
@@ -158,10 +167,14 @@ class GitSource:
 
     def differing(self) -> Collection[str]:
         """See `Source`."""
-        found = touched(self._changed, self._old, self.project, self._texts)
+        found = touched(self._changed, self._old, self.project)
         if found:
             self._tell_place()
         return found
+
+    def holder(self, id_: UUID) -> str | None:
+        """See `Source`."""
+        return holder_in(self._old, id_, self._ids)
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`."""
@@ -176,7 +189,7 @@ class GitSource:
         self.notes += [note for line in lines for note in line.notes]
         read = _merged(
             readings(keys, self._old, self._old_texts),
-            readings(keys, self.project, self._texts),
+            readings(keys, self.project),
         )
         return _grouped(Past(line.contract, line.numbered, _readers(line.contract, read)) for line in lines)
 
@@ -185,16 +198,18 @@ class GitSource:
         return Project(self.project.root, self.revision)
 
     @cached_property
-    def _texts(self) -> dict[str, str]:
-        return descriptor_texts(self.project)
+    def _old_texts(self) -> Mapping[str, str]:
+        """Every descriptor of the revision; git is asked for those alone that differ."""
+        here, paths = self.project.texts, self._old.descriptors.values()
+        asked = [path for path in paths if path in self._changed or path not in here]
+        self.revision.fetch(asked)
+        return {path: here[path] for path in paths if path in here} | {
+            path: self._old.descriptor_text(path) for path in asked
+        }
 
     @cached_property
-    def _old_texts(self) -> dict[str, str]:
-        """Every descriptor of the revision; git is asked for those alone that differ."""
-        paths = self._old.descriptors.values()
-        self.revision.fetch(path for path in paths if path in self._changed or path not in self._texts)
-        read: set[str] = set(paths) - (self._texts.keys() - self._changed)
-        return {path: self._texts[path] for path in paths if path not in read} | descriptor_texts(self._old, read)
+    def _ids(self) -> dict[str, list[str]]:
+        return paths_by_id(self._old_texts)
 
     @cached_property
     def _changed(self) -> frozenset[str]:
@@ -213,7 +228,7 @@ class GitSource:
                 f"merge it, or compare with `$(git merge-base {self.revision.name} HEAD)`"
             )
         for path in self.revision.submodules():
-            if any(each.startswith(f"{path}/") for each in self._texts):
+            if any(each.startswith(f"{path}/") for each in self.project.texts):
                 self.notes.append(
                     f"{path} is a submodule, of which {self.revision.name} holds no files: judge it there"
                 )
@@ -249,7 +264,12 @@ class FolderSource:
             return self.known()
         paths = {path for each in (self.project, self.other) for path in _contract_files(each)}
         changed = {path for path in paths if _content(self.project, path) != _content(self.other, path)}
-        return touched(changed, self.other, self.project, self._texts)
+        return touched(changed, self.other, self.project)
+
+    def holder(self, id_: UUID) -> str | None:
+        """See `Source`."""
+        found = holder_in(self.other, id_, paths_by_id(self.other.texts))
+        return found if found in self.known() else None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`."""
@@ -258,16 +278,12 @@ class FolderSource:
             return {}
         self.notes = ["a folder has no history: each contract was compared with the one version that it holds"]
         read = _merged(
-            readings(keys, self.other, descriptor_texts(self.other)),
-            readings(keys, self.project, self._texts),
+            readings(keys, self.other),
+            readings(keys, self.project),
         )
         return _grouped(
             Past(each, (Version(1, each.schema),), _readers(each, read)) for each in _contracts(self.other, keys)
         )
-
-    @cached_property
-    def _texts(self) -> dict[str, str]:
-        return descriptor_texts(self.project)
 
 
 @dataclass
@@ -303,6 +319,10 @@ class SchemaSource:
             hint="name the address that it is compared with",
         )
 
+    def holder(self, id_: UUID) -> str | None:  # noqa: ARG002 - a schema knows no product
+        """See `Source`."""
+        return None
+
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`.
 
@@ -330,7 +350,7 @@ class SchemaSource:
         except ProjectError:
             common = self.project.common
         schema = load_schema(self.file, common=common)
-        read = readings([product.address.key], self.project, descriptor_texts(self.project))
+        read = readings([product.address.key], self.project)
         self.notes = ["a schema has no history, and says nothing of what is promised around it: neither was compared"]
         contracts = [Contract(product, port, schema) for port in ports]
         return _grouped(Past(each, (Version(1, schema),), _readers(each, read)) for each in contracts)
@@ -359,6 +379,13 @@ class RegistrySource:
     def differing(self) -> None:
         """See `Source`."""
         return
+
+    def holder(self, id_: UUID) -> str | None:
+        """See `Source`."""
+        try:
+            return self.registry.product(id_).descriptor.address.key
+        except NotRegistered:
+            return None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`."""
@@ -394,6 +421,11 @@ class SavedSource:
     def differing(self) -> Collection[str]:
         """See `Source`."""
         return self.known()
+
+    def holder(self, id_: UUID) -> str | None:
+        """See `Source`."""
+        product = self._past.product
+        return product.address.key if product.id == id_ else None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`."""

@@ -11,12 +11,12 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import yaml
 
 from meshport.address import Address
 from meshport.catalog import Reader
-from meshport.errors import DescriptorError
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.project import Project
 from meshport.schema.canonical import qualified
@@ -24,6 +24,7 @@ from meshport.schema.canonical import qualified
 _PRODUCT: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 _SCHEMA_KEY: Final = re.compile(r"""["']?\bschema["']?\s*:""")
 _OUTSIDE: Final = re.compile(r"""["']?\bschema["']?\s*:\s*["']?(?:/|[^\s"']*\.\.)""")
+_ID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _PORTS: Final = re.compile(r"outputPorts:\s*(?:#.*)?")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMON: Final = "schemas/common/"
@@ -32,29 +33,13 @@ Reading = tuple[Product, InputPort]
 """A product, and one of the ports that it reads."""
 
 
-def descriptor_texts(project: Project, paths: Iterable[str] | None = None) -> dict[str, str]:
-    """The text of every descriptor of a project, or of some, by its path.
-
-    Raises:
-        DescriptorError: one cannot be read.
-    """
-    texts: dict[str, str] = {}
-    for path in project.descriptors.values() if paths is None else paths:
-        try:
-            texts[path] = project.files.text(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise DescriptorError(f"cannot be read: {error}", file=project.files.called(path)) from error
-    return texts
-
-
-def touched(changed: Collection[str], before: Project, after: Project, texts: Mapping[str, str]) -> set[str]:
+def touched(changed: Collection[str], before: Project, after: Project) -> set[str]:
     """The products, `<domain>/<product>`, whose contract may differ between two states of a project.
 
     Args:
         changed: the paths of the files that differ.
         before: the project as it was.
         after: the project as it is.
-        texts: the descriptors of `after`, by their path.
     """
     users = _users(changed, before, after)
     paths = {*changed, *users}
@@ -62,25 +47,27 @@ def touched(changed: Collection[str], before: Project, after: Project, texts: Ma
     # Where a descriptor says itself where its contract lies, the file's name tells; out of the project nothing does.
     names = {posixpath.basename(path) for path in paths}
     shared = any(_is_common(path) for path in changed)
-    for path, text in texts.items():
+    for path, text in after.texts.items():
         if _SCHEMA_KEY.search(text) and (shared or _OUTSIDE.search(text) or any(name in text for name in names)):
             keys.add(_key(path))
     return keys
 
 
-def readings(products: Collection[str], project: Project, texts: Mapping[str, str]) -> dict[str, list[Reading]]:
+def readings(
+    products: Collection[str], project: Project, texts: Mapping[str, str] | None = None
+) -> dict[str, list[Reading]]:
     """Who reads some products: the project's own products that name them among their inputs.
 
     Args:
         products: `<domain>/<product>` of each.
         project: whose products read.
-        texts: its descriptors, by their path.
+        texts: its descriptors by their path, where the caller has them already.
 
     Raises:
         DescriptorError: a descriptor that names one of the products cannot be read.
     """
     found: dict[str, list[Reading]] = {each: [] for each in products}
-    for path, text in texts.items():
+    for path, text in (project.texts if texts is None else texts).items():
         if "inputPorts" not in text and "input_ports" not in text:
             continue
         named = found.keys() & set(_PRODUCT.findall(text))
@@ -120,6 +107,26 @@ def readers_of(product: Product, port: OutputPort, readings: Iterable[Reading]) 
             entry = known.model_copy(update={"fields": fields})
         merged[reader.address] = entry
     return tuple(merged[address] for address in sorted(merged))
+
+
+def paths_by_id(texts: Mapping[str, str]) -> dict[str, list[str]]:
+    """The descriptors in which each id stands, by its 32 hex digits; whose id it is, their `id` alone tells."""
+    found: dict[str, list[str]] = {}
+    for path, text in texts.items():
+        for id_ in set(_ID.findall(text)):
+            found.setdefault(id_.replace("-", "").lower(), []).append(path)
+    return found
+
+
+def holder_in(project: Project, id_: UUID, paths: Mapping[str, list[str]]) -> str | None:
+    """The product of a project, `<domain>/<product>`, that has an id; the first in order where there are more.
+
+    Args:
+        project: that is searched.
+        id_: of the product.
+        paths: `paths_by_id` of its descriptors.
+    """
+    return next((_key(path) for path in paths.get(id_.hex, ()) if project.descriptor(path).id == id_), None)
 
 
 def port_count(text: str) -> int:

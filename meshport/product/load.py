@@ -37,9 +37,7 @@ def load_product(file: Path) -> Product:
 def parse_product(text: str, *, file: str = "product.yaml") -> Product:
     """Read a descriptor from its text; see `load_product`."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        lines = _Lines(node, file) if node is not None else None
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        lines, document = _read(text, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=line) from error
@@ -63,6 +61,18 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
         first, *more = (message + (f" ({hint})" if hint else "") for _, message, hint in findings)
         rest = "".join(f"\n{file}:{line}: {each}" for (line, _, _), each in zip(findings[1:], more, strict=True))
         raise DescriptorError(first + rest, file=file, line=findings[0][0]) from error
+
+
+def _read(text: str, file: str) -> tuple[_Lines | None, Any]:
+    """What a text holds, and the line of each of its paths; it is scanned once, which is most of the work."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        return _Lines(node, file), loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def line_of(file: Path, *path: str | int) -> int:

@@ -8,10 +8,12 @@ import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from meshport.address import Address
+from meshport.binding import RegisteredProduct
 from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, Waiver
 from meshport.compat.finding import Outcome
 from meshport.errors import DescriptorError, NotRegistered, ProjectError, RegistryUnavailable, SchemaError
@@ -547,6 +549,14 @@ class Answers(Registry):
         except KeyError as error:
             raise NotRegistered("none") from error
 
+    def product(self, which: UUID | Address | str) -> RegisteredProduct:
+        """What is known under an id."""
+        for each in self._known.values():
+            if each.product.id == which:
+                facts: dict[str, Any] = {"descriptor": each.product}  # the rest is not looked at
+                return RegisteredProduct.model_construct(**facts)
+        raise NotRegistered("none")
+
 
 def known(mesh: Mesh, key: str, *, status: Status = Status.ACTIVE) -> ProductPast:
     """What a registry would answer about a product that was registered as it is now."""
@@ -612,6 +622,15 @@ def test_a_retired_port_may_be_dropped(mesh: Mesh) -> None:
         assert [key.rpartition("/")[2] for key in keys(found)] == expected
 
 
+def test_a_retired_product_may_go(mesh: Mesh) -> None:
+    """Whoever asks about a product at its end is told that there is nothing left to judge."""
+    answer = known(mesh, "shop/orders", status=Status.RETIRED)
+    shutil.rmtree(mesh.root / "producers/shop/orders")
+    with Answers(answer) as client:
+        found = docket(mesh.project, [Address.parse("shop/orders")], RegistrySource(client))
+    assert (found.cases, found.notes) == ((), ("shop/orders is retired and gone; there is nothing to judge",))
+
+
 def test_a_lifecycle_that_moved_on_is_not_taken_back(mesh: Mesh) -> None:
     """What the registry holds as deprecated stays so though the descriptor does not know: it is no change."""
     answer = known(mesh, "shop/orders")
@@ -655,3 +674,29 @@ def test_ports_are_counted_without_yaml(text: str, count: int) -> None:
 def test_nobody_asks_a_registry_for_a_revision(mesh: Mesh) -> None:
     """A comparison with git is offline."""
     assert parse_against("HEAD", mesh.project, no_registry).describe().startswith("git HEAD (")
+
+
+# --- products that move
+
+
+def _rename(mesh: Mesh) -> None:
+    for folder in ("producers/shop/orders", "schemas/shop/orders.events.avsc"):
+        (mesh.root / folder).rename(mesh.root / folder.replace("orders", "purchases"))
+    file = mesh.root / "producers/shop/purchases/product.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("shop/orders", "shop/purchases"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("asked", [[], ["shop/orders"], ["shop/purchases/events@1"]])
+@pytest.mark.parametrize("against", ["main", "registry"])
+def test_a_product_under_another_address_is_judged_as_what_it_was(mesh: Mesh, asked: list[str], against: str) -> None:
+    """The id tells that it is the same product: no new one that passes, and no old one that is merely gone."""
+    with Answers(known(mesh, "shop/orders")) as client:
+        _rename(mesh)
+        source = parse_against(against, mesh.project, lambda: client)
+        found = docket(mesh.project, [Address.parse(each) for each in asked], source)
+    (case,) = (each for each in found.cases if each.past is not None)
+    assert case.product is not None
+    assert case.after is not None
+    assert (case.address.key, case.product.address.key) == ("shop/orders/events@1", "shop/purchases")
+    assert "EVENT_SOURCE" in {each.rule for each in case.verdict(TODAY).findings}
+    assert [each for each in found.cases if "purchases" in each.address.key] == []
