@@ -79,7 +79,7 @@ def check(
 
     Examples:
         meshport gate check --against main
-        meshport gate check player/plays --against registry --history
+        meshport gate check shop/orders --history
     """
     if sample is not None and not history:
         raise typer.BadParameter("a sample is of the history", param_hint="--sample")
@@ -216,7 +216,7 @@ def waivers(
 ) -> None:
     """List the waivers, newest first: those that hold, that are over, that were taken back.
 
-    Example: meshport gate waivers player/plays
+    Example: meshport gate waivers shop/orders
     """
     with open_registry(registry) as mesh:
         found = mesh.waivers(None if address is None else Address.parse(address))
