@@ -1,12 +1,18 @@
-"""`python -m tests.bench [codec] [gate] [ports] [registry]`: every figure, or those of the named parts."""
+"""`python -m tests.bench [codec] [contracts] [gate] [ports] [registry]`: every figure, or those of the named parts."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import codec, gate, ports, registry
+from tests.bench import codec, contracts, gate, ports, registry
 
-PARTS = {"codec": codec.figures, "gate": gate.figures, "ports": ports.figures, "registry": registry.figures}
+PARTS = {
+    "codec": codec.figures,
+    "contracts": contracts.figures,
+    "gate": gate.figures,
+    "ports": ports.figures,
+    "registry": registry.figures,
+}
 
 
 def main() -> None:
