@@ -84,3 +84,10 @@ def test_the_guid_is_the_first_half_of_the_fingerprint() -> None:
     """Confluent's clients ask for a schema by a GUID; ours follows from the schema's identity."""
     schema = parse_schema('"string"')
     assert schema.guid == uuid.UUID(schema.fingerprint[:32])
+
+
+@pytest.mark.parametrize("part", ["fields", "items", "values"])
+def test_a_part_of_another_kind_of_type_is_refused(part: str) -> None:
+    """What walks a schema would take it for types: an enum with `fields` made the compatibility check fail by accident."""
+    with pytest.raises(SchemaError, match=f"`{part}` stands at a type 'enum'"):
+        parse_schema(json.dumps({"type": "enum", "name": "E", "symbols": ["A"], part: -1}))
