@@ -271,13 +271,13 @@ class Revision:
         if len(asked) > _PATHSPECS:
             depth = self.folder.count("/") + 2 if self.folder else 1
             asked = sorted({"/".join(full.split("/")[:depth]) for full in asked})
-        start = len(self.folder) + 1 if self.folder else 0
+        inside = f"{self.folder}/" if self.folder else ""
         return [
             Commit(
                 each.id,
                 each.root,
                 {
-                    full[start:] if full.startswith(self.folder) else posixpath.relpath(full, self.folder): blob
+                    full.removeprefix(inside) if full.startswith(inside) else posixpath.relpath(full, self.folder): blob
                     for full, blob in each.before.items()
                 },
             )

@@ -6,7 +6,7 @@ the readers of a product rely on. No product of another state is ever run: descr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -156,6 +156,7 @@ class GitSource:
     project: Project
     revision: Revision
     notes: list[str] = field(default_factory=list)
+    _told: bool = field(default=False, init=False)
 
     def describe(self) -> str:
         """See `Source`."""
@@ -167,10 +168,7 @@ class GitSource:
 
     def differing(self) -> Collection[str]:
         """See `Source`."""
-        found = touched(self._changed, self._old, self.project)
-        if found:
-            self._tell_place()
-        return found
+        return touched(self._changed, self._old, self.project)
 
     def holder(self, id_: UUID) -> str | None:
         """See `Source`."""
@@ -178,6 +176,9 @@ class GitSource:
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `Source`."""
+        if not self._told:
+            self.notes += self._of_place()
+            self._told = True
         keys = _keys(addresses) & self._old.descriptors.keys()
         if not keys:
             return {}
@@ -219,19 +220,18 @@ class GitSource:
         found = {path[start:] for path in repository.changed(self.revision.commit, self.revision.folder)}
         return frozenset(found | (set(self.project.descriptors.values()) - self.revision.entries.keys()))
 
-    def _tell_place(self) -> None:
+    def _of_place(self) -> Iterator[str]:
+        """What a reader of the verdicts has to know of where the work tree stands."""
         repository = self.revision.repository
         head = None if repository.shallow else repository.commit("HEAD")
         if head and not repository.is_ancestor(self.revision.commit, head):
-            self.notes.append(
+            yield (
                 f"{self.revision.name} has commits that this work tree lacks: what they brought counts as taken away; "
                 f"merge it, or compare with `$(git merge-base {self.revision.name} HEAD)`"
             )
         for path in self.revision.submodules():
             if any(each.startswith(f"{path}/") for each in self.project.texts):
-                self.notes.append(
-                    f"{path} is a submodule, of which {self.revision.name} holds no files: judge it there"
-                )
+                yield f"{path} is a submodule, of which {self.revision.name} holds no files: judge it there"
 
 
 @dataclass

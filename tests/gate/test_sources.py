@@ -423,6 +423,39 @@ def test_a_work_tree_behind_the_revision_is_told(mesh: Mesh) -> None:
     assert "main has commits that this work tree lacks" in found.notes[0]
 
 
+def test_many_contracts_have_their_own_histories(tmp_path: Path) -> None:
+    """Beyond what git takes as paths whole folders are asked about; a folder of a like name beside is none of them."""
+    mesh = Mesh.make(tmp_path / "top", "mesh")
+    beside = Mesh(tmp_path / "top/mesh2", tmp_path / "top")
+    for step in range(2):
+        for number in range(60):
+            if step == 0 or number % 2:
+                mesh.product(f"shop/p{number}", record(f"P{number}", f"f{step}"))
+                beside.product(f"shop/p{number}", record(f"P{number}", "other"))
+        mesh.commit()
+    for number in range(60):
+        mesh.schema(f"shop/p{number}.events", record(f"P{number}", "new"))
+    found = {case.address.product: history(case) for case in mesh.docket().cases}
+    one, two = (1, ("f0",)), (2, ("f1",))
+    assert found == {f"p{number}": [one, two] if number % 2 else [one] for number in range(60)}
+
+
+def test_a_submodule_is_told(mesh: Mesh, tmp_path: Path) -> None:
+    """Products of another repository are not held by this one's revisions: they are new, and a note says why."""
+    inner = Mesh.make(tmp_path / "inner")
+    inner.product("far/away", record("Far"))
+    inner.commit()
+    git(mesh.top, "submodule", "add", "-q", inner.top.as_uri(), "producers/far")
+    git(mesh.top, "commit", "-qm", "submodule")
+    nested = mesh.root / "producers/far/away/product.yaml"
+    nested.parent.mkdir()
+    nested.write_text((inner.root / "producers/far/away/product.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    mesh.schema("far/away.events", record("Far"))
+    found = mesh.docket("far/away")
+    assert only(found).past is None
+    assert found.notes == ("producers/far is a submodule, of which main holds no files: judge it there",)
+
+
 # --- readers
 
 
