@@ -228,7 +228,7 @@ def brief(form: Any) -> Any:
         return brief(kind)  # a field
     if kind in {"array", "map"}:
         return f"{kind} of {_told(brief(form['items' if kind == 'array' else 'values']))}"
-    text = f"{kind} {form['name']}" if "name" in form else kind
+    text = f"{kind} {form['name']}" if is_named(form) else kind
     if logical := form.get("logicalType"):
         sizes = f"({form.get('precision')}, {form.get('scale', 0)})" if logical == "decimal" else ""
         return f"{logical}{sizes} ({text})"

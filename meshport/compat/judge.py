@@ -292,14 +292,15 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _placed(finding: Finding, contract: Contract) -> Finding:
-    """A finding with the pointer of the nearest place that the contract's file has."""
+    """A finding with the pointer of the nearest place that the contract's file has, and advice that can be typed."""
     if finding.part is Part.SCHEMA:
         pointer, _ = locate(contract.schema.form, finding.path)
     else:
         index = contract.product.output_ports.index(contract.port)
         start = ["outputPorts", str(index)] if finding.part is Part.PORT else []
         pointer = "".join(f"/{key}" for key in (*start, *_keys(contract.product, finding.path)))
-    return finding.model_copy(update={"pointer": pointer})
+    advice = finding.advice.replace("new ADDRESS", f"new {contract.product.address.key}/{contract.port.name}")
+    return finding.model_copy(update={"pointer": pointer, "advice": advice})
 
 
 def _keys(product: Product, path: str) -> list[str]:

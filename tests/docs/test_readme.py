@@ -1,36 +1,26 @@
-"""The README, executed: its shell blocks in an empty directory, in order, then its Python block against that mesh."""
+"""The README, executed: its shell blocks in order, then its Python block against the mesh that they made."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.running import environment, up
+from meshport.kafka.cluster import Cluster
+from meshport_registry import Settings, running
+from tests.docs.shell import shell
+from tests.running import up
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-MAKE, MINE, UP, ASK = (text for language, text in BLOCKS if language == "sh")
+BLOCKS = re.findall(r"^```(sh|python|text)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+MAKE, MINE, UP, ASK, BREAK, MEND = (text for language, text in BLOCKS if language == "sh")
 (PYTHON,) = (text for language, text in BLOCKS if language == "python")
-
-
-def shell(script: str, folder: Path) -> str:
-    """Run a block as a reader would, in bash, with the environment's commands on the path; the first failure ends it."""
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+(VERDICT,) = (text for language, text in BLOCKS if language == "text")
 
 
 @pytest.mark.usefixtures("kafka_cache")
@@ -41,8 +31,8 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
     folder.mkdir()
     shell(MINE, folder)
     assert UP.split()[:2] == ["meshport", "up"]
-    with up(folder) as running:
-        registry_url = running.facts["registry_url"]
+    with up(folder) as running_mesh:
+        registry_url = running_mesh.facts["registry_url"]
         shown = shell(ASK, folder)
         assert re.search(r"mean_delay\W+3\.0\W+max_delay\W+11\b", shown)
         assert shown.count('"replayid"') == 3
@@ -55,6 +45,28 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
         assert re.fullmatch(r"[0-9a-f]{32}-\d+ 2001-01-0\d .* -?\d+\n", done.stdout), done.stdout
 
 
+def test_the_gates_story_is_true(kafka: Cluster, tmp_path: Path) -> None:
+    """A field is removed: the verdict that the README shows, the default that passes, the waiver, the new major."""
+    clone = tmp_path / "clone"
+    for name in ("producers", "processors", "schemas"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    git = "git -c user.name=t -c user.email=t@example.com"
+    shell(f"git init --quiet && git add . && {git} commit --quiet --message clone", clone)
+    database = f"sqlite:///{tmp_path / 'registry.db'}"
+    with running(Settings(database=database, port=0, bootstrap_servers=kafka.bootstrap_servers)) as url:
+        mesh = {"MESHPORT_REGISTRY": url, "MESHPORT_KAFKA": kafka.bootstrap_servers}
+        shell("meshport apply", clone, **mesh)  # as `meshport up` does
+        assert VERDICT in shell(BREAK, clone)
+        before, _, waived = shell(MEND, clone, **mesh).partition("waiver 1: ")
+    passed, _, refused = before.partition("player/plays/events@1 breaks its readers")
+    assert "7 contracts pass" in passed
+    assert "held to FULL_TRANSITIVE against versions 2, 1" in refused
+    assert "READER_FIELD_MISSING_DEFAULT_VALUE at played_ms" in refused
+    assert "7 contracts pass" in waived
+    assert "by Ada (waiver 1)" in waived
+    assert (clone / "schemas/player/plays.events.v2.avsc").exists()
+
+
 def test_the_readme_is_short_and_its_make_targets_exist() -> None:
     """The README stays under 150 lines, and every `make` target that it names is in the Makefile."""
     assert len(TEXT.splitlines()) < 150
@@ -65,7 +77,7 @@ def test_the_readme_is_short_and_its_make_targets_exist() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    """Each relative link of the README and of ARCHITECTURE.md names a file of the project."""
-    for page in ("README.md", "ARCHITECTURE.md"):
+    """Each relative link of a page of the project names a file of the project."""
+    for page in ("README.md", "ARCHITECTURE.md", "meshport/gate/README.md", "registry/README.md"):
         for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-            assert (ROOT / target).exists(), f"{page}: {target}"
+            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
