@@ -13,7 +13,7 @@ from meshport.compat.contract import Contract
 from meshport.compat.finding import Verdict
 from meshport.compat.judge import Past, judge_new, judge_port, refused_schema
 from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
-from meshport.gate.sources import Before, Line, Source
+from meshport.gate.before import Before, Line, Source
 from meshport.gate.touched import holder_in, paths_by_id, port_count, readers_of, readings
 from meshport.product import Compatibility, Product, Status
 from meshport.project import Project, refuse

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from meshport.address import Address
 from meshport.errors import NotRegistered
-from meshport.gate.sources import Before, Line, Source
+from meshport.gate.before import Before, Line, Source
 from meshport.registry import Registry
 
 

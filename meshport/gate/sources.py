@@ -6,84 +6,44 @@ the readers of a product rely on. No product of another state is ever run: descr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from meshport.address import Address
-from meshport.catalog import ProductPast, Reader
+from meshport.catalog import ProductPast
 from meshport.compat.contract import Contract, Version
 from meshport.compat.judge import Past
-from meshport.errors import DescriptorError, NotRegistered, ProjectError, SchemaError
+from meshport.errors import NotRegistered, ProjectError
+from meshport.gate.before import Before, Line, Source, grouped, keys_of, known_readers
 from meshport.gate.git import Repository, Revision
-from meshport.gate.timeline import timelines
-from meshport.gate.touched import Reading, holder_in, paths_by_id, readers_of, readings, touched
-from meshport.product import Product, Status
-from meshport.project import COMMON, DESCRIPTORS, FOLDERS, Project
+from meshport.gate.states import FolderSource, GitSource
+from meshport.gate.touched import readings
+from meshport.product import Status
+from meshport.project import FOLDERS, Project
 from meshport.registry import Registry
 from meshport.schema import Schema, load_schema
 
+__all__ = [
+    "REGISTRY",
+    "FolderSource",
+    "GitSource",
+    "RegistrySource",
+    "SavedSource",
+    "SchemaSource",
+    "Source",
+    "before_of",
+    "file_source",
+    "parse_against",
+]
+
 REGISTRY: Final = "registry"
-_SCHEMAS: Final = "schemas/*/*.avsc"
-
-Line = tuple[str, int]
-"""A port by its name and major."""
-
-
-@dataclass(frozen=True)
-class Before:
-    """A product as its readers know it.
-
-    Attributes:
-        pasts: what the readers of each port rely on.
-        retired: ports that are at their end; a descriptor may drop them.
-        registered: the descriptor that a registry holds, whose lifecycle no declaration takes back; None elsewhere.
-    """
-
-    pasts: Mapping[Line, Past]
-    retired: frozenset[Line] = frozenset()
-    registered: Product | None = None
-
-    @property
-    def id(self) -> UUID | None:
-        """The product's id; None of a product without a port."""
-        return next((past.contract.product.id for past in self.pasts.values()), None)
-
-
-class Source(Protocol):
-    """A state of the mesh that candidates are compared with."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What has to be said about the comparison, once it was made."""
-
-    def describe(self) -> str:
-        """The source in words, for people: `git main (3f2c1ab)`."""
-
-    def known(self) -> Collection[str]:
-        """The products that it has, `<domain>/<product>`, as far as it can list them."""
-
-    def differing(self) -> Collection[str] | None:
-        """The products that may differ from the project's; None where only a look at each can tell."""
-
-    def holder(self, id_: UUID) -> str | None:
-        """The product, `<domain>/<product>`, that has an id; None where none is known to."""
-
-    def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """What the readers of some products rely on, by `<domain>/<product>`; what the source does not know is left out.
-
-        Args:
-            addresses: of products or their ports.
-
-        Raises:
-            ProjectError: the source has the product, but it cannot be read.
-            RegistryUnavailable: no answer; never to be read as a pass.
-        """
+_FILES: Final = (".avsc", ".yaml", ".json")
 
 
 def parse_against(text: str, project: Project, open_registry: Callable[[], Registry]) -> Source:
@@ -144,156 +104,13 @@ def file_source(file: Path, project: Project) -> Source:
 
 
 @dataclass
-class GitSource:
-    """A revision of the project in git, beside the work tree with all that is not committed yet.
-
-    Attributes:
-        project: in the work tree.
-        revision: what it is compared with.
-        notes: see `Source`.
-    """
-
-    project: Project
-    revision: Revision
-    notes: list[str] = field(default_factory=list)
-    _told: bool = field(default=False, init=False)
-
-    def describe(self) -> str:
-        """See `Source`."""
-        return f"git {self.revision.name} ({self.revision.commit[:7]})"
-
-    def known(self) -> Collection[str]:
-        """See `Source`."""
-        return self._old.descriptors.keys()
-
-    def differing(self) -> Collection[str]:
-        """See `Source`."""
-        return touched(self._changed, self._old, self.project)
-
-    def holder(self, id_: UUID) -> str | None:
-        """See `Source`."""
-        return holder_in(self._old, id_, self._ids)
-
-    def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `Source`."""
-        if not self._told:
-            self.notes += self._of_place()
-            self._told = True
-        keys = _keys(addresses) & self._old.descriptors.keys()
-        if not keys:
-            return {}
-        entries = self.revision.entries
-        own = {path for path in entries if path.startswith("schemas/") and _product_of(path) in keys}
-        self.revision.fetch({*(self._old.descriptors[key] for key in keys), *self._old.files.matching(COMMON), *own})
-        contracts = _contracts(self._old, keys)
-        lines = timelines(self.revision, contracts)
-        self.notes += [note for line in lines for note in line.notes]
-        read = _merged(
-            readings(keys, self._old, self._old_texts),
-            readings(keys, self.project),
-        )
-        return _grouped(Past(line.contract, line.numbered, _readers(line.contract, read)) for line in lines)
-
-    @cached_property
-    def _old(self) -> Project:
-        return Project(self.project.root, self.revision)
-
-    @cached_property
-    def _old_texts(self) -> Mapping[str, str]:
-        """Every descriptor of the revision; git is asked for those alone that differ."""
-        here, paths = self.project.texts, self._old.descriptors.values()
-        asked = [path for path in paths if path in self._changed or path not in here]
-        self.revision.fetch(asked)
-        return {path: here[path] for path in paths if path in here} | {
-            path: self._old.descriptor_text(path) for path in asked
-        }
-
-    @cached_property
-    def _ids(self) -> dict[str, list[str]]:
-        return paths_by_id(self._old_texts)
-
-    @cached_property
-    def _changed(self) -> frozenset[str]:
-        """The project's files that differ; also descriptors that git ignores, which are in the work tree all the same."""
-        start = len(self.revision.folder) + 1 if self.revision.folder else 0
-        repository = self.revision.repository
-        found = {path[start:] for path in repository.changed(self.revision.commit, self.revision.folder)}
-        return frozenset(found | (set(self.project.descriptors.values()) - self.revision.entries.keys()))
-
-    def _of_place(self) -> Iterator[str]:
-        """What a reader of the verdicts has to know of where the work tree stands."""
-        repository = self.revision.repository
-        head = None if repository.shallow else repository.commit("HEAD")
-        if head and not repository.is_ancestor(self.revision.commit, head):
-            yield (
-                f"{self.revision.name} has commits that this work tree lacks: what they brought counts as taken away; "
-                f"merge it, or compare with `$(git merge-base {self.revision.name} HEAD)`"
-            )
-        for path in self.revision.submodules():
-            if any(each.startswith(f"{path}/") for each in self.project.texts):
-                yield f"{path} is a submodule, of which {self.revision.name} holds no files: judge it there"
-
-
-@dataclass
-class FolderSource:
-    """Another checkout of the project.
-
-    Attributes:
-        project: whose contracts are the candidates.
-        other: the checkout.
-        only: the path of the descriptor whose product alone is compared; None for every one.
-        notes: see `Source`.
-    """
-
-    project: Project
-    other: Project
-    only: str | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def describe(self) -> str:
-        """See `Source`."""
-        return f"file {self.other.root / self.only if self.only else self.other.root}"
-
-    def known(self) -> Collection[str]:
-        """See `Source`."""
-        return [key for key, path in self.other.descriptors.items() if self.only in {None, path}]
-
-    def differing(self) -> Collection[str]:
-        """See `Source`."""
-        if self.only:
-            return self.known()
-        paths = {path for each in (self.project, self.other) for path in _contract_files(each)}
-        changed = {path for path in paths if _content(self.project, path) != _content(self.other, path)}
-        return touched(changed, self.other, self.project)
-
-    def holder(self, id_: UUID) -> str | None:
-        """See `Source`."""
-        found = holder_in(self.other, id_, paths_by_id(self.other.texts))
-        return found if found in self.known() else None
-
-    def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `Source`."""
-        keys = _keys(addresses) & set(self.known())
-        if not keys:
-            return {}
-        self.notes = ["a folder has no history: each contract was compared with the one version that it holds"]
-        read = _merged(
-            readings(keys, self.other),
-            readings(keys, self.project),
-        )
-        return _grouped(
-            Past(each, (Version(1, each.schema),), _readers(each, read)) for each in _contracts(self.other, keys)
-        )
-
-
-@dataclass
 class SchemaSource:
     """One schema in a file; the contract around it is the candidate's own.
 
     Attributes:
         project: whose contract is the candidate.
         file: the schema.
-        notes: see `Source`.
+        notes: see `meshport.gate.before.Source`.
     """
 
     project: Project
@@ -301,15 +118,15 @@ class SchemaSource:
     notes: list[str] = field(default_factory=list)
 
     def describe(self) -> str:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return f"file {self.file}"
 
     def known(self) -> Collection[str]:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return ()
 
     def differing(self) -> Collection[str]:
-        """See `Source`.
+        """See `meshport.gate.before.Source`.
 
         Raises:
             ProjectError: always, since a schema does not say whose it is.
@@ -320,11 +137,11 @@ class SchemaSource:
         )
 
     def holder(self, id_: UUID) -> str | None:  # noqa: ARG002 - a schema knows no product
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `Source`.
+        """See `meshport.gate.before.Source`.
 
         Raises:
             ProjectError: not one port is named.
@@ -353,7 +170,7 @@ class SchemaSource:
         read = readings([product.address.key], self.project)
         self.notes = ["a schema has no history, and says nothing of what is promised around it: neither was compared"]
         contracts = [Contract(product, port, schema) for port in ports]
-        return _grouped(Past(each, (Version(1, schema),), _readers(each, read)) for each in contracts)
+        return grouped(Past(each, (Version(1, schema),), known_readers(each, read)) for each in contracts)
 
 
 @dataclass
@@ -362,35 +179,35 @@ class RegistrySource:
 
     Attributes:
         registry: the client.
-        notes: see `Source`.
+        notes: see `meshport.gate.before.Source`.
     """
 
     registry: Registry
     notes: Sequence[str] = ()
 
     def describe(self) -> str:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return f"the registry at {self.registry.url}"
 
     def known(self) -> Collection[str]:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return ()
 
     def differing(self) -> None:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return
 
     def holder(self, id_: UUID) -> str | None:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         try:
             return self.registry.product(id_).descriptor.address.key
         except NotRegistered:
             return None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         found: dict[str, Before] = {}
-        for key in sorted(_keys(addresses)):
+        for key in sorted(keys_of(addresses)):
             try:
                 found[key] = before_of(self.registry.past(key))
             except NotRegistered:
@@ -404,33 +221,33 @@ class SavedSource:
 
     Attributes:
         file: the answer.
-        notes: see `Source`.
+        notes: see `meshport.gate.before.Source`.
     """
 
     file: Path
     notes: Sequence[str] = ("the readers and waivers are those of the day on which the file was saved",)
 
     def describe(self) -> str:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return f"file {self.file}"
 
     def known(self) -> Collection[str]:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return (self._past.product.address.key,)
 
     def differing(self) -> Collection[str]:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         return self.known()
 
     def holder(self, id_: UUID) -> str | None:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         product = self._past.product
         return product.address.key if product.id == id_ else None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `Source`."""
+        """See `meshport.gate.before.Source`."""
         key = self._past.product.address.key
-        return {key: before_of(self._past)} if key in _keys(addresses) else {}
+        return {key: before_of(self._past)} if key in keys_of(addresses) else {}
 
     @cached_property
     def _past(self) -> ProductPast:
@@ -454,59 +271,3 @@ def before_of(past: ProductPast) -> Before:
         pasts[each.port.name, each.port.major] = Past(contract, versions, each.readers, each.waivers)
     retired = (each.port for each in past.ports if each.status is Status.RETIRED)
     return Before(pasts, frozenset((port.name, port.major) for port in retired), past.product)
-
-
-_FILES: Final = (".avsc", ".yaml", ".json")
-
-
-def _contracts(project: Project, keys: Iterable[str]) -> list[Contract]:
-    """Every contract of some products, as another state of the project has them."""
-    found: list[Contract] = []
-    for key in sorted(keys):
-        path = project.descriptors[key]
-        try:
-            product = project.descriptor(path)
-            found += [Contract(product, port, project.contract(product, port, path)) for port in product.output_ports]
-        except (DescriptorError, SchemaError) as error:
-            raise ProjectError(
-                f"what mesh://{key} was cannot be told, so nothing passes: {error.message}",
-                hint="an older Meshport may have taken it; compare with a later state, or with `--against registry`",
-            ) from error
-    return found
-
-
-def _grouped(pasts: Iterable[Past]) -> dict[str, Before]:
-    found: dict[str, dict[Line, Past]] = {}
-    for past in pasts:
-        port = past.contract.port
-        found.setdefault(past.contract.product.address.key, {})[port.name, port.major] = past
-    return {key: Before(each) for key, each in found.items()}
-
-
-def _merged(*each: Mapping[str, list[Reading]]) -> dict[str, list[Reading]]:
-    """The readers of two states: whoever reads in either breaks."""
-    return {key: [reading for one in each for reading in one.get(key, ())] for key in each[0]}
-
-
-def _readers(contract: Contract, read: Mapping[str, Iterable[Reading]]) -> tuple[Reader, ...]:
-    return readers_of(contract.product, contract.port, read[contract.product.address.key])
-
-
-def _keys(addresses: Iterable[Address]) -> set[str]:
-    return {address.of_product.key for address in addresses}
-
-
-def _product_of(path: str) -> str:
-    domain, _, name = path.removeprefix("schemas/").partition("/")
-    return f"{domain}/{name.partition('.')[0]}"
-
-
-def _contract_files(project: Project) -> list[str]:
-    return [path for pattern in (*DESCRIPTORS, _SCHEMAS) for path in project.files.matching(pattern)]
-
-
-def _content(project: Project, path: str) -> str | None:
-    try:
-        return project.files.text(path)
-    except (OSError, UnicodeDecodeError):
-        return None
