@@ -16,17 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.repository import git
+
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / ".github/actions/gate/action.yml"
 SCHEMA = "schemas/player/plays.events.avsc"
 MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
-
-
-def git(root: Path, *arguments: str) -> str:
-    """Run git with an identity of its own."""
-    named = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *named, *arguments], cwd=root, check=True, capture_output=True, text=True)
-    return done.stdout
 
 
 @pytest.fixture

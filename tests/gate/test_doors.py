@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from meshport.gate.sources import Source, parse_against
 from meshport.project import Project
 from meshport.registry import Registry
 from meshport_registry import Settings, running
+from tests.repository import git
 
 CORPUS = [each for rule in RULES for each in fixtures(rule)]
 
@@ -100,12 +100,6 @@ def write(root: Path, document: dict[str, Any], schema: Any) -> None:
     (root / file).write_text(json.dumps(schema, indent=1))
     ports = [port | {"schema": file} for port in document["outputPorts"]]
     (folder / "product.yaml").write_text(yaml.safe_dump(document | {"outputPorts": ports}, sort_keys=False))
-
-
-def git(root: Path, *arguments: str) -> None:
-    """Run git with an identity of its own."""
-    named = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false", "-c", "gc.auto=0"]
-    subprocess.run(["git", *named, *arguments], cwd=root, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from meshport.compat import RULES
 from tests.cli.conftest import cli
 from tests.cli.running import Run
+from tests.repository import git
 
 __all__ = ["cli"]
 
@@ -170,12 +170,6 @@ WRONG = [
         text(PLAYS, "slaProperties:", f"  - name: events\n    major: 2\n    schema: {PLAYS_SCHEMA}\nslaProperties:"),
     ),
 ]
-
-
-def git(root: Path, *arguments: str) -> None:
-    """Run git with an identity of its own."""
-    named = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *named, *arguments], cwd=root, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
