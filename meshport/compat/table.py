@@ -7,10 +7,24 @@ from types import MappingProxyType
 from typing import Final
 
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules import avro, evolution, governance, key, major, port, product, proof, safety, slo, values
+from meshport.compat.rules import (
+    avro,
+    evolution,
+    governance,
+    key,
+    major,
+    names,
+    port,
+    product,
+    proof,
+    safety,
+    slo,
+    values,
+)
 
 _ROWS: Final = (
     *avro.RULES,
+    *names.RULES,
     *values.RULES,
     *evolution.RULES,
     *proof.RULES,
