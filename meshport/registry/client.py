@@ -2,21 +2,20 @@
 
 The registry may be down while data keeps flowing. What a process has seen once it goes on using: a schema for ever,
 since it can never change, and a binding until the registry answers again. Everything else fails aloud: no answer is
-never a pass. The only importer of httpx2.
+never a pass.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 from uuid import UUID
 
-import httpx2
-from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 
 from meshport.address import Address
 from meshport.binding import Binding, RegisteredProduct
@@ -34,15 +33,12 @@ from meshport.catalog import (
     WaiverRequest,
 )
 from meshport.compat import Verdict
-from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
+from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.product import Product
+from meshport.registry.requests import Requests, Transport, understood
 from meshport.schema import Schema
 
-__all__ = ["Registry", "SchemaSource"]
-
 _Key = TypeVar("_Key", int, str)
-_Model = TypeVar("_Model", bound=BaseModel)
-_Any = TypeVar("_Any")
 
 # Four times the schemas of the largest mesh that the bench knows would be some 40 MB.
 _SCHEMAS_KEPT: Final = 4096
@@ -81,12 +77,11 @@ class Registry:
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 5.0, keep: float = 10.0, transport: httpx2.BaseTransport | None = None
+        self, url: str, *, timeout: float = 5.0, keep: float = 10.0, transport: Transport | None = None
     ) -> None:
         self.url = url.rstrip("/")
         self._keep = keep
-        # The registry is the user's own and near: a proxy of the environment has no place between.
-        self._http = httpx2.Client(base_url=self.url, timeout=timeout, transport=transport, trust_env=False)
+        self._requests = Requests(self.url, timeout=timeout, transport=transport)
         self._lock = threading.Lock()
         self._bindings: dict[Address, _Resolved] = {}
         self._by_id: dict[int, Schema] = {}
@@ -102,7 +97,7 @@ class Registry:
 
     def close(self) -> None:
         """Close the connections; what was seen before stays known."""
-        self._http.close()
+        self._requests.close()
 
     # --- what is behind an address
 
@@ -123,7 +118,7 @@ class Registry:
             return known.binding
         path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
         try:
-            binding = self._get(path, Binding, major=wanted.major)
+            binding = self._requests.get(path, Binding, major=wanted.major)
         except RegistryUnavailable:
             if known is None:
                 raise
@@ -146,8 +141,8 @@ class Registry:
         if isinstance(which, str):
             which = _guid_or_address(which)
         if isinstance(which, UUID):
-            return self._get(f"/api/v1/dataproducts/{which}", RegisteredProduct)
-        return self._get(f"/api/v1/dataproducts/by-address/{which.of_product.key}", RegisteredProduct)
+            return self._requests.get(f"/api/v1/dataproducts/{which}", RegisteredProduct)
+        return self._requests.get(f"/api/v1/dataproducts/by-address/{which.of_product.key}", RegisteredProduct)
 
     def search(self, text: str | None = None, *, offset: int = 0, limit: int = 50, **narrowed: str) -> ProductPage:
         """Products by address.
@@ -161,7 +156,7 @@ class Registry:
         Raises:
             RegistryUnavailable: no answer.
         """
-        return self._get("/api/v1/dataproducts", ProductPage, q=text, offset=offset, limit=limit, **narrowed)
+        return self._requests.get("/api/v1/dataproducts", ProductPage, q=text, offset=offset, limit=limit, **narrowed)
 
     def lineage(self, address: Address | str) -> Lineage:
         """Everything that a product is made from, and everything that is made from it.
@@ -170,7 +165,7 @@ class Registry:
             NotRegistered: the mesh has no such product.
             RegistryUnavailable: no answer.
         """
-        return self._get(f"/api/v1/lineage/{_address(address).of_product.key}", Lineage)
+        return self._requests.get(f"/api/v1/lineage/{_address(address).of_product.key}", Lineage)
 
     def readers(self, address: Address | str) -> tuple[Reader, ...]:
         """The products that read a product or one of its ports, and the fields that they read.
@@ -180,8 +175,8 @@ class Registry:
             RegistryUnavailable: no answer.
         """
         wanted = _address(address)
-        answer = self._ask("GET", f"/api/v1/readers/{wanted.key.partition('@')[0]}", {"major": wanted.major})
-        return _understood(answer, _READERS.validate_json)
+        answer = self._requests.ask("GET", f"/api/v1/readers/{wanted.key.partition('@')[0]}", {"major": wanted.major})
+        return understood(answer, _READERS.validate_json)
 
     # --- schemas
 
@@ -207,7 +202,7 @@ class Registry:
             found = kept.get(key)
         if found is not None:
             return found
-        answer = _understood(self._ask("GET", path), _SchemaAnswer.model_validate_json)
+        answer = understood(self._requests.ask("GET", path), _SchemaAnswer.model_validate_json)
         schema = Schema(answer.text)
         with self._lock:
             _remember(kept, key, schema, _SCHEMAS_KEPT)
@@ -236,7 +231,7 @@ class Registry:
             RegistryUnavailable: no answer; whether it is registered is not known, and asking again is safe.
         """
         body = _declaration(product, schemas, bootstrap_servers)
-        answer = self._post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
+        answer = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
             self._forget(product.address)
         return answer
@@ -274,7 +269,7 @@ class Registry:
             RegistrationRefused: ports and schemas do not match.
             RegistryUnavailable: no answer; never to be read as a pass.
         """
-        return self._post("/api/v1/gate/check", _declaration(product, schemas), _Judgement).verdicts
+        return self._requests.post("/api/v1/gate/check", _declaration(product, schemas), _Judgement).verdicts
 
     def past(self, address: Address | str) -> ProductPast:
         """Whatever a change of a product is judged by: its contracts with every version, readers and waivers.
@@ -283,7 +278,7 @@ class Registry:
             NotRegistered: the mesh has no such product.
             RegistryUnavailable: no answer.
         """
-        return self._get(f"/api/v1/gate/past/{_address(address).of_product.key}", ProductPast)
+        return self._requests.get(f"/api/v1/gate/past/{_address(address).of_product.key}", ProductPast)
 
     def waive(self, wanted: WaiverRequest) -> Waiver:
         """Record that one change of one port is to pass until a day.
@@ -292,7 +287,7 @@ class Registry:
             RegistrationRefused: no such port or rule, the rule lets nothing pass, or the day is past or too far away.
             RegistryUnavailable: no answer.
         """
-        return self._post("/api/v1/waivers", wanted, Waiver)
+        return self._requests.post("/api/v1/waivers", wanted, Waiver)
 
     def waivers(self, address: Address | str | None = None) -> tuple[Waiver, ...]:
         """Every waiver that was ever recorded, newest first.
@@ -305,7 +300,7 @@ class Registry:
             RegistryUnavailable: no answer.
         """
         wanted = None if address is None else str(_address(address))
-        return _understood(self._ask("GET", "/api/v1/waivers", {"address": wanted}), _WAIVERS.validate_json)
+        return understood(self._requests.ask("GET", "/api/v1/waivers", {"address": wanted}), _WAIVERS.validate_json)
 
     def revoke(self, number: int) -> Waiver:
         """Take a waiver back; a second time changes nothing.
@@ -314,8 +309,8 @@ class Registry:
             NotRegistered: there is none of this number.
             RegistryUnavailable: no answer.
         """
-        answer = self._ask("POST", f"/api/v1/waivers/{number}/revoke")
-        return _understood(answer, Waiver.model_validate_json)
+        answer = self._requests.ask("POST", f"/api/v1/waivers/{number}/revoke")
+        return understood(answer, Waiver.model_validate_json)
 
     def health(self) -> Health:
         """The state of the registry.
@@ -323,10 +318,10 @@ class Registry:
         Raises:
             RegistryUnavailable: no answer, or its database gives none.
         """
-        return self._get("/health", Health)
+        return self._requests.get("/health", Health)
 
     def _change(self, guid: UUID, verb: str, body: BaseModel) -> RegisteredProduct:
-        product = self._post(f"/api/v1/dataproducts/{guid}/{verb}", body, RegisteredProduct)
+        product = self._requests.post(f"/api/v1/dataproducts/{guid}/{verb}", body, RegisteredProduct)
         self._forget(product.descriptor.address)
         return product
 
@@ -335,55 +330,9 @@ class Registry:
             for address in [each for each in self._bindings if each.of_product == product.of_product]:
                 del self._bindings[address]
 
-    # --- requests
-
-    def _get(self, path: str, model: type[_Model], **query: Any) -> _Model:
-        return _understood(self._ask("GET", path, query), model.model_validate_json)
-
-    def _post(self, path: str, body: BaseModel, model: type[_Model], **query: Any) -> _Model:
-        content = body.model_dump_json(by_alias=True)
-        return _understood(self._ask("POST", path, query, content), model.model_validate_json)
-
-    def _ask(
-        self, method: str, path: str, query: Mapping[str, Any] | None = None, content: str | None = None
-    ) -> httpx2.Response:
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        headers = {"content-type": "application/json"} if content is not None else None
-        try:
-            answer = self._http.request(method, path, params=given or None, content=content, headers=headers)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise RegistryUnavailable(
-                f"the registry at {self.url} did not answer: {str(error) or type(error).__name__}",
-                hint="start one with `meshport up`, or name yours with --registry or MESHPORT_REGISTRY",
-            ) from error
-        if answer.is_success:
-            return answer
-        raise self._error(answer)
-
-    def _error(self, answer: httpx2.Response) -> RegistryError:
-        """The one place where an answer becomes an exception."""
-        try:
-            told = _Problem.model_validate_json(answer.content)
-        except ValidationError:
-            told = _Problem()
-        if answer.status_code >= 500 or not told.message:
-            return RegistryUnavailable(
-                f"the registry at {self.url} answered {answer.status_code}: {told.message or 'nothing that it would say'}",
-                hint=told.hint,
-            )
-        if answer.status_code in {404, 410}:
-            return NotRegistered(told.message, hint=told.hint)
-        return RegistrationRefused(told.message, findings=told.findings, hint=told.hint)
-
 
 class _Judgement(BaseModel):
     verdicts: tuple[Verdict, ...]
-
-
-class _Problem(BaseModel):
-    message: str = ""
-    hint: str | None = None
-    findings: tuple[str, ...] = ()
 
 
 class _SchemaAnswer(BaseModel):
@@ -400,16 +349,6 @@ def _declaration(
         schemas={port: schema.text for port, schema in schemas.items()},
         bootstrap_servers=bootstrap_servers,
     )
-
-
-def _understood(answer: httpx2.Response, read: Callable[[bytes], _Any]) -> _Any:
-    try:
-        return read(answer.content)
-    except ValidationError as error:
-        raise RegistryUnavailable(
-            f"{answer.request.url} answered what no registry of this version says: {error}",
-            hint="is that URL the registry's, and is it as new as this client?",
-        ) from error
 
 
 def _remember(kept: dict[Any, Any], key: Any, value: Any, room: int) -> None:
