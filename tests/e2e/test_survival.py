@@ -98,7 +98,7 @@ outputPorts:
 """
 CONTRACT = """\
 {"type": "record", "name": "lab.Hostile", "fields": [
-  {"name": "bomb", "type": {"type": "array", "items": "null"}},
+  {"name": "bomb", "type": {"type": "array", "items": "boolean"}},
   {"name": "chain", "type": {"type": "record", "name": "Node", "fields": [
     {"name": "v", "type": "int"}, {"name": "next", "type": ["null", "Node"]}]}},
   {"name": "mood", "type": {"type": "enum", "name": "Mood", "symbols": ["CALM", "CROSS"]}}]}
