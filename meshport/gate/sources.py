@@ -6,6 +6,7 @@ the readers of a product rely on. No product of another state is ever run: descr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,6 +45,7 @@ __all__ = [
 
 REGISTRY: Final = "registry"
 _FILES: Final = (".avsc", ".yaml", ".json")
+_BRANCH: Final = re.compile(r"(?!HEAD)\w[\w./-]*")
 
 
 def parse_against(text: str, project: Project, open_registry: Callable[[], Registry]) -> Source:
@@ -71,13 +73,22 @@ def parse_against(text: str, project: Project, open_registry: Callable[[], Regis
     except ProjectError as error:
         raise ProjectError(f"{text!r} is no file, and {error.message}", hint=error.hint) from error
     if commit is None:
-        branch = text.removeprefix("origin/")
-        cut = "; in a CI job, check out with the whole history (`fetch-depth: 0`)" if repository.shallow else ""
         raise ProjectError(
             f"{text!r} is neither a file nor a revision that git knows in {repository.top}",
-            hint=f"`git fetch origin {branch}` and `--against origin/{branch}`, if it is a branch of the origin{cut}",
+            hint=_hint(text, repository),
         )
     return GitSource(project, Revision(repository, commit, text, repository.path(project.root)))
+
+
+def _hint(text: str, repository: Repository) -> str:
+    """What may have been meant by a revision that git does not know."""
+    if repository.commit("HEAD") is None:
+        return "nothing is committed here yet"
+    if not _BRANCH.fullmatch(text):
+        return "a branch, a tag, a commit, `registry`, or a file that is there"
+    cut = "; in a CI job, check out with the whole history (`fetch-depth: 0`)" if repository.shallow else ""
+    branch = text.removeprefix("origin/")
+    return f"`git fetch origin {branch}` and `--against origin/{branch}`, if it is a branch of the origin{cut}"
 
 
 def file_source(file: Path, project: Project) -> Source:
