@@ -75,7 +75,7 @@ def _verdict(verdict: Verdict, width: int) -> Iterator[_Line]:
     if verdict.versions:
         held += f" against {wording.numbered(verdict.versions)}"
     if not verdict.passes:
-        words, style = "breaks its readers" if wording.met(verdict) else "is refused", "bold red"
+        words, style = "breaks its readers" if wording.broken(verdict) else "is refused", "bold red"
     elif verdict.outcome is Outcome.NEW:
         words, style = "is new: there is nothing to compare it with", "green"
     else:

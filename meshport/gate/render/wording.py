@@ -99,7 +99,8 @@ def reader_lines(verdict: Verdict) -> list[str]:
     hit = broken(verdict)
     whole = len(verdict.readers) - len(hit)
     if not hit:
-        return [f"{'its reader stays' if whole == 1 else f'its {whole} readers stay'} whole"] if whole else []
+        known = "the reader that is known stays" if whole == 1 else f"the {whole} readers that are known stay"
+        return [f"{known} whole"] if whole else []
     lines = [f"breaks {short(reader.address)} (owner {reader.owner}): {reads(reader)}" for reader in hit]
     if whole:
         lines[-1] += f"; {whole} other{'s' if whole > 1 else ''} whole"
@@ -115,7 +116,9 @@ def summary(run: Run) -> str:
     if breaking:
         one = len(breaking) == 1
         words = (
-            ("breaks its readers", "break their readers") if any(map(met, breaking)) else ("is refused", "are refused")
+            ("breaks its readers", "break their readers")
+            if any(map(broken, breaking))
+            else ("is refused", "are refused")
         )
         head = f"{len(breaking)} of {contracts} {words[0] if one else words[1]}"
     elif not run.passes:
@@ -128,11 +131,6 @@ def summary(run: Run) -> str:
     if stands:
         rest.append(f"{len(stands)} warning{'s' if len(stands) > 1 else ''}")
     return f"{head}; {', '.join(rest)}" if rest else head
-
-
-def met(verdict: Verdict) -> bool:
-    """Whether anybody could have met the port before: else there are no readers to break."""
-    return bool(verdict.versions or verdict.readers)
 
 
 def short(address: Address) -> str:
