@@ -30,6 +30,7 @@ _PROMOTED: Final = {
 
 
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
+_RECORDS: Final = frozenset({"record", "error"})
 _WORDS: Final = PRIMITIVES | _NAMED | {"array", "map"}
 
 
@@ -183,6 +184,38 @@ def locate(form: Any, path: str) -> tuple[str, Any]:
         pointer, found = pointer + at[0], at[1]
         here = found["type"]
     return pointer, found
+
+
+def elders(form: Any, path: str) -> list[str]:
+    """The paths of the fields that stand before a field in its record, the nearest first; none where it is not there.
+
+    Args:
+        form: the canonical form.
+        path: of the field.
+    """
+    holder, _, name = path.rpartition(".")
+    _, found = locate(form, holder)
+    for record in records_in(found["type"] if holder else form, named_types(form)):
+        names = [field["name"] for field in record["fields"]]
+        if name in names:
+            return [inner(holder, each) for each in reversed(names[: names.index(name)])]
+    return []
+
+
+def records_in(form: Any, named: Mapping[str, Form], seen: frozenset[str] = frozenset()) -> Iterator[Form]:
+    """The records that a type holds without another record between."""
+    if isinstance(form, str):
+        if form in named and form not in seen:
+            yield from records_in(named[form], named, seen | {form})
+    elif isinstance(form, list):
+        for branch in form:
+            yield from records_in(branch, named, seen)
+    elif form["type"] in _RECORDS:
+        yield form
+    else:
+        for key in ("items", "values"):
+            if key in form:
+                yield from records_in(form[key], named, seen)
 
 
 def type_at(form: Any, path: str) -> Form | None:

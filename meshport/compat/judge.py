@@ -9,7 +9,7 @@ from typing import Final
 
 from meshport.address import Address
 from meshport.catalog import Reader, Waiver
-from meshport.compat.comparison import Comparison, locate
+from meshport.compat.comparison import Comparison, elders, locate
 from meshport.compat.contract import Change, Contract, Found, Version
 from meshport.compat.finding import (
     Direction,
@@ -28,6 +28,7 @@ from meshport.compat.rules import avro
 from meshport.compat.table import RULES, rules_of
 from meshport.errors import SchemaError
 from meshport.product import Compatibility, Product, Protection
+from meshport.schema import Schema
 
 _Raw = tuple[Rule, Direction, int | None, Found]
 _Key = tuple[str, str]
@@ -90,7 +91,7 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
     broken = _broken(found, past, after, levels)
     found = _set_aside(found, past, broken, waivers)
     place = after or before
-    findings = tuple(_placed(each, place) for each in _ordered(found.values()))
+    findings = tuple(_placed(each, place, past.versions) for each in _ordered(found.values()))
     return Verdict(
         address=before.address,
         outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.COMPATIBLE,
@@ -291,16 +292,29 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
-def _placed(finding: Finding, contract: Contract) -> Finding:
+def _placed(finding: Finding, contract: Contract, versions: Sequence[Version] = ()) -> Finding:
     """A finding with the pointer of the nearest place that the contract's file has, and advice that can be typed."""
     if finding.part is Part.SCHEMA:
-        pointer, _ = locate(contract.schema.form, finding.path)
+        known = {version.number: version.schema for version in versions}
+        earlier = known[finding.versions[0]] if finding.versions else contract.schema
+        pointer = _pointer(finding.path, contract.schema, earlier)
     else:
         index = contract.product.output_ports.index(contract.port)
         start = ["outputPorts", str(index)] if finding.part is Part.PORT else []
         pointer = "".join(f"/{key}" for key in (*start, *_keys(contract.product, finding.path)))
     advice = finding.advice.replace("new ADDRESS", f"new {contract.product.address.key}/{contract.port.name}")
     return finding.model_copy(update={"pointer": pointer, "advice": advice})
+
+
+def _pointer(path: str, schema: Schema, earlier: Schema) -> str:
+    """Where a field stands; where it is gone, the field after which it stood: there a change is looked at."""
+    pointer, found = locate(schema.form, path)
+    if path and (not pointer or found["name"] != path.rpartition(".")[2]):
+        for elder in elders(earlier.form, path):
+            place, field = locate(schema.form, elder)
+            if place and field["name"] == elder.rpartition(".")[2]:
+                return place
+    return pointer
 
 
 def _keys(product: Product, path: str) -> list[str]:

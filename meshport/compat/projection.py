@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from meshport.compat.comparison import named_types
+from meshport.compat.comparison import named_types, records_in
 from meshport.schema import Schema
 from meshport.schema.canonical import canonical, canonical_text, take_apart
 
@@ -44,7 +44,7 @@ class _Needs:
 
     def add(self, form: Any, path: list[str]) -> None:
         """Need what a path of fields leads to, from a type on."""
-        for record in self._records(form, set()):
+        for record in records_in(form, self._named):
             name = record["name"]
             known = self._of.setdefault(name, set())
             if not path:
@@ -65,19 +65,3 @@ class _Needs:
         if form["type"] not in _RECORDS or needed is None:
             return form
         return {**form, "fields": [field for field in form["fields"] if field["name"] in needed]}
-
-    def _records(self, form: Any, seen: set[str]) -> Iterable[Mapping[str, Any]]:
-        """The records that a type holds without another record between."""
-        if isinstance(form, str):
-            if form in self._named and form not in seen:
-                seen.add(form)
-                yield from self._records(self._named[form], seen)
-        elif isinstance(form, list):
-            for branch in form:
-                yield from self._records(branch, seen)
-        elif form["type"] in _RECORDS:
-            yield form
-        else:
-            for key in ("items", "values"):
-                if key in form:
-                    yield from self._records(form[key], seen)

@@ -196,10 +196,10 @@ def test_a_second_major_stops_those_that_name_none() -> None:
 
 
 def test_a_pointer_leads_to_the_nearest_place_that_the_candidate_has() -> None:
-    """To the field where it is there, to the record where it is gone."""
-    gone = judge(contract(), contract("a")).findings[0]
+    """To the field where it is there; where it is gone, to the field that it stood behind, or the record."""
+    gone = judge(contract("b"), contract("a", "b")).findings[0]
     new = judge(contract("a"), contract()).findings[0]
-    assert (gone.pointer, new.pointer) == ("", "/fields/2")
+    assert (gone.pointer, new.pointer) == ("/fields/1", "/fields/2")
 
 
 def test_a_schema_that_cannot_be_read_for_a_rules_reason_is_a_finding() -> None:
