@@ -151,7 +151,8 @@ def rules(json: JsonOption = False) -> None:
         )
     if not json:
         cells = [
-            [row.id, row.severity, ", ".join(row.breaks), f"{row.breaking}+{row.keeping}", row.purpose] for row in rows
+            [row.id, row.severity, ", ".join(row.breaks), f"{len(row.breaking)}+{len(row.keeping)}", row.purpose]
+            for row in rows
         ]
         table(["rule", "severity", "breaks", "fixtures", "purpose"], cells)
         say(f"{len(rows)} rules; fixtures: those that break + those that keep; `meshport gate explain RULE` tells more")

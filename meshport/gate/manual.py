@@ -41,16 +41,16 @@ class Row:
         severity: `error` or `warning`.
         breaks: who would break without it.
         purpose: what it keeps, in one line.
-        breaking: how many fixtures show a change that it refuses or warns of.
-        keeping: how many show one that it lets pass.
+        breaking: the fixtures that show a change which it refuses or warns of, by their titles.
+        keeping: those that show one which it lets pass.
     """
 
     id: str
     severity: Severity
     breaks: tuple[Direction, ...]
     purpose: str
-    breaking: int
-    keeping: int
+    breaking: tuple[str, ...]
+    keeping: tuple[str, ...]
 
 
 def rules_table() -> list[Row]:
@@ -95,8 +95,9 @@ def page(rule: Rule) -> str:
 
 
 def _row(rule: Rule) -> Row:
-    shown = [each.breaks for each in fixtures(rule.id)]
-    return Row(rule.id, rule.severity, rule.breaks, rule.purpose, shown.count(True), shown.count(False))
+    shown = fixtures(rule.id)
+    breaking, keeping = (tuple(each.title for each in shown if each.breaks is breaks) for breaks in (True, False))
+    return Row(rule.id, rule.severity, rule.breaks, rule.purpose, breaking, keeping)
 
 
 def _facts(rule: Rule) -> str:

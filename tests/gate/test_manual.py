@@ -107,10 +107,11 @@ def test_a_page() -> None:
 
 
 @pytest.mark.usefixtures("one_rule")
-def test_a_row_counts_its_fixtures() -> None:
-    """A row of the table says how many examples there are of each kind."""
+def test_a_row_names_its_fixtures() -> None:
+    """A row of the table says which examples there are of each kind."""
     (row,) = manual.rules_table()
-    assert (row.id, row.severity, row.breaking, row.keeping) == ("ADDED", Severity.ERROR, 2, 1)
+    assert (row.id, row.severity) == ("ADDED", Severity.ERROR)
+    assert (len(row.breaking), row.keeping) == (2, ("A field comes with a default",))
 
 
 def test_the_table_is_the_engines() -> None:
