@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from meshport.kafka.cluster import Cluster
 from meshport_registry import Settings, running
 from tests.docs.shell import shell
+from tests.repository import commit_reference_mesh
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "meshport/gate/README.md"
@@ -50,9 +50,7 @@ def settled(text: str) -> str:
 def told(kafka: Cluster, folder: Path) -> list[tuple[str, str, str]]:
     """Run the page in a clone of the reference mesh: each command, what the page shows, what it printed."""
     clone = folder / "clone"
-    for name in ("producers", "processors", "schemas"):
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shell("git init --quiet && git add . && git -c user.name=t -c user.email=t@t.t commit --quiet -m clone", clone)
+    commit_reference_mesh(clone)
     (folder / "plays.jsonl").write_text(json.dumps(PLAY) + "\n")
     day = (datetime.now(UTC) + timedelta(days=30)).date()
     ran = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from meshport.kafka.cluster import Cluster
 from meshport_registry import Settings, running
 from tests.docs.shell import shell
+from tests.repository import commit_reference_mesh
 from tests.running import up
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +48,7 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
 def test_the_gates_story_is_true(kafka: Cluster, tmp_path: Path) -> None:
     """A field is removed: the verdict that the README shows, the default that passes, the waiver, the new major."""
     clone = tmp_path / "clone"
-    for name in ("producers", "processors", "schemas"):
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    git = "git -c user.name=t -c user.email=t@example.com"
-    shell(f"git init --quiet && git add . && {git} commit --quiet --message clone", clone)
+    commit_reference_mesh(clone)
     database = f"sqlite:///{tmp_path / 'registry.db'}"
     with running(Settings(database=database, port=0, bootstrap_servers=kafka.bootstrap_servers)) as url:
         mesh = {"MESHPORT_REGISTRY": url, "MESHPORT_KAFKA": kafka.bootstrap_servers}

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.repository import git
+from tests.repository import commit_reference_mesh, git
 
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / ".github/actions/gate/action.yml"
@@ -28,11 +27,7 @@ MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 def repository(tmp_path: Path) -> Path:
     """A repository with the reference mesh and a copy of it with a field taken out, uncommitted."""
     root = tmp_path / "mesh"
-    for name in ("producers", "processors", "schemas"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    git(root, "init", "--initial-branch=main")
-    git(root, "add", ".")
-    git(root, "commit", "--message=the mesh as it is")
+    commit_reference_mesh(root)
     return root
 
 

@@ -15,7 +15,7 @@ import pytest
 from meshport.compat import RULES
 from tests.cli.conftest import cli
 from tests.cli.running import Run
-from tests.repository import git
+from tests.repository import commit_reference_mesh, git
 
 __all__ = ["cli"]
 
@@ -176,11 +176,7 @@ WRONG = [
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference mesh, committed."""
     root = tmp_path_factory.mktemp("mesh")
-    for name in ("producers", "processors", "schemas"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    git(root, "init", "--initial-branch=main")
-    git(root, "add", ".")
-    git(root, "commit", "--message=the mesh as it is")
+    commit_reference_mesh(root)
     return root
 
 
