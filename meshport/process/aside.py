@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,12 @@ class SetAside:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
 
+    @property
+    def id(self) -> str | None:
+        """The CloudEvents id that the headers of the original give; None where they give none."""
+        given = dict(self.headers).get("ce_id")
+        return None if given is None else given.decode("utf-8", "backslashreplace")
+
     def as_dict(self) -> dict[str, Any]:
         """The event as JSON data: bytes as hexadecimal text."""
         return {
@@ -54,6 +60,23 @@ class SetAside:
             "value": None if self.value is None else self.value.hex(),
             "headers": {name: value.decode("utf-8", "backslashreplace") for name, value in self.headers},
         }
+
+
+def set_aside(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> SetAside:
+    """What one message of a quarantine or late topic says."""
+    given = tuple((name, text or b"") for name, text in headers)
+    why = {name: text.decode() for name, text in given if name in _WHY}
+    return SetAside(
+        reason=why.get(REASON, ""),
+        error=why.get(ERROR),
+        topic=why.get(TOPIC, ""),
+        partition=int(why.get(PARTITION, -1)),
+        offset=int(why.get(OFFSET, -1)),
+        stored_at=why.get(TIME),
+        key=key,
+        value=value,
+        headers=tuple((name, text) for name, text in given if name not in _WHY),
+    )
 
 
 def read_quarantine(binding: Binding) -> Iterator[SetAside]:
@@ -78,18 +101,6 @@ def _read(binding: Binding, topic: str) -> Iterator[SetAside]:
     try:
         for messages in scan(consumer, Stretch(topic, begin, end)):
             for message in messages:
-                headers = tuple((name, value or b"") for name, value in message.headers() or ())
-                why = {name: value.decode() for name, value in headers if name in _WHY}
-                yield SetAside(
-                    reason=why.get(REASON, ""),
-                    error=why.get(ERROR),
-                    topic=why.get(TOPIC, ""),
-                    partition=int(why.get(PARTITION, -1)),
-                    offset=int(why.get(OFFSET, -1)),
-                    stored_at=why.get(TIME),
-                    key=message.key(),
-                    value=message.value(),
-                    headers=tuple((name, value) for name, value in headers if name not in _WHY),
-                )
+                yield set_aside(message.key(), message.value(), message.headers() or ())
     finally:
         consumer.close()

@@ -46,10 +46,12 @@ class MemoryLog:
     Attributes:
         partitions: partition count by topic; a topic that is not named has one.
         crash_after: how many more messages are stored before `Crash` is raised; None for never.
+        stored: every message of every topic, in the order in which they were stored.
     """
 
     partitions: dict[str, int] = field(default_factory=dict)
     crash_after: int | None = None
+    stored: list[Inbound] = field(default_factory=list)
     _topics: dict[str, list[list[Inbound]]] = field(default_factory=dict)
     _seen: dict[str, list[int]] = field(default_factory=dict)
 
@@ -86,6 +88,7 @@ class MemoryLog:
             -1 if message.timestamp_ms is None else message.timestamp_ms,
         )
         partitions[number].append(stored)
+        self.stored.append(stored)
         return stored
 
     def entries(self, topic: str, partition: int) -> Iterator[Entry]:
@@ -118,6 +121,7 @@ class Port:
         time: the field of the event time; without one `publish` is told it.
         partitions: how many.
         cleanup: `delete` or `compact`.
+        type: the CloudEvents type; by default the topic's name.
     """
 
     schema: Mapping[str, Any]
@@ -125,6 +129,7 @@ class Port:
     time: str | None = None
     partitions: int = 1
     cleanup: str = "delete"
+    type: str | None = None
 
 
 class Ports:
@@ -150,7 +155,7 @@ class Ports:
                 partitions=port.partitions,
                 key=port.key,
                 time=port.time,
-                type=topic_name(address),
+                type=port.type or topic_name(address),
                 subject=subject_name(address),
                 schema_id=number,
                 fingerprint=schema.fingerprint,
