@@ -13,7 +13,8 @@
     │   ├── BrokerUnavailable     no broker answers, or one could not be started
     │   ├── JarRejected           a jar of the embedded broker that is not the locked one
     │   ├── TopicError            a topic that is missing or could not be made
-    │   └── DeliveryUnknown       the broker did not say whether an event is stored
+    │   ├── DeliveryUnknown       the broker did not say whether an event is stored
+    │   └── TransactionAborted    a transaction that came to nothing
     ├── RegistryError
     │   ├── RegistryUnavailable   the registry did not answer
     │   ├── NotRegistered         no such product, address, subject or schema
@@ -126,6 +127,10 @@ class TopicError(KafkaError):
 
 class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
     """Raised when the broker did not say whether an event is stored (librdkafka's POSSIBLY_PERSISTED)."""
+
+
+class TransactionAborted(KafkaError):  # noqa: N818 - names an outcome
+    """Raised when a transaction came to nothing: no committed reader ever sees what was sent in it. Do it again."""
 
 
 class RegistryError(MeshError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
 from meshport.project import Project, ProjectProduct
 from meshport.source import load_source, run_sources, stored
+
+if TYPE_CHECKING:
+    from meshport.process.supervisor import Progress
 
 SpeedOption = Annotated[
     float | None, typer.Option(min=0, help="World seconds that pass in a second; by default a source tells all it can.")
@@ -66,17 +70,15 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
 
 
 def _run_processor(product: ProjectProduct, registry: str | None) -> None:
-    try:
-        from meshport.process import engine, load_pipeline, make_plan  # noqa: PLC0415 - faust is an extra, and slow to import
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("meshport"):
-            raise
-        raise typer.BadParameter(f'a processor needs {error.name}: pip install "meshport[process]"') from error
+    from meshport.process import load_pipeline, make_plan  # noqa: PLC0415 - slow to import
+
+    process = product.product.process
+    run_processor = _engine(process.engine if process else "")
     address = product.product.address
     pipeline = load_pipeline(product.product, product.folder)
     due, told = 0.0, ""
 
-    def tell(progress: engine.Progress) -> None:
+    def tell(progress: Progress) -> None:
         nonlocal due, told
         figures = (
             f"{progress.read} read, {progress.written} written, {progress.late} late, "
@@ -87,4 +89,19 @@ def _run_processor(product: ProjectProduct, registry: str | None) -> None:
             say(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
-        engine.run_processor(make_plan(pipeline, address, mesh), mesh, on_progress=tell)
+        run_processor(make_plan(pipeline, address, mesh), mesh, on_progress=tell)
+
+
+def _engine(name: str) -> Callable[..., Progress]:
+    """The `run_processor` of an engine; one does not import the other."""
+    try:
+        if name == "batch":
+            from meshport.process import batch  # noqa: PLC0415 - slow to import
+
+            return batch.run_processor
+        from meshport.process import engine  # noqa: PLC0415 - faust is an extra, and slow to import
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("meshport"):
+            raise
+        raise typer.BadParameter(f'a processor needs {error.name}: pip install "meshport[process]"') from error
+    return engine.run_processor

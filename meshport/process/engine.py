@@ -14,13 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import signal
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,11 +34,11 @@ from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.process.commits import MeshApp, TrackedConsumer, prove_commits
-from meshport.process.kafkalog import KafkaLog, ensure_topics
+from meshport.process.kafkalog import KafkaLog, ensure_topics, refuse_loss
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
 from meshport.process.stages import Counts
-from meshport.process.supervisor import PATIENCE_S, Progress, Supervisor
+from meshport.process.supervisor import PATIENCE_S, Progress, Supervisor, ended_by_signals
 from meshport.process.worker import Place, Worker
 
 __all__ = ["Progress", "run_processor"]
@@ -93,27 +91,13 @@ def run_processor(
     engine = _Engine(plan, Worker(plan, schemas, log), log, folder)
     supervisor = Supervisor(plan, engine, watch, patience_s)
     try:
-        with _signals(stop):
+        with ended_by_signals(stop):
             return supervisor.run(stop, until_end, on_progress)
     finally:
         engine.end(timeout_s=2)
         log.close()
         watch.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT end the processor, where signals can be had."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 class _Engine:
@@ -274,7 +258,7 @@ class _Engine:
     def _work(self, wanted: list[Place], batches: dict[Place, list[Inbound]]) -> None:
         for place in wanted:
             offset = self._worker.assign(place)
-            _refuse_loss(place, offset, self._log)
+            refuse_loss(place, offset, self._log)
         whole = {place: self._without_gaps(place, messages) for place, messages in batches.items()}
         self._worker.process({place: messages for place, messages in whole.items() if messages})
 
@@ -318,21 +302,6 @@ class _Hand:
                 done.set_exception(error)
             else:
                 done.set_result(None)
-
-
-def _refuse_loss(place: Place, offset: int, log: KafkaLog) -> None:
-    begin, end = log.bounds(place[0])[place[1]]
-    if offset > end:
-        raise ProcessError(
-            f"{place[0]} [{place[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
-            hint="delete the processor's changelog topics as well, to count from the beginning",
-        )
-    if 0 < offset < begin:
-        raise ProcessError(
-            f"{place[0]} [{place[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
-            "that were not processed",
-            hint="rebuild the product from what is left, or from its snapshots",
-        )
 
 
 def _inbound(message: FaustMessage) -> Inbound:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final, Protocol
 
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
@@ -17,7 +18,12 @@ from meshport.scan import Follower, Stretch, history_reader, scan
 _LARGEST: Final = 16 * 1024 * 1024
 """A row in the changelog holds its value twice, what is set aside its original and more; 1 MB events must fit."""
 
-_SETTINGS: Final = {"message.max.bytes": _LARGEST, "linger.ms": 1}
+PRODUCER_SETTINGS: Final = {"message.max.bytes": _LARGEST, "linger.ms": 1}
+"""librdkafka's settings for what a processor writes."""
+
+# The broker ends a transaction whose owner is gone after its timeout, a minute by default, and looks every 10 s.
+_DECIDED_S: Final = 90.0
+_PAUSE_S: Final = 0.05
 
 # A zombie's late write must not make compaction drop what its successor wrote within these ten minutes.
 _CHANGELOG: Final = {
@@ -45,30 +51,40 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
         admin.ensure_topic(plan.late_topic, plan.output.partitions, _ASIDE)
 
 
+class Sink(Protocol):
+    """Where a worker's messages go."""
+
+    def deliver(self, messages: Iterable[Message]) -> Any:
+        """Store messages, or have them stored with the transaction that is open."""
+        ...
+
+
 class KafkaLog:
     """A worker's view of one cluster. Used by one thread at a time.
 
     Args:
         bootstrap_servers: of the cluster.
+        sink: where messages go; by default to a producer of its own, which has each acknowledged.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._producer = Producer(bootstrap_servers, settings=_SETTINGS)
+    def __init__(self, bootstrap_servers: str, sink: Sink | None = None) -> None:
+        self._sink = sink or Producer(bootstrap_servers, settings=PRODUCER_SETTINGS)
         self._reader = history_reader(bootstrap_servers)
+        self._unfiltered: Consumer | None = None
         self._tables: dict[str, Follower] = {}
         self._bootstrap_servers = bootstrap_servers
 
-    def deliver(self, messages: Iterable[Message]) -> list[tuple[int, int]]:
-        """Store messages; returns once all of them are acknowledged."""
-        return self._producer.deliver(messages)
+    def deliver(self, messages: Iterable[Message]) -> None:
+        """Store messages; returns once all of them are acknowledged, or are part of the transaction that is open."""
+        self._sink.deliver(messages)
 
     def entries(self, topic: str, partition: int) -> Iterator[Entry]:
-        """All of one partition of a changelog, up to the end that it has now.
+        """All of one partition of a changelog that was committed by now.
 
         Raises:
-            ProcessError: it could not be read to that end.
+            ProcessError: it could not be read to its end.
         """
-        begin, end = self._reader.bounds(topic)[partition]
+        begin, end = self._decided(topic, partition)
         stretch = Stretch(topic, {partition: begin}, {partition: end})
         for messages in scan(self._reader, stretch):
             for message in messages:
@@ -76,6 +92,23 @@ class KafkaLog:
                 yield Entry(message.key() or b"", message.value(), int(stamp))
         if stretch.done[partition] < end:
             raise ProcessError(f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}")
+
+    def _decided(self, topic: str, partition: int) -> tuple[int, int]:
+        """(first offset, end offset) of a partition once all transactions that are open now are committed or aborted.
+
+        Committed readers see nothing behind the first open transaction, not even what was committed since. What a member
+        left open when it was killed would hide what its successor wrote, so its end is waited for, as KIP-447 does.
+        """
+        high = self.high_watermarks(topic)[partition]
+        deadline = time.monotonic() + _DECIDED_S
+        while (bounds := self._reader.bounds(topic)[partition])[1] < high:
+            if time.monotonic() > deadline:
+                raise ProcessError(
+                    f"a transaction has been open in {topic} [{partition}] at offset {bounds[1]} for {_DECIDED_S:g} s",
+                    hint="it ends with its transaction.timeout.ms at the latest; start the processor again then",
+                )
+            time.sleep(_PAUSE_S)
+        return bounds
 
     def rows(self, topic: str) -> Iterator[Inbound]:
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""
@@ -101,13 +134,22 @@ class KafkaLog:
         return found
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
-        """(first offset, end offset) of each partition."""
+        """(first offset, end offset) of each partition; committed readers see nothing from the end on."""
         return self._reader.bounds(topic)
 
+    def high_watermarks(self, topic: str) -> dict[int, int]:
+        """The end of each partition, what is in open transactions included."""
+        if self._unfiltered is None:
+            self._unfiltered = Consumer(self._bootstrap_servers, settings={"isolation.level": "read_uncommitted"})
+        return self._unfiltered.end_offsets(topic)
+
     def close(self) -> None:
-        """Let go of the connections."""
-        self._producer.flush(timeout_s=5)
+        """Let go of the connections; the sink that was given is its owner's."""
+        if isinstance(self._sink, Producer):
+            self._sink.flush(timeout_s=5)
         self._reader.close()
+        if self._unfiltered is not None:
+            self._unfiltered.close()
         for follower in self._tables.values():
             follower.close()
 
@@ -115,6 +157,35 @@ class KafkaLog:
         for messages in scan(self._reader, stretch):
             for message in messages:
                 yield inbound(message)
+
+
+def refuse_loss(place: tuple[str, int], offset: int, log: KafkaLog) -> int:
+    """Refuse a place that is not in its partition any more.
+
+    Args:
+        place: topic and partition.
+        offset: where its state stands; 0 before the first message.
+        log: the cluster.
+
+    Returns:
+        The offset to read from: the place, or the first that is left where nothing was read before.
+
+    Raises:
+        ProcessError: the partition ends before the place, or begins behind it.
+    """
+    begin, end = log.bounds(place[0])[place[1]]
+    if offset > end:
+        raise ProcessError(
+            f"{place[0]} [{place[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
+            hint="delete the processor's changelog topics as well, to count from the beginning",
+        )
+    if 0 < offset < begin:
+        raise ProcessError(
+            f"{place[0]} [{place[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
+            "that were not processed",
+            hint="rebuild the product from what is left, or from its snapshots",
+        )
+    return max(offset, begin)
 
 
 def inbound(message: ReceivedMessage) -> Inbound:

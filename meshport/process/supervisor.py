@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -56,6 +58,20 @@ class Engine(Protocol):
     def end(self, timeout_s: float = 30) -> None:
         """Finish the batch in hand, commit, and leave the group."""
         ...
+
+
+@contextmanager
+def ended_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT end the processor, where signals can be had."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +192,9 @@ class Goal:
         self._log = log
         self._stage = 0
         self._probed = time.monotonic()
-        self._ends = self._bounds()
+        self._ends = {
+            (plan.source.topic, partition): end for partition, (_, end) in log.bounds(plan.source.topic).items()
+        }
 
     def reached(self, places: Mapping[Place, int]) -> bool:
         """Whether all of it is processed; looks at the next stage once one is through."""
@@ -187,12 +205,10 @@ class Goal:
             self._stage += 1
             if self._stage == len(self._plan.stages):
                 return True
-            self._ends = self._bounds()
+            # What the stage before has committed may not be readable yet: markers are written after the commit's answer.
+            topic = self._plan.stages[self._stage].topic
+            self._ends = {(topic, partition): end for partition, end in self._log.high_watermarks(topic).items()}
         return False
-
-    def _bounds(self) -> dict[Place, int]:
-        topic = self._plan.stages[self._stage].topic
-        return {(topic, partition): end for partition, (_, end) in self._log.bounds(topic).items()}
 
     def _is_through(self, place: Place, places: Mapping[Place, int], *, probe: bool) -> bool:
         offset, end = places.get(place), self._ends[place]

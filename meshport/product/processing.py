@@ -204,7 +204,7 @@ class Processing(_Words):
     """How a derived product's default port is built.
 
     Attributes:
-        engine: which engine runs it.
+        engine: which engine runs it: `faust` event by event, `batch` in micro-batches with Kafka transactions.
         input: the stream that is read; by default the first input port.
         lateness: how far behind the newest event of its partition an event may be; later ones go to the late port. A
             day by default, as Kafka Streams' windows had it: with `emit: update` patience costs state, not latency.
@@ -212,7 +212,7 @@ class Processing(_Words):
         python: a function that returns the steps instead, for logic with Python functions in it.
     """
 
-    engine: Literal["faust"] = "faust"
+    engine: Literal["faust", "batch"] = "faust"
     input: _Address | None = None
     lateness: _Duration = timedelta(days=1)
     steps: tuple[Step, ...] = ()

@@ -1,11 +1,11 @@
-"""A processor as a process of its own, to be killed: `python -m tests.process.processor HOST:PORT PREFIX`."""
+"""A processor as a process of its own, to be killed: `python -m tests.process.processor HOST:PORT PREFIX [ENGINE [MEMBER]]`."""
 
 from __future__ import annotations
 
 import sys
 from datetime import timedelta
 
-from meshport.process.engine import run_processor
+from meshport.process import batch, engine
 from meshport.process.harness import Ports
 from meshport.process.pipeline import Aggregate, Deduplicate, Pipeline, Tumbling
 from meshport.process.plan import Plan, make_plan
@@ -28,5 +28,14 @@ def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Ports]:
     return make_plan(LOGIC, OUT, bound), bound
 
 
+def main(bootstrap_servers: str, prefix: str, on: str = "faust", member: str = "") -> None:
+    """Run it until it is told to stop."""
+    plan, bound = mesh(bootstrap_servers, prefix)
+    if on == "batch":
+        batch.run_processor(plan, bound, member=member or None)
+    else:
+        engine.run_processor(plan, bound)
+
+
 if __name__ == "__main__":
-    run_processor(*mesh(*sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Every scenario on every engine: in memory, and on faust with a real Kafka, with the same outputs to the byte."""
+"""Every scenario on every engine: in memory, and on each with a real Kafka, with the same outputs to the byte."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import pytest
 from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
-from meshport.process.engine import Progress, run_processor
+from meshport.process import batch, engine
 from meshport.process.harness import Harness, Ports
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.messages import Inbound
+from meshport.process.supervisor import Progress
 from tests.process.behaviour import SCENARIOS, Outcome, Scenario
 
-Ran = dict[str, tuple[Outcome, Outcome, Progress]]
+ENGINES = {"faust": engine.run_processor, "batch": batch.run_processor}
+Ran = dict[tuple[str, str], tuple[Outcome, Outcome, Progress]]
 
 
 def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
@@ -28,8 +30,8 @@ def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
     return Outcome(harness.ports, harness.outputs(), harness.late(), harness.quarantine()), harness
 
 
-def on_faust(harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progress]:
-    """The input of a harness, byte by byte on a real Kafka, through faust."""
+def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progress]:
+    """The input of a harness, byte by byte on a real Kafka, through an engine."""
     plan, admin = harness.plan, Admin(bootstrap_servers)
     inputs = [plan.source, *plan.tables.values()]
     for binding in (*inputs, plan.output):
@@ -42,7 +44,7 @@ def on_faust(harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progres
                 )
                 for each in harness.outputs(binding.topic)
             )
-    progress = run_processor(plan, harness.ports, until_end=True)
+    progress = ENGINES[name](plan, harness.ports, until_end=True)
     log = KafkaLog(bootstrap_servers)
 
     def read(topic: str) -> list[Inbound]:
@@ -59,17 +61,19 @@ def on_faust(harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progres
 
 @pytest.fixture(scope="module")
 def ran(kafka: Cluster) -> Iterator[Ran]:
-    """Every scenario, run on both; several at a time, since most of a run is waiting for the group to form."""
+    """Every scenario, run on every engine; several at a time, since most of a run is waiting for the group to form."""
+    runs = [(name, on) for on in ENGINES for name in SCENARIOS]
 
-    def both(name: str) -> tuple[Outcome, Outcome, Progress]:
+    def both(run: tuple[str, str]) -> tuple[Outcome, Outcome, Progress]:
+        name, on = run
         prefix = f"{name.lower()}-{uuid4().hex[:8]}."
         scenario = SCENARIOS[name]
         ports = Ports(scenario.ports, bootstrap_servers=kafka.bootstrap_servers, prefix=prefix)
         expected, harness = in_memory(scenario, ports)
-        return expected, *on_faust(harness, kafka.bootstrap_servers)
+        return expected, *on_kafka(on, harness, kafka.bootstrap_servers)
 
     with ThreadPoolExecutor(4) as pool:
-        yield dict(zip(SCENARIOS, pool.map(both, SCENARIOS), strict=True))
+        yield dict(zip(runs, pool.map(both, runs), strict=True))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -79,10 +83,11 @@ def test_in_memory(name: str) -> None:
     SCENARIOS[name].check(outcome)
 
 
+@pytest.mark.parametrize("on", ENGINES)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_on_faust(name: str, ran: Ran) -> None:
-    """Faust with a real Kafka fulfils it too, and says the same, byte for byte where interleaving cannot show."""
-    expected, outcome, progress = ran[name]
+def test_on_kafka(name: str, on: str, ran: Ran) -> None:
+    """Each engine with a real Kafka fulfils it too, and says the same, byte for byte where interleaving cannot show."""
+    expected, outcome, progress = ran[name, on]
     SCENARIOS[name].check(outcome)
     assert outcome.table == expected.table
     if SCENARIOS[name].same_bytes:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,70 +17,23 @@ import faust
 import pytest
 from faust.contrib.asgi import faust_app_running
 
-from meshport.codec import codec_for
 from meshport.errors import ProcessError
-from meshport.event import Event, EventReader, EventWriter
-from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import Cluster
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.process import engine
-from meshport.process.engine import Progress, run_processor
+from meshport.process.engine import run_processor
 from meshport.process.harness import Ports
-from meshport.process.kafkalog import KafkaLog, ensure_topics
-from meshport.process.messages import Inbound
+from meshport.process.kafkalog import KafkaLog, refuse_loss
 from meshport.process.pipeline import Apply, Filter
-from meshport.process.plan import Plan, make_plan
+from meshport.process.plan import make_plan
 from meshport.process.worker import Worker
 from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
-from tests.process.processor import LATENESS, WITHIN, mesh
-from tests.process.recount import hourly, on_time, unique
+from tests.process.processor import mesh
+from tests.process.topics import Topics, at_least, check, members_come_and_go, wait_for, world
 
 ROOT = Path(__file__).parents[2]
-
-
-class Topics:
-    """The topics of one processor on a real Kafka."""
-
-    def __init__(self, plan: Plan, ports_: Ports) -> None:
-        self.plan, self.ports = plan, ports_
-        self.log = KafkaLog(plan.output.bootstrap_servers)
-        admin = Admin(plan.output.bootstrap_servers)
-        for binding in (plan.source, plan.output):
-            admin.ensure_topic(binding.topic, binding.partitions)
-        ensure_topics(plan, admin)
-        self._number = 0
-
-    def publish(self, plays: list[tuple[str, dict[str, Any]]]) -> None:
-        """Store plays, (id, data) each."""
-        source = self.plan.source
-        schema = self.ports.by_id(source.schema_id)
-        writer = EventWriter(
-            source=str(source.address), type=source.type, codec=codec_for(schema), schema_id=source.schema_id
-        )
-        with Producer(source.bootstrap_servers) as producer:
-            producer.deliver(
-                Message(source.topic, data["user"].encode(), *writer.message(data, id=id_, time=data["at"]))
-                for id_, data in plays
-            )
-
-    def stored(self, topic: str) -> list[Inbound]:
-        """All messages of a topic."""
-        return [
-            each
-            for number, (begin, end) in sorted(self.log.bounds(topic).items())
-            for each in self.log.between(topic, number, begin, end)
-        ]
-
-    def events(self, topic: str) -> list[Event]:
-        """All events of a topic."""
-        reader = EventReader(self.ports)
-        return [reader.read(*each[3:6], *each[:3], each.timestamp_ms) for each in self.stored(topic)]
-
-    def written(self) -> int:
-        """How many outputs there are."""
-        return sum(end for _, end in self.log.bounds(self.plan.output.topic).values())
 
 
 @pytest.fixture
@@ -91,46 +42,6 @@ def topics(kafka: Cluster) -> Iterator[Topics]:
     made = Topics(*mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}."))
     yield made
     made.log.close()
-
-
-def world(count: int, *, seed: int = 1, start: int = 0) -> list[tuple[str, dict[str, Any]]]:
-    """Plays over hours: out of order, some late, one in ten sent twice."""
-    dice = random.Random(seed)
-    plays = []
-    for number in range(start, start + count):
-        minute = number / 20 - (dice.expovariate(0.05) if dice.random() < 0.3 else 0)
-        data = play(f"u{dice.randrange(40)}", f"a{dice.randrange(7)}", minute, dice.randrange(1000))
-        plays += [(f"p{number}", data)] * (2 if dice.random() < 0.1 else 1)
-    return plays
-
-
-def check(topics: Topics) -> None:
-    """The table is a recount; every id says one thing; late plays are all on the late port."""
-    source = topics.events(topics.plan.source.topic)
-    outputs = topics.events(topics.plan.output.topic)
-    said: dict[str, Any] = {}
-    for event in outputs:
-        assert said.setdefault(event.id, event) == event
-    kept = list(on_time(source, LATENESS))
-    assert {(event.key or b"").decode(): event.data for event in outputs} == hourly(unique(kept, WITHIN), "artist")
-    late = {
-        dict(each.headers)["mesh_offset"] + dict(each.headers)["mesh_partition"]
-        for each in topics.stored(topics.plan.late_topic)
-    }
-    assert len(late) == len(source) - len(kept) > 0
-
-
-def wait_for(condition: Callable[[], bool], *, pause_s: float = 0.05) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(pause_s)
-
-
-def at_least(topics: Topics, count: int) -> bool:
-    """Whether there are that many outputs."""
-    return topics.written() >= count
 
 
 def test_totals_survive_kills(topics: Topics) -> None:
@@ -177,43 +88,7 @@ def test_sigterm_ends_it_in_order(topics: Topics) -> None:
 
 def test_members_come_and_go(topics: Topics) -> None:
     """A second member joins and the first one leaves while plays come in: no play is lost, and none counted twice."""
-    stops = [threading.Event(), threading.Event()]
-    seen: list[list[Progress]] = [[], []]
-    failed: list[BaseException] = []
-
-    def member(number: int) -> None:
-        try:
-            run_processor(topics.plan, topics.ports, stop=stops[number], on_progress=seen[number].append)
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            failed.append(error)
-
-    threads = [threading.Thread(target=member, args=(number,)) for number in range(2)]
-    sent = 0
-
-    def more() -> None:
-        nonlocal sent
-        topics.publish(world(200, seed=sent, start=sent))
-        sent += 200
-
-    def second_reads() -> bool:
-        more()
-        return any(progress.read for progress in seen[1])
-
-    try:
-        more()
-        threads[0].start()
-        wait_for(lambda: topics.written() > 100)
-        threads[1].start()
-        wait_for(second_reads, pause_s=0.3)
-        stops[0].set()
-        threads[0].join(30)
-        more()
-    finally:
-        for stop, thread in zip(stops, threads, strict=True):
-            stop.set()
-            thread.join(30)
-    assert failed == []
-    run_processor(topics.plan, topics.ports, until_end=True)
+    members_come_and_go(topics, run_processor)
     check(topics)
 
 
@@ -268,10 +143,10 @@ def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) ->
         def bounds(self, topic: str) -> dict[int, tuple[int, int]]:  # noqa: ARG002 - as its parent
             return {0: (5, 20)}
 
-    engine._refuse_loss(("plays", 0), 0, Bounds())
-    engine._refuse_loss(("plays", 0), 20, Bounds())
+    refuse_loss(("plays", 0), 0, Bounds())
+    refuse_loss(("plays", 0), 20, Bounds())
     with pytest.raises(ProcessError, match=said):
-        engine._refuse_loss(("plays", 0), offset, Bounds())
+        refuse_loss(("plays", 0), offset, Bounds())
 
 
 def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:

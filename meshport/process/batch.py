@@ -1,0 +1,201 @@
+"""The batch engine: micro-batches, each with its outputs, state changelog and input places in one Kafka transaction.
+
+One thread reads what is there, computes, sends and commits; while it does, the next batch gathers, so that batches are
+small where little comes and large where much does. A kill anywhere leaves nothing that a committed reader sees: the
+state goes on from the checkpoint, which agrees with the group's place by construction, and wins over it as with the
+faust engine, so that one can take over from the other. They are never members of the group at the same time.
+
+A transaction that fails takes the state with it, which is ahead of the log: it is restored, and the batch is done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+from uuid import uuid4
+
+from meshport.errors import TransactionAborted
+from meshport.event import SchemaSource
+from meshport.kafka.admin import Admin
+from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.transaction import Member, Transactions
+from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, inbound, refuse_loss
+from meshport.process.messages import Inbound
+from meshport.process.plan import Plan
+from meshport.process.stages import Counts
+from meshport.process.supervisor import PATIENCE_S, Progress, Supervisor, ended_by_signals
+from meshport.process.worker import Place, Worker
+
+__all__ = ["Progress", "run_processor"]
+
+_log: Final = logging.getLogger(__name__)
+
+_BATCH: Final = 2000
+_TURN_S: Final = 0.1
+# A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
+_TRIES: Final = 5
+_AGAIN_S: Final = 0.1
+
+
+def run_processor(
+    plan: Plan,
+    schemas: SchemaSource,
+    *,
+    stop: threading.Event | None = None,
+    until_end: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    patience_s: float = PATIENCE_S,
+    member: str | None = None,
+) -> Progress:
+    """Run a processor until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
+
+    It then finishes the batch in hand, commits, and returns.
+
+    Args:
+        plan: what to run; see `meshport.process.make_plan`.
+        schemas: where the schemas of events are found, a registry.
+        stop: ends it from another thread.
+        until_end: end by itself once everything is processed that the input held when this was called. It needs all
+            partitions of the group for itself.
+        on_progress: told of the progress about once a second, in this thread.
+        patience_s: how long it may stand still with events waiting.
+        member: a name that no other member has at the same time. Killed and started again under it, a processor goes on
+            at once: it gets its partitions back, and what it left open is aborted. Without one its successor waits for
+            the group to give it up (8 s), and for the broker to end its transaction (10 to 20 s).
+
+    Returns:
+        The last progress.
+
+    Raises:
+        ProcessError: it stood still, its state is damaged, or it lost events to retention.
+        KafkaError: the cluster did not store what was to be stored, or another member has the name; nothing is lost,
+            start again.
+    """
+    stop = stop or threading.Event()
+    ensure_topics(plan, Admin(plan.output.bootstrap_servers))
+    watch = KafkaLog(plan.output.bootstrap_servers)
+    engine = _Engine(plan, schemas, member)
+    supervisor = Supervisor(plan, engine, watch, patience_s)
+    try:
+        with ended_by_signals(stop):
+            return supervisor.run(stop, until_end, on_progress)
+    finally:
+        engine.end(timeout_s=2)
+        watch.close()
+
+
+class _Engine:
+    """The loop, in a thread of its own."""
+
+    def __init__(self, plan: Plan, schemas: SchemaSource, member: str | None) -> None:
+        self._plan = plan
+        self._schemas = schemas
+        servers = plan.output.bootstrap_servers
+        self._transactions = Transactions(servers, f"{plan.group}.{member or uuid4().hex}", settings=PRODUCER_SETTINGS)
+        self._consumer = Member(servers, plan.group, instance=member)
+        self._ending = threading.Event()
+        self._aborts = 0
+        self._renew()
+        self.failure: BaseException | None = None
+        self.assigned = False
+        self.places: Mapping[Place, int] = {}
+        self.counts = Counts()
+        self.watermark: int | None = None
+        self._thread = threading.Thread(target=self._run, name=f"batch {plan.output.topic}", daemon=True)
+
+    def _renew(self) -> None:
+        """A worker without state, and a log that gives tables from their beginning."""
+        self._log = KafkaLog(self._plan.output.bootstrap_servers, self._transactions)
+        self._worker = Worker(self._plan, self._schemas, self._log)
+
+    def start(self) -> None:
+        """Join the group and begin."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._thread.is_alive()
+
+    def end(self, timeout_s: float = 30) -> None:
+        """Finish the batch in hand, commit, and leave the group; what takes longer than the timeout is abandoned."""
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._transactions.start()
+            topics = [stage.topic for stage in self._plan.stages]
+            self._consumer.join(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
+            while not self._ending.is_set():
+                self._turn()
+        except BaseException as error:  # noqa: BLE001 - the edge of the thread; the supervisor raises it in its own
+            self.failure = error
+        finally:
+            # In this order: whoever gets the partitions waits for transactions that are open.
+            self._transactions.close()
+            self._consumer.close()
+            self._log.close()
+
+    # -- what the consumer calls, within `read` and `close`: never while a transaction is open ----------------------
+
+    def _on_assign(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        begins = {place: refuse_loss(place, self._worker.assign(place), self._log) for place in places}
+        self.assigned = True
+        return begins
+
+    def _on_revoke(self, places: Sequence[Place]) -> None:
+        for place in places:
+            self._worker.revoke(place)
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        messages = self._consumer.read(_BATCH, _TURN_S)
+        batches = self._by_place(messages)
+        if batches:
+            try:
+                self._process(batches)
+            except TransactionAborted as error:
+                self._again(error)
+        # Markers of transactions take offsets that no message has; the end of a partition tells that they are behind.
+        ends = self._consumer.ends
+        self.places = {place: max(offset, ends.get(place, 0)) for place, offset in self._worker.places.items()}
+        self.watermark = self._worker.watermark
+
+    def _by_place(self, messages: Sequence[ReceivedMessage]) -> dict[Place, list[Inbound]]:
+        found: dict[Place, list[Inbound]] = {place: [] for place in self._worker.places}
+        for each in map(inbound, messages):
+            if (place := (each.topic, each.partition)) in found:
+                found[place].append(each)
+        return {place: batch for place, batch in found.items() if batch}
+
+    def _process(self, batches: Mapping[Place, Sequence[Inbound]]) -> None:
+        self._transactions.begin()
+        counts = self._worker.process(batches)
+        membership = self._consumer.membership
+        if membership is None:
+            raise TransactionAborted(f"{self._plan.group} has put this member out")
+        places = self._worker.places
+        self._transactions.commit({place: places[place] for place in batches}, membership)
+        self._aborts = 0
+        total = replace(self.counts)
+        total.add(counts)
+        self.counts = total
+
+    def _again(self, error: TransactionAborted) -> None:
+        """Undo the transaction, and go back to what is committed."""
+        self._transactions.abort()
+        self._aborts += 1
+        if self._aborts == _TRIES:
+            raise error
+        _log.warning("%s; it is done again", error.message)
+        self._ending.wait(_AGAIN_S * 2**self._aborts)
+        places = self._worker.places
+        self._log.close()
+        self._renew()
+        self._consumer.rewind(self._on_assign(list(places)))

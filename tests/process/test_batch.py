@@ -1,0 +1,263 @@
+"""The batch engine on a real Kafka: kills, zombies, members that come and go, transactions that come to nothing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from meshport.errors import KafkaError, TransactionAborted
+from meshport.kafka.admin import Admin
+from meshport.kafka.cluster import Cluster
+from meshport.kafka.producer import Message
+from meshport.kafka.transaction import Member, Transactions
+from meshport.process import batch, engine
+from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
+from meshport.process.plan import Plan
+from meshport.process.rows import CHECKPOINT_KEY
+from meshport.process.worker import Worker
+from tests.process.processor import mesh
+from tests.process.topics import Topics, check, members_come_and_go, wait_for, world
+
+ROOT = Path(__file__).parents[2]
+OUT = "listening.out.events.v1"
+
+
+@pytest.fixture
+def topics(kafka: Cluster) -> Iterator[Topics]:
+    """The processor of `tests.process.processor`, with topics of its own."""
+    made = Topics(*mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}."))
+    yield made
+    made.log.close()
+
+
+@contextmanager
+def processor(topics: Topics, member: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The processor as a process of its own; killed at last."""
+    plan = topics.plan
+    command = [sys.executable, "-m", "tests.process.processor", plan.output.bootstrap_servers]
+    process = subprocess.Popen([*command, plan.output.topic.removesuffix(OUT), "batch", member], cwd=ROOT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def written(topics: Topics, count: int) -> bool:
+    """Whether committed readers may find that many outputs, markers of transactions included."""
+    return topics.written() >= count
+
+
+def check_once(topics: Topics) -> None:
+    """As of `check`; and no output is on the wire twice for committed readers."""
+    check(topics)
+    ids = [event.id for event in topics.events(topics.plan.output.topic)]
+    assert len(ids) == len(set(ids)) > 0
+
+
+def transactions(topics: Topics, name: str = "") -> Transactions:
+    """Transactions of one who is told nothing of the processor's."""
+    made = Transactions(topics.plan.output.bootstrap_servers, name or f"t{uuid4().hex[:8]}", settings=PRODUCER_SETTINGS)
+    made.start()
+    return made
+
+
+def joined(plan: Plan) -> Member:
+    """A member that has all partitions of the processor's group."""
+    member = Member(plan.output.bootstrap_servers, plan.group)
+    member.join(
+        [stage.topic for stage in plan.stages],
+        on_assign=lambda places: dict.fromkeys(places, 0),
+        on_revoke=lambda _: None,
+    )
+    return member
+
+
+def first_messages(member: Member) -> int:
+    """Read until messages come; the offset behind the last one of the first partition that gave any."""
+    found: list[int] = []
+
+    def some() -> bool:
+        found.extend(message.offset() for message in member.read(100, 0.1))
+        return bool(found)
+
+    wait_for(some, pause_s=0)
+    return found[0] + 1
+
+
+def test_totals_survive_kills(topics: Topics) -> None:
+    """Killed with SIGKILL twice in the middle, it leaves a recount's totals, and nothing doubled for committed readers."""
+    topics.publish(world(20_000))
+    kills = 0
+    for goal in (1, 4000):
+        with processor(topics, "one") as process:
+            wait_for(partial(written, topics, goal), pause_s=0.01)
+            assert process.poll() is None
+            process.kill()
+            kills += process.wait() == -signal.SIGKILL
+    assert kills == 2
+    assert topics.written() < 18_000
+    batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
+    check_once(topics)
+
+
+def test_one_who_was_paused_does_no_harm(topics: Topics) -> None:
+    """Stopped while others take its partitions over, and continued, a zombie loses nothing and doubles nothing."""
+    topics.publish(world(12_000))
+    with processor(topics, "") as process:
+        wait_for(partial(written, topics, 1), pause_s=0.01)
+        process.send_signal(signal.SIGSTOP)
+        before = topics.written()
+        batch.run_processor(topics.plan, topics.ports, until_end=True)
+        assert before < topics.written()
+        process.send_signal(signal.SIGCONT)
+        topics.publish(world(200, seed=2, start=12_000))
+        # It joins anew, or ends with an error and is started again by whoever watches it.
+        after = topics.written()
+        wait_for(lambda: process.poll() is not None or topics.written() > after)
+        process.terminate()
+        process.wait(30)
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    check_once(topics)
+
+
+def test_members_come_and_go(topics: Topics) -> None:
+    """A second member joins and the first one leaves while plays come in: no play is lost, and none counted twice."""
+    members_come_and_go(topics, batch.run_processor)
+    check_once(topics)
+
+
+def test_engines_take_over_from_each_other(topics: Topics) -> None:
+    """Each engine goes on from the other's state: batch, faust, batch."""
+    for number, run in enumerate((batch.run_processor, engine.run_processor, batch.run_processor)):
+        topics.publish(world(300, seed=number, start=300 * number))
+        progress = run(topics.plan, topics.ports, until_end=True)
+        assert progress.read >= 300
+    check_once(topics)
+
+
+def test_the_place_of_another_generation_is_refused(topics: Topics) -> None:
+    """What a member sends after others took over is refused with its place, and no committed reader ever sees it."""
+    topics.publish(world(20))
+    plan, output = topics.plan, topics.plan.output.topic
+    zombie = joined(plan)
+    offset = first_messages(zombie)
+    stale = zombie.membership
+    assert stale is not None
+    zombie.close()
+    place = (plan.source.topic, 0)
+    sender = transactions(topics)
+    with joined(plan) as successor:
+        first_messages(successor)
+        sender.begin()
+        sender.deliver([Message(output, b"k", b"of a zombie", (), None, 0)])
+        with pytest.raises(TransactionAborted):
+            sender.commit({place: offset}, stale)
+        sender.abort()
+        assert topics.stored(output) == []
+        assert successor.committed(plan.source.topic) == {}
+        current = successor.membership
+        assert current is not None
+        sender.begin()
+        sender.deliver([Message(output, b"k", b"of the successor", (), None, 0)])
+        sender.commit({place: offset}, current)
+        assert successor.committed(plan.source.topic) == {0: offset}
+    wait_for(lambda: [each.value for each in topics.stored(output)] == [b"of the successor"])
+    sender.close()
+
+
+def test_who_is_no_member_shows_no_membership(topics: Topics) -> None:
+    """Before it is in the group a member has nothing to commit with: the broker would not check such a commit."""
+    with Member(topics.plan.output.bootstrap_servers, topics.plan.group) as member:
+        assert member.membership is None
+
+
+def test_who_takes_a_name_fences_its_owner(topics: Topics) -> None:
+    """A second owner of a transactional name undoes what the first has open, and the first can commit no more."""
+    topics.publish(world(20))
+    output = topics.plan.output.topic
+    name = f"t{uuid4().hex[:8]}"
+    first = transactions(topics, name)
+    with joined(topics.plan) as member:
+        first_messages(member)
+        membership = member.membership
+        assert membership is not None
+        first.begin()
+        first.deliver([Message(output, b"k", b"v", (), None, 0)])
+        wait_for(lambda: topics.log.high_watermarks(output)[0] == 1)
+        second = transactions(topics, name)
+        with pytest.raises(KafkaError, match="fenced") as told:
+            first.commit({(topics.plan.source.topic, 0): 1}, membership)
+        assert not isinstance(told.value, TransactionAborted)
+    first.close()
+    second.close()
+    assert topics.stored(output) == []
+
+
+def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
+    """State is restored as of the last commit: not from what was aborted, and not before what is open is decided."""
+    plan, place = topics.plan, (topics.plan.source.topic, 0)
+    topics.publish(world(60))
+    sender = transactions(topics)
+    log = KafkaLog(plan.output.bootstrap_servers, sender)
+    messages = [each for each in topics.stored(plan.source.topic) if each.partition == 0]
+    with joined(plan) as member:
+        first_messages(member)
+        membership = member.membership
+        assert membership is not None
+        for done, through in ((False, 10), (True, 5), (False, 12)):
+            worker = Worker(plan, topics.ports, log)
+            begin = worker.assign(place)
+            sender.begin()
+            worker.process({place: messages[begin:through]})
+            if done:
+                sender.commit({place: through}, membership)
+            else:
+                sender.abort()
+    assert Worker(plan, topics.ports, log).assign(place) == 5
+    other = transactions(topics)
+    other.begin()
+    changelog = plan.stages[0].changelog
+    end = topics.log.high_watermarks(changelog)[0]
+    other.deliver([Message(changelog, CHECKPOINT_KEY, b"no checkpoint", (), None, 0)])
+    wait_for(lambda: topics.log.high_watermarks(changelog)[0] > end)
+    found: list[int] = []
+    restore = threading.Thread(target=lambda: found.append(Worker(plan, topics.ports, log).assign(place)))
+    restore.start()
+    restore.join(0.5)
+    assert restore.is_alive()
+    other.abort()
+    restore.join(20)
+    assert found == [5]
+    other.close()
+    sender.close()
+    log.close()
+
+
+def test_what_fails_every_time_is_told(topics: Topics) -> None:
+    """A batch that the broker never takes ends the processor with the reason; once it is taken, all is there once."""
+    admin, output = Admin(topics.plan.output.bootstrap_servers), topics.plan.output.topic
+    admin.set_config(output, {"max.message.bytes": "100"})
+    topics.publish(world(300))
+    with pytest.raises(TransactionAborted, match="MSG_SIZE_TOO_LARGE"):
+        batch.run_processor(topics.plan, topics.ports, until_end=True)
+    assert topics.stored(output) == []
+    admin.set_config(output, {"max.message.bytes": "1000000"})
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    check_once(topics)
+
+
+def test_it_does_not_load_the_other_engine() -> None:
+    """The batch engine works where faust is not installed."""
+    code = "import sys, meshport.process.batch\nprint('faust' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n"
