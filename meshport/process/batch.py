@@ -37,7 +37,7 @@ _BATCH: Final = 2000
 _TURN_S: Final = 0.1
 # A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
 _TRIES: Final = 5
-_AGAIN_S: Final = 0.1
+_AGAIN_S: Final = 0.05
 
 
 def run_processor(

@@ -14,15 +14,15 @@ from uuid import uuid4
 
 import pytest
 
-from meshport.errors import KafkaError, TransactionAborted
+from meshport.errors import KafkaError, ProcessError, TransactionAborted
 from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import Cluster
-from meshport.kafka.producer import Message
+from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process import batch, engine
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.plan import Plan
-from meshport.process.rows import CHECKPOINT_KEY
+from meshport.process.rows import CHECKPOINT_KEY, Checkpoint
 from meshport.process.worker import Worker
 from tests.process.processor import mesh
 from tests.process.topics import Topics, check, members_come_and_go, wait_for, world
@@ -261,3 +261,15 @@ def test_it_does_not_load_the_other_engine() -> None:
     code = "import sys, meshport.process.batch\nprint('faust' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "False\n"
+
+
+def test_a_damaged_state_is_told(topics: Topics) -> None:
+    """State that cannot be restored ends the processor with what is wrong, not with an error of the client's."""
+    topics.publish(world(50))
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    changelog = topics.plan.stages[0].changelog
+    with Producer(topics.plan.output.bootstrap_servers) as producer:
+        damage = Checkpoint(10_000, None, {}, 3, 7, topics.plan.shape).entry()
+        producer.deliver([Message(changelog, damage.key, damage.value, (), None, 0)])
+    with pytest.raises(ProcessError, match="the changelog holds"):
+        batch.run_processor(topics.plan, topics.ports, until_end=True)
