@@ -157,15 +157,20 @@ class _Engine:
     def _turn(self) -> None:
         messages = self._consumer.read(_BATCH, _TURN_S)
         batches = self._by_place(messages)
-        if batches:
-            try:
+        try:
+            if batches:
                 self._process(batches)
-            except TransactionAborted as error:
-                self._again(error)
+            elif (places := self._places()) and places != self.places:
+                self._process({})  # the group's place only, so that nobody takes markers for events that wait
+        except TransactionAborted as error:
+            self._again(error)
+        self.places = self._places()
+        self.watermark = self._worker.watermark
+
+    def _places(self) -> dict[Place, int]:
         # Markers of transactions take offsets that no message has; the end of a partition tells that they are behind.
         ends = self._consumer.ends
-        self.places = {place: max(offset, ends.get(place, 0)) for place, offset in self._worker.places.items()}
-        self.watermark = self._worker.watermark
+        return {place: max(offset, ends.get(place, 0)) for place, offset in self._worker.places.items()}
 
     def _by_place(self, messages: Sequence[ReceivedMessage]) -> dict[Place, list[Inbound]]:
         found: dict[Place, list[Inbound]] = {place: [] for place in self._worker.places}
@@ -180,8 +185,7 @@ class _Engine:
         membership = self._consumer.membership
         if membership is None:
             raise TransactionAborted(f"{self._plan.group} has put this member out")
-        places = self._worker.places
-        self._transactions.commit({place: places[place] for place in batches}, membership)
+        self._transactions.commit(self._places(), membership)
         self._aborts = 0
         total = replace(self.counts)
         total.add(counts)
