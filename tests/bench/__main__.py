@@ -1,13 +1,14 @@
-"""`python -m tests.bench [codec] [contracts] [engines] [gate] [ports] [registry]`: every figure, or those of the named parts."""
+"""`python -m tests.bench [codec] [columnar] [contracts] [engines] [gate] [ports] [registry]`: every figure, or those of the named parts."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import codec, contracts, engines, gate, ports, registry
+from tests.bench import codec, columnar, contracts, engines, gate, ports, registry
 
 PARTS = {
     "codec": codec.figures,
+    "columnar": columnar.figures,
     "contracts": contracts.figures,
     "engines": engines.figures,
     "gate": gate.figures,

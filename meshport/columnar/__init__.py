@@ -1,0 +1,66 @@
+"""Avro payloads to Arrow record batches and back, by whole batches and in native code: some twenty times the row codec.
+
+The extra `meshport[columnar]` brings what it takes; without it, or for a schema that has no safe columns, `supports` says
+why and `meshport.codec` does the work row by row. Values, bytes and verdicts are those of `meshport.codec.Codec`:
+
+| Avro | Arrow |
+|---|---|
+| boolean, int, long, float, double | bool, int32, int64, float32, float64 |
+| string, bytes, fixed(n) | string, binary, fixed_size_binary(n) |
+| enum | string |
+| record, array, map | struct, list, map of string |
+| null and one other type | that type, nullable |
+| timestamp-millis, -micros | timestamp of ms, us, zone UTC |
+| local-timestamp-millis, -micros | timestamp of ms, us, no zone |
+| date, time-millis, time-micros | date32, time32 of ms, time64 of us |
+| decimal up to 38, up to 76 digits | decimal128, decimal256 |
+| uuid | string, in small letters when read |
+| any other logical type | its underlying type, as in the codec |
+
+Not supported: what is no record, records that hold themselves or have no fields, null by itself, unions of more than null
+and one type, a fixed that is no multiple of 4 or longer than 256 bytes, decimals of more than 76 digits, and what could
+take much more memory than its bytes (`plan.MAX_NODES`, `MAX_NESTING`, `MAX_COST_PER_BYTE`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshport.columnar.native import unavailable
+from meshport.errors import SchemaError
+from meshport.schema import Schema
+
+if TYPE_CHECKING:
+    from meshport.columnar.decoder import ColumnarDecoder, Decoded
+    from meshport.columnar.encoder import ColumnarEncoder
+    from meshport.columnar.plan import arrow_schema
+
+__all__ = ["ColumnarDecoder", "ColumnarEncoder", "Decoded", "arrow_schema", "supports"]
+
+
+def supports(schema: Schema) -> str | None:
+    """Why a schema, in this environment, is to be read and written row by row; None if columns do."""
+    if why := unavailable():
+        return why
+    from meshport.columnar.plan import Unsupported, plan  # noqa: PLC0415 - needs pyarrow, which may not be there
+
+    try:
+        plan(schema)
+    except (Unsupported, SchemaError) as error:
+        return str(error)
+    return None
+
+
+def __getattr__(name: str) -> Any:
+    """The parts that need pyarrow, imported when they are asked for."""
+    from importlib import import_module  # noqa: PLC0415 - only here
+
+    homes = {
+        "ColumnarDecoder": "decoder",
+        "Decoded": "decoder",
+        "ColumnarEncoder": "encoder",
+        "arrow_schema": "plan",
+    }
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{homes[name]}"), name)

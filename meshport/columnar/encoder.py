@@ -1,0 +1,99 @@
+"""Record batches to payloads: the bytes that the codec writes of the same values, and its refusals.
+
+The native library writes a null where none may be as 0 or as nothing, and slices as something else. So nulls, ranges and
+symbols are looked at before, and every column is whole.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from meshport.codec import MAX_PAYLOAD
+from meshport.codec.defaults import default_of
+from meshport.codec.layout import Layout
+from meshport.columnar import native
+from meshport.columnar.kinds import Misfit
+from meshport.columnar.native import Refused
+from meshport.columnar.nested import unsliced
+from meshport.columnar.plan import arrow_schema, plan
+from meshport.errors import EncodeError
+from meshport.schema import Schema
+
+
+class ColumnarEncoder:
+    """Writes Arrow batches as payloads of one record schema; safe for use by several threads.
+
+    Args:
+        schema: of the payloads.
+
+    Attributes:
+        arrow: the schema that a batch is cast to, where that loses nothing.
+
+    Raises:
+        ValueError: the schema is one of those that `supports` gives a reason for.
+        SchemaError: a default in the schema is no value of its field.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        if why := native.unavailable():
+            raise ValueError(why)
+        self.schema = schema
+        self.arrow = arrow_schema(schema)
+        self._root = plan(schema)
+        self._wire = json.dumps(self._root.wire)
+        named = Layout(schema).named
+        self._defaults = {
+            field["name"]: slot.value(default_of(field["type"], field["default"], named))
+            for field, slot in zip(schema.fields, self._root.slots, strict=True)
+            if "default" in field
+        }
+
+    def encode(self, batch: Any, prefix: bytes = b"") -> list[bytes]:
+        """The payload of each row.
+
+        Args:
+            batch: a `pyarrow.RecordBatch`; its columns are found by name, and cast where that loses nothing. A column that
+                is not there takes its field's default. An instant of a finer unit is cut to that of its type.
+            prefix: bytes to put before each, such as Confluent's (`meshport.codec.prefix`).
+
+        Raises:
+            EncodeError: a column does not fit the schema; `field` is its path. Or the process was forked from one that
+                encoded, where the library would wait for ever: start workers by `spawn`.
+        """
+        if native.forked():
+            raise EncodeError("columns cannot be written in a forked process", hint="start workers by `spawn`")
+        if not batch.num_rows:
+            return []
+        names = list(batch.schema.names)
+        if len(set(names)) != len(names):
+            raise EncodeError("two columns of the batch have one name")
+        try:
+            batch.validate(full=True)
+            columns = dict(zip(names, unsliced(list(batch.columns), names), strict=True))
+            for name, default in self._defaults.items():
+                if name not in columns:
+                    columns[name] = pa.array([default] * batch.num_rows, self.arrow.field(name).type)
+            written = self._root.write_columns(columns, 0)
+            wire = pa.RecordBatch.from_arrays(written, names=[f"f{at}" for at in range(len(written))])
+            payloads = native.write(wire, self._wire)
+        except Misfit as misfit:
+            raise EncodeError(f"{misfit.path or 'the batch'} {misfit.message}", field=misfit.path) from misfit
+        except (Refused, pa.ArrowException) as error:
+            raise EncodeError(f"the batch cannot be written: {str(error)[:300]}") from error
+        return _payloads(payloads, prefix)
+
+
+def _payloads(payloads: Any, prefix: bytes) -> list[bytes]:
+    ends = np.frombuffer(payloads.buffers()[1], "<i4", len(payloads) + 1, payloads.offset * 4)
+    longest = int(np.diff(ends).max())
+    if longest > MAX_PAYLOAD:
+        raise EncodeError(f"a row takes {longest} bytes", hint=f"at most {MAX_PAYLOAD} can be read back")
+    data = payloads.buffers()[2].to_pybytes()
+    if prefix:
+        return [prefix + data[first:behind] for first, behind in pairwise(ends.tolist())]
+    return [data[first:behind] for first, behind in pairwise(ends.tolist())]

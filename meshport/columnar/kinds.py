@@ -1,0 +1,348 @@
+"""The kinds of Avro's types: what the native library is told, what Arrow holds, and the way from one to the other.
+
+Each kind reads a column of the wire into its Arrow type and writes it back. What it must refuse, and what the native
+library lets through, is refused here: reading raises `Refused`, after which the bounded decoder decides; writing raises
+`Misfit`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshport.codec import accept
+from meshport.columnar.native import Refused
+
+_MICROS_PER_DAY: Final = 86_400_000_000
+_UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+class Misfit(ValueError):  # noqa: N818 - becomes an EncodeError where the path is known
+    """Raised for a column that its Avro type cannot hold."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+class Kind:
+    """One type of a schema.
+
+    Args:
+        wire: the type as the native library is told.
+        arrow: the type that a column has.
+
+    Attributes:
+        least: bytes on the wire that no value goes below.
+        cost: bytes that a value takes in columns whatever its bytes: values, offsets, validity.
+    """
+
+    def __init__(self, wire: Any, arrow: Any, *, least: int = 1, cost: int = 8) -> None:
+        self.wire = wire
+        self.arrow = arrow
+        self.least = least
+        self.cost = cost
+
+    def read(self, column: Any) -> Any:
+        """A column of the wire in its Arrow type.
+
+        Raises:
+            Refused: it holds what is no value of the type.
+        """
+        return column
+
+    def write(self, column: Any) -> Any:
+        """A column of any type that is cast without loss, as the wire takes it.
+
+        Raises:
+            Misfit: a value that is not one of the type's.
+        """
+        return cast(column, self.arrow)
+
+    def value(self, value: Any) -> Any:
+        """A value of the codec's as Arrow takes it."""
+        return value
+
+
+class Int(Kind):
+    """`int`, read as a long: the library cuts what is beyond 32 bits, Arrow refuses it."""
+
+    def __init__(self) -> None:
+        super().__init__("long", pa.int32())
+
+    def read(self, column: Any) -> Any:
+        """As `Kind.read`."""
+        return column.cast(pa.int32())
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`."""
+        return cast(column, pa.int32()).cast(pa.int64())
+
+
+class Bytes(Kind):
+    """`bytes`, read as text and given another type: the library panics on the word and carries every byte."""
+
+    def __init__(self) -> None:
+        super().__init__("string", pa.binary())
+
+    def read(self, column: Any) -> Any:
+        """As `Kind.read`."""
+        return retyped(column, pa.binary())
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`."""
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            raise Misfit("is text, where bytes are asked for")
+        return retyped(cast(column, pa.binary()), pa.string())
+
+
+class Text(Kind):
+    """`string`; that it is UTF-8 is checked of whole batches."""
+
+    def __init__(self) -> None:
+        super().__init__("string", pa.string())
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`."""
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            raise Misfit("is bytes, where text is asked for")
+        return cast(column, pa.string())
+
+
+class Counted(Kind):
+    """A number that counts days or parts of a second: `date`, `time-*`, `timestamp-*`, `local-timestamp-*`.
+
+    Args:
+        arrow: the type of the column.
+        storage: the number behind it, int32 or int64.
+        low: the least number that the codec reads.
+        high: the greatest.
+    """
+
+    def __init__(self, arrow: Any, storage: Any, low: int, high: int) -> None:
+        super().__init__("long", arrow)
+        self._storage = storage
+        self._low = low
+        self._high = high
+
+    def read(self, column: Any) -> Any:
+        """As `Kind.read`."""
+        if self._beyond(column):
+            raise Refused("a number out of range")
+        return retyped(column if self._storage == pa.int64() else column.cast(self._storage), self.arrow)
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`; an instant of a finer unit is cut to that of the type, as the codec does."""
+        numbers = retyped(self._conformed(column), self._storage).cast(pa.int64())
+        if self._beyond(numbers):
+            raise Misfit("is out of the range that can be read back")
+        return numbers
+
+    def _beyond(self, numbers: Any) -> bool:
+        ends = pc.min_max(numbers)
+        low, high = ends["min"].as_py(), ends["max"].as_py()
+        return low is not None and (low < self._low or high > self._high)
+
+    def _conformed(self, column: Any) -> Any:
+        given = column.type
+        if pa.types.is_timestamp(given) != pa.types.is_timestamp(self.arrow) and not pa.types.is_integer(given):
+            raise Misfit(f"is {given}, where {self.arrow} is asked for")
+        if pa.types.is_integer(given):
+            return retyped(cast(column, self._storage), self.arrow)
+        if pa.types.is_timestamp(given) and (given.tz is None) != (self.arrow.tz is None):
+            raise Misfit(f"is {given}, where {self.arrow} is asked for")
+        if hasattr(given, "unit") and hasattr(self.arrow, "unit") and _UNITS[given.unit] > _UNITS[self.arrow.unit]:
+            wide = pa.int32() if given.bit_width == 32 else pa.int64()
+            numbers = retyped(column, wide).cast(pa.int64())
+            cut = numbers_of(numbers, "<i8") // (_UNITS[given.unit] // _UNITS[self.arrow.unit])
+            return retyped(built(pa.int64(), numbers, cut).cast(self._storage), self.arrow)
+        return cast(column, self.arrow)
+
+
+class Enum(Kind):
+    """`enum`, as text: what data frames compare and group by."""
+
+    def __init__(self, form: Any, name: str) -> None:
+        super().__init__({"type": "enum", "name": name, "symbols": form["symbols"]}, pa.string())
+        self._symbols = pa.array(form["symbols"], pa.string())
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`."""
+        texts = cast(column, pa.string())
+        known = pc.is_in(texts.drop_null(), value_set=self._symbols)
+        if not pc.all(known, min_count=0).as_py():
+            raise Misfit("holds what is no symbol of its enum")
+        return texts
+
+
+class Uuid(Kind):
+    """`uuid`: the text of RFC 4122 in small letters, as `str(UUID)` gives it."""
+
+    _HEX: Final = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", "u1"))
+    _DASHES: Final = (8, 13, 18, 23)
+
+    def __init__(self) -> None:
+        super().__init__("string", pa.string())
+
+    def read(self, column: Any) -> Any:
+        """As `Kind.read`."""
+        if not self._well_formed(column):
+            raise Refused("no UUID")
+        return pc.ascii_lower(column)
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`; the letters stay as they are given."""
+        texts = cast(column, pa.string())
+        if not self._well_formed(texts):
+            raise Misfit("holds what is no UUID")
+        return texts
+
+    def value(self, value: Any) -> Any:
+        """As `Kind.value`."""
+        return str(value) if isinstance(value, UUID) else value
+
+    def _well_formed(self, column: Any) -> bool:
+        texts = column.drop_null() if column.null_count else column
+        if not len(texts):
+            return True
+        ends = np.frombuffer(texts.buffers()[1], "<i4", len(texts) + 1, texts.offset * 4)
+        if (np.diff(ends) != 36).any():
+            return False
+        letters = np.frombuffer(texts.buffers()[2], "u1")[ends[0] : ends[-1]].reshape(-1, 36)
+        if (letters[:, self._DASHES] != ord("-")).any():
+            return False
+        return bool(self._HEX[np.delete(letters, self._DASHES, axis=1)].all())
+
+
+class Fixed(Kind):
+    """`fixed` of a multiple of four bytes, read as doubles and a float, whose bits the library carries unlooked at.
+
+    Args:
+        size: in bytes.
+        name: of the record that stands for it on the wire.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._parts = [8] * (size // 8) + [4] * (size % 8 // 4)
+        fields = [{"name": f"f{at}", "type": _FLOATS[part]} for at, part in enumerate(self._parts)]
+        wire = {"type": "record", "name": name, "fields": fields}
+        super().__init__(wire, pa.binary(size), least=size, cost=size + len(self._parts))
+        self._size = size
+
+    def octets(self, column: Any) -> Any:
+        """The bytes of a column of the wire, an array of (length, size)."""
+        out = np.empty((len(column), self._size), "u1")
+        at = 0
+        for index, part in enumerate(self._parts):
+            out[:, at : at + part] = numbers_of(column.field(index), "u1", part).reshape(-1, part)
+            at += part
+        return out
+
+    def wired(self, octets: Any, like: Any) -> Any:
+        """A column of the wire from bytes of (length, size), null where another column is."""
+        children = []
+        at = 0
+        for part in self._parts:
+            data = pa.py_buffer(np.ascontiguousarray(octets[:, at : at + part]))
+            floats = pa.float64() if part == 8 else pa.float32()
+            children.append(pa.Array.from_buffers(floats, len(like), [None, data]))
+            at += part
+        form = pa.struct([(f"f{index}", child.type) for index, child in enumerate(children)])
+        return pa.Array.from_buffers(form, len(like), [validity(like)], like.null_count, children=children)
+
+    def read(self, column: Any) -> Any:
+        """As `Kind.read`."""
+        return built(self.arrow, column, self.octets(column))
+
+    def write(self, column: Any) -> Any:
+        """As `Kind.write`."""
+        if pa.types.is_string(column.type):
+            raise Misfit("is text, where bytes are asked for")
+        octets = cast(column, self.arrow)
+        return self.wired(numbers_of(octets, "u1", self._size).reshape(-1, self._size), octets)
+
+
+_FLOATS: Final = {8: "double", 4: "float"}
+# What the codec reads into a datetime, date or time; see `codec.accept`.
+COUNTED: Final[dict[str, tuple[Any, Any, int, int]]] = {
+    "int-date": (pa.date32(), pa.int32(), accept.MIN_DAY, accept.MAX_DAY),
+    "int-time-millis": (pa.time32("ms"), pa.int32(), 0, _MICROS_PER_DAY // 1000 - 1),
+    "long-time-micros": (pa.time64("us"), pa.int64(), 0, _MICROS_PER_DAY - 1),
+    "long-timestamp-millis": (
+        pa.timestamp("ms", "UTC"),
+        pa.int64(),
+        accept.MIN_MICROS // 1000,
+        accept.MAX_MICROS // 1000,
+    ),
+    "long-timestamp-micros": (pa.timestamp("us", "UTC"), pa.int64(), accept.MIN_MICROS, accept.MAX_MICROS),
+    "long-local-timestamp-millis": (
+        pa.timestamp("ms"),
+        pa.int64(),
+        accept.MIN_MICROS // 1000,
+        accept.MAX_MICROS // 1000,
+    ),
+    "long-local-timestamp-micros": (pa.timestamp("us"), pa.int64(), accept.MIN_MICROS, accept.MAX_MICROS),
+}
+PLAIN: Final[dict[str, tuple[Any, int]]] = {
+    "boolean": (pa.bool_(), 1),
+    "long": (pa.int64(), 1),
+    "float": (pa.float32(), 4),
+    "double": (pa.float64(), 8),
+}
+
+
+def cast(column: Any, wanted: Any) -> Any:
+    """A column in another type, if every value stays what it is.
+
+    Raises:
+        Misfit: one would not.
+    """
+    if column.type == wanted:
+        return column
+    given = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    number = pa.types.is_integer(wanted) or pa.types.is_floating(wanted)
+    if number and not (pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_null(given)):
+        raise Misfit(f"is {given}, where {wanted} is asked for")
+    if pa.types.is_string(wanted) and not (_is_text(given) or pa.types.is_null(given)):
+        raise Misfit(f"is {given}, where {wanted} is asked for")
+    if pa.types.is_boolean(wanted) and not pa.types.is_null(given):
+        raise Misfit(f"is {given}, where {wanted} is asked for")
+    if pa.types.is_integer(wanted) and pa.types.is_floating(given):
+        raise Misfit(f"is {given}, where {wanted} is asked for")
+    try:
+        return column.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise Misfit(f"is {given}, where {wanted} is asked for: {str(error)[:200]}") from error
+
+
+def _is_text(given: Any) -> bool:
+    return bool(pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_string_view(given))
+
+
+def retyped(column: Any, wanted: Any) -> Any:
+    """The same buffers under another type; nothing is copied. The column is no slice."""
+    return pa.Array.from_buffers(wanted, len(column), column.buffers(), column.null_count, offset=column.offset)
+
+
+def validity(column: Any) -> Any:
+    """The bitmap of a column that is no slice; None where nothing is null."""
+    return column.buffers()[0] if column.null_count else None
+
+
+def built(wanted: Any, like: Any, values: Any) -> Any:
+    """A column of fixed width from its values' bytes, null where another column is, which is no slice."""
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(wanted, len(like), [validity(like), data], like.null_count)
+
+
+def numbers_of(column: Any, kind: str, times: int = 1) -> Any:
+    """The values of a column of fixed width, whatever stands in its nulls; `times` numbers a value."""
+    count = len(column) * times
+    if not count:
+        return np.empty(0, kind)
+    return np.frombuffer(column.buffers()[1], kind, count, column.offset * times * np.dtype(kind).itemsize)
