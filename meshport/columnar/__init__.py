@@ -19,7 +19,8 @@ why and `meshport.codec` does the work row by row. Values, bytes and verdicts ar
 
 Not supported: what is no record, records that hold themselves or have no fields, null by itself, unions of more than null
 and one type, a fixed that is no multiple of 4 or longer than 256 bytes, decimals of more than 76 digits, and what could
-take much more memory than its bytes (`plan.MAX_NODES`, `MAX_NESTING`, `MAX_COST_PER_BYTE`).
+take much more memory than its bytes (`plan.MAX_NODES`, `MAX_NESTING`, `MAX_COST_PER_BYTE`,
+`MAX_ROW_COST`).
 """
 
 from __future__ import annotations

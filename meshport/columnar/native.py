@@ -24,9 +24,26 @@ class Refused(ValueError):  # noqa: N818 - never leaves the package: the bounded
     """Raised for payloads that are not to be trusted as the native library read them, if it did."""
 
 
-@lru_cache(maxsize=1)
 def unavailable() -> str | None:
-    """Why the native library cannot be used in this environment; None where it can. Told once, then remembered."""
+    """Why the native library cannot be used in this process; None where it can. Tried once, then remembered."""
+    why, tried_in = _tried()
+    if why is None and tried_in != os.getpid():
+        return "this process was forked from one that used pyruhvro: start workers by `spawn`"
+    return why
+
+
+def forked() -> bool:
+    """Whether this process was forked from the one that used the library: its threads are gone, a call would not end."""
+    return _tried()[1] != os.getpid()
+
+
+@lru_cache(maxsize=1)
+def _tried() -> tuple[str | None, int]:
+    """What is wrong with the library, and the process that it was tried in, where its threads are from then on."""
+    return _wrong(), os.getpid()
+
+
+def _wrong() -> str | None:
     for name in _NEEDED:
         try:
             importlib.import_module(name)
@@ -40,14 +57,6 @@ def unavailable() -> str | None:
         return f"pyruhvro is {found}, and only {PYRUHVRO} is proven"
     failed = self_test(importlib.import_module("pyruhvro"))
     return f"pyruhvro {found} fails its self-test: {failed}" if failed else None
-
-
-_OWNER: Final = os.getpid()
-
-
-def forked() -> bool:
-    """Whether this process was forked from the one that loaded the library: its threads are gone, a call would not end."""
-    return os.getpid() != _OWNER
 
 
 def read(bodies: Sequence[bytes], wire: str) -> Any:

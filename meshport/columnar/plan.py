@@ -24,6 +24,9 @@ MAX_NESTING: Final = 24
 # Bytes of columns that an array's item may take for each byte on the wire: 200 kB of nulls took 1.7 GB where an item is
 # a nullable record of a thousand fields.
 MAX_COST_PER_BYTE: Final = 64
+# Bytes of columns that a row may take whatever its bytes, such as one null where a record of many fields could be: 20,000
+# rows then take at most 160 MB.
+MAX_ROW_COST: Final = 8 * 1024
 # A fixed is read as doubles, each a column of its own.
 MAX_FIXED: Final = 256
 
@@ -63,6 +66,8 @@ class _Plan:
         kind = self._kind(form, "", ()) if kind_of(form) in {"record", "error"} else None
         if not isinstance(kind, Record):
             raise Unsupported("it is no record")
+        if kind.cost > max(MAX_ROW_COST, MAX_COST_PER_BYTE * kind.least):
+            raise Unsupported(f"a row may take {kind.cost} bytes of memory for {kind.least} of a payload")
         return kind
 
     def _slot(self, form: Any, path: str, within: tuple[str, ...]) -> Slot:

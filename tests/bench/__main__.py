@@ -1,4 +1,4 @@
-"""`python -m tests.bench [codec] [columnar] [contracts] [engines] [gate] [ports] [registry]`: every figure, or those of the named parts."""
+"""`python -m tests.bench [part ...]`: every figure, or those of the named parts (`PARTS`)."""
 
 from __future__ import annotations
 
