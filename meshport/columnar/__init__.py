@@ -1,4 +1,4 @@
-"""Avro payloads to Arrow record batches and back, by whole batches and in native code: some twenty times the row codec.
+"""Avro payloads to Arrow record batches and back, by whole batches and in native code: ten times the row codec.
 
 The extra `meshport[columnar]` brings what it takes; without it, or for a schema that has no safe columns, `supports` says
 why and `meshport.codec` does the work row by row. Values, bytes and verdicts are those of `meshport.codec.Codec`:

@@ -315,7 +315,11 @@ def cast(column: Any, wanted: Any) -> Any:
     if pa.types.is_integer(wanted) and pa.types.is_floating(given):
         raise Misfit(f"is {given}, where {wanted} is asked for")
     try:
-        return column.cast(wanted)
+        made = column.cast(wanted)
+        # Arrow casts a double beyond a float's range to infinity.
+        if pa.types.is_float64(given) and wanted == pa.float32() and not pc.is_inf(made).equals(pc.is_inf(column)):
+            raise Misfit(f"holds a number beyond the range of {wanted}")
+        return made
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise Misfit(f"is {given}, where {wanted} is asked for: {str(error)[:200]}") from error
 

@@ -62,6 +62,7 @@ def test_what_loses_nothing_is_cast() -> None:
     assert _one("string").encode(_batch(pa.array(["a"], pa.string_view()))) == [b"\2a"]
     assert _one("string").encode(_batch(pa.array(["a"]).dictionary_encode())) == [b"\2a"]
     assert _one("int").encode(_batch(pa.array([5], pa.int64()))) == [b"\n"]
+    assert _one("float").encode(_batch(pa.array([1.5, float("inf")]))) == [b"\0\0\xc0?", b"\0\0\x80\x7f"]
     assert _one("double").encode(_batch(pa.array([1], pa.int32()))) == [b"\0\0\0\0\0\0\xf0?"]
     assert _one({"type": "array", "items": "int"}).encode(_batch(pa.array([[1]], pa.large_list(pa.int64())))) == [
         b"\2\2\0"
@@ -86,6 +87,7 @@ def test_what_loses_nothing_is_cast() -> None:
         ("int", pa.array([True])),
         ("long", pa.array([2**63], pa.uint64())),
         ("double", pa.array([2**53 + 1])),
+        ("float", pa.array([1.0, 1e300])),
         ("boolean", pa.array([1])),
         ({"type": "enum", "name": "E", "symbols": ["A"]}, pa.array(["A", "B"])),
         ({"type": "fixed", "name": "F", "size": 4}, pa.array([b"abc"])),
