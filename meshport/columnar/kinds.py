@@ -316,12 +316,12 @@ def cast(column: Any, wanted: Any) -> Any:
         raise Misfit(f"is {given}, where {wanted} is asked for")
     try:
         made = column.cast(wanted)
-        # Arrow casts a double beyond a float's range to infinity.
-        if pa.types.is_float64(given) and wanted == pa.float32() and not pc.is_inf(made).equals(pc.is_inf(column)):
-            raise Misfit(f"holds a number beyond the range of {wanted}")
-        return made
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise Misfit(f"is {given}, where {wanted} is asked for: {str(error)[:200]}") from error
+    # Arrow casts a double beyond a float's range to infinity.
+    if wanted == pa.float32() and column.type == pa.float64() and not pc.is_inf(made).equals(pc.is_inf(column)):
+        raise Misfit(f"holds a number beyond the range of {wanted}")
+    return made
 
 
 def _is_text(given: Any) -> bool:
