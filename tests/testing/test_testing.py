@@ -163,8 +163,9 @@ def test_a_crash_changes_nothing(mesh: Project, logic: Callable[[ProcessorTest],
     doubled, after = 0, 0
     while True:
         test = plays_by_artist(mesh)
-        test.run()
+        stored = test.messages()
         assert not test.crash()
+        assert test.messages() == stored, "it began anew instead of going on from its changelog"
         logic(test)
         died = test.crash(after=after)
         assert (test.events(), test.latest()) == (expected, latest), after
