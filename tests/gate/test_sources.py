@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,56 +15,24 @@ from meshport.binding import RegisteredProduct
 from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, Waiver
 from meshport.compat.finding import Outcome
 from meshport.errors import DescriptorError, NotRegistered, ProjectError, RegistryUnavailable, SchemaError
-from meshport.gate.docket import Case, Docket, docket
+from meshport.gate.docket import docket
 from meshport.gate.sources import RegistrySource, parse_against
-from meshport.gate.timeline import MAX_VERSIONS
 from meshport.gate.touched import port_count
 from meshport.product import Status
 from meshport.registry import Registry
-from meshport.schema import Schema
+from tests.gate.dockets import (
+    COUNTRY,
+    TODAY,
+    _own_configuration,
+    fields,
+    history,
+    keys,
+    mesh,
+    only,
+)
 from tests.gate.repositories import Mesh, git, no_registry, record
 
-TODAY = date(2026, 1, 1)
-COUNTRY = {"type": "enum", "name": "Country", "namespace": "common", "symbols": ["ZZ", "DE"], "default": "ZZ"}
-
-
-@pytest.fixture(autouse=True)
-def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a hook around the tests has set stays out."""
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def mesh(tmp_path: Path) -> Mesh:
-    """Orders, customers, and what is made of orders, committed on main."""
-    made = Mesh.make(tmp_path / "mesh")
-    made.product("shop/orders", record("Order", "cents"))
-    made.product("shop/customers", record("Customer"))
-    made.product("shop/revenue", record("Revenue"), reads={"shop/orders/events@1": ["cents"]})
-    made.commit("first")
-    return made
-
-
-def keys(found: Docket) -> list[str]:
-    """The cases' addresses."""
-    return [case.address.key for case in found.cases]
-
-
-def only(found: Docket) -> Case:
-    """The one case there is."""
-    (case,) = found.cases
-    return case
-
-
-def fields(schema: Schema | None) -> tuple[str, ...]:
-    """A schema by its fields after the id."""
-    return () if schema is None else schema.field_names[1:]
-
-
-def history(case: Case) -> list[tuple[int, tuple[str, ...]]]:
-    """The versions that a case is compared with, by number and fields."""
-    return [] if case.past is None else [(each.number, fields(each.schema)) for each in case.past.versions]
+__all__ = ["_own_configuration", "mesh"]  # pytest finds fixtures by their names here
 
 
 # --- which contracts are looked at
@@ -290,170 +256,6 @@ def test_a_schema_that_a_rule_refuses_gets_a_verdict(mesh: Mesh) -> None:
     verdicts = {case.address.key: case.verdict(TODAY) for case in mesh.docket().cases}
     assert [each.rule for each in verdicts["shop/orders/events@1"].findings] == ["DECODING_BOMB"]
     assert verdicts["shop/customers/events@1"].passes
-
-
-# --- versions
-
-
-def test_every_state_of_the_first_parent_history_is_a_version(mesh: Mesh) -> None:
-    """Versions are numbered from the oldest; a commit that leaves the schema's meaning as it was makes none."""
-    mesh.schema("shop/orders.events", record("Order", "cents", "a"))
-    mesh.commit()
-    mesh.schema("shop/orders.events", json.dumps(record("Order", "cents", "a")))  # other white space
-    mesh.commit()
-    mesh.product("shop/orders", more="contact: x@example.com\n")
-    mesh.commit()
-    mesh.schema("shop/orders.events", record("Order", "cents", "a", "b"))
-    mesh.commit()
-    mesh.schema("shop/orders.events", record("Order", "cents"))
-    mesh.commit()
-    mesh.schema("shop/orders.events", record("Order", "cents", "x"))
-    assert history(only(mesh.docket())) == [
-        (1, ("cents",)),
-        (2, ("cents", "a")),
-        (3, ("cents", "a", "b")),
-        (4, ("cents",)),
-    ]
-
-
-def test_what_a_branch_went_through_is_no_version(mesh: Mesh) -> None:
-    """Only what main stood on counts, since nothing else was ever registered."""
-    git(mesh.top, "checkout", "-q", "-b", "side")
-    for name in ("a", "b"):
-        mesh.schema("shop/orders.events", record("Order", "cents", name))
-        mesh.commit()
-    git(mesh.top, "checkout", "-q", "main")
-    git(mesh.top, "merge", "-q", "--no-ff", "-m", "merge", "side")
-    assert history(only(mesh.docket("shop/orders"))) == [(1, ("cents",)), (2, ("cents", "b"))]
-
-
-def test_a_common_type_makes_versions_of_its_users(mesh: Mesh) -> None:
-    """A contract changed where what it refers to did, though its own file did not."""
-    mesh.schema("common/country", COUNTRY)
-    mesh.product("shop/orders", record("Order", {"name": "c", "type": "common.Country"}))
-    mesh.commit()
-    mesh.schema("common/country", {**COUNTRY, "symbols": ["ZZ", "DE", "FR"]})
-    mesh.commit()
-    case = only(mesh.docket("shop/orders"))
-    assert case.past is not None
-    assert [("FR" in each.schema.text, each.number) for each in case.past.versions] == [
-        (False, 1),
-        (False, 2),
-        (True, 3),
-    ]
-    assert len(history(only(mesh.docket("shop/customers")))) == 1
-
-
-def test_a_contract_s_file_is_followed_where_it_moved(mesh: Mesh) -> None:
-    """The descriptor of each time says where the schema lay then."""
-    mesh.product("shop/orders", ports="- name: events\n    schema: ./elsewhere/order.avsc")
-    (mesh.root / "elsewhere").mkdir()
-    (mesh.root / "elsewhere/order.avsc").write_text(json.dumps(record("Order", "cents", "a")))
-    mesh.commit()
-    (mesh.root / "elsewhere/order.avsc").write_text(json.dumps(record("Order", "cents", "a", "b")))
-    mesh.commit()
-    mesh.product("shop/orders", record("Order", "cents", "a", "b", "c"))
-    mesh.commit()
-    assert [names for _, names in history(only(mesh.docket("shop/orders")))] == [
-        ("cents",),
-        ("cents", "a"),
-        ("cents", "a", "b"),
-        ("cents", "a", "b", "c"),
-    ]
-
-
-def test_a_schema_before_its_port_is_no_version(mesh: Mesh) -> None:
-    """A file that no descriptor declared yet was nobody's contract."""
-    mesh.schema("shop/returns.events", record("Draft"))
-    mesh.commit()
-    mesh.product("shop/returns", record("Return"))
-    mesh.commit()
-    assert len(history(only(mesh.docket("shop/returns")))) == 1
-
-
-def test_a_version_that_cannot_be_read_any_more_is_told(mesh: Mesh) -> None:
-    """An old state that today's rules refuse is left out with a note, and keeps its number."""
-    mesh.schema("shop/orders.events", '{"type": "record"}')
-    broken = mesh.commit()
-    mesh.schema("shop/orders.events", record("Order", "cents", "b"))
-    after = mesh.commit()
-    found = mesh.docket("shop/orders")
-    assert history(only(found)) == [(1, ("cents",)), (3, ("cents", "b"))]
-    (note,) = found.notes
-    assert f"the version before {after[:7]} cannot be read any more and was not compared" in note
-    assert broken[:7] not in note
-
-
-def test_a_history_without_end_is_bounded_and_told(mesh: Mesh) -> None:
-    """Beyond the bound the newest versions count, and a note says so."""
-    for number in range(MAX_VERSIONS + 3):
-        mesh.schema("shop/orders.events", record("Order", f"f{number}"))
-        git(mesh.top, "commit", "-q", "-am", str(number))
-    found = mesh.docket("shop/orders")
-    versions = history(only(found))
-    assert (len(versions), versions[-1]) == (MAX_VERSIONS, (MAX_VERSIONS, (f"f{MAX_VERSIONS + 2}",)))
-    assert found.notes == (
-        f"shop/orders/events@1: it has more than {MAX_VERSIONS} versions; older ones were not compared",
-    )
-
-
-def test_a_shallow_clone_is_told(mesh: Mesh, tmp_path: Path) -> None:
-    """Where CI cloned the last commit alone, the run says that older versions were not seen."""
-    mesh.schema("shop/orders.events", record("Order", "cents", "a"))
-    mesh.commit()
-    git(tmp_path, "clone", "-q", "--depth", "1", mesh.top.as_uri(), "cut")
-    cut = Mesh(tmp_path / "cut", tmp_path / "cut")
-    found = cut.docket("shop/orders", against="HEAD")
-    assert history(only(found)) == [(1, ("cents", "a"))]
-    assert "the end of a shallow clone; older versions were not compared" in found.notes[0]
-    with pytest.raises(ProjectError, match="neither a file nor a revision") as refused:
-        cut.docket(against="origin/release")
-    assert "`git fetch origin release`" in str(refused.value.hint)
-    assert "fetch-depth: 0" in str(refused.value.hint)
-
-
-def test_a_work_tree_behind_the_revision_is_told(mesh: Mesh) -> None:
-    """What main got since the branch began looks taken away; the note says why, and what to do."""
-    git(mesh.top, "branch", "feature")
-    mesh.schema("shop/orders.events", record("Order", "cents", "theirs"))
-    mesh.commit()
-    git(mesh.top, "checkout", "-q", "feature")
-    found = mesh.docket()
-    assert history(only(found))[-1] == (2, ("cents", "theirs"))
-    assert "main has commits that this work tree lacks" in found.notes[0]
-
-
-def test_many_contracts_have_their_own_histories(tmp_path: Path) -> None:
-    """Beyond what git takes as paths whole folders are asked about; a folder of a like name beside is none of them."""
-    mesh = Mesh.make(tmp_path / "top", "mesh")
-    beside = Mesh(tmp_path / "top/mesh2", tmp_path / "top")
-    for step in range(2):
-        for number in range(60):
-            if step == 0 or number % 2:
-                mesh.product(f"shop/p{number}", record(f"P{number}", f"f{step}"))
-                beside.product(f"shop/p{number}", record(f"P{number}", "other"))
-        mesh.commit()
-    for number in range(60):
-        mesh.schema(f"shop/p{number}.events", record(f"P{number}", "new"))
-    found = {case.address.product: history(case) for case in mesh.docket().cases}
-    one, two = (1, ("f0",)), (2, ("f1",))
-    assert found == {f"p{number}": [one, two] if number % 2 else [one] for number in range(60)}
-
-
-def test_a_submodule_is_told(mesh: Mesh, tmp_path: Path) -> None:
-    """Products of another repository are not held by this one's revisions: they are new, and a note says why."""
-    inner = Mesh.make(tmp_path / "inner")
-    inner.product("far/away", record("Far"))
-    inner.commit()
-    git(mesh.top, "submodule", "add", "-q", inner.top.as_uri(), "producers/far")
-    git(mesh.top, "commit", "-qm", "submodule")
-    nested = mesh.root / "producers/far/away/product.yaml"
-    nested.parent.mkdir()
-    nested.write_text((inner.root / "producers/far/away/product.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    mesh.schema("far/away.events", record("Far"))
-    found = mesh.docket("far/away")
-    assert only(found).past is None
-    assert found.notes == ("producers/far is a submodule, of which main holds no files: judge it there",)
 
 
 # --- readers
