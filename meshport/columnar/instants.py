@@ -1,0 +1,72 @@
+"""Texts of instants to microseconds, by whole columns: RFC 3339 in UTC, as our own writer puts it in headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from meshport.codec import accept
+
+# `2026-01-02T03:04:05Z`, then with one to six digits of a second. Arrow reads more than that (a space for the T, offsets,
+# dates alone), and so does Python, not all of it alike; these lengths with that T and that Z have one reading in both.
+_BARE: Final = 20
+_DOT_ALONE: Final = 21
+_MILLIS: Final = 24
+_LONGEST: Final = 27
+_AT_T: Final = 10
+_PLAIN: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
+
+
+class Instants(NamedTuple):
+    """Some instants.
+
+    Attributes:
+        micros: a numpy array of int64, microseconds since 1970 in UTC.
+        canonical: whether each text is the shortest of no digits, three or six for its instant, as our writer puts it.
+    """
+
+    micros: Any
+    canonical: bool
+
+
+def instants(texts: Sequence[bytes]) -> Instants | None:
+    """The instants of some texts, at least one; None where `is_plain` says no to one of them."""
+    count = len(texts)
+    try:
+        column = pa.array(texts, pa.string())
+    except (pa.ArrowException, TypeError):
+        return None
+    if column.null_count:
+        return None
+    ends = np.frombuffer(column.buffers()[1], "<i4", count + 1)
+    lengths = np.diff(ends)
+    if lengths.min() < _BARE or lengths.max() > _LONGEST or (lengths == _DOT_ALONE).any():
+        return None
+    letters = np.frombuffer(column.buffers()[2], "u1")
+    if (letters[ends[1:] - 1] != ord("Z")).any() or (letters[ends[:-1] + _AT_T] != ord("T")).any():
+        return None
+    try:
+        moments = column.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowException:
+        return None
+    micros = np.frombuffer(moments.buffers()[1], "<i8", count)
+    if micros.min() < accept.MIN_MICROS:
+        return None
+    fitting = np.where(micros % 1000 != 0, _LONGEST, np.where(micros % 1_000_000 != 0, _MILLIS, _BARE))
+    return Instants(micros, bool((lengths == fitting).all()))
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether a text is one that `instants` reads: UTC, capitals, at most six digits of a second, a day that there is."""
+    if not _PLAIN.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text.decode())
+    except ValueError:
+        return False
+    return True
