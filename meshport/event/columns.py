@@ -135,7 +135,7 @@ class ColumnReader:
         constant, prefix = alike
         envelope = _envelope(constant)
         layout = None
-        if envelope is not None and not prefix[0]:
+        if envelope is not None:
             try:
                 writer = self._schemas.by_id(unframe(prefix)[0])
             except RegistryUnavailable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -60,6 +61,10 @@ def message(number: int = 0, schema_id: int = 7, **changed: Any) -> Message:
     return value, list({**dict(headers), **changed}.items())
 
 
+def _urn(of: Schema) -> bytes:
+    return f"urn:meshport:schema:{of.fingerprint}".encode()
+
+
 def _without_prefix(given: Message) -> Message:
     return given[0][5:] if given[0] else None, given[1]
 
@@ -72,7 +77,7 @@ def _named(name: str) -> Any:
         b"\xff",
         b"1",
         "é𝄞".encode(),
-        b"urn:meshport:schema:" + SHOP.fingerprint.encode(),
+        _urn(SHOP),
         b"application/json",
         b"application/cloudevents+json",
     ]
@@ -94,6 +99,7 @@ _TIMES: Final = st.one_of(
             b"2026-01-02 03:04:05Z",
             b"2026-01-02T03:04:05+01:00",
             b"2026-01-02T03:04:05+01Z",
+            b"2026-01-02T03:04:05.1+01",
             b"2026-01-02T03:04:05",
             b"2026-01-02T24:00:00Z",
             b"2026-01-02T23:59:60Z",
@@ -111,37 +117,37 @@ _TIMES: Final = st.one_of(
     ),
     st.from_regex(rb"\A[0-9]{4}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,7})?Z\Z"),
 )
-_CHANGES: Final = st.one_of(
-    st.sampled_from(
-        [
-            lambda given: (None, given[1]),
-            lambda given: (b"", given[1]),
-            lambda given: (given[0][:4], given[1]),
-            lambda given: (given[0][:-1], given[1]),
-            lambda given: (given[0] + b"\0", given[1]),
-            lambda given: (frame(8, given[0][5:]), given[1]),
-            lambda given: (frame(99, given[0][5:]), given[1]),
-            lambda given: (b"\1" + given[0][1:], given[1]),
-            lambda given: (given[0][:5] + b"\xff" * 12, given[1]),
-            _without_prefix,
-            lambda given: (given[0], None),
-            lambda given: (given[0], []),
-            lambda given: (given[0], given[1][::-1]),
-            lambda given: (given[0], given[1][1:]),
-            lambda given: (given[0], [*given[1], ("ce_subject", b"s")]),
-            lambda given: (given[0], [*given[1], ("ce_id", b"again")]),
-            lambda given: (given[0], [*given[1][:5], given[1][6], given[1][5], given[1][7]]),
-            lambda given: (given[0], [*given[1][:7], ("ce_RecordedTime", given[1][7][1])]),
-            lambda given: (given[0], [*given[1][:7], ("ce_subject", b"s")]),
-            lambda given: (given[0][5:], [*given[1], ("__value_schema_id", given[0][:5])]),
-            lambda _: (
-                json.dumps(
-                    {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"number": 1}}
-                ).encode(),
-                [("content-type", b"application/cloudevents+json")],
-            ),
-        ]
+_WHOLE: Final[list[Callable[[Any], Any]]] = [
+    lambda given: (None, given[1]),
+    lambda given: (b"", given[1]),
+    lambda given: (given[0][:4], given[1]),
+    lambda given: (given[0][:-1], given[1]),
+    lambda given: (given[0] + b"\0", given[1]),
+    lambda given: (frame(8, given[0][5:]), given[1]),
+    lambda given: (frame(99, given[0][5:]), given[1]),
+    lambda given: (b"\1" + given[0][1:], given[1]),
+    lambda given: (given[0][:5] + b"\xff" * 12, given[1]),
+    _without_prefix,
+    lambda given: (given[0], None),
+    lambda given: (given[0], []),
+    lambda given: (given[0], given[1][::-1]),
+    lambda given: (given[0], given[1][1:]),
+    lambda given: (given[0], [*given[1], ("ce_subject", b"s")]),
+    lambda given: (given[0], [*given[1], ("ce_id", b"again")]),
+    lambda given: (given[0], [*given[1][:5], given[1][6], given[1][5], given[1][7]]),
+    lambda given: (given[0], [*given[1][:7], ("ce_RecordedTime", given[1][7][1])]),
+    lambda given: (given[0], [*given[1][:7], ("ce_subject", b"s")]),
+    lambda given: (given[0][5:], [*given[1], ("__value_schema_id", given[0][:5])]),
+    lambda _: (
+        json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"number": 1}}).encode(),
+        [("content-type", b"application/cloudevents+json")],
     ),
+    lambda given: (given[0], [*given[1][:4], ("content-type", b"application/json"), *given[1][5:]]),
+    lambda given: (given[0], [*given[1][:3], ("ce_dataschema", _urn(SHOP)), *given[1][4:]]),
+    lambda given: (given[0], [*given[1][:3], ("ce_dataschema", b"urn:of:none"), *given[1][4:]]),
+]
+_CHANGES: Final = st.one_of(
+    st.sampled_from(_WHOLE),
     st.sampled_from(["ce_specversion", "ce_source", "ce_type", "ce_dataschema", "content-type", "ce_id"]).flatmap(
         _named
     ),
@@ -214,6 +220,17 @@ def _runs(reader: ColumnReader, given: list[Message]) -> list[Run]:
 def test_columns_are_what_the_event_reader_reads(given: list[Message]) -> None:
     """A run with columns has the events that reading one by one gives; together the runs are all messages."""
     _assert_agree(given, _runs(ColumnReader(Known(**KNOWN)), given))
+
+
+@pytest.mark.parametrize("which", [slice(13, 14), slice(13, 30), slice(0, 30)], ids=["one", "the rest", "all"])
+@pytest.mark.parametrize("change", _WHOLE, ids=map(str, range(len(_WHOLE))))
+def test_what_others_write_is_no_column(change: Callable[[Any], Any], which: slice) -> None:
+    """Messages that are none of our writer's, or bad, are never read otherwise than one by one."""
+    given = [message(at) for at in range(30)]
+    given[which] = map(change, given[which])
+    runs = _runs(ColumnReader(Known(**KNOWN)), given)
+    _assert_agree(given, runs)
+    assert all(run.columns is None for run in runs if run.first <= 13 < run.behind)
 
 
 @settings(max_examples=300, deadline=None)
