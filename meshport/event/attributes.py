@@ -85,6 +85,12 @@ def rfc3339(moment: datetime) -> bytes:
     return _minutes[since.days * 1440 + seconds // 60] + _seconds[seconds % 60 * 1_000_000 + since.microseconds]
 
 
+def rfc3339_of_micros(micros: int) -> bytes:
+    """As `rfc3339`, of an instant in microseconds since 1970, which is within what a datetime holds."""
+    minutes, rest = divmod(micros, 60_000_000)
+    return _minutes[minutes] + _seconds[rest]
+
+
 def instant(text: str) -> datetime:
     """The instant of some RFC 3339 text, in UTC.
 

@@ -44,17 +44,19 @@ class EventWriter:
     def __init__(self, *, source: str, type: str, codec: Codec, schema_id: int) -> None:
         self.codec = codec
         self._encode: Final = codec.encoder()
-        self._prefix: Final = prefix(schema_id)
+        self.prefix: Final = prefix(schema_id)
+        """The bytes that every value of the port begins with."""
         self._bare: Final[Headers] = [
             ("ce_specversion", SPEC_VERSION.encode()),
             ("ce_source", text_bytes("source", str(source))),
             ("ce_type", text_bytes("type", type)),
         ]
-        self._constant: Final[Headers] = [
+        self.constant: Final[Headers] = [
             *self._bare,
             ("ce_dataschema", f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode()),
             (CONTENT_TYPE, AVRO.encode()),
         ]
+        """The headers that every event of the port begins with; `ce_id`, `ce_time` and `ce_recordedtime` follow."""
         self.plain: Final = self._plain_way()
         """`message` for an event with nothing optional, recorded now: a port's hot path. Takes the record, the id in UTF-8 as it
         is written (whoever made it knows it for one), and the time; raises as `message` does.
@@ -95,7 +97,7 @@ class EventWriter:
         return value, headers
 
     def _plain_way(self) -> Callable[[Mapping[str, Any], bytes, datetime], tuple[bytes, Headers]]:
-        encode, framed, constant, recorded = self._encode, self._prefix, self._constant, self._recorded
+        encode, framed, constant, recorded = self._encode, self.prefix, self.constant, self._recorded
         # Events of one millisecond share the header of the time they were recorded.
         told, now = -1, ("ce_recordedtime", b"")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -17,12 +18,25 @@ from meshport.process.transform import Transform
 from meshport.publish import event_time, record_key
 from meshport.schema import parse_schema
 
-# The namespace of every id that a processor gives, itself the UUIDv5 of the URL namespace and "mesh://".
-IDS: Final = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "mesh://")
+# The namespace of the ids of windows that closed, itself the UUIDv5 of the URL namespace and "mesh://".
+_IDS: Final = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "mesh://")
 
 LARGEST: Final = 1_000_000
 """Bytes of an output, key and headers left aside. Kafka refuses more than 1,048,588 for a whole record unless a topic is
 set otherwise; what the broker would refuse must be told here, where it can still be set aside with its event."""
+
+
+def output_id(topic: str, partition: int, offset: int, number: int, index: int) -> str:
+    """The id of an output that an event made: unique within the port, the same whenever the event is processed again.
+
+    Args:
+        topic: of the input.
+        partition: as `topic`.
+        offset: of the event.
+        number: of the record among those that the event became.
+        index: of the output among those that the record gave.
+    """
+    return f"{topic}-{partition}-{offset}-{number}-{index}"
 
 
 class Outputs:
@@ -45,7 +59,7 @@ class Outputs:
         self._time = event_time(output.time, schema) if output.time else None
         self._after = after
         self._table = plan.table
-        self._ids = f"{output.address}|{plan.source.topic}"
+        self._source = plan.source.topic
         self._names = str(output.address)
 
     def of_item(self, emissions: Sequence[Emission], item: Item) -> list[Message]:
@@ -56,27 +70,25 @@ class Outputs:
             PublishError: a record has no key.
             Exception: whatever a product's function raises.
         """
-        prefix = f"{self._ids}|{item.partition}|{item.offset}|{item.number}"
-        return self._messages(emissions, prefix, item.recorded)
+        return self._messages(emissions, partial(output_id, self._source, *item.place[1:]), item.recorded)
 
     def of_window(self, emission: Emission, recorded: int) -> list[Message]:
         """The messages of a window that closed; their ids are told by key and window, whatever made it close."""
-        return self._messages([emission], f"{self._names}|{emission.name}", recorded)
+        name = f"{self._names}|{emission.name}"
+        return self._messages([emission], lambda index: str(uuid5(_IDS, f"{name}|{index}")), recorded)
 
     def tombstone(self, key: bytes | None, item: Item) -> Message:
         """The row of an input table, under the same key, is no more."""
-        id_ = str(uuid5(IDS, f"{self._ids}|{item.partition}|{item.offset}|{item.number}|gone"))
-        return self._gone(key, id_, item.time, item.recorded)
+        return self._gone(key, output_id(self._source, *item.place[1:], 0), item.time, item.recorded)
 
-    def _messages(self, emissions: Sequence[Emission], prefix: str, recorded: int) -> list[Message]:
+    def _messages(self, emissions: Sequence[Emission], id_of: Callable[[int], str], recorded: int) -> list[Message]:
         made: list[Message] = []
         live: set[bytes | None] = set()
         gone: dict[bytes | None, int] = {}
         for emission in emissions:
             records = () if emission.gone else self._after(emission.record, emission.time)
             for record in records:
-                id_ = str(uuid5(IDS, f"{prefix}|{len(made)}"))
-                made.append(self._made(record, id_, emission.time, recorded))
+                made.append(self._made(record, id_of(len(made)), emission.time, recorded))
                 live.add(made[-1].key)
             if self._table and (emission.gone or self._after.filters):
                 # What a filter holds back or a group no longer holds is a row of the table that ceases to be.
@@ -84,8 +96,7 @@ class Outputs:
                     gone[self._key(record)] = emission.time
         for key, time in gone.items():
             if key not in live:
-                id_ = str(uuid5(IDS, f"{prefix}|{len(made)}"))
-                made.append(self._gone(key, id_, time, recorded))
+                made.append(self._gone(key, id_of(len(made)), time, recorded))
         return made
 
     def _gone(self, key: bytes | None, id_: str, time: int, recorded: int) -> Message:
