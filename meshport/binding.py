@@ -10,6 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from meshport.product.descriptor import AddressText, Product, Status
 
 
+class Continuation(BaseModel):
+    """One re-binding: where those who read the generation before go on, so that they miss nothing and get nothing twice.
+
+    Attributes:
+        generation: the one before.
+        topic: of that one.
+        ends: by partition, the offset behind the last event of it that counts; whatever may be written there later is
+            in the generation after as well.
+        begins: by partition of the generation after, the offset to go on at.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    generation: int
+    topic: str
+    ends: dict[int, int]
+    begins: dict[int, int]
+
+
 class Binding(BaseModel):
     """One output port as it can be reached now.
 
@@ -26,6 +45,7 @@ class Binding(BaseModel):
         fingerprint: SHA-256 of the schema's canonical form, 64 lower-case hex digits: the schema's identity.
         schema_text: the Avro schema itself, references inlined.
         generation: 1, or more after a rebuild.
+        continues: the generations before that are kept, oldest first; each leads to the next, the last to this one.
         live_from: the day (UTC) from which on an address without a major leads to this line; None for all time.
         status: of the line: deprecated or retired where the line or its whole product is.
         deprecated_on: the day after which readers should have left, the nearer of the line's and the product's.
@@ -47,6 +67,7 @@ class Binding(BaseModel):
     schema_text: str = Field(repr=False)
     cleanup: str = "delete"
     generation: int = 1
+    continues: tuple[Continuation, ...] = ()
     live_from: date | None = None
     status: Status = Status.ACTIVE
     deprecated_on: date | None = None

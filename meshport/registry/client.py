@@ -35,6 +35,7 @@ from meshport.catalog import (
 from meshport.compat import Verdict
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.product import Product
+from meshport.registry.generations import PortGenerations
 from meshport.registry.requests import Requests, Transport, understood
 from meshport.schema import Schema
 
@@ -255,6 +256,36 @@ class Registry:
             RegistryUnavailable: no answer.
         """
         return self._change(guid, "retire", wanted)
+
+    # --- generations
+
+    def generations(self, address: Address | str) -> PortGenerations:
+        """The generations of a port: which there are, and what may be done with them.
+
+        Args:
+            address: of the port; its live major where none is named.
+
+        Raises:
+            NotRegistered: the mesh has no such port.
+            RegistryUnavailable: no answer, and the address was never resolved before.
+        """
+        wanted = _address(address)
+        line = wanted if wanted.major else self.resolve(wanted).address
+        return PortGenerations(line, self._requests, on_change=self._forget)
+
+    def refresh(self, address: Address | str) -> Binding:
+        """As `resolve`, but never from memory.
+
+        Raises:
+            NotRegistered: the mesh has no such address, or it is retired.
+            RegistryUnavailable: no answer.
+        """
+        wanted = _address(address)
+        path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
+        binding = self._requests.get(path, Binding, major=wanted.major)
+        with self._lock:
+            _remember(self._bindings, wanted, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
+        return binding
 
     # --- the gate
 

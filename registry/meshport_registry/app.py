@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from meshport import __version__
 from meshport.errors import MeshError
-from meshport_registry import confluent, gate_api, mesh_api
+from meshport_registry import confluent, gate_api, generations_api, mesh_api
 from meshport_registry.answers import BindingAnswers, SchemaAnswers
 from meshport_registry.confluent.bodies import ConfluentJSON
 from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, answer
@@ -57,6 +57,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     app.include_router(confluent.router)
     app.include_router(mesh_api.router)
     app.include_router(gate_api.router)
+    app.include_router(generations_api.router)
     app.include_router(mesh_api.health_router)
     return app
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, select
 
 from meshport.address import Address, nearest
-from meshport.binding import Binding, RegisteredProduct
+from meshport.binding import Binding, Continuation, RegisteredProduct
 from meshport.catalog import ProductPage, ProductSummary
+from meshport.generations import GenerationState
 from meshport.product import OutputPort, Product, Status
 from meshport.product.lines import live_major, next_major, utc_today
 from meshport_registry import tables
@@ -37,6 +38,9 @@ _BINDINGS: Final = (
     .join(tables.schema, tables.schema.c.id == tables.binding.c.schema_id)
     .where(tables.binding.c.guid == bindparam("guid"))
     .order_by(tables.binding.c.position)
+)
+_REPLACED: Final = select(tables.generation).where(
+    tables.generation.c.guid == bindparam("guid"), tables.generation.c.state == GenerationState.REPLACED
 )
 
 
@@ -108,10 +112,29 @@ def bindings_of(connection: Connection, row: Row[Any], cluster: Cluster) -> tupl
     product = descriptor_of(row)
     rows = connection.execute(_BINDINGS, {"guid": row.guid}).all()
     retired = {(each.port, each.major) for each in rows if each.status == Status.RETIRED}
-    return tuple(_binding(each, product, cluster, retired) for each in rows)
+    replaced = connection.execute(_REPLACED, {"guid": row.guid}).all()
+    return tuple(_binding(each, product, cluster, retired, _continues(each, replaced)) for each in rows)
 
 
-def _binding(row: Row[Any], product: Product, cluster: Cluster, retired: Set[tuple[str, int]]) -> Binding:
+def _continues(line: Row[Any], replaced: Sequence[Row[Any]]) -> tuple[Continuation, ...]:
+    """The generations that lead to the one a line is bound to, oldest first, back to where one of them is retired."""
+    by_successor = {each.successor: each for each in replaced if (each.port, each.major) == (line.port, line.major)}
+    found: list[Continuation] = []
+    at = line.generation
+    while (row := by_successor.get(at)) is not None:
+        places = {"ends": json.loads(row.ends), "begins": json.loads(row.begins)}
+        found.insert(0, Continuation(generation=row.number, topic=row.topic, **places))
+        at = row.number
+    return tuple(found)
+
+
+def _binding(
+    row: Row[Any],
+    product: Product,
+    cluster: Cluster,
+    retired: Set[tuple[str, int]],
+    continues: tuple[Continuation, ...],
+) -> Binding:
     line = product.port(row.port, row.major)
     return Binding(
         address=product.address.at(row.port, row.major),
@@ -127,6 +150,7 @@ def _binding(row: Row[Any], product: Product, cluster: Cluster, retired: Set[tup
         schema_text=row.resolved or row.text,
         cleanup=row.cleanup,
         generation=row.generation,
+        continues=continues,
         live_from=line.live_from if line else None,
         **_end(row, line, product, retired),
         owner=product.owner,

@@ -129,6 +129,29 @@ binding = Table(
     Column("status", String(20), nullable=False),
 )
 
+# The generations of a port but a first one that is bound still: `binding` names the one that is.
+generation = Table(
+    "generation",
+    metadata,
+    Column("guid", String(36), ForeignKey("product.guid"), primary_key=True),
+    Column("port", Text, primary_key=True),
+    Column("major", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("topic", Text, nullable=False, unique=True),
+    Column("state", String(20), nullable=False),
+    Column("made_by", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    # Of one that is being built: who does, what, and until when nobody else may.
+    Column("holder", String(64)),
+    Column("phase", String(20)),
+    Column("held_until", BigInteger),
+    # Of one that was replaced: by which, its own end offsets, and where its readers go on there; JSON by partition.
+    Column("successor", Integer),
+    Column("ends", Text),
+    Column("begins", Text),
+)
+
 input_port = Table(
     "input_port",
     metadata,

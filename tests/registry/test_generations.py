@@ -1,0 +1,146 @@
+"""Generations: one is built at a time, by one holder, and an address is bound to it by that holder alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from meshport.errors import NotRegistered, RegistrationRefused
+from meshport.generations import GenerationState, Phase, Switch
+from meshport.registry import Registry
+from meshport.registry.generations import PortGenerations
+from tests.registry.schemas import plays
+
+ADDRESS = "player/plays/events@1"
+ENDS = dict.fromkeys(range(4), 10)
+BEGINS = dict.fromkeys(range(4), 7)
+
+
+@pytest.fixture
+def line(registry: Registry) -> PortGenerations:
+    """The generations of a registered port."""
+    registry.register(*plays())
+    return registry.generations("player/plays")
+
+
+def switch(line: PortGenerations, number: int, holder: str = "me") -> Switch:
+    """Hold a generation for the handover; the switch that is then allowed."""
+    line.hold(number, holder=holder, seconds=30, phase=Phase.HANDOVER)
+    return Switch(holder=holder, ends=ENDS, begins=BEGINS)
+
+
+def states(line: PortGenerations) -> dict[int, str]:
+    """The state of each generation."""
+    return {each.number: each.state for each in line.list().generations}
+
+
+def test_an_address_is_bound_to_the_generation_that_was_built(registry: Registry, line: PortGenerations) -> None:
+    """Topic and generation change, the contract does not; where readers go on is told, generation by generation."""
+    before = registry.resolve(ADDRESS)
+    assert (before.generation, before.continues) == (1, ())
+    made = line.open(holder="me", seconds=30, made_by="logic 1")
+    assert made.building is not None
+    assert (made.building.number, made.building.topic, made.live.topic) == (2, f"{before.topic}.g2", before.topic)
+    assert registry.resolve(ADDRESS) == before
+    after = line.switch(2, switch(line, 2))
+    assert after == registry.resolve(ADDRESS) == registry.resolve("player/plays")
+    changed = {"topic": f"{before.topic}.g2", "generation": 2, "continues": after.continues}
+    assert after == before.model_copy(update=changed)
+    (first,) = after.continues
+    assert (first.generation, first.topic, first.ends, first.begins) == (1, before.topic, ENDS, BEGINS)
+    line.open(holder="me", seconds=30, made_by="logic 1")
+    assert [each.generation for each in line.switch(3, switch(line, 3)).continues] == [1, 2]
+    assert states(line) == {1: "replaced", 2: "replaced", 3: "live"}
+    registry.register(*plays(description="said anew"))
+    assert registry.resolve(ADDRESS).topic == f"{before.topic}.g3"
+
+
+def test_one_generation_is_built_at_a_time(line: PortGenerations) -> None:
+    """Of many who begin at once one does, the others are told by whom and for how long; then anybody may go on."""
+    gate = threading.Barrier(8)
+
+    def begin(number: int) -> str:
+        gate.wait()
+        try:
+            line.open(holder=f"h{number}", seconds=1, made_by="logic")
+        except RegistrationRefused as error:
+            return error.message
+        return "begun"
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(begin, range(8)))
+    assert outcomes.count("begun") == 1
+    assert sum("generation 2 of mesh://player/plays/events@1 is being built by h" in each for each in outcomes) == 7
+    assert states(line) == {1: "live", 2: "building"}
+    while line.list().hold is not None:
+        time.sleep(0.05)
+    line.open(holder="later", seconds=30, made_by="logic")
+    assert states(line) == {1: "live", 2: "building"}
+    line.release(2, holder="another")
+    assert line.list().hold is not None
+    line.release(2, holder="later")
+    assert line.list().hold is None
+
+
+def test_another_logic_begins_anew(line: PortGenerations) -> None:
+    """What one logic began is never finished by another; the number of what was given up is not given again."""
+    line.open(holder="me", seconds=30, made_by="logic 1")
+    line.open(holder="me", seconds=30, made_by="logic 2")
+    assert states(line) == {1: "live", 2: "abandoned", 3: "building"}
+    line.abandon(3, holder="me")
+    with pytest.raises(RegistrationRefused, match="is abandoned, it is not being built"):
+        line.abandon(3, holder="me")
+    line.open(holder="me", seconds=30, made_by="logic 2")
+    assert states(line)[4] == GenerationState.BUILDING
+
+
+def test_only_the_holder_of_a_handover_binds(registry: Registry, line: PortGenerations) -> None:
+    """Without a hold, with one that ended, before the handover, or with a partition missing, nothing is bound."""
+    line.open(holder="me", seconds=30, made_by="logic")
+    wanted = Switch(holder="me", ends=ENDS, begins=BEGINS)
+    with pytest.raises(RegistrationRefused, match="its processors still run"):
+        line.switch(2, wanted)
+    assert not line.list().is_handed_over
+    line.hold(2, holder="me", seconds=0.3, phase=Phase.HANDOVER)
+    assert line.list().is_handed_over
+    with pytest.raises(RegistrationRefused, match="is not held by another"):
+        line.switch(2, wanted.model_copy(update={"holder": "another"}))
+    with pytest.raises(RegistrationRefused, match="each of the 4 partitions"):
+        line.switch(2, wanted.model_copy(update={"begins": {0: 0}}))
+    while line.list().is_handed_over:
+        time.sleep(0.05)
+    with pytest.raises(RegistrationRefused, match="is not held by me any more"):
+        line.switch(2, wanted)
+    with pytest.raises(RegistrationRefused, match="is not held by me any more"):
+        line.hold(2, holder="me", seconds=30, phase=Phase.HANDOVER)
+    assert registry.resolve(ADDRESS).generation == 1
+    line.open(holder="me", seconds=30, made_by="logic")
+    bound = line.switch(2, switch(line, 2))
+    assert line.switch(2, wanted) == bound, "asked again after the answer was lost"
+
+
+def test_an_old_generation_is_retired_when_told(registry: Registry, line: PortGenerations) -> None:
+    """Nobody is led to it any more, nor to what only leads to it; the one that is bound, or being built, stays."""
+    for number in (2, 3):
+        line.open(holder="me", seconds=30, made_by="logic")
+        line.switch(number, switch(line, number))
+    line.open(holder="me", seconds=30, made_by="logic")
+    for number, told in ((3, "is bound to"), (4, "is being built")):
+        with pytest.raises(RegistrationRefused, match=told):
+            line.retire(number)
+    with pytest.raises(NotRegistered, match="no rebuilt generation 7"):
+        line.retire(7)
+    line.retire(2)
+    assert registry.resolve(ADDRESS).continues == ()
+    assert line.retire(2).generations[1].state is GenerationState.RETIRED
+
+
+def test_generations_of_what_is_not_there(registry: Registry, http: httpx2.Client) -> None:
+    """A port that is not registered has none."""
+    with pytest.raises(NotRegistered):
+        registry.generations("player/nothing")
+    assert http.get("/api/v1/generations/player/nothing/events").status_code == 404
