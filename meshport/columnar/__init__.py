@@ -34,9 +34,9 @@ from meshport.schema import Schema
 if TYPE_CHECKING:
     from meshport.columnar.decoder import ColumnarDecoder, Decoded
     from meshport.columnar.encoder import ColumnarEncoder
-    from meshport.columnar.plan import arrow_schema
+    from meshport.columnar.plan import arrow_schema, values_of_fields
 
-__all__ = ["ColumnarDecoder", "ColumnarEncoder", "Decoded", "arrow_schema", "supports"]
+__all__ = ["ColumnarDecoder", "ColumnarEncoder", "Decoded", "arrow_schema", "supports", "values_of_fields"]
 
 
 def supports(schema: Schema) -> str | None:
@@ -61,6 +61,7 @@ def __getattr__(name: str) -> Any:
         "Decoded": "decoder",
         "ColumnarEncoder": "encoder",
         "arrow_schema": "plan",
+        "values_of_fields": "plan",
     }
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ names are followed (2 kB of types that double one another ended the process), an
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -54,6 +55,17 @@ def arrow_schema(schema: Schema) -> Any:
         Unsupported: as `plan`.
     """
     return pa.schema(plan(schema).fields)
+
+
+@lru_cache(maxsize=256)
+def values_of_fields(schema: Schema) -> Mapping[str, Callable[[Any], Any]]:
+    """For each field of a record, the function that makes of its value what `pyarrow.array` takes.
+
+    Raises:
+        Unsupported: as `plan`.
+    """
+    root = plan(schema)
+    return {name: slot.value for name, slot in zip(root.names, root.slots, strict=True)}
 
 
 class _Plan:

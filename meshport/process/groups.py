@@ -114,15 +114,19 @@ class Windows:
         text = plain.dumps(by)
         emissions = []
         for start in self._window.starts(item.time) if self._window else (None,):
-            key = f"g:{text}" if start is None else f"g{start}:{text}"
+            key = row_name(start, text)
             accumulators = self._values.add(rows.get(key), values, item.place)
-            rows.put(key, accumulators)
+            self.put(key, start, accumulators, rows)
             window = None if start is None else (start, start + self._size)
-            if window:
-                self._expiry.watch(key, window[1])
             if not self._closes:
                 emissions.append(Emission(self._values.result(by, window, accumulators), item.time))
         return emissions
+
+    def put(self, key: str, start: int | None, accumulators: Sequence[Any], rows: Rows) -> None:
+        """Set the row of a key's window; `start` is None where there are no windows."""
+        rows.put(key, accumulators)
+        if start is not None:
+            self._expiry.watch(key, start + self._size)
 
     def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:
         """Forget the windows that can change no more, and give them where that was asked for."""
@@ -140,6 +144,11 @@ class Windows:
 
     def _end(self, key: str) -> int:
         return int(key[1 : key.index(":")]) + self._size
+
+
+def row_name(start: int | None, key: str) -> str:
+    """The name of the row of a key, as plain text, in the window that starts then."""
+    return f"g:{key}" if start is None else f"g{start}:{key}"
 
 
 class Sessions:

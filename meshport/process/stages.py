@@ -12,27 +12,36 @@ Each group is acknowledged by the broker before the next is sent, and the input 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
 from meshport.event import Event, EventReader
+from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
+from meshport.process.arrivals import Arrivals
 from meshport.process.clock import length, micros, moment
+from meshport.process.columns import FEW
 from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication
-from meshport.process.groups import Group, group_for
+from meshport.process.groups import Group, Windows, group_for
 from meshport.process.item import Emission, Item
 from meshport.process.messages import Inbound, late, quarantined, read_rekeyed, rekeyed, watermarks
 from meshport.process.outputs import Outputs
 from meshport.process.pipeline import Aggregate, Deduplicate, Operator
 from meshport.process.plan import Plan, Stage
 from meshport.process.rows import STAMP_HEADER, Checkpoint, Entry, Rows
+from meshport.process.tables import Table
 from meshport.process.transform import Lookup, Transform
 from meshport.process.watermark import Watermark, is_ahead
 from meshport.publish import record_key
+
+if TYPE_CHECKING:
+    from meshport.process.columns.source import ColumnarSource, Made
 
 _POISON: Final = (EventError, CodecError, SchemaError, NotRegistered)
 """Why an event cannot be read for ever; a registry that does not answer is not among them."""
@@ -174,7 +183,8 @@ class SourceStage(_Partition):
         state: tuple[Rows, Checkpoint],
         *,
         reader: EventReader,
-        tables: Mapping[Address, Lookup],
+        tables: Mapping[Address, Table],
+        columns: ColumnReader | None = None,
     ) -> None:
         rows, checkpoint = state
         super().__init__(plan.stages[0], partition, rows, checkpoint, plan.shape)
@@ -196,6 +206,12 @@ class SourceStage(_Partition):
         for step in self._steps:
             if isinstance(step, Deduplication):
                 step.watch(rows)
+        self._columns: ColumnarSource | None = None
+        if columns is not None:
+            from meshport.process.columns.source import ColumnarSource  # noqa: PLC0415 - needs numpy, which may not be there
+
+            windows = self._group if isinstance(self._group, Windows) else None
+            self._columns = ColumnarSource(plan, partition, columns, tables, rows, self._clock, windows)
 
     @property
     def watermark(self) -> int | None:
@@ -206,17 +222,39 @@ class SourceStage(_Partition):
         """Take messages in, in the order of their offsets."""
         batch = Batch()
         before = self._clock.at
-        for message in messages:
-            if message.offset <= self._offset:
-                batch.counts.repeated += 1
-                continue
-            batch.counts.read += 1
-            self._one(message, batch)
-            self._offset = message.offset
+        if self._columns is not None and len(messages) >= FEW:
+            arrivals = Arrivals.of(messages)
+            new = bisect_right(arrivals.offsets, self._offset)
+            batch.counts.repeated += new
+            self._columns.process(arrivals[new:], partial(self._many, batch), partial(self._next, batch))
+        else:
+            for message in messages:
+                self._next(batch, message)
         if self._plan.rekeyed and self._plan.timed and self._clock.at is not None and self._clock.at != before:
             stage = self._plan.stages[1]
             batch.outputs += watermarks(stage.topic, stage.partitions, self._partition, self._clock.at)
         return self._finish(batch, self._clock.at, {})
+
+    def _many(self, batch: Batch, made: Made, messages: Arrivals) -> None:
+        """Take note of what columns made of messages."""
+        counts = batch.counts
+        counts.read += len(messages)
+        counts.written += len(made.outputs)
+        counts.late += len(made.late)
+        batch.outputs += made.outputs
+        batch.outputs += made.late
+        for emission, at in made.closed:
+            self._closing.write([emission], messages[at], int(made.recorded[at]), batch)
+        self._offset = messages.offsets[-1]
+
+    def _next(self, batch: Batch, message: Inbound) -> None:
+        """Work on a message, unless the state reflects it already."""
+        if message.offset <= self._offset:
+            batch.counts.repeated += 1
+            return
+        batch.counts.read += 1
+        self._one(message, batch)
+        self._offset = message.offset
 
     def _one(self, message: Inbound, batch: Batch) -> None:
         try:

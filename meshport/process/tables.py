@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from meshport.binding import Binding
@@ -74,6 +74,22 @@ class Table:
             return None
         at = bisect_right(versions, time, key=lambda version: version[0])
         return versions[at - 1][2] if at else None
+
+    def rows_at(self, values: Sequence[Any], times: Sequence[int]) -> list[Record | None]:
+        """`row` of many; what is asked for again is looked up once."""
+        known: dict[Any, Sequence[tuple[int, int, Record | None]]] = {}
+        found: list[Record | None] = []
+        for value, time in zip(values, times, strict=True):
+            versions = known.get(value)
+            if versions is None:
+                versions = [] if value is None else self._versions.get(self._key({"value": value}) or b"") or []
+                known[value] = versions
+            if len(versions) == 1:
+                found.append(versions[0][2] if versions[0][0] <= time else None)
+            else:
+                at = bisect_right(versions, time, key=lambda version: version[0])
+                found.append(versions[at - 1][2] if at else None)
+        return found
 
     def __len__(self) -> int:
         return len(self._versions)

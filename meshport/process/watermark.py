@@ -18,7 +18,8 @@ MAX_AHEAD: Final = timedelta(hours=24)
 more is a broken clock, and one such event would make everything after it late (Kafka's own retention suffers the same,
 KAFKA-7910). There is no limit backwards: a replay of history is far behind its Kafka timestamps and right."""
 
-_MAX_AHEAD_US: Final = length(MAX_AHEAD)
+MAX_AHEAD_US: Final = length(MAX_AHEAD)
+"""The same in microseconds."""
 
 
 @dataclass(slots=True)
@@ -57,4 +58,4 @@ def is_ahead(time: int, stored_ms: int) -> bool:
         time: event time, microseconds.
         stored_ms: the Kafka timestamp; -1 where there is none, and then nothing can be told.
     """
-    return stored_ms >= 0 and time > stored_ms * 1000 + _MAX_AHEAD_US
+    return stored_ms >= 0 and time > stored_ms * 1000 + MAX_AHEAD_US

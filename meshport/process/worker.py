@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from meshport.event import EventReader, SchemaSource
+from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan, Stage
@@ -51,10 +52,12 @@ class Worker:
         plan: the plan.
         schemas: where the schemas of events are found.
         log: Kafka.
+        columns: reads the input by columns; None works on it event by event. See `meshport.process.columns.columns_for`.
     """
 
-    def __init__(self, plan: Plan, schemas: SchemaSource, log: Log) -> None:
+    def __init__(self, plan: Plan, schemas: SchemaSource, log: Log, columns: ColumnReader | None = None) -> None:
         self.plan = plan
+        self._columns = columns
         self.counts = Counts()
         self._log = log
         self._reader = EventReader(schemas)
@@ -77,7 +80,9 @@ class Worker:
         self._stages[place] = (
             GroupStage(self.plan, partition, state, tables=self._tables)
             if index
-            else SourceStage(self.plan, partition, state, reader=self._reader, tables=self._tables)
+            else SourceStage(
+                self.plan, partition, state, reader=self._reader, tables=self._tables, columns=self._columns
+            )
         )
         return self._stages[place].next_offset
 

@@ -1,0 +1,47 @@
+"""Pipelines over Arrow columns: whole batches, with the outputs and the state that the row path gives, byte for byte.
+
+`source` works on a partition's events, by `operators`, `windows` and `outputs`; whatever is in doubt goes the row path. Only
+this module may be imported where the extra `meshport[columnar]` is not installed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from meshport.columnar.native import unavailable
+from meshport.event import SchemaSource
+from meshport.event.columns import ColumnReader
+from meshport.process.pipeline import Apply, Filter
+from meshport.process.plan import Plan
+
+_log: Final = logging.getLogger(__name__)
+
+FEW: Final = 32
+"""Events below which one by one is as quick: a batch of columns costs about a millisecond whatever it holds."""
+
+
+def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
+    """What reads a plan's input by columns; None, told once in the log, where all of it goes event by event.
+
+    Args:
+        plan: the plan.
+        schemas: where the schemas of events are found.
+    """
+    if why := unavailable() or _why_not(plan):
+        _log.info("%s works event by event: %s", plan.group, why)
+        return None
+    return ColumnReader(schemas)
+
+
+def _why_not(plan: Plan) -> str | None:
+    pipeline = plan.pipeline
+    if plan.rekeyed:
+        return "records go to another key one by one"
+    if plan.upserts:
+        return "rows replace one another"
+    if isinstance(pipeline.grouping, Apply):
+        return "a Python function is called for each record"
+    if plan.table and (pipeline.grouping is None or any(isinstance(each, Filter) for each in pipeline.after)):
+        return "rows that are held back become tombstones"
+    return None

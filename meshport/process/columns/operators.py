@@ -1,0 +1,157 @@
+"""Operators without memory, over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshport.address import Address
+from meshport.columnar import values_of_fields
+from meshport.process.columns.expressions import Compiled, Doubt, Unsupported, compile_columns, truth
+from meshport.process.columns.relation import Field, Fields, Relation, fields_of, plain_schema, to_python
+from meshport.process.expression import Expression
+from meshport.process.pipeline import Derive, Filter, Flatten, Join, Operator, Rename, Select
+from meshport.process.tables import Table
+from meshport.schema import Schema
+
+Step = Callable[[Relation], Relation]
+"""Raises `Doubt` for records that have to go the row path."""
+
+
+class Joined:
+    """A compacted product as joins over columns see it.
+
+    Args:
+        table: its rows.
+        schema: of the rows that its port writes now.
+    """
+
+    def __init__(self, table: Table, schema: Schema) -> None:
+        self.table = table
+        self.schema = schema
+
+
+def compile_steps(
+    operators: Sequence[Operator], fields: Fields, tables: Mapping[Address, Joined]
+) -> tuple[list[Step], Fields]:
+    """The steps of some operators, and the fields that come out.
+
+    Raises:
+        Unsupported: one of them, with these fields, has no form over columns.
+    """
+    steps: list[Step] = []
+    for operator in operators:
+        step, fields = _step(operator, fields, tables)
+        steps.append(step)
+    return steps, fields
+
+
+def _step(operator: Operator, fields: Fields, tables: Mapping[Address, Joined]) -> tuple[Step, Fields]:
+    match operator:
+        case Select(names):
+            return _select(names), {name: _known(name, fields) for name in names}
+        case Rename(names):
+            for old in names:
+                _known(old, fields)
+            return _rename(names), {names.get(name, name): field for name, field in fields.items()}
+        case Filter(test) if isinstance(test, Expression):
+            return _filter(compile_columns(test, plain_schema(fields))), fields
+        case Derive(derived):
+            return _derive(derived, fields)
+        case Flatten(name) if isinstance(name, str):
+            return _flatten(name, fields)
+        case Join():
+            return _join(operator, fields, tables[operator.table])
+    raise Unsupported(f"{type(operator).__name__.lower()} runs Python of the product, record by record")
+
+
+def _known(name: str, fields: Fields) -> Field:
+    if name not in fields:
+        raise Unsupported(f"there is no field {name!r}")
+    return fields[name]
+
+
+def _select(names: Sequence[str]) -> Step:
+    return lambda given: Relation({name: given.columns[name] for name in names}, given.origin, given.time)
+
+
+def _rename(names: Mapping[str, str]) -> Step:
+    return lambda given: Relation(
+        {names.get(name, name): column for name, column in given.columns.items()}, given.origin, given.time
+    )
+
+
+def _filter(test: Compiled) -> Step:
+    def filtered(given: Relation) -> Relation:
+        return given.take(truth(test(given.columns)).to_numpy(zero_copy_only=False))
+
+    return filtered
+
+
+def _derive(derived: Mapping[str, Any], fields: Fields) -> tuple[Step, Fields]:
+    schema = plain_schema(fields)
+    compiled: dict[str, Compiled] = {}
+    for name, each in derived.items():
+        if not isinstance(each, Expression):
+            raise Unsupported(f"{name!r} is derived by Python of the product, record by record")
+        compiled[name] = compile_columns(each, schema)
+
+    def with_derived(given: Relation) -> Relation:
+        made = {name: each(given.columns) for name, each in compiled.items()}
+        return Relation({**given.columns, **made}, given.origin, given.time)
+
+    return with_derived, {**fields, **{name: Field(each.type) for name, each in compiled.items()}}
+
+
+def _flatten(name: str, fields: Fields) -> tuple[Step, Fields]:
+    field = _known(name, fields)
+    if not pa.types.is_list(field.arrow):
+        raise Unsupported(f"{name!r} is {field.arrow}, no list")
+
+    def flattened(given: Relation) -> Relation:
+        lists = given.columns[name]
+        parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+        rest = Relation({each: c for each, c in given.columns.items() if each != name}, given.origin, given.time)
+        taken = rest.take(parents.astype("i8"))
+        items = pc.list_flatten(lists)
+        columns = {each: items if each == name else taken.columns[each] for each in given.columns}
+        return Relation(columns, taken.origin, taken.time)
+
+    form = field.uuid
+    items = None if form is None else "uuid"
+    return flattened, {**fields, name: Field(field.arrow.value_type, items)}
+
+
+def _join(join: Join, fields: Fields, joined: Joined) -> tuple[Step, Fields]:
+    on = to_python(_known(join.on, fields))
+    row_fields = fields_of(joined.schema)
+    taken = {name: _known(field, row_fields) for name, field in join.take.items()}
+    values = values_of_fields(joined.schema)
+
+    def joined_(given: Relation) -> Relation:
+        rows = joined.table.rows_at(on(given.columns[join.on]), given.time.tolist())
+        missing = np.array([row is None for row in rows], bool)
+        if missing.any():
+            if join.missing == "quarantine":
+                raise Doubt("a row is missing", missing)
+            if join.missing == "drop":
+                given = given.take(~missing)
+                rows = [row for row in rows if row is not None]
+        distinct = {id(row): row for row in rows}
+        places = {identity: at for at, identity in enumerate(distinct)}
+        index = pa.array([places[id(row)] for row in rows], pa.int32())
+        made = {}
+        try:
+            for name, field in join.take.items():
+                value = values[field]
+                found = [None if row is None else value(row[field]) for row in distinct.values()]
+                made[name] = pa.array(found, taken[name].arrow).take(index)
+        except (KeyError, pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise Doubt("a row of an earlier schema", None) from error
+        return Relation({**given.columns, **made}, given.origin, given.time)
+
+    return joined_, {**fields, **taken}

@@ -1,0 +1,167 @@
+"""From columns to messages for the output port: the very messages that `meshport.process.outputs` makes one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from meshport.codec import codec_for
+from meshport.columnar import ColumnarEncoder, supports
+from meshport.errors import EncodeError
+from meshport.event import EventWriter
+from meshport.event.attributes import rfc3339_of_micros
+from meshport.kafka.producer import Message
+from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.relation import Field, Fields, Integers, Relation, fields_of, instants, to_python
+from meshport.process.outputs import LARGEST, output_id
+from meshport.process.plan import Plan
+from meshport.publish import record_key
+from meshport.schema import parse_schema
+
+
+class Origins:
+    """The events that records came of, as far as their outputs tell of them.
+
+    Args:
+        partition: of the input.
+        offsets: of the event of each record.
+        numbers: of each record among those of its event.
+        recorded: when the event of each was recorded, RFC 3339.
+        time: when it happened, in the same way; None where it has to be written anew.
+    """
+
+    def __init__(
+        self, partition: int, offsets: Integers, numbers: Integers, recorded: list[bytes], time: list[bytes] | None
+    ) -> None:
+        self.partition = partition
+        self.offsets = offsets
+        self.numbers = numbers
+        self.recorded = recorded
+        self.time = time
+
+
+class ColumnarOutputs:
+    """Makes the messages of one output port.
+
+    Args:
+        plan: the plan.
+        fields: of the records.
+
+    Raises:
+        Unsupported: the records do not fit the port column by column.
+    """
+
+    def __init__(self, plan: Plan, fields: Fields) -> None:
+        output = plan.output
+        schema = parse_schema(output.schema_text, source=f"the schema of {output.address}")
+        if why := supports(schema):
+            raise Unsupported(f"the output's schema has no columns: {why}")
+        wanted = fields_of(schema)
+        for name, field in fields.items():
+            if name not in wanted:
+                raise Unsupported(f"the output has no field {name!r}")
+            if not _fits(field, wanted[name]):
+                raise Unsupported(f"{name!r} is {field.arrow}, and {wanted[name].arrow} in the output")
+        self._encoder = ColumnarEncoder(schema)
+        writer = EventWriter(
+            source=str(output.address), type=output.type, codec=codec_for(schema), schema_id=output.schema_id
+        )
+        self._constant, self._prefix = writer.constant, writer.prefix
+        self._topic = output.topic
+        self._source = plan.source.topic
+        self._keys = _keys(output.key, fields)
+        self._time = output.time
+        if self._time is not None and not pa.types.is_timestamp(_known(self._time, fields).arrow):
+            raise Unsupported(f"the time field {self._time!r} is no timestamp")
+
+    def messages(self, records: Relation, origins: Origins) -> list[Message]:
+        """The messages of some records.
+
+        Args:
+            records: by the output's fields; their origin is the index of the record that they came of.
+            origins: of those.
+
+        Raises:
+            Doubt: one of them has to be made, or refused, by itself.
+        """
+        if not len(records):
+            return []
+        try:
+            values = self._encoder.encode(pa.RecordBatch.from_pydict(dict(records.columns)), self._prefix)
+        except EncodeError as error:
+            raise Doubt(error.message, None) from error
+        if max(map(len, values)) > LARGEST:
+            raise Doubt("an output that is too large", np.array([len(each) > LARGEST for each in values]))
+        of = records.origin.tolist()
+        offsets, numbers = origins.offsets[records.origin].tolist(), origins.numbers[records.origin].tolist()
+        ids = [
+            output_id(self._source, origins.partition, *place).encode()
+            for place in zip(offsets, numbers, records.ranks.tolist(), strict=True)
+        ]
+        topic, constant, recorded = self._topic, self._constant, origins.recorded
+        return [
+            Message(topic, key, value, [*constant, ("ce_id", id), ("ce_time", time), ("ce_recordedtime", recorded[at])])
+            for key, value, id, time, at in zip(
+                self._keys(records), values, ids, self._times(records, origins), of, strict=True
+            )
+        ]
+
+    def _times(self, records: Relation, origins: Origins) -> list[bytes]:
+        if self._time is not None:
+            column = records.columns[self._time]
+            if column.null_count:
+                raise Doubt("an output without a time", column.is_null().to_numpy(zero_copy_only=False))
+            return [rfc3339_of_micros(each) for each in instants(column).tolist()]
+        if origins.time is not None:
+            text = origins.time
+            return [text[at] for at in records.origin.tolist()]
+        return [rfc3339_of_micros(each) for each in records.time.tolist()]
+
+
+def _known(name: str, fields: Fields) -> Field:
+    if name not in fields:
+        raise Unsupported(f"there is no field {name!r}")
+    return fields[name]
+
+
+def _fits(given: Field, wanted: Field) -> bool:
+    """Whether the encoder takes from a column what the codec takes from its values, and refuses what that refuses."""
+    if given.uuid is not None or wanted.uuid is not None:
+        return bool(given.uuid == wanted.uuid)
+    one, other = given.arrow, wanted.arrow
+    if one == other or pa.types.is_null(one):
+        return True
+    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other):
+        return (one.tz is None) == (other.tz is None)
+    if pa.types.is_integer(one):
+        return bool(pa.types.is_integer(other) or other == pa.float64())
+    return bool(one == pa.float32()) and bool(other == pa.float64())
+
+
+def _keys(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list[bytes | None]]:
+    if not names:
+        return lambda records: [None] * len(records)
+    if len(names) == 1 and pa.types.is_string(_known(names[0], fields).arrow) and fields[names[0]].uuid is None:
+        return _text_keys(names[0])
+    key, values = record_key(names), {name: to_python(_known(name, fields)) for name in names}
+
+    def keys(records: Relation) -> list[bytes | None]:
+        parts = zip(*(each(records.columns[name]) for name, each in values.items()), strict=True)
+        try:
+            return [key(dict(zip(names, part, strict=True))) for part in parts]
+        except Exception as error:
+            raise Doubt(str(error), None) from error
+
+    return keys
+
+
+def _text_keys(name: str) -> Callable[[Relation], list[bytes | None]]:
+    def keys(records: Relation) -> list[bytes | None]:
+        made: list[bytes | None] = records.columns[name].cast(pa.binary()).to_pylist()
+        if not all(made):
+            raise Doubt("an output without a key", np.array([not each for each in made]))
+        return made
+
+    return keys

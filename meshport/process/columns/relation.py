@@ -1,0 +1,124 @@
+"""Records on their way, by whole columns; and what is known of the columns before a record is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from meshport.columnar import arrow_schema
+from meshport.process.clock import moment
+from meshport.process.columns.expressions import Unsupported
+from meshport.schema import Schema
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Field(NamedTuple):
+    """What is known of a column.
+
+    Attributes:
+        arrow: its type.
+        uuid: the Avro type where UUIDs are in it, which stand as text in columns and are none in records; else None.
+    """
+
+    arrow: pa.DataType
+    uuid: Any = None
+
+
+Fields = Mapping[str, Field]
+
+
+def fields_of(schema: Schema) -> dict[str, Field]:
+    """The fields of a record's columns, in order.
+
+    Raises:
+        ValueError: the schema has no columns.
+    """
+    made = arrow_schema(schema)
+    return {
+        str(field["name"]): Field(made.field(at).type, field["type"] if "uuid" in str(field["type"]) else None)
+        for at, field in enumerate(schema.fields)
+    }
+
+
+def plain_schema(fields: Fields) -> pa.Schema:
+    """The columns whose values are in Python what they are in Arrow, as expressions take them."""
+    return pa.schema([pa.field(name, field.arrow) for name, field in fields.items() if field.uuid is None])
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Records by columns.
+
+    Attributes:
+        columns: by name, in the order of the record's fields; all of one length.
+        origin: of each record, the index of what it came of, ascending: int64.
+        time: of each record, event time in microseconds: int64.
+    """
+
+    columns: Mapping[str, pa.Array]
+    origin: Integers
+    time: Integers
+
+    def __len__(self) -> int:
+        return len(self.origin)
+
+    def take(self, at: np.ndarray[Any, Any]) -> Relation:
+        """The records at these indices, or of this mask."""
+        if at.dtype == bool:
+            if at.all():
+                return self
+            at = np.flatnonzero(at)
+        index = pa.array(at)
+        return Relation(
+            {name: column.take(index) for name, column in self.columns.items()}, self.origin[at], self.time[at]
+        )
+
+    @property
+    def ranks(self) -> Integers:
+        """The number of each record among those of its origin, from 0."""
+        if not len(self):
+            return self.origin
+        begins = np.flatnonzero(np.diff(self.origin, prepend=self.origin[0] - 1))
+        return np.arange(len(self)) - np.repeat(begins, np.diff(begins, append=len(self)))
+
+
+def instants(column: pa.Array) -> Integers:
+    """A column of timestamps without nulls, in microseconds."""
+    micros: Integers = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return micros
+
+
+def timestamps(micros: Integers) -> pa.Array:
+    """Microseconds as a column of instants."""
+    return pa.array(micros).cast(INSTANT)
+
+
+INSTANT: Final = pa.timestamp("us", "UTC")
+
+
+def to_python(field: Field) -> Callable[[pa.Array], list[Any]]:
+    """The function that gives a column's values as records hold them.
+
+    Raises:
+        Unsupported: it is no column of plain values.
+    """
+    kind = field.arrow
+    if field.uuid is not None or pa.types.is_nested(kind):
+        raise Unsupported(f"values of {kind} are taken one by one")
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return _moments
+    return _plain
+
+
+def _plain(column: pa.Array) -> list[Any]:
+    return list(column.to_pylist())
+
+
+def _moments(column: pa.Array) -> list[Any]:
+    given = column.cast(INSTANT).cast(pa.int64()).to_pylist()
+    return [None if each is None else moment(each) for each in given]

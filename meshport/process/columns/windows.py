@@ -1,0 +1,162 @@
+"""Windows and running totals over columns: the rows and updates that `meshport.process.groups.Windows` makes one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from meshport.process import plain
+from meshport.process.aggregators import Place
+from meshport.process.clock import length
+from meshport.process.columns.expressions import Unsupported
+from meshport.process.columns.kernels import Groups, kernel_for
+from meshport.process.columns.relation import INSTANT, Field, Fields, Integers, Relation, timestamps, to_python
+from meshport.process.groups import Windows, row_name
+from meshport.process.pipeline import Aggregate, Hopping, Session
+from meshport.process.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What some records change, not yet in the state.
+
+    Attributes:
+        names: of the rows that change.
+        starts: of their windows; None where there are none.
+        accumulators: of the rows.
+        last: of each, the index of the last record that changed it.
+        updates: a record for each change, in order, its origin the index of the record; None where windows close.
+    """
+
+    names: Sequence[str]
+    starts: Sequence[int | None]
+    accumulators: Sequence[list[Any]]
+    last: Sequence[int]
+    updates: Relation | None
+
+    def put(self, windows: Windows, rows: Rows, offsets: Sequence[int]) -> None:
+        """Make the changes.
+
+        Args:
+            windows: of the state.
+            rows: the state.
+            offsets: of each record's event.
+        """
+        for name, start, each, last in zip(self.names, self.starts, self.accumulators, self.last, strict=True):
+            windows.put(name, start, each, rows)
+            rows.keep(offsets[last])
+
+
+class ColumnarWindows:
+    """One aggregate over columns.
+
+    Args:
+        aggregate: the declaration.
+        fields: of the records that it groups.
+
+    Attributes:
+        fields: of its results.
+
+    Raises:
+        Unsupported: it has no form over these columns.
+    """
+
+    def __init__(self, aggregate: Aggregate, fields: Fields) -> None:
+        if isinstance(aggregate.window, Session):
+            raise Unsupported("sessions are joined record by record")
+        for name in (*aggregate.by, *aggregate.inputs):
+            if name not in fields:
+                raise Unsupported(f"there is no field {name!r}")
+        self._by = {name: to_python(fields[name]) for name in aggregate.by}
+        if any(pa.types.is_floating(fields[name].arrow) for name in aggregate.by):
+            raise Unsupported("0.0 and -0.0 are one key in columns, and two in records")
+        self._window = aggregate.window
+        self._size = length(aggregate.window.size) if aggregate.window else 0
+        self._kernels = {name: kernel_for(text, fields) for name, text in aggregate.values.items()}
+        self._reads = {name: text.partition("(")[2].rstrip(") ").strip() for name, text in aggregate.values.items()}
+        self._updates = aggregate.emit == "update"
+        window = {"window_start": Field(INSTANT), "window_end": Field(INSTANT)} if aggregate.window else {}
+        self.fields: Fields = {
+            **{name: fields[name] for name in aggregate.by},
+            **window,
+            **{name: Field(each.type) for name, each in self._kernels.items()},
+        }
+
+    def add(self, given: Relation, rows: Rows, partition: int, offsets: Integers) -> Additions:
+        """What records change.
+
+        Args:
+            given: the records.
+            rows: the state.
+            partition: of the input.
+            offsets: of each record's event.
+
+        Raises:
+            Doubt: it has to be told one by one.
+        """
+        at, starts = self._windows(given.time)
+        if not len(at):
+            return Additions((), (), (), (), None)
+        codes = self._codes(given)[at]
+        known_starts, start_codes = np.unique(starts, return_inverse=True)
+        _, first, of = np.unique(codes * len(known_starts) + start_codes, return_index=True, return_inverse=True)
+        groups = Groups.by(of)
+        texts = self._texts(given, codes[first], at[first])
+        windowed = starts[first].tolist() if self._window else [None] * len(first)
+        names = [row_name(start, text) for start, text in zip(windowed, texts, strict=True)]
+        before = [rows.get(name) for name in names]
+        numbers = given.ranks
+
+        def places() -> list[Place]:
+            parts = given.time[at], np.full(len(at), partition), offsets[at], numbers[at]
+            return list(zip(*(part.tolist() for part in parts), strict=True))
+
+        values = {name: given.columns[read].take(pa.array(at)) if read else None for name, read in self._reads.items()}
+        parts = [[None if row is None else row[index] for row in before] for index in range(len(self._kernels))]
+        finals = [
+            kernel.finals(values[name], groups, part, places)
+            for (name, kernel), part in zip(self._kernels.items(), parts, strict=True)
+        ]
+        updates = None
+        if self._updates:
+            columns = {name: given.columns[name].take(pa.array(at)) for name in self._by}
+            if self._window:
+                columns |= {"window_start": timestamps(starts), "window_end": timestamps(starts + self._size)}
+            for (name, kernel), part in zip(self._kernels.items(), parts, strict=True):
+                columns[name] = kernel.running(values[name], groups, part, places)
+            updates = Relation(columns, at, given.time[at])
+        last = at[groups.order[groups.begins + groups.counts - 1]]
+        return Additions(names, windowed, [list(each) for each in zip(*finals, strict=True)], last.tolist(), updates)
+
+    def _windows(self, time: Integers) -> tuple[Integers, Integers]:
+        """The index of a record, and the start of a window that holds it, for each such pair in order."""
+        every = np.arange(len(time))
+        if self._window is None:
+            return every, np.zeros(len(time), "i8")
+        hop = length(self._window.every) if isinstance(self._window, Hopping) else self._size
+        counts = (self._size - 1 - time % hop) // hop + 1
+        at = np.repeat(every, counts)
+        steps = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
+        first = time - time % hop - (counts - 1) * hop
+        return at, first[at] + steps * hop
+
+    def _codes(self, given: Relation) -> Integers:
+        """A number for each record that is the same for records of one key."""
+        codes = np.zeros(len(given), "i8")
+        for name in self._by:
+            encoded = given.columns[name].dictionary_encode(null_encoding="encode")
+            of = encoded.indices.to_numpy(zero_copy_only=False)
+            _, codes = np.unique(codes * (len(encoded.dictionary) + 1) + of, return_inverse=True)
+        return codes
+
+    def _texts(self, given: Relation, codes: Integers, records: Integers) -> list[str]:
+        """The plain text of each group's key, told once for all windows of a key."""
+        _, first, of = np.unique(codes, return_index=True, return_inverse=True)
+        index = pa.array(records[first])
+        keys = zip(*(values(given.columns[name].take(index)) for name, values in self._by.items()), strict=True)
+        texts = [plain.dumps(list(key)) for key in keys]
+        return [texts[each] for each in of.tolist()]
