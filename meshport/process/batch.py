@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Unpack
 from uuid import uuid4
 
 from meshport.errors import TransactionAborted
 from meshport.event import SchemaSource
-from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.transaction import Member, Transactions
-from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, inbound, refuse_loss
+from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, inbound, refuse_loss
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
 from meshport.process.stages import Counts
-from meshport.process.supervisor import PATIENCE_S, Progress, Supervisor, ended_by_signals
+from meshport.process.supervisor import Progress, Watched, supervised
 from meshport.process.worker import Place, Worker
 
 __all__ = ["Progress", "run_processor"]
@@ -41,50 +40,22 @@ _AGAIN_S: Final = 0.05
 
 
 def run_processor(
-    plan: Plan,
-    schemas: SchemaSource,
-    *,
-    stop: threading.Event | None = None,
-    until_end: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    patience_s: float = PATIENCE_S,
-    member: str | None = None,
+    plan: Plan, schemas: SchemaSource, *, member: str | None = None, **watched: Unpack[Watched]
 ) -> Progress:
-    """Run a processor until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
-
-    It then finishes the batch in hand, commits, and returns.
+    """Run a processor in micro-batches, as `supervised` does.
 
     Args:
         plan: what to run; see `meshport.process.make_plan`.
         schemas: where the schemas of events are found, a registry.
-        stop: ends it from another thread.
-        until_end: end by itself once everything is processed that the input held when this was called. It needs all
-            partitions of the group for itself.
-        on_progress: told of the progress about once a second, in this thread.
-        patience_s: how long it may stand still with events waiting.
         member: a name that no other member has at the same time. Killed and started again under it, a processor goes on
             at once: it gets its partitions back, and what it left open is aborted. Without one its successor waits for
             the group to give it up (8 s), and for the broker to end its transaction (10 to 20 s).
-
-    Returns:
-        The last progress.
+        watched: how; see `Watched`.
 
     Raises:
-        ProcessError: it stood still, its state is damaged, or it lost events to retention.
-        KafkaError: the cluster did not store what was to be stored, or another member has the name; nothing is lost,
-            start again.
+        KafkaError: as of `supervised`; also where another member has the name.
     """
-    stop = stop or threading.Event()
-    ensure_topics(plan, Admin(plan.output.bootstrap_servers))
-    watch = KafkaLog(plan.output.bootstrap_servers)
-    engine = _Engine(plan, schemas, member)
-    supervisor = Supervisor(plan, engine, watch, patience_s)
-    try:
-        with ended_by_signals(stop):
-            return supervisor.run(stop, until_end, on_progress)
-    finally:
-        engine.end(timeout_s=2)
-        watch.close()
+    return supervised(plan, _Engine(plan, schemas, member), **watched)
 
 
 class _Engine:

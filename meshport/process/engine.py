@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 from faust.contrib.asgi import faust_app_running
 from faust.types import TP
@@ -32,13 +32,12 @@ from yarl import URL
 
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
-from meshport.kafka.admin import Admin
 from meshport.process.commits import MeshApp, TrackedConsumer, prove_commits
-from meshport.process.kafkalog import KafkaLog, ensure_topics, refuse_loss
+from meshport.process.kafkalog import KafkaLog, refuse_loss
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
 from meshport.process.stages import Counts
-from meshport.process.supervisor import PATIENCE_S, Progress, Supervisor, ended_by_signals
+from meshport.process.supervisor import Progress, Watched, supervised
 from meshport.process.worker import Place, Worker
 
 __all__ = ["Progress", "run_processor"]
@@ -55,49 +54,20 @@ _HEARTBEAT_S: Final = 2.0
 _COMMIT_S: Final = 1.0
 
 
-def run_processor(
-    plan: Plan,
-    schemas: SchemaSource,
-    *,
-    stop: threading.Event | None = None,
-    until_end: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    patience_s: float = PATIENCE_S,
-) -> Progress:
-    """Run a processor until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
-
-    It then finishes the batch in hand, commits, and returns.
+def run_processor(plan: Plan, schemas: SchemaSource, **watched: Unpack[Watched]) -> Progress:
+    """Run a processor on faust, as `supervised` does.
 
     Args:
         plan: what to run; see `meshport.process.make_plan`.
         schemas: where the schemas of events are found, a registry.
-        stop: ends it from another thread.
-        until_end: end by itself once everything is processed that the input held when this was called. It needs all
-            partitions of the group for itself.
-        on_progress: told of the progress about once a second, in this thread.
-        patience_s: how long it may stand still with events waiting.
-
-    Returns:
-        The last progress.
-
-    Raises:
-        ProcessError: it stood still, its state is damaged, or it lost events to retention.
-        KafkaError: the cluster did not store what was to be stored; nothing is lost, start again.
+        watched: how; see `Watched`.
     """
-    stop = stop or threading.Event()
-    ensure_topics(plan, Admin(plan.output.bootstrap_servers))
-    log, watch = KafkaLog(plan.output.bootstrap_servers), KafkaLog(plan.output.bootstrap_servers)
-    folder = Path(tempfile.mkdtemp(prefix="meshport-process-"))  # faust wants a data directory; nothing is kept there
-    engine = _Engine(plan, Worker(plan, schemas, log), log, folder)
-    supervisor = Supervisor(plan, engine, watch, patience_s)
-    try:
-        with ended_by_signals(stop):
-            return supervisor.run(stop, until_end, on_progress)
-    finally:
-        engine.end(timeout_s=2)
-        log.close()
-        watch.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        closing(KafkaLog(plan.output.bootstrap_servers)) as log,
+        # faust wants a data directory; nothing is kept there
+        tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
+    ):
+        return supervised(plan, _Engine(plan, Worker(plan, schemas, log), log, Path(folder)), **watched)
 
 
 class _Engine:

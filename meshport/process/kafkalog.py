@@ -84,7 +84,7 @@ class KafkaLog:
         Raises:
             ProcessError: it could not be read to its end.
         """
-        begin, end = self._decided(topic, partition)
+        begin, end = self.decided(topic, partition)[partition]
         stretch = Stretch(topic, {partition: begin}, {partition: end})
         for messages in scan(self._reader, stretch):
             for message in messages:
@@ -93,22 +93,31 @@ class KafkaLog:
         if stretch.done[partition] < end:
             raise ProcessError(f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}")
 
-    def _decided(self, topic: str, partition: int) -> tuple[int, int]:
-        """(first offset, end offset) of a partition once all transactions that are open now are committed or aborted.
+    def decided(self, topic: str, *partitions: int) -> dict[int, tuple[int, int]]:
+        """(first offset, end offset) of partitions, by default all, once transactions that are open now are decided.
 
         Committed readers see nothing behind the first open transaction, not even what was committed since. What a member
-        left open when it was killed would hide what its successor wrote, so its end is waited for, as KIP-447 does.
+        left open when it was killed would hide what its successor wrote, so its end is waited for, as KIP-447 does. A
+        commit is answered before its markers are written, so that one's own last transaction may be open as well.
+
+        Raises:
+            ProcessError: one stays open.
         """
-        high = self.high_watermarks(topic)[partition]
+        highs = self.high_watermarks(topic)
+        wanted = partitions or tuple(highs)
         deadline = time.monotonic() + _DECIDED_S
-        while (bounds := self._reader.bounds(topic)[partition])[1] < high:
+        while True:
+            bounds = self._reader.bounds(topic)
+            open_ = [partition for partition in wanted if bounds[partition][1] < highs[partition]]
+            if not open_:
+                return {partition: bounds[partition] for partition in wanted}
             if time.monotonic() > deadline:
                 raise ProcessError(
-                    f"a transaction has been open in {topic} [{partition}] at offset {bounds[1]} for {_DECIDED_S:g} s",
+                    f"a transaction has been open in {topic} [{open_[0]}] at offset {bounds[open_[0]][1]} for "
+                    f"{_DECIDED_S:g} s",
                     hint="it ends with its transaction.timeout.ms at the latest; start the processor again then",
                 )
             time.sleep(_PAUSE_S)
-        return bounds
 
     def rows(self, topic: str) -> Iterator[Inbound]:
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""

@@ -1,4 +1,4 @@
-"""Watching an engine from outside of its event loop: progress, lag, and whether it still moves."""
+"""Watching an engine from outside of its loop: progress, lag, whether it still moves, and whether it is through."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from meshport.errors import MeshError, ProcessError
+from meshport.kafka.admin import Admin
 from meshport.process.clock import moment
-from meshport.process.kafkalog import KafkaLog
+from meshport.process.kafkalog import KafkaLog, ensure_topics
 from meshport.process.plan import Plan
 from meshport.process.stages import Counts
 from meshport.process.worker import Place
@@ -25,7 +26,7 @@ _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
 _TURN_S: Final = 0.1
 _BOUNDED_TURN_S: Final = 0.05
-# Looking whether anything readable is left pays only where little can be.
+# Counting what is left by reading it pays only where little can be.
 _LITTLE: Final = 1000
 
 
@@ -60,8 +61,56 @@ class Engine(Protocol):
         ...
 
 
+class Watched(TypedDict, total=False):
+    """How an engine is run.
+
+    Attributes:
+        stop: ends it from another thread.
+        until_end: end by itself once everything is processed that the input held when this was called, and can be read
+            by committed readers. It needs all partitions of the group for itself.
+        on_progress: told of the progress about once a second, in this thread.
+        patience_s: how long it may stand still with events waiting.
+    """
+
+    stop: threading.Event | None
+    until_end: bool
+    on_progress: Callable[[Progress], None] | None
+    patience_s: float
+
+
+def supervised(
+    plan: Plan,
+    engine: Engine,
+    *,
+    stop: threading.Event | None = None,
+    until_end: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> Progress:
+    """Run an engine until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
+
+    It then finishes the batch in hand, commits, and leaves the group. For the arguments see `Watched`.
+
+    Returns:
+        The last progress.
+
+    Raises:
+        ProcessError: it stood still, its state is damaged, or it lost events to retention.
+        KafkaError: the cluster did not store what was to be stored; nothing is lost, start again.
+    """
+    stop = stop or threading.Event()
+    watch = KafkaLog(plan.output.bootstrap_servers)
+    try:
+        ensure_topics(plan, Admin(plan.output.bootstrap_servers))
+        with _ended_by_signals(stop):
+            return Supervisor(plan, engine, watch, patience_s).run(stop, until_end, on_progress)
+    finally:
+        engine.end(timeout_s=2)
+        watch.close()
+
+
 @contextmanager
-def ended_by_signals(stop: threading.Event) -> Iterator[None]:
+def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
     """SIGTERM and SIGINT end the processor, where signals can be had."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -83,7 +132,8 @@ class Progress:
         written: output records.
         late: events that went to the late port.
         quarantined: events that went to the quarantine.
-        lag: events that wait on the partitions in hand; None before it was first looked up.
+        lag: events that wait on the partitions in hand; None before it was first looked up. While it moves, markers of
+            transactions that lie between them are counted as well.
         watermark: how far event time has come, by the partition furthest behind; None where it is not followed.
     """
 
@@ -104,6 +154,7 @@ class Supervisor:
         self._log = log
         self._patience_s = patience_s
         self._lag: int | None = None
+        self._counted: Mapping[Place, tuple[int, int]] = {}
         self._seen: tuple[bool, Mapping[Place, int]] = (False, {})
         self._moved = time.monotonic()
 
@@ -113,7 +164,7 @@ class Supervisor:
         until_end: bool,
         on_progress: Callable[[Progress], None] | None,
     ) -> Progress:
-        """Start the engine and stay with it; see `run_processor`."""
+        """Start the engine and stay with it; see `supervised`."""
         goal = Goal(self._plan, self._log) if until_end else None
         self._engine.start()
         looked = told = time.monotonic()
@@ -134,10 +185,18 @@ class Supervisor:
             raise ProcessError("the processor did not end when it was told to", hint="nothing is lost; start it again")
         if self._engine.failure is not None:
             raise _raisable(self._engine.failure)
-        self._count_lag()
+        if goal is not None:
+            self._await_readable()
+        self._lag = self._readable(self._waiting())
         if on_progress is not None:
             on_progress(self.progress)
         return self.progress
+
+    def _await_readable(self) -> None:
+        # A commit is answered before its markers are written; until they are, the last transaction is hidden.
+        topics = [self._plan.output.topic, self._plan.quarantine_topic]
+        for topic in [*topics, self._plan.late_topic] if self._plan.timed else topics:
+            self._log.decided(topic)
 
     @property
     def progress(self) -> Progress:
@@ -152,36 +211,45 @@ class Supervisor:
             None if watermark is None else moment(watermark),
         )
 
-    def _count_lag(self) -> dict[Place, int]:
+    def _waiting(self) -> dict[Place, tuple[int, int]]:
+        """Of each partition in hand that is not at its end, the next offset and the end."""
         ends = {
             (stage.topic, partition): end
             for stage in self._plan.stages
             for partition, (_, end) in self._log.bounds(stage.topic).items()
         }
         places = dict(self._engine.places)
-        waiting = {place: ends[place] for place, offset in places.items() if offset < ends[place]}
-        self._lag = sum(end - places[place] for place, end in waiting.items())
-        return waiting
+        return {place: (offset, ends[place]) for place, offset in places.items() if offset < ends[place]}
+
+    def _readable(self, waiting: Mapping[Place, tuple[int, int]]) -> int:
+        # Markers of transactions take offsets too, and one at the end of a partition may be all that is left of it.
+        return sum(
+            end - offset if end - offset > _LITTLE else len(self._log.between(*place, offset, end))
+            for place, (offset, end) in waiting.items()
+        )
 
     def _look(self, now: float) -> None:
-        waiting = self._count_lag()
+        waiting = self._waiting()
         seen = (self._engine.assigned, dict(self._engine.places))
         if seen != self._seen:
-            self._seen, self._moved = seen, now
+            self._seen, self._moved, self._counted = seen, now, {}
+            self._lag = sum(end - offset for offset, end in waiting.values())
+            return
+        if waiting != self._counted:
+            # Reading takes up to a second a partition, by librdkafka's way of changing them; who stands still has the time.
+            self._lag, self._counted = self._readable(waiting), waiting
         if now - self._moved < self._patience_s:
             return
         if not self._engine.assigned:
             raise ProcessError(
                 f"{self._plan.group} was given no partitions for {self._patience_s:g} s", hint="start it again"
             )
-        for (topic, partition), end in waiting.items():
-            # Markers of transactions take offsets too; only a message that can be read proves that work is left.
-            if self._log.between(topic, partition, self._engine.places.get((topic, partition), end), end):
-                raise ProcessError(
-                    f"{self._plan.group} stands still: {self._lag} events wait and none was processed for "
-                    f"{self._patience_s:g} s",
-                    hint="start it again; nothing is lost",
-                )
+        if any(self._log.between(*place, offset, end) for place, (offset, end) in waiting.items()):
+            raise ProcessError(
+                f"{self._plan.group} stands still: {self._lag} events wait and none was processed for "
+                f"{self._patience_s:g} s",
+                hint="start it again; nothing is lost",
+            )
 
 
 class Goal:

@@ -1,0 +1,97 @@
+"""A bounded run's end, on a real Kafka: transactions are committed before they can be read, and their markers are no events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from uuid import uuid4
+
+import pytest
+
+from meshport.kafka.cluster import Cluster
+from meshport.kafka.producer import Message, Producer
+from meshport.kafka.transaction import Transactions
+from meshport.process.stages import Counts
+from meshport.process.supervisor import Progress, supervised
+from meshport.process.worker import Place
+from tests.process.processor import mesh
+from tests.process.topics import Topics, wait_for
+
+
+class Through:
+    """An engine that has processed all of its input when it starts.
+
+    Attributes:
+        places: where it stands, as of `Engine`.
+    """
+
+    def __init__(self, places: Mapping[Place, int]) -> None:
+        self.failure: BaseException | None = None
+        self.assigned = True
+        self.places = places
+        self.counts = Counts()
+        self.watermark: int | None = None
+        self.running = False
+
+    def start(self) -> None:
+        """Be there."""
+        self.running = True
+
+    def end(self, timeout_s: float = 30) -> None:  # noqa: ARG002 - as of `Engine`
+        """Be gone."""
+        self.running = False
+
+
+@pytest.fixture
+def topics(kafka: Cluster) -> Iterator[Topics]:
+    """The processor of `tests.process.processor`, with topics of its own."""
+    made = Topics(*mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}."))
+    yield made
+    made.log.close()
+
+
+@pytest.fixture
+def transactions(kafka: Cluster) -> Iterator[Transactions]:
+    """Transactions of somebody."""
+    made = Transactions(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}")
+    made.start()
+    yield made
+    made.close()
+
+
+def leave_open(topics: Topics, transactions: Transactions, topic: str) -> None:
+    """Have a message stored at the end of a topic's first partition, in a transaction that is not decided."""
+    end = topics.log.high_watermarks(topic)[0]
+    transactions.begin()
+    transactions.deliver([Message(topic, b"k", b"v", (), None, 0)])
+    wait_for(lambda: topics.log.high_watermarks(topic)[0] > end)
+
+
+def test_markers_are_no_events_that_wait(topics: Topics, transactions: Transactions) -> None:
+    """What takes offsets and cannot be read does not wait: not the marker of a transaction, nor what was aborted."""
+    plan = topics.plan
+    topic, stop = plan.source.topic, threading.Event()
+    stop.set()
+    with Producer(plan.output.bootstrap_servers) as producer:
+        producer.deliver([Message(topic, b"k", b"v", (), None, 0)])
+    leave_open(topics, transactions, topic)
+    transactions.abort()
+    wait_for(lambda: topics.log.bounds(topic)[0] == (0, 3))
+    assert supervised(plan, Through({(topic, 0): 1}), stop=stop).lag == 0
+    assert supervised(plan, Through({(topic, 0): 0}), stop=stop).lag == 1
+
+
+def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transactions: Transactions) -> None:
+    """A transaction that is being committed on an output when everything is processed is waited for."""
+    plan = topics.plan
+    done: list[Progress] = []
+    places = {(stage.topic, number): 0 for stage in plan.stages for number in topics.log.bounds(stage.topic)}
+    leave_open(topics, transactions, plan.output.topic)
+    run = threading.Thread(target=lambda: done.append(supervised(plan, Through(places), until_end=True)))
+    run.start()
+    run.join(0.5)
+    assert run.is_alive()
+    transactions.abort()
+    run.join(20)
+    assert [each.lag for each in done] == [0]
+    assert topics.written() == 2  # the message, and the marker that nobody reads
