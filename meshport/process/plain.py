@@ -17,6 +17,8 @@ from uuid import UUID
 from meshport.errors import ProcessError
 
 _MARK: Final = '"$'
+# Made once: most state is what JSON has, and an encoder for each value took twice as long as the writing.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def dumps(value: Any) -> str:
@@ -25,6 +27,13 @@ def dumps(value: Any) -> str:
     Raises:
         ProcessError: the value holds something that is no plain data, or refers to itself.
     """
+    try:
+        text = _ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        pass  # something that JSON does not have; or no plain data, and then what follows says it
+    else:
+        if _MARK not in text:
+            return text
     marks = 0
 
     def tagged(found: Any) -> dict[str, Any]:
