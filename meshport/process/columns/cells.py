@@ -1,0 +1,350 @@
+"""Columns as they are computed with: numbers in numpy or values in Arrow, and masks of what is null and what is in doubt.
+
+Numbers stand as bool, int64 or float64 whatever their width, days and parts of a second as int64 in the unit of their
+type. A mask or a number that is the same in every row has no dimension. What stands behind a null is any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+NOWHERE: Final[Mask] = np.zeros((), np.bool_)
+EVERYWHERE: Final[Mask] = np.ones((), np.bool_)
+
+
+class Unsupported(ValueError):  # noqa: N818 - a verdict, not a mistake: its message says why rows have to do it
+    """Raised for an expression that has no form over columns."""
+
+
+class Doubt(Exception):  # noqa: N818 - as above
+    """Raised when some rows have to be computed by the row path.
+
+    Args:
+        message: what cannot be told.
+        rows: of which rows, one bool a row; None where that cannot be told either.
+    """
+
+    def __init__(self, message: str, rows: Mask | None = None) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The values of one expression.
+
+    Attributes:
+        values: numbers of numpy, or an array or a scalar of Arrow that is null where `nulls` says so.
+        nulls: where the value is None.
+        doubt: where it may not be what the row path gives, or the row path raises.
+        whole: where it is an int, of the kind "mixed".
+    """
+
+    values: Any
+    nulls: Mask = field(default_factory=lambda: NOWHERE)
+    doubt: Mask = field(default_factory=lambda: NOWHERE)
+    whole: Mask = field(default_factory=lambda: NOWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch.
+
+    Attributes:
+        columns: by name.
+        count: of rows.
+    """
+
+    columns: Mapping[str, Any]
+    count: int
+
+
+class Node(NamedTuple):
+    """An expression that is ready to run.
+
+    Attributes:
+        kind: the family of its values, as `kind_of` names it; "mixed" is floats that are ints in some rows.
+        type: of Arrow.
+        run: gives its values.
+        literal: whether it was written as a constant.
+    """
+
+    kind: str
+    type: Any
+    run: Callable[[Rows], Cells]
+    literal: bool = False
+
+
+# Kinds whose cells are numbers, and the numbers.
+NUMBERS: Final[Mapping[str, Any]] = {
+    "null": np.int64,
+    "bool": np.bool_,
+    "int": np.int64,
+    "float": np.float64,
+    "mixed": np.float64,
+    "instant": np.int64,
+    "local": np.int64,
+    "day": np.int64,
+    "time": np.int64,
+    "duration": np.int64,
+}
+# Kinds that are counted in a unit, and so can be compared and subtracted.
+COUNTED: Final = frozenset({"instant", "local", "day", "time", "duration"})
+_MICROS: Final[Mapping[str, int]] = {"us": 1, "ms": 1000, "s": 1_000_000}
+_MICROS_A_DAY: Final = 86_400_000_000
+# Every float up to here that is whole stands for one int only.
+EXACT: Final = 2**53
+
+
+def kind_of(column: Any) -> str:
+    """The kind of a field of Arrow, by its type; a uuid is text whose field says so in its metadata.
+
+    Raises:
+        Unsupported: it is none that the columns of `meshport.columnar` have.
+    """
+    kind, types = column.type, pa.types
+    tests: Mapping[str, bool] = {
+        "null": types.is_null(kind),
+        "bool": types.is_boolean(kind),
+        "int": types.is_int32(kind) or types.is_int64(kind),
+        "float": types.is_float32(kind) or types.is_float64(kind),
+        "uuid": types.is_string(kind) and (column.metadata or {}).get(b"logicalType") == b"uuid",
+        "str": types.is_string(kind),
+        "bytes": types.is_binary(kind) or types.is_fixed_size_binary(kind),
+        "instant": types.is_timestamp(kind) and kind.unit in _MICROS and kind.tz == "UTC",
+        "local": types.is_timestamp(kind) and kind.unit in _MICROS and kind.tz is None,
+        "day": types.is_date32(kind),
+        "time": types.is_time(kind) and kind.unit in _MICROS,
+        "duration": types.is_duration(kind) and kind.unit in _MICROS,
+        "decimal": types.is_decimal128(kind) or types.is_decimal256(kind),
+        "record": types.is_struct(kind),
+        "list": types.is_list(kind),
+        "map": types.is_map(kind),
+    }
+    found = next((name for name, true in tests.items() if true), None)
+    if found is None:
+        raise Unsupported(f"{column.name!r} is {kind}")
+    return found
+
+
+def either(*masks: Mask) -> Mask:
+    """Where one of the masks is."""
+    found = NOWHERE
+    for mask in masks:
+        if mask is not NOWHERE:
+            found = mask if found is NOWHERE else found | mask
+    return found
+
+
+def mask_of(found: Any) -> Mask:
+    """An Arrow boolean as a mask, null as false."""
+    if isinstance(found, pa.Scalar):
+        return EVERYWHERE if found.as_py() else NOWHERE
+    known = found.fill_null(False) if found.null_count else found
+    return np.asarray(known.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def nulls_of(values: Any) -> Mask:
+    """Where an array or a scalar of Arrow is null."""
+    if isinstance(values, pa.Scalar):
+        return NOWHERE if values.is_valid else EVERYWHERE
+    return mask_of(values.is_null()) if values.null_count else NOWHERE
+
+
+def load(array: Any, kind: str) -> Cells:
+    """A column of Arrow as cells."""
+    if kind == "null":
+        return Cells(np.int64(0), EVERYWHERE)
+    nulls = nulls_of(array)
+    if kind not in NUMBERS:
+        return Cells(array, nulls)
+    if kind in COUNTED:
+        array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
+    if array.null_count:
+        array = array.fill_null(False if kind == "bool" else 0)
+    return Cells(array.to_numpy(zero_copy_only=False).astype(NUMBERS[kind], copy=False), nulls)
+
+
+def store(cells: Cells, node: Node, count: int) -> Any:
+    """Cells as a column of the node's type."""
+    if isinstance(cells.values, pa.Array):
+        return cells.values
+    if isinstance(cells.values, pa.Scalar):
+        return pa.repeat(cells.values, count)
+    if node.kind == "null":
+        return pa.nulls(count)
+    nulls = None if cells.nulls is NOWHERE else np.broadcast_to(cells.nulls, count)
+    numbers = np.broadcast_to(cells.values, count)
+    if node.kind in {"bool", "int", "float"}:
+        return pa.array(numbers.astype(node.type.to_pandas_dtype(), copy=False), node.type, mask=nulls)
+    wide = node.type.bit_width
+    storage = pa.int32() if wide == 32 else pa.int64()
+    return pa.array(numbers.astype(f"i{wide // 8}", copy=False), storage, mask=nulls).view(node.type)
+
+
+def arrow_cells(values: Any, doubt: Mask) -> Cells:
+    """Cells of Arrow values, null where these are."""
+    return Cells(values, nulls_of(values), doubt)
+
+
+def arrow_of(cells: Cells, type: Any) -> Any:
+    """Cells as an array or a scalar of Arrow: numbers too, which are given a type."""
+    if isinstance(cells.values, pa.Array | pa.Scalar):
+        return cells.values
+    storage = pa.int32() if pa.types.is_date32(type) else type
+    if np.ndim(cells.values) == 0 and np.ndim(cells.nulls) == 0:
+        return pa.scalar(None if cells.nulls else cells.values.item(), storage).cast(type)
+    shape = np.broadcast_shapes(np.shape(cells.values), np.shape(cells.nulls))
+    numbers = np.broadcast_to(cells.values, shape).astype(storage.to_pandas_dtype(), copy=False)
+    return pa.array(numbers, storage, mask=np.broadcast_to(cells.nulls, shape)).view(type)
+
+
+def constant(kind: str, type: Any, value: Any, *, literal: bool = True) -> Node:
+    """A node that has one value in every row; None is null in its type."""
+    if kind not in NUMBERS:
+        cells = arrow_cells(pa.scalar(value, type), NOWHERE)
+    elif value is None:
+        cells = Cells(NUMBERS[kind](0), EVERYWHERE)
+    else:
+        cells = Cells(NUMBERS[kind](value))
+    return Node(kind, type, lambda _: cells, literal)
+
+
+def picked(mask: Mask, one: Cells, other: Cells) -> Cells:
+    """The one where a mask is, else the other, of the same type, with the doubts of what is picked."""
+    doubt = _where(mask, one.doubt, other.doubt)
+    whole = _where(mask, one.whole, other.whole)
+    if isinstance(one.values, pa.Array | pa.Scalar):
+        condition = pa.array(mask) if np.ndim(mask) else pa.scalar(bool(mask))
+        return replace(arrow_cells(pc.if_else(condition, one.values, other.values), doubt), whole=whole)
+    return Cells(np.where(mask, one.values, other.values), _where(mask, one.nulls, other.nulls), doubt, whole)
+
+
+def _where(mask: Mask, one: Mask, other: Mask) -> Mask:
+    return NOWHERE if one is NOWHERE and other is NOWHERE else np.where(mask, one, other)
+
+
+def truth_of(cells: Cells, kind: str) -> Mask:
+    """Where Python takes the value for true: not for None, zero, and what is empty.
+
+    Raises:
+        Unsupported: the kind's truth is not known.
+    """
+    values = cells.values
+    if kind in {"bool", "int", "float", "mixed", "duration"}:
+        true = values if kind == "bool" else values != 0
+    elif kind in {"instant", "local", "day", "time", "record", "uuid"}:
+        true = EVERYWHERE
+    elif kind == "null":
+        return NOWHERE
+    elif kind in {"str", "bytes"}:
+        true = mask_of(pc.greater(pc.binary_length(values), 0))
+    elif kind == "decimal":
+        true = mask_of(pc.not_equal(values, pa.scalar(0, values.type)))
+    elif kind == "list":
+        true = mask_of(pc.greater(pc.list_value_length(values), 0))
+    elif kind == "map":
+        true = np.diff(values.offsets.to_numpy()) > 0
+    else:
+        raise Unsupported(f"the truth of {kind}")
+    found: Mask = true if cells.nulls is NOWHERE else true & ~cells.nulls
+    return found
+
+
+def micros(type: Any) -> int:
+    """The microseconds in the unit that a type counts."""
+    return _MICROS_A_DAY if pa.types.is_date32(type) else _MICROS[type.unit]
+
+
+def in_unit(node: Node, type: Any) -> Node:
+    """A node that is counted, in the finer unit of another type.
+
+    Instants, days and times of day stand in the range of Python's, so that none leaves int64.
+    """
+    factor = micros(node.type) // micros(type)
+    if factor == 1:
+        return node._replace(type=type)
+
+    def run(rows: Rows) -> Cells:
+        cells = node.run(rows)
+        return replace(cells, values=cells.values * factor)
+
+    return Node(node.kind, type, run)
+
+
+def floated(node: Node) -> Node:
+    """Ints as floats of the kind "mixed"; those that have no float of their own are in doubt."""
+
+    def run(rows: Rows) -> Cells:
+        cells = node.run(rows)
+        beyond = (cells.values > EXACT) | (cells.values < -EXACT)
+        doubt = either(cells.doubt, beyond & ~cells.nulls) if beyond.any() else cells.doubt
+        return Cells(cells.values.astype(np.float64), cells.nulls, doubt, ~cells.nulls)
+
+    return Node("mixed", pa.float64(), run, node.literal)
+
+
+def settled(node: Node) -> Node:
+    """The node as floats, where it is of the kind "mixed": its ints are in doubt."""
+    if node.kind != "mixed":
+        return node
+
+    def run(rows: Rows) -> Cells:
+        cells = node.run(rows)
+        return Cells(cells.values, cells.nulls, either(cells.doubt, cells.whole))
+
+    return Node("float", node.type, run, node.literal)
+
+
+def alike(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes in one type, so that one can be picked from them.
+
+    Raises:
+        Unsupported: they are of several kinds.
+    """
+    given = list(nodes)
+    kinds = {node.kind for node in given} - {"null"}
+    if kinds <= {"int", "float", "mixed"} and len(kinds) > 1:
+        given = [floated(node) if node.kind == "int" else node for node in given]
+        given = [node._replace(kind="mixed") if node.kind == "float" else node for node in given]
+        kinds = {"mixed"}
+    if len(kinds) > 1:
+        raise Unsupported(f"values of several kinds in one place: {', '.join(sorted(kinds))}")
+    if not kinds:
+        return given
+    kind = kinds.pop()
+    if kind in {"record", "list", "map"} and len(given) > 1:
+        raise Unsupported(
+            f"one {kind} or another"
+        )  # two types are equal in Arrow where one holds a uuid and one a text
+    type = _widest(kind, {node.type for node in given if node.kind != "null"})
+    return [_typed(node, kind, type) for node in given]
+
+
+def _widest(kind: str, types: set[Any]) -> Any:
+    if kind in COUNTED:
+        return min(types, key=micros)
+    if len(types) > 1 and kind in {"int", "float", "mixed"}:
+        return pa.int64() if kind == "int" else pa.float64()
+    if len(types) > 1:
+        raise Unsupported(f"values of several types in one place: {', '.join(sorted(map(str, types)))}")
+    return next(iter(types))
+
+
+def _typed(node: Node, kind: str, type: Any) -> Node:
+    if node.kind == "null":
+        empty = constant(kind, type, None).run
+
+        def run(rows: Rows) -> Cells:
+            return replace(empty(rows), doubt=node.run(rows).doubt)
+
+        return Node(kind, type, run, node.literal)
+    return in_unit(node, type) if kind in COUNTED else node._replace(type=type)

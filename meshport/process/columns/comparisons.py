@@ -1,0 +1,236 @@
+"""Python's comparisons over columns: equality, order and membership, with what the row path makes of null."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshport.process.columns.cells import (
+    COUNTED,
+    EVERYWHERE,
+    EXACT,
+    NOWHERE,
+    Cells,
+    Mask,
+    Node,
+    Rows,
+    Unsupported,
+    arrow_of,
+    constant,
+    either,
+    in_unit,
+    mask_of,
+    micros,
+)
+
+_NUMBERS: Final = frozenset({"bool", "int", "float", "mixed"})
+# Text and bytes compare in Arrow by their octets, which is the order of code points.
+_IN_ARROW: Final = frozenset({"str", "uuid", "bytes", "decimal"})
+_OPERATIONS: Final[Mapping[type[ast.cmpop], tuple[Callable[[Any, Any], Any], str]]] = {
+    ast.Eq: (np.equal, "equal"),
+    ast.Lt: (np.less, "less"),
+    ast.LtE: (np.less_equal, "less_equal"),
+    ast.Gt: (np.greater, "greater"),
+    ast.GtE: (np.greater_equal, "greater_equal"),
+}
+
+Compared = Callable[[Cells, Cells], tuple[Mask, Mask]]
+
+
+def boolean(run: Callable[[Rows], Cells]) -> Node:
+    """A node of bools."""
+    return Node("bool", pa.bool_(), run)
+
+
+def is_null(node: Node, *, yes: bool) -> Node:
+    """`x is None`, or `x is not None`."""
+
+    def run(rows: Rows) -> Cells:
+        cells = node.run(rows)
+        return Cells(cells.nulls if yes else ~cells.nulls, doubt=cells.doubt)
+
+    return boolean(run)
+
+
+def ordered(operation: type[ast.cmpop], one: Node, other: Node) -> Node:
+    """`<`, `<=`, `>` or `>=`, which is false of a null.
+
+    Raises:
+        Unsupported: the two have no order, or none that columns can tell.
+    """
+    if "null" in (one.kind, other.kind):
+        return _with_doubts(lambda _: NOWHERE, one, other)
+    one, other, compared = _comparison(operation, one, other)
+
+    def run(rows: Rows) -> Cells:
+        left, right = one.run(rows), other.run(rows)
+        known = ~either(left.nulls, right.nulls)
+        found, doubt = compared(left, right)
+        return Cells(found & known, doubt=either(left.doubt, right.doubt, doubt & known))
+
+    return boolean(run)
+
+
+def equal(one: Node, other: Node, *, yes: bool = True) -> Node:
+    """`==` or `!=`, in which None equals None only.
+
+    Raises:
+        Unsupported: columns cannot tell.
+    """
+
+    def nulls_only(left: Cells, right: Cells) -> tuple[Mask, Mask]:
+        del left, right
+        return NOWHERE, NOWHERE
+
+    strangers = {"str"} <= {one.kind, other.kind} and {one.kind, other.kind} & _NUMBERS
+    if strangers or "null" in (one.kind, other.kind):
+        compared: Compared = nulls_only
+    else:
+        one, other, compared = _comparison(ast.Eq, one, other)
+
+    def run(rows: Rows) -> Cells:
+        left, right = one.run(rows), other.run(rows)
+        found, doubt = compared(left, right)
+        unknown = either(left.nulls, right.nulls)
+        if unknown is not NOWHERE:
+            found = np.where(unknown, left.nulls & right.nulls, found)
+            doubt = doubt & ~unknown
+        return Cells(found if yes else ~found, doubt=either(left.doubt, right.doubt, doubt))
+
+    return boolean(run)
+
+
+def _comparison(operation: type[ast.cmpop], one: Node, other: Node) -> tuple[Node, Node, Compared]:
+    numeric, named = _OPERATIONS[operation]
+    kinds = {one.kind, other.kind}
+    if kinds <= _NUMBERS:
+        return one, other, _numbers_compared(numeric, one.kind, other.kind)
+    if len(kinds) == 1 and kinds <= COUNTED:
+        finer = min(one.type, other.type, key=micros)
+        return in_unit(one, finer), in_unit(other, finer), _numbers_compared(numeric, "int", "int")
+    if kinds <= {"decimal", "int"} or (len(kinds) == 1 and kinds <= _IN_ARROW and one.type == other.type):
+        types = one.type, other.type
+        function = getattr(pc, named)
+
+        def compared(left: Cells, right: Cells) -> tuple[Mask, Mask]:
+            return mask_of(function(arrow_of(left, types[0]), arrow_of(right, types[1]))), NOWHERE
+
+        return one, other, compared
+    raise Unsupported(f"a comparison of {one.kind} and {other.kind}")
+
+
+def _numbers_compared(numeric: Callable[[Any, Any], Any], one: str, other: str) -> Compared:
+    """Python compares an int with a float exactly, numpy by way of a float."""
+    floats = frozenset({"float", "mixed"})
+
+    def compared(left: Cells, right: Cells) -> tuple[Mask, Mask]:
+        doubt = NOWHERE
+        if one == "int" and other in floats:
+            doubt = _beyond(left.values)
+        elif other == "int" and one in floats:
+            doubt = _beyond(right.values)
+        return numeric(left.values, right.values), doubt
+
+    return compared
+
+
+def _beyond(numbers: Any) -> Mask:
+    found = (numbers > EXACT) | (numbers < -EXACT)
+    return found if found.any() else NOWHERE
+
+
+def _with_doubts(value: Callable[[Rows], Mask], *nodes: Node) -> Node:
+    def run(rows: Rows) -> Cells:
+        return Cells(value(rows), doubt=either(*(node.run(rows).doubt for node in nodes)))
+
+    return boolean(run)
+
+
+def both(one: Node, other: Node) -> Node:
+    """`one and other` of two comparisons: the other is computed where the one is true."""
+
+    def run(rows: Rows) -> Cells:
+        left, right = one.run(rows), other.run(rows)
+        return Cells(left.values & right.values, doubt=either(left.doubt, right.doubt & left.values))
+
+    return boolean(run)
+
+
+def member(item: Node, items: Sequence[Node], *, yes: bool) -> Node:
+    """`item in (a, b)`, or `not in`: the item is one of them or equals one.
+
+    Raises:
+        Unsupported: columns cannot tell of one of them.
+    """
+    texts = {"str"} == {item.kind, *(each.kind for each in items)} and all(each.literal for each in items)
+    if texts and len(items) > 1:
+        values = pa.array([each.run(Rows({}, 0)).values.as_py() for each in items], pa.string())
+
+        def run(rows: Rows) -> Cells:
+            cells = item.run(rows)
+            found = mask_of(pc.is_in(cells.values, value_set=values))
+            return Cells(found if yes else ~found, doubt=cells.doubt)
+
+        return boolean(run)
+    tests = [equal(item, each) for each in items]
+    # Of a NaN, `is` may be true where `==` is not.
+    floats = [each for each in items if {item.kind, each.kind} <= {"float", "mixed"} and not each.literal]
+
+    def run_each(rows: Rows) -> Cells:
+        cells = [test.run(rows) for test in tests]
+        found = either(*(each.values for each in cells))
+        doubt = either(item.run(rows).doubt, *(each.doubt for each in cells))
+        if floats:
+            nans = np.isnan(item.run(rows).values)
+            doubt = either(doubt, *(nans & np.isnan(each.run(rows).values) for each in floats))
+        return Cells(found if yes else ~found, doubt=doubt)
+
+    return boolean(run_each)
+
+
+def within(item: Node, text: str | None, container: Node, *, yes: bool) -> Node:
+    """`'a' in name` of a text, `'a' in tags` of a list of texts, or `not in`; both are false of a null.
+
+    Raises:
+        Unsupported: anything else is looked for, or in anything else.
+    """
+    if container.kind == "null":
+        return _with_doubts(lambda _: NOWHERE, item, container)
+    if text is None or container.kind not in {"str", "list"}:
+        raise Unsupported(f"`in` of {container.kind}, or of what is no literal text")
+    listed = container.kind == "list"
+    if listed and not _of_texts(container.type):
+        raise Unsupported(f"`in` of {container.type}")
+
+    def run(rows: Rows) -> Cells:
+        cells = container.run(rows)
+        found = _any_equal(cells.values, text) if listed else mask_of(pc.match_substring(cells.values, text))
+        return Cells((found if yes else ~found) & ~cells.nulls, doubt=cells.doubt)
+
+    return boolean(run)
+
+
+def _of_texts(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind.value_type) and not kind.value_field.metadata)
+
+
+def _any_equal(lists: Any, text: str) -> Mask:
+    found = np.zeros(len(lists), np.bool_)
+    parents = pc.list_parent_indices(lists).to_numpy()
+    found[parents[mask_of(pc.equal(lists.flatten(), text))]] = True
+    return found
+
+
+def none(*nodes: Node) -> Node:
+    """None in every row, once the nodes are computed."""
+    empty = constant("null", pa.null(), None).run
+
+    def run(rows: Rows) -> Cells:
+        return Cells(empty(rows).values, EVERYWHERE, either(*(node.run(rows).doubt for node in nodes)))
+
+    return Node("null", pa.null(), run)

@@ -1,0 +1,304 @@
+"""Expressions of product.yaml over Arrow columns: every row has the value that `Expression` gives, or is in doubt.
+
+A value that Arrow cannot tell with certainty (an int beyond int64, a division by zero, a letter beyond ASCII in `lower`)
+puts its row in doubt, and the row path computes it; an expression of which no rows could be told is `Unsupported`. Where
+two kinds of number meet in one place (`coalesce(price, 0)` of a double), the rows that have the int are in doubt unless it is
+only compared or computed with a float.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshport.process.columns import arithmetic, comparisons, functions
+from meshport.process.columns.cells import (
+    Cells,
+    Doubt,
+    Node,
+    Rows,
+    Unsupported,
+    alike,
+    arrow_cells,
+    constant,
+    either,
+    in_unit,
+    kind_of,
+    load,
+    picked,
+    settled,
+    store,
+    truth_of,
+)
+from meshport.process.expression import Expression
+
+__all__ = ["Compiled", "Doubt", "Unsupported", "compile_columns", "truth"]
+
+_SIGNS: Final[Mapping[type[ast.operator], str]] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+}
+_DURATION: Final = pa.duration("us")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An expression over columns.
+
+    Attributes:
+        text: of the expression.
+        type: of its values.
+    """
+
+    text: str
+    type: pa.DataType
+    _node: Node
+    _read: Mapping[str, pa.DataType]
+
+    def __call__(self, columns: Mapping[str, pa.Array]) -> pa.Array:
+        """One value a row.
+
+        Args:
+            columns: arrays of one length, of the types that it was compiled for, by name; at least one.
+
+        Raises:
+            Doubt: of some rows the row path has to compute the value. Of the others this gives it, called again.
+            TypeError: a column has another type.
+        """
+        for name, kind in self._read.items():
+            if columns[name].type != kind:
+                raise TypeError(f"{self.text!r} was compiled for {name!r} of {kind}, not {columns[name].type}")
+        count = len(next(iter(columns.values())))
+        try:
+            with np.errstate(all="ignore"):
+                cells = self._node.run(Rows(columns, count))
+                if cells.doubt.any():
+                    raise Doubt(f"values of {self.text!r}", np.broadcast_to(cells.doubt, count).copy())
+                return store(cells, self._node, count)
+        except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
+            raise Doubt(f"{self.text!r}: {error}") from error
+
+
+def compile_columns(expression: Expression, arrow: pa.Schema) -> Compiled:
+    """An expression over columns of a schema.
+
+    Args:
+        expression: as declared.
+        arrow: the columns there are, as `meshport.columnar.arrow_schema` has them.
+
+    Raises:
+        Unsupported: it has no form over columns; the message says why.
+    """
+    node = settled(_Compile(arrow).of(expression.tree))
+    if node.kind == "uuid":
+        raise Unsupported(f"{expression.text!r} is a uuid, which columns hold as text")
+    read = {name: arrow.field(name).type for name in sorted(expression.fields)}
+    compiled = Compiled(expression.text, node.type, node, read)
+    # Which kernels Arrow has is told by no rows at all.
+    try:
+        found = compiled({name: pa.array([], kind) for name, kind in read.items()} or {"": pa.nulls(0)})
+    except (pa.ArrowNotImplementedError, Doubt) as error:
+        raise Unsupported(f"{expression.text!r}: {error}") from error
+    if found.type != node.type:
+        raise Unsupported(f"{expression.text!r} makes {found.type}, where {node.type} was meant")
+    return compiled
+
+
+def truth(values: pa.Array) -> pa.Array:
+    """Which values Python takes for true; null, zero and what is empty are not.
+
+    Raises:
+        Unsupported: they are of a type that expressions do not have.
+    """
+    kind = kind_of(pa.field("", values.type))
+    return pa.array(np.broadcast_to(truth_of(load(values, kind), kind), len(values)))
+
+
+class _Compile:
+    """Makes a node of each node of a tree that `Expression` has let through."""
+
+    def __init__(self, arrow: pa.Schema) -> None:
+        self._arrow = arrow
+
+    def of(self, node: ast.expr) -> Node:
+        match node:
+            case ast.Constant(value=value):
+                return _literal(value)
+            case ast.Name(id=name):
+                return self._column(name)
+            case ast.Attribute(value=inner, attr=name):
+                return _inner(self.of(inner), name)
+            case ast.BinOp(left=left, op=operation, right=right):
+                return _binary(_SIGNS[type(operation)], self.of(left), self.of(right))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return _negation(self._truth(operand))
+            case ast.UnaryOp(op=op, operand=operand):
+                return functions.signed(self.of(operand), minus=isinstance(op, ast.USub))
+            case ast.BoolOp(op=op, values=values):
+                return _chained(op, [self.of(value) for value in values])
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return _conditional(self._truth(test), *alike([self.of(body), self.of(orelse)]))
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                return self._compare(left, ops, others)
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return functions.called(name, [self.of(argument) for argument in arguments], arguments)
+        raise Unsupported(f"{type(node).__name__} as a value")
+
+    def _column(self, name: str) -> Node:
+        if self._arrow.get_field_index(name) < 0:
+            raise Unsupported(f"there is no one column {name!r}")
+        field = self._arrow.field(name)
+        kind = kind_of(field)
+        return Node(kind, field.type, lambda rows: load(rows.columns[name], kind))
+
+    def _truth(self, node: ast.expr) -> Node:
+        """What is asked only for its truth: there, operands of `and` and `or` may be of any kinds."""
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                return _chained(op, [self._truth(value) for value in values])
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return _negation(self._truth(operand))
+        found = self.of(node)
+
+        def run(rows: Rows) -> Cells:
+            cells = found.run(rows)
+            return Cells(truth_of(cells, found.kind), doubt=cells.doubt)
+
+        return comparisons.boolean(run)
+
+    def _compare(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]) -> Node:
+        found: Node | None = None
+        for op, right in zip(ops, others, strict=True):
+            pair = self._pair(left, op, right)
+            found = pair if found is None else comparisons.both(found, pair)
+            left = right
+        assert found is not None  # noqa: S101 - a comparison has an operation
+        return found
+
+    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Node:
+        match op:
+            case ast.Is() | ast.IsNot():
+                return comparisons.is_null(self.of(left), yes=isinstance(op, ast.Is))
+            case ast.Eq() | ast.NotEq():
+                return comparisons.equal(self.of(left), self.of(right), yes=isinstance(op, ast.Eq))
+            case ast.In() | ast.NotIn():
+                return self._member(left, right, yes=isinstance(op, ast.In))
+        return comparisons.ordered(type(op), self.of(left), self.of(right))
+
+    def _member(self, left: ast.expr, right: ast.expr, *, yes: bool) -> Node:
+        match right:
+            case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
+                return comparisons.member(self.of(left), [self.of(item) for item in items], yes=yes)
+        text = left.value if isinstance(left, ast.Constant) and isinstance(left.value, str) else None
+        return comparisons.within(self.of(left), text, self.of(right), yes=yes)
+
+
+def _literal(value: Any) -> Node:
+    match value:
+        case None:
+            return constant("null", pa.null(), None)
+        case bool():
+            return constant("bool", pa.bool_(), value)
+        case int() if -(2**63) <= value < 2**63:
+            return constant("int", pa.int64(), value)
+        case float():
+            return constant("float", pa.float64(), value)
+        case str() if value.isascii() or value.encode(errors="replace").decode() == value:
+            return constant("str", pa.string(), value)
+    raise Unsupported(f"the literal {value!r}")
+
+
+def _inner(outer: Node, name: str) -> Node:
+    if outer.kind != "record" or outer.type.get_field_index(name) < 0:
+        raise Unsupported(f"{name!r} of {outer.type}")
+    place = outer.type.get_field_index(name)
+    field = outer.type.field(place)
+    kind = kind_of(field)
+
+    def run(rows: Rows) -> Cells:
+        cells = outer.run(rows)
+        return replace(load(pc.struct_field(cells.values, [place]), kind), doubt=cells.doubt)
+
+    return Node(kind, field.type, run)
+
+
+def _negation(node: Node) -> Node:
+    def run(rows: Rows) -> Cells:
+        cells = node.run(rows)
+        return Cells(~cells.values, doubt=cells.doubt)
+
+    return comparisons.boolean(run)
+
+
+def _chained(op: ast.boolop, nodes: list[Node]) -> Node:
+    """`and` and `or`, which give one of their operands; what comes after that one is not computed."""
+    first, *others = alike(nodes)
+    for other in others:
+        first = _second(first, other, if_true=isinstance(op, ast.And))
+    return first
+
+
+def _second(one: Node, other: Node, *, if_true: bool) -> Node:
+    def run(rows: Rows) -> Cells:
+        left = one.run(rows)
+        true = truth_of(left, one.kind)
+        found = picked(true if if_true else ~true, other.run(rows), left)
+        return replace(found, doubt=either(found.doubt, left.doubt))
+
+    return Node(one.kind, one.type, run)
+
+
+def _conditional(test: Node, body: Node, orelse: Node) -> Node:
+    def run(rows: Rows) -> Cells:
+        asked = test.run(rows)
+        found = picked(asked.values, body.run(rows), orelse.run(rows))
+        return replace(found, doubt=either(found.doubt, asked.doubt))
+
+    return Node(body.kind, body.type, run)
+
+
+def _binary(sign: str, one: Node, other: Node) -> Node:
+    kinds = (one.kind, other.kind)
+    if "null" in kinds:
+        return comparisons.none(one, other)
+    if sign == "+" and kinds == ("str", "str"):
+        return _joined(one, other)
+    if sign == "-" and one.kind == other.kind and one.kind in {"instant", "local", "day", "duration"}:
+        return functions.lifted(
+            "duration", _DURATION, arithmetic.subtract, in_unit(one, _DURATION), in_unit(other, _DURATION)
+        )
+    if sign == "+" and kinds == ("duration", "duration"):
+        return functions.lifted(
+            "duration", _DURATION, arithmetic.add, in_unit(one, _DURATION), in_unit(other, _DURATION)
+        )
+    if set(kinds) <= {"bool", "int"}:
+        kind = "float" if sign == "/" else "int"
+        type = pa.float64() if sign == "/" else pa.int64()
+        return functions.lifted(kind, type, arithmetic.INTS[sign], functions.as_int(one), functions.as_int(other))
+    if set(kinds) <= {"bool", "int", "float", "mixed"}:
+        # An int that meets a float becomes one; two ints that stand as floats have to be told.
+        if "float" not in kinds:
+            one, other = settled(one), settled(other)
+        return functions.lifted(
+            "float", pa.float64(), arithmetic.FLOATS[sign], functions.as_float(one), functions.as_float(other)
+        )
+    raise Unsupported(f"{one.kind} {sign} {other.kind}")
+
+
+def _joined(one: Node, other: Node) -> Node:
+    def run(rows: Rows) -> Cells:
+        left, right = one.run(rows), other.run(rows)
+        joined = pc.binary_join_element_wise(left.values, right.values, "")
+        return arrow_cells(joined, either(left.doubt, right.doubt) & ~either(left.nulls, right.nulls))
+
+    return Node("str", pa.string(), run)
