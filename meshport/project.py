@@ -203,10 +203,10 @@ class Project:
             raise DescriptorError(f"cannot be read: {error}", file=self.files.called(path)) from error
 
     def descriptor(self, path: str) -> Product:
-        """One descriptor by its path in the project; its contracts are not read.
+        """One descriptor by its path in the project; its contracts are not read, the schema of its state is.
 
         Raises:
-            DescriptorError: it cannot be read, or its address does not belong there.
+            DescriptorError: it cannot be read, its address does not belong there, or the schema of its state is none.
         """
         called = self.files.called(path)
         text = self.descriptor_text(path)
@@ -223,7 +223,7 @@ class Project:
                 line=line_in(text, "address"),
                 hint=f"move it to .../{place}/",
             )
-        return product
+        return self._with_state(product, path)
 
     def contract(self, product: Product, port: OutputPort, descriptor: str) -> Schema:
         """The contract of one port.
@@ -255,6 +255,27 @@ class Project:
         product = self.descriptor(path)
         schemas = {(port.name, port.major): self.contract(product, port, path) for port in product.output_ports}
         return ProjectProduct(product, (self.root / path).parent, schemas)
+
+    def _with_state(self, product: Product, descriptor: str) -> Product:
+        """The descriptor with its state's schema in place of the file that it names: a registry has no files."""
+        process = product.process
+        applied = process.applied if process else None
+        if process is None or applied is None or applied.state is None:
+            return product
+        path = applied.state if applied.state.endswith(".avsc") else None
+        called = self.files.called(path or descriptor)
+        try:
+            text = applied.state if path is None else self._schema_text(path)
+            schema = parse_schema(text, common=self.common, source=called)
+        except SchemaError as error:
+            index = next(at for at, step in enumerate(process.steps) if step.apply is not None)
+            raise DescriptorError(
+                f"the schema of the state: {error.message}",
+                file=self.files.called(descriptor),
+                line=line_in(self.descriptor_text(descriptor), "process", "steps", index, "apply", "state"),
+                hint=error.hint,
+            ) from error
+        return product.model_copy(update={"process": process.with_state(schema.text)})
 
     def _schema_text(self, path: str) -> str:
         try:

@@ -15,6 +15,7 @@ from meshport.compat.rules import (
     major,
     names,
     port,
+    process,
     product,
     proof,
     safety,
@@ -35,6 +36,7 @@ _ROWS: Final = (
     *product.RULES,
     *slo.RULES,
     *governance.RULES,
+    *process.RULES,
 )
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.id: rule for rule in _ROWS})
 """Every rule by its id, in the order in which they are asked."""

@@ -21,7 +21,7 @@ from meshport.gate.timeline import timelines
 from meshport.gate.touched import Reading, holder_in, paths_by_id, readings, touched
 from meshport.project import COMMON, DESCRIPTORS, Project
 
-_SCHEMAS: Final = "schemas/*/*.avsc"
+_SCHEMAS: Final = ("schemas/*.avsc", "schemas/*/*.avsc")
 
 
 @dataclass
@@ -194,7 +194,7 @@ def _product_of(path: str) -> str:
 
 
 def _contract_files(project: Project) -> list[str]:
-    return [path for pattern in (*DESCRIPTORS, _SCHEMAS) for path in project.files.matching(pattern)]
+    return [path for pattern in (*DESCRIPTORS, *_SCHEMAS) for path in project.files.matching(pattern)]
 
 
 def _content(project: Project, path: str) -> str | None:

@@ -22,8 +22,8 @@ from meshport.project import Project
 from meshport.schema.canonical import qualified
 
 _PRODUCT: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
-_SCHEMA_KEY: Final = re.compile(r"""["']?\bschema["']?\s*:""")
-_OUTSIDE: Final = re.compile(r"""["']?\bschema["']?\s*:\s*["']?(?:/|[^\s"']*\.\.)""")
+_SCHEMA_KEY: Final = re.compile(r"""["']?\b(?:schema|state)["']?\s*:""")
+_OUTSIDE: Final = re.compile(r"""["']?\b(?:schema|state)["']?\s*:\s*["']?(?:/|[^\s"']*\.\.)""")
 _ID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _PORTS: Final = re.compile(r"outputPorts:\s*(?:#.*)?")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

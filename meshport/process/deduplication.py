@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from meshport.process import plain
 from meshport.process.clock import length
 from meshport.process.expiry import Expiry
 from meshport.process.item import Item, values_of
 from meshport.process.pipeline import Deduplicate
 from meshport.process.rows import Rows
+
+_NUMBERED: Final = re.compile(r"d[0-9]+:")
 
 
 class Deduplication:
@@ -18,17 +23,23 @@ class Deduplication:
 
     Args:
         operator: the declaration.
-        number: of this one among the pipeline's.
+        number: of this one among the pipeline's; None for the only one, which takes rows of any number for its own. Rows
+            were numbered by the steps around once, so that a filter more would have made it forget all.
     """
 
-    def __init__(self, operator: Deduplicate, number: int) -> None:
+    def __init__(self, operator: Deduplicate, number: int | None) -> None:
         self._by = operator.by
         self._within = length(operator.within)
-        self._prefix = f"d{number}:"
+        self._only = number is None
+        self._prefix = f"d{number or 0}:"
         self._expiry = Expiry()
 
     def watch(self, rows: Rows) -> None:
         """Take up the rows of a restored state."""
+        if self._only:
+            stored = ((max(times), key) for key, times in rows.items() if _NUMBERED.match(key))
+            _, newest = max(stored, default=(0, self._prefix))
+            self._prefix = newest.partition(":")[0] + ":"
         for key, times in rows.items():
             if key.startswith(self._prefix):
                 self._expiry.watch(key, self._due(times))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from meshport.process import plain
 from meshport.process.aggregators import Place, aggregator
+from meshport.process.applied import states_for
 from meshport.process.clock import length, moment
 from meshport.process.expiry import Expiry
 from meshport.process.item import Emission, Item, values_of
@@ -272,34 +273,32 @@ class Applied:
     def __init__(self, apply: Apply) -> None:
         self._by = apply.by
         self._function: Callable[..., Any] = apply.function
+        self._states = states_for(apply.schema)
 
     def watch(self, rows: Rows) -> None:
-        """Nothing is ever due."""
+        """Take up the schemas of a restored state; nothing is ever due."""
+        self._states.watch(rows)
 
     def add(self, item: Item, rows: Rows) -> list[Emission]:
         """Call the function with a copy of the state.
 
         Raises:
             TypeError: it did not return (state, records).
+            EncodeError: the state does not fit its schema.
             Exception: whatever it raises.
         """
         by = values_of(item.record, self._by)
-        key = "a:" + plain.dumps(by)
-        state = rows.get(key)
+        key = plain.dumps(by)
         occurrence = Occurrence(item.record, moment(item.time), item.id, item.source, tuple(by))
         # The function may change what it is given and then raise; it gets a copy, and what it returns is copied too.
-        returned = self._function(None if state is None else _copy(state), occurrence)
+        returned = self._function(self._states.read(key, rows), occurrence)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise TypeError(f"{getattr(self._function, '__name__', 'the function')} returned no (state, records)")
         new, records = returned
         given = [Emission(dict(record), item.time) for record in records]
-        rows.put(key, None if new is None else _copy(new))
+        self._states.write(key, new, rows)
         return given
 
     def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:  # noqa: ARG002 - every group takes them
         """Nothing is ever due."""
         return []
-
-
-def _copy(state: Any) -> Any:
-    return plain.loads(plain.dumps(state))

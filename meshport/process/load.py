@@ -83,7 +83,12 @@ def operator_of(step: Step, folder: Path | None = None) -> Operator:
         case Step(apply=apply) if apply is not None:
             if folder is None:
                 raise ProcessError("`apply` names a Python function, but there is no folder to load it from")
-            return Apply(load_callable(folder, apply.function), apply.by)
+            if apply.state is not None and apply.state.endswith(".avsc"):
+                raise ProcessError(
+                    f"the schema of the state is in {apply.state}, which was not read",
+                    hint="read the product from its project, which puts the schema in place of the file",
+                )
+            return Apply(load_callable(folder, apply.function), apply.by, apply.state)
     raise ProcessError(f"no operator is known for the step {step.operator!r}")
 
 

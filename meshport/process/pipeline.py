@@ -17,10 +17,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from meshport.address import Address
-from meshport.errors import ProcessError
+from meshport.errors import ProcessError, SchemaError
 from meshport.process.aggregators import aggregator
 from meshport.process.clock import length
 from meshport.process.expression import Expression
+from meshport.schema import Schema, parse_schema
 
 Record = Mapping[str, Any]
 Function = str | Expression | Callable[[Record], Any]
@@ -210,14 +211,31 @@ class Apply:
             `meshport.process.plain`); a state of None is forgotten. It must depend on nothing but its arguments:
             after a crash it is called again with the same.
         by: the fields that make the key.
+        state: the Avro schema of the state, or its text. With one, a state that does not fit is refused, with its event,
+            and what an older version of it stored is read by Avro's resolution. None: whatever the function returns.
     """
 
     function: Callable[[Any, Occurrence], tuple[Any, Iterable[dict[str, Any]]]]
     by: tuple[str, ...]
+    state: Schema | str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a function without a key."""
+        """Refuse a function without a key, and read the schema.
+
+        Raises:
+            ProcessError: there is no key, or the text is no schema.
+        """
         _refuse_no_key(self.by)
+        if isinstance(self.state, str):
+            try:
+                object.__setattr__(self, "state", parse_schema(self.state, source="the schema of the state"))
+            except SchemaError as error:
+                raise ProcessError(error.message, hint=error.hint) from error
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of the state; None where none is declared."""
+        return self.state if isinstance(self.state, Schema) else None
 
 
 Operator = Select | Rename | Filter | Derive | Flatten | Join | Deduplicate | Aggregate | Apply

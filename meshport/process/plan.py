@@ -7,8 +7,7 @@ record under its new key to an internal topic, the second reads that topic and k
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,17 +16,12 @@ from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.process.pipeline import (
     Aggregate,
-    Apply,
     Deduplicate,
-    Derive,
-    Flatten,
-    Join,
     Operator,
     Pipeline,
-    Rename,
-    Select,
     Session,
 )
+from meshport.process.state import describe, origins, rekeyed, upserts
 from meshport.publish import Resolver
 
 COMPACT = "compact"
@@ -81,7 +75,7 @@ class Plan:
     @cached_property
     def upserts(self) -> bool:
         """Whether the input is a table that an aggregate keeps in step with: rows replace, they do not add up."""
-        return self.source.cleanup == COMPACT and isinstance(self.pipeline.grouping, Aggregate)
+        return upserts(self.pipeline, self.source)
 
     @cached_property
     def table(self) -> bool:
@@ -99,21 +93,17 @@ class Plan:
     @cached_property
     def keeps_key(self) -> bool:
         """Whether an output has the record key of the input row that it was made of."""
-        origins = _origins(self.pipeline.before, self.source.key)
+        held = origins(self.pipeline.before, self.source.key)
         return (
             self.pipeline.grouping is None
             and bool(self.source.key)
-            and [origins.get(name) for name in self.output.key] == list(self.source.key)
+            and [held.get(name) for name in self.output.key] == list(self.source.key)
         )
 
     @cached_property
     def rekeyed(self) -> bool:
         """Whether the records of a group come from several partitions, so that they have to be brought together."""
-        grouping = self.pipeline.grouping
-        if grouping is None:
-            return False
-        origins = _origins(self.pipeline.before, self.source.key)
-        return not self.source.key or not set(self.source.key) <= {origins.get(name) for name in grouping.by}
+        return rekeyed(self.pipeline, self.source)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -143,21 +133,14 @@ class Plan:
     @cached_property
     def shape(self) -> str:
         """What the state is made of: a processor with another shape cannot go on from it."""
-        grouping = self.pipeline.grouping
-        parts: list[object] = [self.upserts, self.rekeyed, self.source.topic]
-        parts += [(each.by, each.within) for each in self.pipeline.before if isinstance(each, Deduplicate)]
-        if isinstance(grouping, Aggregate):
-            parts += [grouping.by, tuple(grouping.values.items()), grouping.window, grouping.emit]
-        elif isinstance(grouping, Apply):
-            parts += [grouping.by]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+        return describe(self.pipeline, self.source).digest
 
     def _refuse_unkeyed_duplicates(self) -> None:
         before: list[Operator] = []
         for each in self.pipeline.before:
             if isinstance(each, Deduplicate):
-                origins = _origins(before, self.source.key)
-                apart = each.by and not set(self.source.key) <= {origins.get(name) for name in each.by}
+                held = origins(before, self.source.key)
+                apart = each.by and not set(self.source.key) <= {held.get(name) for name in each.by}
                 if (not self.source.key or apart) and self.source.partitions > 1:
                     raise ProcessError(
                         f"two copies of an event of {self.source.address} may be in different partitions: its key is "
@@ -214,25 +197,3 @@ def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:
             f"{target.address} is keyed by {name!r}, which its aggregate does not give",
             hint=f"did you mean {near!r}?" if near else f"it gives {', '.join(grouping.outputs)}",
         )
-
-
-def _origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]:
-    """The fields that still hold a field of the input's key, by the name that they have after the operators."""
-    held = {name: name for name in key}
-    for each in operators:
-        match each:
-            case Select(fields):
-                held = {name: origin for name, origin in held.items() if name in fields}
-            case Rename(names):
-                taken = set(names.values())
-                held = {
-                    names.get(name, name): origin for name, origin in held.items() if name in names or name not in taken
-                }
-            case Derive(fields):
-                held = {name: origin for name, origin in held.items() if name not in fields}
-            case Join(take=take):
-                held = {name: origin for name, origin in held.items() if name not in take}
-            case Flatten(items):
-                # What a function makes of a record may hold anything under the key's names.
-                held = {} if callable(items) else {name: origin for name, origin in held.items() if name != items}
-    return held

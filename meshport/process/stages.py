@@ -427,12 +427,15 @@ def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> l
     """Runs of operators without memory, and the de-duplications between them."""
     steps: list[Transform | Deduplication] = []
     run: list[Operator] = []
+    remembering = [each for each in operators if isinstance(each, Deduplicate)]
+    number = 0
     for each in operators:
         if isinstance(each, Deduplicate):
             if run:
                 steps.append(Transform(run, tables))
                 run = []
-            steps.append(Deduplication(each, len(steps)))
+            steps.append(Deduplication(each, number if len(remembering) > 1 else None))
+            number += 1
         else:
             run.append(each)
     if run:

@@ -12,6 +12,7 @@ from meshport.product.descriptor import (
 )
 from meshport.product.load import line_of, load_product, parse_product
 from meshport.product.processing import Aggregate, Apply, Deduplicate, Join, Processing, Step, Window
+from meshport.product.state import StateShape, declared_state
 
 __all__ = [
     "Aggregate",
@@ -26,9 +27,11 @@ __all__ = [
     "Product",
     "Protection",
     "ServiceLevel",
+    "StateShape",
     "Status",
     "Step",
     "Window",
+    "declared_state",
     "line_of",
     "load_product",
     "parse_product",

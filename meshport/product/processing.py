@@ -5,6 +5,7 @@ These are words only; `meshport.process` gives them their meaning.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -54,6 +55,18 @@ def _aggregation(text: str) -> str:
 def _callable(text: str) -> str:
     if not _CALLABLE.fullmatch(text):
         raise ValueError(f"{text!r} names no Python function; write <file>.py:<name>, relative to the product's folder")
+    return text
+
+
+def _state(text: str) -> str:
+    if text.endswith(".avsc"):
+        return text
+    try:
+        known = isinstance(json.loads(text), dict | list | str)
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"{text[:60]!r} names no Avro schema; write <file>.avsc, relative to the project")
     return text
 
 
@@ -160,10 +173,13 @@ class Apply(_Words):
     Attributes:
         function: `(state, event) -> (state, records)`; state is None at first and plain JSON data after.
         by: the fields that make the key.
+        state: the Avro schema of the state: a file (`schemas/shop/totals.state.avsc`), relative to the project; once the
+            product is read from its project, the schema's text. None: the state is the function's own affair.
     """
 
     function: PythonCallable
     by: tuple[str, ...] = Field(min_length=1)
+    state: Annotated[str, AfterValidator(_state)] | None = None
 
 
 class Step(_Words):
@@ -217,6 +233,21 @@ class Processing(_Words):
     lateness: _Duration = timedelta(days=1)
     steps: tuple[Step, ...] = ()
     python: PythonCallable | None = None
+
+    @property
+    def applied(self) -> Apply | None:
+        """The `apply` step, where there is one."""
+        return next((step.apply for step in self.steps if step.apply is not None), None)
+
+    def with_state(self, text: str) -> Self:
+        """The same with this text as the state's schema of its `apply` step."""
+        steps = tuple(
+            step
+            if step.apply is None
+            else step.model_copy(update={"apply": step.apply.model_copy(update={"state": text})})
+            for step in self.steps
+        )
+        return self.model_copy(update={"steps": steps})
 
     @property
     def addresses(self) -> Iterator[Address]:

@@ -1,0 +1,102 @@
+"""What a pipeline keeps as state, and what names it in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshport.binding import Binding
+from meshport.errors import ProcessError
+from meshport.process.pipeline import (
+    Aggregate,
+    Deduplicate,
+    Derive,
+    Flatten,
+    Grouping,
+    Hopping,
+    Join,
+    Operator,
+    Pipeline,
+    Rename,
+    Select,
+    Session,
+    Tumbling,
+    Window,
+)
+from meshport.product.state import Duplicates, Groups, StateShape, Windows
+
+_COMPACT = "compact"
+
+
+def describe(pipeline: Pipeline, source: Binding) -> StateShape:
+    """What a pipeline keeps as state over an input port.
+
+    `meshport.product.state.declared_state` tells the same of a product.yaml, as far as it goes without a registry.
+
+    Args:
+        pipeline: the logic.
+        source: the input port.
+    """
+    return StateShape(
+        source.topic,
+        tuple(Duplicates(each.by, each.within) for each in pipeline.before if isinstance(each, Deduplicate)),
+        None if pipeline.grouping is None else _groups(pipeline.grouping),
+        upserts(pipeline, source),
+        rekeyed(pipeline, source),
+    )
+
+
+def upserts(pipeline: Pipeline, source: Binding) -> bool:
+    """Whether the input is a table that an aggregate keeps in step with: rows replace, they do not add up."""
+    return source.cleanup == _COMPACT and isinstance(pipeline.grouping, Aggregate)
+
+
+def rekeyed(pipeline: Pipeline, source: Binding) -> bool:
+    """Whether the records of a group come from several partitions, so that they have to be brought together."""
+    grouping = pipeline.grouping
+    if grouping is None:
+        return False
+    held = origins(pipeline.before, source.key)
+    return not source.key or not set(source.key) <= {held.get(name) for name in grouping.by}
+
+
+def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]:
+    """The fields that still hold a field of the input's key, by the name that they have after the operators."""
+    held = {name: name for name in key}
+    for each in operators:
+        match each:
+            case Select(fields):
+                held = {name: origin for name, origin in held.items() if name in fields}
+            case Rename(names):
+                taken = set(names.values())
+                held = {
+                    names.get(name, name): origin for name, origin in held.items() if name in names or name not in taken
+                }
+            case Derive(fields):
+                held = {name: origin for name, origin in held.items() if name not in fields}
+            case Join(take=take):
+                held = {name: origin for name, origin in held.items() if name not in take}
+            case Flatten(items):
+                # What a function makes of a record may hold anything under the key's names.
+                held = {} if callable(items) else {name: origin for name, origin in held.items() if name != items}
+    return held
+
+
+def _groups(grouping: Grouping) -> Groups:
+    if isinstance(grouping, Aggregate):
+        return Groups(
+            "aggregate", grouping.by, tuple(grouping.values.items()), _windows(grouping.window), grouping.emit
+        )
+    return Groups("apply", grouping.by)
+
+
+def _windows(window: Window | None) -> Windows | None:
+    match window:
+        case None:
+            return None
+        case Tumbling(size):
+            return Windows("tumbling", size)
+        case Hopping(size, every):
+            return Windows("hopping", size, every)
+        case Session(gap):
+            return Windows("session", gap)
+    raise ProcessError(f"no state is known for {window!r}")
