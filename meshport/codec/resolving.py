@@ -22,7 +22,7 @@ from meshport.schema import Schema
 
 _RECORDS: Final = frozenset({"record", "error"})
 # What a value may be read as beside its own type; text and bytes have one form on the wire.
-_PROMOTED: Final = {
+PROMOTED: Final = {
     "int": frozenset({"long", "float", "double"}),
     "long": frozenset({"float", "double"}),
     "float": frozenset({"double"}),
@@ -131,7 +131,7 @@ class _Resolution(DecoderSource):
                 self._source.add(indent, f"{into} = float({into})")
             case "int" | "long":
                 # Between units the writer's says what the number is, else the reader's type does.
-                self._number(wire, kind if _logical(form) and _logical(reader) else wanted, into, indent)
+                self._number(wire, kind if logical_of(form) and logical_of(reader) else wanted, into, indent)
             case "string" | "bytes":
                 self._prefixed(reader, wanted, into, indent)
             case "fixed":
@@ -188,31 +188,31 @@ class _Resolution(DecoderSource):
             return True  # told branch by branch
         kind, wanted = (kind_of(each).partition("-")[0] for each in (form, reader))
         if kind in _RECORDS and wanted in _RECORDS:
-            return _same_name(form, reader)
+            return same_name(form, reader)
         if kind == wanted:
             match kind:
                 case "enum":
-                    return _same_name(form, reader)
+                    return same_name(form, reader)
                 case "fixed":
-                    return form["size"] == reader["size"] and _same_name(form, reader) and _compatible(form, reader)
+                    return form["size"] == reader["size"] and same_name(form, reader) and logicals_agree(form, reader)
                 case "array":
                     return self._match(form["items"], reader["items"])
                 case "map":
                     return self._match(form["values"], reader["values"])
-            return _compatible(form, reader)
-        if wanted not in _PROMOTED.get(kind, ()):
+            return logicals_agree(form, reader)
+        if wanted not in PROMOTED.get(kind, ()):
             return False
-        return _compatible(form, reader) if wanted == "long" else not (_logical(form) or _logical(reader))
+        return logicals_agree(form, reader) if wanted == "long" else not (logical_of(form) or logical_of(reader))
 
 
-def _logical(form: Any) -> str | None:
+def logical_of(form: Any) -> str | None:
     """The logical type that the codec knows of a type."""
     return kind_of(form).partition("-")[2] or None
 
 
-def _compatible(form: Any, reader: Any) -> bool:
+def logicals_agree(form: Any, reader: Any) -> bool:
     """Whether the logical types agree; a type with none may be read as one with, and the other way."""
-    writes, reads = _logical(form), _logical(reader)
+    writes, reads = logical_of(form), logical_of(reader)
     if writes is None or reads is None:
         return True
     if writes == reads == "decimal":
@@ -224,7 +224,7 @@ def _name(form: Any) -> str | None:
     return form.get("name") if isinstance(form, dict) else None
 
 
-def _same_name(form: Any, reader: Any) -> bool:
+def same_name(form: Any, reader: Any) -> bool:
     """Whether two named types are one: by their last names or by an alias (fastavro's and Java's reading of the rules)."""
     full, last = form["name"], form["name"].rpartition(".")[2]
     aliases = reader.get("aliases", ())

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshport.columnar.kinds import Kind, Misfit, cast, validity
+from meshport.columnar.kinds import Kind, Misfit, Uuid, cast, validity
 from meshport.columnar.native import Refused
 
 
@@ -27,6 +27,11 @@ class Slot(NamedTuple):
     kind: Kind
     nullable: bool
     wire: Any
+
+    def field(self, name: str) -> Any:
+        """The field of Arrow; a uuid, which is text there, says so in its metadata."""
+        metadata = {"logicalType": "uuid"} if isinstance(self.kind, Uuid) else None
+        return pa.field(name, self.kind.arrow, self.nullable, metadata)
 
     @property
     def least(self) -> int:
@@ -69,7 +74,7 @@ class Record(Kind):
         self.names = [each for each, _ in fields]
         self.slots = [slot for _, slot in fields]
         places = [{"name": f"f{at}", "type": slot.wire} for at, slot in enumerate(self.slots)]
-        self.fields = [pa.field(each, slot.kind.arrow, slot.nullable) for each, slot in fields]
+        self.fields = [slot.field(each) for each, slot in fields]
         super().__init__(
             {"type": "record", "name": name, "fields": places},
             pa.struct(self.fields),
@@ -125,14 +130,12 @@ class Array(Kind):
     """`array`, as a list."""
 
     def __init__(self, items: Slot) -> None:
-        self._items = items
-        super().__init__(
-            {"type": "array", "items": items.wire}, pa.list_(pa.field("item", items.kind.arrow, items.nullable))
-        )
+        self.items = items
+        super().__init__({"type": "array", "items": items.wire}, pa.list_(items.field("item")))
 
     def read(self, column: Any) -> Any:
         """As `Kind.read`."""
-        return _listed(column, self.arrow, self._items.kind.read(column.values))
+        return listed(column, self.arrow, self.items.kind.read(column.values))
 
     def write(self, column: Any) -> Any:
         """As `Kind.write`."""
@@ -140,20 +143,20 @@ class Array(Kind):
             column = cast(column, self.arrow)
         if not pa.types.is_list(column.type):
             column = cast(column, pa.list_(_child(column.type)))
-        column = _compact(column)
-        values = self._items.write(column.values, 0, "[]")
-        return _listed(column, pa.list_(values.type), values)
+        column = compact(column)
+        values = self.items.write(column.values, 0, "[]")
+        return listed(column, pa.list_(values.type), values)
 
     def value(self, value: Any) -> Any:
         """As `Kind.value`."""
-        return [self._items.value(each) for each in value]
+        return [self.items.value(each) for each in value]
 
 
 class Map(Kind):
     """`map`, its keys in the order of the payload; a key that stands twice is for the codec to decide."""
 
     def __init__(self, values: Slot) -> None:
-        self._values = values
+        self.values = values
         held = pa.field("value", values.kind.arrow, values.nullable)
         super().__init__({"type": "map", "values": values.wire}, pa.map_(pa.string(), held))
 
@@ -161,7 +164,7 @@ class Map(Kind):
         """As `Kind.read`."""
         if _doubled(column):
             raise Refused("a key twice")
-        return _mapped(column, self.arrow, self._values.kind.read(column.items))
+        return mapped(column, self.arrow, self.values.kind.read(column.items))
 
     def write(self, column: Any) -> Any:
         """As `Kind.write`."""
@@ -171,15 +174,15 @@ class Map(Kind):
             raise Misfit(f"is {column.type}, where a map is asked for")
         if column.type.key_type != pa.string():
             column = cast(column, pa.map_(pa.string(), column.type.item_type))
-        column = _compact(column)
+        column = compact(column)
         if _doubled(column):
             raise Misfit("holds a key twice")
-        values = self._values.write(column.items, 0, "{}")
-        return _mapped(column, pa.map_(pa.string(), values.type), values)
+        values = self.values.write(column.items, 0, "{}")
+        return mapped(column, pa.map_(pa.string(), values.type), values)
 
     def value(self, value: Any) -> Any:
         """As `Kind.value`."""
-        return [(key, self._values.value(each)) for key, each in value.items()]
+        return [(key, self.values.value(each)) for key, each in value.items()]
 
 
 def parts(column: Any) -> list[Any]:
@@ -221,7 +224,7 @@ def _child(form: Any) -> Any:
     raise Misfit(f"is {form}, where a list is asked for")
 
 
-def _compact(column: Any) -> Any:
+def compact(column: Any) -> Any:
     """A list or map whose items are just those of its values: none hidden behind a null, none before or after."""
     ends = np.frombuffer(column.buffers()[1], "<i4", len(column) + 1) if len(column) else np.zeros(1, "<i4")
     held = len(column.keys) if pa.types.is_map(column.type) else len(column.values)
@@ -231,15 +234,17 @@ def _compact(column: Any) -> Any:
     return column
 
 
-def _listed(column: Any, form: Any, values: Any) -> Any:
+def listed(column: Any, form: Any, values: Any) -> Any:
+    """A list of the type `form`: its lengths and nulls those of another, its values these."""
     buffers = [validity(column), column.buffers()[1]]
     return pa.Array.from_buffers(form, len(column), buffers, column.null_count, children=[values])
 
 
-def _mapped(column: Any, form: Any, values: Any) -> Any:
+def mapped(column: Any, form: Any, values: Any) -> Any:
+    """A map of the type `form`: its lengths, nulls and keys those of another, its values these."""
     entries = pa.struct([form.key_field, form.item_field])
     held = pa.Array.from_buffers(entries, len(values), [None], 0, children=[column.keys, values])
-    return _listed(column, form, held)
+    return listed(column, form, held)
 
 
 def _doubled(column: Any) -> bool:

@@ -151,16 +151,15 @@ class ColumnReader:
 
     def _of(self, writer: Schema, envelope: Envelope) -> _Layout | None:
         schema = self._reader or writer
-        why = supports(writer)
-        if why is None and schema.text != writer.text:
-            why = "it is read by another schema"
+        why = supports(writer) or supports(schema)
         if why is None:
+            from meshport.columnar.plan import Unsupported  # noqa: PLC0415 - needs pyarrow, which is there
+
             try:
                 ResolvingDecoder(writer, schema)
-            except SchemaError as error:
-                why = error.message
-        if why is None:
-            return _Layout(writer, envelope)
+                return _Layout(writer, schema, envelope)
+            except (SchemaError, Unsupported) as error:
+                why = str(error)
         if writer.fingerprint not in self._told:
             self._told.add(writer.fingerprint)
             _log.warning("events of the schema %s are read one by one: %s", writer.fingerprint, why)
@@ -170,13 +169,15 @@ class ColumnReader:
 class _Layout:
     """How the messages of one writer and one schema are read."""
 
-    def __init__(self, writer: Schema, envelope: Envelope) -> None:
+    def __init__(self, writer: Schema, schema: Schema, envelope: Envelope) -> None:
         from meshport.columnar import ColumnarDecoder  # noqa: PLC0415 - needs pyarrow, which may not be there
         from meshport.columnar.instants import instants, is_plain  # noqa: PLC0415 - as above
+        from meshport.columnar.resolving import Resolution  # noqa: PLC0415 - as above
 
-        self._schema = writer
+        self._schema = schema
         self._envelope = envelope
         self._decode = ColumnarDecoder(writer).decode_good
+        self._resolution = None if schema.text == writer.text else Resolution(writer, schema)
         self._instants = instants
         self._is_plain = is_plain
 
@@ -217,9 +218,9 @@ class _Layout:
         happened, written = self._instants(times), self._instants(recorded)
         if happened is None or written is None:
             return False
-        batch, errors = self._decode(bodies, PREFIX_BYTES)
+        batch, bad = self._decoded(bodies)
         begin = row = 0
-        for end in [*sorted(errors), len(ids)]:
+        for end in [*bad, len(ids)]:
             span, rows = slice(begin, end), end - begin
             if rows < _FEW:
                 columns = None
@@ -227,7 +228,7 @@ class _Layout:
                 columns = EventColumns(
                     schema=self._schema,
                     envelope=self._envelope,
-                    data=batch.slice(row, rows) if errors else batch,
+                    data=batch.slice(row, rows) if bad else batch,
                     ids=ids[span],
                     time=happened.micros[span],
                     time_text=times[span],
@@ -236,10 +237,21 @@ class _Layout:
                     canonical=happened.canonical and written.canonical,
                 )
             _add(runs, first + begin, first + end, columns)
-            if end in errors:
+            if end < len(ids):
                 _add(runs, first + end, first + end + 1, None)
             begin, row = end + 1, row + rows
         return True
+
+    def _decoded(self, bodies: Sequence[bytes]) -> tuple[Any, list[int]]:
+        """A row for each payload that can be read, and the indices of the others in their order."""
+        batch, errors = self._decode(bodies, PREFIX_BYTES)
+        if self._resolution is None:
+            return batch, sorted(errors)
+        made, misplaced = self._resolution.apply_good(batch)
+        if not misplaced:
+            return made, sorted(errors)
+        decoded = [at for at in range(len(bodies)) if at not in errors]
+        return made, sorted([*errors, *(decoded[row] for row in misplaced)])
 
 
 def _add(runs: list[Run], first: int, behind: int, columns: EventColumns | None) -> None:

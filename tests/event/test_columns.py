@@ -173,14 +173,14 @@ def _mixtures(draw: st.DrawFn) -> list[Message]:
     return given
 
 
-def _verdict(given: Message) -> Event | MeshError:
+def _verdict(given: Message, reader: Schema | None) -> Event | MeshError:
     try:
-        return EventReader(Known(**KNOWN)).read(b"key", *given, "topic", 0, 0, 0)
+        return EventReader(Known(**KNOWN), reader).read(b"key", *given, "topic", 0, 0, 0)
     except MeshError as error:
         return error
 
 
-def _assert_agree(given: list[Message], runs: list[Run]) -> None:
+def _assert_agree(given: list[Message], runs: list[Run], reader: Schema | None = None) -> None:
     assert [at for run in runs for at in range(run.first, run.behind)] == list(range(len(given)))
     for run in runs:
         columns = run.columns
@@ -190,7 +190,7 @@ def _assert_agree(given: list[Message], runs: list[Run]) -> None:
         rows = rows_of(columns.schema, columns.data)
         canonical = True
         for at, (each, row) in enumerate(zip(given[run.first : run.behind], rows, strict=True)):
-            event = _verdict(each)
+            event = _verdict(each, reader)
             assert isinstance(event, Event), event
             assert event.subject is None
             assert not event.extensions
@@ -240,6 +240,55 @@ def test_times_are_read_as_the_event_reader_reads_them(texts: list[bytes]) -> No
     given = [message(at, ce_time=texts[at % len(texts)]) for at in range(24)]
     given = sorted(given, key=lambda each: dict(each[1] or ())["ce_time"] or b"")
     _assert_agree(given, _runs(ColumnReader(Known(**KNOWN)), given))
+
+
+# The same name as the writer's, a symbol fewer, a null less, a field more.
+NARROW: Final = schema(
+    {
+        "type": "record",
+        "name": "Order",
+        "fields": [
+            {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["PAID"]}},
+            {"name": "lines", "type": {"type": "array", "items": "string"}, "default": []},
+            {"name": "text", "type": "string", "aliases": ["note"]},
+        ],
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.fixed_dictionaries(
+                {
+                    "number": st.integers(-(2**63), 2**63 - 1),
+                    "note": st.sampled_from(["a"] * 8 + [None]),
+                    "state": st.sampled_from(["PAID"] * 8 + ["NEW"]),
+                }
+            ),
+            st.integers(1, 20),
+        ),
+        max_size=8,
+    )
+)
+def test_a_readers_schema_is_what_the_event_reader_resolves_to(records: list[tuple[dict[str, Any], int]]) -> None:
+    """Rows have the reader's schema; one that has no place in it is read one by one, and refused there."""
+    given: list[Message] = []
+    for record, times in records:
+        body = frame(7, codec_for(ORDER).encode(record))
+        given += [(body, message(len(given) + at)[1]) for at in range(times)]
+    runs = _runs(ColumnReader(Known(**KNOWN), NARROW), given)
+    _assert_agree(given, runs, NARROW)
+    for run in runs:
+        assert run.columns is None or run.columns.schema == NARROW
+
+
+def test_a_readers_schema_that_columns_do_not_resolve_to_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Events that the reader's schema takes row by row only are left to it, with the reason in the log."""
+    (run,) = _runs(ColumnReader(Known(**KNOWN), SHOP), [message(at) for at in range(20)])
+    assert run == Run(0, 20, None)
+    assert "the record 'Order' is none of the reader's" in caplog.text
 
 
 def test_one_writer_is_one_run() -> None:

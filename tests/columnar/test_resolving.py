@@ -1,0 +1,212 @@
+"""Batches of a writer's schema as a reader's: what the codec's resolution reads of each payload."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from meshport.codec import Codec, ResolvingDecoder
+from meshport.columnar import ColumnarDecoder, supports
+from meshport.errors import DecodeError, SchemaError
+from meshport.schema import Schema
+from tests.codec.samples import schema
+
+pytest.importorskip("pyruhvro", reason="the extra `columnar` is not installed")
+
+import pyarrow as pa
+
+from meshport.columnar.native import Refused
+from meshport.columnar.plan import Unsupported
+from meshport.columnar.resolving import Resolution
+from tests.columnar.evolutions import evolved
+from tests.columnar.generated import Generator
+from tests.columnar.rows import rows_of, same
+
+_REFUSED: Final = object()
+
+
+def _expected(writer: Schema, reader: Schema, bodies: list[bytes]) -> list[Any]:
+    decode = ResolvingDecoder(writer, reader).decode
+    values: list[Any] = []
+    for body in bodies:
+        try:
+            values.append(decode(body, 0))
+        except DecodeError:
+            values.append(_REFUSED)
+    return values
+
+
+def evolve(seeds: range, records: int) -> dict[str, int]:
+    """Resolve random evolutions of random schemas both ways; what was counted of pairs and rows."""
+    counted = dict.fromkeys(("pairs", "unsupported", "impossible", "rows", "refused", "refused needlessly"), 0)
+    for seed in seeds:
+        generator, chance = Generator(seed), random.Random(seed)
+        writer = generator.schema()
+        if supports(writer):
+            continue
+        bodies = [Codec(writer).encode(generator.record(writer)) for _ in range(records)]
+        batch = ColumnarDecoder(writer).decode(bodies)
+        reader = evolved(writer, chance, chance.choice([0.02, 0.1, 0.3]))
+        counted["pairs"] += 1
+        try:
+            resolution = Resolution(writer, reader)
+        except (Unsupported, SchemaError):
+            counted["unsupported"] += 1
+            continue
+        expected = _expected(writer, reader, bodies)
+        counted["impossible"] += all(each is _REFUSED for each in expected)
+        made, refused = resolution.apply_good(batch)
+        made.validate(full=True)
+        assert made.schema == resolution.arrow
+        assert refused == sorted(set(refused))
+        kept = [at for at in range(records) if at not in refused]
+        for at, row in zip(kept, rows_of(reader, made), strict=True):
+            assert same(row, expected[at]), (seed, at, row, expected[at])
+        counted["rows"] += records
+        counted["refused"] += len(refused)
+        counted["refused needlessly"] += sum(expected[at] is not _REFUSED for at in refused)
+    return counted
+
+
+def test_random_evolutions_are_resolved_as_by_the_codec() -> None:
+    """Whatever became of a schema, a row that is made is what the codec reads of its payload."""
+    counted = evolve(range(100), 30)
+    assert counted["pairs"] - counted["unsupported"] > 60
+    assert counted["rows"] - counted["refused"] > 1500
+
+
+def _order(*fields: Any) -> Schema:
+    return schema(
+        {"type": "record", "name": "Order", "fields": [{"name": name, "type": form} for name, form in fields]}
+    )
+
+
+def _made(writer: Schema, reader: Schema, records: list[Any]) -> tuple[Any, list[int]]:
+    codec = Codec(writer)
+    return Resolution(writer, reader).apply_good(
+        ColumnarDecoder(writer).decode([codec.encode(each) for each in records])
+    )
+
+
+STATE: Final = {"type": "enum", "name": "State", "symbols": ["NEW", "PAID", "SENT"]}
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "values"),
+    [
+        (["null", "string"], "string", ["a", None]),
+        (STATE, {**STATE, "symbols": ["PAID", "NEW"]}, ["PAID", "SENT"]),
+        ("bytes", "string", [b"a", b"\xff"]),
+        ("long", "float", [1, 2**24 + 1]),
+        ("long", {"type": "long", "logicalType": "timestamp-millis"}, [1, 2**62]),
+        (
+            {"type": "long", "logicalType": "timestamp-micros"},
+            {"type": "long", "logicalType": "timestamp-millis"},
+            [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)],
+        ),
+        ("string", {"type": "string", "logicalType": "uuid"}, ["F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6", "none"]),
+        (
+            {"type": "array", "items": ["null", "int"]},
+            {"type": "array", "items": "int"},
+            [[1, 2], [1, None]],
+        ),
+    ],
+)
+def test_only_the_rows_without_a_place_are_refused(written: Any, read: Any, values: list[Any]) -> None:
+    """One value that the reader's type does not hold costs its neighbours at most, not the batch."""
+    good, bad = ({"n": 1, "x": value} for value in values)
+    records = [good] * 40 + [bad] + [good] * 59
+    made, refused = _made(_order(("n", "long"), ("x", written)), _order(("x", read), ("n", "long")), records)
+    assert 40 in refused
+    assert len(refused) < 8
+    assert made.num_rows == 100 - len(refused)
+    assert made.column("x").null_count == 0
+
+
+def test_many_that_are_refused_end_the_search() -> None:
+    """Where one row in ten has no place, all that is left after some halvings goes to the codec; nothing is lost."""
+    records = [{"x": None if at % 10 == 0 else "a"} for at in range(4000)]
+    made, refused = _made(_order(("x", ["null", "string"])), _order(("x", "string")), records)
+    assert made.num_rows + len(refused) == 4000
+    assert set(range(0, 4000, 10)) <= set(refused)
+
+
+def test_an_unknown_symbol_takes_the_readers_default() -> None:
+    """A symbol that came later reads as the default of the reader's enum; a null stays one."""
+    reader = {**STATE, "symbols": ["NEW", "OTHER"], "default": "OTHER"}
+    records = [{"x": value} for value in ("NEW", "PAID", None, "SENT")] * 3
+    made, refused = _made(_order(("x", ["null", STATE])), _order(("x", ["null", reader])), records)
+    assert refused == []
+    assert made.column("x").to_pylist() == ["NEW", "OTHER", None, "OTHER"] * 3
+
+
+def test_a_null_record_hides_what_is_in_it() -> None:
+    """A field that may be null is none where its record is null: only a null of its own is refused."""
+
+    def with_note(note: Any) -> Schema:
+        lines = {"type": "record", "name": "Lines", "fields": [{"name": "note", "type": note}]}
+        return _order(("lines", ["null", lines]))
+
+    records: list[dict[str, Any]] = [{"lines": {"note": "a"}}, {"lines": None}] * 20
+    made, refused = _made(with_note(["null", "string"]), with_note("string"), records)
+    assert refused == []
+    assert made.column("lines").to_pylist() == [record["lines"] for record in records]
+    _, refused = _made(with_note(["null", "string"]), with_note("string"), [*records, {"lines": {"note": None}}])
+    assert 40 in refused
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "why"),
+    [
+        ("string", "long", "'x' is written as string and read as long"),
+        ({"type": "string", "logicalType": "uuid"}, "string", "'x' is written as string-uuid and read as string"),
+        (
+            {"type": "bytes", "logicalType": "decimal", "precision": 4},
+            "bytes",
+            "'x' is written as bytes-decimal and read as bytes",
+        ),
+        (
+            {"type": "array", "items": {"type": "map", "values": "int"}},
+            {"type": "array", "items": {"type": "map", "values": "string"}},
+            "'x[]{}' is written as int and read as string",
+        ),
+    ],
+)
+def test_what_columns_do_not_resolve_is_said(written: Any, read: Any, why: str) -> None:
+    """The reason names the field and both types; these are read row by row."""
+    with pytest.raises(Unsupported) as caught:
+        Resolution(_order(("x", written)), _order(("x", read)))
+    assert str(caught.value) == why
+
+
+def test_a_default_that_no_column_holds_is_said() -> None:
+    """The codec gives a default of `float` with all its digits; a column would give another number."""
+    reader = schema(
+        {
+            "type": "record",
+            "name": "Order",
+            "fields": [{"name": "x", "type": "long"}, {"name": "rate", "type": "float", "default": 0.1}],
+        }
+    )
+    with pytest.raises(Unsupported, match="the default of 'rate' is not what a column holds"):
+        Resolution(_order(("x", "long")), reader)
+    with pytest.raises(Unsupported, match="'y' is not written, and has no default"):
+        Resolution(_order(("x", "long")), _order(("y", "long")))
+
+
+def test_a_slice_is_resolved_as_what_it_shows() -> None:
+    """A batch that is a part of another gives that part's rows; `apply` refuses as a whole."""
+    writer = _order(("n", ["null", "int"]), ("x", {"type": "array", "items": "int"}))
+    reader = _order(("x", {"type": "array", "items": "long"}), ("n", "long"))
+    codec = Codec(writer)
+    records = [{"n": at or None, "x": [at] * (at % 3)} for at in range(20)]
+    batch = ColumnarDecoder(writer).decode([codec.encode(record) for record in records])
+    resolution = Resolution(writer, reader)
+    made = resolution.apply(batch.slice(5, 10))
+    assert made.to_pylist() == [{"x": record["x"], "n": record["n"]} for record in records[5:15]]
+    assert made.schema.field("x").type == pa.list_(pa.field("item", pa.int64(), nullable=False))
+    with pytest.raises(Refused):
+        resolution.apply(batch)
