@@ -121,7 +121,7 @@ def _result(kind: str, values: pa.DataType) -> pa.DataType:
         case "distinct":
             return pa.int64()
         case "collect":
-            return pa.list_(values)
+            return pa.list_(pa.field("item", values, nullable=False))
         case "mean":
             return pa.float64()
         case "sum" if pa.types.is_decimal(values):
@@ -159,7 +159,7 @@ class _Whole(NamedTuple):
         """
         numbers = values.fill_null(0).to_numpy(zero_copy_only=False).astype("i8")
         if max(int(numbers.max()), -int(numbers.min())) * len(numbers) >= _SAFE:
-            raise Doubt("sums may leave 64 bits", None)
+            raise Doubt("sums may leave 64 bits")
         return cls(numbers, values.is_valid().to_numpy(zero_copy_only=False).astype("i8"))
 
 
@@ -173,7 +173,7 @@ def _numerator(accumulator: Any) -> int:
         return 0
     kind, numerator, _, _ = accumulator
     if kind != "int" or not -_SAFE < numerator < _SAFE:
-        raise Doubt("the sum so far is none of 64 bits", None)
+        raise Doubt("the sum so far is none of 64 bits")
     return int(numerator)
 
 
@@ -213,7 +213,7 @@ class _WholeMean:
         count = groups.running(whole.some, np.array(counts, "i8"))
         total = groups.running(whole.numbers, np.array([_numerator(each) for each in sums], "i8"))
         if np.abs(total).max() >= _EXACT:
-            raise Doubt("a sum that no double holds", None)
+            raise Doubt("a sum that no double holds")
         return pa.array(total / np.maximum(count, 1), mask=count == 0)
 
     @staticmethod
@@ -279,7 +279,7 @@ class _OneByOne:
         try:
             return pa.array(ordered, self.type)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-            raise Doubt("a result that its column does not hold", None) from error
+            raise Doubt("a result that its column does not hold") from error
 
     @staticmethod
     def _places(places: Places, count: int) -> Sequence[Place]:  # noqa: ARG004 - an edge asks for them
@@ -302,7 +302,7 @@ class _OneByOne:
                     accumulator = add(accumulator, given[at], at_place[at])
                     told(accumulator)
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise Doubt("a value that cannot be aggregated", None) from error
+            raise Doubt("a value that cannot be aggregated") from error
 
 
 class _Edge(_OneByOne):

@@ -151,7 +151,7 @@ def _join(join: Join, fields: Fields, joined: Joined) -> tuple[Step, Fields]:
                 found = [None if row is None else value(row[field]) for row in distinct.values()]
                 made[name] = pa.array(found, taken[name].arrow).take(index)
         except (KeyError, pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise Doubt("a row of an earlier schema", None) from error
+            raise Doubt("a row of an earlier schema") from error
         return Relation({**given.columns, **made}, given.origin, given.time)
 
     return joined_, {**fields, **taken}

@@ -91,7 +91,7 @@ class ColumnarOutputs:
         try:
             values = self._encoder.encode(pa.RecordBatch.from_pydict(dict(records.columns)), self._prefix)
         except EncodeError as error:
-            raise Doubt(error.message, None) from error
+            raise Doubt(error.message) from error
         if max(map(len, values)) > LARGEST:
             raise Doubt("an output that is too large", np.array([len(each) > LARGEST for each in values]))
         of = records.origin.tolist()
@@ -152,7 +152,7 @@ def _keys(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list[b
         try:
             return [key(dict(zip(names, part, strict=True))) for part in parts]
         except Exception as error:
-            raise Doubt(str(error), None) from error
+            raise Doubt(str(error)) from error
 
     return keys
 
