@@ -163,6 +163,12 @@ def test_a_null_record_hides_what_is_in_it() -> None:
     [
         ("string", "long", "'x' is written as string and read as long"),
         ({"type": "string", "logicalType": "uuid"}, "string", "'x' is written as string-uuid and read as string"),
+        ({"type": "string", "logicalType": "uuid"}, "bytes", "'x' is written as string-uuid and read as bytes"),
+        (
+            {"type": "fixed", "name": "F", "size": 4},
+            {"type": "fixed", "name": "F", "size": 8},
+            "'x' is written as fixed and read as fixed",
+        ),
         (
             {"type": "bytes", "logicalType": "decimal", "precision": 4},
             "bytes",
@@ -180,6 +186,23 @@ def test_what_columns_do_not_resolve_is_said(written: Any, read: Any, why: str) 
     with pytest.raises(Unsupported) as caught:
         Resolution(_order(("x", written)), _order(("x", read)))
     assert str(caught.value) == why
+
+
+def test_two_fields_of_one_name_are_the_first() -> None:
+    """Where the reader's field has the name of one field and an alias of another, the one that is written first is read."""
+    reader = schema(
+        {"type": "record", "name": "Order", "fields": [{"name": "total", "type": "long", "aliases": ["sum"]}]}
+    )
+    for first, second in (("total", "sum"), ("sum", "total")):
+        made, _ = _made(_order((first, "long"), (second, "long")), reader, [{first: 1, second: 2}] * 8)
+        assert made.column("total").to_pylist() == [1] * 8
+
+
+def test_whole_numbers_beyond_a_double_are_rounded_as_by_the_codec() -> None:
+    """A long read as a double is the nearest one."""
+    made, refused = _made(_order(("x", "long")), _order(("x", "double")), [{"x": 2**53 + 1}] * 8)
+    assert refused == []
+    assert made.column("x").to_pylist() == [float(2**53 + 1)] * 8
 
 
 def test_a_default_that_no_column_holds_is_said() -> None:

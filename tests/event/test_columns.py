@@ -284,6 +284,17 @@ def test_a_readers_schema_is_what_the_event_reader_resolves_to(records: list[tup
         assert run.columns is None or run.columns.schema == NARROW
 
 
+def test_what_has_no_place_is_counted_among_what_is_bad() -> None:
+    """A bad payload before a row that the reader's schema refuses moves that row's place, not the verdict."""
+    given = [message(at) for at in range(100)]
+    given[20] = (frame(7, b"\xff"), given[20][1])
+    given[60] = (frame(7, codec_for(ORDER).encode({"number": 1, "note": None, "state": "PAID"})), given[60][1])
+    runs = _runs(ColumnReader(Known(**KNOWN), NARROW), given)
+    _assert_agree(given, runs, NARROW)
+    assert [run.columns is None for run in runs for at in (20, 60) if run.first <= at < run.behind] == [True, True]
+    assert sum(run.behind - run.first for run in runs if run.columns) > 80
+
+
 def test_a_readers_schema_that_columns_do_not_resolve_to_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """Events that the reader's schema takes row by row only are left to it, with the reason in the log."""
     (run,) = _runs(ColumnReader(Known(**KNOWN), SHOP), [message(at) for at in range(20)])
