@@ -129,9 +129,20 @@ def late_name(topic: str) -> str:
     return f"{topic}.late"
 
 
+def redrive_name(topic: str) -> str:
+    """The topic by which the processor that builds `topic` is given quarantined events once more."""
+    return f"{topic}.redrive"
+
+
 def internal_name(topic: str, purpose: str) -> str:
     """A topic that only the processor which builds `topic` reads and writes: its changelog, its re-keyed input."""
     return f"{topic}.{purpose}"
+
+
+def names_of(topic: str) -> list[str]:
+    """The topics that may belong to one generation of a derived product: its own, and those that its processor makes."""
+    purposes = ("changelog", "rekey", "rekey.changelog")
+    return [topic, *(internal_name(topic, each) for each in purposes), late_name(topic), quarantine_name(topic)]
 
 
 def nearest(text: str, known: list[str]) -> str | None:

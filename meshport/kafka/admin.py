@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -148,6 +148,40 @@ class Admin:
             self._client.incremental_alter_configs([resource])[resource].result(timeout=_TIMEOUT_S)
         except KafkaException as error:
             raise client_error(error, f"cannot change the settings of {name}") from error
+
+    def members(self, group: str) -> int:
+        """How many members a consumer group has now; none where there is no such group.
+
+        Raises:
+            KafkaError: the group's coordinator did not say.
+        """
+        try:
+            found = self._client.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+            return len(found.result(timeout=_TIMEOUT_S).members)
+        except KafkaException as error:
+            if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
+                return 0
+            raise client_error(error, f"cannot see the group {group}") from error
+
+    def places(self, topic: str) -> dict[str, dict[int, int]]:
+        """The groups that have a place in a topic, and the next offset of each in every partition that it has one in.
+
+        Raises:
+            KafkaError: a coordinator did not say.
+        """
+        found = {}
+        try:
+            listed = self._client.list_consumer_groups(request_timeout=_TIMEOUT_S).result(timeout=_TIMEOUT_S)
+            for each in listed.valid:
+                asked = ConsumerGroupTopicPartitions(each.group_id)
+                answer = self._client.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_S)[each.group_id]
+                places = answer.result(timeout=_TIMEOUT_S).topic_partitions or ()
+                own = {place.partition: place.offset for place in places if place.topic == topic and place.offset >= 0}
+                if own:
+                    found[each.group_id] = own
+        except KafkaException as error:
+            raise client_error(error, f"cannot see who reads {topic}") from error
+        return found
 
     def delete_topic(self, name: str) -> None:
         """Remove one topic and all its events.

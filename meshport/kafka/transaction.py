@@ -250,7 +250,7 @@ class Transactions:
         """Commit what was sent together with the group's places.
 
         Args:
-            places: the next offset to read of each partition.
+            places: the next offset to read of each partition; none where no group's place is kept.
             group: `Member.membership`.
 
         Raises:
@@ -259,8 +259,9 @@ class Transactions:
             KafkaError: the producer has failed for good, or the outcome is not known; start from what is committed.
         """
         offsets = [TopicPartition(*place, offset) for place, offset in places.items()]
-        send = partial(self._client.send_offsets_to_transaction, offsets, group)
-        self._call("commit the group's place", send)
+        if offsets:
+            send = partial(self._client.send_offsets_to_transaction, offsets, group)
+            self._call("commit the group's place", send)
         self._call("commit", self._client.commit_transaction)
         self._open = False
 

@@ -1,0 +1,95 @@
+"""Two large sets of named values set against each other in bounded memory.
+
+Names and values are told by 16 bytes of BLAKE2b each. They go to files on disk, to one of 64 by their name; then file by
+file, both sides of one are held in memory and compared: of five million names about forty megabytes at a time, and 44
+bytes on disk for each value that was taken. That two names or values of a billion have one digest has odds of one to 10^20.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterator
+from enum import IntEnum
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+_FILES: Final = 64
+_RECORD: Final = struct.Struct("<16s16sIQ")
+_BUFFER: Final = 64 * 1024
+_GONE: Final = bytes(16)
+
+
+class Side(IntEnum):
+    """Of which generation a value is."""
+
+    OLD = 0
+    NEW = 1
+
+
+class Found(NamedTuple):
+    """The last value that a name had on one side.
+
+    Attributes:
+        digest: of the value; None where the value is a tombstone.
+        partition: where it stands.
+        offset: as `partition`.
+    """
+
+    digest: bytes | None
+    partition: int
+    offset: int
+
+
+class Spill:
+    """Takes named values of two sides; names are compared once all are taken. To be used as a context."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="meshport-compare-")
+        self._buffers = [[bytearray() for _ in range(_FILES)] for _ in Side]
+        self.taken = [0 for _ in Side]
+        """How many values each side has given."""
+
+    def take(self, side: Side, name: bytes, value: bytes | None, partition: int, offset: int) -> None:
+        """Take a value; it is the name's value until a later one is taken."""
+        told = blake2b(name, digest_size=16).digest()
+        digest = _GONE if value is None else blake2b(value, digest_size=16).digest()
+        number = told[0] % _FILES
+        buffer = self._buffers[side][number]
+        buffer += _RECORD.pack(told, digest, partition, offset)
+        self.taken[side] += 1
+        if len(buffer) >= _BUFFER:
+            self._write(side, number)
+
+    def _file(self, side: Side, number: int) -> Path:
+        return Path(self._folder.name) / f"{side}.{number}"
+
+    def _write(self, side: Side, number: int) -> None:
+        buffer = self._buffers[side][number]
+        with self._file(side, number).open("ab") as file:
+            file.write(buffer)
+        buffer.clear()
+
+    def names(self) -> Iterator[tuple[Found | None, Found | None]]:
+        """For every name the last value on either side, None where the side has none."""
+        for number in range(_FILES):
+            old, new = (self._read(side, number) for side in Side)
+            for name, found in old.items():
+                yield found, new.pop(name, None)
+            for found in new.values():
+                yield None, found
+
+    def _read(self, side: Side, number: int) -> dict[bytes, Found]:
+        self._write(side, number)
+        content = self._file(side, number).read_bytes()
+        return {
+            name: Found(None if digest == _GONE else digest, partition, offset)
+            for name, digest, partition, offset in _RECORD.iter_unpack(content)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()

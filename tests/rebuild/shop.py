@@ -1,0 +1,175 @@
+"""A shop for rebuilds: orders, and the products that are built of them, on a mesh of the session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from meshport.address import Address
+from meshport.process import batch, load_pipeline, make_plan
+from meshport.process.plan import Plan
+from meshport.product import Product
+from meshport.project import ProjectProduct
+from meshport.publish import Publisher
+from meshport.rebuild.live import run_live
+from meshport.replay import Replay
+from meshport.schema import parse_schema
+from tests.mesh_session import Mesh
+
+INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
+BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+PATIENCE_S = 40.0
+
+
+def record(name: str, **fields: Any) -> str:
+    """An Avro record's JSON."""
+    import json  # noqa: PLC0415 - the only use
+
+    return json.dumps({"type": "record", "name": name, "fields": [{"name": k, "type": v} for k, v in fields.items()]})
+
+
+ORDER = record("Order", customer="string", cents="long", at=INSTANT)
+TOTAL = record("Total", customer="string", orders="long", cents="long", window_start=INSTANT, window_end=INSTANT)
+LARGE = record("Large", customer="string", euros="double", at=INSTANT)
+TOTALS = [
+    {
+        "aggregate": {
+            "by": ["customer"],
+            "window": {"tumbling": "1h"},
+            "values": {"orders": "count()", "cents": "sum(cents)"},
+            "emit": "update",
+        }
+    }
+]
+LARGER = [{"filter": "cents >= 500"}, {"derive": {"euros": "cents / 100"}}, {"select": ["customer", "euros", "at"]}]
+
+
+@dataclass
+class Shop:
+    """Orders and what is built of them.
+
+    Attributes:
+        mesh: where.
+        orders: the address of the orders.
+    """
+
+    mesh: Mesh
+    orders: Address
+    _told: int = 0
+
+    def derived(self, steps: Any, schema: str, folder: Path, **port: Any) -> ProjectProduct:
+        """A product that is built of the orders, or of what `source` names; registered, with its topic."""
+        source = port.pop("source", self.orders)
+        declared = {
+            "address": f"mesh://tests/built-{uuid4().hex[:8]}",
+            "id": str(uuid4()),
+            "archetype": "aggregate",
+            "description": "made by a test",
+            "owner": "tests",
+            "inputPorts": [{"address": str(source)}],
+            "outputPorts": [{"name": "events", "partitions": 2} | port],
+            "process": {"engine": "batch", "lateness": "1d", "steps": steps},
+        }
+        return self.register(declared, schema, folder)
+
+    def register(self, declared: Mapping[str, Any], schema: str, folder: Path) -> ProjectProduct:
+        """Register a product with one contract."""
+        product = Product.model_validate(declared)
+        contract = parse_schema(schema)
+        made = ProjectProduct(product, folder, {(each.name, each.major): contract for each in product.output_ports})
+        self.mesh.apply(made)
+        return made
+
+    def totals(self, folder: Path, **more: Any) -> ProjectProduct:
+        """Totals by customer and hour, compacted."""
+        port = {"cleanup": "compact", "key": ["customer", "window_start"], "time": "window_start"}
+        return self.derived(TOTALS, TOTAL, folder, **port | more)
+
+    def larger(self, folder: Path, **more: Any) -> ProjectProduct:
+        """The larger orders, a stream."""
+        return self.derived(LARGER, LARGE, folder, key="customer", time="at", **more)
+
+    def sell(self, count: int) -> None:
+        """Publish so many orders more."""
+        with Publisher(self.orders, self.mesh.registry) as publisher:
+            for number in range(self._told, self._told + count):
+                at = BEGIN + timedelta(seconds=number)
+                publisher.publish(
+                    {"customer": f"c{number % 17}", "cents": number * 37 % 1000, "at": at}, id=f"o{number}"
+                )
+        self._told += count
+
+    @property
+    def sold(self) -> int:
+        """How many orders were published."""
+        return self._told
+
+    def plan(self, product: ProjectProduct) -> Plan:
+        """The plan of a product over what is bound now."""
+        self.mesh.registry.refresh(product.product.address)
+        return make_plan(load_pipeline(product.product, product.folder), product.product.address, self.mesh.registry)
+
+    def build(self, product: ProjectProduct) -> None:
+        """Process what there is into the bound generation."""
+        batch.run_processor(self.plan(product), self.mesh.registry, until_end=True)
+
+    @contextmanager
+    def live(self, product: ProjectProduct, said: list[str]) -> Iterator[None]:
+        """The processor of a product, live in a thread as `meshport run` has it."""
+        stop = threading.Event()
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                run_live(
+                    lambda: self.plan(product),
+                    self.mesh.registry,
+                    batch.run_processor,
+                    say=said.append,
+                    stop=stop,
+                    look_s=0.2,
+                )
+            except BaseException as error:  # noqa: BLE001 - told to the test
+                failed.append(error)
+
+        thread = threading.Thread(target=work, name="live", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(PATIENCE_S)
+        assert failed == []
+        assert not thread.is_alive()
+
+    def latest(self, address: Address) -> dict[bytes | None, Any]:
+        """The latest record of each key that the bound generation has."""
+        self.mesh.registry.refresh(address)
+        with Replay(address, self.mesh.registry) as replay:
+            return {event.key: event.data for event in replay.history()}
+
+
+def open_shop(mesh: Mesh, folder: Path) -> Shop:
+    """A shop of its own on a mesh, without an order yet."""
+    declared = {
+        "address": f"mesh://tests/orders-{uuid4().hex[:8]}",
+        "id": str(uuid4()),
+        "archetype": "source-aligned",
+        "description": "made by a test",
+        "owner": "tests",
+        "outputPorts": [{"name": "events", "key": "customer", "time": "at", "partitions": 2}],
+    }
+    shop = Shop(mesh, Address.parse(str(declared["address"])))
+    shop.register(declared, ORDER, folder)
+    return shop
+
+
+def ids(events: Iterable[Any]) -> list[str]:
+    """The ids of events."""
+    return [event.id for event in events]
