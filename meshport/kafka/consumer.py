@@ -106,7 +106,7 @@ class Consumer:
         on_revoke: Callable[[Sequence[int]], None],
         on_lost: Callable[[Sequence[int]], None] | None = None,
     ) -> None:
-        """Join the group for one topic.
+        """Join the group for one topic; called again with another, leave the one before for it.
 
         Args:
             topic: what is read.
@@ -115,15 +115,18 @@ class Consumer:
             on_lost: gets those that another member may have already, so that no place can be recorded; `on_revoke` by default.
         """
 
+        def ours(partitions: list[TopicPartition]) -> list[int]:
+            return [each.partition for each in partitions if each.topic == topic]
+
         def assigned(client: ClientConsumer, partitions: list[TopicPartition]) -> None:
-            places = on_assign([each.partition for each in partitions])
+            places = on_assign(ours(partitions))
             client.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
 
         def revoked(_: ClientConsumer, partitions: list[TopicPartition]) -> None:
-            on_revoke([each.partition for each in partitions])
+            on_revoke(ours(partitions))
 
         def lost(_: ClientConsumer, partitions: list[TopicPartition]) -> None:
-            (on_lost or on_revoke)([each.partition for each in partitions])
+            (on_lost or on_revoke)(ours(partitions))
 
         self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
