@@ -299,6 +299,6 @@ def _joined(one: Node, other: Node) -> Node:
     def run(rows: Rows) -> Cells:
         left, right = one.run(rows), other.run(rows)
         joined = pc.binary_join_element_wise(left.values, right.values, "")
-        return arrow_cells(joined, either(left.doubt, right.doubt) & ~either(left.nulls, right.nulls))
+        return arrow_cells(joined, either(left.doubt, right.doubt))
 
     return Node("str", pa.string(), run)
