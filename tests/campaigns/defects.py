@@ -1,0 +1,337 @@
+"""Twenty-odd ways to be wrong, each planted by replacing a part of the product, and the kind of fault it must show as.
+
+The checksum of a state would refuse most of what a changelog can forget, before any harm is done; where a defect is about
+what happens then, it is taken out (`_unchecked`), so that the ledger alone has to see it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from meshport.kafka.producer import Message
+from meshport.process import outputs, rows
+from meshport.process.deduplication import Deduplication
+from meshport.process.groups import Windows
+from meshport.process.item import Emission, Item
+from meshport.process.messages import Inbound
+from meshport.process.rows import Checkpoint, Entry, Rows
+from meshport.process.stages import Batch, GroupStage, SourceStage
+from meshport.process.watermark import Watermark
+from meshport.process.worker import Worker
+from tests.campaigns.memory import Scene, TransactionalLog, cut_off, killed, moved
+
+Plant = Callable[[pytest.MonkeyPatch, random.Random], None]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One way to be wrong.
+
+    Attributes:
+        name: what the product does wrong.
+        plant: makes it do so.
+        scene: in which it shows, in memory.
+        shows: the kinds of fault of which the ledger must name at least one.
+    """
+
+    name: str
+    plant: Plant
+    scene: Scene
+    shows: frozenset[str]
+
+
+DEFECTS: dict[str, Defect] = {}
+
+
+def _defect(name: str, scene: Scene, *shows: str) -> Callable[[Plant], Plant]:
+    def known(plant: Plant) -> Plant:
+        DEFECTS[name] = Defect(name, plant, scene, frozenset(shows))
+        return plant
+
+    return known
+
+
+@contextmanager
+def planted(name: str, dice: random.Random) -> Iterator[None]:
+    """Have a defect in this process for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        DEFECTS[name].plant(patch, dice)
+        yield
+
+
+# -- outputs ---------------------------------------------------------------------------------------------------------
+
+
+def _batches(patch: pytest.MonkeyPatch, change: Callable[[Batch, Any], None]) -> None:
+    """Change what a stage makes of its messages."""
+    for stage in (SourceStage, GroupStage):
+        real = stage.process
+
+        def process(self: Any, messages: Any, real: Any = real) -> Batch:
+            batch: Batch = real(self, messages)
+            change(batch, self._plan)
+            return batch
+
+        patch.setattr(stage, "process", process)
+
+
+def _to(batch: Batch, topic: str) -> list[int]:
+    return [index for index, message in enumerate(batch.outputs) if message.topic == topic]
+
+
+@_defect("drops an output", killed, "lost")
+def _drops(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
+            del batch.outputs[dice.choice(there)]
+
+    _batches(patch, change)
+
+
+@_defect("sends an output twice", cut_off, "doubled")
+def _doubles(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
+            batch.outputs.append(batch.outputs[there[-1]])
+
+    _batches(patch, change)
+
+
+@_defect("sends an output twice, under another id", killed, "doubled")
+def _doubles_anew(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
+            again = batch.outputs[there[-1]]
+            headers = [(name, b"another" + value if name == "ce_id" else value) for name, value in again.headers]
+            batch.outputs.append(again._replace(headers=headers))
+
+    _batches(patch, change)
+
+
+@_defect("swaps two updates of a key", killed, "disordered", "misstated")
+def _swaps(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        found: dict[bytes | None, int] = {}
+        for index in _to(batch, plan.output.topic):
+            if (other := found.setdefault(batch.outputs[index].key, index)) != index:
+                batch.outputs[other], batch.outputs[index] = batch.outputs[index], batch.outputs[other]
+                return
+
+    _batches(patch, change)
+
+
+@_defect("writes a key's updates to any partition", killed, "disordered")
+def _scatters(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        for index in _to(batch, plan.output.topic):
+            if dice.random() < 0.2:
+                batch.outputs[index] = batch.outputs[index]._replace(partition=dice.randrange(plan.output.partitions))
+
+    _batches(patch, change)
+
+
+@_defect("gives other ids when it does a batch again", killed, "doubled")
+def _renames(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    patch.setattr(outputs, "output_id", lambda *_: str(uuid4()))
+
+
+@_defect("drops what it cannot process", killed, "unaccounted")
+def _hides_poison(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        batch.outputs = [each for each in batch.outputs if each.topic != plan.quarantine_topic]
+
+    _batches(patch, change)
+
+
+@_defect("drops what came too late", killed, "unaccounted")
+def _hides_late(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    def change(batch: Batch, plan: Any) -> None:
+        batch.outputs = [each for each in batch.outputs if each.topic != plan.late_topic]
+
+    _batches(patch, change)
+
+
+# -- logic -----------------------------------------------------------------------------------------------------------
+
+
+@_defect("counts what came too late", killed, "unaccounted")
+def _counts_late(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    patch.setattr(Watermark, "is_late", lambda *_: False)
+
+
+@_defect("counts doubles", killed, "doubled", "misstated")
+def _counts_doubles(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    real = Deduplication.is_new
+
+    def is_new(self: Deduplication, item: Item, rows_: Rows) -> bool:
+        return real(self, item, rows_) or True
+
+    patch.setattr(Deduplication, "is_new", is_new)
+
+
+@_defect("applies an event twice", killed, "misstated", "lost")
+def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    real = Windows.add
+
+    def add(self: Windows, item: Item, rows_: Rows) -> list[Emission]:
+        if dice.random() < 0.02:
+            real(self, item, rows_)
+        return real(self, item, rows_)
+
+    patch.setattr(Windows, "add", add)
+
+
+# -- order of deliveries, and places ---------------------------------------------------------------------------------
+
+
+@_defect("records its place before the outputs", killed, "lost")
+def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    def change(batch: Batch, _plan: Any) -> None:
+        if batch.checkpoint is not None:
+            batch.outputs = [*batch.rows, batch.checkpoint, *batch.outputs]
+            batch.rows, batch.checkpoint = [], None
+
+    _batches(patch, change)
+
+
+@_defect("records its place before the rows", killed, "misstated")
+def _place_before_rows(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    def change(batch: Batch, _plan: Any) -> None:
+        if batch.checkpoint is not None:
+            batch.rows, batch.checkpoint = [batch.checkpoint, *batch.rows], None
+
+    _batches(patch, change)
+    _unchecked(patch)
+
+
+@_defect("begins one event too far after a restart", killed, "lost")
+def _skips(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    real = SourceStage.process
+
+    def process(self: SourceStage, messages: Sequence[Inbound]) -> Batch:
+        after_restart = not hasattr(self, "goes_on")
+        self.goes_on = True  # type: ignore[attr-defined]  # the defect's own mark
+        return real(self, messages[1:] if after_restart and len(messages) > 1 else messages)
+
+    patch.setattr(SourceStage, "process", process)
+    _unchecked(patch)
+
+
+@_defect("goes on with a partition that it had to let go", moved, "doubled")
+def _holds_on(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    patch.setattr(Worker, "revoke", lambda *_: None)
+
+
+# -- state -----------------------------------------------------------------------------------------------------------
+
+
+class _Anything(int):
+    """Equal to every number."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _checkpoints(patch: pytest.MonkeyPatch, change: Callable[[Checkpoint], Checkpoint]) -> None:
+    real = Checkpoint.read
+    patch.setattr(Checkpoint, "read", lambda value: change(real(value)))
+
+
+def _unchecked(patch: pytest.MonkeyPatch) -> None:
+    """Take what a changelog holds for whole."""
+    _checkpoints(patch, lambda found: replace(found, rows=_Anything(), checksum=_Anything()))
+
+
+def _entries(patch: pytest.MonkeyPatch, change: Callable[[Sequence[Entry]], list[Entry]]) -> None:
+    real = Rows.entries
+    patch.setattr(Rows, "entries", lambda self, stored: change(real(self, stored)))
+
+
+@_defect("writes no changelog", killed, "miscounted")
+def _forgets(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    _entries(patch, lambda _: [])
+    _unchecked(patch)
+
+
+@_defect("forgets a row now and then", killed, "miscounted")
+def _forgets_one(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    _entries(patch, lambda found: [each for each in found if dice.random() > 0.05])
+    _unchecked(patch)
+
+
+@_defect("does not restore", killed, "miscounted")
+def _starts_anew(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    real = Rows.restore
+    patch.setattr(Rows, "restore", lambda entries: (Rows(), real(entries)[1]))
+    _unchecked(patch)
+
+
+@_defect("restores an older version", killed, "miscounted")
+def _goes_back(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    real = rows._versions
+
+    def versions(entry: Entry) -> Iterable[tuple[int, str | None]]:
+        found = list(real(entry))
+        yield found[0][0], found[-1][1]
+
+    patch.setattr(rows, "_versions", versions)
+    _unchecked(patch)
+
+
+@_defect("loses tombstones", killed, "misstated")
+def _keeps_the_dead(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    def change(found: Sequence[Entry]) -> list[Entry]:
+        return [each for each in found if each.value is not None and b'"v":null' not in each.value]
+
+    _entries(patch, change)
+    _unchecked(patch)
+
+
+@_defect("loses the watermark at a restore", killed, "unaccounted")
+def _loses_time(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    _checkpoints(patch, lambda found: replace(found, watermark=None))
+
+
+# -- transactions ----------------------------------------------------------------------------------------------------
+
+
+@_defect("sends outputs outside of the transaction", cut_off, "doubled")
+def _outside(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    real = TransactionalLog.deliver
+
+    def deliver(self: TransactionalLog, messages: Iterable[Message]) -> None:
+        listed = list(messages)
+        real(self, listed)
+        if not listed[0].topic.endswith("changelog"):
+            self.commit()
+
+    patch.setattr(TransactionalLog, "deliver", deliver)
+
+
+@_defect("restores from what was aborted", cut_off, "lost", "misstated")
+def _reads_uncommitted(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    real = TransactionalLog.entries
+
+    def entries(self: TransactionalLog, topic: str, partition: int) -> Iterator[Entry]:
+        yield from real(self, topic, partition)
+        for each in self.undone:
+            if (each.topic, each.partition) == (topic, partition):
+                yield Entry(each.key or b"", each.value)
+
+    patch.setattr(TransactionalLog, "entries", entries)
+    _unchecked(patch)
+
+
+@_defect("does not abort", cut_off, "doubled", "misstated")
+def _commits_leftovers(patch: pytest.MonkeyPatch, _: random.Random) -> None:
+    patch.setattr(TransactionalLog, "abort", lambda _: None)

@@ -1,0 +1,102 @@
+"""What is left after a campaign, gathered for the ledger: from Kafka, or from a harness in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from meshport.event import Event
+from meshport.kafka.producer import Message
+from meshport.process.harness import Harness, Ports
+from meshport.process.messages import Inbound
+from meshport.process.plan import Plan
+from meshport.process.rows import Entry
+from meshport.subscribe import Subscriber
+from tests.process.topics import Topics
+
+Wire = Literal["once", "repeats"]
+"""What a committed reader may find: every output once (batch engine), or repeats under the same id (faust engine)."""
+
+_REMEMBER = 2_000_000
+_QUIET = 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was published, and what the topics of a processor hold.
+
+    Attributes:
+        plan: of the processor.
+        ports: schemas.
+        wire: what is promised.
+        published: every message that was acknowledged, in the order of publishing.
+        source: the input, partition by partition.
+        output: the output port as a committed reader has it, partition by partition.
+        read: the output port as our `Subscriber` gives it; None where there is no Kafka to subscribe to.
+        late: the late port.
+        quarantine: as `late`.
+        changelogs: the entries of each partition, by the topic that the stage reads.
+    """
+
+    plan: Plan
+    ports: Ports
+    wire: Wire
+    published: Sequence[Message]
+    source: Sequence[Inbound]
+    output: Sequence[Inbound]
+    read: Sequence[Event] | None
+    late: Sequence[Inbound]
+    quarantine: Sequence[Inbound]
+    changelogs: dict[str, list[list[Entry]]]
+
+
+def of_harness(harness: Harness, published: Sequence[Message], wire: Wire) -> Evidence:
+    """What a harness holds."""
+    plan, log = harness.plan, harness.log
+    return _gathered(plan, harness.ports, wire, published, harness.outputs, None, log.entries)
+
+
+def of_kafka(topics: Topics, published: Sequence[Message], wire: Wire) -> Evidence:
+    """What a processor's topics hold."""
+    return _gathered(
+        topics.plan, topics.ports, wire, published, topics.stored, subscribed(topics), topics.log.entries
+    )  # fmt: skip
+
+
+def subscribed(topics: Topics) -> list[Event]:
+    """The output port as somebody reads it who subscribes and has repeats left out."""
+    ends = {number: end for number, (_, end) in topics.log.bounds(topics.plan.output.topic).items()}
+    found: list[Event] = []
+    quiet = 0
+    with Subscriber(topics.plan.output.address, topics.ports, remember=_REMEMBER) as subscriber:
+        for batch in subscriber.batches(5000, wait_s=0.5):
+            found += batch
+            for event in batch:
+                if event.offset + 1 >= ends[event.partition]:
+                    ends.pop(event.partition)
+            # Markers of transactions and repeats come after the last event that is given; then silence tells the end.
+            quiet = 0 if batch else quiet + 1
+            if not ends or quiet == _QUIET:
+                break
+    return found
+
+
+def _gathered(
+    plan: Plan,
+    ports: Ports,
+    wire: Wire,
+    published: Sequence[Message],
+    stored: Callable[[str], list[Inbound]],
+    read: Sequence[Event] | None,
+    entries: Callable[[str, int], Iterable[Entry]],
+) -> Evidence:
+    changelogs = {
+        stage.topic: [list(entries(stage.changelog, number)) for number in range(stage.partitions)]
+        for stage in plan.stages
+    }
+    return Evidence(
+        plan, ports, wire, published,
+        stored(plan.source.topic), stored(plan.output.topic), read,
+        stored(plan.late_topic), stored(plan.quarantine_topic), changelogs,
+    )  # fmt: skip
