@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from meshport import __version__
-from meshport.cli import demo, gate, mesh, project, publish, read, run, up
+from meshport.cli import demo, gate, mesh, project, publish, read, rebuild, run, up
 from meshport.cli.output import INTERRUPTED, exit_code, say
 from meshport.errors import MeshError
 
@@ -34,6 +34,8 @@ for verb in (
     read.tail,
     read.replay,
     read.quarantine,
+    rebuild.rebuild,
+    rebuild.generations,
     mesh.resolve,
     mesh.search,
     mesh.readers,

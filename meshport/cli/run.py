@@ -71,6 +71,7 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
 
 def _run_processor(product: ProjectProduct, registry: str | None) -> None:
     from meshport.process import load_pipeline, make_plan  # noqa: PLC0415 - slow to import
+    from meshport.rebuild.live import run_live  # noqa: PLC0415 - as above
 
     process = product.product.process
     run_processor = _engine(process.engine if process else "")
@@ -89,7 +90,7 @@ def _run_processor(product: ProjectProduct, registry: str | None) -> None:
             say(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
-        run_processor(make_plan(pipeline, address, mesh), mesh, on_progress=tell)
+        run_live(lambda: make_plan(pipeline, address, mesh), mesh, run_processor, say=say, on_progress=tell)
 
 
 def _engine(name: str) -> Callable[..., Progress]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from meshport.address import Address
@@ -20,6 +20,7 @@ from meshport.publish import Publisher
 from meshport.rebuild.live import run_live
 from meshport.replay import Replay
 from meshport.schema import parse_schema
+from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
 
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
@@ -155,6 +156,59 @@ class Shop:
             return {event.key: event.data for event in replay.history()}
 
 
+class Readers:
+    """Live readers of a port, each in a thread: a group of two members, and one without a group.
+
+    Attributes:
+        seen: the ids that each has seen, in order; of the group together.
+    """
+
+    def __init__(self, shop: Shop, address: Address) -> None:
+        self.seen: dict[str, list[str]] = {"group": [], "alone": []}
+        self.failed: list[BaseException] = []
+        group = f"g{uuid4().hex[:8]}"
+        mesh = shop.mesh.registry
+        self._subscribers = [
+            ("group", Subscriber(address, mesh, group=group, look_s=0.2)),
+            ("group", Subscriber(address, mesh, group=group, look_s=0.2)),
+            ("alone", Subscriber(address, mesh, look_s=0.2)),
+        ]
+        self._threads = [
+            threading.Thread(target=self._read, args=(name, each), name=f"reader {name}", daemon=True)
+            for name, each in self._subscribers
+        ]
+
+    def _read(self, name: str, subscriber: Subscriber) -> None:
+        try:
+            for event in subscriber:
+                self.seen[name].append(event.id)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            self.failed.append(error)
+
+    @property
+    def least(self) -> int:
+        """How many events those have seen that have seen the fewest."""
+        return min(map(len, self.seen.values()))
+
+    def have_moved(self, topic: str) -> bool:
+        """Whether all of them read this topic."""
+        return all(subscriber._topic == topic for _, subscriber in self._subscribers)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_how: object) -> None:
+        for _, subscriber in self._subscribers:
+            subscriber.stop()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+        for _, subscriber in self._subscribers:
+            subscriber.close()
+        assert self.failed == []
+
+
 def open_shop(mesh: Mesh, folder: Path) -> Shop:
     """A shop of its own on a mesh, without an order yet."""
     declared = {
@@ -168,8 +222,3 @@ def open_shop(mesh: Mesh, folder: Path) -> Shop:
     shop = Shop(mesh, Address.parse(str(declared["address"])))
     shop.register(declared, ORDER, folder)
     return shop
-
-
-def ids(events: Iterable[Any]) -> list[str]:
-    """The ids of events."""
-    return [event.id for event in events]
