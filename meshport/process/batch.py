@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Unpack
@@ -32,7 +33,12 @@ __all__ = ["Progress", "run_processor"]
 
 _log: Final = logging.getLogger(__name__)
 
-_BATCH: Final = 2000
+# What comes while a batch is under way makes the next one; a commit costs some 10 ms, whatever its size. A batch that
+# takes longer than the aim holds up a rebalance, and one that takes a minute looks stuck, so the measured one sets the
+# size of the next. The first is small: nothing is known of a product's functions then.
+_MOST: Final = 20_000
+_FIRST: Final = 500
+_AIM_S: Final = 0.2
 _TURN_S: Final = 0.1
 # A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
 _TRIES: Final = 5
@@ -69,6 +75,7 @@ class _Engine:
         self._consumer = Member(servers, plan.group, instance=member)
         self._ending = threading.Event()
         self._aborts = 0
+        self._limit = _FIRST
         self._renew()
         self.failure: BaseException | None = None
         self.assigned = False
@@ -126,11 +133,13 @@ class _Engine:
     # -- the loop ----------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        messages = self._consumer.read(_BATCH, _TURN_S)
+        messages = self._consumer.read(self._limit, _TURN_S)
         batches = self._by_place(messages)
         try:
             if batches:
+                began = time.monotonic()
                 self._process(batches)
+                self._limit = fitting(len(messages), time.monotonic() - began)
             elif (places := self._places()) and places != self.places:
                 self._process({})  # the group's place only, so that nobody takes markers for events that wait
         except TransactionAborted as error:
@@ -174,3 +183,11 @@ class _Engine:
         self._log.close()
         self._renew()
         self._consumer.rewind(self._on_assign(list(places)))
+
+
+def fitting(count: int, took_s: float) -> int:
+    """How many messages the next batch may have, after one of so many that took so long.
+
+    The cost of a commit makes it too few after a small batch; batches grow as long as they stay below the aim.
+    """
+    return max(1, min(_MOST, int(count * _AIM_S / max(took_s, 0.001))))

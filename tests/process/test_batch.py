@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 from meshport.errors import KafkaError, ProcessError, TransactionAborted
+from meshport.kafka import transaction
 from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
@@ -143,6 +144,33 @@ def test_engines_take_over_from_each_other(topics: Topics) -> None:
         progress = run(topics.plan, topics.ports, until_end=True)
         assert progress.read >= 300
     check_once(topics)
+
+
+@pytest.mark.parametrize(
+    ("count", "took_s", "next_"),
+    [(500, 0.01, 10_000), (20_000, 0.05, 20_000), (20_000, 10, 400), (3, 60, 1), (1, 0, 200)],
+)
+def test_a_batch_is_as_large_as_the_last_one_lets_it(count: int, took_s: float, next_: int) -> None:
+    """What took long is followed by a batch that takes a fifth of a second, at the same pace; be it a single message."""
+    assert batch.fitting(count, took_s) == next_
+
+
+def test_a_batch_is_bounded_by_bytes(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read ends soon after its bytes are reached, however many messages it may give, and the next goes on behind it."""
+    monkeypatch.setattr(transaction, "BATCH_BYTES", 10_000)
+    topic = topics.plan.source.topic
+    with Producer(topics.plan.output.bootstrap_servers) as producer:
+        producer.deliver(Message(topic, b"k", b"v" * 100, (), None, 0) for _ in range(3000))
+    found: list[list[int]] = []
+
+    def all_read() -> bool:
+        found.append([each.offset() for each in member.read(20_000, 0.1)])
+        return sum(map(len, found)) == 3000
+
+    with joined(topics.plan) as member:
+        wait_for(all_read, pause_s=0)
+    assert [offset for each in found for offset in each] == list(range(3000))
+    assert 100 < max(map(len, found)) <= 1001
 
 
 def test_the_place_of_another_generation_is_refused(topics: Topics) -> None:
