@@ -11,7 +11,7 @@ import struct
 import sys
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -45,6 +45,7 @@ SCHEMA: Final = pa.schema(
         ("watch", pa.time64("us")),
         ("cost", pa.decimal128(9, 2)),
         ("fee", pa.decimal128(12, 4)),
+        ("mass", pa.decimal128(38, 10)),
         ("tags", pa.list_(pa.string())),
         ("counts", pa.map_(pa.string(), pa.int64())),
         pa.field("id", pa.string(), metadata={"logicalType": "uuid"}),
@@ -105,6 +106,9 @@ def _values(chance: random.Random) -> dict[str, Any]:
         "watch": chance.choice([time(), time(23, 59, 59, 999999), time(12, 30)]),
         "cost": Decimal(chance.choice([0, 1, -100, 250, 999999999])).scaleb(-2),
         "fee": Decimal(chance.choice([0, 1, 100, -10000, 25000, 999999999999])).scaleb(-4),
+        "mass": Decimal(chance.choice([0, -1, 10**27, 10**28 - 1, 10**28, -(10**38) + 1])).scaleb(
+            -10, Context(prec=38)
+        ),
         "tags": [chance.choice(("a", "b", None, "éß")) for _ in range(chance.randrange(4))],
         "counts": {"a": 1} if chance.random() < 0.5 else {},
         "id": UUID(int=chance.choice((0, 7, 2**128 - 1))),
@@ -279,13 +283,24 @@ INSTANTS: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(st.sampled_from(["at", "seen"]), st.one_of(*_choices(st.sampled_from(["at", "seen"]))))
 )
 DAYS: st.SearchStrategy[str] = st.deferred(lambda: st.one_of(st.just("day"), _called("date", INSTANTS)))
+DECIMALS: st.SearchStrategy[str] = st.deferred(
+    lambda: st.one_of(
+        st.sampled_from(["cost", "fee", "mass"]),
+        st.sampled_from(["cost", "fee"]),
+        _infix("+ - *", DECIMALS, DECIMALS),
+        st.one_of(_infix("+ - *", DECIMALS, INTS), _infix("+ - *", INTS, DECIMALS)),
+        st.one_of(_called("abs", DECIMALS), DECIMALS.map(lambda each: f"(-{each})")),
+        st.one_of(*(each for name in ("cost", "fee") for each in _choices(st.just(name)))),
+    )
+)
 _COMPARED: Final = "== != < <= > >="
 BOOLS: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(["flag", "True", "False"]),
         st.one_of(_infix(_COMPARED, INTS, INTS), _infix(_COMPARED, NUMBERS, NUMBERS), _infix(_COMPARED, TEXTS, TEXTS)),
         st.one_of(_infix(_COMPARED, INSTANTS, INSTANTS), _infix(_COMPARED, DAYS, DAYS), _infix("== !=", TEXTS, INTS)),
-        _infix(_COMPARED, st.sampled_from(["cost", "fee", "small", "100"]), st.sampled_from(["cost", "fee", "big"])),
+        _infix(_COMPARED, st.one_of(DECIMALS, st.sampled_from(["small", "100"])), DECIMALS),
+        _infix(_COMPARED, DECIMALS, INTS),
         st.tuples(NUMBERS, NUMBERS, NUMBERS).map(lambda given: f"({given[0]} < {given[1]} <= {given[2]})"),
         st.tuples(st.sampled_from(_NAMES), st.sampled_from(["is", "is not"])).map(
             lambda each: f"({each[0]} {each[1]} None)"
@@ -300,7 +315,7 @@ BOOLS: st.SearchStrategy[str] = st.deferred(
 )
 ANYTHING: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
-        *(INTS, REALS, NUMBERS, TEXTS, BOOLS, INSTANTS, DAYS, st.sampled_from(_NAMES)),
+        *(INTS, REALS, NUMBERS, DECIMALS, TEXTS, BOOLS, INSTANTS, DAYS, st.sampled_from(_NAMES)),
         st.one_of(_infix(f"+ - * / // % {_COMPARED} in", st.sampled_from(_NAMES), st.sampled_from(_NAMES))),
         st.tuples(
             st.sampled_from(

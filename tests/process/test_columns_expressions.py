@@ -71,6 +71,8 @@ def test_random_expressions() -> None:
         "seconds(seen - at)",
         "at <= seen and day != date(seen)",
         "cost > 100 or cost == fee",
+        "cost * small - fee",
+        "abs(-cost)",
         "float(small) * 1.5",
         "10 / small if small else 0.0",
         "small != 0 and 10 % small == 1",
@@ -165,7 +167,8 @@ def test_rounding(text: str) -> None:
 def test_letters(name: str) -> None:
     """Every letter that is not in doubt becomes what Python makes of it."""
     letters = [chr(point) for point in range(0x3000)]
-    compiled = compile_columns(Expression(f"{name}(x)"), pa.schema([("x", pa.string())]))
+    expression = Expression(f"{name}(x)")
+    compiled = compile_columns(expression, pa.schema([("x", pa.string())]))
     column = pa.array(letters)
     try:
         found = compiled({"x": column})
@@ -174,7 +177,7 @@ def test_letters(name: str) -> None:
         letters = [letter for letter, sure in zip(letters, known, strict=True) if sure]
         found = compiled({"x": column.filter(pa.array(known))})
     assert len(letters) >= 128
-    assert found.to_pylist() == [Expression(f"{name}(x)")({"x": letter}) for letter in letters]
+    assert found.to_pylist() == [expression({"x": letter}) for letter in letters]
 
 
 def test_branches_not_taken() -> None:
@@ -214,6 +217,14 @@ def test_units() -> None:
     found = compile_columns(Expression("coalesce(a, b)"), schema)(columns)
     assert found.type == schema.field("b").type
     assert found.to_pylist() == [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
+
+
+def test_nested_questions() -> None:
+    """What nests in one another is computed once, though each is asked for several times."""
+    text = "x"
+    for _ in range(30):
+        text = f"({text} in (x, True))"
+    assert _column(text, [1, 0], pa.int64()) == [True, True]
 
 
 def test_other_columns_are_refused() -> None:

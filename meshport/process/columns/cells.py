@@ -61,10 +61,12 @@ class Rows:
     Attributes:
         columns: by name.
         count: of rows.
+        made: what nodes that are asked several times have given.
     """
 
     columns: Mapping[str, Any]
     count: int
+    made: dict[object, Cells] = field(default_factory=dict)
 
 
 class Node(NamedTuple):
@@ -81,6 +83,18 @@ class Node(NamedTuple):
     type: Any
     run: Callable[[Rows], Cells]
     literal: bool = False
+
+
+def once(node: Node) -> Node:
+    """A node that is computed once for a batch, however often it is asked."""
+    key = object()
+
+    def run(rows: Rows) -> Cells:
+        if key not in rows.made:
+            rows.made[key] = node.run(rows)
+        return rows.made[key]
+
+    return node._replace(run=run)
 
 
 # Kinds whose cells are numbers, and the numbers.

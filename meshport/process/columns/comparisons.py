@@ -26,6 +26,7 @@ from meshport.process.columns.cells import (
     in_unit,
     mask_of,
     micros,
+    once,
 )
 
 _NUMBERS: Final = frozenset({"bool", "int", "float", "mixed"})
@@ -177,6 +178,7 @@ def member(item: Node, items: Sequence[Node], *, yes: bool) -> Node:
             return Cells(found if yes else ~found, doubt=cells.doubt)
 
         return boolean(run)
+    item, items = once(item), [once(each) for each in items]
     tests = [equal(item, each) for each in items]
     # Of a NaN, `is` may be true where `==` is not.
     floats = [each for each in items if {item.kind, each.kind} <= {"float", "mixed"} and not each.literal]

@@ -9,15 +9,16 @@ only compared or computed with a float.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshport.process.columns import arithmetic, comparisons, functions
+from meshport.process.columns import arithmetic, comparisons, decimals, functions
 from meshport.process.columns.cells import (
     Cells,
     Doubt,
@@ -31,6 +32,7 @@ from meshport.process.columns.cells import (
     in_unit,
     kind_of,
     load,
+    once,
     picked,
     settled,
     store,
@@ -129,6 +131,7 @@ class _Compile:
 
     def __init__(self, arrow: pa.Schema) -> None:
         self._arrow = arrow
+        self._columns: dict[str, Node] = {}
 
     def of(self, node: ast.expr) -> Node:
         match node:
@@ -155,11 +158,13 @@ class _Compile:
         raise Unsupported(f"{type(node).__name__} as a value")
 
     def _column(self, name: str) -> Node:
-        if self._arrow.get_field_index(name) < 0:
-            raise Unsupported(f"there is no one column {name!r}")
-        field = self._arrow.field(name)
-        kind = kind_of(field)
-        return Node(kind, field.type, lambda rows: load(rows.columns[name], kind))
+        if name not in self._columns:
+            if self._arrow.get_field_index(name) < 0:
+                raise Unsupported(f"there is no one column {name!r}")
+            field = self._arrow.field(name)
+            kind = kind_of(field)
+            self._columns[name] = once(Node(kind, field.type, lambda rows: load(rows.columns[name], kind)))
+        return self._columns[name]
 
     def _truth(self, node: ast.expr) -> Node:
         """What is asked only for its truth: there, operands of `and` and `or` may be of any kinds."""
@@ -176,31 +181,36 @@ class _Compile:
 
         return comparisons.boolean(run)
 
-    def _compare(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]) -> Node:
-        found: Node | None = None
+    def _compare(self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr]) -> Node:
+        pairs: list[Node] = []
+        one = self.of(left)
         for op, right in zip(ops, others, strict=True):
-            pair = self._pair(left, op, right)
-            found = pair if found is None else comparisons.both(found, pair)
-            left = right
-        assert found is not None  # noqa: S101 - a comparison has an operation
-        return found
+            if isinstance(op, ast.In | ast.NotIn):
+                pairs.append(self._member(left, one, right, yes=isinstance(op, ast.In)))
+                if len(pairs) < len(ops):
+                    raise Unsupported("a comparison of what was asked for a member")
+                break
+            # Where comparisons are chained, each operand stands in two.
+            other = once(self.of(right))
+            pairs.append(_pair(one, op, other))
+            left, one = right, other
+        return reduce(comparisons.both, pairs)
 
-    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Node:
-        match op:
-            case ast.Is() | ast.IsNot():
-                return comparisons.is_null(self.of(left), yes=isinstance(op, ast.Is))
-            case ast.Eq() | ast.NotEq():
-                return comparisons.equal(self.of(left), self.of(right), yes=isinstance(op, ast.Eq))
-            case ast.In() | ast.NotIn():
-                return self._member(left, right, yes=isinstance(op, ast.In))
-        return comparisons.ordered(type(op), self.of(left), self.of(right))
-
-    def _member(self, left: ast.expr, right: ast.expr, *, yes: bool) -> Node:
+    def _member(self, left: ast.expr, item: Node, right: ast.expr, *, yes: bool) -> Node:
         match right:
             case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
-                return comparisons.member(self.of(left), [self.of(item) for item in items], yes=yes)
+                return comparisons.member(item, [self.of(each) for each in items], yes=yes)
         text = left.value if isinstance(left, ast.Constant) and isinstance(left.value, str) else None
-        return comparisons.within(self.of(left), text, self.of(right), yes=yes)
+        return comparisons.within(item, text, self.of(right), yes=yes)
+
+
+def _pair(one: Node, op: ast.cmpop, other: Node) -> Node:
+    match op:
+        case ast.Is() | ast.IsNot():
+            return comparisons.is_null(one, yes=isinstance(op, ast.Is))
+        case ast.Eq() | ast.NotEq():
+            return comparisons.equal(one, other, yes=isinstance(op, ast.Eq))
+    return comparisons.ordered(type(op), one, other)
 
 
 def _literal(value: Any) -> Node:
@@ -292,6 +302,8 @@ def _binary(sign: str, one: Node, other: Node) -> Node:
         return functions.lifted(
             "float", pa.float64(), arithmetic.FLOATS[sign], functions.as_float(one), functions.as_float(other)
         )
+    if "decimal" in kinds and set(kinds) <= {"decimal", "int"}:
+        return decimals.arithmetic(sign, one, other)
     raise Unsupported(f"{one.kind} {sign} {other.kind}")
 
 

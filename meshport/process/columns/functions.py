@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshport.process.columns import arithmetic
+from meshport.process.columns import arithmetic, decimals
 from meshport.process.columns.cells import (
     NOWHERE,
     Cells,
@@ -79,6 +79,8 @@ def signed(node: Node, *, minus: bool) -> Node:
             return lifted("float", pa.float64(), arithmetic.negate_float, node) if minus else as_float(node)
         case "bool" | "int":
             return lifted("int", pa.int64(), arithmetic.negate, as_int(node)) if minus else as_int(node)
+        case "decimal" if minus:
+            return decimals.magnitude(node, turned=True)
     raise Unsupported(f"a sign before {node.kind}")
 
 
@@ -125,6 +127,8 @@ def _other(name: str, node: Node) -> Node:
             return lifted("float", pa.float64(), arithmetic.seconds, in_unit(node, _MICROS))
         case "abs", "duration":
             return lifted("duration", node.type, arithmetic.absolute, node)
+        case "abs", "decimal":
+            return decimals.magnitude(node, turned=False)
         case "hour", "instant":
             return lifted("int", pa.int64(), arithmetic.hour, in_unit(node, _MICROS))
         case "date", "instant":

@@ -1,0 +1,86 @@
+"""Python's arithmetic over columns of decimals: exact up to the 28 digits of its default context, beyond them in doubt."""
+
+from __future__ import annotations
+
+from decimal import Decimal, getcontext
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshport.process.columns.cells import (
+    NOWHERE,
+    Cells,
+    Node,
+    Rows,
+    Unsupported,
+    arrow_cells,
+    arrow_of,
+    either,
+    mask_of,
+)
+
+_FUNCTIONS: Final = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
+_INT: Final = pa.decimal128(19, 0)
+# The digits of Arrow's two widths.
+_NARROW: Final = 38
+_WIDE: Final = 76
+
+
+def arithmetic(sign: str, one: Node, other: Node) -> Node:
+    """`one + other`, `one - other`, `one * other` of decimals, or of one and an int.
+
+    Raises:
+        Unsupported: another sign, which rounds; or values that may have more digits than Arrow holds.
+    """
+    if sign not in _FUNCTIONS:
+        raise Unsupported(f"{one.kind} {sign} {other.kind}")
+    left, right = (_INT if node.kind == "int" else node.type for node in (one, other))
+    if sign == "*":
+        scale, digits = left.scale + right.scale, left.precision + right.precision + 1
+    else:
+        scale = max(left.scale, right.scale)
+        digits = max(left.precision - left.scale, right.precision - right.scale) + scale + 1
+    if digits > _WIDE or scale > _NARROW:
+        raise Unsupported(f"{left} {sign} {right}")
+    wide = pa.decimal256 if digits > _NARROW else pa.decimal128
+    types = [wide(kind.precision, kind.scale) for kind in (left, right)]
+    function = _FUNCTIONS[sign]
+
+    def run(rows: Rows) -> Cells:
+        cells = [one.run(rows), other.run(rows)]
+        operands = [
+            pc.cast(arrow_of(each, node.type), kind)
+            for each, node, kind in zip(cells, (one, other), types, strict=True)
+        ]
+        return _exact(function(*operands), type, either(*(each.doubt for each in cells)))
+
+    type = pa.decimal128(min(digits, _NARROW), scale)
+    return Node("decimal", type, run)
+
+
+def magnitude(node: Node, *, turned: bool) -> Node:
+    """`-x` of decimals where it is turned, else `abs(x)`."""
+
+    def run(rows: Rows) -> Cells:
+        cells = node.run(rows)
+        found = pc.negate(cells.values) if turned else pc.abs(cells.values)
+        return _exact(found, node.type, cells.doubt)
+
+    return Node("decimal", node.type, run)
+
+
+def _exact(found: Any, type: Any, doubt: Any) -> Cells:
+    """Results in a type; null and in doubt where Python would round them."""
+    places = getcontext().prec
+    if found.type.precision > places:
+        # An Arrow scalar of the results' own width, so that nothing is cast.
+        bound = pa.scalar(Decimal(1).scaleb(places - type.scale), found.type)
+        beyond = mask_of(pc.greater_equal(pc.abs(found), bound))
+        if beyond.any():
+            doubt = either(doubt, beyond)
+            condition = pa.array(beyond) if np.ndim(beyond) else pa.scalar(bool(beyond))
+            found = pc.if_else(condition, pa.scalar(None, found.type), found)
+    cells = arrow_cells(pc.cast(found, type), NOWHERE)
+    return Cells(cells.values, cells.nulls, doubt)
