@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from meshport import __version__
-from meshport.cli import demo, gate, mesh, project, publish, read, rebuild, run, up
+from meshport.cli import demo, gate, mesh, project, publish, read, rebuild, redrive, run, up
 from meshport.cli.output import INTERRUPTED, exit_code, say
 from meshport.errors import MeshError
 
@@ -36,6 +36,7 @@ for verb in (
     read.quarantine,
     rebuild.rebuild,
     rebuild.generations,
+    redrive.redrive,
     mesh.resolve,
     mesh.search,
     mesh.readers,

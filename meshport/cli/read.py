@@ -16,7 +16,7 @@ from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, sa
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
-from meshport.process.aside import read_late, read_quarantine
+from meshport.process.aside import is_redriven, read_late, read_quarantine, read_redriven
 from meshport.replay import Bound, Offsets, Replay
 from meshport.rowmapper import parse_time
 from meshport.subscribe import BadEvent, Start, Subscriber
@@ -120,20 +120,25 @@ def quarantine(
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what the processor of a port set aside: where it was read, why, and its bytes (hexadecimal).
+    """Show what the processor of a port set aside: where it was read, why, its bytes (hexadecimal), and what was redriven.
 
     Example: meshport quarantine shop/revenue-by-customer
     """
     count = 0
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
+    last = {} if late else read_redriven(binding)
+    redriven = 0
     for event in read_late(binding) if late else read_quarantine(binding):
         count += 1
+        again = not late and is_redriven(event, last)
+        redriven += again
         if json:
-            emit(event.as_dict())
+            emit(event.as_dict() | ({} if late else {"redriven": again}))
         else:
-            emit_text(f"{event.topic} [{event.partition}] offset {event.offset}: {event.reason}")
-    say(f"{count} events set aside")
+            mark = " (redriven)" if again else ""
+            emit_text(f"{event.topic} [{event.partition}] offset {event.offset}: {event.reason}{mark}")
+    say(f"{count} events set aside" + (f", {redriven} of them redriven" if redriven else ""))
 
 
 def _bound(text: str | None, flag: str) -> Bound:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshport.address import late_name, quarantine_name
+from meshport.address import late_name, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
-from meshport.process.messages import ERROR, OFFSET, PARTITION, REASON, TIME, TOPIC, WATERMARK
+from meshport.process import plain
+from meshport.process.item import Item
+from meshport.process.messages import ERROR, OFFSET, OURS, PARTITION, REASON, RECORD, REDRIVEN, TIME, TOPIC, WINDOW
+from meshport.process.owed import Part
 from meshport.scan import Stretch, history_reader, scan
-
-_WHY = frozenset({REASON, ERROR, TOPIC, PARTITION, OFFSET, TIME, WATERMARK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class SetAside:
         key: of the original.
         value: of the original, byte for byte.
         headers: of the original.
+        redriven_before: where the redrive topic was read to when the event was put aside.
+        record: where the event itself went through and one of its records failed under its new key: that record, plain.
+        window: the name of a window that could not be written when it closed. It is no event, and its bytes are none.
     """
 
     reason: str
@@ -40,6 +44,15 @@ class SetAside:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    redriven_before: int = 0
+    record: bytes | None = None
+    window: str | None = None
+
+    @property
+    def part(self) -> Part:
+        """What is brought back: the event, or the record that failed alone."""
+        number = -1 if self.record is None else Item(*plain.loads(self.record)).number
+        return self.partition, self.offset, number
 
     @property
     def id(self) -> str | None:
@@ -65,7 +78,7 @@ class SetAside:
 def set_aside(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> SetAside:
     """What one message of a quarantine or late topic says."""
     given = tuple((name, text or b"") for name, text in headers)
-    why = {name: text.decode() for name, text in given if name in _WHY}
+    why = {name: text.decode() for name, text in given if name in OURS}
     return SetAside(
         reason=why.get(REASON, ""),
         error=why.get(ERROR),
@@ -75,21 +88,43 @@ def set_aside(key: bytes | None, value: bytes | None, headers: Iterable[tuple[st
         stored_at=why.get(TIME),
         key=key,
         value=value,
-        headers=tuple((name, text) for name, text in given if name not in _WHY),
+        headers=tuple((name, text) for name, text in given if name not in OURS),
+        redriven_before=int(why.get(REDRIVEN, 0)),
+        record=why[RECORD].encode() if RECORD in why else None,
+        window=why.get(WINDOW),
     )
 
 
 def read_quarantine(binding: Binding) -> Iterator[SetAside]:
     """What the processor of a port could not process, oldest first within each partition, up to now."""
-    return _read(binding, quarantine_name(binding.topic))
+    return (set_aside(*parts) for _, parts in _read(binding, quarantine_name(binding.topic)))
 
 
 def read_late(binding: Binding) -> Iterator[SetAside]:
     """What came to the processor of a port after its window's lateness, up to now."""
-    return _read(binding, late_name(binding.topic))
+    return (set_aside(*parts) for _, parts in _read(binding, late_name(binding.topic)))
 
 
-def _read(binding: Binding, topic: str) -> Iterator[SetAside]:
+def read_redriven(binding: Binding) -> dict[Part, int]:
+    """Everything that was redriven by now, with the offset in the redrive topic at which it was last."""
+    return {set_aside(*parts).part: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
+
+
+def is_redriven(event: SetAside, last: Mapping[Part, int]) -> bool:
+    """Whether an event was redriven after it was put aside.
+
+    Args:
+        event: of the quarantine.
+        last: as of `read_redriven`.
+    """
+    return last.get(event.part, -1) >= event.redriven_before
+
+
+_Parts = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
+
+
+def _read(binding: Binding, topic: str) -> Iterator[tuple[int, _Parts]]:
+    """Offset, key, value and headers of each message."""
     consumer = history_reader(binding.bootstrap_servers)
     try:
         bounds = consumer.bounds(topic)
@@ -101,6 +136,6 @@ def _read(binding: Binding, topic: str) -> Iterator[SetAside]:
     try:
         for messages in scan(consumer, Stretch(topic, begin, end)):
             for message in messages:
-                yield set_aside(message.key(), message.value(), message.headers() or ())
+                yield message.offset(), (message.key(), message.value(), message.headers() or ())
     finally:
         consumer.close()

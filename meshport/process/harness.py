@@ -12,7 +12,7 @@ each delivery can be cut short after any number of messages, as a kill would.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,10 +24,12 @@ from meshport.codec import codec_for
 from meshport.errors import KafkaError, NotRegistered
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
+from meshport.process.aside import SetAside, set_aside
 from meshport.process.messages import Inbound
 from meshport.process.murmur import partition_of
 from meshport.process.pipeline import Pipeline
 from meshport.process.plan import Plan, make_plan
+from meshport.process.redrive import redrive_message, to_redrive
 from meshport.process.rows import STAMP_HEADER, Entry
 from meshport.process.stages import Counts
 from meshport.process.worker import Place, Worker
@@ -104,6 +106,18 @@ class MemoryLog:
         found = [message for number, messages in enumerate(partitions) for message in messages[seen[number] :]]
         self._seen[topic] = [len(messages) for messages in partitions]
         return found
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """(first offset, end offset) of each partition."""
+        return {number: (0, len(messages)) for number, messages in enumerate(self.topic(topic))}
+
+    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[Inbound]:
+        """The messages of one partition from an offset."""
+        return self.topic(topic)[partition][begin : begin + limit]
+
+    def between(self, topic: str, partition: int, begin: int, end: int) -> list[Inbound]:
+        """The messages of one partition from an offset up to, not including, another."""
+        return self.topic(topic)[partition][begin:end]
 
     def restart(self) -> None:
         """Forget what belonged to the process that was killed: how far tables had been read, and the crash."""
@@ -209,6 +223,7 @@ class Harness:
         self.plan: Plan = make_plan(pipeline, _full(output), self.ports)
         for stage in self.plan.stages:
             self.log.partitions |= {stage.topic: stage.partitions, stage.changelog: stage.partitions}
+        self.log.partitions[self.plan.redrive_topic] = self.plan.source.partitions
         self.worker = self._taken_up()
         self._published = 0
 
@@ -267,7 +282,7 @@ class Harness:
         """
         self.log.crash_after = crash_after
         counts, sized = Counts(), iter(sizes)
-        while batches := self._next(sized):
+        while (batches := self._next(sized)) or self.worker.look():
             counts.add(self.worker.process(batches))
         self.log.crash_after = None
         return counts
@@ -276,6 +291,19 @@ class Harness:
         """Start a new process that takes all partitions up from what was delivered."""
         self.log.restart()
         self.worker = self._taken_up()
+
+    def redrive(self, wanted: Callable[[SetAside], bool] = lambda _: True) -> list[SetAside]:
+        """Bring quarantined events back, as `meshport redrive` does; `run` takes them in.
+
+        Args:
+            wanted: which of those that were not redriven since they were set aside.
+        """
+        topic = self.plan.redrive_topic
+        last = {set_aside(*each[3:6]).part: each.offset for each in self.outputs(topic)}
+        chosen = list(filter(wanted, to_redrive([set_aside(*each[3:6]) for each in self.quarantine()], last)))
+        for event in chosen:
+            self.log.store(redrive_message(topic, event))
+        return chosen
 
     def outputs(self, topic: str | None = None) -> list[Inbound]:
         """The messages of the output topic, or another, partition by partition."""
@@ -304,7 +332,7 @@ class Harness:
         return self.outputs(self.plan.quarantine_topic)
 
     def _taken_up(self) -> Worker:
-        worker = Worker(self.plan, self.ports, self.log)
+        worker = Worker(self.plan, self.ports, self.log, look_s=0)
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
                 worker.assign((stage.topic, partition))

@@ -37,7 +37,7 @@ _ASIDE: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.
 
 
 def ensure_topics(plan: Plan, admin: Admin) -> None:
-    """Make the topics that belong to the processor itself: changelogs, re-keyed input, late port, quarantine.
+    """Make the topics that belong to the processor itself: changelogs, re-keyed input, late port, quarantine, redrive.
 
     Raises:
         TopicError: one exists with another number of partitions.
@@ -47,6 +47,7 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
             admin.ensure_topic(stage.topic, stage.partitions, _REKEYED)
         admin.ensure_topic(stage.changelog, stage.partitions, _CHANGELOG)
     admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _ASIDE)
+    admin.ensure_topic(plan.redrive_topic, plan.source.partitions, _ASIDE)
     if plan.timed:
         admin.ensure_topic(plan.late_topic, plan.output.partitions, _ASIDE)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from meshport.address import Address, internal_name, late_name, nearest, quarantine_name
+from meshport.address import Address, internal_name, late_name, nearest, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.process.pipeline import (
@@ -124,6 +124,11 @@ class Plan:
     def quarantine_topic(self) -> str:
         """Where events go that cannot be processed."""
         return quarantine_name(self.output.topic)
+
+    @property
+    def redrive_topic(self) -> str:
+        """Where quarantined events are brought back, each in the partition that it has in the input."""
+        return redrive_name(self.output.topic)
 
     @property
     def group(self) -> str:

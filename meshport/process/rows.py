@@ -10,6 +10,13 @@ and a restore takes, for each row, the newest version that is not ahead of the c
 state as of the checkpoint, whatever was written after it, by this process or by a zombie; reprocessing from there is
 reprocessing from a clean cut. The checkpoint holds the number of rows and a checksum of them, so that a changelog that
 has lost anything is refused instead of being counted on.
+
+A stage that takes redriven events in as well has two inputs, of which either may go on while the other stands. Its state
+is a point (offset, redriven) that moves by one of them at a time, so that their sum grows with each step: that is the
+stamp of versions and checkpoints. For one stamp to mean one state, the order in which the two were taken in has to be the
+same whoever takes them in. It is decided in the log: before redriven events are taken in, a checkpoint with `due` says that
+those up to there follow right behind this offset, and is acknowledged; whoever restores it does the same (see
+`meshport.process.worker`).
 """
 
 from __future__ import annotations
@@ -50,6 +57,9 @@ class Checkpoint:
         rows: how many rows the state has.
         checksum: of all rows, in any order.
         shape: what the state is made of; a processor that keeps something else cannot go on from it.
+        redriven: the offset in the redrive topic before which the state reflects all.
+        due: the offset in the redrive topic up to which events are taken in before the next one of the input; where it is
+            not beyond `redriven`, none are.
     """
 
     offset: int = -1
@@ -58,18 +68,28 @@ class Checkpoint:
     rows: int = 0
     checksum: int = 0
     shape: str = ""
+    redriven: int = 0
+    due: int = 0
+
+    @property
+    def stamp(self) -> int:
+        """What grows with every event of either input."""
+        return self.offset + self.redriven
 
     def entry(self) -> Entry:
         """The checkpoint as the changelog holds it."""
         sources = {str(partition): place for partition, place in self.sources.items()}
-        value = plain.dumps([self.offset, self.watermark, sources, self.rows, self.checksum, self.shape])
-        return Entry(CHECKPOINT_KEY, value.encode())
+        figures = [self.offset, self.watermark, sources, self.rows, self.checksum, self.shape]
+        if self.redriven or self.due:
+            figures += [self.redriven, self.due]
+        return Entry(CHECKPOINT_KEY, plain.dumps(figures).encode())
 
     @classmethod
     def read(cls, value: bytes) -> Checkpoint:
         """The checkpoint of an entry's value."""
-        offset, watermark, sources, rows, checksum, shape = plain.loads(value)
-        return cls(offset, watermark, {int(at): place for at, place in sources.items()}, rows, checksum, shape)
+        offset, watermark, sources, rows, checksum, shape, *redrive = plain.loads(value)
+        places = {int(at): place for at, place in sources.items()}
+        return cls(offset, watermark, places, rows, checksum, shape, *redrive)
 
 
 @dataclass(slots=True)
@@ -91,6 +111,8 @@ class Rows:
         self._changed: dict[str, None] = {}
         self._pending: dict[str, Any] = {}
         self._gone: dict[str, int] = {}
+        self.redriven = 0
+        """As of `Checkpoint`; part of every stamp."""
         self.count = 0
         self.checksum = 0
 
@@ -106,15 +128,16 @@ class Rows:
         self._pending[key] = value
 
     def keep(self, offset: int) -> None:
-        """Make the changes permanent, as those of the input event at this offset."""
+        """Make the changes permanent, as those of the input event at this offset, or of a redriven event behind it."""
+        stamp = offset + self.redriven
         for key, value in self._pending.items():
             row = self._rows.get(key)
             if row is None:
                 if value is None:
                     continue
-                self._rows[key] = _Row(value, None, offset)
+                self._rows[key] = _Row(value, None, stamp)
             else:
-                row.value, row.stamp = value, offset
+                row.value, row.stamp = value, stamp
             self._changed[key] = None
             self._gone.pop(key, None)
         self._pending.clear()
@@ -135,7 +158,7 @@ class Rows:
         """The changelog entries of everything that changed since the last `settle`, and the tombstones that are due.
 
         Args:
-            stored: the offset of the last acknowledged checkpoint.
+            stored: the stamp of the last acknowledged checkpoint.
         """
         entries = [Entry(key.encode(), None, stamp) for key, stamp in self._gone.items()]
         for key in self._changed:
@@ -178,8 +201,12 @@ class Rows:
         ended: dict[bytes, bool] = {}
         for entry in entries:
             if entry.key == CHECKPOINT_KEY:
-                if entry.value is not None and (found := Checkpoint.read(entry.value)).offset >= checkpoint.offset:
-                    checkpoint = found  # a zombie's older checkpoint may come after a newer one
+                if entry.value is None:
+                    continue
+                found = Checkpoint.read(entry.value)
+                # A zombie's older checkpoint may come after a newer one, or after one that says what is due.
+                if (found.stamp, found.due) >= (checkpoint.stamp, checkpoint.due):
+                    checkpoint = found
             else:
                 versions.setdefault(entry.key, []).extend(_versions(entry))
                 ended[entry.key] = entry.value is None
@@ -187,20 +214,21 @@ class Rows:
         for key, known in versions.items():
             stamp, text = -1, None
             for each in known:
-                if stamp <= each[0] <= checkpoint.offset:  # of two with one stamp the later one was checkpointed
+                if stamp <= each[0] <= checkpoint.stamp:  # of two with one stamp the later one was checkpointed
                     stamp, text = each
             name = key.decode()
             if text is not None:
                 rows._rows[name] = _Row(plain.loads(text), text, stamp)
                 rows._sum(name, text, 1)
             elif not ended[key]:
-                rows._gone[name] = checkpoint.offset
+                rows._gone[name] = checkpoint.stamp
         if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):
             raise ProcessError(
                 f"the changelog holds {rows.count} rows (checksum {rows.checksum:x}) where its checkpoint at offset "
                 f"{checkpoint.offset} counts {checkpoint.rows} ({checkpoint.checksum:x})",
                 hint="the state is damaged; rebuild the product from its history",
             )
+        rows.redriven = checkpoint.redriven
         return rows, checkpoint
 
 

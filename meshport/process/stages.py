@@ -8,10 +8,15 @@ that a kill between any two deliveries costs nothing (see `meshport.process.rows
 3. the checkpoint.
 
 Each group is acknowledged by the broker before the next is sent, and the input is acknowledged last.
+
+`redrive` takes events in once more that were set aside. Each keeps its topic, partition and offset, so that its outputs have
+the ids that they would have had. It does not move event time: whether it is late is judged by how far time has come, since a
+window that is forgotten cannot be added to.
 """
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +28,7 @@ from meshport.errors import CodecError, EventError, NotRegistered, ProcessError,
 from meshport.event import Event, EventReader
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
+from meshport.process import plain
 from meshport.process.arrivals import Arrivals
 from meshport.process.clock import length, micros, moment
 from meshport.process.columns import FEW
@@ -30,9 +36,20 @@ from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication
 from meshport.process.groups import Group, Windows, group_for
 from meshport.process.item import Emission, Item
-from meshport.process.messages import Inbound, late, quarantined, read_rekeyed, rekeyed, watermarks
+from meshport.process.messages import (
+    Inbound,
+    Redriven,
+    Rekeyed,
+    late,
+    quarantined,
+    read_redriven,
+    read_rekeyed,
+    rekeyed,
+    watermarks,
+)
 from meshport.process.outputs import Outputs
-from meshport.process.pipeline import Aggregate, Deduplicate, Operator
+from meshport.process.owed import Owed, OwedEvents, OwedRows, Part
+from meshport.process.pipeline import Aggregate, Deduplicate, Hopping, Operator, Tumbling
 from meshport.process.plan import Plan, Stage
 from meshport.process.rows import STAMP_HEADER, Checkpoint, Entry, Rows
 from meshport.process.tables import Table
@@ -42,6 +59,8 @@ from meshport.publish import record_key
 
 if TYPE_CHECKING:
     from meshport.process.columns.source import ColumnarSource, Made
+
+_log: Final = logging.getLogger(__name__)
 
 _POISON: Final = (EventError, CodecError, SchemaError, NotRegistered)
 """Why an event cannot be read for ever; a registry that does not answer is not among them."""
@@ -56,7 +75,8 @@ class Counts:
         written: output records, tombstones included.
         late: events that went to the late port.
         quarantined: events, or re-keyed records of one, that went to the quarantine.
-        repeated: events that the state reflects already.
+        repeated: events that the state reflects already, and redriven rows of a table that a later row has replaced.
+        redriven: events of the redrive topic; they are not among those `read`.
     """
 
     read: int = 0
@@ -64,6 +84,7 @@ class Counts:
     late: int = 0
     quarantined: int = 0
     repeated: int = 0
+    redriven: int = 0
 
     def add(self, other: Counts) -> None:
         """Add the figures of another batch."""
@@ -72,6 +93,7 @@ class Counts:
         self.late += other.late
         self.quarantined += other.quarantined
         self.repeated += other.repeated
+        self.redriven += other.redriven
 
 
 @dataclass(slots=True)
@@ -127,7 +149,9 @@ class _Partition:
         self._partition = partition
         self._shape = shape
         self._rows = rows
-        self._offset = self._stored = checkpoint.offset
+        self._offset = checkpoint.offset
+        self._stored = checkpoint.stamp
+        self._due = checkpoint.due
 
     @property
     def next_offset(self) -> int:
@@ -135,13 +159,23 @@ class _Partition:
         return self._offset + 1
 
     def _finish(self, batch: Batch, watermark: int | None, sources: dict[int, list[int | None]]) -> Batch:
-        if self._offset == self._stored:
+        if self._stamp == self._stored:
             return batch
         entries = self._rows.entries(self._stored)
         batch.rows = [self._logged(entry) for entry in entries]
-        checkpoint = Checkpoint(self._offset, watermark, sources, self._rows.count, self._rows.checksum, self._shape)
-        batch.checkpoint = self._logged(checkpoint.entry())
+        batch.checkpoint = self._checkpoint(watermark, sources)
         return batch
+
+    @property
+    def _stamp(self) -> int:
+        return self._offset + self._rows.redriven
+
+    def _checkpoint(self, watermark: int | None, sources: dict[int, list[int | None]]) -> Message:
+        rows = self._rows
+        place = (self._offset, watermark, sources)
+        return self._logged(
+            Checkpoint(*place, rows.count, rows.checksum, self._shape, rows.redriven, self._due).entry()
+        )
 
     def _logged(self, entry: Entry) -> Message:
         headers = [(STAMP_HEADER, str(entry.stamp).encode())] if entry.value is None else []
@@ -150,7 +184,7 @@ class _Partition:
     def settle(self) -> None:
         """Take note that all of the last batch is acknowledged."""
         self._rows.settle()
-        self._stored = self._offset
+        self._stored = self._stamp
 
 
 class _Closing:
@@ -167,7 +201,7 @@ class _Closing:
             except Exception as error:  # noqa: BLE001 - the edge to a product's own functions
                 batch.counts.quarantined += 1
                 window = by._replace(key=emission.name.encode(), value=repr(emission.record).encode(), headers=())
-                batch.outputs.append(quarantined(self._topic, window, error))
+                batch.outputs.append(quarantined(self._topic, window, error, window=emission.name))
             else:
                 batch.counts.written += len(made)
                 batch.outputs += made
@@ -202,6 +236,10 @@ class SourceStage(_Partition):
         if pipeline.grouping is not None and not plan.rekeyed:
             self._group = group_for(pipeline.grouping, upserts=plan.upserts)
             self._group.watch(rows)
+        replaces = plan.upserts or (plan.table and pipeline.grouping is None)
+        self._owed: Owed = OwedRows(rows) if replaces else OwedEvents(rows)
+        self._replaces = replaces
+        self._is_new = not checkpoint.shape
         self._new_key = record_key(pipeline.grouping.by) if pipeline.grouping else record_key(())
         for step in self._steps:
             if isinstance(step, Deduplication):
@@ -235,6 +273,65 @@ class SourceStage(_Partition):
             batch.outputs += watermarks(stage.topic, stage.partitions, self._partition, self._clock.at)
         return self._finish(batch, self._clock.at, {})
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of the state is stored yet; `begin` has to be called first."""
+        return self._is_new
+
+    @property
+    def redriven(self) -> int:
+        """The offset in the redrive topic before which the state reflects all."""
+        return self._rows.redriven
+
+    @property
+    def due(self) -> int:
+        """The offset in the redrive topic up to which events have to be taken in before any other."""
+        return max(self._due, self._rows.redriven)
+
+    def begin(self, end: int) -> Message:
+        """The first checkpoint of a state, to be acknowledged before anything else is delivered.
+
+        Args:
+            end: of the partition of the redrive topic. What was redriven before there was this state is among the input
+                that it is going to reflect: to take it in would be to take it twice.
+        """
+        self._is_new = False
+        self._rows.redriven = self._due = end
+        self._stored = self._stamp
+        return self._checkpoint(self._clock.at, {})
+
+    def intend(self, due: int) -> Message:
+        """A checkpoint that says up to where events are redriven now, to be acknowledged before `redrive` is called."""
+        self._due = due
+        return self._checkpoint(self._clock.at, {})
+
+    def redrive(self, messages: Sequence[Inbound]) -> Batch:
+        """Take redriven events in: all messages of the redrive topic from `redriven` up to `due`."""
+        batch = Batch()
+        for message in messages:
+            self._rows.redriven = message.offset + 1
+            batch.counts.redriven += 1
+            try:
+                again = read_redriven(message)
+            except ProcessError as error:
+                _log.warning("passed over: %s", error.message)
+                continue
+            where = again.original.topic, again.original.partition
+            if where != (self._plan.source.topic, self._partition):
+                # Its offset says nothing here, and may be another event's.
+                _log.warning(
+                    "passed over: an event of %s [%d] is none of %s [%d]",
+                    *where,
+                    self._plan.source.topic,
+                    self._partition,
+                )
+            elif again.item is None:
+                self._one(again.original, batch, again)
+            else:
+                batch.outputs.append(self._rekeyed(again.item, again.original, again))
+        self._rows.redriven = self.due
+        return self._finish(batch, self._clock.at, {})
+
     def _many(self, batch: Batch, made: Made, messages: Arrivals) -> None:
         """Take note of what columns made of messages."""
         counts = batch.counts
@@ -256,7 +353,12 @@ class SourceStage(_Partition):
         self._one(message, batch)
         self._offset = message.offset
 
-    def _one(self, message: Inbound, batch: Batch) -> None:
+    def _one(self, message: Inbound, batch: Batch, again: Redriven | None = None) -> None:
+        owed = (self._partition, message.offset, -1), (message.key or b"").hex() if self._replaces else ""
+        if again is not None and not self._owed.is_owed(*owed):
+            batch.counts.repeated += 1
+            return
+        at = message.offset if again is None else self._offset
         try:
             event = self._read(
                 message.key,
@@ -268,25 +370,30 @@ class SourceStage(_Partition):
                 message.timestamp_ms,
             )
             item = _item(event, message)
-            if self._plan.timed and self._is_aside(item, message, batch):
+            if self._plan.timed and self._is_aside(item, message, batch, again):
+                self._owed.settle(*owed, again=again is not None)
+                self._rows.keep(at)
                 return
         except _POISON as error:
-            self._quarantine(message, error, batch)
+            self._quarantine(message, error, batch, owed)
+            self._rows.keep(at)
             return
         try:
-            made = self._made(event, item, message)
+            made = self._made(event, item, message, again)
         except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside
             self._rows.undo()
-            self._quarantine(message, error, batch)
+            self._quarantine(message, error, batch, owed)
+            self._rows.keep(at)
         else:
-            self._rows.keep(message.offset)
+            self._owed.settle(*owed, again=again is not None)
+            self._rows.keep(at)
             batch.outputs += made
             if not self._plan.rekeyed:
                 batch.counts.written += len(made)
-        if self._plan.timed:
+        if self._plan.timed and again is None:
             self._advance(message, item, batch)
 
-    def _is_aside(self, item: Item, message: Inbound, batch: Batch) -> bool:
+    def _is_aside(self, item: Item, message: Inbound, batch: Batch, again: Redriven | None) -> bool:
         if is_ahead(item.time, message.timestamp_ms):
             raise EventError(
                 f"event time {moment(item.time).isoformat()} is more than a day ahead of the time at which the event was stored",
@@ -296,7 +403,8 @@ class SourceStage(_Partition):
             batch.counts.late += 1
             batch.outputs.append(late(self._plan.late_topic, message, item.time, self._clock.at, self._clock.lateness))
             return True
-        self._clock.advance(item.time)
+        if again is None:
+            self._clock.advance(item.time)
         return False
 
     def _advance(self, message: Inbound, item: Item, batch: Batch) -> None:
@@ -308,7 +416,7 @@ class SourceStage(_Partition):
             self._closing.write(closed, message, item.recorded, batch)
         self._rows.keep(message.offset)
 
-    def _made(self, event: Event, item: Item, message: Inbound) -> list[Message]:
+    def _made(self, event: Event, item: Item, message: Inbound, again: Redriven | None) -> list[Message]:
         """The outputs or re-keyed records of one event; state changes are left pending."""
         parts = [] if event.data is None else self._parts(item._replace(record=event.data))
         if event.data is None and self._contributions is None:
@@ -320,14 +428,21 @@ class SourceStage(_Partition):
                 raise EventError("a row of a compacted port has no record key")
             parts = self._contributions.replace(message.key, parts, item, self._rows)
         if self._plan.rekeyed:
-            topic = self._plan.stages[1].topic
-            return [rekeyed(topic, self._new_key(part.record) or b"", part, self._clock.at, message) for part in parts]
+            return [self._rekeyed(part, message, again) for part in parts]
         if self._group is not None:
             return [made for part in parts for made in self._outputs.of_item(self._group.add(part, self._rows), part)]
         made = [each for part in parts for each in self._outputs.of_item([Emission(part.record, part.time)], part)]
         if self._plan.table and event.data is not None and not made:
             made.append(self._outputs.tombstone(message.key, item))  # the row no longer passes the filters
         return made
+
+    def _rekeyed(self, part: Item, message: Inbound, again: Redriven | None) -> Message:
+        topic, key = self._plan.stages[1].topic, self._new_key(part.record) or b""
+        redriven = self._rows.redriven
+        if again is None:
+            return rekeyed(topic, key, part, self._clock.at, message, redriven=redriven)
+        alone = again.item is not None
+        return rekeyed(topic, key, part, None, message, redriven=redriven, redrive=again.offset, alone=alone)
 
     def _parts(self, item: Item) -> list[Item]:
         """The records that become of an event, numbered."""
@@ -340,16 +455,18 @@ class SourceStage(_Partition):
                 items = [each._replace(number=number) for number, each in enumerate(items)]
         return items
 
-    def _quarantine(self, message: Inbound, error: Exception, batch: Batch) -> None:
+    def _quarantine(self, message: Inbound, error: Exception, batch: Batch, owed: tuple[Part, str]) -> None:
         batch.counts.quarantined += 1
-        batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error))
+        batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error, self._rows.redriven))
+        self._owed.owe(*owed)
 
 
 class GroupStage(_Partition):
     """Reads the re-keyed topic and keeps the groups.
 
     The source stage may write a record twice after a crash. Records of one source partition come in order, so that one
-    which is not beyond the last that was applied is a repetition.
+    which is not beyond the last that was applied is a repetition. Redriven ones come in the order of the redrive topic, and
+    are told apart by that: they are as of a source of their own, whose number is the complement of the partition's.
 
     Event time has come as far as the source partition that is furthest behind. One that has told nothing yet holds all
     windows open: right, only later.
@@ -369,6 +486,7 @@ class GroupStage(_Partition):
         self._group.watch(rows)
         self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
         self._lateness = length(plan.pipeline.lateness)
+        self._owed: Owed = OwedRows(rows) if plan.upserts else OwedEvents(rows)
 
     @property
     def watermark(self) -> int | None:
@@ -389,27 +507,62 @@ class GroupStage(_Partition):
     def _one(self, message: Inbound, batch: Batch) -> None:
         found = read_rekeyed(message)
         item = found.item
-        place = self._sources.setdefault(found.partition, [-1, -1, None])
+        place = self._sources.setdefault(found.partition if found.redrive is None else ~found.partition, [-1, -1, None])
         recorded = 0
         if item is not None:
             recorded = item.recorded
-            if (item.offset, item.number) <= (place[0], place[1]):
+            order = item.offset if found.redrive is None else found.redrive
+            if (order, item.number) <= (place[0], place[1]):
                 batch.counts.repeated += 1
                 return
-            place[0], place[1] = item.offset, item.number
-            self._add(item, found.original, message.offset, batch)
+            place[0], place[1] = order, item.number
+            if self._is_over(item, found, batch):
+                self._rows.keep(message.offset)
+            else:
+                self._add(item, found, message.offset, batch)
         if found.watermark is not None and (place[2] is None or found.watermark > place[2]):
             place[2] = found.watermark
             self._advance(message, recorded, batch)
 
-    def _add(self, item: Item, original: Inbound, offset: int, batch: Batch) -> None:
+    def _is_over(self, item: Item, found: Rekeyed, batch: Batch) -> bool:
+        """Whether a redriven record cannot be taken in any more."""
+        if found.redrive is None:
+            return False
+        if found.alone and not self._owed.is_owed(*self._owing(item)):
+            batch.counts.repeated += 1
+            return True
+        # The source stage has judged it, but after a crash it may have done so when time had not come as far as here.
+        watermark = self.watermark
+        if watermark is None or not self._plan.timed or item.time >= watermark - self._lateness:
+            return False
+        self._owed.settle(*self._owing(item), again=found.alone)
+        batch.counts.late += 1
+        batch.outputs.append(late(self._plan.late_topic, found.original, item.time, watermark, self._lateness))
+        return True
+
+    def _owing(self, item: Item) -> tuple[Part, str]:
+        """A record, and what it replaces: the part of one input row in one group."""
+        part = item.partition, item.offset, item.number
+        if not self._plan.upserts:
+            return part, ""
+        grouping = self._plan.pipeline.grouping
+        by = [item.record.get(name) for name in grouping.by] if grouping else []
+        window = grouping.window if isinstance(grouping, Aggregate) else None
+        starts = window.starts(item.time) if isinstance(window, Tumbling | Hopping) else ()
+        return part, plain.dumps([item.contributor, by, list(starts)])
+
+    def _add(self, item: Item, found: Rekeyed, offset: int, batch: Batch) -> None:
         try:
             made = self._outputs.of_item(self._group.add(item, self._rows), item)
         except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside
             self._rows.undo()
             batch.counts.quarantined += 1
-            batch.outputs.append(quarantined(self._plan.quarantine_topic, original, error))
+            batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, item))
+            self._owed.owe(*self._owing(item))
+            self._rows.keep(offset)
         else:
+            if found.alone or self._plan.upserts:
+                self._owed.settle(*self._owing(item), again=found.alone)
             self._rows.keep(offset)
             batch.counts.written += len(made)
             batch.outputs += made

@@ -5,13 +5,25 @@ checkpoints; only then is the input done with. Each delivery is acknowledged bef
 partition up restores its rows as of the last checkpoint and goes on behind it.
 
 An engine is a way of reading: it gives a worker messages, and tells it which partitions are its own.
+
+Whoever holds a partition of the input also reads the same partition of the redrive topic. Nothing but a clock decides when
+it looks there, and yet the same input has to give the same outputs after a kill. So, where the log is no transaction,
+when redriven events are taken in is settled by the log before any of their outputs is there:
+
+- A checkpoint says that the events up to some offset are `due` behind the input offset at which the state stands. It is
+  acknowledged, and then the engine proves that this member still has the partition: whoever takes it up later reads it.
+- Due events are taken in before anything else, by whoever restores such a checkpoint too.
+- No events are made due before the input is behind the end that it had when the partition was taken up. A predecessor
+  may have written outputs up to there that no checkpoint includes, and they are about to be made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
+from meshport.errors import ProcessError
 from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
@@ -23,6 +35,10 @@ from meshport.process.tables import Table
 
 Place = tuple[str, int]
 """(topic, partition)."""
+
+_LOOK_S: Final = 1.0
+_AT_ONCE: Final = 1000
+"""Redriven events that one partition takes in before its input goes on."""
 
 
 class Log(Protocol):
@@ -44,6 +60,18 @@ class Log(Protocol):
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""
         ...
 
+    def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        """(first offset, end offset) of each partition, as committed readers see it."""
+        ...
+
+    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> Sequence[Inbound]:
+        """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
+        ...
+
+    def between(self, topic: str, partition: int, begin: int, end: int) -> Sequence[Inbound]:
+        """The messages of one partition from an offset up to, not including, another, as they are now."""
+        ...
+
 
 class Worker:
     """Runs a plan over the partitions that it is given.
@@ -53,10 +81,23 @@ class Worker:
         schemas: where the schemas of events are found.
         log: Kafka.
         columns: reads the input by columns; None works on it event by event. See `meshport.process.columns.columns_for`.
+        look_s: how often it looks for redriven events, seconds.
     """
 
-    def __init__(self, plan: Plan, schemas: SchemaSource, log: Log, columns: ColumnReader | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        schemas: SchemaSource,
+        log: Log,
+        columns: ColumnReader | None = None,
+        *,
+        look_s: float = _LOOK_S,
+    ) -> None:
         self.plan = plan
+        self._look_s = look_s
+        self._looked = -look_s
+        self._ends: Mapping[int, tuple[int, int]] = {}
+        self._goals: dict[int, int] = {}
         self._columns = columns
         self.counts = Counts()
         self._log = log
@@ -84,6 +125,8 @@ class Worker:
                 self.plan, partition, state, reader=self._reader, tables=self._tables, columns=self._columns
             )
         )
+        if not index:
+            self._goals[partition] = self._log.bounds(topic)[partition][1]
         return self._stages[place].next_offset
 
     def revoke(self, place: Place) -> None:
@@ -96,6 +139,15 @@ class Worker:
         return {place: stage.next_offset for place, stage in self._stages.items()}
 
     @property
+    def redriven(self) -> dict[Place, int]:
+        """The next offset of each partition of the redrive topic whose input is in hand."""
+        return {(self.plan.redrive_topic, partition): stage.redriven for partition, stage in self._sources.items()}
+
+    @property
+    def _sources(self) -> dict[int, SourceStage]:
+        return {place[1]: stage for place, stage in self._stages.items() if isinstance(stage, SourceStage)}
+
+    @property
     def watermark(self) -> int | None:
         """The least watermark of the input partitions in hand, microseconds."""
         known = [stage.watermark for (topic, _), stage in self._stages.items() if topic == self.plan.source.topic]
@@ -106,8 +158,13 @@ class Worker:
         """The stage that reads a topic."""
         return next(stage for stage in self.plan.stages if stage.topic == place[0])
 
-    def process(self, batches: Mapping[Place, Sequence[Inbound]]) -> Counts:
-        """Run the protocol over messages that follow what each partition has seen.
+    def process(self, batches: Mapping[Place, Sequence[Inbound]], prove: Callable[[], None] | None = None) -> Counts:
+        """Run the protocol over messages that follow what each partition has seen, and over redriven events.
+
+        Args:
+            batches: messages of each partition.
+            prove: returns once the cluster has confirmed that the partitions in hand are this member's; None where what
+                is delivered counts for nothing if they are not.
 
         Returns:
             The figures of these batches.
@@ -115,22 +172,95 @@ class Worker:
         Raises:
             KafkaError: a delivery failed; the worker is not to be used any more, its state is ahead of the log.
         """
+        counts = Counts()
         # A row that was stored before an event was fetched has to be seen by that event's join.
         for address, table in self._tables.items():
             table.take(self._log.rows(self.plan.tables[address].topic))
+        self._begin()
+        counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
+        stages = [(self._stages[place], messages) for place, messages in batches.items()]
+        counts.add(self._run([(stage, stage.process(messages)) for stage, messages in stages]))
+        if self.look():
+            counts.add(self._redrive_more(prove, probe=not batches))
+        self.counts.add(counts)
+        return counts
+
+    def look(self) -> bool:
+        """Whether redriven events wait, so that `process` has something to do even without messages.
+
+        Raises:
+            ProcessError: the redrive topic is not the one that the state was made with.
+        """
+        now = time.monotonic()
+        if now - self._looked >= self._look_s:
+            self._looked = now
+            topic = self.plan.redrive_topic
+            self._ends = self._log.bounds(topic)
+            for partition, stage in self._sources.items():
+                if stage.redriven > self._ends[partition][1]:
+                    raise ProcessError(
+                        f"{topic} [{partition}] ends at offset {self._ends[partition][1]}, the state stands at "
+                        f"{stage.redriven}: the topic was made anew",
+                        hint="delete the processor's changelog topics as well, to count from the beginning",
+                    )
+        return any(
+            stage.due > stage.redriven or (not stage.is_new and self._more(partition, stage))
+            for partition, stage in self._sources.items()
+        )
+
+    def _more(self, partition: int, stage: SourceStage) -> bool:
+        return stage.redriven < self._ends.get(partition, (0, 0))[1]
+
+    def _begin(self) -> None:
+        """Store the first checkpoint of each state that has none."""
+        new = {each: stage for each, stage in self._sources.items() if stage.is_new}
+        if new:
+            ends = self._log.bounds(self.plan.redrive_topic)
+            self._deliver([stage.begin(ends[each][1]) for each, stage in new.items()])
+
+    def _redrive_more(self, prove: Callable[[], None] | None, *, probe: bool) -> Counts:
+        """Make some more of what waits due, and take it in."""
+        due: dict[int, int] = {}
+        for partition, stage in self._sources.items():
+            if self._more(partition, stage) and self._is_caught_up(partition, stage, probe=probe):
+                due[partition] = min(self._ends[partition][1], stage.redriven + _AT_ONCE)
+        if not due:
+            self._ends = {}  # until the next look
+            return Counts()
+        self._deliver([self._sources[partition].intend(end) for partition, end in due.items()])
+        if prove is not None:
+            prove()
+        return self._redrive(due)
+
+    def _is_caught_up(self, partition: int, stage: SourceStage, *, probe: bool) -> bool:
+        """Whether the input is behind the end that it had when the partition was taken up."""
+        goal, offset = self._goals[partition], stage.next_offset
+        # Compaction and transactions leave offsets at the end that no message has; whoever is idle has time to ask.
+        if offset < goal and probe:
+            left = self._log.onward(self.plan.source.topic, partition, offset, limit=1)
+            if not left or left[0].offset >= goal:
+                self._goals[partition] = offset
+        return offset >= self._goals[partition]
+
+    def _redrive(self, due: Mapping[int, int]) -> Counts:
+        """Take in what is due, by partition."""
+        topic = self.plan.redrive_topic
+        sources = self._sources
         made: list[tuple[PartitionStage, Batch]] = []
-        counts = Counts()
-        for place, messages in batches.items():
-            stage = self._stages[place]
-            batch = stage.process(messages)
-            made.append((stage, batch))
-            counts.add(batch.counts)
+        for partition, end in due.items():
+            if (begin := sources[partition].redriven) < end:
+                messages = self._log.between(topic, partition, begin, end)
+                made.append((sources[partition], sources[partition].redrive(messages)))
+        return self._run(made)
+
+    def _run(self, made: Sequence[tuple[PartitionStage, Batch]]) -> Counts:
         self._deliver([message for _, batch in made for message in batch.outputs])
         self._deliver([message for _, batch in made for message in batch.rows])
         self._deliver([batch.checkpoint for _, batch in made if batch.checkpoint is not None])
-        for stage, _ in made:
+        counts = Counts()
+        for stage, batch in made:
             stage.settle()
-        self.counts.add(counts)
+            counts.add(batch.counts)
         return counts
 
     def _deliver(self, messages: list[Message]) -> None:
