@@ -10,7 +10,7 @@ from uuid import UUID
 
 from meshport.process import plain
 from meshport.process.aggregators import Place, aggregator
-from meshport.process.applied import states_for
+from meshport.process.applied import Store, states_for
 from meshport.process.clock import length, moment
 from meshport.process.expiry import Expiry
 from meshport.process.item import Emission, Item, values_of
@@ -288,15 +288,27 @@ class Applied:
             Exception: whatever it raises.
         """
         by = values_of(item.record, self._by)
-        key = plain.dumps(by)
         occurrence = Occurrence(item.record, moment(item.time), item.id, item.source, tuple(by))
+        return [Emission(record, item.time) for record in self.call(plain.dumps(by), occurrence, rows)]
+
+    def call(self, key: str, occurrence: Occurrence, store: Store) -> list[dict[str, Any]]:
+        """The records that the function makes of an occurrence; the state goes from the store to the store.
+
+        Args:
+            key: the values of the key fields as plain text.
+            occurrence: what the function is given.
+            store: the state.
+
+        Raises:
+            Exception: as of `add`.
+        """
         # The function may change what it is given and then raise; it gets a copy, and what it returns is copied too.
-        returned = self._function(self._states.read(key, rows), occurrence)
+        returned = self._function(self._states.read(key, store), occurrence)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise TypeError(f"{getattr(self._function, '__name__', 'the function')} returned no (state, records)")
         new, records = returned
-        given = [Emission(dict(record), item.time) for record in records]
-        self._states.write(key, new, rows)
+        given = [dict(record) for record in records]
+        self._states.write(key, new, store)
         return given
 
     def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:  # noqa: ARG002 - every group takes them

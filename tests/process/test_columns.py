@@ -17,11 +17,13 @@ from meshport.process.harness import Harness, Port, Ports
 from meshport.process.messages import Inbound
 from meshport.process.pipeline import (
     Aggregate,
+    Apply,
     Derive,
     Filter,
     Flatten,
     Hopping,
     Join,
+    Occurrence,
     Operator,
     Pipeline,
     Rename,
@@ -32,7 +34,8 @@ from meshport.process.rows import Rows
 from meshport.process.shape import derive_schema
 from meshport.process.worker import Worker
 from meshport.schema import parse_schema
-from tests.process.plays import ARTIST, ARTISTS, OUT, PLAY, PLAYS, at, play
+from tests.process.plays import ARTIST, ARTISTS, INSTANT, OUT, PLAY, PLAYS, at, play, record
+from tests.process.plays import field as avro
 
 VALUES: Final = (
     "count()", "sum(ms)", "sum(quality)", "mean(ms)", "mean(quality)", "min(ms)", "max(ms)", "min(at)", "max(quality)",
@@ -44,6 +47,24 @@ FIELDS: Final = {
     "name": "Play",
     "fields": [*PLAY["fields"], {"name": "rank", "type": ["null", "int"], "default": None}],
 }
+
+
+TOTALS: Final = record(
+    "Total", avro("user", "string"), avro("ms", "long"), avro("mean", ["null", "double"]), avro("at", INSTANT)
+)
+
+
+def totals(state: Any, event: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
+    """A running total, which begins anew now and then, tells nothing or twice, and does not take everything."""
+    data = event.data
+    if data["ms"] == 77:
+        raise ValueError("77")
+    seen, ms = state or (0, 0)
+    if data["ms"] > 950:
+        return None, []
+    mean = None if not seen else ms / seen if seen % 2 else seen
+    made = {"user": event.key[0], "ms": ms + data["ms"], "mean": mean, "at": event.time}
+    return [seen + 1, ms + data["ms"]], [made] * (data["ms"] % 3)
 
 
 class ByColumns(Harness):
@@ -59,13 +80,18 @@ class ByColumns(Harness):
 
 def ports_for(pipeline: Pipeline) -> dict[str, Port]:
     """The ports of a pipeline over plays; the output's schema is the one that it makes."""
+    if isinstance(pipeline.grouping, Apply):
+        return {**_inputs(), str(OUT): Port(TOTALS, key=("user",), partitions=2)}
     source, artist = parse_schema(json.dumps(FIELDS)), parse_schema(json.dumps(ARTIST))
     made = derive_schema(pipeline, "Out", source, {ARTISTS: artist})
     key = next(name for name in ("user", "listener") if name in made.field_names)
+    return {**_inputs(), str(OUT): Port(made.form, key=(key,), partitions=2)}
+
+
+def _inputs() -> dict[str, Port]:
     return {
         str(PLAYS): Port(FIELDS, key=("user",), time="at", partitions=2),
         str(ARTISTS): Port(ARTIST, key=("artist",), time="since", partitions=2, cleanup="compact"),
-        str(OUT): Port(made.form, key=(key,), partitions=2),
     }
 
 
@@ -86,6 +112,8 @@ def drawn_pipeline(draw: random.Random) -> Pipeline:
     if draw.random() < 0.3:
         kept = ("user", "ms", "at", *(("twice",) if any(isinstance(each, Derive) for each in before) else ()))
         return Pipeline(PLAYS, (*before, Select(kept), Rename({"user": "listener"})), lateness)
+    if draw.random() < 0.2:
+        return Pipeline(PLAYS, (*before, Select(("user", "ms", "at")), Apply(totals, ("user",))), lateness)
     window = draw.choice(
         [None, Tumbling(timedelta(minutes=7)), Hopping(timedelta(minutes=10), timedelta(minutes=4)),
          Hopping(timedelta(minutes=3), timedelta(minutes=5))]

@@ -12,7 +12,7 @@ from typing import Final
 from meshport.columnar.native import unavailable
 from meshport.event import SchemaSource
 from meshport.event.columns import ColumnReader
-from meshport.process.pipeline import Apply, Filter
+from meshport.process.pipeline import Filter
 from meshport.process.plan import Plan
 
 _log: Final = logging.getLogger(__name__)
@@ -40,8 +40,6 @@ def _why_not(plan: Plan) -> str | None:
         return "records go to another key one by one"
     if plan.upserts:
         return "rows replace one another"
-    if isinstance(pipeline.grouping, Apply):
-        return "a Python function is called for each record"
     if plan.table and (pipeline.grouping is None or any(isinstance(each, Filter) for each in pipeline.after)):
         return "rows that are held back become tombstones"
     return None

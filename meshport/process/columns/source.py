@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,15 +19,16 @@ from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.arrivals import Arrivals
 from meshport.process.columns import FEW
+from meshport.process.columns.applied import ColumnarApply
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.operators import Joined, Step, compile_steps
 from meshport.process.columns.outputs import ColumnarOutputs, Origins
 from meshport.process.columns.relation import Integers, Relation, fields_of
 from meshport.process.columns.windows import ColumnarWindows
-from meshport.process.groups import Windows
+from meshport.process.groups import Applied, Group, Windows
 from meshport.process.item import Emission
 from meshport.process.messages import Inbound, late
-from meshport.process.pipeline import Aggregate
+from meshport.process.pipeline import Aggregate, Apply
 from meshport.process.plan import Plan
 from meshport.process.rows import Rows
 from meshport.process.tables import Table
@@ -59,7 +61,7 @@ class _Program(NamedTuple):
     """A pipeline over the events of one schema."""
 
     before: list[Step]
-    windows: ColumnarWindows | None
+    grouping: ColumnarWindows | ColumnarApply | None
     after: list[Step]
     outputs: ColumnarOutputs | None
 
@@ -74,7 +76,7 @@ class ColumnarSource:
         tables: of the joined products.
         rows: the state.
         clock: the partition's watermark.
-        group: the state's windows; None where nothing is grouped here.
+        group: of the state; None where nothing is grouped here.
     """
 
     def __init__(  # noqa: PLR0917 - the parts of a stage
@@ -85,7 +87,7 @@ class ColumnarSource:
         tables: Mapping[Address, Table],
         rows: Rows,
         clock: Watermark,
-        group: Windows | None,
+        group: Group | None,
     ) -> None:
         self._plan = plan
         self._partition = partition
@@ -152,8 +154,14 @@ class ColumnarSource:
         return self._programs[schema.fingerprint]
 
     def _compiled(self, schema: Schema) -> _Program:
-        pipeline = self._plan.pipeline
+        pipeline, output = self._plan.pipeline, self._plan.output
         before, fields = compile_steps(pipeline.before, fields_of(schema), self._joined)
+        if isinstance(pipeline.grouping, Apply):
+            if pipeline.after or not isinstance(self._group, Applied):
+                raise Unsupported("what a Python function makes is told record by record")
+            wanted = fields_of(parse_schema(output.schema_text))
+            apply = ColumnarApply(pipeline.grouping, self._group, fields, wanted)
+            return _Program(before, apply, [], ColumnarOutputs(self._plan, wanted))
         if not isinstance(pipeline.grouping, Aggregate):
             return _Program(before, None, [], ColumnarOutputs(self._plan, fields))
         windows = ColumnarWindows(pipeline.grouping, fields)
@@ -178,14 +186,7 @@ class ColumnarSource:
         ).take(~behind)
         given = _through(program.before, given, np.arange(len(columns)))
         events, offsets = given.origin, np.array(messages.offsets, "i8")
-        made = Relation(given.columns, np.arange(len(given)), given.time)
-        additions = None
-        if program.windows is not None:
-            try:
-                additions = program.windows.add(given, self._rows, self._partition, offsets[events])
-            except Doubt as doubt:
-                raise _InDoubt(None) from doubt
-            made = additions.updates or made.take(np.zeros(0, "i8"))
+        made, change = self._grouped(program, given, columns, offsets[events])
         outputs = []
         if program.outputs is not None:
             origins = Origins(
@@ -200,10 +201,30 @@ class ColumnarSource:
                 outputs = program.outputs.messages(made, origins)
             except Doubt as doubt:
                 raise _InDoubt(_in_doubt(doubt, made, events)) from doubt
-        if additions is not None and self._group is not None:
-            additions.put(self._group, self._rows, offsets[events].tolist())
+        change(offsets[events].tolist())
         late_ones = self._late(np.flatnonzero(behind).tolist(), columns, marks, messages)
         return Made(outputs, late_ones, self._advance(marks, messages), columns.recorded)
+
+    def _grouped(
+        self, program: _Program, given: Relation, columns: EventColumns, offsets: Integers
+    ) -> tuple[Relation, Callable[[Sequence[int]], None]]:
+        """What the grouping makes of records, their origin the index of the record; and how its state is changed then.
+
+        Raises:
+            _InDoubt: records have to be grouped one by one.
+        """
+        try:
+            if isinstance(program.grouping, ColumnarWindows) and isinstance(self._group, Windows):
+                additions = program.grouping.add(given, self._rows, self._partition, offsets)
+                nothing = given.take(np.zeros(0, "i8"))
+                return additions.updates or nothing, partial(additions.put, self._group, self._rows)
+            if isinstance(program.grouping, ColumnarApply):
+                ids = [columns.ids[at].decode() for at in given.origin.tolist()]
+                store, made = program.grouping.add(given, self._rows, ids, columns.envelope.source)
+                return made, store.keep
+        except Doubt as doubt:
+            raise _InDoubt(_in_doubt(doubt, given, np.arange(len(columns)))) from doubt
+        return Relation(given.columns, np.arange(len(given)), given.time), lambda _: None
 
     def _lateness(self, time: Integers, messages: Arrivals) -> tuple[Integers, Any]:
         """The watermark before each event and behind the last, and which events are late.
