@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.campaigns import kills
+from tests.campaigns import kills, sabotage, storm
 from tests.campaigns.logic import KEYS
 
 
@@ -16,12 +16,24 @@ def main() -> None:
     killing = commands.add_parser("kills", help=kills.__doc__)
     killing.add_argument("--kills", type=int, default=200)
     killing.add_argument("--lanes", type=int, default=kills.LANES)
-    for each in (killing,):
+    storming = commands.add_parser("storm", help=storm.__doc__)
+    storming.add_argument("--moves", type=int, default=200)
+    storming.add_argument("--lanes", type=int, default=storm.LANES)
+    sabotaging = commands.add_parser("defects", help=sabotage.__doc__)
+    sabotaging.add_argument("--engine", action="append", choices=["batch", "faust"])
+    for each in (killing, storming):
         each.add_argument("--engine", choices=["batch", "faust"], required=True)
         each.add_argument("--plan", choices=list(KEYS), default="windows")
+    for each in (killing, storming, sabotaging):
         each.add_argument("--seed", type=int, default=1)
     told = parser.parse_args()
-    clean = kills.run(kills.Campaign(told.engine, told.plan, told.kills, told.seed, told.lanes))
+    match told.command:
+        case "kills":
+            clean = kills.run(kills.Campaign(told.engine, told.plan, told.kills, told.seed, told.lanes))
+        case "storm":
+            clean = storm.run(storm.Storm(told.engine, told.plan, told.moves, told.seed, told.lanes))
+        case _:
+            clean = sabotage.run(told.engine or ["batch", "faust"], told.seed)
     sys.exit(0 if clean else 1)
 
 

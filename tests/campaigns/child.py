@@ -1,18 +1,14 @@
-"""One processor process of a campaign: `python -m tests.campaigns.child`, told what to do by one JSON line on stdin.
-
-It says `ready` once it is loaded, and `working` once it has processed something. It ends with its parent.
-"""
+"""One processor process of a campaign. It is forked off a server that has everything loaded, and ends with its parent."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import random
-import sys
 import threading
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 from meshport.process import batch, engine
@@ -21,6 +17,7 @@ from meshport.process.worker import Worker
 from tests.campaigns import defects, logic, points
 
 ORPHANED = 99
+WORKING = "working"
 
 
 @dataclass(frozen=True)
@@ -51,19 +48,17 @@ class Spec:
     seed: int = 0
     defect: str = ""
 
-    def line(self) -> str:
-        """As a child reads it."""
-        return json.dumps(asdict(self)) + "\n"
 
+def main(spec: Spec, parent: Connection, errors: str) -> None:
+    """Run as told, in a process of its own.
 
-def main() -> None:
-    """Run as told."""
-    _say("ready")
-    told = sys.stdin.readline()
-    if not told:
-        return
-    spec = Spec(**json.loads(told))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    Args:
+        spec: what to do.
+        parent: is told `WORKING` once something is processed; the process ends with it.
+        errors: the file for stderr.
+    """
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     function: logic.Function = logic.sound
     if spec.point:
         trap = points.arm(spec.engine, spec.point, spec.crossings, spec.seed)
@@ -71,7 +66,7 @@ def main() -> None:
     with ExitStack() as planted:
         if spec.defect:
             planted.enter_context(defects.planted(spec.defect, random.Random(spec.seed)))
-        _tell_of_work()
+        _tell_of_work(parent)
         plan, bound = logic.mesh(spec.bootstrap_servers, spec.prefix, spec.plan, function)
         if spec.engine == "batch":
             batch.run_processor(plan, bound, until_end=spec.until_end, member=spec.member or None)
@@ -82,26 +77,18 @@ def main() -> None:
             engine.run_processor(plan, bound, until_end=spec.until_end)
 
 
-def _tell_of_work() -> None:
+def _tell_of_work(parent: Connection) -> None:
     told = threading.Event()
 
     def processed(_counts: Any, _worker: Worker, batches: Any, *_: Any) -> None:
         if batches and not told.is_set():
             told.set()
-            _say("working")
+            parent.send(WORKING)
 
     points.after(Worker, "process", processed)
 
 
-def _say(word: str) -> None:
-    sys.stdout.write(word + "\n")
-    sys.stdout.flush()
-
-
-def _end_with_parent() -> None:
-    sys.stdin.read()
+def _end_with_parent(parent: Connection) -> None:
+    with suppress(EOFError, OSError):
+        parent.recv()
     os._exit(ORPHANED)
-
-
-if __name__ == "__main__":
-    main()

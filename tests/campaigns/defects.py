@@ -15,17 +15,20 @@ from uuid import uuid4
 
 import pytest
 
-from meshport.kafka.producer import Message
-from meshport.process import outputs, rows
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
+from meshport.process import kafkalog, outputs, rows
 from meshport.process.deduplication import Deduplication
 from meshport.process.groups import Windows
 from meshport.process.item import Emission, Item
+from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.messages import Inbound
 from meshport.process.rows import Checkpoint, Entry, Rows
 from meshport.process.stages import Batch, GroupStage, SourceStage
 from meshport.process.watermark import Watermark
 from meshport.process.worker import Worker
 from tests.campaigns.memory import Scene, TransactionalLog, cut_off, killed, moved
+from tests.campaigns.points import Engine
 
 Plant = Callable[[pytest.MonkeyPatch, random.Random], None]
 
@@ -39,20 +42,24 @@ class Defect:
         plant: makes it do so.
         scene: in which it shows, in memory.
         shows: the kinds of fault of which the ledger must name at least one.
+        engines: on which it does harm; another engine's protocol makes up for it, or has no such part.
     """
 
     name: str
     plant: Plant
     scene: Scene
     shows: frozenset[str]
+    engines: tuple[Engine, ...]
 
 
 DEFECTS: dict[str, Defect] = {}
 
 
-def _defect(name: str, scene: Scene, *shows: str) -> Callable[[Plant], Plant]:
+def _defect(
+    name: str, scene: Scene, *shows: str, on: tuple[Engine, ...] = ("batch", "faust")
+) -> Callable[[Plant], Plant]:
     def known(plant: Plant) -> Plant:
-        DEFECTS[name] = Defect(name, plant, scene, frozenset(shows))
+        DEFECTS[name] = Defect(name, plant, scene, frozenset(shows), on)
         return plant
 
     return known
@@ -95,7 +102,7 @@ def _drops(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     _batches(patch, change)
 
 
-@_defect("sends an output twice", cut_off, "doubled")
+@_defect("sends an output twice", cut_off, "doubled", on=("batch",))
 def _doubles(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     def change(batch: Batch, plan: Any) -> None:
         if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
@@ -137,7 +144,7 @@ def _scatters(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     _batches(patch, change)
 
 
-@_defect("gives other ids when it does a batch again", killed, "doubled")
+@_defect("gives other ids when it does a batch again", killed, "doubled", on=("faust",))
 def _renames(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     patch.setattr(outputs, "output_id", lambda *_: str(uuid4()))
 
@@ -191,7 +198,7 @@ def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 # -- order of deliveries, and places ---------------------------------------------------------------------------------
 
 
-@_defect("records its place before the outputs", killed, "lost")
+@_defect("records its place before the outputs", killed, "lost", on=("faust",))
 def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     def change(batch: Batch, _plan: Any) -> None:
         if batch.checkpoint is not None:
@@ -201,7 +208,7 @@ def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     _batches(patch, change)
 
 
-@_defect("records its place before the rows", killed, "misstated")
+@_defect("records its place before the rows", killed, "misstated", on=("faust",))
 def _place_before_rows(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     def change(batch: Batch, _plan: Any) -> None:
         if batch.checkpoint is not None:
@@ -224,7 +231,7 @@ def _skips(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     _unchecked(patch)
 
 
-@_defect("goes on with a partition that it had to let go", moved, "doubled")
+@_defect("goes on with a partition that it had to let go", moved, "doubled", on=())
 def _holds_on(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     patch.setattr(Worker, "revoke", lambda *_: None)
 
@@ -305,7 +312,7 @@ def _loses_time(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 # -- transactions ----------------------------------------------------------------------------------------------------
 
 
-@_defect("sends outputs outside of the transaction", cut_off, "doubled")
+@_defect("sends outputs outside of the transaction", cut_off, "doubled", on=("batch",))
 def _outside(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = TransactionalLog.deliver
 
@@ -316,9 +323,20 @@ def _outside(patch: pytest.MonkeyPatch, _: random.Random) -> None:
             self.commit()
 
     patch.setattr(TransactionalLog, "deliver", deliver)
+    in_kafka = KafkaLog.deliver
+
+    def deliver_to_kafka(self: KafkaLog, messages: Iterable[Message]) -> None:
+        listed = list(messages)
+        if listed[0].topic.endswith("changelog"):
+            in_kafka(self, listed)
+        else:
+            with Producer(self._bootstrap_servers, settings=PRODUCER_SETTINGS) as producer:
+                producer.deliver(listed)
+
+    patch.setattr(KafkaLog, "deliver", deliver_to_kafka)
 
 
-@_defect("restores from what was aborted", cut_off, "lost", "misstated")
+@_defect("restores from what was aborted", cut_off, "lost", "misstated", on=("batch",))
 def _reads_uncommitted(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = TransactionalLog.entries
 
@@ -329,9 +347,11 @@ def _reads_uncommitted(patch: pytest.MonkeyPatch, _: random.Random) -> None:
                 yield Entry(each.key or b"", each.value)
 
     patch.setattr(TransactionalLog, "entries", entries)
+    settings = {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}
+    patch.setattr(kafkalog, "history_reader", lambda servers: Consumer(servers, settings=settings))
     _unchecked(patch)
 
 
-@_defect("does not abort", cut_off, "doubled", "misstated")
+@_defect("does not abort", cut_off, "doubled", "misstated", on=())
 def _commits_leftovers(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     patch.setattr(TransactionalLog, "abort", lambda _: None)

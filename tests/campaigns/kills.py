@@ -91,9 +91,8 @@ class _Rotation:
 class _Round:
     """One processor's life between its kills: who runs, and who else is a member."""
 
-    def __init__(self, lane: Lane, seed: int, member: str) -> None:
+    def __init__(self, lane: Lane, seed: int) -> None:
         self._lane = lane
-        self._member = member
         self._dice = random.Random(seed)
         self._companion: Child | None = None
         self._rounds = 0
@@ -105,7 +104,10 @@ class _Round:
         self._rounds -= 1
         dice = self._dice
         victim = self._lane.start(
-            member=self._member, point=point.name, crossings=dice.randint(1, point.most), seed=dice.randrange(1 << 30)
+            member=self._lane.member,
+            point=point.name,
+            crossings=dice.randint(1, point.most),
+            seed=dice.randrange(1 << 30),
         )
         try:
             self._bring_about(point, victim)
@@ -145,12 +147,12 @@ def run(campaign: Campaign) -> bool:
     with EmbeddedKafka(cache_dir=platformdirs.user_cache_path("meshport"), brokers=3) as cluster:
         servers = cluster.bootstrap_servers
         lanes = [
-            Lane(servers, campaign.engine, campaign.plan, campaign.seed * 1000 + number)
+            Lane(servers, campaign.engine, campaign.plan, campaign.seed * 1000 + number, member=_member(number))
             for number in range(campaign.lanes)
         ]
         failed: list[BaseException] = []
         threads = [
-            threading.Thread(target=_run_lane, args=(lane, campaign.seed + number, _member(number), rotation, failed))
+            threading.Thread(target=_run_lane, args=(lane, campaign.seed + number, rotation, failed))
             for number, lane in enumerate(lanes)
         ]
         with _falling_brokers(cluster, rotation, campaign.seed) as fallen:
@@ -179,12 +181,12 @@ def _member(number: int) -> str:
     return "one" if number % 3 else ""
 
 
-def _run_lane(lane: Lane, seed: int, member: str, rotation: _Rotation, failed: list[BaseException]) -> None:
+def _run_lane(lane: Lane, seed: int, rotation: _Rotation, failed: list[BaseException]) -> None:
     try:
         lane.publish(_PRIMED)
         lane.drain()  # so that there is a state to restore
         with lane.flow(_BURST):
-            round_ = _Round(lane, seed, member)
+            round_ = _Round(lane, seed)
             while (point := rotation.take()) is not None and not failed:
                 if round_.kill(point):
                     rotation.hit(point)

@@ -2,101 +2,87 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from meshport.kafka.producer import Message, Producer
 from tests.campaigns import logic
-from tests.campaigns.child import Spec
+from tests.campaigns.child import WORKING, Spec, main
 from tests.campaigns.evidence import Wire, of_kafka
 from tests.campaigns.feed import Feed
 from tests.campaigns.ledger import Report, judge
 from tests.campaigns.points import Engine
 from tests.process.topics import Topics
 
-ROOT = Path(__file__).parents[2]
 WIRES: dict[Engine, Wire] = {"batch": "once", "faust": "repeats"}
 
 _PAUSE_S = 0.25
-_READY_S = 60.0
 _DRAIN_S = 120.0
 _DRAINS = 4
 
 
+# Forking spares every process the second that loading takes; a processor's clients and threads all begin after the fork.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.campaigns.child"])
+
+
 class Child:
-    """A processor process, loaded and waiting to be told what to do."""
+    """A processor process.
 
-    def __init__(self) -> None:
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the child
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.campaigns.child"],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-        )  # fmt: skip
-        self._words: dict[str, threading.Event] = {"ready": threading.Event(), "working": threading.Event()}
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+    Args:
+        spec: what it does.
+    """
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if (word := self._words.get(line.strip())) is not None:
-                word.set()
-
-    def go(self, spec: Spec) -> None:
-        """Tell it what to do."""
-        assert self._process.stdin is not None
-        assert self._words["ready"].wait(_READY_S), "a child did not load"
-        self._process.stdin.write(spec.line())
-        self._process.stdin.flush()
+    def __init__(self, spec: Spec) -> None:
+        self._parent, child = _FORKS.Pipe()
+        number, self._errors = tempfile.mkstemp(prefix="meshport-campaign-")
+        os.close(number)
+        self._process = _FORKS.Process(target=main, args=(spec, child, self._errors), daemon=True)
+        self._process.start()
+        child.close()
 
     def works(self, timeout_s: float) -> bool:
         """Wait until it has processed something, or has ended; whether it has."""
-        for _ in range(int(timeout_s * 20)):
-            if self._words["working"].wait(0.05):
-                return True
-            if self._process.poll() is not None:
-                return False
+        with suppress(EOFError, OSError):
+            if self._parent.poll(timeout_s):
+                return bool(self._parent.recv() == WORKING)
         return False
 
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        return self._process.is_alive()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(number)
+        """Send it a signal, if it runs."""
+        if self._process.is_alive() and self._process.pid is not None:
+            os.kill(self._process.pid, number)
 
     def ended(self, timeout_s: float) -> int | None:
         """Its exit code; None where it still runs after this time."""
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
+        self._process.join(timeout_s)
+        return self._process.exitcode
 
     def last_words(self) -> str:
         """The last lines that it wrote on stderr."""
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
+        lines = [line.strip() for line in Path(self._errors).read_text().splitlines() if line.strip()]
         return " | ".join(lines[-3:])
 
     def close(self) -> None:
         """End it, however it is."""
         self._process.kill()
-        self._process.wait()
-        self._listener.join()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            if stream is not None:
-                stream.close()
+        self._process.join()
+        self._parent.close()
+        Path(self._errors).unlink()
 
 
 @dataclass
@@ -120,9 +106,13 @@ class Lane:
         plan: a name of `logic.KEYS`.
         seed: of the feed.
         defect: planted in every process.
+        member: the static name of the processor's first member; "" for none.
     """
 
-    def __init__(self, bootstrap_servers: str, engine: Engine, plan: str, seed: int, *, defect: str = "") -> None:
+    def __init__(
+        self, bootstrap_servers: str, engine: Engine, plan: str, seed: int, *, defect: str = "", member: str = ""
+    ) -> None:
+        self.member = member
         prefix = f"c{uuid4().hex[:8]}."
         self.spec = Spec(bootstrap_servers, prefix, engine, plan, seed=seed, defect=defect)
         self.topics = Topics(*logic.mesh(bootstrap_servers, prefix, plan))
@@ -131,7 +121,6 @@ class Lane:
         self._feed = Feed(self.topics.plan.source, self.topics.ports, seed)
         self._producer = Producer(bootstrap_servers)
         self._flowing, self._over = threading.Event(), threading.Event()
-        self._standby = Child()
 
     def publish(self, count: int) -> None:
         """Publish about this many events and wait until they are stored."""
@@ -171,15 +160,13 @@ class Lane:
         self._flowing.set()
 
     def start(self, **more: object) -> Child:
-        """A process at work; the next one is loaded meanwhile."""
-        child, self._standby = self._standby, Child()
-        child.go(replace(self.spec, **more))  # type: ignore[arg-type]  # fields of the spec
-        return child
+        """A process at work."""
+        return Child(replace(self.spec, **more))  # type: ignore[arg-type]  # fields of the spec
 
     def drain(self) -> None:
         """Let a process end by itself once everything is processed; one that fails is started again, as in life."""
         for _ in range(_DRAINS):
-            child = self.start(until_end=True)
+            child = self.start(until_end=True, member=self.member)
             code = child.ended(_DRAIN_S)
             self.ends.note(child, code)
             child.close()
@@ -194,7 +181,6 @@ class Lane:
         return judge(of_kafka(self.topics, self.published, WIRES[self.spec.engine]))
 
     def close(self) -> None:
-        """Let go of processes and connections."""
-        self._standby.close()
+        """Let go of the connections."""
         self._producer.flush(timeout_s=5)
         self.topics.log.close()
