@@ -10,6 +10,7 @@ from meshport.catalog import ProductRegistration
 from meshport.compat import RULES
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Product
+from meshport.schema import parse_schema
 from meshport_registry.contracts import Candidate, read_plain
 from meshport_registry.errors import Refused
 from meshport_registry.products import later
@@ -70,7 +71,8 @@ def unmatched(wanted: Declared) -> Iterator[str]:
 
 
 def unfit(wanted: Declared) -> Iterator[str]:
-    """Why ports and their schemas do not go together."""
+    """Why ports and their schemas do not go together, and why the schema of a process's state is none."""
+    yield from _unreadable_state(wanted.product)
     for port in wanted.product.output_ports:
         candidate, called = wanted.contracts.get(line_of(port)), f"{port.name}@{port.major}"
         if not isinstance(candidate, Candidate):
@@ -85,6 +87,16 @@ def unfit(wanted: Declared) -> Iterator[str]:
                     f"the {role} field {name!r} of {called} is not in {schema.name}"
                     + (f"; did you mean {near!r}?" if near else "")
                 )
+
+
+def _unreadable_state(product: Product) -> Iterator[str]:
+    applied = product.process.applied if product.process else None
+    if applied is None or applied.state is None:
+        return
+    try:
+        parse_schema(applied.state, source="the schema of the state that `apply` keeps")
+    except SchemaError as error:
+        yield f"{error.message}; a registry has no files: `meshport apply` sends the schema in place of one"
 
 
 def kept_on(product: Product, known: Product) -> Product:

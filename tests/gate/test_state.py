@@ -202,3 +202,16 @@ def test_the_registry_has_the_schema_and_not_the_file(mesh: Mesh, registry: Regi
     assert waived.state is State.WAIVED
     register(mesh, registry)
     assert told(mesh, against="registry", registry=registry) == []
+
+
+@pytest.mark.parametrize("state", [STATE, '{"type": "unheard-of"}'])
+def test_the_registry_takes_no_state_that_it_cannot_judge(mesh: Mesh, registry: Registry, state: str) -> None:
+    """A file's name means nothing to it, and what is no schema could never be compared with another."""
+    mesh.schema("shop/revenue.state", record("State", COUNT))
+    declare(mesh, APPLY)
+    orders, revenue = mesh.project.products
+    registry.register(orders.product, {"events@1": orders.schemas["events", 1]})
+    assert revenue.product.process is not None
+    unread = revenue.product.model_copy(update={"process": revenue.product.process.with_state(state)})
+    with pytest.raises(RegistrationRefused, match="the schema of the state that `apply` keeps"):
+        registry.register(unread, {"events@1": revenue.schemas["events", 1]})
