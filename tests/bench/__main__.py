@@ -1,18 +1,25 @@
-"""`python -m tests.bench [part ...]`: every figure, or those of the named parts (`PARTS`)."""
+"""`python -m tests.bench [part ...]`: every figure, or those of the named parts (`PARTS`).
+
+A part may be told what of it is wanted: `processors:transform,window:faust,kafka-streams`.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from tests.bench import codec, columnar, contracts, engines, gate, ports, registry
+from tests.bench import codec, columnar, contracts, gate, ports, registry
+from tests.bench.figures import Figure
+from tests.bench.processors import bench as processors
 
-PARTS = {
+PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "codec": codec.figures,
     "columnar": columnar.figures,
     "contracts": contracts.figures,
-    "engines": engines.figures,
     "gate": gate.figures,
     "ports": ports.figures,
+    "processors": processors.figures,
     "registry": registry.figures,
 }
 
@@ -20,10 +27,11 @@ PARTS = {
 def main() -> None:
     """Print each figure as soon as it is measured."""
     wanted = sys.argv[1:] or list(PARTS)
-    for name in wanted:
+    for part in wanted:
+        name, *options = part.split(":")
         if name not in PARTS:
             sys.exit(f"no part {name!r}; there are {', '.join(PARTS)}")
-        for figure in PARTS[name]():
+        for figure in PARTS[name](*options):
             sys.stdout.write(figure.line() + "\n")
             sys.stdout.flush()
 
