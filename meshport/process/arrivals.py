@@ -5,9 +5,10 @@ Making an object of each message costs as much as reading it; columns need none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import overload
 
+from meshport.kafka.consumer import ReceivedMessage
 from meshport.process.messages import Headers, Inbound
 
 
@@ -51,6 +52,30 @@ class Arrivals(Sequence[Inbound]):
             return messages
         topics, partitions, offsets, keys, values, headers, timestamps = zip(*messages, strict=True)
         return cls(topics[0], partitions[0], offsets, keys, values, headers, timestamps)
+
+    @classmethod
+    def by_place(cls, messages: Iterable[ReceivedMessage]) -> dict[tuple[str, int], Arrivals]:
+        """Messages of the Kafka client, by topic and partition."""
+        found: dict[tuple[str, int], list[ReceivedMessage]] = {}
+        for message in messages:
+            place = message.topic(), message.partition()
+            if place not in found:
+                found[place] = []
+            found[place].append(message)
+        return {place: cls._received(*place, there) for place, there in found.items()}
+
+    @classmethod
+    def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> Arrivals:
+        times = [message.timestamp() for message in messages]
+        return cls(
+            topic,
+            partition,
+            [message.offset() for message in messages],
+            [message.key() for message in messages],
+            [message.value() for message in messages],
+            [message.headers() or () for message in messages],  # type: ignore[misc]  # read as (text, bytes) pairs
+            [time if kind else -1 for kind, time in times],
+        )
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -34,7 +34,7 @@ from meshport.process.clock import length, micros, moment
 from meshport.process.columns import FEW
 from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication
-from meshport.process.groups import Group, Windows, group_for
+from meshport.process.groups import Group, group_for
 from meshport.process.item import Emission, Item
 from meshport.process.messages import (
     Inbound,
@@ -248,8 +248,7 @@ class SourceStage(_Partition):
         if columns is not None:
             from meshport.process.columns.source import ColumnarSource  # noqa: PLC0415 - needs numpy, which may not be there
 
-            windows = self._group if isinstance(self._group, Windows) else None
-            self._columns = ColumnarSource(plan, partition, columns, tables, rows, self._clock, windows)
+            self._columns = ColumnarSource(plan, partition, columns, tables, rows, self._clock, self._group)
 
     @property
     def watermark(self) -> int | None:
