@@ -41,6 +41,8 @@ _NOT_YET: Final = frozenset(
         ClientError.NOT_COORDINATOR,
         ClientError.COORDINATOR_NOT_AVAILABLE,
         ClientError.COORDINATOR_LOAD_IN_PROGRESS,
+        # librdkafka lets go of a broker that died and left the metadata, with all that it was being asked.
+        ClientError._DESTROY_BROKER,  # noqa: SLF001 - public under this spelling only
     }
 )
 _OTHER_MEMBERSHIP: Final = frozenset(

@@ -49,7 +49,7 @@ class Campaign:
     lanes: int = LANES
 
 
-class _Rotation:
+class Rotation:
     """Gives the points out in turn, and keeps the score."""
 
     def __init__(self, campaign: Campaign) -> None:
@@ -88,7 +88,7 @@ class _Rotation:
         return self.killed.total()
 
 
-class _Round:
+class Round:
     """One processor's life between its kills: who runs, and who else is a member."""
 
     def __init__(self, lane: Lane, seed: int) -> None:
@@ -97,8 +97,8 @@ class _Round:
         self._companion: Child | None = None
         self._rounds = 0
 
-    def kill(self, point: Point) -> bool:
-        """Let a process run into a point; whether it did."""
+    def kill(self, point: Point, *, crossings: int = 0) -> bool:
+        """Let a process run into a point, at a crossing that is drawn where none is given; whether it did."""
         if self._companion is not None and (self._rounds == 0 or point.needs == JOINS):
             self.leave()
         self._rounds -= 1
@@ -106,7 +106,7 @@ class _Round:
         victim = self._lane.start(
             member=self._lane.member,
             point=point.name,
-            crossings=dice.randint(1, point.most),
+            crossings=crossings or dice.randint(1, point.most),
             seed=dice.randrange(1 << 30),
         )
         try:
@@ -143,7 +143,7 @@ class _Round:
 def run(campaign: Campaign) -> bool:
     """Run a campaign and print what came of it; whether the ledger is clean and every kill was made."""
     begun = time.monotonic()
-    rotation = _Rotation(campaign)
+    rotation = Rotation(campaign)
     with EmbeddedKafka(cache_dir=platformdirs.user_cache_path("meshport"), brokers=3) as cluster:
         servers = cluster.bootstrap_servers
         lanes = [
@@ -181,12 +181,12 @@ def _member(number: int) -> str:
     return "one" if number % 3 else ""
 
 
-def _run_lane(lane: Lane, seed: int, rotation: _Rotation, failed: list[BaseException]) -> None:
+def _run_lane(lane: Lane, seed: int, rotation: Rotation, failed: list[BaseException]) -> None:
     try:
         lane.publish(_PRIMED)
         lane.drain()  # so that there is a state to restore
         with lane.flow(_BURST):
-            round_ = _Round(lane, seed)
+            round_ = Round(lane, seed)
             while (point := rotation.take()) is not None and not failed:
                 if round_.kill(point):
                     rotation.hit(point)
@@ -198,7 +198,7 @@ def _run_lane(lane: Lane, seed: int, rotation: _Rotation, failed: list[BaseExcep
 
 
 @contextmanager
-def _falling_brokers(cluster: EmbeddedKafka, rotation: _Rotation, seed: int) -> Iterator[list[int]]:
+def _falling_brokers(cluster: EmbeddedKafka, rotation: Rotation, seed: int) -> Iterator[list[int]]:
     """Kill one broker of three after every so many kills, and start it again; gives those that were killed."""
     dice, over, fallen = random.Random(seed), threading.Event(), list[int]()
 
@@ -220,7 +220,7 @@ def _falling_brokers(cluster: EmbeddedKafka, rotation: _Rotation, seed: int) -> 
         thread.join()
 
 
-def _tell(campaign: Campaign, rotation: _Rotation, fallen: list[int], ends: Counter[str]) -> None:
+def _tell(campaign: Campaign, rotation: Rotation, fallen: list[int], ends: Counter[str]) -> None:
     say(f"{campaign.engine}, {campaign.plan}, seed {campaign.seed}: {rotation.kills} kills of processors")
     for point in points_of(campaign.engine):
         missed = rotation.missed[point.name]

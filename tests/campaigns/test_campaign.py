@@ -1,0 +1,77 @@
+"""What the campaigns are made of: points that every engine has, rotation that misses none, readers that outlive a broker."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+
+from meshport.errors import KafkaError
+from meshport.kafka import consumer
+from meshport.kafka.cluster import Cluster
+from tests.campaigns.kills import Campaign, Rotation, Round
+from tests.campaigns.lane import Lane
+from tests.campaigns.points import POINTS, Engine, points_of
+
+
+@pytest.mark.parametrize("engine", ["batch", "faust"])
+def test_points_come_in_turn(engine: Engine) -> None:
+    """Each engine has fifteen points or more, and of two hundred kills each of them gets ten or more."""
+    rotation = Rotation(Campaign(engine, "windows", 200))
+    given = Counter[str]()
+    while (point := rotation.take()) is not None:
+        given[point.name] += 1
+    assert given.total() == 200
+    assert len(given) == len(points_of(engine)) >= 15
+    assert min(given.values()) >= 10
+
+
+def test_a_point_that_was_missed_is_tried_again() -> None:
+    """A kill that did not come about is made up for, and counted."""
+    rotation = Rotation(Campaign("batch", "windows", 1))
+    point = rotation.take()
+    assert point is not None
+    rotation.miss(point)
+    assert rotation.take() is point
+    rotation.hit(point)
+    assert rotation.take() is None
+    assert (rotation.kills, rotation.missed.total()) == (1, 1)
+
+
+def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
+    """A reader that asks for offsets while the broker is let go asks again; what stays wrong is told."""
+    answers: list[int] = [ClientError._DESTROY_BROKER, ClientError.UNKNOWN_TOPIC_OR_PART]
+
+    def ask() -> str:
+        raise KafkaException(ClientError(answers.pop(0)))
+
+    with pytest.raises(KafkaError, match="cannot see"):
+        consumer._once_ready(ask, "cannot see")
+    assert answers == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "names"),
+    [
+        ("batch", ["after outputs, before rows", "after the group's place"]),
+        ("faust", ["after rows, before the checkpoint"]),
+    ],
+)
+def test_a_few_kills_do_no_harm(kafka: Cluster, engine: Engine, names: list[str]) -> None:
+    """A campaign of some kills on one broker: every process dies where it should, and the ledger is clean."""
+    lane = Lane(kafka.bootstrap_servers, engine, "windows", 1, member="one")
+    round_ = Round(lane, 1)
+    try:
+        lane.publish(400)
+        for point in POINTS:
+            if point.name in names:
+                lane.publish(300)
+                assert round_.kill(point, crossings=1)
+        report = lane.finish(200)
+    finally:
+        lane.close()
+    assert report.faults == {}
+    assert report.figures["events"] > 800
+    assert lane.ends.words == {}
