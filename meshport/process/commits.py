@@ -93,6 +93,10 @@ class TrackedConsumer(Consumer):
         message.acked = True
         return True
 
+    async def takes(self, places: Mapping[TP, int]) -> bool:
+        """Commit places; False where the group does not take them, since others may have the partitions by now."""
+        return await self._commit_offsets(places)
+
     def forget(self, tp: TP) -> None:
         """Let go of a partition."""
         self.trackers.pop(tp, None)

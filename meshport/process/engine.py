@@ -86,6 +86,7 @@ class _Engine:
         self.failure: BaseException | None = None
         self.assigned = False
         self.places: Mapping[Place, int] = {}
+        self.redriven: Mapping[Place, int] = {}
         self.counts = Counts()
         self.watermark: int | None = None
         self._thread = threading.Thread(target=self._run, name=f"faust {plan.output.topic}", daemon=True)
@@ -113,6 +114,7 @@ class _Engine:
             self.failure = error
 
     async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._wake, self._room, self._busy = asyncio.Event(), asyncio.Event(), asyncio.Lock()
         self._app = app = self._new_app()
         prove_commits(app, TrackedConsumer)
@@ -197,19 +199,20 @@ class _Engine:
             async with asyncio.timeout(_TURN_S):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            if not self.places:
+                return
         self._wake.clear()
         async with self._busy:
             wanted = [place for place in self._wanted if place not in self.places]
             taken = self._take()
-            if wanted or taken:
-                batches = {place: [_inbound(message) for message in messages] for place, messages in taken.items()}
-                await asyncio.wrap_future(self._hand.do(partial(self._work, wanted, batches)))
-                self.places, self.watermark = self._worker.places, self._worker.watermark
-                self.counts = replace(self._worker.counts)
-                for messages in taken.values():
-                    for message in messages:
-                        self._consumer.ack(message)
+            batches = {place: [_inbound(message) for message in messages] for place, messages in taken.items()}
+            await asyncio.wrap_future(self._hand.do(partial(self._work, wanted, batches)))
+            self.places, self.watermark = self._worker.places, self._worker.watermark
+            self.redriven = self._worker.redriven
+            self.counts = replace(self._worker.counts)
+            for messages in taken.values():
+                for message in messages:
+                    self._consumer.ack(message)
         if self._buffered:
             self._wake.set()
         self._room.set()
@@ -230,7 +233,28 @@ class _Engine:
             offset = self._worker.assign(place)
             refuse_loss(place, offset, self._log)
         whole = {place: self._without_gaps(place, messages) for place, messages in batches.items()}
-        self._worker.process({place: messages for place, messages in whole.items() if messages})
+        fresh = {place: messages for place, messages in whole.items() if messages}
+        if fresh or self._worker.look():
+            self._worker.process(fresh, self._prove)
+
+    def _prove(self) -> None:
+        """Have the group confirm that the partitions in hand are still ours.
+
+        Raises:
+            ProcessError: it does not.
+        """
+        topic = self._plan.source.topic
+        places = {TP(*place): offset for place, offset in self._worker.places.items() if place[0] == topic}
+        proof = asyncio.run_coroutine_threadsafe(self._consumer.takes(places), self._loop)
+        try:
+            proven = proof.result(_SESSION_S)
+        except TimeoutError:
+            proven = False
+        if not proven:
+            raise ProcessError(
+                f"{self._plan.group} does not confirm that {len(places)} partitions of {topic} are still this member's",
+                hint="start it again; nothing is lost",
+            )
 
     def _without_gaps(self, place: Place, messages: list[Inbound]) -> list[Inbound]:
         """The messages that follow what the state reflects; where offsets are missing, Kafka says what lies there."""

@@ -37,6 +37,7 @@ class Engine(Protocol):
         failure: what ended it.
         assigned: whether its group has given it partitions, be it none.
         places: the next offset of each partition in hand.
+        redriven: the next offset of each partition of the redrive topic whose input is in hand.
         counts: figures since its start.
         watermark: microseconds.
     """
@@ -44,6 +45,7 @@ class Engine(Protocol):
     failure: BaseException | None
     assigned: bool
     places: Mapping[Place, int]
+    redriven: Mapping[Place, int]
     counts: Counts
     watermark: int | None
 
@@ -135,6 +137,7 @@ class Progress:
         lag: events that wait on the partitions in hand; None before it was first looked up. While it moves, markers of
             transactions that lie between them are counted as well.
         watermark: how far event time has come, by the partition furthest behind; None where it is not followed.
+        redriven: quarantined events that were brought back.
     """
 
     read: int = 0
@@ -143,6 +146,7 @@ class Progress:
     quarantined: int = 0
     lag: int | None = None
     watermark: datetime | None = None
+    redriven: int = 0
 
 
 class Supervisor:
@@ -178,7 +182,7 @@ class Supervisor:
             if on_progress is not None and now - told >= 1:
                 told = now
                 on_progress(self.progress)
-            if goal is not None and goal.reached(self._engine.places):
+            if goal is not None and goal.reached({**self._engine.places, **self._engine.redriven}):
                 break
         self._engine.end()
         if self._engine.running:
@@ -209,6 +213,7 @@ class Supervisor:
             counts.quarantined,
             self._lag,
             None if watermark is None else moment(watermark),
+            counts.redriven,
         )
 
     def _waiting(self) -> dict[Place, tuple[int, int]]:
@@ -253,15 +258,16 @@ class Supervisor:
 
 
 class Goal:
-    """Everything that the input held at a moment, through all stages."""
+    """Everything that the input and the redrive topic held at a moment, through all stages."""
 
     def __init__(self, plan: Plan, log: KafkaLog) -> None:
-        self._plan = plan
         self._log = log
-        self._stage = 0
+        self._later = [stage.topic for stage in plan.stages[1:]]
         self._probed = time.monotonic()
         self._ends = {
-            (plan.source.topic, partition): end for partition, (_, end) in log.bounds(plan.source.topic).items()
+            (topic, partition): end
+            for topic in (plan.source.topic, plan.redrive_topic)
+            for partition, (_, end) in log.bounds(topic).items()
         }
 
     def reached(self, places: Mapping[Place, int]) -> bool:
@@ -270,11 +276,10 @@ class Goal:
         if probe:
             self._probed = time.monotonic()
         while all(self._is_through(place, places, probe=probe) for place in self._ends):
-            self._stage += 1
-            if self._stage == len(self._plan.stages):
+            if not self._later:
                 return True
             # What the stage before has committed may not be readable yet: markers are written after the commit's answer.
-            topic = self._plan.stages[self._stage].topic
+            topic = self._later.pop(0)
             self._ends = {(topic, partition): end for partition, end in self._log.high_watermarks(topic).items()}
         return False
 

@@ -204,8 +204,7 @@ class Worker:
                         hint="delete the processor's changelog topics as well, to count from the beginning",
                     )
         return any(
-            stage.due > stage.redriven or (not stage.is_new and self._more(partition, stage))
-            for partition, stage in self._sources.items()
+            stage.due > stage.redriven or self._more(partition, stage) for partition, stage in self._sources.items()
         )
 
     def _more(self, partition: int, stage: SourceStage) -> bool:

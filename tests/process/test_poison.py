@@ -1,0 +1,135 @@
+"""Thousands of events in a row that cannot be processed: set aside without a pause, and brought back in order."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from meshport.event import Event, EventReader
+from meshport.kafka.cluster import Cluster
+from meshport.kafka.consumer import Consumer
+from meshport.process.aside import is_redriven, read_quarantine, read_redriven
+from meshport.process.kafkalog import KafkaLog
+from meshport.process.plan import Plan
+from meshport.process.redrive import redrive, waiting
+from tests.process.poison import RUN, Faults, Given, mesh, publish, publish_rows
+from tests.process.topics import wait_for
+
+ROOT = Path(__file__).parents[2]
+USERS = [f"u{number}" for number in range(20)]
+
+
+def plays(good: int, poison: int) -> Given:
+    """Good plays around so many in a row that are not."""
+    dice = random.Random(7)
+    fine = [(dice.choice(USERS), "a1", "") for _ in range(good)]
+    bad = [(dice.choice(USERS), wrong if wrong == "row" else "a1", wrong) for wrong in
+           (dice.choice(("schema", "row", "function")) for _ in range(poison))]  # fmt: skip
+    return [*fine[: good // 2], *bad, *fine[good // 2 :]]
+
+
+def outputs(plan: Plan, bound: Faults) -> list[Event]:
+    """The events of the output, partition by partition."""
+    log = KafkaLog(plan.output.bootstrap_servers)
+    reader = EventReader(bound)
+    found = [
+        reader.read(*each[3:6], *each[:3], each.timestamp_ms)
+        for number, (begin, end) in sorted(log.bounds(plan.output.topic).items())
+        for each in log.between(plan.output.topic, number, begin, end)
+    ]
+    log.close()
+    return found
+
+
+def check(plan: Plan, bound: Faults, given: Given) -> None:
+    """Each play counted once, by key first the good ones and then those that were brought back, each in their order."""
+    told: dict[str, list[int]] = defaultdict(list)
+    last = {}
+    said: dict[str, Event] = {}
+    for event in outputs(plan, bound):
+        assert said.setdefault(event.id, event) == event
+        if said[event.id] is event:
+            told[event.data["user"]].append(event.data["ms"])
+            last[event.data["user"]] = event.data
+    for user in USERS:
+        mine = [(bool(wrong), number) for number, (by, _, wrong) in enumerate(given) if by == user]
+        assert told[user] == [number for _, number in sorted(mine)]
+        assert (last[user]["n"], last[user]["sum"]) == (len(mine), sum(number for _, number in mine))
+
+
+class Stillness:
+    """How long the group's place stood still at most, from its first move on."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.longest_s = 0.0
+        self._plan = plan
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Stillness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        reader = Consumer(self._plan.output.bootstrap_servers, group=self._plan.group)
+        place, moved = None, time.monotonic()
+        while not self._ending.wait(0.05):
+            found = reader.committed(self._plan.source.topic).get(0)
+            if found != place or place is None:
+                place, moved = found, time.monotonic()
+            self.longest_s = max(self.longest_s, time.monotonic() - moved)
+        reader.close()
+
+
+@pytest.fixture(params=["batch", "faust"])
+def on(request: pytest.FixtureRequest) -> str:
+    """An engine."""
+    return str(request.param)
+
+
+@pytest.fixture
+def poisoned(kafka: Cluster, on: str) -> Iterator[tuple[Plan, Faults, Given]]:
+    """A processor's topics, with many events that it cannot process between others."""
+    plan, bound = mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}.")
+    given = plays(1000, 10_000 if on == "batch" else 2000)
+    publish_rows(plan, bound, ["a1"])
+    publish(plan, bound, given)
+    yield plan, bound, given
+
+
+def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
+    """All are set aside and the partition is never still for 5 s; put right, all come back, in order by key, each once."""
+    plan, bound, given = poisoned
+    poison = sum(bool(wrong) for _, _, wrong in given)
+    with Stillness(plan) as stillness:
+        progress = RUN[on](plan, bound, until_end=True)
+    assert stillness.longest_s < 5
+    assert (progress.read, progress.quarantined) == (len(given), poison)
+    assert len(waiting(plan.output)) == poison
+    assert {each.error for each in waiting(plan.output)} == {"NoRow", "NotRegistered", "ValueError"}
+
+    bound.mended = True
+    publish_rows(plan, bound, ["row"])
+    few = redrive(plan.output, lambda event: event.offset < 600)
+    assert [each.offset for each in few] == list(range(500, 600))
+    assert len(redrive(plan.output)) == poison - 100
+    assert redrive(plan.output) == []
+    progress = RUN[on](plan, bound, until_end=True)
+    assert (progress.read, progress.redriven, progress.quarantined) == (0, poison, 0)
+    check(plan, bound, given)
+    last = read_redriven(plan.output)
+    assert all(is_redriven(event, last) for event in read_quarantine(plan.output))
