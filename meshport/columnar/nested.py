@@ -157,8 +157,7 @@ class Map(Kind):
 
     def __init__(self, values: Slot) -> None:
         self.values = values
-        held = pa.field("value", values.kind.arrow, values.nullable)
-        super().__init__({"type": "map", "values": values.wire}, pa.map_(pa.string(), held))
+        super().__init__({"type": "map", "values": values.wire}, pa.map_(pa.string(), values.field("value")))
 
     def read(self, column: Any) -> Any:
         """As `Kind.read`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from meshport.columnar import arrow_schema
 from meshport.process.columns.expressions import Doubt, Unsupported, compile_columns, truth
 from meshport.process.expression import Expression
+from meshport.schema import parse_schema
 from tests.process.column_expressions import SCHEMA, campaign, comparable, compared, table
 
 
@@ -133,6 +136,7 @@ def test_doubts(text: str, values: list[Any], kind: Any, doubts: list[bool]) -> 
         "cost / 2",
         "id",
         "id == '0'",
+        "box",
         "coalesce(id, name)",
         "coalesce(tags, None)",
         "coalesce(flag, 1)",
@@ -204,6 +208,20 @@ def test_truth_of_edges() -> None:
     assert truth(pa.array([timedelta(0), timedelta(1)], pa.duration("us"))).to_pylist() == [False, True]
     assert truth(pa.array([Decimal("0.00"), Decimal("0.01"), None])).to_pylist() == [False, True, False]
     assert truth(pa.nulls(2)).to_pylist() == [False, False]
+
+
+def test_uuids_of_a_schema() -> None:
+    """A uuid is known by what the columns of its schema say, wherever it stands."""
+    uuid = {"type": "string", "logicalType": "uuid"}
+    kinds = [uuid, ["null", uuid], {"type": "array", "items": uuid}, {"type": "map", "values": ["null", uuid]}]
+    fields = [{"name": f"f{at}", "type": kind} for at, kind in enumerate(kinds)]
+    record = {"type": "record", "name": "Inner", "fields": fields}
+    outer = {"type": "record", "name": "Order", "fields": [*fields, {"name": "inner", "type": record}]}
+    schema = arrow_schema(parse_schema(json.dumps(outer)))
+    for text in (*schema.names, "inner.f0", "inner.f1", "f0 == 'x'", "'x' in f2", "lower(f1)"):
+        with pytest.raises(Unsupported):
+            compile_columns(Expression(text), schema)
+    assert compile_columns(Expression("str(inner.f1)"), schema).type == pa.string()
 
 
 def test_units() -> None:

@@ -130,7 +130,7 @@ def kind_of(column: Any) -> str:
         "bool": types.is_boolean(kind),
         "int": types.is_int32(kind) or types.is_int64(kind),
         "float": types.is_float32(kind) or types.is_float64(kind),
-        "uuid": types.is_string(kind) and (column.metadata or {}).get(b"logicalType") == b"uuid",
+        "uuid": _is_uuid(column),
         "str": types.is_string(kind),
         "bytes": types.is_binary(kind) or types.is_fixed_size_binary(kind),
         "instant": types.is_timestamp(kind) and kind.unit in _MICROS and kind.tz == "UTC",
@@ -147,6 +147,23 @@ def kind_of(column: Any) -> str:
     if found is None:
         raise Unsupported(f"{column.name!r} is {kind}")
     return found
+
+
+def holds_uuid(type: Any) -> bool:
+    """Whether there is a uuid in a nested type."""
+    if pa.types.is_struct(type):
+        inner = list(type)
+    elif pa.types.is_map(type):
+        inner = [type.item_field]
+    elif pa.types.is_list(type):
+        inner = [type.value_field]
+    else:
+        inner = []
+    return any(_is_uuid(each) or holds_uuid(each.type) for each in inner)
+
+
+def _is_uuid(column: Any) -> bool:
+    return bool(pa.types.is_string(column.type) and (column.metadata or {}).get(b"logicalType") == b"uuid")
 
 
 def either(*masks: Mask) -> Mask:

@@ -29,6 +29,7 @@ from meshport.process.columns.cells import (
     arrow_cells,
     constant,
     either,
+    holds_uuid,
     in_unit,
     kind_of,
     load,
@@ -102,8 +103,8 @@ def compile_columns(expression: Expression, arrow: pa.Schema) -> Compiled:
         Unsupported: it has no form over columns; the message says why.
     """
     node = settled(_Compile(arrow).of(expression.tree))
-    if node.kind == "uuid":
-        raise Unsupported(f"{expression.text!r} is a uuid, which columns hold as text")
+    if node.kind == "uuid" or holds_uuid(node.type):
+        raise Unsupported(f"{expression.text!r} is a uuid or holds one, which columns have as text")
     read = {name: arrow.field(name).type for name in sorted(expression.fields)}
     compiled = Compiled(expression.text, node.type, node, read)
     # Which kernels Arrow has is told by no rows at all.
