@@ -1,6 +1,6 @@
 """`python -m tests.bench [part ...]`: every figure, or those of the named parts (`PARTS`).
 
-A part may be told what of it is wanted: `processors:transform,window:faust,kafka-streams`.
+A part may be told what of it is wanted: `processors:transform,window:faust,kafka-streams`, see its `figures`.
 """
 
 from __future__ import annotations

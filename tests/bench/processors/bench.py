@@ -7,12 +7,14 @@
     latency RATE/s     from publish to the derived event, `transform`, p50 and p99
 
 Every run has an output topic, a group and state of its own, is checked against a recount, and is one of three, whose
-median counts; the runners take turns. Slow peers read the beginning of the same orders, and are rated by what they read.
+median counts; who is first changes from round to round. Slow peers read the beginning of the same orders, and are rated
+by what they read.
 A peer that cannot be had, or whose outputs are wrong, is said on stderr and left out.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -33,7 +35,7 @@ from tests.bench.processors.peers import Name, NoPeer, Runner, runner
 from tests.bench.processors.schemas import JOBS, Job
 from tests.bench.processors.watch import Run, RunFailed, watch
 
-ROUNDS: Final = 3
+ROUNDS: Final = "3"
 EVENTS: Final[dict[Name, int]] = {
     "batch": 400_000,
     "faust engine": 40_000,
@@ -49,22 +51,25 @@ _WHOLE: Final = ("batch", "kafka-streams")
 _ALL: Final = (*JOBS, "rebuild", "latency")
 
 
-def figures(parts: str = "", peers: str = "") -> Iterator[Figure]:
+def figures(parts: str = "", peers: str = "", rounds: str = ROUNDS) -> Iterator[Figure]:
     """Measure.
 
     Args:
         parts: jobs, `rebuild` and `latency`, with commas between; all by default.
         peers: who stands beside the batch engine, with commas between; all by default, `none` for nobody.
+        rounds: how many runs the median is of.
     """
     wanted = _chosen(parts, _ALL)
     names = _chosen(peers, (*get_args(Name), "none"))
     cache = platformdirs.user_cache_path("meshport")
+    if (load := os.getloadavg()[0]) > 1:
+        _say(f"others keep {load:.0f} processors of {os.cpu_count()} busy: figures are soft")
     runners = [each for name in EVENTS if name in {_OURS, *names} and (each := _runner(name, cache))]
     with (
         tempfile.TemporaryDirectory(prefix="meshport-bench-") as folder,
         open_cluster(None, cache_dir=cache, notice=sys.exit) as cluster,
     ):
-        bench = _Bench(Session(cluster.bootstrap_servers), runners, Path(folder))
+        bench = _Bench(Session(cluster.bootstrap_servers), runners, Path(folder), int(rounds))
         for job in JOBS:
             if job in wanted:
                 yield from bench.live(job)
@@ -97,10 +102,11 @@ def _say(words: str) -> None:
 class _Bench:
     """One session's runs."""
 
-    def __init__(self, session: Session, runners: Sequence[Runner], folder: Path) -> None:
+    def __init__(self, session: Session, runners: Sequence[Runner], folder: Path, rounds: int) -> None:
         self._session = session
         self._runners = list(runners)
         self._folder = folder
+        self._rounds = rounds
         self._admin = Admin(session.bootstrap_servers)
         session.publish_customers()
         for events in {each.events for each in runners}:
@@ -108,7 +114,7 @@ class _Bench:
 
     def live(self, job: Job) -> Iterator[Figure]:
         """Rate, CPU time and memory of a job."""
-        runs = self._rounds(job, self._runners)
+        runs = self._runs(job, self._runners)
         ours = runs.pop(_OURS)
         yield from _beside(f"live {job}", "events/s", ours.rate, {name: each.rate for name, each in runs.items()})
         cpu = {name: each.cpu_us for name, each in runs.items()}
@@ -119,7 +125,7 @@ class _Bench:
     def rebuild(self) -> Iterator[Figure]:
         """The same engine, bounded, over all of the input, its start and end included."""
         whole = [each for each in self._runners if each.name in _WHOLE]
-        runs = self._rounds(_REBUILT, whole, until_end=True)
+        runs = self._runs(_REBUILT, whole, until_end=True)
         rates: dict[str, float] = {
             each.name: each.events / runs[each.name].whole_s for each in whole if each.name in runs
         }
@@ -144,11 +150,11 @@ class _Bench:
                     peers = {name: getattr(each, quantile) for name, each in found.items()}
                     yield from _beside(f"latency {rate}/s {quantile}", "ms", getattr(ours, quantile), peers)
 
-    def _rounds(self, job: Job, runners: Sequence[Runner], *, until_end: bool = False) -> dict[str, Run]:
+    def _runs(self, job: Job, runners: Sequence[Runner], *, until_end: bool = False) -> dict[str, Run]:
         """The median of each runner's rounds; they begin in turn."""
         runs: dict[str, list[Run]] = defaultdict(list)
         out: set[str] = set()
-        for number in range(ROUNDS):
+        for number in range(self._rounds):
             turn = number % len(runners)
             for each in [*runners[turn:], *runners[:turn]]:
                 if each.name in out:

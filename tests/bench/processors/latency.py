@@ -8,7 +8,6 @@ As a program it is the publisher: `python -m tests.bench.processors.latency SPEC
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -70,11 +69,8 @@ def latency(session: Session, runner: Runner, rate: int, folder: Path, number: i
     with _reader(spec) as reader, started(runner.command(spec), folder / "run.log"):
         _ready(session, reader, number)
         command = [sys.executable, "-m", f"{__package__}.latency", spec.to_json(), str(rate), str(seconds)]
-        publisher = subprocess.Popen(command, cwd=Path(__file__).parents[3])
-        try:
+        with started(command, folder / "publisher.log"):
             arrived = _arrivals(reader, count)
-        finally:
-            publisher.wait(seconds)
     begin = min(sent for sent, _ in arrived) + _WARM_S * 1_000_000_000
     cuts = quantiles([(at - sent) / 1e6 for sent, at in arrived if sent >= begin], n=100)
     return Latency(cuts[49], cuts[98])

@@ -9,7 +9,6 @@ a hundred. CPU time and memory are read from Linux's /proc; elsewhere they are l
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from meshport.kafka.guardian import GuardedProcess, guard
 from tests.bench.processors.schemas import PARTITIONS
 from tests.bench.processors.spec import Spec
 
@@ -60,19 +60,13 @@ class _Look(NamedTuple):
 
 
 @contextmanager
-def started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A runner's process; told to end, and killed if it does not."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+def started(command: Sequence[str], log: Path) -> Iterator[GuardedProcess]:
+    """A process of the bench, which does not outlive it; told to end, and killed if it does not."""
+    process = guard(command, output=log, grace=_END_S, cwd=_ROOT)
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.stop()
 
 
 def watch(command: Sequence[str], spec: Spec, rows: int, log: Path) -> Run:
@@ -94,9 +88,9 @@ def watch(command: Sequence[str], spec: Spec, rows: int, log: Path) -> Run:
     with started(command, log) as process:
         while not (looks and _is_done(looks, rows, ends=spec.until_end)):
             time.sleep(_LOOK_S)
-            ended = process.poll() is not None
+            ended = not process.running
             memory = _memory_mb(process.pid) or memory
-            cpu = looks[-1].cpu_s if ended and looks else _cpu_s(process.pid)
+            cpu = _cpu_s(process.pid) or (looks[-1].cpu_s if looks else 0.0)
             written = _written(admin, spec.output)
             if written is not None:
                 looks.append(_Look(time.monotonic(), written, cpu))
@@ -104,7 +98,7 @@ def watch(command: Sequence[str], spec: Spec, rows: int, log: Path) -> Run:
                 break
             if time.monotonic() - began > _LONGEST_S:
                 raise RunFailed(f"{written} of {rows} outputs after {_LONGEST_S:g} s; {_last(log)}")
-        if process.poll() is not None and (process.returncode or looks[-1].written < rows):
+        if not process.running and (process.returncode or looks[-1].written < rows):
             raise RunFailed(f"ended with {process.returncode} after {looks[-1].written} of {rows}; {_last(log)}")
     first, last = _at(looks, rows * _BEGIN), _at(looks, rows * _END)
     events = (_END - _BEGIN) * spec.events
