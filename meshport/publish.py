@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.codec import codec_for
-from meshport.errors import DeliveryUnknown, MeshError, PublishError
+from meshport.columnar import supports
+from meshport.errors import DeliveryUnknown, EncodeError, MeshError, PublishError
 from meshport.event import EventWriter, Headers, new_id
+from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Producer, Refusal, refusal, undelivered
 from meshport.product import Status
-from meshport.schema import Schema, parse_schema
+from meshport.schema import parse_schema
+
+__all__ = ["ArrowStream", "BatchReport", "Failure", "Publisher", "Resolver", "event_time", "record_key"]
 
 # Delivery reports are taken in once per stretch of this many events: often enough to tell a failure soon, seldom enough to be
 # free. Ids end with the place in their stretch.
@@ -27,9 +31,6 @@ _STRETCH: Final = 500
 _SUFFIXES: Final = tuple(f"{place:03d}" for place in range(_STRETCH))
 # librdkafka wants the queue to drain; a full queue frees itself within this time or the next turn waits again.
 _FULL_S: Final = 0.05
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLI: Final = timedelta(milliseconds=1)
-_UNITS: Final = {"timestamp-micros": timedelta(microseconds=1), "date": timedelta(days=1)}
 
 
 class Resolver(Protocol):
@@ -38,6 +39,14 @@ class Resolver(Protocol):
     def resolve(self, address: Address) -> Binding:
         """The binding that stands behind the address now."""
         ...
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Rows by columns, as Arrow's PyCapsule interface has them: Arrow batches and tables, data frames."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The stream of batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,20 +245,59 @@ class Publisher:
     def _nothing_more(self, fatal: MeshError) -> PublishError:
         return PublishError(f"nothing more is stored: {fatal.message}", hint="go on with a new publisher")
 
-    def publish_batch(self, records: Iterable[Mapping[str, Any]]) -> BatchReport:
-        """Publish many and wait until the outcome of each is known; a record that is refused stops no other."""
+    def publish_batch(self, records: Iterable[Mapping[str, Any]] | ArrowStream) -> BatchReport:
+        """Publish many and wait until the outcome of each is known; a record that is refused stops no other.
+
+        Args:
+            records: mappings; or, encoded by whole columns, an Arrow batch or table or a data frame (polars, pandas 3), whose
+                columns are the fields by name. A column that is not there takes its field's default.
+
+        Raises:
+            EncodeError: the columns of a frame do not fit the schema whatever stands in them, no columns hold the schema, or
+                the extra `meshport[columnar]` is not installed.
+        """
         self.flush()
         refused: list[Failure] = []
         ids: dict[str, int] = {}
-        for index, record in enumerate(records):
-            try:
-                ids[self.publish(record)] = index
-            except MeshError as error:
-                refused.append(Failure("", index, error))
+        if isinstance(records, ArrowStream):
+            self._publish_columns(records, ids, refused)
+        else:
+            for index, record in enumerate(records):
+                try:
+                    ids[self.publish(record)] = index
+                except MeshError as error:
+                    refused.append(Failure("", index, error))
         failed = [Failure(each.id, ids.get(each.id, -1), each.error) for each in self.settle()]
         unknown = tuple(each for each in failed if isinstance(each.error, DeliveryUnknown))
         refused += [each for each in failed if not isinstance(each.error, DeliveryUnknown)]
         return BatchReport(len(ids) - len(failed), tuple(refused), unknown)
+
+    def _publish_columns(self, frame: ArrowStream, ids: dict[str, int], refused: list[Failure]) -> None:
+        """Queue an event for each row; what `ids` and `refused` get is as `publish_batch` needs it."""
+        if why := supports(self.schema):
+            raise EncodeError(f"{self.schema.name} cannot be written by columns: {why}", hint="records, each a mapping")
+        from meshport.event.column_writer import ColumnWriter  # noqa: PLC0415 - needs pyarrow, which is there
+
+        topic, produce, headers_of, suffixes = self._topic, self._produce, self._writer.headers, _SUFFIXES
+        writer = ColumnWriter(self.schema, self._writer.prefix, self.binding.key, self.binding.time)
+        for parts in writer.parts(frame):
+            refused += [Failure("", index, error) for index, error in parts.errors.items()]
+            for index, value, key, time in zip(parts.rows, parts.values, parts.keys, parts.times, strict=True):
+                try:
+                    sent = self._room()
+                    id = sent.prefix + suffixes[len(sent.values)]
+                    headers = headers_of(id.encode(), time)
+                    try:
+                        produce(topic, value, key, headers=headers, on_delivery=sent)
+                    except (BufferError, Refusal):
+                        self._queue(id, value, key, headers)
+                    else:
+                        sent.values.append(value)
+                except MeshError as error:
+                    refused.append(Failure("", index, error))
+                else:
+                    ids[id] = index
+        refused.sort(key=lambda each: each.index)
 
     def flush(self) -> int:
         """Wait until every queued event is acknowledged.
@@ -329,86 +377,3 @@ class _Told:
 
 
 _TOLD: Final = _Told()
-
-
-def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes | None]:
-    """The function that makes a record's key: the field's text in UTF-8, several joined by `|`.
-
-    A key is text so that every Kafka tool shows it and other languages hash it alike. In a joined key a `|` or a
-    backslash of a field's own has a backslash before it, so that no two keys are written alike.
-    """
-    if not fields:
-        return lambda _: None
-    if len(fields) == 1:
-        name = fields[0]
-
-        def single(record: Mapping[str, Any]) -> bytes:
-            value = record.get(name)
-            return value.encode() if type(value) is str and value else _key_text(name, value).encode()
-
-        return single
-    return lambda record: "|".join(_escaped(_key_text(name, record.get(name))) for name in fields).encode()
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|")
-
-
-def _key_text(name: str, value: Any) -> str:
-    match value:
-        case None | "":
-            raise PublishError(f"the key field {name!r} has no value", hint="an event of a keyed port needs its key")
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case bytes():
-            return value.hex()
-        case dict() | list():
-            raise PublishError(
-                f"the key field {name!r} holds a {type(value).__name__}", hint="a key is made of plain values"
-            )
-        case _:
-            return str(value)
-
-
-def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]], datetime]:
-    """The function that tells when a record's fact happened: its time field, or now where the port has none."""
-    if field is None:
-        return lambda _: datetime.now(UTC)
-    kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
-    branches = kind if isinstance(kind, list) else [kind]
-    logical = str(next((each.get("logicalType") for each in branches if isinstance(each, dict)), None))
-    local = logical.startswith("local-")
-    unit = _UNITS.get(logical.removeprefix("local-"), _MILLI)
-
-    def told(record: Mapping[str, Any]) -> datetime:
-        value = record.get(field)
-        if isinstance(value, datetime):
-            if value.tzinfo is None and not local:
-                raise PublishError(
-                    f"the time field {field!r} holds {value!r}, which has no zone", hint="datetime(..., tzinfo=UTC)"
-                )
-            return value if value.tzinfo else value.replace(tzinfo=UTC)
-        if isinstance(value, date):
-            return datetime(value.year, value.month, value.day, tzinfo=UTC)
-        if isinstance(value, int) and not isinstance(value, bool):
-            try:
-                return _EPOCH + unit * value
-            except OverflowError:
-                raise PublishError(
-                    f"the time field {field!r} holds {value}, which no calendar has", hint=f"in units of {unit}"
-                ) from None
-        if isinstance(value, str):
-            try:
-                parsed = datetime.fromisoformat(value)
-            except ValueError:
-                raise PublishError(
-                    f"the time field {field!r} holds {value!r}", hint="RFC 3339: 2001-02-03T04:05:06Z"
-                ) from None
-            return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-        raise PublishError(
-            f"the time field {field!r} holds {value!r}", hint="the event needs the time at which its fact happened"
-        )
-
-    return told

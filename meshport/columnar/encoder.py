@@ -69,6 +69,20 @@ class ColumnarEncoder:
             raise EncodeError("columns cannot be written in a forked process", hint="start workers by `spawn`")
         if not batch.num_rows:
             return []
+        return _payloads(self._written(batch), prefix)
+
+    def check(self, given: Any) -> None:
+        """Refuse batches for their columns, whatever stands in them.
+
+        Args:
+            given: the `pyarrow.Schema` of batches that are to be encoded.
+
+        Raises:
+            EncodeError: a column too many or too few, or of a type that holds no value of its field's.
+        """
+        self._written(pa.RecordBatch.from_pylist([], schema=given))
+
+    def _written(self, batch: Any) -> Any:
         names = list(batch.schema.names)
         if len(set(names)) != len(names):
             raise EncodeError("two columns of the batch have one name")
@@ -80,12 +94,11 @@ class ColumnarEncoder:
                     columns[name] = pa.array([default] * batch.num_rows, self.arrow.field(name).type)
             written = self._root.write_columns(columns, 0)
             wire = pa.RecordBatch.from_arrays(written, names=[f"f{at}" for at in range(len(written))])
-            payloads = native.write(wire, self._wire)
+            return native.write(wire, self._wire)
         except Misfit as misfit:
             raise EncodeError(f"{misfit.path or 'the batch'} {misfit.message}", field=misfit.path) from misfit
         except (Refused, pa.ArrowException) as error:
             raise EncodeError(f"the batch cannot be written: {str(error)[:300]}") from error
-        return _payloads(payloads, prefix)
 
 
 def _payloads(payloads: Any, prefix: bytes) -> list[bytes]:

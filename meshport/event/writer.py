@@ -62,6 +62,9 @@ class EventWriter:
         is written (whoever made it knows it for one), and the time; raises as `message` does.
         """
 
+        self.headers: Final = self._headers_way()
+        """The headers of an event that is recorded now, of its id and its time as they are written."""
+
     def message(
         self,
         record: Mapping[str, Any],
@@ -111,6 +114,21 @@ class EventWriter:
             return encode(record, framed), [*constant, ("ce_id", id), ("ce_time", rfc3339(time)), now]
 
         return plain
+
+    def _headers_way(self) -> Callable[[bytes, bytes], Headers]:
+        constant, recorded = self.constant, self._recorded
+        told, now = -1, ("ce_recordedtime", b"")
+
+        def headers(id: bytes, time: bytes) -> Headers:
+            nonlocal told, now
+            tick = time_ns() // 1_000_000
+            if tick != told:
+                # In this order, as in `plain`.
+                now = recorded(tick)
+                told = tick
+            return [*constant, ("ce_id", id), ("ce_time", time), now]
+
+        return headers
 
     def tombstone(
         self,

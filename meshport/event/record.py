@@ -1,0 +1,97 @@
+"""What a record says of its event: the key and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from meshport.errors import PublishError
+from meshport.schema import Schema
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLI: Final = timedelta(milliseconds=1)
+_UNITS: Final = {"timestamp-micros": timedelta(microseconds=1), "date": timedelta(days=1)}
+
+
+def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes | None]:
+    """The function that makes a record's key: the field's text in UTF-8, several joined by `|`.
+
+    A key is text so that every Kafka tool shows it and other languages hash it alike. In a joined key a `|` or a
+    backslash of a field's own has a backslash before it, so that no two keys are written alike.
+    """
+    if not fields:
+        return lambda _: None
+    if len(fields) == 1:
+        name = fields[0]
+
+        def single(record: Mapping[str, Any]) -> bytes:
+            value = record.get(name)
+            return value.encode() if type(value) is str and value else _key_text(name, value).encode()
+
+        return single
+    return lambda record: "|".join(_escaped(_key_text(name, record.get(name))) for name in fields).encode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _key_text(name: str, value: Any) -> str:
+    match value:
+        case None | "":
+            raise PublishError(f"the key field {name!r} has no value", hint="an event of a keyed port needs its key")
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case bytes():
+            return value.hex()
+        case dict() | list():
+            raise PublishError(
+                f"the key field {name!r} holds a {type(value).__name__}", hint="a key is made of plain values"
+            )
+        case _:
+            return str(value)
+
+
+def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]], datetime]:
+    """The function that tells when a record's fact happened: its time field, or now where the port has none."""
+    if field is None:
+        return lambda _: datetime.now(UTC)
+    kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
+    branches = kind if isinstance(kind, list) else [kind]
+    logical = str(next((each.get("logicalType") for each in branches if isinstance(each, dict)), None))
+    local = logical.startswith("local-")
+    unit = _UNITS.get(logical.removeprefix("local-"), _MILLI)
+
+    def told(record: Mapping[str, Any]) -> datetime:
+        value = record.get(field)
+        if isinstance(value, datetime):
+            if value.tzinfo is None and not local:
+                raise PublishError(
+                    f"the time field {field!r} holds {value!r}, which has no zone", hint="datetime(..., tzinfo=UTC)"
+                )
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+        if isinstance(value, date):
+            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if isinstance(value, int) and not isinstance(value, bool):
+            try:
+                return _EPOCH + unit * value
+            except OverflowError:
+                raise PublishError(
+                    f"the time field {field!r} holds {value}, which no calendar has", hint=f"in units of {unit}"
+                ) from None
+        if isinstance(value, str):
+            try:
+                parsed = datetime.fromisoformat(value)
+            except ValueError:
+                raise PublishError(
+                    f"the time field {field!r} holds {value!r}", hint="RFC 3339: 2001-02-03T04:05:06Z"
+                ) from None
+            return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        raise PublishError(
+            f"the time field {field!r} holds {value!r}", hint="the event needs the time at which its fact happened"
+        )
+
+    return told
