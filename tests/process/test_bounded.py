@@ -29,6 +29,7 @@ class Through:
         self.failure: BaseException | None = None
         self.assigned = True
         self.places = places
+        self.redriven: Mapping[Place, int] = {}
         self.counts = Counts()
         self.watermark: int | None = None
         self.running = False
@@ -85,7 +86,8 @@ def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transac
     """A transaction that is being committed on an output when everything is processed is waited for."""
     plan = topics.plan
     done: list[Progress] = []
-    places = {(stage.topic, number): 0 for stage in plan.stages for number in topics.log.bounds(stage.topic)}
+    read = [*(stage.topic for stage in plan.stages), plan.redrive_topic]
+    places = {(topic, number): 0 for topic in read for number in topics.log.bounds(topic)}
     leave_open(topics, transactions, plan.output.topic)
     run = threading.Thread(target=lambda: done.append(supervised(plan, Through(places), until_end=True)))
     run.start()

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -102,13 +101,37 @@ def on(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def poisoned(kafka: Cluster, on: str) -> Iterator[tuple[Plan, Faults, Given]]:
+def poisoned(kafka: Cluster, on: str) -> tuple[Plan, Faults, Given]:
     """A processor's topics, with many events that it cannot process between others."""
     plan, bound = mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}.")
     given = plays(1000, 10_000 if on == "batch" else 2000)
     publish_rows(plan, bound, ["a1"])
     publish(plan, bound, given)
-    yield plan, bound, given
+    return plan, bound, given
+
+
+def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
+    """Killed with SIGKILL while redriven events are taken in, it takes each in once all the same, in order by key."""
+    prefix = f"t{uuid4().hex[:8]}."
+    plan, bound = mesh(kafka.bootstrap_servers, prefix)
+    good, bad = [(user, "a1", "") for user in USERS], [(user, "row", "row") for user in USERS * 80]
+    given = [*good, *bad]
+    publish_rows(plan, bound, ["a1"])
+    publish(plan, bound, given)
+    RUN[on](plan, bound, until_end=True)
+    publish_rows(plan, bound, ["row"])
+    assert len(redrive(plan.output)) == len(bad)
+    log = KafkaLog(plan.output.bootstrap_servers)
+    command = [sys.executable, "-m", "tests.process.poison", kafka.bootstrap_servers, prefix, on]
+    process = subprocess.Popen(command, cwd=ROOT)
+    wait_for(lambda: sum(end for _, end in log.bounds(plan.output.topic).values()) > len(good) + 4, pause_s=0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    log.close()
+    bound.mended = True
+    progress = RUN[on](plan, bound, until_end=True)
+    assert progress.redriven > 0
+    check(plan, bound, given)
 
 
 def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
