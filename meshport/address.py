@@ -142,7 +142,8 @@ def internal_name(topic: str, purpose: str) -> str:
 def names_of(topic: str) -> list[str]:
     """The topics that may belong to one generation of a derived product: its own, and those that its processor makes."""
     purposes = ("changelog", "rekey", "rekey.changelog")
-    return [topic, *(internal_name(topic, each) for each in purposes), late_name(topic), quarantine_name(topic)]
+    aside = (late_name(topic), quarantine_name(topic), redrive_name(topic))
+    return [topic, *(internal_name(topic, each) for each in purposes), *aside]
 
 
 def nearest(text: str, known: list[str]) -> str | None:

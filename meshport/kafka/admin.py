@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ from meshport.kafka.consumer import IN_MEMORY
 from meshport.kafka.errors import client_error
 
 _TIMEOUT_S: Final = 15.0
+_PAUSE_S: Final = 0.02
 
 
 class Topic(NamedTuple):
@@ -117,9 +119,16 @@ class Admin:
             if error.args[0].code() != ClientError.TOPIC_ALREADY_EXISTS:
                 raise client_error(error, f"cannot make the topic {name}") from error
         else:
+            self._await(name)
             return True
         self._refuse_other_count(name, self.partitions().get(name, partitions), partitions)
         return False
+
+    def _await(self, name: str) -> None:
+        """Wait until a new topic can be seen: its making is answered before every broker knows of it."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while name not in self.partitions() and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
 
     def _make_in_memory(self, name: str, partitions: int) -> bool:
         there = name in self.partitions()

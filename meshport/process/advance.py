@@ -107,10 +107,15 @@ class _Advance:
                 batches: dict[Place, list[Inbound]] = defaultdict(list)
                 for each in map(inbound, messages):
                     batches[each.topic, each.partition].append(each)
-                self._transactions.begin()
-                counts = self._worker.process(batches)
-                self._transactions.commit({}, b"")
-                self._counts.add(counts)
+                self._process(batches)
+            if not index and self._worker.look():
+                self._process({})  # quarantined events that are brought back
+
+    def _process(self, batches: Mapping[Place, list[Inbound]]) -> None:
+        self._transactions.begin()
+        counts = self._worker.process(batches)
+        self._transactions.commit({}, b"")
+        self._counts.add(counts)
 
 
 def standing(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:

@@ -7,12 +7,48 @@ from collections.abc import Callable
 from typing import Final, Protocol, Self
 
 from meshport.errors import NotRegistered, RegistryUnavailable
+from meshport.process import load_pipeline, make_plan
 from meshport.process.plan import Plan
 from meshport.process.supervisor import Progress
+from meshport.project import ProjectProduct
 from meshport.registry import Registry
 
 LOOK_S: Final = 2.0
 """How often a live processor asks the registry; so long a handover waits for it, and a bit more."""
+
+
+class LivePlan:
+    """Makes the plan of a product, from bindings as they are then.
+
+    The logic stays what it was, so that an edit of the product's files is no part of a processor that runs; but a
+    generation that is bound anew goes on with what the files hold now, as they have built it.
+
+    Args:
+        product_of: reads the product.
+        mesh: a registry.
+    """
+
+    def __init__(self, product_of: Callable[[], ProjectProduct], mesh: Registry) -> None:
+        self._product_of = product_of
+        self._mesh = mesh
+        self._product = product_of()
+        self._pipeline = load_pipeline(self._product.product, self._product.folder)
+        self._generation: int | None = None
+
+    def __call__(self) -> Plan:
+        """The plan.
+
+        Raises:
+            NotRegistered: a port is not registered.
+            ProcessError: the pipeline cannot be run over these ports.
+        """
+        address = self._product.product.address
+        bound = self._mesh.resolve(address).generation
+        if self._generation not in {None, bound}:
+            self._product = self._product_of()
+            self._pipeline = load_pipeline(self._product.product, self._product.folder)
+        self._generation = bound
+        return make_plan(self._pipeline, address, self._mesh)
 
 
 class Run(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,8 +31,6 @@ PATIENCE_S = 40.0
 
 def record(name: str, **fields: Any) -> str:
     """An Avro record's JSON."""
-    import json  # noqa: PLC0415 - the only use
-
     return json.dumps({"type": "record", "name": name, "fields": [{"name": k, "type": v} for k, v in fields.items()]})
 
 
@@ -81,9 +80,7 @@ class Shop:
 
     def register(self, declared: Mapping[str, Any], schema: str, folder: Path) -> ProjectProduct:
         """Register a product with one contract."""
-        product = Product.model_validate(declared)
-        contract = parse_schema(schema)
-        made = ProjectProduct(product, folder, {(each.name, each.major): contract for each in product.output_ports})
+        made = product_of(declared, schema, folder)
         self.mesh.apply(made)
         return made
 
@@ -154,6 +151,28 @@ class Shop:
         self.mesh.registry.refresh(address)
         with Replay(address, self.mesh.registry) as replay:
             return {event.key: event.data for event in replay.history()}
+
+
+def product_of(declared: Mapping[str, Any], schema: str, folder: Path) -> ProjectProduct:
+    """A product with one contract, as a project would have it; kept in the folder for another process to find."""
+    product = Product.model_validate(declared)
+    kept = folder / f"{product.address.product}.json"
+    kept.write_text(json.dumps({"declared": declared, "schema": schema}), encoding="utf-8")
+    contract = parse_schema(schema)
+    return ProjectProduct(product, folder, {(each.name, each.major): contract for each in product.output_ports})
+
+
+def changed(product: ProjectProduct, steps: Any) -> ProjectProduct:
+    """The same product with other steps, as after an edit of its file."""
+    kept = json.loads((product.folder / f"{product.product.address.product}.json").read_text(encoding="utf-8"))
+    kept["declared"]["process"]["steps"] = steps
+    return product_of(kept["declared"], kept["schema"], product.folder)
+
+
+def product_in(folder: Path, name: str) -> ProjectProduct:
+    """A product that `product_of` made in another process."""
+    kept = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return product_of(kept["declared"], kept["schema"], folder)
 
 
 class Readers:

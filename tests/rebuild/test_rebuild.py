@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from meshport.rebuild import Rebuild, Swap
+from meshport.errors import ProcessError, RegistrationRefused
+from meshport.kafka.admin import Admin
+from meshport.publish import Publisher
+from meshport.rebuild import Rebuild, Swap, left_behind, retire
+from meshport.replay import Replay
+from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
-from tests.rebuild.shop import Readers, Shop, open_shop
+from tests.ports.readings import take
+from tests.rebuild.killed import POINTS
+from tests.rebuild.shop import TOTALS, Readers, Shop, changed, open_shop
 from tests.running import wait_for
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -47,7 +60,6 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
         try:
             wait_for(lambda: readers.least > 200, "the first events")
             report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
-            print(report.as_dict(), said)
             assert report.equal
             binding = report.binding
             assert binding is not None
@@ -59,3 +71,101 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
         wait_for(lambda: readers.least >= large, lambda: f"{readers.least} of {large}, {said}")
     for name, ids in readers.seen.items():
         assert len(ids) == len(set(ids)) == large, name
+
+
+def test_what_is_killed_on_the_way_is_never_half(shop: Shop, tmp_path: Path) -> None:
+    """Killed wherever it is, a rebuild leaves the one generation or the other bound and whole; the next one goes on."""
+    shop.sell(2500)
+    product = shop.totals(tmp_path)
+    shop.build(product)
+    address = product.product.address
+    before = shop.latest(address)
+    line = shop.mesh.registry.generations(address)
+    for point in POINTS:
+        command = [sys.executable, "-m", "tests.rebuild.killed", shop.mesh.url, str(tmp_path), address.product, point]
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL, point
+        assert line.list().live.number == (2 if point == "after the switch" else 1), point
+        assert len(line.list().generations) == 2, "each went on with what the one before had begun"
+        assert shop.latest(address) == before, point
+        wait_for(lambda: line.list().hold is None, "the end of the hold")
+    with Replay(address, shop.mesh.registry) as replay:
+        seen = [event.id for event in replay.history()]
+    assert len(seen) == len(set(seen)) == 2500
+
+
+def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
+    """What the live generation has wrong, too much or not at all is counted and shown, and nothing is bound for it."""
+    shop.sell(1000)
+    product = shop.totals(tmp_path)
+    shop.build(product)
+    address = product.product.address
+    with Publisher(address, shop.mesh.registry) as publisher:
+        ours = next(record for record in shop.latest(address).values() if record["customer"] == "c3")
+        publisher.publish(ours | {"cents": ours["cents"] + 1})
+        publisher.publish(ours | {"customer": "nobody"})
+        publisher.retract({"customer": "c4", "window_start": ours["window_start"]})
+    report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
+    (tally,) = report.comparison.tallies
+    assert (tally.old, tally.new, tally.only_old, tally.only_new, tally.differing) == (17, 17, 1, 1, 1)
+    told = "\n".join(map(str, tally.samples))
+    assert f"cents was {ours['cents'] + 1}, is {ours['cents']}" in told
+    assert "c4|" in told
+    assert told.count("only in the new generation") == told.count("only in the old generation") == 1
+    assert not report.equal
+    assert report.binding is None
+    assert shop.mesh.registry.refresh(address).generation == 1
+
+
+def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_path: Path) -> None:
+    """What one logic began another deletes; a state that it cannot go on from is left where it stands."""
+    shop.sell(1000)
+    before = shop.totals(tmp_path)
+    shop.build(before)
+    address, registry = before.product.address, shop.mesh.registry
+    assert Rebuild(before, registry).run().equal
+    by_two_hours = json.loads(json.dumps(TOTALS).replace("1h", "2h"))
+    product = changed(before, by_two_hours)
+    shop.sell(500)  # the live processor has not seen them, and nobody can bring its state there by this logic
+    with pytest.raises(ProcessError, match="the live state was made by another logic"):
+        Rebuild(product, registry).run(Swap.ALWAYS)
+    shop.build(before)
+    report = Rebuild(product, registry).run(Swap.ALWAYS)
+    (tally,) = report.comparison.tallies
+    assert (report.generation, tally.differing, report.equal) == (3, 17, False)
+    assert report.binding is not None
+    states = {each.number: each.state for each in registry.generations(address).list().generations}
+    assert states == {1: "replaced", 2: "retired", 3: "live"}
+    assert sum(each["orders"] for each in shop.latest(address).values()) == 1500
+    topics = Admin(shop.mesh.bootstrap_servers).partitions()
+    assert not [each for each in topics if each.startswith(f"{shop.plan(product).output.topic[:-1]}2")]
+
+
+def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> None:
+    """Two generations later a group goes on where it was, through both; whoever it leaves behind is told before a delete."""
+    shop.sell(600)
+    product, registry = shop.larger(tmp_path), shop.mesh.registry
+    address = product.product.address
+    shop.build(product)
+    with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
+        seen = [event.id for event in take(subscriber, 50)]
+        subscriber._hand.clear()
+    for _ in range(2):
+        shop.sell(300)
+        assert Rebuild(product, registry).run(Swap.EQUAL).binding is not None
+    shop.sell(300)
+    shop.build(product)
+    binding, admin = registry.refresh(address), Admin(shop.mesh.bootstrap_servers)
+    assert left_behind(binding, 1, admin) == [f"away-{address.product}"]
+    large = sum(number * 37 % 1000 >= 500 for number in range(shop.sold))
+    with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
+        seen[-1:] = [event.id for event in take(subscriber, large - 49)]
+    assert len(seen) == len(set(seen)) == large
+    with Subscriber(address, registry, group=f"new-{address.product}") as subscriber:
+        assert {event.id for event in take(subscriber, large)} == set(seen)
+    assert left_behind(binding, 1, admin) == []
+    retire(registry.generations(address), 1, admin)
+    with pytest.raises(RegistrationRefused, match="is the one that"):
+        retire(registry.generations(address), 3, admin)
+    left = [each for each in admin.partitions() if each.startswith(binding.topic.removesuffix(".g3"))]
+    assert {each.removeprefix(binding.topic.removesuffix("3"))[0] for each in left} == {"2", "3"}
+    assert [each.generation for each in registry.refresh(address).continues] == [2]
