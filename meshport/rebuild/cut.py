@@ -9,8 +9,11 @@ from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.process.advance import advance, standing
+from meshport.process.applied import states_for
 from meshport.process.kafkalog import KafkaLog
+from meshport.process.pipeline import Apply
 from meshport.process.plan import Plan
+from meshport.process.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def _of_another_logic(old: Plan, log: KafkaLog) -> dict[int, int] | None:
     if any(stage.changelog not in known for stage in old.stages):
         return None
     first, *further = standing(old, log)
-    if all(each.shape in {"", old.shape} for each in first.values()):
+    if all(each.shape in {"", old.shape} for each in first.values()) and _reads_states(old, log):
         return None
     for stage, checkpoints in zip(old.stages[1:], further, strict=True):
         for partition, (_, end) in log.decided(stage.topic).items():
@@ -78,6 +81,21 @@ def _of_another_logic(old: Plan, log: KafkaLog) -> dict[int, int] | None:
                     hint="run it with the logic that it had until nothing waits, then call this again",
                 )
     return {partition: each.offset + 1 for partition, each in first.items()}
+
+
+def _reads_states(old: Plan, log: KafkaLog) -> bool:
+    """Whether the schema of a function's state can read what is stored."""
+    grouping = old.pipeline.grouping
+    if not isinstance(grouping, Apply) or grouping.schema is None:
+        return True
+    stage = old.stages[-1]
+    stored = [Rows.restore(log.entries(stage.changelog, partition))[0] for partition in range(stage.partitions)]
+    try:
+        for rows in stored:
+            states_for(grouping.schema).watch(rows)
+    except ProcessError:
+        return False
+    return True
 
 
 def _refuse_beyond(new: Plan, place: Mapping[int, int], log: KafkaLog) -> None:
