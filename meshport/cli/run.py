@@ -70,13 +70,11 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
 
 
 def _run_processor(product: ProjectProduct, registry: str | None) -> None:
-    from meshport.process import load_pipeline, make_plan  # noqa: PLC0415 - slow to import
-    from meshport.rebuild.live import run_live  # noqa: PLC0415 - as above
+    from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
 
     process = product.product.process
     run_processor = _engine(process.engine if process else "")
     address = product.product.address
-    pipeline = load_pipeline(product.product, product.folder)
     due, told = 0.0, ""
 
     def tell(progress: Progress) -> None:
@@ -90,7 +88,8 @@ def _run_processor(product: ProjectProduct, registry: str | None) -> None:
             say(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
-        run_live(lambda: make_plan(pipeline, address, mesh), mesh, run_processor, say=say, on_progress=tell)
+        plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh)
+        run_live(plans, mesh, run_processor, say=say, on_progress=tell)
 
 
 def _engine(name: str) -> Callable[..., Progress]:
