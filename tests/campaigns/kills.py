@@ -53,7 +53,7 @@ class Rotation:
     """Gives the points out in turn, and keeps the score."""
 
     def __init__(self, campaign: Campaign) -> None:
-        points = points_of(campaign.engine)
+        points = points_of(campaign.engine, campaign.plan)
         random.Random(campaign.seed).shuffle(points)
         self._due = deque(itertools.islice(itertools.cycle(points), campaign.kills))
         self._misses_left = _MISSES * len(points)
@@ -222,7 +222,7 @@ def _falling_brokers(cluster: EmbeddedKafka, rotation: Rotation, seed: int) -> I
 
 def _tell(campaign: Campaign, rotation: Rotation, fallen: list[int], ends: Counter[str]) -> None:
     say(f"{campaign.engine}, {campaign.plan}, seed {campaign.seed}: {rotation.kills} kills of processors")
-    for point in points_of(campaign.engine):
+    for point in points_of(campaign.engine, campaign.plan):
         missed = rotation.missed[point.name]
         say(f"  {rotation.killed[point.name]:4} {point.name}" + (f" (missed {missed} times)" if missed else ""))
     say(f"  {len(fallen):4} kills of a broker ({', '.join(map(str, fallen))})")

@@ -118,7 +118,7 @@ class Lane:
         self.topics = Topics(*logic.mesh(bootstrap_servers, prefix, plan))
         self.published: list[Message] = []
         self.ends = Ends()
-        self._feed = Feed(self.topics.plan.source, self.topics.ports, seed)
+        self._feed = Feed(self.topics.plan.source, self.topics.ports, seed, plan)
         self._producer = Producer(bootstrap_servers)
         self._flowing, self._over = threading.Event(), threading.Event()
 

@@ -20,6 +20,7 @@ from meshport.process.aggregators import aggregator
 from meshport.process.aside import set_aside
 from meshport.process.clock import length, micros
 from meshport.process.messages import Inbound
+from meshport.process.pipeline import Deduplicate
 from meshport.process.rows import Checkpoint, Rows
 from tests.campaigns.evidence import Evidence
 from tests.campaigns.logic import KEYS, LATENESS, UNLUCKY, WITHIN
@@ -274,7 +275,8 @@ def _check_state(evidence: Evidence, fates: _Fates, report: Report) -> None:
             if topic == evidence.plan.source.topic:
                 _check_place(evidence, number, checkpoint, report)
     horizons = {partition: newest - length(LATENESS) for partition, newest in fates.newest.items()}
-    _check_seen(rows[0], fates, horizons, report)
+    if any(isinstance(each, Deduplicate) for each in evidence.plan.pipeline.before):
+        _check_seen(rows[0], fates, horizons, report)
     if evidence.plan.rekeyed:
         told = len(horizons) == evidence.plan.source.partitions
         horizons = dict.fromkeys(horizons, min(horizons.values()) if told else 0)

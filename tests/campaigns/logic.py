@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from meshport.process.harness import Port, Ports
-from meshport.process.pipeline import Aggregate, Deduplicate, Filter, Pipeline, Record, Tumbling
+from meshport.process.pipeline import Aggregate, Deduplicate, Filter, Operator, Pipeline, Record, Tumbling
 from meshport.process.plan import Plan, make_plan
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro
@@ -19,8 +19,10 @@ from tests.process.plays import field as avro
 LATENESS: Final = timedelta(minutes=30)
 WITHIN: Final = timedelta(hours=2)
 UNLUCKY: Final = "unlucky"
-KEYS: Final = {"windows": "user", "rekeyed": "artist"}
-"""By plan: the field that is grouped by. Events are keyed by `user`, so that only the second needs a new key."""
+KEYS: Final = {"windows": "user", "rekeyed": "artist", "columns": "user"}
+"""By plan: the field that is grouped by. Events are keyed by `user`, so that only `rekeyed` needs a new key. The third is
+declared throughout, so that the batch engine computes it by columns, and remembers no ids; it is fed no doubles."""
+COLUMNS: Final = "columns"
 PARTITIONS: Final = 4
 
 Function = Callable[[Record], bool]
@@ -38,14 +40,11 @@ def sound(play: Record) -> bool:
 
 
 def logic(plan: str, function: Function = sound) -> Pipeline:
-    """The pipeline of a plan, `windows` or `rekeyed`."""
+    """The pipeline of a plan, a name of `KEYS`."""
     values = {"plays": "count()", "ms": "sum(ms)"}
-    return pipeline(
-        Deduplicate(WITHIN),
-        Filter(function),
-        Aggregate((KEYS[plan],), values, Tumbling(timedelta(hours=1))),
-        lateness=LATENESS,
-    )
+    before: list[Operator] = [Filter("ms > 0")] if plan == COLUMNS else [Deduplicate(WITHIN), Filter(function)]
+    aggregate = Aggregate((KEYS[plan],), values, Tumbling(timedelta(hours=1)))
+    return pipeline(*before, aggregate, lateness=LATENESS)
 
 
 def declared(plan: str) -> dict[str, Port]:

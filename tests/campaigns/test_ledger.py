@@ -58,6 +58,14 @@ def empty(entries: list[Entry]) -> list[Entry]:
     return [replace(Checkpoint.read(last.value), rows=0, checksum=0).entry()]
 
 
+def damaged(entries: list[Entry]) -> list[Entry]:
+    """A changelog that has lost a row which is still alive."""
+    last = [
+        entry for entry in entries if entry.key != CHECKPOINT_KEY and entry.value and b'"v":null' not in entry.value
+    ][-1]
+    return [entry for entry in entries if entry.key != last.key]
+
+
 def changelog(evidence: Evidence, change: Callable[[list[Entry]], list[Entry]]) -> Evidence:
     """With another changelog of the first partition."""
     (topic, (first, *rest)), *_ = evidence.changelogs.items()
@@ -91,7 +99,7 @@ FAULTS: dict[str, tuple[str, Change]] = {
     "a good event in quarantine": ("unaccounted", lambda e: replace(e, quarantine=[*e.quarantine, e.late[0]])),
     "a state that is behind": ("misstated", lambda e: changelog(e, set_back)),
     "a state that forgot its totals": ("misstated", lambda e: changelog(e, empty)),
-    "a state that is damaged": ("misstated", lambda e: changelog(e, lambda found: found[1:])),
+    "a state that is damaged": ("misstated", lambda e: changelog(e, damaged)),
     "an event that a subscriber does not get": ("lost", lambda e: replace(e, read=[])),
 }
 
