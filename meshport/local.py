@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
+from uuid import uuid4
 
 from meshport.address import Address
 from meshport.apply import carry_out, plan
@@ -49,6 +50,7 @@ class LocalMesh:
     processors: Supervisor = field(repr=False)
     _services: Supervisor = field(repr=False)
     _brokers: _Brokers | None = field(repr=False)
+    _name: str = field(repr=False)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -72,8 +74,10 @@ class LocalMesh:
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
 
     def run(self, address: Address, project: Project) -> None:
-        """Start what builds a product, and keep it running."""
-        self.processors.keep(address.key, self._command(address.key), cwd=project.root)
+        """Start what builds a product, and keep it running; killed, it goes on at once where its engine can."""
+        process = project.product(address).product.process
+        member = ["--member", self._name] if process is not None and process.engine == "batch" else []
+        self.processors.keep(address.key, self._command(address.key, *member), cwd=project.root)
 
     def tell(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
         """Run the project's own sources in one process, world time passing `speed` times as fast as it went."""
@@ -130,7 +134,7 @@ def open_mesh(
         registry = stack.enter_context(Registry(url))
         say(f"registry at {url}")
         processors = stack.enter_context(Supervisor(folder / "logs", say))
-        yield LocalMesh(cluster, url, registry, processors, services, kept)
+        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder))
 
 
 class _Brokers:
@@ -214,3 +218,11 @@ def _kept_port(folder: Path) -> int:
         (port,) = free_ports(1, ())
         file.write_text(str(port), encoding="utf-8")
     return port
+
+
+def _kept_name(folder: Path) -> str:
+    """The name under which this mesh's processors are members of their groups: the same in every run, and nobody else's."""
+    file = folder / "member"
+    if not file.exists():
+        file.write_text(f"up-{uuid4().hex}", encoding="utf-8")
+    return file.read_text(encoding="utf-8")

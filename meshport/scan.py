@@ -88,40 +88,53 @@ def scan(
 
 
 class Follower:
-    """Reads a topic whole, and whatever came since each time it is asked again.
+    """Reads topics whole, and whatever came since each time it is asked again.
 
     It keeps its assignment: assigning anew costs librdkafka a second before the first message.
 
     Args:
         bootstrap_servers: of the cluster.
-        topic: what is followed.
+        topics: what is followed.
+
+    Raises:
+        TopicError: one of the topics is missing.
+        BrokerUnavailable: no broker answers.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, bootstrap_servers: str, *topics: str) -> None:
+        self._topics = topics
         self._consumer = history_reader(bootstrap_servers)
-        self._places = self._consumer.begin_offsets(topic)
-        self._consumer.assign({(topic, partition): offset for partition, offset in self._places.items()})
+        self._places = {
+            (topic, partition): offset
+            for topic in topics
+            for partition, offset in self._consumer.begin_offsets(topic).items()
+        }
+        self._consumer.assign(self._places)
 
     def catch_up(self) -> Iterator[list[ReceivedMessage]]:
-        """Everything up to the end that the topic has now, and maybe a little more, that was not given before.
+        """Everything up to the ends that the topics have now, and maybe a little more, that was not given before.
 
         Raises:
             BrokerUnavailable: nothing came for half a minute though events were to come.
         """
-        ends = self._consumer.end_offsets(self._topic)
+        ends = {
+            (topic, partition): end
+            for topic in self._topics
+            for partition, end in self._consumer.end_offsets(topic).items()
+        }
         heard = time.monotonic()
-        while behind := [partition for partition, end in ends.items() if self._places[partition] < end]:
+        while behind := [place for place, end in ends.items() if self._places[place] < end]:
             messages = self._consumer.read(_LIMIT, 0.2)
             for each in messages:
-                self._places[each.partition()] = each.offset() + 1
-            for (_, partition), offset in self._consumer.ends.items():
-                self._places[partition] = max(self._places[partition], offset)
+                self._places[each.topic(), each.partition()] = each.offset() + 1
+            for place, offset in self._consumer.ends.items():
+                self._places[place] = max(self._places[place], offset)
             if messages:
                 heard = time.monotonic()
                 yield messages
             elif time.monotonic() - heard > _STUCK_S:
-                raise _stuck(self._topic, behind)
+                topic = behind[0][0]
+                raise _stuck(topic, [partition for each, partition in behind if each == topic])
 
     def close(self) -> None:
         """Let go of the connection."""

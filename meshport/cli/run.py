@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +19,20 @@ from meshport.source import load_source, run_sources, stored
 
 if TYPE_CHECKING:
     from meshport.process.supervisor import Progress
+    from meshport.rebuild.live import Run
 
 SpeedOption = Annotated[
     float | None, typer.Option(min=0, help="World seconds that pass in a second; by default a source tells all it can.")
 ]
 SeedOption = Annotated[int, typer.Option(help="What a source makes its world of.")]
+MemberOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of a processor with `engine: batch`: a name that no other process of it has at the same time. "
+        "Killed and started again under it, it goes on at once instead of after 10 to 30 s.",
+    ),
+]
 
 # The figures are told when they have changed, but not oftener than this.
 _TELL_EVERY_S = 10.0
@@ -36,6 +45,7 @@ def run(
     registry: RegistryOption = None,
     speed: SpeedOption = None,
     seed: SeedOption = 0,
+    member: MemberOption = None,
 ) -> None:
     """Run the processor of a derived product, or the sources of source-aligned ones, until interrupted.
 
@@ -46,8 +56,10 @@ def run(
     derived = [each for each in products if each.product.process]
     if derived and len(products) > 1:
         raise typer.BadParameter("a processor runs in a process of its own; name one", param_hint="ADDRESS")
+    if member is not None and not any(_has_members(each) for each in derived):
+        raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
     if derived:
-        _run_processor(derived[0], registry)
+        _run_processor(derived[0], registry, member)
     else:
         _run_sources(products, registry, speed, seed)
 
@@ -69,11 +81,15 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
     say(f"{done.total} events published")
 
 
-def _run_processor(product: ProjectProduct, registry: str | None) -> None:
+def _has_members(product: ProjectProduct) -> bool:
+    process = product.product.process
+    return process is not None and process.engine == "batch"
+
+
+def _run_processor(product: ProjectProduct, registry: str | None, member: str | None) -> None:
     from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
 
-    process = product.product.process
-    run_processor = _engine(process.engine if process else "")
+    run_processor = _engine(product, member)
     address = product.product.address
     due, told = 0.0, ""
 
@@ -92,13 +108,13 @@ def _run_processor(product: ProjectProduct, registry: str | None) -> None:
         run_live(plans, mesh, run_processor, say=say, on_progress=tell)
 
 
-def _engine(name: str) -> Callable[..., Progress]:
-    """The `run_processor` of an engine; one does not import the other."""
+def _engine(product: ProjectProduct, member: str | None) -> Run:
+    """The `run_processor` of a product's engine; one does not import the other."""
     try:
-        if name == "batch":
+        if _has_members(product):
             from meshport.process import batch  # noqa: PLC0415 - slow to import
 
-            return batch.run_processor
+            return partial(batch.run_processor, member=member)
         from meshport.process import engine  # noqa: PLC0415 - faust is an extra, and slow to import
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("meshport"):

@@ -1,0 +1,78 @@
+"""A product with `engine: batch` in a newcomer's mesh: counted without the markers of its transactions, killed and gone on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.e2e import flights
+from tests.e2e.newcomer import Newcomer
+from tests.running import wait_for
+
+pytestmark = pytest.mark.kafka
+
+SHORT = "network/short-hauls"
+TOPIC = "network.short-hauls.events.v1"
+PRODUCT = """\
+address: mesh://network/short-hauls
+id: 0c0f5a56-0f1f-4c3a-9a62-6a0f8a4d8a2e
+archetype: aggregate
+description: Flights of less than five hundred miles.
+owner: network
+inputPorts:
+- address: mesh://operations/departures
+outputPorts:
+- name: events
+  key: origin
+  time: date
+process:
+  python: logic.py:steps
+  engine: batch
+"""
+LOGIC = """\
+from meshport.process import Filter
+
+
+def steps():
+    return [Filter("distance < 500")]
+"""
+
+
+def names(newcomer: Newcomer) -> set[str | None]:
+    """The names of the members of the processor's group."""
+    group = f"meshport.process.{TOPIC}"
+    looking = AdminClient({"bootstrap.servers": newcomer.up.facts["bootstrap_servers"]})
+    described = looking.describe_consumer_groups([group])[group].result(10)
+    return {member.group_instance_id for member in described.members}
+
+
+def test_a_processor_with_transactions(newcomer: Newcomer, quarter: Path) -> None:
+    """What it stored is told to the event and nothing waits in the end; killed -9, it goes on as itself, nothing doubled."""
+    newcomer.write("processors/network/short-hauls/product.yaml", PRODUCT)
+    newcomer.write("processors/network/short-hauls/logic.py", LOGIC)
+    contract = (newcomer.folder / "schemas/operations/departures.events.avsc").read_text()
+    newcomer.write(
+        "schemas/network/short-hauls.events.avsc", contract.replace("operations.Departures", "network.ShortHaul")
+    )
+    newcomer.type("apply")
+    wait_for(lambda: SHORT in newcomer.up.pids, lambda: newcomer.up.said)
+
+    def short() -> int:
+        return sum(each["distance"] < 500 for each in newcomer.published)
+
+    def there() -> bool:
+        standing = newcomer.standing(SHORT)
+        return (standing.stored, standing.waiting) == (short(), 0)
+
+    wait_for(lambda: newcomer.count(TOPIC) > 0, lambda: newcomer.up.said)
+    wait_for(there, lambda: f"{newcomer.standing(SHORT)} for {short()}")
+    assert newcomer.count(TOPIC) > short()  # the markers
+    named = names(newcomer)
+    assert len(named) == 1  # as who, the group gives its successor the partitions back at once
+    assert named != {None}
+    newcomer.up.kill(SHORT)
+    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 9))
+    wait_for(there, lambda: f"{newcomer.standing(SHORT)} for {short()}")
+    assert names(newcomer) == named

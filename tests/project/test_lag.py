@@ -1,0 +1,66 @@
+"""What is counted as stored and as waiting."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from meshport.kafka.admin import Admin
+from meshport.kafka.cluster import Cluster
+from meshport.lag import Tally
+from meshport.scan import Follower
+from tests.running import wait_for
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_waiting_is_what_lies_behind_a_place(seed: int) -> None:
+    """From any place, be it in a gap, before the first event or behind the last one, the events that follow are counted."""
+    dice = random.Random(seed)
+    begin = dice.randrange(5)
+    offsets = [each for each in range(begin, begin + 60) if dice.random() < dice.choice((0.2, 0.9))]
+    tally = Tally()
+    for offset in offsets:
+        tally.take(offset)
+    assert tally.events == len(offsets)
+    for place in range(begin + 70):
+        assert tally.waiting(place) == sum(offset >= place for offset in offsets), place
+
+
+@pytest.mark.kafka
+def test_markers_are_not_counted(kafka: Cluster) -> None:
+    """Of topics that are written in transactions what can be read is counted, what comes later too, and nothing else."""
+    names = [f"t{uuid4().hex[:8]}" for _ in range(2)]
+    for name in names:
+        Admin(kafka.bootstrap_servers).ensure_topic(name, 2)
+    tallies = {(name, partition): Tally() for name in names for partition in range(2)}
+    writer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": names[0]})
+    writer.init_transactions()
+
+    def write() -> None:
+        writer.begin_transaction()
+        for name in names:
+            writer.produce(name, b"v", partition=0)
+        writer.produce(names[0], b"v", partition=1)
+        writer.commit_transaction()
+
+    with closing(Follower(kafka.bootstrap_servers, *names)) as follower:
+
+        def counted() -> list[int]:
+            for messages in follower.catch_up():
+                for each in messages:
+                    tallies[each.topic(), each.partition()].take(each.offset())
+            return [tally.events for tally in tallies.values()]
+
+        def stored(expected: list[int]) -> bool:
+            return counted() == expected
+
+        assert stored([0, 0, 0, 0])
+        for number in range(1, 4):
+            write()
+            wait_for(partial(stored, [number, number, number, 0]), lambda: str(counted()))
+        assert [tally.waiting(3) for tally in tallies.values()] == [1, 1, 1, 0]
