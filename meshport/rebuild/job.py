@@ -60,6 +60,7 @@ class Report:
         processed: what became of the history.
         seconds: how long that took.
         comparison: of what both hold up to the first place that they were brought to.
+        compared_s: how long it took to bring them there and to compare.
         stretch: of what came between there and the switch; None where nothing was swapped.
         standstill_s: how long the processors of the port stood still for the switch.
         binding: after the switch; None where nothing was swapped.
@@ -71,6 +72,7 @@ class Report:
     processed: Progress
     seconds: float
     comparison: Comparison
+    compared_s: float
     stretch: Comparison | None = None
     standstill_s: float = 0.0
     binding: Binding | None = None
@@ -92,6 +94,7 @@ class Report:
             "quarantined": self.processed.quarantined,
             "seconds": round(self.seconds, 3),
             "comparison": self.comparison.as_dict(),
+            "comparedSeconds": round(self.compared_s, 3),
             "stretch": None if self.stretch is None else self.stretch.as_dict(),
             "standstillSeconds": round(self.standstill_s, 3),
             "swapped": self.binding is not None,
@@ -160,7 +163,8 @@ class Rebuild:
         at = self._cut(held, new)
         held.move(Phase.BUILD)
         found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
-        report = Report(self._line.line, new.output.generation, new.output.topic, processed, seconds, found)
+        compared_s = time.perf_counter() - began - seconds
+        report = Report(self._line.line, new.output.generation, new.output.topic, processed, seconds, found, compared_s)
         if swap is Swap.NEVER or (swap is Swap.EQUAL and not report.equal):
             return report
         began = time.perf_counter()
