@@ -15,6 +15,7 @@ from tests.bench.processors.mesh import Session, plan, ports
 from tests.bench.processors.orders import Totals
 from tests.bench.processors.schemas import JOBS, Job
 from tests.bench.processors.spec import Spec
+from tests.bench.processors.watch import _at, _Look
 
 EVENTS = 2_000
 
@@ -42,6 +43,13 @@ def test_our_engines_do_every_job(session: Session, tmp_path: Path, on: object) 
     with ThreadPoolExecutor(len(JOBS)) as pool:
         for spec in pool.map(done, get_args(Job)):
             verify.check(spec, session.expected(spec.job, EVENTS))
+
+
+def test_a_moment_between_two_looks_is_where_progress_puts_it() -> None:
+    """Between two looks outputs and CPU time are taken to grow evenly; the moment is that of the output asked for."""
+    looks = [_Look(10.0, 0, 1.0), _Look(11.0, 100, 1.0), _Look(13.0, 300, 2.0), _Look(14.0, 300, 2.0)]
+    assert _at(looks, 200) == _Look(12.0, 200, 1.5)
+    assert _at(looks, 300) == looks[2]
 
 
 def test_wrong_outputs_are_noticed(session: Session, tmp_path: Path) -> None:

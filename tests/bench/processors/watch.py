@@ -1,8 +1,8 @@
 """One run of one runner, seen from outside: how fast outputs appear on the broker, and what the process spends.
 
 Nothing that a runner says of itself is believed. The output topic's end offsets and the process's CPU time are looked at
-twenty times a second. The first quarter of the outputs is warm-up (start, assignment, the JVM's compiler): rate and CPU
-time are those between a quarter and 98 of a hundred. Markers of transactions take offsets too; they are less than one in
+twenty times a second. The first half of the outputs is warm-up (start, assignment, the JVM's compiler): rate and CPU
+time are those between the half and 98 of a hundred. Markers of transactions take offsets too; they are less than one in
 a hundred. CPU time and memory are read from Linux's /proc; elsewhere they are left out.
 """
 
@@ -28,7 +28,7 @@ _LOOK_S: Final = 0.05
 _QUIET_S: Final = 1.2
 _LONGEST_S: Final = 180.0
 _END_S: Final = 20.0
-_BEGIN: Final = 0.25
+_BEGIN: Final = 0.5
 _END: Final = 0.98
 
 
