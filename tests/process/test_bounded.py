@@ -23,13 +23,14 @@ class Through:
 
     Attributes:
         places: where it stands, as of `Engine`.
+        redriven: as of `Engine`.
     """
 
-    def __init__(self, places: Mapping[Place, int]) -> None:
+    def __init__(self, places: Mapping[Place, int], redriven: Mapping[Place, int] | None = None) -> None:
         self.failure: BaseException | None = None
         self.assigned = True
         self.places = places
-        self.redriven: Mapping[Place, int] = {}
+        self.redriven = redriven or {}
         self.counts = Counts()
         self.watermark: int | None = None
         self.running = False
@@ -86,10 +87,10 @@ def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transac
     """A transaction that is being committed on an output when everything is processed is waited for."""
     plan = topics.plan
     done: list[Progress] = []
-    read = [*(stage.topic for stage in plan.stages), plan.redrive_topic]
-    places = {(topic, number): 0 for topic in read for number in topics.log.bounds(topic)}
+    places = {(stage.topic, number): 0 for stage in plan.stages for number in topics.log.bounds(stage.topic)}
+    redriven = {(plan.redrive_topic, number): 0 for number in topics.log.bounds(plan.redrive_topic)}
     leave_open(topics, transactions, plan.output.topic)
-    run = threading.Thread(target=lambda: done.append(supervised(plan, Through(places), until_end=True)))
+    run = threading.Thread(target=lambda: done.append(supervised(plan, Through(places, redriven), until_end=True)))
     run.start()
     run.join(0.5)
     assert run.is_alive()

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from meshport.kafka.producer import Message
 from meshport.process import worker
+from meshport.process.aside import set_aside
 from meshport.process.harness import Crash, Harness
+from meshport.process.messages import redriven
+from meshport.process.owed import OwedEvents
 from meshport.process.pipeline import (
     Aggregate,
+    Apply,
     Derive,
+    Flatten,
+    Occurrence,
+    Operator,
     Pipeline,
+    Select,
     Tumbling,
 )
-from tests.process.plays import WINDOW, field, pipeline, play, ports, record
+from meshport.process.rows import Checkpoint, Rows
+from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
 from tests.process.recount import hourly
 from tests.process.test_survival import VALUES, content, source
 
@@ -83,3 +96,212 @@ def test_totals_of_what_was_redriven(by: str, at_once: int) -> None:
             drive(harness, fault, random.Random(seed))
             assert harness.table() == hourly(source(harness), by)
             content(harness)
+
+
+def mended(harness: Harness, fault: Fault) -> None:
+    """Put right what was wrong, bring all back, and take it in."""
+    fault.mended = True
+    harness.redrive()
+    harness.run()
+
+
+def test_outputs_are_those_that_would_have_been() -> None:
+    """A redriven event's outputs have the ids of its own place, its own time, and come in the order of the input."""
+    fault, fine = Fault(), Fault()
+    fine.mended = True
+    schema = record("Told", field("user", "string"), field("ms", "long"))
+    told = []
+    for each in (fault, fine):
+        harness = Harness(
+            pipeline(Derive({"ms": each}), Select(("user", "ms"))),
+            output="listening/out",
+            ports=ports(schema, ("user",), cleanup="delete", plays=1),
+        )
+        for number in range(30):
+            harness.publish("player/plays", play(f"u{number % 3}", minutes=number, ms=number), id=f"p{number}")
+        harness.run()
+        mended(harness, each)
+        told.append(harness)
+    assert content(told[0]) == content(told[1])
+    assert [row["ms"] for row in told[0].records() if row["user"] == "u0"] == list(range(0, 30, 3))
+
+
+def test_what_fails_again_can_be_redriven_again() -> None:
+    """An event that fails again is in the quarantine again, once for each time, and is redriven once for each time."""
+    logic, given_ports, fault = totals("user")
+    harness = Harness(logic, output="listening/out", ports=given_ports)
+    harness.publish("player/plays", play(ms=3), id="p")
+    harness.run()
+    for number in range(1, 4):
+        assert len(harness.quarantine()) == number
+        assert [event.id for event in harness.redrive()] == ["p"]
+        assert harness.redrive() == []
+        harness.run()
+    mended(harness, fault)
+    assert (harness.redrive(), len(harness.quarantine())) == ([], 4)
+    assert harness.table() == hourly(source(harness), "user")
+
+
+def test_what_the_successor_took_in_is_not_taken_in_again() -> None:
+    """Set aside by a process that was killed, and processed by its successor with better code, an event counts once."""
+    logic, given_ports, fault = totals("user")
+    harness = Harness(logic, output="listening/out", ports=given_ports)
+    harness.publish("player/plays", play(ms=3))
+    with pytest.raises(Crash):
+        harness.run(crash_after=3)  # the first checkpoints of two partitions, and the event in the quarantine
+    assert len(harness.quarantine()) == 1
+    harness.restart()
+    fault.mended = True
+    harness.run()
+    assert len(harness.redrive()) == 1
+    counts = harness.run()
+    assert (counts.redriven, counts.repeated) == (1, 1)
+    assert harness.table() == hourly(source(harness), "user")
+
+
+def test_a_state_that_is_made_anew_takes_the_past_from_its_input() -> None:
+    """Counted from the beginning, what was redriven before is taken from the input, and may fail and be redriven anew."""
+    logic, given_ports, fault = totals("user")
+    harness = Harness(logic, output="listening/out", ports=given_ports)
+    for number in range(9):
+        harness.publish("player/plays", play(ms=number))
+    harness.run()
+    mended(harness, fault)
+    for entries in harness.log.topic(harness.plan.stages[0].changelog):
+        entries.clear()
+    fault.mended = False
+    harness.restart()
+    harness.run()
+    assert len(harness.quarantine()) == 6
+    assert len(harness.redrive()) == 3
+    fault.mended = True
+    harness.run()
+    assert harness.table() == hourly(source(harness), "user")
+
+
+def test_a_redriven_event_may_be_late() -> None:
+    """One whose window is open counts and does not move time; one whose window is closed goes to the late port."""
+    fault = Fault()
+    logic = pipeline(
+        Derive({"ms": fault}),
+        Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1)), emit="close"),
+        lateness=timedelta(minutes=30),
+    )
+    hour = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"), field("ms", "long"))
+    harness = Harness(
+        logic, output="listening/out", ports=ports(hour, ("user", "window_start"), cleanup="delete", plays=1)
+    )
+    for minute, ms in ((0, 3), (10, 1), (100, 1), (110, 6), (115, 1)):
+        harness.publish("player/plays", play(minutes=minute, ms=ms))
+    harness.run()
+    mended(harness, fault)
+    assert [set_aside(*each[3:6]).offset for each in harness.late()] == [0]
+    assert harness.worker.watermark == source(harness)[-1].time.timestamp() * 1_000_000
+    harness.publish("player/plays", play(minutes=300, ms=1))
+    harness.run()
+    assert [(row["window_start"], row["plays"]) for row in harness.records()] == [(at(0), 1), (at(60), 3)]
+    assert harness.redrive() == []
+
+
+def test_one_record_of_an_event_is_redriven_alone() -> None:
+    """Where a record fails under its new key, it alone is brought back: the event's others have counted."""
+    fault = Fault()
+
+    def count(state: int | None, event: Occurrence) -> tuple[int, list[dict[str, Any]]]:
+        if event.key == ("x",) and not fault.mended:
+            raise ValueError("not understood")
+        return (state or 0) + 1, [{"tags": event.key[0], "n": (state or 0) + 1}]
+
+    schema = record("Tagged", field("tags", "string"), field("n", "long"))
+    harness = Harness(
+        pipeline(Flatten("tags"), Apply(count, by=("tags",))), output="listening/out", ports=ports(schema, ("tags",))
+    )
+    for number in range(4):
+        harness.publish("player/plays", play(f"u{number}", tags=["a", "x", "b", "x"]))
+        harness.run()
+    assert len(harness.quarantine()) == 8
+    assert len(harness.redrive(lambda event: event.part[2] == 1)) == 4
+    harness.run()
+    assert len(harness.quarantine()) == 12
+    mended(harness, fault)
+    assert {key: row["n"] for key, row in harness.table().items()} == {"a": 4, "b": 4, "x": 8}
+    assert harness.redrive() == []
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_older_row_does_not_replace_a_newer_one(grouped: bool) -> None:
+    """Of a compacted input's rows that were set aside only those come back that no later row of their key replaced."""
+    fault = Fault()
+    schema = record("Row", field("user", "string"), field("ms", "long"))
+    given_ports = ports(schema, ("user",))
+    table = given_ports["player/plays"]
+    given_ports["player/plays"] = replace(table, cleanup="compact")
+    steps: list[Operator] = [Derive({"ms": fault})]
+    steps += [Aggregate(("user",), {"ms": "sum(ms)"})] if grouped else [Select(("user", "ms"))]
+    harness = Harness(pipeline(*steps), output="listening/out", ports=given_ports)
+    for minute, (user, ms) in enumerate((("a", 1), ("a", 3), ("a", 2), ("b", 1), ("b", 3), ("b", 6), ("c", 9))):
+        harness.publish("player/plays", play(user, minutes=minute, ms=ms))
+    harness.run()
+    mended(harness, fault)
+    assert {key: row["ms"] for key, row in harness.table().items()} == {"a": 2, "b": 6, "c": 9}
+
+
+def test_a_window_is_not_redriven() -> None:
+    """A window that could not be written is in the quarantine, but no event is: none is brought back for it."""
+    logic = pipeline(
+        Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1)), emit="close"),
+        Derive({"ms": lambda _: None}),
+        lateness=timedelta(minutes=30),
+    )
+    hour = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"), field("ms", "long"))
+    harness = Harness(
+        logic, output="listening/out", ports=ports(hour, ("user", "window_start"), cleanup="delete", plays=1)
+    )
+    for minute in (0, 200):
+        harness.publish("player/plays", play(minutes=minute))
+    harness.run()
+    assert len(harness.quarantine()) == 1
+    assert harness.redrive() == []
+
+
+def test_what_is_no_redriven_event_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Something else in the redrive topic, or an event of another input, changes nothing and is told in the log."""
+    logic, given_ports, fault = totals("user")
+    harness = Harness(logic, output="listening/out", ports=given_ports)
+    bad = harness.publish("player/plays", play(ms=3))
+    harness.run()
+    topic = harness.plan.redrive_topic
+    harness.store(Message(topic, b"k", b"v", (), None, bad.partition))
+    harness.store(redriven(topic, bad._replace(topic="another", offset=9), None))
+    fault.mended = True
+    assert harness.run().redriven == 2
+    assert harness.records() == []
+    assert len(caplog.messages) == 2
+    mended(harness, fault)
+    assert harness.table() == hourly(source(harness), "user")
+
+
+def test_a_checkpoint_of_before_is_read() -> None:
+    """A checkpoint that was written before events could be redriven is read, and written as it was while none is."""
+    entry = Checkpoint(5, 7, {}, 3, 9, "shape").entry()
+    assert entry.value == b'[5,7,{},3,9,"shape"]'
+    assert Checkpoint.read(entry.value) == Checkpoint(5, 7, {}, 3, 9, "shape", 0, 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9000)), max_size=60))
+def test_runs_of_what_is_owed_are_a_set(changes: list[tuple[bool, int]]) -> None:
+    """What is owed is told of any offset as a set would tell it, whatever was set aside and taken in."""
+    rows, plainly = Rows(), set()
+    owed = OwedEvents(rows)
+    for owe, offset in changes:
+        near = {offset, offset // 700, offset // 700 + 4090}
+        for each in near:
+            if owe:
+                owed.owe((0, each, -1), "")
+                plainly.add(each)
+            else:
+                owed.settle((0, each, -1), "", again=True)
+                plainly.discard(each)
+            rows.keep(each)
+    assert {each for each in range(9001) if owed.is_owed((0, each, -1), "")} == {e for e in plainly if e <= 9000}
