@@ -27,6 +27,11 @@ class Unreadable(NamedTuple):
     rule: str
     found: Found
 
+    @property
+    def message(self) -> str:
+        """What was found, in the words of a state."""
+        return f"{self.found.message.replace('older events', 'states of before')} ({self.rule})"
+
 
 def unreadable(reader: Schema, writer: Schema) -> Iterator[Unreadable]:
     """Why state that was written with one schema cannot be read with another, or would be read as something else.

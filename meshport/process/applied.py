@@ -166,8 +166,7 @@ class Checked:
         if found is not None:
             at = f" at {found.found.path}" if found.found.path else ""
             raise ProcessError(
-                f"the stored state{at} cannot be read with the schema that `apply` declares: {found.found.message} "
-                f"({found.rule})",
+                f"the stored state{at} cannot be read with the schema that `apply` declares: {found.message}",
                 hint="give a new field a default and keep the type of the others, or rebuild the product into a new "
                 "generation; `meshport gate check` tells it before a processor starts",
             )

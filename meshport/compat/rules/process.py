@@ -76,11 +76,12 @@ def state_unreadable(change: Change) -> Iterator[Found]:
         advice = "give a schema in Avro's JSON; `meshport apply` puts the text in place of the file that is named"
         yield Found("process.apply.state", error.message, advice=advice, part=Part.PRODUCT)
         return
-    for rule, found in unreadable(reader, writer):
-        keep = found.advice if rule == _DEFAULT else "keep the type that it has"
+    for each in unreadable(reader, writer):
+        found = each.found
+        keep = found.advice if each.rule == _DEFAULT else "keep the type that it has"
         yield Found(
             ".".join(filter(None, ("process.apply.state", found.path))),
-            f"state that is stored cannot be read: {found.message.replace('older events', 'states of before')} ({rule})",
+            f"state that is stored cannot be read: {each.message}",
             found.before,
             found.after,
             _anew(change, keep),
