@@ -143,7 +143,8 @@ class _Partition:
             raise ProcessError(
                 f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
                 f"this one's is {shape})",
-                hint=f"give the product a new major, or delete the topic {stage.changelog} to count from the beginning",
+                hint="rebuild the product into a new generation (`meshport rebuild`), or give it a new major; "
+                "`meshport gate check` tells it before a processor is deployed",
             )
         self._stage = stage
         self._partition = partition
