@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from meshport.process import plain
+from meshport.process.applied import Store
 from meshport.process.clock import length
 from meshport.process.expiry import Expiry
 from meshport.process.item import Item, values_of
@@ -28,7 +29,8 @@ class Deduplication:
     """
 
     def __init__(self, operator: Deduplicate, number: int | None) -> None:
-        self._by = operator.by
+        self.by = operator.by
+        """The fields that tell records apart; none for the event's own source and id."""
         self._within = length(operator.within)
         self._only = number is None
         self._prefix = f"d{number or 0}:"
@@ -46,13 +48,17 @@ class Deduplication:
 
     def is_new(self, item: Item, rows: Rows) -> bool:
         """Whether the record is let through; remembers it then."""
-        identity = values_of(item.record, self._by) if self._by else [item.source, item.id, item.number]
-        key = self._prefix + plain.dumps(identity)
-        times: list[int] = rows.get(key) or []
-        if any(abs(item.time - time) <= self._within for time in times):
+        identity = values_of(item.record, self.by) if self.by else [item.source, item.id, item.number]
+        return self.lets_through(plain.dumps(identity), item.time, rows)
+
+    def lets_through(self, identity: str, time: int, store: Store) -> bool:
+        """As `is_new`, of an identity as plain text."""
+        key = self._prefix + identity
+        times: list[int] = store.get(key) or []
+        if any(abs(time - known) <= self._within for known in times):
             return False
-        times = [*times, item.time]
-        rows.put(key, times)
+        times = [*times, time]
+        store.put(key, times)
         self._expiry.watch(key, self._due(times))
         return True
 

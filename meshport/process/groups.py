@@ -123,9 +123,9 @@ class Windows:
                 emissions.append(Emission(self._values.result(by, window, accumulators), item.time))
         return emissions
 
-    def put(self, key: str, start: int | None, accumulators: Sequence[Any], rows: Rows) -> None:
+    def put(self, key: str, start: int | None, accumulators: Sequence[Any], store: Store) -> None:
         """Set the row of a key's window; `start` is None where there are no windows."""
-        rows.put(key, accumulators)
+        store.put(key, accumulators)
         if start is not None:
             self._expiry.watch(key, start + self._size)
 

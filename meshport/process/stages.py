@@ -31,7 +31,7 @@ from meshport.kafka.producer import Message
 from meshport.process import plain
 from meshport.process.arrivals import Arrivals
 from meshport.process.clock import length, micros, moment
-from meshport.process.columns import FEW
+from meshport.process.columns import FEW, MANY
 from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication
 from meshport.process.groups import Group, group_for
@@ -58,6 +58,7 @@ from meshport.process.watermark import Watermark, is_ahead
 from meshport.publish import record_key
 
 if TYPE_CHECKING:
+    from meshport.process.columns.group import ColumnarGroup
     from meshport.process.columns.source import ColumnarSource, Made
 
 _log: Final = logging.getLogger(__name__)
@@ -249,7 +250,8 @@ class SourceStage(_Partition):
         if columns is not None:
             from meshport.process.columns.source import ColumnarSource  # noqa: PLC0415 - needs numpy, which may not be there
 
-            self._columns = ColumnarSource(plan, partition, columns, tables, rows, self._clock, self._group)
+            seen = [step for step in self._steps if isinstance(step, Deduplication)]
+            self._columns = ColumnarSource(plan, partition, columns, tables, rows, self._clock, self._group, seen)
 
     @property
     def watermark(self) -> int | None:
@@ -336,7 +338,7 @@ class SourceStage(_Partition):
         """Take note of what columns made of messages."""
         counts = batch.counts
         counts.read += len(messages)
-        counts.written += len(made.outputs)
+        counts.written += 0 if self._plan.rekeyed else len(made.outputs)
         counts.late += len(made.late)
         batch.outputs += made.outputs
         batch.outputs += made.late
@@ -487,6 +489,7 @@ class GroupStage(_Partition):
         self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
         self._lateness = length(plan.pipeline.lateness)
         self._owed: Owed = OwedRows(rows) if plan.upserts else OwedEvents(rows)
+        self._columns: ColumnarGroup | None = None
 
     @property
     def watermark(self) -> int | None:
@@ -500,12 +503,35 @@ class GroupStage(_Partition):
         batch = Batch()
         for message in messages:
             if message.offset > self._offset:
-                self._one(message, batch)
+                if message.value is not None and message.value[:4] == MANY:
+                    self._many(message, batch)
+                else:
+                    self._one(read_rekeyed(message), message, batch)
                 self._offset = message.offset
         return self._finish(batch, None, self._sources)
 
-    def _one(self, message: Inbound, batch: Batch) -> None:
-        found = read_rekeyed(message)
+    def _many(self, message: Inbound, batch: Batch) -> None:
+        """Take in the records of one message, which another member of the group wrote by columns."""
+        if self._columns is None:
+            from meshport.process.columns.group import ColumnarGroup  # noqa: PLC0415 - needs numpy, which may not be there
+
+            self._columns = ColumnarGroup(self._plan, self._group, self._rows)
+        found = self._columns.read(message)
+        place = self._sources.setdefault(found.partition, [-1, -1, None])
+        new = found.behind(place[0] or 0, place[1] or 0)
+        batch.counts.repeated += len(found.records) - len(new.records)
+        if not len(new.records):
+            return
+        made = self._columns.messages(new, message.offset)
+        if made is None:
+            for each in new.one_by_one():
+                self._one(each, message, batch)
+        else:
+            place[:2] = int(new.offsets[-1]), int(new.numbers[-1])
+            batch.counts.written += len(made)
+            batch.outputs += made
+
+    def _one(self, found: Rekeyed, message: Inbound, batch: Batch) -> None:
         item = found.item
         place = self._sources.setdefault(found.partition if found.redrive is None else ~found.partition, [-1, -1, None])
         recorded = 0

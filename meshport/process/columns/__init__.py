@@ -19,6 +19,8 @@ _log: Final = logging.getLogger(__name__)
 
 FEW: Final = 32
 """Events below which one by one is as quick: a batch of columns costs about a millisecond whatever it holds."""
+MANY: Final = b"\xff\xff\xff\xff"
+"""What a message of many re-keyed records begins with, an IPC stream of Arrow's; one record by itself is JSON."""
 
 
 def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
@@ -36,8 +38,6 @@ def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
 
 def _why_not(plan: Plan) -> str | None:
     pipeline = plan.pipeline
-    if plan.rekeyed:
-        return "records go to another key one by one"
     if plan.upserts:
         return "rows replace one another"
     if plan.table and (pipeline.grouping is None or any(isinstance(each, Filter) for each in pipeline.after)):

@@ -13,10 +13,10 @@ import pyarrow as pa
 from meshport.process import plain
 from meshport.process.clock import moment
 from meshport.process.columns.expressions import Doubt, Unsupported
-from meshport.process.columns.relation import Field, Fields, Relation, to_python
+from meshport.process.columns.overlay import Overlay
+from meshport.process.columns.relation import Field, Fields, Origins, Relation, to_python
 from meshport.process.groups import Applied
 from meshport.process.pipeline import Apply, Occurrence
-from meshport.process.rows import Rows
 
 # What of Python is taken for a column, and written as the codec writes it. Arrow takes more: 1.0 for 1, a time without zone.
 _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (
@@ -30,42 +30,6 @@ _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (
     (pa.types.is_timestamp, frozenset({datetime})),
     (pa.types.is_decimal, frozenset({Decimal})),
 )
-
-
-class Overlay:
-    """Changes to the state that are not made yet, over the rows.
-
-    Args:
-        rows: the state.
-
-    Attributes:
-        changed: the rows that change, by name, each with the index of the record that changed it last.
-    """
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-        self.changed: dict[str, tuple[Any, int]] = {}
-        self.at = 0
-        """The index of the record that is worked on."""
-
-    def get(self, key: str) -> Any | None:
-        """The row's value, or None where there is no such row."""
-        changed = self.changed.get(key)
-        return self._rows.get(key) if changed is None else changed[0]
-
-    def put(self, key: str, value: Any | None) -> None:
-        """Set a row; None removes it."""
-        self.changed[key] = value, self.at
-
-    def keep(self, offsets: Sequence[int]) -> None:
-        """Make the changes.
-
-        Args:
-            offsets: of each record's event.
-        """
-        for key, (value, at) in self.changed.items():
-            self._rows.put(key, value)
-            self._rows.keep(offsets[at])
 
 
 class ColumnarApply:
@@ -92,42 +56,44 @@ class ColumnarApply:
         self._by = apply.by
         self.fields = output
 
-    def add(self, given: Relation, rows: Rows, ids: Sequence[str], source: str) -> tuple[Overlay, Relation]:
-        """What records change, and the records that become of them, their origin the index of the record.
+    def add(self, given: Relation, store: Overlay, origins: Origins) -> Relation:
+        """The records that become of records, their origin the index of the record.
 
         Args:
             given: the records.
-            rows: the state.
-            ids: of each record's event.
-            source: of all events.
+            store: the state.
+            origins: of the records.
 
         Raises:
             Doubt: the function raised, or made what columns do not hold.
         """
-        store, made, origin = Overlay(rows), [], []
+        made, origin, events = [], [], given.origin.tolist()
         names = tuple(self._values)
         columns = [values(given.columns[name]) for name, values in self._values.items()]
         parts = [columns[names.index(name)] for name in self._by]
         keys: dict[tuple[Any, ...], str] = {}
         call, dumps = self._call, plain.dumps
-        records = zip(zip(*columns, strict=True), zip(*parts, strict=True), given.time.tolist(), ids, strict=True)
+        records = zip(
+            zip(*columns, strict=True), zip(*parts, strict=True), given.time.tolist(), origins.ids, strict=True
+        )
         for at, (values, by, time, id) in enumerate(records):
-            store.at = at
+            store.at = events[at]
             key = keys.get(by)
             if key is None:
                 keys[by] = key = dumps(list(by))
-            occurrence = Occurrence(dict(zip(names, values, strict=True)), moment(time), id, source, by)
+            data = dict(zip(names, values, strict=True))
+            occurrence = Occurrence(data, moment(time), id.decode(), origins.source, by)
             try:
                 found = call(key, occurrence, store)
             except Exception as error:
-                rows_ = np.zeros(len(ids), bool)
+                rows_ = np.zeros(len(given), bool)
                 rows_[at] = True
                 raise Doubt(f"the function raised {type(error).__name__}", rows_) from error
             for record in found:
                 made.append(record)
                 origin.append(at)
         at_ = np.array(origin, "i8")
-        return store, Relation(self._columns(made), at_, given.time[at_])
+        return Relation(self._columns(made), at_, given.time[at_])
 
     def _columns(self, made: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
         names = tuple(made[0]) if made else tuple(self.fields)

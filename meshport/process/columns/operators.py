@@ -121,9 +121,8 @@ def _flatten(name: str, fields: Fields) -> tuple[Step, Fields]:
         columns = {each: items if each == name else taken.columns[each] for each in given.columns}
         return Relation(columns, taken.origin, taken.time)
 
-    form = field.uuid
-    items = None if form is None else "uuid"
-    return flattened, {**fields, name: Field(field.arrow.value_type, items)}
+    uuid = None if field.uuid is None else field.arrow.value_field
+    return flattened, {**fields, name: Field(field.arrow.value_type, uuid)}
 
 
 def _join(join: Join, fields: Fields, joined: Joined) -> tuple[Step, Fields]:

@@ -14,32 +14,11 @@ from meshport.event import EventWriter
 from meshport.event.attributes import rfc3339_of_micros
 from meshport.kafka.producer import Message
 from meshport.process.columns.expressions import Doubt, Unsupported
-from meshport.process.columns.relation import Field, Fields, Integers, Relation, fields_of, instants, to_python
+from meshport.process.columns.relation import Field, Fields, Origins, Relation, fields_of, instants, to_python
 from meshport.process.outputs import LARGEST, output_id
 from meshport.process.plan import Plan
 from meshport.publish import record_key
 from meshport.schema import parse_schema
-
-
-class Origins:
-    """The events that records came of, as far as their outputs tell of them.
-
-    Args:
-        partition: of the input.
-        offsets: of the event of each record.
-        numbers: of each record among those of its event.
-        recorded: when the event of each was recorded, RFC 3339.
-        time: when it happened, in the same way; None where it has to be written anew.
-    """
-
-    def __init__(
-        self, partition: int, offsets: Integers, numbers: Integers, recorded: list[bytes], time: list[bytes] | None
-    ) -> None:
-        self.partition = partition
-        self.offsets = offsets
-        self.numbers = numbers
-        self.recorded = recorded
-        self.time = time
 
 
 class ColumnarOutputs:
@@ -71,7 +50,7 @@ class ColumnarOutputs:
         self._constant, self._prefix = writer.constant, writer.prefix
         self._topic = output.topic
         self._source = plan.source.topic
-        self._keys = _keys(output.key, fields)
+        self._keys = keys_of(output.key, fields)
         self._time = output.time
         if self._time is not None and not pa.types.is_timestamp(_known(self._time, fields).arrow):
             raise Unsupported(f"the time field {self._time!r} is no timestamp")
@@ -114,10 +93,7 @@ class ColumnarOutputs:
             if column.null_count:
                 raise Doubt("an output without a time", column.is_null().to_numpy(zero_copy_only=False))
             return [rfc3339_of_micros(each) for each in instants(column).tolist()]
-        if origins.time is not None:
-            text = origins.time
-            return [text[at] for at in records.origin.tolist()]
-        return [rfc3339_of_micros(each) for each in records.time.tolist()]
+        return [origins.time[at] for at in records.origin.tolist()]
 
 
 def _known(name: str, fields: Fields) -> Field:
@@ -128,8 +104,10 @@ def _known(name: str, fields: Fields) -> Field:
 
 def _fits(given: Field, wanted: Field) -> bool:
     """Whether the encoder takes from a column what the codec takes from its values, and refuses what that refuses."""
+    if given.uuid is not None and wanted.uuid is not None:
+        return bool(wanted.uuid.with_name(given.uuid.name).equals(given.uuid, check_metadata=True))
     if given.uuid is not None or wanted.uuid is not None:
-        return bool(given.uuid == wanted.uuid)
+        return False
     one, other = given.arrow, wanted.arrow
     if one == other or pa.types.is_null(one):
         return True
@@ -140,7 +118,16 @@ def _fits(given: Field, wanted: Field) -> bool:
     return bool(one == pa.float32()) and bool(other == pa.float64())
 
 
-def _keys(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list[bytes | None]]:
+def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list[bytes | None]]:
+    """The function that gives each record's key.
+
+    Args:
+        names: of the key fields; none for records without a key.
+        fields: of the records.
+
+    Raises:
+        Unsupported: a key field is none of plain values.
+    """
     if not names:
         return lambda records: [None] * len(records)
     if len(names) == 1 and pa.types.is_string(_known(names[0], fields).arrow) and fields[names[0]].uuid is None:

@@ -22,11 +22,11 @@ class Field(NamedTuple):
 
     Attributes:
         arrow: its type.
-        uuid: the Avro type where UUIDs are in it, which stand as text in columns and are none in records; else None.
+        uuid: its field where UUIDs are in it, which stand as text in columns and are none in records; else None.
     """
 
     arrow: pa.DataType
-    uuid: Any = None
+    uuid: pa.Field | None = None
 
 
 Fields = Mapping[str, Field]
@@ -38,11 +38,18 @@ def fields_of(schema: Schema) -> dict[str, Field]:
     Raises:
         ValueError: the schema has no columns.
     """
-    made = arrow_schema(schema)
-    return {
-        str(field["name"]): Field(made.field(at).type, field["type"] if "uuid" in str(field["type"]) else None)
-        for at, field in enumerate(schema.fields)
-    }
+    return {field.name: Field(field.type, field if _holds_uuid(field) else None) for field in arrow_schema(schema)}
+
+
+def _holds_uuid(field: pa.Field) -> bool:
+    if field.metadata is not None and field.metadata.get(b"logicalType") == b"uuid":
+        return True
+    kind = field.type
+    if pa.types.is_map(kind):
+        return _holds_uuid(kind.item_field)
+    if pa.types.is_list(kind):
+        return _holds_uuid(kind.value_field)
+    return pa.types.is_struct(kind) and any(_holds_uuid(each) for each in kind)
 
 
 def plain_schema(fields: Fields) -> pa.Schema:
@@ -108,11 +115,20 @@ def to_python(field: Field) -> Callable[[pa.Array], list[Any]]:
         Unsupported: it is no column of plain values.
     """
     kind = field.arrow
-    if field.uuid is not None or pa.types.is_nested(kind):
+    if field.uuid is not None or not _is_plain(kind):
         raise Unsupported(f"values of {kind} are taken one by one")
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return _moments
     return _plain
+
+
+def _is_plain(kind: pa.DataType, *, within: bool = False) -> bool:
+    """Whether Arrow gives the Python values that records hold: maps come as pairs, instants with another kind of zone."""
+    if pa.types.is_list(kind):
+        return _is_plain(kind.value_type, within=True)
+    if pa.types.is_struct(kind):
+        return all(_is_plain(each.type, within=True) for each in kind)
+    return not pa.types.is_nested(kind) and not (within and pa.types.is_timestamp(kind))
 
 
 def _plain(column: pa.Array) -> list[Any]:
@@ -122,3 +138,25 @@ def _plain(column: pa.Array) -> list[Any]:
 def _moments(column: pa.Array) -> list[Any]:
     given = column.cast(INSTANT).cast(pa.int64()).to_pylist()
     return [None if each is None else moment(each) for each in given]
+
+
+class Origins(NamedTuple):
+    """The events that records came of, one for each record.
+
+    Attributes:
+        partition: of the input.
+        offsets: of the events.
+        numbers: of each record among those of its event.
+        source: CloudEvents source of all events.
+        ids: of the events.
+        time: when each happened, as `rfc3339` writes it.
+        recorded: when each was recorded, in the same way.
+    """
+
+    partition: int
+    offsets: Integers
+    numbers: Integers
+    source: str
+    ids: list[bytes]
+    time: list[bytes]
+    recorded: list[bytes]

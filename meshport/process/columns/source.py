@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,16 +18,18 @@ from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.arrivals import Arrivals
 from meshport.process.columns import FEW
-from meshport.process.columns.applied import ColumnarApply
+from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.operators import Joined, Step, compile_steps
-from meshport.process.columns.outputs import ColumnarOutputs, Origins
-from meshport.process.columns.relation import Integers, Relation, fields_of
-from meshport.process.columns.windows import ColumnarWindows
-from meshport.process.groups import Applied, Group, Windows
+from meshport.process.columns.overlay import Overlay
+from meshport.process.columns.rekeying import ColumnarRekeying
+from meshport.process.columns.relation import Fields, Integers, Origins, Relation, fields_of
+from meshport.process.deduplication import Deduplication
+from meshport.process.groups import Group
 from meshport.process.item import Emission
 from meshport.process.messages import Inbound, late
-from meshport.process.pipeline import Aggregate, Apply
+from meshport.process.pipeline import Aggregate, Deduplicate
 from meshport.process.plan import Plan
 from meshport.process.rows import Rows
 from meshport.process.tables import Table
@@ -60,10 +61,8 @@ class Made(NamedTuple):
 class _Program(NamedTuple):
     """A pipeline over the events of one schema."""
 
-    before: list[Step]
-    grouping: ColumnarWindows | ColumnarApply | None
-    after: list[Step]
-    outputs: ColumnarOutputs | None
+    before: list[Step | ColumnarDeduplication]
+    end: ColumnarGrouping | ColumnarRekeying
 
 
 class ColumnarSource:
@@ -77,6 +76,7 @@ class ColumnarSource:
         rows: the state.
         clock: the partition's watermark.
         group: of the state; None where nothing is grouped here.
+        deduplications: of the state, in order.
     """
 
     def __init__(  # noqa: PLR0917 - the parts of a stage
@@ -88,6 +88,7 @@ class ColumnarSource:
         rows: Rows,
         clock: Watermark,
         group: Group | None,
+        deduplications: Sequence[Deduplication],
     ) -> None:
         self._plan = plan
         self._partition = partition
@@ -95,6 +96,7 @@ class ColumnarSource:
         self._rows = rows
         self._clock = clock
         self._group = group
+        self._deduplications = deduplications
         self._joined = {
             address: Joined(table, parse_schema(plan.tables[address].schema_text)) for address, table in tables.items()
         }
@@ -154,21 +156,22 @@ class ColumnarSource:
         return self._programs[schema.fingerprint]
 
     def _compiled(self, schema: Schema) -> _Program:
-        pipeline, output = self._plan.pipeline, self._plan.output
-        before, fields = compile_steps(pipeline.before, fields_of(schema), self._joined)
-        if isinstance(pipeline.grouping, Apply):
-            if pipeline.after or not isinstance(self._group, Applied):
-                raise Unsupported("what a Python function makes is told record by record")
-            wanted = fields_of(parse_schema(output.schema_text))
-            apply = ColumnarApply(pipeline.grouping, self._group, fields, wanted)
-            return _Program(before, apply, [], ColumnarOutputs(self._plan, wanted))
-        if not isinstance(pipeline.grouping, Aggregate):
-            return _Program(before, None, [], ColumnarOutputs(self._plan, fields))
-        windows = ColumnarWindows(pipeline.grouping, fields)
-        if pipeline.grouping.emit == "close":
-            return _Program(before, windows, [], None)
-        after, fields = compile_steps(pipeline.after, windows.fields, self._joined)
-        return _Program(before, windows, after, ColumnarOutputs(self._plan, fields))
+        pipeline = self._plan.pipeline
+        fields: Fields = fields_of(schema)
+        before: list[Step | ColumnarDeduplication] = []
+        seen = iter(self._deduplications)
+        for operator in pipeline.before:
+            if isinstance(operator, Deduplicate):
+                before.append(ColumnarDeduplication(next(seen), fields))
+            else:
+                steps, fields = compile_steps([operator], fields, self._joined)
+                before += steps
+        if pipeline.grouping is not None and self._plan.rekeyed:
+            stage, grouping = self._plan.stages[1], pipeline.grouping
+            if isinstance(grouping, Aggregate):
+                fields = {name: field for name, field in fields.items() if name in {*grouping.by, *grouping.inputs}}
+            return _Program(before, ColumnarRekeying(stage.topic, stage.partitions, grouping.by, fields))
+        return _Program(before, ColumnarGrouping(self._plan, self._group, fields, self._joined))
 
     def _columns(self, program: _Program, columns: EventColumns, messages: Arrivals) -> Made:
         """What events come to; the state is changed once nothing is in doubt any more.
@@ -184,47 +187,26 @@ class ColumnarSource:
             np.arange(len(columns)),
             columns.time,
         ).take(~behind)
-        given = _through(program.before, given, np.arange(len(columns)))
-        events, offsets = given.origin, np.array(messages.offsets, "i8")
-        made, change = self._grouped(program, given, columns, offsets[events])
-        outputs = []
-        if program.outputs is not None:
-            origins = Origins(
-                self._partition,
-                offsets[events],
-                given.ranks,
-                [columns.recorded_text[at] for at in events.tolist()],
-                [columns.time_text[at] for at in events.tolist()],
-            )
-            made = _through(program.after, made, events)
-            try:
-                outputs = program.outputs.messages(made, origins)
-            except Doubt as doubt:
-                raise _InDoubt(_in_doubt(doubt, made, events)) from doubt
-        change(offsets[events].tolist())
+        store = Overlay(self._rows)
+        given, numbers = _through(program.before, given, store, columns)
+        try:
+            if isinstance(program.end, ColumnarRekeying):
+                outputs = program.end.messages(given, numbers, columns, messages, self._rows.redriven)
+            else:
+                outputs = program.end.messages(given, store, self._origins(given, numbers, columns, messages))
+        except Doubt as doubt:
+            raise _InDoubt(_events(doubt, given)) from doubt
+        store.keep(messages.offsets)
         late_ones = self._late(np.flatnonzero(behind).tolist(), columns, marks, messages)
         return Made(outputs, late_ones, self._advance(marks, messages), columns.recorded)
 
-    def _grouped(
-        self, program: _Program, given: Relation, columns: EventColumns, offsets: Integers
-    ) -> tuple[Relation, Callable[[Sequence[int]], None]]:
-        """What the grouping makes of records, their origin the index of the record; and how its state is changed then.
-
-        Raises:
-            _InDoubt: records have to be grouped one by one.
-        """
-        try:
-            if isinstance(program.grouping, ColumnarWindows) and isinstance(self._group, Windows):
-                additions = program.grouping.add(given, self._rows, self._partition, offsets)
-                nothing = given.take(np.zeros(0, "i8"))
-                return additions.updates or nothing, partial(additions.put, self._group, self._rows)
-            if isinstance(program.grouping, ColumnarApply):
-                ids = [columns.ids[at].decode() for at in given.origin.tolist()]
-                store, made = program.grouping.add(given, self._rows, ids, columns.envelope.source)
-                return made, store.keep
-        except Doubt as doubt:
-            raise _InDoubt(_in_doubt(doubt, given, np.arange(len(columns)))) from doubt
-        return Relation(given.columns, np.arange(len(given)), given.time), lambda _: None
+    def _origins(self, given: Relation, numbers: Integers, columns: EventColumns, messages: Arrivals) -> Origins:
+        events = given.origin.tolist()
+        ids, time, recorded = (
+            [part[at] for at in events] for part in (columns.ids, columns.time_text, columns.recorded_text)
+        )
+        offsets = np.array(messages.offsets, "i8")[given.origin]
+        return Origins(self._partition, offsets, numbers, columns.envelope.source, ids, time, recorded)
 
     def _lateness(self, time: Integers, messages: Arrivals) -> tuple[Integers, Any]:
         """The watermark before each event and behind the last, and which events are late.
@@ -251,7 +233,10 @@ class ColumnarSource:
         if not self._plan.timed:
             return []
         self._clock.advance(int(marks[-1]))
+        for step in self._deduplications:
+            step.advance(self._clock.horizon, self._rows)
         if self._group is None:
+            self._rows.keep(messages.offsets[-1])
             return []
         closed = self._group.advance(self._clock.horizon, self._rows)
         self._rows.keep(messages.offsets[-1])
@@ -268,25 +253,32 @@ class _InDoubt(Exception):  # noqa: N818 - names a finding
         self.events = events
 
 
-def _in_doubt(doubt: Doubt, records: Relation, events: Integers) -> Integers | None:
+def _events(doubt: Doubt, records: Relation) -> Integers | None:
     """The events behind the records that are in doubt."""
-    return None if doubt.rows is None else np.unique(events[records.origin[doubt.rows]])
+    return None if doubt.rows is None else np.unique(records.origin[doubt.rows])
 
 
-def _through(steps: Sequence[Step], records: Relation, events: Integers) -> Relation:
-    """Records through some steps; `events` are those of their origins.
+def _through(
+    steps: Sequence[Step | ColumnarDeduplication], records: Relation, store: Overlay, columns: EventColumns
+) -> tuple[Relation, Integers]:
+    """What becomes of records, and the number of each among those of its event.
 
     Raises:
         _InDoubt: some are in doubt.
     """
+    numbers = records.ranks
     for step in steps:
         if not len(records):
             break
         try:
-            records = step(records)
+            if isinstance(step, ColumnarDeduplication):
+                records, numbers = step.through(records, numbers, store, columns)
+            else:
+                records = step(records)
+                numbers = records.ranks
         except Doubt as doubt:
-            raise _InDoubt(_in_doubt(doubt, records, events)) from doubt
-    return records
+            raise _InDoubt(_events(doubt, records)) from doubt
+    return records, numbers
 
 
 def _cut(columns: EventColumns, first: int, behind: int) -> EventColumns:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
@@ -14,41 +10,10 @@ from meshport.process.aggregators import Place
 from meshport.process.clock import length
 from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.kernels import Groups, kernel_for
-from meshport.process.columns.relation import INSTANT, Field, Fields, Integers, Relation, timestamps, to_python
+from meshport.process.columns.overlay import Overlay
+from meshport.process.columns.relation import INSTANT, Field, Fields, Integers, Origins, Relation, timestamps, to_python
 from meshport.process.groups import Windows, row_name
 from meshport.process.pipeline import Aggregate, Hopping, Session
-from meshport.process.rows import Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Additions:
-    """What some records change, not yet in the state.
-
-    Attributes:
-        names: of the rows that change.
-        starts: of their windows; None where there are none.
-        accumulators: of the rows.
-        last: of each, the index of the last record that changed it.
-        updates: a record for each change, in order, its origin the index of the record; None where windows close.
-    """
-
-    names: Sequence[str]
-    starts: Sequence[int | None]
-    accumulators: Sequence[list[Any]]
-    last: Sequence[int]
-    updates: Relation | None
-
-    def put(self, windows: Windows, rows: Rows, offsets: Sequence[int]) -> None:
-        """Make the changes.
-
-        Args:
-            windows: of the state.
-            rows: the state.
-            offsets: of each record's event.
-        """
-        for name, start, each, last in zip(self.names, self.starts, self.accumulators, self.last, strict=True):
-            windows.put(name, start, each, rows)
-            rows.keep(offsets[last])
 
 
 class ColumnarWindows:
@@ -56,6 +21,7 @@ class ColumnarWindows:
 
     Args:
         aggregate: the declaration.
+        windows: of the state.
         fields: of the records that it groups.
 
     Attributes:
@@ -65,7 +31,8 @@ class ColumnarWindows:
         Unsupported: it has no form over these columns.
     """
 
-    def __init__(self, aggregate: Aggregate, fields: Fields) -> None:
+    def __init__(self, aggregate: Aggregate, windows: Windows, fields: Fields) -> None:
+        self._windows = windows
         if isinstance(aggregate.window, Session):
             raise Unsupported("sessions are joined record by record")
         for name in (*aggregate.by, *aggregate.inputs):
@@ -86,21 +53,23 @@ class ColumnarWindows:
             **{name: Field(each.type) for name, each in self._kernels.items()},
         }
 
-    def add(self, given: Relation, rows: Rows, partition: int, offsets: Integers) -> Additions:
-        """What records change.
+    def add(self, given: Relation, store: Overlay, origins: Origins) -> Relation:
+        """Take records in.
 
         Args:
             given: the records.
-            rows: the state.
-            partition: of the input.
-            offsets: of each record's event.
+            store: the state.
+            origins: of the records.
+
+        Returns:
+            A record for each change, in order, its origin the index of the record; none where windows close.
 
         Raises:
             Doubt: it has to be told one by one.
         """
-        at, starts = self._windows(given.time)
+        at, starts = self._starts(given.time)
         if not len(at):
-            return Additions((), (), (), (), None)
+            return Relation({}, at, at)
         codes = self._codes(given)[at]
         known_starts, start_codes = np.unique(starts, return_inverse=True)
         _, first, of = np.unique(codes * len(known_starts) + start_codes, return_index=True, return_inverse=True)
@@ -108,11 +77,10 @@ class ColumnarWindows:
         texts = self._texts(given, codes[first], at[first])
         windowed = starts[first].tolist() if self._window else [None] * len(first)
         names = [row_name(start, text) for start, text in zip(windowed, texts, strict=True)]
-        before = [rows.get(name) for name in names]
-        numbers = given.ranks
+        before = [store.get(name) for name in names]
 
         def places() -> list[Place]:
-            parts = given.time[at], np.full(len(at), partition), offsets[at], numbers[at]
+            parts = given.time[at], np.full(len(at), origins.partition), origins.offsets[at], origins.numbers[at]
             return list(zip(*(part.tolist() for part in parts), strict=True))
 
         values = {name: given.columns[read].take(pa.array(at)) if read else None for name, read in self._reads.items()}
@@ -121,18 +89,19 @@ class ColumnarWindows:
             kernel.finals(values[name], groups, part, places)
             for (name, kernel), part in zip(self._kernels.items(), parts, strict=True)
         ]
-        updates = None
+        columns = {name: given.columns[name].take(pa.array(at)) for name in self._by} if self._updates else {}
         if self._updates:
-            columns = {name: given.columns[name].take(pa.array(at)) for name in self._by}
             if self._window:
                 columns |= {"window_start": timestamps(starts), "window_end": timestamps(starts + self._size)}
             for (name, kernel), part in zip(self._kernels.items(), parts, strict=True):
                 columns[name] = kernel.running(values[name], groups, part, places)
-            updates = Relation(columns, at, given.time[at])
-        last = at[groups.order[groups.begins + groups.counts - 1]]
-        return Additions(names, windowed, [list(each) for each in zip(*finals, strict=True)], last.tolist(), updates)
+        last = given.origin[at[groups.order[groups.begins + groups.counts - 1]]].tolist()
+        for name, start, event, *each in zip(names, windowed, last, *finals, strict=True):
+            store.at = event
+            self._windows.put(name, start, each, store)
+        return Relation(columns, at, given.time[at]) if self._updates else Relation({}, at[:0], at[:0])
 
-    def _windows(self, time: Integers) -> tuple[Integers, Integers]:
+    def _starts(self, time: Integers) -> tuple[Integers, Integers]:
         """The index of a record, and the start of a window that holds it, for each such pair in order."""
         every = np.arange(len(time))
         if self._window is None:

@@ -1,0 +1,57 @@
+"""De-duplication over columns: what was seen is looked up for each record, all else goes by columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshport.event.columns import EventColumns
+from meshport.process import plain
+from meshport.process.columns.expressions import Unsupported
+from meshport.process.columns.overlay import Overlay
+from meshport.process.columns.relation import Fields, Integers, Relation, to_python
+from meshport.process.deduplication import Deduplication
+
+
+class ColumnarDeduplication:
+    """One de-duplication over columns.
+
+    Args:
+        deduplication: of the state.
+        fields: of the records.
+
+    Raises:
+        Unsupported: a field that tells records apart is none of plain values.
+    """
+
+    def __init__(self, deduplication: Deduplication, fields: Fields) -> None:
+        for name in deduplication.by:
+            if name not in fields:
+                raise Unsupported(f"there is no field {name!r}")
+        self._deduplication = deduplication
+        self._by = {name: to_python(fields[name]) for name in deduplication.by}
+
+    def through(
+        self, given: Relation, numbers: Integers, store: Overlay, columns: EventColumns
+    ) -> tuple[Relation, Integers]:
+        """The records that are let through, and the number that each has had.
+
+        Args:
+            given: the records.
+            numbers: of each among those of its event.
+            store: the state.
+            columns: the events.
+        """
+        new = np.zeros(len(given), bool)
+        texts = self._identities(given, numbers, columns)
+        for at, (text, time) in enumerate(zip(texts, given.time.tolist(), strict=True)):
+            store.at = int(given.origin[at])
+            new[at] = self._deduplication.lets_through(text, time, store)
+        return given.take(new), numbers[new]
+
+    def _identities(self, given: Relation, numbers: Integers, columns: EventColumns) -> list[str]:
+        if self._by:
+            parts = zip(*(values(given.columns[name]) for name, values in self._by.items()), strict=True)
+            return [plain.dumps(list(part)) for part in parts]
+        of = zip(given.origin.tolist(), numbers.tolist(), strict=True)
+        source, ids = columns.envelope.source, columns.ids
+        return [plain.dumps([source, ids[event].decode(), number]) for event, number in of]

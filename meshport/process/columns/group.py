@@ -1,0 +1,70 @@
+"""The group stage over columns: many records of the re-keyed topic at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from meshport.kafka.producer import Message
+from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.grouping import ColumnarGrouping
+from meshport.process.columns.overlay import Overlay
+from meshport.process.columns.rekeying import Rekeying
+from meshport.process.columns.relation import Fields, Origins
+from meshport.process.groups import Group
+from meshport.process.messages import Inbound
+from meshport.process.plan import Plan
+from meshport.process.rows import Rows
+
+_log: Final = logging.getLogger(__name__)
+
+
+class ColumnarGroup:
+    """Groups the records of one partition by columns.
+
+    Args:
+        plan: the plan.
+        group: of the state.
+        rows: the state.
+    """
+
+    def __init__(self, plan: Plan, group: Group, rows: Rows) -> None:
+        self._plan = plan
+        self._group = group
+        self._rows = rows
+        self._programs: dict[str, ColumnarGrouping | None] = {}
+
+    @staticmethod
+    def read(message: Inbound) -> Rekeying:
+        """The records of a message of many."""
+        return Rekeying.read(message.value or b"")
+
+    def messages(self, found: Rekeying, offset: int) -> list[Message] | None:
+        """What records give to the output port; None, and nothing is done, where they have to be taken one by one.
+
+        Args:
+            found: the records.
+            offset: of their message in the re-keyed topic.
+        """
+        program = self._program(found.fields)
+        if program is None:
+            return None
+        store = Overlay(self._rows)
+        texts = (found.beside[name].to_pylist() for name in ("id", "time_text", "recorded_text"))
+        origins = Origins(found.partition, found.offsets, found.numbers, found.source, *texts)
+        try:
+            made = program.messages(found.records, store, origins)
+        except Doubt:
+            return None
+        store.keep([offset] * len(found.records))
+        return made
+
+    def _program(self, fields: Fields) -> ColumnarGrouping | None:
+        name = repr(fields)
+        if name not in self._programs:
+            try:
+                self._programs[name] = ColumnarGrouping(self._plan, self._group, fields, {})
+            except Unsupported as why:
+                _log.info("%s groups records one by one: %s", self._plan.group, why)
+                self._programs[name] = None
+        return self._programs[name]

@@ -1,0 +1,85 @@
+"""From records to the output port over columns: grouping, the operators behind it, and the messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from meshport.address import Address
+from meshport.kafka.producer import Message
+from meshport.process.columns.applied import ColumnarApply
+from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.operators import Joined, Step, compile_steps
+from meshport.process.columns.outputs import ColumnarOutputs
+from meshport.process.columns.overlay import Overlay
+from meshport.process.columns.relation import Fields, Origins, Relation, fields_of
+from meshport.process.columns.windows import ColumnarWindows
+from meshport.process.groups import Applied, Group, Windows
+from meshport.process.pipeline import Aggregate, Apply
+from meshport.process.plan import Plan
+from meshport.schema import parse_schema
+
+
+class ColumnarGrouping:
+    """The part of a pipeline from its grouping on; without one, records go out as they are.
+
+    Args:
+        plan: the plan.
+        group: of the state; None where nothing is grouped.
+        fields: of the records.
+        tables: the products that are joined.
+
+    Raises:
+        Unsupported: it has no form over columns of these fields.
+    """
+
+    def __init__(self, plan: Plan, group: Group | None, fields: Fields, tables: Mapping[Address, Joined]) -> None:
+        pipeline = plan.pipeline
+        self._after: list[Step] = []
+        self._group: ColumnarWindows | ColumnarApply | None = None
+        self._outputs: ColumnarOutputs | None = None
+        match pipeline.grouping, group:
+            case None, None:
+                pass
+            case Aggregate(emit=emit), Windows():
+                self._group = ColumnarWindows(pipeline.grouping, group, fields)
+                if emit == "close":
+                    return
+                self._after, fields = compile_steps(pipeline.after, self._group.fields, tables)
+            case Apply(), Applied() if not pipeline.after:
+                wanted = fields_of(parse_schema(plan.output.schema_text))
+                self._group = ColumnarApply(pipeline.grouping, group, fields, wanted)
+                fields = wanted
+            case _:
+                raise Unsupported(f"{type(group).__name__} takes records one by one")
+        self._outputs = ColumnarOutputs(plan, fields)
+
+    def messages(self, records: Relation, store: Overlay, origins: Origins) -> list[Message]:
+        """What records give to the output port.
+
+        Args:
+            records: their origin is the index of their event.
+            store: the state.
+            origins: of the records.
+
+        Raises:
+            Doubt: some have to be worked on one by one; the store is not to be used any more.
+        """
+        if not len(records):
+            return []
+        made = Relation(records.columns, np.arange(len(records)), records.time)
+        if self._group is not None:
+            made = self._group.add(records, store, origins)
+        if self._outputs is None:
+            return []
+        try:
+            for step in self._after:
+                made = step(made) if len(made) else made
+            return self._outputs.messages(made, origins)
+        except Doubt as doubt:
+            if doubt.rows is None:
+                raise
+            rows = np.zeros(len(records), bool)
+            rows[made.origin[doubt.rows]] = True
+            raise Doubt(str(doubt), rows) from doubt
