@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from concurrent.futures import Future
+from typing import Final, NamedTuple, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import KafkaError as ClientError
@@ -18,9 +19,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from meshport.errors import TopicError
+from meshport.errors import BrokerUnavailable, TopicError
 from meshport.kafka.consumer import IN_MEMORY
 from meshport.kafka.errors import client_error
+
+_Answer = TypeVar("_Answer")
 
 _TIMEOUT_S: Final = 15.0
 _PAUSE_S: Final = 0.02
@@ -89,7 +92,7 @@ class Admin:
             return Topic(name, len(found.partitions), 1, {})
         try:
             resource = ConfigResource(ResourceType.TOPIC, name)
-            entries = self._client.describe_configs([resource])[resource].result(timeout=_TIMEOUT_S)
+            entries = _answer(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
         except KafkaException as error:
             raise client_error(error, f"cannot see the topic {name}") from error
         given = {
@@ -114,7 +117,8 @@ class Admin:
             settings.setdefault("min.insync.replicas", "2")
         new = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=settings)
         try:
-            self._client.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(timeout=_TIMEOUT_S)
+            asked = self._client.create_topics([new], operation_timeout=_TIMEOUT_S)[name]
+            _answer(asked, f"cannot make the topic {name}")
         except KafkaException as error:
             if error.args[0].code() != ClientError.TOPIC_ALREADY_EXISTS:
                 raise client_error(error, f"cannot make the topic {name}") from error
@@ -154,7 +158,8 @@ class Admin:
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         try:
-            self._client.incremental_alter_configs([resource])[resource].result(timeout=_TIMEOUT_S)
+            asked = self._client.incremental_alter_configs([resource])[resource]
+            _answer(asked, f"cannot change the settings of {name}")
         except KafkaException as error:
             raise client_error(error, f"cannot change the settings of {name}") from error
 
@@ -166,7 +171,7 @@ class Admin:
         """
         try:
             found = self._client.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
-            return len(found.result(timeout=_TIMEOUT_S).members)
+            return len(_answer(found, f"cannot see the group {group}").members)
         except KafkaException as error:
             if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
                 return 0
@@ -180,16 +185,17 @@ class Admin:
         """
         found = {}
         try:
-            listed = self._client.list_consumer_groups(request_timeout=_TIMEOUT_S).result(timeout=_TIMEOUT_S)
+            what = f"cannot see who reads {topic}"
+            listed = _answer(self._client.list_consumer_groups(request_timeout=_TIMEOUT_S), what)
             for each in listed.valid:
                 asked = ConsumerGroupTopicPartitions(each.group_id)
                 answer = self._client.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_S)[each.group_id]
-                places = answer.result(timeout=_TIMEOUT_S).topic_partitions or ()
+                places = _answer(answer, what).topic_partitions or ()
                 own = {place.partition: place.offset for place in places if place.topic == topic and place.offset >= 0}
                 if own:
                     found[each.group_id] = own
         except KafkaException as error:
-            raise client_error(error, f"cannot see who reads {topic}") from error
+            raise client_error(error, what) from error
         return found
 
     def delete_topic(self, name: str) -> None:
@@ -199,6 +205,15 @@ class Admin:
             TopicError: there is no such topic.
         """
         try:
-            self._client.delete_topics([name], operation_timeout=_TIMEOUT_S)[name].result(timeout=_TIMEOUT_S)
+            asked = self._client.delete_topics([name], operation_timeout=_TIMEOUT_S)[name]
+            _answer(asked, f"cannot delete the topic {name}")
         except KafkaException as error:
             raise client_error(error, f"cannot delete the topic {name}") from error
+
+
+def _answer(asked: Future[_Answer], what: str) -> _Answer:
+    """What the cluster answers; librdkafka asks a broker that is gone for a minute, and raises nothing meanwhile."""
+    try:
+        return asked.result(timeout=_TIMEOUT_S)
+    except TimeoutError as error:
+        raise BrokerUnavailable(f"{what}: no broker answered within {_TIMEOUT_S:g} s") from error

@@ -41,6 +41,7 @@ _NOT_YET: Final = frozenset(
         ClientError.NOT_COORDINATOR,
         ClientError.COORDINATOR_NOT_AVAILABLE,
         ClientError.COORDINATOR_LOAD_IN_PROGRESS,
+        ClientError.OFFSET_NOT_AVAILABLE,  # of a leader that was just elected (KIP-207)
         # librdkafka lets go of a broker that died and left the metadata, with all that it was being asked.
         ClientError._DESTROY_BROKER,  # noqa: SLF001 - public under this spelling only
     }

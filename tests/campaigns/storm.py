@@ -20,7 +20,7 @@ from tests.campaigns.points import Engine
 
 LANES = 3
 MEMBERS = 4
-_BURST = 25
+_BURST = 12
 _TOLD_EVERY = 20
 # Every so many moves something has to be processed, or the storm would be one long rebalance.
 _LULL = 8

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 
-from meshport.errors import KafkaError
-from meshport.kafka import consumer
+from meshport.errors import BrokerUnavailable, KafkaError
+from meshport.kafka import admin, consumer
 from meshport.kafka.cluster import Cluster
 from tests.campaigns.kills import Campaign, Rotation, Round
 from tests.campaigns.lane import Lane
@@ -42,7 +43,11 @@ def test_a_point_that_was_missed_is_tried_again() -> None:
 
 def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
     """A reader that asks for offsets while the broker is let go asks again; what stays wrong is told."""
-    answers: list[int] = [ClientError._DESTROY_BROKER, ClientError.UNKNOWN_TOPIC_OR_PART]
+    answers: list[int] = [
+        ClientError._DESTROY_BROKER,
+        ClientError.OFFSET_NOT_AVAILABLE,
+        ClientError.UNKNOWN_TOPIC_OR_PART,
+    ]
 
     def ask() -> str:
         raise KafkaException(ClientError(answers.pop(0)))
@@ -50,6 +55,13 @@ def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
     with pytest.raises(KafkaError, match="cannot see"):
         consumer._once_ready(ask, "cannot see")
     assert answers == []
+
+
+def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks a broker that died for a topic gets an error of ours, not the client's silence."""
+    monkeypatch.setattr(admin, "_TIMEOUT_S", 0.01)
+    with pytest.raises(BrokerUnavailable, match=r"cannot see it: no broker answered"):
+        admin._answer(Future[None](), "cannot see it")
 
 
 @pytest.mark.parametrize(
