@@ -24,8 +24,11 @@ from meshport.schema import Schema, parse_schema
 from tests.process.plays import ARTISTS, OUT, PLAY, at, field, pipeline, play, ports, record
 
 # A member that comes back under its name need not wait for the one that was killed to be given up.
-RUN: dict[str, Callable[..., Progress]] = {"batch": partial(batch.run_processor, member="one"), "faust": engine.run_processor}
-_OTHER_ID = 99
+RUN: dict[str, Callable[..., Progress]] = {
+    "batch": partial(batch.run_processor, member="one"),
+    "faust": engine.run_processor,
+}
+OTHER_ID = 99
 CHAIN = record("Chain", field("user", "string"), field("ms", "long"), field("n", "long"), field("sum", "long"))
 OTHER = parse_schema(json.dumps(PLAY | {"fields": [*PLAY["fields"], field("device", ["null", "string"])]}))
 """The schema of another writer."""
@@ -41,7 +44,7 @@ class Faults(Ports):
 
     def by_id(self, schema_id: int) -> Schema:
         """The schema of a numeric id."""
-        return OTHER if self.mended and schema_id == _OTHER_ID else super().by_id(schema_id)
+        return OTHER if self.mended and schema_id == OTHER_ID else super().by_id(schema_id)
 
     def by_fingerprint(self, fingerprint: str) -> Schema:
         """The schema of a fingerprint."""
@@ -85,7 +88,7 @@ def publish(plan: Plan, bound: Faults, given: Given) -> None:
     def writer(schema: Schema, schema_id: int) -> EventWriter:
         return EventWriter(source=str(source.address), type=source.type, codec=codec_for(schema), schema_id=schema_id)
 
-    writers = {False: writer(bound.by_id(source.schema_id), source.schema_id), True: writer(OTHER, _OTHER_ID)}
+    writers = {False: writer(bound.by_id(source.schema_id), source.schema_id), True: writer(OTHER, OTHER_ID)}
 
     def messages() -> Iterable[Message]:
         for number, (user, artist, wrong) in enumerate(given):

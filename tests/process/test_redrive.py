@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshport.codec import codec_for
+from meshport.event import EventWriter
 from meshport.kafka.producer import Message
 from meshport.process import worker
 from meshport.process.aside import set_aside
@@ -31,6 +33,7 @@ from meshport.process.pipeline import (
 )
 from meshport.process.rows import Checkpoint, Rows
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
+from tests.process.poison import OTHER, OTHER_ID, Faults
 from tests.process.recount import hourly
 from tests.process.test_survival import VALUES, content, source
 
@@ -305,3 +308,28 @@ def test_runs_of_what_is_owed_are_a_set(changes: list[tuple[bool, int]]) -> None
                 plainly.discard(each)
             rows.keep(each)
     assert {each for each in range(9001) if owed.is_owed((0, each, -1), "")} == {e for e in plainly if e <= 9000}
+
+
+def test_a_redriven_event_does_not_move_time() -> None:
+    """An event that could not even be read told no time; brought back it counts, and time stands where it stood."""
+    hour = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"), field("ms", "long"))
+    bound = Faults(ports(hour, ("user", "window_start"), cleanup="delete", plays=1))
+    logic = pipeline(
+        Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1)), emit="close"), lateness=timedelta(minutes=30)
+    )
+    harness = Harness(logic, output="listening/out", ports=bound)
+    harness.publish("player/plays", play(minutes=0))
+    data = play(minutes=200) | {"device": None}
+    writer = EventWriter(source="test", type="play", codec=codec_for(OTHER), schema_id=OTHER_ID)
+    value, headers = writer.message(data, id="other", time=data["at"])
+    harness.store(Message(harness.plan.source.topic, b"u1", value, headers))
+    harness.run()
+    assert [set_aside(*each[3:6]).error for each in harness.quarantine()] == ["NotRegistered"]
+    bound.mended = True
+    harness.restart()  # what a registry did not know is remembered for a while
+    harness.redrive()
+    assert harness.run().redriven == 1
+    assert (harness.quarantine()[1:], harness.late(), harness.records()) == ([], [], [])
+    harness.publish("player/plays", play(minutes=300))
+    harness.run()
+    assert [(row["window_start"], row["plays"]) for row in harness.records()] == [(at(0), 1), (at(180), 1)]
