@@ -217,6 +217,9 @@ def _calling(function: str, *arguments: ast.expr) -> ast.expr:
 class _Compile:
     """Rewrites a checked tree: names into look-ups in the record, operators into their null-safe functions."""
 
+    def __init__(self) -> None:
+        self._middles = 0
+
     def of(self, node: ast.expr) -> ast.expr:
         match node:
             case ast.Name(id=name):
@@ -243,11 +246,17 @@ class _Compile:
 
     def _compare(self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr]) -> ast.expr:
         pairs: list[ast.expr] = []
-        for op, right in zip(ops, others, strict=True):
-            first, second = self.of(left), self.of(right)
+        first = self.of(left)
+        for number, (op, right) in enumerate(zip(ops, others, strict=True)):
+            second = following = self.of(right)
+            if number + 1 < len(ops):
+                # What stands in the middle is computed once; copied, it would double with every level of nesting.
+                self._middles += 1
+                name = f"_middle{self._middles}"
+                second, following = ast.NamedExpr(ast.Name(name, ast.Store()), second), _load(name)
             named = _ORDERING.get(type(op)) or _MEMBER.get(type(op))
             pairs.append(_calling(named, first, second) if named else ast.Compare(first, [op], [second]))
-            left = right
+            first = following
         return pairs[0] if len(pairs) == 1 else ast.BoolOp(ast.And(), pairs)
 
 

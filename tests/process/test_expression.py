@@ -131,3 +131,14 @@ def test_it_compares_by_its_text() -> None:
         Expression("seconds(end - start)")({"start": RECORD["start"], "end": RECORD["start"] + timedelta(hours=1)})
         == 3600
     )
+
+
+def test_a_chain_of_comparisons_grows_with_its_text() -> None:
+    """Chains within chains take no longer than their text, and compare as Python does."""
+    text = "x"
+    for _ in range(30):
+        text = f"(0 < {text} < 2)"
+    assert Expression(text)({"x": 1}) is True
+    assert Expression(text)({"x": 2}) is False
+    assert Expression("1 < x <= y == 5 < z")({"x": 3, "y": 5, "z": 6}) is True
+    assert Expression("1 < x <= y == 5 < z")({"x": 3, "y": 4, "z": 6}) is False
