@@ -40,7 +40,7 @@ _log: Final = logging.getLogger(__name__)
 # takes longer than the aim holds up a rebalance, and one that takes a minute looks stuck, so the measured one sets the
 # size of the next. The first is small: nothing is known of a product's functions then.
 _MOST: Final = 20_000
-_FIRST: Final = 500
+_FIRST: Final = 100
 _AIM_S: Final = 0.2
 _TURN_S: Final = 0.1
 # A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
@@ -184,6 +184,7 @@ class _Engine:
         """Undo the transaction, and go back to what is committed."""
         self._transactions.abort()
         self._aborts += 1
+        self._limit = _FIRST  # it may have been too large for the broker's patience
         if self._aborts == _TRIES:
             raise error
         _log.warning("%s; it is done again", error.message)
