@@ -97,7 +97,7 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
         nonlocal due, told
         figures = (
             f"{progress.read} read, {progress.written} written, {progress.late} late, "
-            f"{progress.quarantined} quarantined, {progress.lag} waiting"
+            f"{progress.quarantined} quarantined, {progress.redriven} redriven, {progress.lag} waiting"
         )
         if progress.lag is not None and figures != told and time.monotonic() >= due:
             due, told = time.monotonic() + _TELL_EVERY_S, figures
