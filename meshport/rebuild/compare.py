@@ -3,7 +3,8 @@
 Of a compacted port the latest value of each key counts. Of any other each event does, by its id, which follows from the
 input and is the same in every generation. Where the records of a group come from several partitions of the input
 (`Plan.rekeyed`), the order in which they met may differ from run to run: what an event says of a group in between may
-too, so that there each event has to be there, and the latest value of each key has to be the same.
+too, so that there each event has to be there, and the latest value of each key has to be the same. Where the input was
+rebuilt itself, ids are told by its new generation, and only the latest value of each key is compared.
 """
 
 from __future__ import annotations
@@ -155,8 +156,9 @@ def compare(
     Raises:
         BrokerUnavailable: the broker gave no more.
     """
-    by_key = new.output.cleanup == COMPACT or new.rekeyed
-    by_id = new.output.cleanup != COMPACT
+    same_input = old.source.topic == new.source.topic
+    by_key = new.output.cleanup == COMPACT or new.rekeyed or not same_input
+    by_id = new.output.cleanup != COMPACT and same_input
     value = _Value(new.output, schemas, loose=new.rekeyed)
     unreadable = 0
     with Spill() as keys, Spill() as events:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from meshport.binding import Continuation
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
@@ -21,11 +22,13 @@ class Cut:
     """A place in the input, and what it is in both generations.
 
     Attributes:
-        input: by partition of the input, the first offset that neither generation has processed.
+        old_input: by partition of the old generation's input, the first offset that it has not processed.
+        input: by partition of the new generation's input, the first offset that it has not processed.
         ends: by partition of the old topic, the offset behind the last event that can be read.
         begins: by partition of the new topic, the offset that the next event will have.
     """
 
+    old_input: Mapping[int, int]
     input: Mapping[int, int]
     ends: Mapping[int, int]
     begins: Mapping[int, int]
@@ -59,9 +62,51 @@ def cut(
         place = stands
         _refuse_beyond(new, place, log)
     advance(new, schemas, place, on_progress=on_progress)
+    return _made(place, place, old, new, log)
+
+
+def cut_between(
+    old: Plan,
+    new: Plan,
+    schemas: SchemaSource,
+    log: KafkaLog,
+    continues: Continuation,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Cut:
+    """Bring two generations, over two generations of their input, to the place where the one continues the other.
+
+    Args:
+        old: builds the old generation, over the input's old one; it must not run.
+        new: builds the new one, over the input's new one; as `old`.
+        schemas: where the schemas of events are found, a registry.
+        log: the cluster.
+        continues: that place.
+        on_progress: called with (offsets read, offsets in all).
+
+    Raises:
+        ProcessError: the new generation is beyond that place.
+        KafkaError: the cluster did not answer or store; nothing is lost, call it again.
+    """
+    advance(old, schemas, continues.ends, on_progress=on_progress)
+    advance(new, schemas, continues.begins, on_progress=on_progress)
+    _refuse_beyond(new, continues.begins, log)
+    return _made(continues.ends, continues.begins, old, new, log)
+
+
+def is_exact(made: Cut, old: Plan, log: KafkaLog) -> bool:
+    """Whether the old generation is still at the place: a processor that was just being started may have gone beyond.
+
+    With the batch engine outputs and state become visible together. With the faust engine outputs come a moment before;
+    whoever was killed in that moment is a member of the group for some seconds more, so ask for members as well.
+    """
+    return all(each.offset < made.old_input[partition] for partition, each in standing(old, log)[0].items())
+
+
+def _made(old_place: Mapping[int, int], place: Mapping[int, int], old: Plan, new: Plan, log: KafkaLog) -> Cut:
     ends = {partition: _last(log, old.output.topic, partition) for partition in range(old.output.partitions)}
     begins = {partition: end for partition, (_, end) in log.decided(new.output.topic).items()}
-    return Cut(place, ends, begins)
+    return Cut(old_place, place, ends, begins)
 
 
 def _of_another_logic(old: Plan, log: KafkaLog) -> dict[int, int] | None:
@@ -72,6 +117,12 @@ def _of_another_logic(old: Plan, log: KafkaLog) -> dict[int, int] | None:
     first, *further = standing(old, log)
     if all(each.shape in {"", old.shape} for each in first.values()) and _reads_states(old, log):
         return None
+    if old.source.generation > 1 and old.group not in Admin(old.output.bootstrap_servers).places(old.source.topic):
+        raise ProcessError(
+            f"the state of {old.output.address} counts on a generation of {old.source.address} that is gone, or was made by "
+            "another logic before that was rebuilt",
+            hint="give the product a new major, and move its readers there",
+        )
     for stage, checkpoints in zip(old.stages[1:], further, strict=True):
         for partition, (_, end) in log.decided(stage.topic).items():
             if log.between(stage.topic, partition, checkpoints[partition].offset + 1, end):

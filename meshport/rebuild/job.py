@@ -6,6 +6,8 @@
    then processors go on, and what the generations hold up to there is compared.
 4. If it is to be swapped: they stand still once more, both are brought to the place where the input is by now, what came
    since is compared, and the registry binds the address to the new one, with the place where readers go on.
+
+A product whose input was rebuilt is rebuilt in turn, up to the place where its input goes on (`inputs`).
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.process import batch, load_pipeline, make_plan
-from meshport.process.advance import MEMBER
+from meshport.process.advance import MEMBER, advance
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.plan import Plan
 from meshport.process.supervisor import Progress
 from meshport.project import ProjectProduct
 from meshport.rebuild.compare import Comparison, compare
-from meshport.rebuild.cut import Cut, cut
+from meshport.rebuild.cut import Cut, cut, cut_between, is_exact
 from meshport.rebuild.hold import HOLD_S, Held
+from meshport.rebuild.inputs import counted_on
 from meshport.registry import PortGenerations, Registry
 
 _LOOK_S: Final = 0.2
@@ -39,6 +42,7 @@ _LOOK_S: Final = 0.2
 # killed is a member of its group for 8 s more.
 _STANDSTILL_S: Final = 60.0
 _ANSWER_S: Final = 1.0
+_TRIES: Final = 5
 
 
 class Swap(StrEnum):
@@ -133,8 +137,10 @@ class Rebuild:
         pipeline = load_pipeline(product.product, product.folder)
         for read in (pipeline.input, *pipeline.tables):
             mesh.refresh(read)
-        self._old = make_plan(pipeline, live.address, mesh)
-        self._made_by = logic_of(product, self._old)
+        self._plan = make_plan(pipeline, live.address, mesh)
+        counted = counted_on(self._plan)
+        self._old, self._continues = counted.plan, counted.continues
+        self._made_by = logic_of(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(live.bootstrap_servers)
         self._log = KafkaLog(live.bootstrap_servers)
@@ -196,7 +202,7 @@ class Rebuild:
             f"generation {generation.number} of {live.address}: {'begun' if made else 'goes on'} ({generation.topic})"
         )
         return replace(
-            self._old, output=live.model_copy(update={"topic": generation.topic, "generation": generation.number})
+            self._plan, output=live.model_copy(update={"topic": generation.topic, "generation": generation.number})
         )
 
     def _fill(self, new: Plan) -> Progress:
@@ -204,16 +210,28 @@ class Rebuild:
             if self._on_progress is not None and progress.lag is not None:
                 self._on_progress(progress.read, progress.read + progress.lag)
 
+        if self._continues is not None:
+            # No further than the live one can be brought, whose input has ended there.
+            counts = advance(new, self._mesh, self._continues.begins, on_progress=self._on_progress)
+            return Progress(counts.read, counts.written, counts.late, counts.quarantined)
         return batch.run_processor(new, self._mesh, until_end=True, member=MEMBER, on_progress=told)
 
     def _cut(self, held: Held, new: Plan) -> Cut:
         """Both generations at one place; processors stand still until the hold moves on."""
         held.move(Phase.HANDOVER)
-        self._await_standstill()
-        at = cut(self._old, new, self._mesh, self._log, on_progress=self._on_progress)
-        if self._admin.members(self._old.group):
-            raise ProcessError(f"{self._old.group} was started meanwhile", hint="call this again")
-        return at
+        for _ in range(_TRIES):
+            self._await_standstill()
+            if self._continues is None:
+                at = cut(self._old, new, self._mesh, self._log, on_progress=self._on_progress)
+            else:
+                at = cut_between(self._old, new, self._mesh, self._log, self._continues, on_progress=self._on_progress)
+            # One that asked the registry a moment before the handover began may have joined only now.
+            if not self._admin.members(self._old.group) and is_exact(at, self._old, self._log):
+                return at
+            self._say(f"{self._old.group} was started meanwhile; once more")
+        raise ProcessError(
+            f"{self._old.group} is started again and again", hint="end what runs it, and call this again"
+        )
 
     def _await_standstill(self) -> None:
         deadline = time.monotonic() + _STANDSTILL_S

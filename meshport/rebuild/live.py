@@ -11,6 +11,7 @@ from meshport.process import load_pipeline, make_plan
 from meshport.process.plan import Plan
 from meshport.process.supervisor import Progress
 from meshport.project import ProjectProduct
+from meshport.rebuild.inputs import counted_on
 from meshport.registry import Registry
 
 LOOK_S: Final = 2.0
@@ -21,7 +22,8 @@ class LivePlan:
     """Makes the plan of a product, from bindings as they are then.
 
     The logic stays what it was, so that an edit of the product's files is no part of a processor that runs; but a
-    generation that is bound anew goes on with what the files hold now, as they have built it.
+    generation that is bound anew goes on with what the files hold now, as they have built it. Its input is the generation
+    that its state counts on.
 
     Args:
         product_of: reads the product.
@@ -48,7 +50,9 @@ class LivePlan:
             self._product = self._product_of()
             self._pipeline = load_pipeline(self._product.product, self._product.folder)
         self._generation = bound
-        return make_plan(self._pipeline, address, self._mesh)
+        plan = make_plan(self._pipeline, address, self._mesh)
+        # Where its input was rebuilt, it can only read to its end what it has begun.
+        return counted_on(plan).plan
 
 
 class Run(Protocol):
@@ -101,6 +105,13 @@ def run_live(
                 pass
             mesh.refresh(plan.output.address)
             plan = plan_of()
+        bound = mesh.resolve(plan.source.address)
+        if bound.topic != plan.source.topic:
+            say(
+                f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} counts on generation "
+                f"{plan.source.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} --swap "
+                "equal` brings it on"
+            )
         with _Watch(plan, mesh, stop, look_s) as watch:
             progress = run(plan, mesh, stop=watch.ending, on_progress=on_progress)
         if stop.is_set() or watch.why is None:
@@ -127,8 +138,10 @@ class _Watch:
     def __init__(self, plan: Plan, mesh: Registry, stop: threading.Event, look_s: float) -> None:
         self.ending = threading.Event()
         self.why: str | None = None
+        self._mesh = mesh
         self._line = mesh.generations(plan.output.address)
         self._generation = plan.output.generation
+        self._inputs = {each.address: mesh.resolve(each.address).topic for each in (plan.source, *plan.tables.values())}
         self._stop = stop
         self._look_s = look_s
         self._done = threading.Event()
@@ -147,12 +160,15 @@ class _Watch:
         while not self._done.wait(self._look_s):
             try:
                 found = self._line.list()
+                moved = [each for each, topic in self._inputs.items() if self._mesh.resolve(each).topic != topic]
             except (RegistryUnavailable, NotRegistered):
                 continue
             if found.is_handed_over:
                 self.why = f"{self._line.line} is being handed over to a new generation; standing still"
             elif found.live.number != self._generation:
                 self.why = f"{self._line.line} is bound to generation {found.live.number} now; going on there"
+            elif moved:
+                self.why = f"{moved[0]} was bound to another generation"
             if self.why is not None:
                 self.ending.set()
                 return

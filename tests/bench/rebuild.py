@@ -145,6 +145,7 @@ def _terms(number: int) -> dict[str, Any]:
         "genres": ["POP"],
         "rate_per_play": Decimal("0.004"),
         "change": "ONBOARDED",
+        "signed_at": _BEGIN - timedelta(days=40),
         "valid_from": _BEGIN - timedelta(days=30),
     }
 

@@ -18,7 +18,7 @@ from meshport.process.plan import Plan
 from meshport.product import Product
 from meshport.project import ProjectProduct
 from meshport.publish import Publisher
-from meshport.rebuild.live import run_live
+from meshport.rebuild.live import LivePlan, run_live
 from meshport.replay import Replay
 from meshport.schema import parse_schema
 from meshport.subscribe import Subscriber
@@ -126,7 +126,7 @@ class Shop:
         def work() -> None:
             try:
                 run_live(
-                    lambda: self.plan(product),
+                    LivePlan(lambda: product, self.mesh.registry),
                     self.mesh.registry,
                     batch.run_processor,
                     say=said.append,
@@ -134,6 +134,7 @@ class Shop:
                     look_s=0.2,
                 )
             except BaseException as error:  # noqa: BLE001 - told to the test
+                said.append(f"failed: {error!r}")
                 failed.append(error)
 
         thread = threading.Thread(target=work, name="live", daemon=True)

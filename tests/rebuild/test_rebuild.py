@@ -20,7 +20,7 @@ from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
 from tests.ports.readings import take
 from tests.rebuild.killed import POINTS
-from tests.rebuild.shop import TOTALS, Readers, Shop, changed, open_shop
+from tests.rebuild.shop import TOTAL, TOTALS, Readers, Shop, changed, open_shop
 from tests.running import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,9 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
         feeding = threading.Thread(target=feed)
         feeding.start()
         try:
-            wait_for(lambda: readers.least > 200, "the first events")
+            wait_for(
+                lambda: readers.least > 200, lambda: f"the first events: {readers.least}, {said}, {readers.failed}"
+            )
             report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
             assert report.equal
             binding = report.binding
@@ -169,3 +171,27 @@ def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> Non
     left = [each for each in admin.partitions() if each.startswith(binding.topic.removesuffix(".g3"))]
     assert {each.removeprefix(binding.topic.removesuffix("3"))[0] for each in left} == {"2", "3"}
     assert [each.generation for each in registry.refresh(address).continues] == [2]
+
+
+def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Path) -> None:
+    """It reads its input's old generation to its end and says what to do; its rebuild continues there, readers with it."""
+    registry = shop.mesh.registry
+    shop.sell(800)
+    larger = shop.larger(tmp_path)
+    port = {"cleanup": "compact", "key": ["customer", "window_start"], "time": "window_start"}
+    steps = json.loads(json.dumps(TOTALS).replace("sum(cents)", "count()"))
+    built = shop.derived(steps, TOTAL, tmp_path, source=larger.product.address, **port)
+    shop.build(larger)
+    said: list[str] = []
+    with shop.live(built, said), Subscriber(built.product.address, registry, look_s=0.2) as reader:
+        seen = [event.id for event in take(reader, 200)]
+        assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
+        shop.sell(200)
+        shop.build(larger)
+        wait_for(lambda: any("counts on generation 1, which has ended" in each for each in said), lambda: str(said))
+        report = Rebuild(built, registry).run(Swap.EQUAL)
+        assert report.binding is not None
+        large = sum(number * 37 % 1000 >= 500 for number in range(1000))
+        seen += [event.id for event in take(reader, large - 199)][1:]
+    assert len(seen) == len(set(seen)) == large
+    assert sum(each["orders"] for each in shop.latest(built.product.address).values()) == large
