@@ -2,9 +2,10 @@
 
 The naive pipeline is what one writes from the documentation: a cloudevents SDK event, Confluent's AvroSerializer, the
 SDK's Kafka binding, a Producer; and back. It gets the same broker, records, headers and client settings as ours, so that
-the ratio tells of the code between and of nothing else. The ceiling is 1 / (1 / client + 1 / codec): bytes encoded
-before go through the same client with the same headers, made before too, and the codec runs alone. `event codec` is the codec
-with the CloudEvents headers that every event needs made around it.
+the ratio tells of the code between and of nothing else. Batches of columns stand beside the same, and beside events one
+by one. The ceiling is 1 / (1 / client + 1 / codec): bytes encoded before go through the same client with the same headers,
+made before too, and the codec runs alone. `event codec` is the codec with the CloudEvents headers that every event needs
+made around it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import platformdirs
+import pyarrow as pa
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, to_binary
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Consumer, Producer
@@ -27,6 +29,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from meshport.binding import Binding
 from meshport.codec import codec_for
+from meshport.columnar import arrow_schema
 from meshport.event import EventWriter, new_id
 from meshport.kafka.cluster import open_cluster
 from meshport.publish import Publisher
@@ -113,6 +116,7 @@ def _publishing(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
     binding = mesh.product(ORDER, key="customer", time="ordered_at")
     codec = codec_for(parse_schema(binding.schema_text))
     publisher = Publisher(binding.address, mesh.registry)
+    table = pa.Table.from_pylist(records, schema=arrow_schema(publisher.schema))
     naive = _NaivePublisher(binding, mesh.url)
     writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
     messages = [_encoded(writer, record) for record in records]
@@ -121,6 +125,7 @@ def _publishing(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
         len(records),
         {
             "ours": lambda: _each(publisher.publish, records, publisher.flush),
+            "batch": lambda: _each(publisher.publish_batch, [table], publisher.flush),
             "naive": lambda: _each(naive.publish, records, naive.flush),
             "client": lambda: _produce(client, binding.topic, messages),
             "codec": lambda: _each(codec.encode, records, lambda: None),
@@ -130,6 +135,7 @@ def _publishing(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
         },
     )
     yield from _told("publish", rates)
+    yield from _told_batch("publish batch", rates)
 
 
 def _reading(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
@@ -143,12 +149,14 @@ def _reading(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
         len(records),
         {
             "ours": lambda: _subscribe(mesh, binding, len(records)),
+            "batch": lambda: _read_batches(mesh, binding, len(records)),
             "naive": lambda: _naive_read(binding, mesh.url, len(records)),
             "client": lambda: _consume(binding, len(records)),
             "codec": lambda: _each(codec.decode, bodies, lambda: None),
         },
     )
     yield from _told("subscribe", rates)
+    yield from _told_batch("read batch", rates)
 
 
 def _rates(count: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -177,6 +185,12 @@ def _told(figure: str, rates: dict[str, list[float]]) -> Iterator[Figure]:
         yield Figure(figure, middle["ours"], "events/s", "event codec and client", whole)
     yield Figure(f"{figure} codec", middle["codec"], "events/s", None, None)
     yield Figure(f"{figure} client", middle["client"], "events/s", None, None)
+
+
+def _told_batch(figure: str, rates: dict[str, list[float]]) -> Iterator[Figure]:
+    middle = {name: statistics.median(each) for name, each in rates.items()}
+    for peer, name in (("naive", "naive"), ("one by one", "ours"), ("client", "client")):
+        yield Figure(figure, middle["batch"], "events/s", peer, middle[name])
 
 
 def _each(do: Callable[[Any], Any], items: list[Any], finish: Callable[[], Any]) -> float:
@@ -288,6 +302,18 @@ def _subscribe(mesh: Mesh, binding: Binding, count: int) -> float:
         for _ in range(count - 1):
             next(events)
         return time.perf_counter() - began
+
+
+def _read_batches(mesh: Mesh, binding: Binding, count: int) -> float:
+    with Subscriber(binding.address, mesh.registry) as subscriber:
+        batches = filter(len, subscriber.arrow_batches())
+        before = len(next(batches))
+        began = time.perf_counter()
+        left = count - before
+        while left:
+            left -= len(next(batches))
+        # As if the first batch had been read in the time of the others.
+        return (time.perf_counter() - began) * count / (count - before)
 
 
 def _consumer(binding: Binding) -> Consumer:
