@@ -19,7 +19,7 @@ import platformdirs
 from meshport.kafka.embedded import EmbeddedKafka
 from tests.campaigns.lane import Child, Lane
 from tests.campaigns.ledger import Report
-from tests.campaigns.points import JOINS, Engine, Point, points_of
+from tests.campaigns.points import JOINS, POINTS, Engine, Point, points_of
 
 LANES = 5
 _BURST = 12
@@ -225,6 +225,8 @@ def _tell(campaign: Campaign, rotation: Rotation, fallen: list[int], ends: Count
     for point in points_of(campaign.engine, campaign.plan):
         missed = rotation.missed[point.name]
         say(f"  {rotation.killed[point.name]:4} {point.name}" + (f" (missed {missed} times)" if missed else ""))
+    for name in {point.name for point in POINTS} - {point.name for point in points_of(campaign.engine, campaign.plan)}:
+        say(f"     - {name}: there is no such moment here")
     say(f"  {len(fallen):4} kills of a broker ({', '.join(map(str, fallen))})")
     for words, count in ends.most_common():
         say(f"  {count:4} processes ended by themselves and were started again: {words}")

@@ -1,6 +1,7 @@
 """Scenes in memory in which a planted defect has to show, a tenth of a second each, and in which nothing else may.
 
-`killed` is the protocol of the faust engine: a kill leaves what was delivered, and repeats follow under the same ids.
+`killed` is the protocol of the faust engine: a kill leaves what was delivered, and repeats follow under the same ids;
+`by_columns` the same for what is computed by columns.
 `cut_off` is the batch engine's: what a kill cut off was never there. `moved` is the latter where partitions go to another
 member all the time.
 """
@@ -13,11 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from meshport.kafka.producer import Message
+from meshport.process.columns import columns_for
 from meshport.process.harness import Crash, Harness, MemoryLog
 from meshport.process.rows import Entry
+from meshport.process.worker import Worker
 from tests.campaigns.evidence import Evidence, of_harness
 from tests.campaigns.feed import Feed
-from tests.campaigns.logic import declared, logic
+from tests.campaigns.logic import COLUMNS, declared, logic
 
 _ROUNDS = 14
 _BURST = 60
@@ -78,6 +81,29 @@ def killed(dice: random.Random) -> Evidence:
     return of_harness(harness, _fed(harness, dice, turn), "repeats")
 
 
+class ColumnarHarness(Harness):
+    """A harness whose processor works by columns, where those are installed."""
+
+    def _taken_up(self) -> Worker:
+        worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports))
+        for stage in self.plan.stages:
+            for partition in range(stage.partitions):
+                worker.assign((stage.topic, partition))
+        return worker
+
+
+def by_columns(dice: random.Random) -> Evidence:
+    """As `killed`, by columns, in batches that are worth them."""
+    harness = ColumnarHarness(logic(COLUMNS), output="listening/out", ports=declared(COLUMNS))
+
+    def turn(last: bool) -> None:
+        with suppress(Crash):
+            harness.run(crash_after=None if last else dice.randrange(900))
+        harness.restart()
+
+    return of_harness(harness, _fed(harness, dice, turn, COLUMNS, 5 * _BURST), "repeats")
+
+
 def cut_off(dice: random.Random) -> Evidence:
     """As `killed`, in transactions."""
     harness, log = _transactional()
@@ -131,12 +157,14 @@ def _work(
         log.commit()
 
 
-def _fed(harness: Harness, dice: random.Random, turn: Callable[[bool], None]) -> list[Message]:
+def _fed(
+    harness: Harness, dice: random.Random, turn: Callable[[bool], None], plan: str = "windows", count: int = _BURST
+) -> list[Message]:
     """Publish, and take a turn, over and over; the last turns are left alone. Returns what was published."""
-    feed = Feed(harness.plan.source, harness.ports, dice.randrange(1 << 30))
+    feed = Feed(harness.plan.source, harness.ports, dice.randrange(1 << 30), plan)
     published: list[Message] = []
     for number in range(_ROUNDS + 2):
-        burst = feed.burst(_BURST)
+        burst = feed.burst(count)
         published += burst
         for message in burst:
             harness.store(message)

@@ -79,7 +79,7 @@ def run(engines: Sequence[Engine], seed: int) -> bool:
 
 def _in_memory(seed: int) -> list[Verdict]:
     verdicts = []
-    for scene in (memory.killed, memory.cut_off, memory.moved):
+    for scene in (memory.killed, memory.by_columns, memory.cut_off, memory.moved):
         report = judge(scene(random.Random(seed)))
         verdicts.append(Verdict("", "memory", report, report.clean))
     for defect in DEFECTS.values():

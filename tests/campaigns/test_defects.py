@@ -8,7 +8,7 @@ import pytest
 
 from tests.campaigns.defects import DEFECTS, planted
 from tests.campaigns.ledger import judge
-from tests.campaigns.memory import Scene, cut_off, killed, moved
+from tests.campaigns.memory import Scene, by_columns, cut_off, killed, moved
 
 
 @pytest.mark.parametrize("name", DEFECTS)
@@ -20,7 +20,7 @@ def test_it_is_caught(name: str) -> None:
     assert judge(evidence).faults.keys() & defect.shows
 
 
-@pytest.mark.parametrize("scene", [killed, cut_off, moved], ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize("scene", [killed, by_columns, cut_off, moved], ids=lambda scene: scene.__name__)
 def test_without_a_defect_all_is_well(scene: Scene) -> None:
     """In the scenes in which defects are caught, the processor as it is does no harm."""
     assert judge(scene(random.Random(1))).faults == {}
