@@ -9,7 +9,8 @@
 Every run has an output topic, a group and state of its own, is checked against a recount, and is one of three, whose
 median counts; who is first changes from round to round. Slow peers read the beginning of the same orders, and are rated
 by what they read.
-A peer that cannot be had, or whose outputs are wrong, is said on stderr and left out.
+A runner that cannot be had, does not come to its end, or whose outputs are wrong, is said on stderr and left out; where
+that is our own, the bench fails at its end.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def figures(parts: str = "", peers: str = "", rounds: str = ROUNDS) -> Iterator[
             yield from bench.rebuild()
         if "latency" in wanted:
             yield from bench.latencies()
+        if bench.failures:
+            raise RunFailed("; ".join(bench.failures))
 
 
 def _chosen(text: str, known: Sequence[str]) -> list[str]:
@@ -100,13 +103,18 @@ def _say(words: str) -> None:
 
 
 class _Bench:
-    """One session's runs."""
+    """One session's runs.
+
+    Attributes:
+        failures: what our own engine did not do.
+    """
 
     def __init__(self, session: Session, runners: Sequence[Runner], folder: Path, rounds: int) -> None:
         self._session = session
         self._runners = list(runners)
         self._folder = folder
         self._rounds = rounds
+        self.failures: list[str] = []
         self._admin = Admin(session.bootstrap_servers)
         session.publish_customers()
         for events in {each.events for each in runners}:
@@ -115,7 +123,8 @@ class _Bench:
     def live(self, job: Job) -> Iterator[Figure]:
         """Rate, CPU time and memory of a job."""
         runs = self._runs(job, self._runners)
-        ours = runs.pop(_OURS)
+        if (ours := runs.pop(_OURS, None)) is None:
+            return
         yield from _beside(f"live {job}", "events/s", ours.rate, {name: each.rate for name, each in runs.items()})
         cpu = {name: each.cpu_us for name, each in runs.items()}
         yield from _beside(f"live {job} cpu", "us/event", ours.cpu_us, cpu)
@@ -129,7 +138,7 @@ class _Bench:
         rates: dict[str, float] = {
             each.name: each.events / runs[each.name].whole_s for each in whole if each.name in runs
         }
-        yield from _beside("rebuild", "events/s", rates.pop(_OURS), rates)
+        yield from _beside("rebuild", "events/s", rates.pop(_OURS, None), rates)
 
     def latencies(self) -> Iterator[Figure]:
         """At each rate."""
@@ -143,7 +152,7 @@ class _Bench:
                     try:
                         found[each.name] = latency(self._session, each, rate, folder, number)
                     except RunFailed as error:
-                        _say(f"latency {rate}/s of {each.name} is left out: {error}")
+                        self._leave_out(f"latency {rate}/s", each, error)
             ours = found.pop(_OURS, None)
             for quantile in ("p50", "p99"):
                 if ours is not None:
@@ -162,11 +171,15 @@ class _Bench:
                 try:
                     runs[each.name].append(self._run(job, each, until_end=until_end and each.name == _OURS))
                 except (RunFailed, verify.WrongOutputs) as error:
-                    if each.name == _OURS:
-                        raise
-                    _say(f"{job} of {each.name} is left out: {error}")
+                    self._leave_out(job, each, error)
                     out.add(each.name)
         return {name: _median(each) for name, each in runs.items() if name not in out}
+
+    def _leave_out(self, what: str, runner: Runner, error: AssertionError) -> None:
+        words = f"{what} of {runner.name} is left out: {error}"
+        _say(words)
+        if runner.name == _OURS:
+            self.failures.append(words)
 
     def _run(self, job: Job, runner: Runner, *, until_end: bool) -> Run:
         expected = self._session.expected(job, runner.events)
