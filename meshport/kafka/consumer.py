@@ -42,6 +42,7 @@ _NOT_YET: Final = frozenset(
         ClientError.COORDINATOR_NOT_AVAILABLE,
         ClientError.COORDINATOR_LOAD_IN_PROGRESS,
         ClientError.OFFSET_NOT_AVAILABLE,  # of a leader that was just elected (KIP-207)
+        ClientError._UNKNOWN_PARTITION,  # noqa: SLF001 - of one that was just listed: its leader is not known yet
         # librdkafka lets go of a broker that died and left the metadata, with all that it was being asked.
         ClientError._DESTROY_BROKER,  # noqa: SLF001 - public under this spelling only
     }
