@@ -37,6 +37,7 @@ from meshport.process.rows import Rows
 from meshport.process.shape import derive_schema
 from meshport.process.worker import Worker
 from meshport.schema import parse_schema
+from tests.process.behaviour import SCENARIOS, Outcome
 from tests.process.plays import ARTIST, ARTISTS, INSTANT, OUT, PLAY, PLAYS, at, play, record
 from tests.process.plays import field as avro
 
@@ -235,3 +236,20 @@ def test_columns_give_the_bytes_of_rows(seed: int, batches: list[int], groups: l
     assert state(columns) == state(rows)
     assert sum(batches) > 150
     assert sum(groups) > 50 or not columns.plan.rekeyed
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenarios_by_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every scenario that the engines fulfil is fulfilled over columns too, with the same bytes, however few the events."""
+    for module in ("meshport.process.stages", "meshport.process.columns.source"):
+        monkeypatch.setattr(f"{module}.FEW", 2)
+    monkeypatch.setattr("meshport.event.columns._FEW", 2)
+    scenario = SCENARIOS[name]
+    ports = Ports(scenario.ports)
+    rows, columns = (kind(scenario.pipeline, output=str(OUT), ports=ports) for kind in (Harness, ByColumns))
+    for harness in (rows, columns):
+        scenario.fill(harness)
+        harness.run()
+    scenario.check(Outcome(ports, columns.outputs(), columns.late(), columns.quarantine()))
+    assert left(columns) == left(rows)
+    assert state(columns) == state(rows)

@@ -18,7 +18,7 @@ from meshport.process.plan import Plan
 _log: Final = logging.getLogger(__name__)
 
 FEW: Final = 32
-"""Events below which one by one is as quick: a batch of columns costs about a millisecond whatever it holds."""
+"""Events below which one by one is as quick: a batch of columns costs about a millisecond whatever it holds. Two at least."""
 MANY: Final = b"\xff\xff\xff\xff"
 """What a message of many re-keyed records begins with, an IPC stream of Arrow's; one record by itself is JSON."""
 
