@@ -286,9 +286,10 @@ def test_a_readers_schema_is_what_the_event_reader_resolves_to(records: list[tup
 
 def test_what_has_no_place_is_counted_among_what_is_bad() -> None:
     """A bad payload before a row that the reader's schema refuses moves that row's place, not the verdict."""
-    given = [message(at) for at in range(100)]
+    codec = codec_for(ORDER)
+    records = [{"number": at, "note": None if at == 60 else f"note {at}", "state": "PAID"} for at in range(100)]
+    given: list[Message] = [(frame(7, codec.encode(record)), message(at)[1]) for at, record in enumerate(records)]
     given[20] = (frame(7, b"\xff"), given[20][1])
-    given[60] = (frame(7, codec_for(ORDER).encode({"number": 1, "note": None, "state": "PAID"})), given[60][1])
     runs = _runs(ColumnReader(Known(**KNOWN), NARROW), given)
     _assert_agree(given, runs, NARROW)
     assert [run.columns is None for run in runs for at in (20, 60) if run.first <= at < run.behind] == [True, True]
