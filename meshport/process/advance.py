@@ -108,7 +108,7 @@ class _Advance:
                 for each in map(inbound, messages):
                     batches[each.topic, each.partition].append(each)
                 self._process(batches)
-            if not index and self._worker.look():
+            while not index and self._worker.look():
                 self._process({})  # quarantined events that are brought back
 
     def _process(self, batches: Mapping[Place, list[Inbound]]) -> None:

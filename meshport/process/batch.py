@@ -146,12 +146,13 @@ class _Engine:
     def _turn(self) -> None:
         messages = self._consumer.read(self._limit, _TURN_S)
         batches = self._by_place(messages)
+        waits = self._worker.look()
         try:
             if batches:
                 began = time.monotonic()
                 self._process(batches)
                 self._limit = fitting(len(messages), time.monotonic() - began)
-            elif self._worker.look() or ((places := self._places()) and places != self.places):
+            elif waits or ((places := self._places()) and places != self.places):
                 self._process({})  # what is redriven, or only the group's place, lest markers are taken for events
         except TransactionAborted as error:
             self._again(error)

@@ -234,7 +234,7 @@ class _Engine:
             refuse_loss(place, offset, self._log)
         whole = {place: self._without_gaps(place, messages) for place, messages in batches.items()}
         fresh = {place: messages for place, messages in whole.items() if messages}
-        if fresh or self._worker.look():
+        if self._worker.look() or fresh:
             self._worker.process(fresh, self._prove)
 
     def _prove(self) -> None:

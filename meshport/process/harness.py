@@ -282,7 +282,10 @@ class Harness:
         """
         self.log.crash_after = crash_after
         counts, sized = Counts(), iter(sizes)
-        while (batches := self._next(sized)) or self.worker.look():
+        while True:
+            waits, batches = self.worker.look(), self._next(sized)
+            if not (waits or batches):
+                break
             counts.add(self.worker.process(batches))
         self.log.crash_after = None
         return counts

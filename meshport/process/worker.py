@@ -19,11 +19,12 @@ when redriven events are taken in is settled by the log before any of their outp
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from meshport.errors import ProcessError
+from meshport.errors import KafkaError, ProcessError
 from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
@@ -35,6 +36,8 @@ from meshport.process.tables import Table
 
 Place = tuple[str, int]
 """(topic, partition)."""
+
+_log: Final = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0
 _AT_ONCE: Final = 1000
@@ -180,7 +183,7 @@ class Worker:
         counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
         stages = [(self._stages[place], messages) for place, messages in batches.items()]
         counts.add(self._run([(stage, stage.process(messages)) for stage, messages in stages]))
-        if self.look():
+        if self._waits:
             counts.add(self._redrive_more(prove, probe=not batches))
         self.counts.add(counts)
         return counts
@@ -188,15 +191,21 @@ class Worker:
     def look(self) -> bool:
         """Whether redriven events wait, so that `process` has something to do even without messages.
 
+        It asks Kafka about once a second. To be called while no transaction is open, since an answer may take long.
+
         Raises:
             ProcessError: the redrive topic is not the one that the state was made with.
         """
         began = time.monotonic()
         if began >= self._next_look:
             topic = self.plan.redrive_topic
-            self._ends = self._log.bounds(topic)
+            try:
+                self._ends = self._log.bounds(topic)
+            except KafkaError as error:
+                self._ends = {}
+                _log.info("not looked for redriven events: %s", error.message)
             for partition, stage in self._sources.items():
-                if stage.redriven > self._ends[partition][1]:
+                if partition in self._ends and stage.redriven > self._ends[partition][1]:
                     raise ProcessError(
                         f"{topic} [{partition}] ends at offset {self._ends[partition][1]}, the state stands at "
                         f"{stage.redriven}: the topic was made anew",
@@ -205,6 +214,10 @@ class Worker:
             # Many partitions take long to ask after; it is to cost a twentieth of the time at most.
             took = time.monotonic() - began
             self._next_look = began + took + max(self._look_s, 20 * took if self._look_s else 0)
+        return self._waits
+
+    @property
+    def _waits(self) -> bool:
         return any(
             stage.due > stage.redriven or self._more(partition, stage) for partition, stage in self._sources.items()
         )
