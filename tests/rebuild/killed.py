@@ -57,6 +57,13 @@ POINTS: dict[str, Callable[[], None]] = {
     "after the switch": lambda: after(PortGenerations, "switch"),
 }
 
+IN_THE_SUITE: tuple[str, ...] = (
+    "in the middle of the history",
+    "the old one brought to the place, the new one not",
+    "after the switch",
+)
+"""Those that are tried every time; each takes some seconds. `MESHPORT_CAMPAIGN=1` tries all."""
+
 
 def main(url: str, folder: str, name: str, point: str) -> None:
     """Rebuild and swap, dying on the way."""
