@@ -101,7 +101,7 @@ def by_columns(dice: random.Random) -> Evidence:
             harness.run(crash_after=None if last else dice.randrange(900))
         harness.restart()
 
-    return of_harness(harness, _fed(harness, dice, turn, COLUMNS, 5 * _BURST), "repeats")
+    return of_harness(harness, _fed(harness, dice, turn, plan=COLUMNS, count=5 * _BURST), "repeats")
 
 
 def cut_off(dice: random.Random) -> Evidence:
@@ -158,7 +158,12 @@ def _work(
 
 
 def _fed(
-    harness: Harness, dice: random.Random, turn: Callable[[bool], None], plan: str = "windows", count: int = _BURST
+    harness: Harness,
+    dice: random.Random,
+    turn: Callable[[bool], None],
+    *,
+    plan: str = "windows",
+    count: int = _BURST,
 ) -> list[Message]:
     """Publish, and take a turn, over and over; the last turns are left alone. Returns what was published."""
     feed = Feed(harness.plan.source, harness.ports, dice.randrange(1 << 30), plan)
