@@ -6,10 +6,19 @@ Making an object of each message costs as much as reading it; columns need none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import overload
+from itertools import groupby
+from operator import methodcaller
+from typing import Any, Final, overload
 
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.process.messages import Headers, Inbound
+
+# Headers take more than all else: the client makes eight pairs of each message.
+_PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "headers", "offset", "timestamp")))
+
+
+def _place(message: ReceivedMessage) -> tuple[str, int]:
+    return message.topic(), message.partition()
 
 
 class Arrivals(Sequence[Inbound]):
@@ -57,25 +66,18 @@ class Arrivals(Sequence[Inbound]):
     def by_place(cls, messages: Iterable[ReceivedMessage]) -> dict[tuple[str, int], Arrivals]:
         """Messages of the Kafka client, by topic and partition."""
         found: dict[tuple[str, int], list[ReceivedMessage]] = {}
-        for message in messages:
-            place = message.topic(), message.partition()
-            if place not in found:
-                found[place] = []
-            found[place].append(message)
+        for place, run in groupby(messages, _place):
+            if place in found:
+                found[place] += run
+            else:
+                found[place] = list(run)
         return {place: cls._received(*place, there) for place, there in found.items()}
 
     @classmethod
     def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> Arrivals:
-        times = [message.timestamp() for message in messages]
-        return cls(
-            topic,
-            partition,
-            [message.offset() for message in messages],
-            [message.key() for message in messages],
-            [message.value() for message in messages],
-            [message.headers() or () for message in messages],  # type: ignore[misc]  # read as (text, bytes) pairs
-            [time if kind else -1 for kind, time in times],
-        )
+        keys, values, headers, offsets, times = (list(map(part, messages)) for part in _PARTS)
+        told = [each or () for each in headers] if None in headers else headers
+        return cls(topic, partition, offsets, keys, values, told, [time if kind else -1 for kind, time in times])
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -37,6 +37,12 @@ def output_id(topic: str, partition: int, offset: int, number: int, index: int) 
         index: of the output among those that the record gave.
     """
     return f"{topic}-{partition}-{offset}-{number}-{index}"
+
+
+def output_ids(topic: str, partition: int, places: Iterable[tuple[int, int, int]]) -> list[bytes]:
+    """`output_id` of many, in UTF-8; each place is offset, number and index."""
+    before = f"{topic}-{partition}-".encode()
+    return [b"%b%d-%d-%d" % (before, offset, number, index) for offset, number, index in places]
 
 
 class Outputs:

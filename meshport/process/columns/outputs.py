@@ -15,7 +15,7 @@ from meshport.event.attributes import rfc3339_of_micros
 from meshport.kafka.producer import Message
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.relation import Field, Fields, Origins, Relation, fields_of, instants, to_python
-from meshport.process.outputs import LARGEST, output_id
+from meshport.process.outputs import LARGEST, output_ids
 from meshport.process.plan import Plan
 from meshport.publish import record_key
 from meshport.schema import parse_schema
@@ -74,11 +74,8 @@ class ColumnarOutputs:
         if max(map(len, values)) > LARGEST:
             raise Doubt("an output that is too large", np.array([len(each) > LARGEST for each in values]))
         of = records.origin.tolist()
-        offsets, numbers = origins.offsets[records.origin].tolist(), origins.numbers[records.origin].tolist()
-        ids = [
-            output_id(self._source, origins.partition, *place).encode()
-            for place in zip(offsets, numbers, records.ranks.tolist(), strict=True)
-        ]
+        places = origins.offsets[records.origin], origins.numbers[records.origin], records.ranks
+        ids = output_ids(self._source, origins.partition, zip(*(each.tolist() for each in places), strict=True))
         topic, constant, recorded = self._topic, self._constant, origins.recorded
         return [
             Message(topic, key, value, [*constant, ("ce_id", id), ("ce_time", time), ("ce_recordedtime", recorded[at])])
