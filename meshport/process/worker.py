@@ -40,8 +40,8 @@ Place = tuple[str, int]
 _log: Final = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0
-_AT_ONCE: Final = 1000
-"""Redriven events that one partition takes in before its input goes on."""
+_AT_ONCE: Final = 3000
+"""Redriven events that one partition takes in before its input goes on; to begin to read them costs up to a second."""
 
 
 class Log(Protocol):

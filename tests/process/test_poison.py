@@ -120,7 +120,7 @@ def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
     """Killed with SIGKILL while redriven events are taken in, it takes each in once all the same, in order by key."""
     prefix = f"t{uuid4().hex[:8]}."
     plan, bound = mesh(kafka.bootstrap_servers, prefix)
-    good, bad = [(user, "a1", "") for user in USERS], [(user, "row", "row") for user in USERS * 80]
+    good, bad = [(user, "a1", "") for user in USERS], [(user, "row", "row") for user in USERS * 40]
     given = [*good, *bad]
     publish_rows(plan, bound, ["a1"])
     publish(plan, bound, given)
@@ -148,8 +148,9 @@ def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
         progress = RUN[on](plan, bound, until_end=True)
     assert stillness.longest_s < 5
     assert (progress.read, progress.quarantined) == (len(given), poison)
-    assert len(waiting(plan.output)) == poison
-    assert {each.error for each in waiting(plan.output)} == {"NoRow", "NotRegistered", "ValueError"}
+    aside = waiting(plan.output)
+    assert len(aside) == poison
+    assert {each.error for each in aside} == {"NoRow", "NotRegistered", "ValueError"}
 
     bound.mended = True
     publish_rows(plan, bound, ["row"])
