@@ -20,6 +20,7 @@ from tests.campaigns.points import Engine
 
 _LANES = 4
 _EVENTS = 250
+_BURST = 40
 _KILL_S = 30.0
 # Where a kill makes a defect do harm: on the way to the outputs' end, before the state, before the place, after all of it.
 _KILLS = (
@@ -94,11 +95,12 @@ def _in_memory(seed: int) -> list[Verdict]:
 def _on_kafka(bootstrap_servers: str, engine: Engine, defect: Defect | None, seed: int) -> Verdict:
     name = defect.name if defect else ""
     lane = Lane(bootstrap_servers, engine, "windows", seed, defect=name, member="one")
-    for point in _KILLS:
-        lane.publish(_EVENTS)
-        victim = lane.start(member=lane.member, point=point)
-        victim.ended(_KILL_S)
-        victim.close()
+    lane.publish(_EVENTS)
+    with lane.flow(_BURST):
+        for point in _KILLS:
+            victim = lane.start(member=lane.member, point=point, crossings=3)
+            victim.ended(_KILL_S)
+            victim.close()
     report = lane.finish()
     lane.close()
     return _verdict(defect, engine, report) if defect else Verdict("", engine, report, report.clean)
