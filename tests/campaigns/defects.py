@@ -202,8 +202,8 @@ def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     def change(batch: Batch, _plan: Any) -> None:
         if batch.checkpoint is not None:
-            batch.outputs = [*batch.rows, batch.checkpoint, *batch.outputs]
-            batch.rows, batch.checkpoint = [], None
+            batch.outputs, batch.rows = [*batch.rows, batch.checkpoint], batch.outputs
+            batch.checkpoint = None
 
     _batches(patch, change)
 
@@ -212,7 +212,8 @@ def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _place_before_rows(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     def change(batch: Batch, _plan: Any) -> None:
         if batch.checkpoint is not None:
-            batch.rows, batch.checkpoint = [batch.checkpoint, *batch.rows], None
+            batch.outputs.append(batch.checkpoint)
+            batch.checkpoint = None
 
     _batches(patch, change)
     _unchecked(patch)
