@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Unpack
@@ -149,9 +148,8 @@ class _Engine:
         waits = self._worker.look()
         try:
             if batches:
-                began = time.monotonic()
                 self._process(batches)
-                self._limit = fitting(len(messages), time.monotonic() - began)
+                self._limit = fitting(len(messages), self._worker.computed_s)
             elif waits or ((places := self._places()) and places != self.places):
                 self._process({})  # what is redriven, or only the group's place, lest markers are taken for events
         except TransactionAborted as error:
@@ -197,8 +195,9 @@ class _Engine:
 
 
 def fitting(count: int, took_s: float) -> int:
-    """How many messages the next batch may have, after one of so many that took so long.
+    """How many messages the next batch may have, after one of so many whose computing took so long.
 
-    The cost of a commit makes it too few after a small batch; batches grow as long as they stay below the aim.
+    What a batch costs whatever its size (a commit, looking at joined tables) is left out: where that alone is above the aim,
+    on a slow broker, batches would shrink to single messages and never grow again.
     """
     return max(1, min(_MOST, int(count * _AIM_S / max(took_s, 0.001))))

@@ -103,6 +103,8 @@ class Worker:
         self._goals: dict[int, int] = {}
         self._columns = columns
         self.counts = Counts()
+        self.computed_s = 0.0
+        """How long the stages took for the messages of the last call of `process`, seconds; deliveries do not count."""
         self._log = log
         self._reader = EventReader(schemas)
         self._tables = {address: Table(binding, self._reader) for address, binding in plan.tables.items()}
@@ -182,7 +184,10 @@ class Worker:
         self._begin()
         counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
         stages = [(self._stages[place], messages) for place, messages in batches.items()]
-        counts.add(self._run([(stage, stage.process(messages)) for stage, messages in stages]))
+        began = time.monotonic()
+        made = [(stage, stage.process(messages)) for stage, messages in stages]
+        self.computed_s = time.monotonic() - began
+        counts.add(self._run(made))
         if self._waits:
             counts.add(self._redrive_more(prove, probe=not batches))
         self.counts.add(counts)
