@@ -98,10 +98,10 @@ def by_columns(dice: random.Random) -> Evidence:
 
     def turn(last: bool) -> None:
         with suppress(Crash):
-            harness.run(crash_after=None if last else dice.randrange(900))
+            harness.run(crash_after=None if last else dice.randrange(500))
         harness.restart()
 
-    return of_harness(harness, _fed(harness, dice, turn, plan=COLUMNS, count=5 * _BURST), "repeats")
+    return of_harness(harness, _fed(harness, dice, turn, plan=COLUMNS, count=3 * _BURST), "repeats")
 
 
 def cut_off(dice: random.Random) -> Evidence:
