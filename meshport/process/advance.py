@@ -21,7 +21,7 @@ from meshport.kafka.transaction import Transactions
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, inbound, refuse_loss
 from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
-from meshport.process.rows import Checkpoint, Rows
+from meshport.process.rows import CHECKPOINT_KEY, Checkpoint
 from meshport.process.stages import Counts
 from meshport.process.worker import Place, Worker
 from meshport.scan import Stretch, history_reader, scan
@@ -33,6 +33,7 @@ MEMBER: Final = "rebuild"
 
 _BATCH: Final = 2000
 _TRIES: Final = 5
+_NEAR_END: Final = 200
 
 
 def advance(
@@ -119,13 +120,28 @@ class _Advance:
 
 
 def standing(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:
-    """How far a processor's state has come: the checkpoint of each partition, stage by stage. Nothing is run.
+    """How far a processor's state has come: the checkpoint of each partition, stage by stage.
+
+    Only the ends of the changelogs are read, since every batch ends with a checkpoint; the state itself is not looked at.
 
     Raises:
-        ProcessError: a changelog is damaged.
         TopicError: the processor has never run.
     """
     return [
-        {partition: Rows.restore(log.entries(stage.changelog, partition))[1] for partition in range(stage.partitions)}
+        {partition: _checkpoint(stage.changelog, partition, log) for partition in range(stage.partitions)}
         for stage in plan.stages
     ]
+
+
+def _checkpoint(changelog: str, partition: int, log: KafkaLog) -> Checkpoint:
+    begin, end = log.decided(changelog, partition)[partition]
+    stretch = _NEAR_END
+    while begin < end:
+        first = max(begin, end - stretch)
+        values = [each.value for each in log.between(changelog, partition, first, end) if each.key == CHECKPOINT_KEY]
+        if found := [Checkpoint.read(value) for value in values if value is not None]:
+            return max(found, key=lambda each: each.stamp)  # a zombie's older one may come after a newer one
+        if first == begin:
+            break
+        stretch *= 8
+    return Checkpoint()

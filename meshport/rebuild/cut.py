@@ -94,13 +94,17 @@ def cut_between(
     return _made(continues.ends, continues.begins, old, new, log)
 
 
-def is_exact(made: Cut, old: Plan, log: KafkaLog) -> bool:
+def is_exact(made: Cut, old: Plan) -> bool:
     """Whether the old generation is still at the place: a processor that was just being started may have gone beyond.
 
     With the batch engine outputs and state become visible together. With the faust engine outputs come a moment before;
     whoever was killed in that moment is a member of the group for some seconds more, so ask for members as well.
     """
-    return all(each.offset < made.old_input[partition] for partition, each in standing(old, log)[0].items())
+    log = KafkaLog(old.output.bootstrap_servers)
+    try:
+        return all(each.offset < made.old_input[partition] for partition, each in standing(old, log)[0].items())
+    finally:
+        log.close()
 
 
 def _made(old_place: Mapping[int, int], place: Mapping[int, int], old: Plan, new: Plan, log: KafkaLog) -> Cut:

@@ -143,7 +143,6 @@ class Rebuild:
         self._made_by = logic_of(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(live.bootstrap_servers)
-        self._log = KafkaLog(live.bootstrap_servers)
 
     def run(self, swap: Swap = Swap.NEVER) -> Report:
         """Build, compare, and swap if it is wanted; see the module.
@@ -153,11 +152,8 @@ class Rebuild:
             ProcessError: the state of either generation is damaged; or of another logic, where the hint says what to do.
             KafkaError, RegistryUnavailable: no answer; nothing is lost, call it again.
         """
-        try:
-            with Held(self._line, self._made_by, seconds=self._hold_s) as held:
-                return self._run(held, swap)
-        finally:
-            self._log.close()
+        with Held(self._line, self._made_by, seconds=self._hold_s) as held:
+            return self._run(held, swap)
 
     def _run(self, held: Held, swap: Swap) -> Report:
         self._clear(held.opened)
@@ -221,12 +217,17 @@ class Rebuild:
         held.move(Phase.HANDOVER)
         for _ in range(_TRIES):
             self._await_standstill()
-            if self._continues is None:
-                at = cut(self._old, new, self._mesh, self._log, on_progress=self._on_progress)
-            else:
-                at = cut_between(self._old, new, self._mesh, self._log, self._continues, on_progress=self._on_progress)
+            # A new one each time: what was read by one before comes back a second later, by librdkafka's way of pausing.
+            log = KafkaLog(self._old.output.bootstrap_servers)
+            try:
+                if self._continues is None:
+                    at = cut(self._old, new, self._mesh, log, on_progress=self._on_progress)
+                else:
+                    at = cut_between(self._old, new, self._mesh, log, self._continues, on_progress=self._on_progress)
+            finally:
+                log.close()
             # One that asked the registry a moment before the handover began may have joined only now.
-            if not self._admin.members(self._old.group) and is_exact(at, self._old, self._log):
+            if not self._admin.members(self._old.group) and is_exact(at, self._old):
                 return at
             self._say(f"{self._old.group} was started meanwhile; once more")
         raise ProcessError(
