@@ -1,6 +1,6 @@
 """Stream processors: pure logic, and the engines that run it.
 
-The logic (`pipeline`, `expression`, `aggregators`, `groups`, `stages`) knows no Kafka and no clock. `worker` is the
+The logic (`pipeline`, `expression`, `aggregators`, `groups`, the stages) knows no Kafka and no clock. `worker` is the
 protocol that makes a kill harmless. An engine is a way of reading: `engine` on faust, `harness` in memory for tests.
 Only `meshport.process.engine` and `meshport.process.commits` import faust.
 """

@@ -20,9 +20,9 @@ from meshport.kafka.consumer import Consumer
 from meshport.kafka.transaction import Transactions
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, inbound, refuse_loss
 from meshport.process.messages import Inbound
+from meshport.process.partition import Counts
 from meshport.process.plan import Plan
 from meshport.process.rows import CHECKPOINT_KEY, Checkpoint
-from meshport.process.stages import Counts
 from meshport.process.worker import Place, Worker
 from meshport.scan import Stretch, history_reader, scan
 

@@ -26,8 +26,8 @@ from meshport.process.arrivals import Arrivals
 from meshport.process.columns import columns_for
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, refuse_loss
 from meshport.process.messages import Inbound
+from meshport.process.partition import Counts
 from meshport.process.plan import Plan
-from meshport.process.stages import Counts
 from meshport.process.supervisor import Progress, Watched, supervised
 from meshport.process.worker import Place, Worker
 

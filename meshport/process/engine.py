@@ -35,8 +35,8 @@ from meshport.event import SchemaSource
 from meshport.process.commits import MeshApp, TrackedConsumer, prove_commits
 from meshport.process.kafkalog import KafkaLog, refuse_loss
 from meshport.process.messages import Inbound
+from meshport.process.partition import Counts
 from meshport.process.plan import Plan
-from meshport.process.stages import Counts
 from meshport.process.supervisor import Progress, Watched, supervised
 from meshport.process.worker import Place, Worker
 

@@ -27,11 +27,11 @@ from meshport.kafka.producer import Message
 from meshport.process.aside import SetAside, set_aside
 from meshport.process.messages import Inbound
 from meshport.process.murmur import partition_of
+from meshport.process.partition import Counts
 from meshport.process.pipeline import Pipeline
 from meshport.process.plan import Plan, make_plan
 from meshport.process.redrive import redrive_message, to_redrive
 from meshport.process.rows import STAMP_HEADER, Entry
-from meshport.process.stages import Counts
 from meshport.process.worker import Place, Worker
 from meshport.publish import event_time, record_key
 from meshport.schema import Schema, parse_schema

@@ -15,8 +15,8 @@ from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.process.clock import moment
 from meshport.process.kafkalog import KafkaLog, ensure_topics
+from meshport.process.partition import Counts
 from meshport.process.plan import Plan
-from meshport.process.stages import Counts
 from meshport.process.worker import Place
 
 PATIENCE_S: Final = 60.0

@@ -28,10 +28,12 @@ from meshport.errors import KafkaError, ProcessError
 from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
+from meshport.process.group_stage import GroupStage
 from meshport.process.messages import Inbound
+from meshport.process.partition import Batch, Counts, PartitionStage
 from meshport.process.plan import Plan, Stage
 from meshport.process.rows import Entry, Rows
-from meshport.process.stages import Batch, Counts, GroupStage, PartitionStage, SourceStage
+from meshport.process.source_stage import SourceStage
 from meshport.process.tables import Table
 
 Place = tuple[str, int]

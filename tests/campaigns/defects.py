@@ -19,12 +19,14 @@ from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.process import kafkalog, outputs, rows
 from meshport.process.deduplication import Deduplication
+from meshport.process.group_stage import GroupStage
 from meshport.process.groups import Windows
 from meshport.process.item import Emission, Item
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.messages import Inbound
+from meshport.process.partition import Batch
 from meshport.process.rows import Checkpoint, Entry, Rows
-from meshport.process.stages import Batch, GroupStage, SourceStage
+from meshport.process.source_stage import SourceStage
 from meshport.process.watermark import Watermark
 from meshport.process.worker import Worker
 from tests.campaigns.memory import Scene, TransactionalLog, cut_off, killed, moved

@@ -11,7 +11,7 @@ import pytest
 from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Transactions
-from meshport.process.stages import Counts
+from meshport.process.partition import Counts
 from meshport.process.supervisor import Progress, supervised
 from meshport.process.worker import Place
 from tests.process.processor import mesh

@@ -241,7 +241,7 @@ def test_columns_give_the_bytes_of_rows(seed: int, batches: list[int], groups: l
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios_by_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scenario that the engines fulfil is fulfilled over columns too, with the same bytes, however few the events."""
-    for module in ("meshport.process.stages", "meshport.process.columns.source"):
+    for module in ("meshport.process.source_stage", "meshport.process.columns.source"):
         monkeypatch.setattr(f"{module}.FEW", 2)
     monkeypatch.setattr("meshport.event.columns._FEW", 2)
     scenario = SCENARIOS[name]

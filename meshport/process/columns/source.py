@@ -1,4 +1,4 @@
-"""The source stage over columns: what `meshport.process.stages.SourceStage` makes event by event, made of whole batches.
+"""The source stage over columns: what `meshport.process.source_stage.SourceStage` makes event by event, made of whole batches.
 
 What columns cannot tell beyond doubt is left to the stage, in the order of the log: a record in doubt alone, or, where it is
 not known which one is, halves of the batch until few are left.

@@ -1,13 +1,4 @@
-"""The two stages of a processor over one partition: pure, and deterministic to the byte.
-
-`process` takes messages in the order of their offsets and gives a `Batch`: what is to be delivered, in which order, so
-that a kill between any two deliveries costs nothing (see `meshport.process.rows`):
-
-1. outputs, late and quarantined events, re-keyed records;
-2. changed state rows;
-3. the checkpoint.
-
-Each group is acknowledged by the broker before the next is sent, and the input is acknowledged last.
+"""The first stage of a processor: it reads one partition of the input, and groups what needs no new key.
 
 `redrive` takes events in once more that were set aside. Each keeps its topic, partition and offset, so that its outputs have
 the ids that they would have had. It does not move event time: whether it is late is judged by how far time has come, since a
@@ -19,19 +10,17 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
 from meshport.event import Event, EventReader
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
-from meshport.process import plain
 from meshport.process.arrivals import Arrivals
 from meshport.process.clock import length, micros, moment
-from meshport.process.columns import FEW, MANY
+from meshport.process.columns import FEW
 from meshport.process.contributions import Contributions
 from meshport.process.deduplication import Deduplication
 from meshport.process.groups import Group, group_for
@@ -39,27 +28,26 @@ from meshport.process.item import Emission, Item
 from meshport.process.messages import (
     Inbound,
     Redriven,
-    Rekeyed,
     late,
     quarantined,
     read_redriven,
-    read_rekeyed,
     rekeyed,
     watermarks,
 )
 from meshport.process.outputs import Outputs
 from meshport.process.owed import Owed, OwedEvents, OwedRows, Part
-from meshport.process.pipeline import Aggregate, Deduplicate, Hopping, Operator, Tumbling
-from meshport.process.plan import Plan, Stage
-from meshport.process.rows import STAMP_HEADER, Checkpoint, Entry, Rows
+from meshport.process.partition import Batch, Closing, Partition
+from meshport.process.pipeline import Aggregate, Deduplicate, Operator
+from meshport.process.plan import Plan
+from meshport.process.rows import Checkpoint, Rows
 from meshport.process.tables import Table
 from meshport.process.transform import Lookup, Transform
 from meshport.process.watermark import Watermark, is_ahead
 from meshport.publish import record_key
 
 if TYPE_CHECKING:
-    from meshport.process.columns.group import ColumnarGroup
     from meshport.process.columns.source import ColumnarSource, Made
+
 
 _log: Final = logging.getLogger(__name__)
 
@@ -67,149 +55,7 @@ _POISON: Final = (EventError, CodecError, SchemaError, NotRegistered)
 """Why an event cannot be read for ever; a registry that does not answer is not among them."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What became of the events of a batch.
-
-    Attributes:
-        read: events of the input port that were new.
-        written: output records, tombstones included.
-        late: events that went to the late port.
-        quarantined: events, or re-keyed records of one, that went to the quarantine.
-        repeated: events that the state reflects already, and redriven rows of a table that a later row has replaced.
-        redriven: events of the redrive topic; they are not among those `read`.
-    """
-
-    read: int = 0
-    written: int = 0
-    late: int = 0
-    quarantined: int = 0
-    repeated: int = 0
-    redriven: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add the figures of another batch."""
-        self.read += other.read
-        self.written += other.written
-        self.late += other.late
-        self.quarantined += other.quarantined
-        self.repeated += other.repeated
-        self.redriven += other.redriven
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one batch of one partition comes to.
-
-    Attributes:
-        outputs: for the output, late, quarantine and re-keyed topics.
-        rows: for the changelog.
-        checkpoint: for the changelog, after the rows; None where nothing new was read.
-        counts: figures.
-    """
-
-    outputs: list[Message] = field(default_factory=list)
-    rows: list[Message] = field(default_factory=list)
-    checkpoint: Message | None = None
-    counts: Counts = field(default_factory=Counts)
-
-
-class PartitionStage(Protocol):
-    """A stage over one partition, whichever it is."""
-
-    @property
-    def next_offset(self) -> int:
-        """The offset after the last one that the state reflects."""
-        ...
-
-    @property
-    def watermark(self) -> int | None:
-        """How far event time has come, microseconds."""
-        ...
-
-    def process(self, messages: Sequence[Inbound]) -> Batch:
-        """Take messages in, in the order of their offsets; those that the state reflects are passed over."""
-        ...
-
-    def settle(self) -> None:
-        """Take note that all of the last batch is acknowledged."""
-        ...
-
-
-class _Partition:
-    """What both stages share: offset, rows and their changelog."""
-
-    def __init__(self, stage: Stage, partition: int, rows: Rows, checkpoint: Checkpoint, shape: str) -> None:
-        if checkpoint.shape not in {"", shape}:
-            raise ProcessError(
-                f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
-                f"this one's is {shape})",
-                hint="rebuild the product into a new generation (`meshport rebuild`), or give it a new major; "
-                "`meshport gate check` tells it before a processor is deployed",
-            )
-        self._stage = stage
-        self._partition = partition
-        self._shape = shape
-        self._rows = rows
-        self._offset = checkpoint.offset
-        self._stored = checkpoint.stamp
-        self._due = checkpoint.due
-
-    @property
-    def next_offset(self) -> int:
-        """The offset after the last one that the state reflects."""
-        return self._offset + 1
-
-    def _finish(self, batch: Batch, watermark: int | None, sources: dict[int, list[int | None]]) -> Batch:
-        if self._stamp == self._stored:
-            return batch
-        entries = self._rows.entries(self._stored)
-        batch.rows = [self._logged(entry) for entry in entries]
-        batch.checkpoint = self._checkpoint(watermark, sources)
-        return batch
-
-    @property
-    def _stamp(self) -> int:
-        return self._offset + self._rows.redriven
-
-    def _checkpoint(self, watermark: int | None, sources: dict[int, list[int | None]]) -> Message:
-        rows = self._rows
-        place = (self._offset, watermark, sources)
-        return self._logged(
-            Checkpoint(*place, rows.count, rows.checksum, self._shape, rows.redriven, self._due).entry()
-        )
-
-    def _logged(self, entry: Entry) -> Message:
-        headers = [(STAMP_HEADER, str(entry.stamp).encode())] if entry.value is None else []
-        return Message(self._stage.changelog, entry.key, entry.value, headers, None, self._partition)
-
-    def settle(self) -> None:
-        """Take note that all of the last batch is acknowledged."""
-        self._rows.settle()
-        self._stored = self._stamp
-
-
-class _Closing:
-    """Gives out the windows that closed. One that cannot be written is set aside; no event is to blame for it."""
-
-    def __init__(self, plan: Plan, outputs: Outputs) -> None:
-        self._outputs = outputs
-        self._topic = plan.quarantine_topic
-
-    def write(self, emissions: Sequence[Emission], by: Inbound, recorded: int, batch: Batch) -> None:
-        for emission in emissions:
-            try:
-                made = self._outputs.of_window(emission, recorded)
-            except Exception as error:  # noqa: BLE001 - the edge to a product's own functions
-                batch.counts.quarantined += 1
-                window = by._replace(key=emission.name.encode(), value=repr(emission.record).encode(), headers=())
-                batch.outputs.append(quarantined(self._topic, window, error, window=emission.name))
-            else:
-                batch.counts.written += len(made)
-                batch.outputs += made
-
-
-class SourceStage(_Partition):
+class SourceStage(Partition):
     """Reads the input port: judges lateness, de-duplicates, joins, transforms, and groups what needs no new key."""
 
     def __init__(
@@ -230,7 +76,7 @@ class SourceStage(_Partition):
         self._clock = Watermark(length(pipeline.lateness), checkpoint.watermark)
         self._steps = _steps(pipeline.before, tables)
         self._outputs = Outputs(plan, Transform(pipeline.after, tables))
-        self._closing = _Closing(plan, self._outputs)
+        self._closing = Closing(plan, self._outputs)
         self._contributions = (
             Contributions(pipeline.grouping) if plan.upserts and isinstance(pipeline.grouping, Aggregate) else None
         )
@@ -461,145 +307,6 @@ class SourceStage(_Partition):
         batch.counts.quarantined += 1
         batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error, self._rows.redriven))
         self._owed.owe(*owed)
-
-
-class GroupStage(_Partition):
-    """Reads the re-keyed topic and keeps the groups.
-
-    The source stage may write a record twice after a crash. Records of one source partition come in order, so that one
-    which is not beyond the last that was applied is a repetition. Redriven ones come in the order of the redrive topic, and
-    are told apart by that: they are as of a source of their own, whose number is the complement of the partition's.
-
-    Event time has come as far as the source partition that is furthest behind. One that has told nothing yet holds all
-    windows open: right, only later.
-    """
-
-    def __init__(
-        self, plan: Plan, partition: int, state: tuple[Rows, Checkpoint], *, tables: Mapping[Address, Lookup]
-    ) -> None:
-        rows, checkpoint = state
-        super().__init__(plan.stages[1], partition, rows, checkpoint, plan.shape)
-        self._plan = plan
-        self._outputs = Outputs(plan, Transform(plan.pipeline.after, tables))
-        self._closing = _Closing(plan, self._outputs)
-        if plan.pipeline.grouping is None:
-            raise ProcessError("there is nothing to group")
-        self._group = group_for(plan.pipeline.grouping, upserts=plan.upserts)
-        self._group.watch(rows)
-        self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
-        self._lateness = length(plan.pipeline.lateness)
-        self._owed: Owed = OwedRows(rows) if plan.upserts else OwedEvents(rows)
-        self._columns: ColumnarGroup | None = None
-
-    @property
-    def watermark(self) -> int | None:
-        """How far event time has come, microseconds."""
-        told = [place[2] for place in self._sources.values()]
-        known = [each for each in told if each is not None]
-        return min(known) if len(known) == self._plan.source.partitions else None
-
-    def process(self, messages: Sequence[Inbound]) -> Batch:
-        """Take messages in, in the order of their offsets."""
-        batch = Batch()
-        for message in messages:
-            if message.offset > self._offset:
-                if message.value is not None and message.value[:4] == MANY:
-                    self._many(message, batch)
-                else:
-                    self._one(read_rekeyed(message), message, batch)
-                self._offset = message.offset
-        return self._finish(batch, None, self._sources)
-
-    def _many(self, message: Inbound, batch: Batch) -> None:
-        """Take in the records of one message, which another member of the group wrote by columns."""
-        if self._columns is None:
-            from meshport.process.columns.group import ColumnarGroup  # noqa: PLC0415 - needs numpy, which may not be there
-
-            self._columns = ColumnarGroup(self._plan, self._group, self._rows)
-        found = self._columns.read(message)
-        place = self._sources.setdefault(found.partition, [-1, -1, None])
-        new = found.behind(place[0] or 0, place[1] or 0)
-        batch.counts.repeated += len(found.records) - len(new.records)
-        if not len(new.records):
-            return
-        made = self._columns.messages(new, message.offset)
-        if made is None:
-            for each in new.one_by_one():
-                self._one(each, message, batch)
-        else:
-            place[:2] = int(new.offsets[-1]), int(new.numbers[-1])
-            batch.counts.written += len(made)
-            batch.outputs += made
-
-    def _one(self, found: Rekeyed, message: Inbound, batch: Batch) -> None:
-        item = found.item
-        place = self._sources.setdefault(found.partition if found.redrive is None else ~found.partition, [-1, -1, None])
-        recorded = 0
-        if item is not None:
-            recorded = item.recorded
-            order = item.offset if found.redrive is None else found.redrive
-            if (order, item.number) <= (place[0], place[1]):
-                batch.counts.repeated += 1
-                return
-            place[0], place[1] = order, item.number
-            if self._is_over(item, found, batch):
-                self._rows.keep(message.offset)
-            else:
-                self._add(item, found, message.offset, batch)
-        if found.watermark is not None and (place[2] is None or found.watermark > place[2]):
-            place[2] = found.watermark
-            self._advance(message, recorded, batch)
-
-    def _is_over(self, item: Item, found: Rekeyed, batch: Batch) -> bool:
-        """Whether a redriven record cannot be taken in any more."""
-        if found.redrive is None:
-            return False
-        if found.alone and not self._owed.is_owed(*self._owing(item)):
-            batch.counts.repeated += 1
-            return True
-        # The source stage has judged it, but after a crash it may have done so when time had not come as far as here.
-        watermark = self.watermark
-        if watermark is None or not self._plan.timed or item.time >= watermark - self._lateness:
-            return False
-        self._owed.settle(*self._owing(item), again=found.alone)
-        batch.counts.late += 1
-        batch.outputs.append(late(self._plan.late_topic, found.original, item.time, watermark, self._lateness))
-        return True
-
-    def _owing(self, item: Item) -> tuple[Part, str]:
-        """A record, and what it replaces: the part of one input row in one group."""
-        part = item.partition, item.offset, item.number
-        if not self._plan.upserts:
-            return part, ""
-        grouping = self._plan.pipeline.grouping
-        by = [item.record.get(name) for name in grouping.by] if grouping else []
-        window = grouping.window if isinstance(grouping, Aggregate) else None
-        starts = window.starts(item.time) if isinstance(window, Tumbling | Hopping) else ()
-        return part, plain.dumps([item.contributor, by, list(starts)])
-
-    def _add(self, item: Item, found: Rekeyed, offset: int, batch: Batch) -> None:
-        try:
-            made = self._outputs.of_item(self._group.add(item, self._rows), item)
-        except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside
-            self._rows.undo()
-            batch.counts.quarantined += 1
-            batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, item))
-            self._owed.owe(*self._owing(item))
-            self._rows.keep(offset)
-        else:
-            if found.alone or self._plan.upserts:
-                self._owed.settle(*self._owing(item), again=found.alone)
-            self._rows.keep(offset)
-            batch.counts.written += len(made)
-            batch.outputs += made
-
-    def _advance(self, message: Inbound, recorded: int, batch: Batch) -> None:
-        watermark = self.watermark
-        if watermark is None or not self._plan.timed:
-            return
-        closed = self._group.advance(watermark - self._lateness, self._rows)
-        self._closing.write(closed, message, recorded or watermark, batch)
-        self._rows.keep(message.offset)
 
 
 def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> list[Transform | Deduplication]:
