@@ -220,7 +220,7 @@ class Processing(_Words):
     """How a derived product's default port is built.
 
     Attributes:
-        engine: which engine runs it: `faust` event by event, `batch` in micro-batches with Kafka transactions.
+        engine: which engine runs it: `batch` in micro-batches with Kafka transactions, `faust` event by event.
         input: the stream that is read; by default the first input port.
         lateness: how far behind the newest event of its partition an event may be; later ones go to the late port. A
             day by default, as Kafka Streams' windows had it: with `emit: update` patience costs state, not latency.
@@ -228,7 +228,7 @@ class Processing(_Words):
         python: a function that returns the steps instead, for logic with Python functions in it.
     """
 
-    engine: Literal["faust", "batch"] = "faust"
+    engine: Literal["batch", "faust"] = "batch"
     input: _Address | None = None
     lateness: _Duration = timedelta(days=1)
     steps: tuple[Step, ...] = ()

@@ -211,7 +211,7 @@ DERIVED_REFUSALS: list[tuple[str, str, int, str]] = [
     ("    fields: [artist_id]", "  - address: player/plays", 8, "is read twice"),
     ("  lateness: 12h", "  input: mesh://somebody/else", 13, "which is not among the inputPorts"),
     ("  lateness: 12h", "  lateness: soon", 14, "process.lateness: 'soon' is no length of time"),
-    ("  lateness: 12h", "  engine: spark", 14, "process.engine: Input should be 'faust' or 'batch', found 'spark'"),
+    ("  lateness: 12h", "  engine: spark", 14, "process.engine: Input should be 'batch' or 'faust', found 'spark'"),
     (
         "by: [artist_id]",
         "bye: [artist_id]",
