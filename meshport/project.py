@@ -48,8 +48,8 @@ class Folder:
 
     def matching(self, pattern: str) -> list[str]:
         """See `Files`."""
-        start = len(self.root.as_posix().rstrip("/")) + 1
-        return sorted((file.as_posix()[start:] for file in self.root.glob(pattern)), key=lambda path: path.split("/"))
+        found = (file.relative_to(self.root).as_posix() for file in self.root.glob(pattern))
+        return sorted(found, key=lambda path: path.split("/"))
 
     def text(self, path: str) -> str:
         """See `Files`."""

@@ -111,6 +111,10 @@ class Admin:
         """
         if self._in_memory:
             return self._make_in_memory(name, partitions)
+        # Asked to make what is there, a cluster without a controller for the moment refuses to answer.
+        if name in (known := self.partitions()):
+            self._refuse_other_count(name, known[name], partitions)
+            return False
         replication = 3 if self.brokers() >= 3 else 1
         settings = dict(config or {})
         if replication == 3:

@@ -117,7 +117,7 @@ def _join(join: Join, table: Lookup) -> Step:
             elif join.missing == "quarantine":
                 raise NoRow(
                     f"{join.table} has no row for {join.on} = {value!r}",
-                    hint="publish the row and redrive the event, or say `missing: keep` or `drop`",
+                    hint="publish a row that held then and `meshport redrive` the event, or say `missing: keep` or `drop`",
                 )
             elif join.missing == "keep":
                 found.append({**record, **nulls})
