@@ -16,6 +16,10 @@ def test_a_name_is_for_members_only(cli: Run, tmp_path: Path) -> None:
     assert cli("new", "shop/orders", "--sample", str(sample), "--key", "customer", "--time", "at").code == 0
     totals = "shop/totals --from shop/orders --by customer --window 1h --value n=count()"
     assert cli("new", *totals.split()).code == 0
+    product = tmp_path / "processors/shop/totals/product.yaml"
+    product.write_text(
+        product.read_text(encoding="utf-8").replace("process:\n", "process:\n  engine: faust\n"), "utf-8"
+    )
     for address in ("shop/orders", "shop/totals"):
         ended = cli("run", address, "--member", "one")
         assert ended.code == 2

@@ -97,7 +97,11 @@ class Newcomer:
                 return watch.standings()[0]
 
     def count(self, topic: str) -> int:
-        """How many messages a topic has taken in."""
+        """How many messages a topic holds."""
+        return len(self.stored(topic))
+
+    def offsets(self, topic: str) -> int:
+        """How many offsets a topic has taken in: messages, and markers of transactions."""
         with Consumer(self.up.facts["bootstrap_servers"]) as looking:
             return sum(looking.end_offsets(topic).values())
 
@@ -105,7 +109,7 @@ class Newcomer:
         """Wait until a port has taken in so many events."""
         with self.registry() as registry:
             topic = registry.resolve(Address.parse(address)).topic
-        wait_for(lambda: self.count(topic) >= count, lambda: self.up.said)
+        wait_for(lambda: self.offsets(topic) >= count, lambda: self.up.said)
 
     def settle(self, *addresses: str) -> None:
         """Wait until nothing waits for these processors, and nothing more comes of them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -27,18 +29,18 @@ QUARANTINE = f"{OUTPUT}.quarantine"
 
 def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
     """The processor killed -9 with some of the aggregate out and some not, then with it broker and registry: same totals."""
-    newcomer.settle(DELAYS)
-    done = newcomer.count(OUTPUT)
-    newcomer.publish_some(flights.later(flights.read(quarter), 5))
-    out = [done]
-    for names in ((DELAYS,), (DELAYS, "kafka-1", "registry")):
-        wait_for(lambda: newcomer.count(OUTPUT) > out[-1], lambda: newcomer.up.said)
-        out.append(newcomer.count(OUTPUT))
+    for number, names in enumerate(((DELAYS,), (DELAYS, "kafka-1", "registry"))):
+        newcomer.settle(DELAYS)
+        done = newcomer.offsets(OUTPUT)
+        os.kill(newcomer.up.pids[DELAYS], signal.SIGSTOP)  # so that all of it waits at once
+        newcomer.publish_some(flights.later(flights.read(quarter), 5 + number))
+        newcomer.up.kill(DELAYS)  # its successor begins with a small batch
+        wait_for(lambda done=done: newcomer.offsets(OUTPUT) > done, lambda: newcomer.up.said)  # type: ignore[misc]  # bound now
+        assert newcomer.offsets(OUTPUT) < done + flights.COUNT  # it is in the middle
         newcomer.up.kill(*names)
         newcomer.await_stored(DEPARTURES, len(newcomer.published))  # the broker answers, and has lost nothing
     assert newcomer.delays() == newcomer.truth()
-    assert out[0] < out[1] < out[2] < done + flights.COUNT  # it was in the middle, both times
-    assert newcomer.up.said.count(f"{DELAYS} was killed by SIGKILL; it starts again in") >= 2
+    assert newcomer.up.said.count(f"{DELAYS} was killed by SIGKILL; it starts again in") >= 4
     newcomer.up.wait_for_words("broker 1 of 1 runs again")
 
 
@@ -46,7 +48,7 @@ def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) ->
     """Poison of every kind between good flights is in the quarantine with its bytes and the reason; all others count."""
     newcomer.settle(DELAYS)
     worker = newcomer.up.pids[DELAYS]
-    some = flights.later(flights.read(quarter)[:2000], 6)
+    some = flights.later(flights.read(quarter)[:2000], 7)
     newcomer.publish_some(some[:1000])
     good = newcomer.stored(SOURCE)[-1]
     value, said = good.value() or b"", [(name, text or b"") for name, text in good.headers() or ()]

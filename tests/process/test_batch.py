@@ -96,17 +96,17 @@ def first_messages(member: Member) -> int:
 
 
 def test_totals_survive_kills(topics: Topics) -> None:
-    """Killed with SIGKILL twice in the middle, it leaves a recount's totals, and nothing doubled for committed readers."""
-    topics.publish(world(20_000))
+    """Killed with SIGKILL twice once it writes, it leaves a recount's totals, and nothing doubled for committed readers."""
     kills = 0
-    for goal in (1, 4000):
+    for number in range(2):  # where exactly it is killed is settled in tests/campaigns
+        topics.publish(world(10_000, seed=number, start=10_000 * number))
+        before = topics.written()
         with processor(topics, "one") as process:
-            wait_for(partial(written, topics, goal), pause_s=0.01)
+            wait_for(partial(written, topics, before + 1), pause_s=0.01)
             assert process.poll() is None
             process.kill()
             kills += process.wait() == -signal.SIGKILL
     assert kills == 2
-    assert topics.written() < 18_000
     batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
     check_once(topics)
 

@@ -1,4 +1,4 @@
-"""A product with `engine: batch` in a newcomer's mesh: counted without the markers of its transactions, killed and gone on."""
+"""A product with transactions in a newcomer's mesh: counted without the markers of its transactions, killed and gone on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ outputPorts:
   time: date
 process:
   python: logic.py:steps
-  engine: batch
 """
 LOGIC = """\
 from meshport.process import Filter
@@ -66,13 +65,13 @@ def test_a_processor_with_transactions(newcomer: Newcomer, quarter: Path) -> Non
         standing = newcomer.standing(SHORT)
         return (standing.stored, standing.waiting) == (short(), 0)
 
-    wait_for(lambda: newcomer.count(TOPIC) > 0, lambda: newcomer.up.said)
+    wait_for(lambda: newcomer.offsets(TOPIC) > 0, lambda: newcomer.up.said)
     wait_for(there, lambda: f"{newcomer.standing(SHORT)} for {short()}")
-    assert newcomer.count(TOPIC) > short()  # the markers
+    assert newcomer.offsets(TOPIC) > short()  # the markers
     named = names(newcomer)
     assert len(named) == 1  # as who, the group gives its successor the partitions back at once
     assert named != {None}
     newcomer.up.kill(SHORT)
-    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 9))
+    newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 4))
     wait_for(there, lambda: f"{newcomer.standing(SHORT)} for {short()}")
     assert names(newcomer) == named
