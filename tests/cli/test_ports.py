@@ -293,7 +293,7 @@ def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Bi
         assert pipe.write(rows) == len(rows)  # more than the pipe holds: most of it has been read
         publish.send_signal(signal.SIGINT)
         out, err = publish.communicate(timeout=20)
-    assert publish.returncode == 130
+    assert publish.returncode == 130, err.decode()
     counts = json.loads(out)
     assert 1000 < counts["stored"] <= 5000
     assert (counts["refused"], counts["unknown"]) == (0, 0)
