@@ -12,6 +12,7 @@ import typer
 
 from meshport.cli.output import FINDINGS, INTERRUPTED, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.signals import Unbroken
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
 from meshport.ingest import Format, LineRefused, Row, read_rows
 from meshport.publish import Failure, Publisher
@@ -59,12 +60,14 @@ def publish(
         publisher = Publisher(address, mesh)
         mapper = RowMapper(publisher.schema, ignore_unknown=ignore_unknown)
         queued = 0
+        unbroken = Unbroken()
         try:
             with _open(source) as stream, progress(f"publishing to {publisher.binding.address}") as moved:
                 for row in read_rows(stream, form or _format(source)):
                     try:
-                        _publish_row(publisher, mapper, row, id_field)
-                        queued += 1
+                        with unbroken:
+                            _publish_row(publisher, mapper, row, id_field)
+                            queued += 1
                     except MeshError as error:
                         told.refuse(error)
                         if on_error is OnError.STOP:
