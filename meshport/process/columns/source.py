@@ -114,7 +114,9 @@ class ColumnarSource:
         """
         for run in self._reader.runs(messages.values, messages.headers):
             there = messages[run.first : run.behind]
-            program = self._program(run.columns.schema) if run.columns is not None else None
+            # Texts of times go out as they came in, so they have to be what would be written.
+            told = run.columns is not None and run.columns.canonical
+            program = self._program(run.columns.schema) if run.columns is not None and told else None
             if run.columns is None or program is None:
                 for message in there:
                     one(message)
@@ -179,8 +181,6 @@ class ColumnarSource:
         Raises:
             _InDoubt: events have to be worked on one by one.
         """
-        if not columns.canonical:
-            raise _InDoubt(None)
         marks, behind = self._lateness(columns.time, messages)
         given = Relation(
             dict(zip(columns.data.schema.names, columns.data.columns, strict=True)),
