@@ -1,7 +1,8 @@
 """Stream processors: pure logic, and the engines that run it.
 
 The logic (`pipeline`, `expression`, `aggregators`, `groups`, the stages) knows no Kafka and no clock. `worker` is the
-protocol that makes a kill harmless. An engine is a way of reading: `engine` on faust, `harness` in memory for tests.
+protocol that makes a kill harmless. An engine is a way of reading: `batch` on Kafka transactions, `engine` on faust,
+`harness` in memory for tests. `columns` does over whole batches what the stages do event by event.
 Only `meshport.process.engine` and `meshport.process.commits` import faust.
 """
 

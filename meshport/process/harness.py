@@ -315,7 +315,7 @@ class Harness:
     def events(self) -> list[Event]:
         """The events of the output port."""
         reader = EventReader(self.ports)
-        return [reader.read(*message[3:6], *message[:3], message.timestamp_ms) for message in self.outputs()]
+        return [reader.read(*message.parts) for message in self.outputs()]
 
     def records(self) -> list[Any]:
         """The data of the output's events; None for a tombstone."""

@@ -49,6 +49,11 @@ class Inbound(NamedTuple):
     headers: Headers
     timestamp_ms: int = -1
 
+    @property
+    def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:
+        """What `EventReader.read` takes, in its order."""
+        return self.key, self.value, self.headers, self.topic, self.partition, self.offset, self.timestamp_ms
+
 
 def quarantined(
     topic: str, message: Inbound, error: Exception, redriven: int = 0, item: Item | None = None, *, window: str = ""

@@ -208,15 +208,7 @@ class SourceStage(Partition):
             return
         at = message.offset if again is None else self._offset
         try:
-            event = self._read(
-                message.key,
-                message.value,
-                message.headers,
-                message.topic,
-                message.partition,
-                message.offset,
-                message.timestamp_ms,
-            )
+            event = self._read(*message.parts)
             item = _item(event, message)
             if self._plan.timed and self._is_aside(item, message, batch, again):
                 self._owed.settle(*owed, again=again is not None)

@@ -43,15 +43,7 @@ class Table:
         """Take rows in; one that cannot be read is told in the log and left out, and the row before it holds on."""
         for message in messages:
             try:
-                event = self._read(
-                    message.key,
-                    message.value,
-                    message.headers,
-                    message.topic,
-                    message.partition,
-                    message.offset,
-                    message.timestamp_ms,
-                )
+                event = self._read(*message.parts)
             except (CodecError, EventError, NotRegistered, SchemaError) as error:
                 self.refused += 1
                 _log.warning(

@@ -54,7 +54,7 @@ class Outcome:
     def events(self) -> list[Event]:
         """Of the output."""
         reader = EventReader(self.ports)
-        return [reader.read(*each[3:6], *each[:3], each.timestamp_ms) for each in self.messages]
+        return [reader.read(*each.parts) for each in self.messages]
 
     @property
     def records(self) -> list[Any]:
