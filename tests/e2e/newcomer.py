@@ -22,6 +22,23 @@ DEPARTURES = "operations/departures"
 DELAYS = "network/delays-by-airport"
 
 
+_FLIGHTS = """\
+address: mesh://{address}
+id: {id}
+archetype: aggregate
+description: Flights of some length.
+owner: network
+inputPorts:
+- address: mesh://operations/departures
+outputPorts:
+- name: events
+  key: origin
+  time: date
+process:
+  python: logic.py:steps
+"""
+
+
 class Newcomer:
     """Somebody in an empty directory.
 
@@ -95,6 +112,14 @@ class Newcomer:
             products = [each for each in Project(self.folder).products if each.product.address.key == address]
             with closing(Watch(products, registry)) as watch:
                 return watch.standings()[0]
+
+    def write_product(self, address: str, id: str, logic: str) -> None:
+        """Write by hand a product of some of the flights, by Python of its own."""
+        folder = f"processors/{address}"
+        self.write(f"{folder}/product.yaml", _FLIGHTS.format(address=address, id=id))
+        self.write(f"{folder}/logic.py", logic)
+        contract = (self.folder / "schemas/operations/departures.events.avsc").read_text()
+        self.write(f"schemas/{address}.events.avsc", contract.replace("operations.Departures", "network.Flight"))
 
     def count(self, topic: str) -> int:
         """How many messages a topic holds."""

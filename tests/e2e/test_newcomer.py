@@ -86,32 +86,11 @@ def test_the_next_day(newcomer: Newcomer, quarter: Path) -> None:
     assert newcomer.standing(DELAYS).stored == rows + 3000
 
 
-BROKEN = """\
-address: mesh://network/long-hauls
-id: 6b3b1f0e-55ad-4d0c-9d3f-0f6f9a0c3f11
-archetype: aggregate
-description: Flights of more than a thousand miles.
-owner: network
-inputPorts:
-- address: mesh://operations/departures
-outputPorts:
-- name: events
-  key: origin
-  time: date
-process:
-  python: logic.py:steps
-"""
-
-
 def test_a_broken_processor_is_told_and_tried_again(newcomer: Newcomer, quarter: Path) -> None:
     """A processor that fails at import is said with its own words and tried again, ever more seldom, until it is mended."""
     before = newcomer.up.pids
-    newcomer.write("processors/network/long-hauls/product.yaml", BROKEN)
-    newcomer.write("processors/network/long-hauls/logic.py", 'raise RuntimeError("no licence")\n')
-    contract = (newcomer.folder / "schemas/operations/departures.events.avsc").read_text()
-    newcomer.write(
-        "schemas/network/long-hauls.events.avsc", contract.replace("operations.Departures", "network.LongHaul")
-    )
+    id = "6b3b1f0e-55ad-4d0c-9d3f-0f6f9a0c3f11"
+    newcomer.write_product("network/long-hauls", id, 'raise RuntimeError("no licence")\n')
     newcomer.type("apply")
     newcomer.up.wait_for_words("network/long-hauls ended with exit code 2; it starts again in 2 s")
     said = newcomer.up.said

@@ -15,21 +15,6 @@ pytestmark = pytest.mark.kafka
 
 SHORT = "network/short-hauls"
 TOPIC = "network.short-hauls.events.v1"
-PRODUCT = """\
-address: mesh://network/short-hauls
-id: 0c0f5a56-0f1f-4c3a-9a62-6a0f8a4d8a2e
-archetype: aggregate
-description: Flights of less than five hundred miles.
-owner: network
-inputPorts:
-- address: mesh://operations/departures
-outputPorts:
-- name: events
-  key: origin
-  time: date
-process:
-  python: logic.py:steps
-"""
 LOGIC = """\
 from meshport.process import Filter
 
@@ -49,12 +34,7 @@ def names(newcomer: Newcomer) -> set[str | None]:
 
 def test_a_processor_with_transactions(newcomer: Newcomer, quarter: Path) -> None:
     """What it stored is told to the event and nothing waits in the end; killed -9, it goes on as itself, nothing doubled."""
-    newcomer.write("processors/network/short-hauls/product.yaml", PRODUCT)
-    newcomer.write("processors/network/short-hauls/logic.py", LOGIC)
-    contract = (newcomer.folder / "schemas/operations/departures.events.avsc").read_text()
-    newcomer.write(
-        "schemas/network/short-hauls.events.avsc", contract.replace("operations.Departures", "network.ShortHaul")
-    )
+    newcomer.write_product(SHORT, "0c0f5a56-0f1f-4c3a-9a62-6a0f8a4d8a2e", LOGIC)
     newcomer.type("apply")
     wait_for(lambda: SHORT in newcomer.up.pids, lambda: newcomer.up.said)
 
