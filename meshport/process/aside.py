@@ -12,8 +12,10 @@ from meshport.errors import TopicError
 from meshport.process import plain
 from meshport.process.item import Item
 from meshport.process.messages import ERROR, OFFSET, OURS, PARTITION, REASON, RECORD, REDRIVEN, TIME, TOPIC, WINDOW
-from meshport.process.owed import Part
 from meshport.scan import Stretch, history_reader, scan
+
+Origin = tuple[str, int, int, int]
+"""(topic, partition, offset, number): an event of an input, or one record of it; the number is -1 for the whole event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ class SetAside:
     window: str | None = None
 
     @property
-    def part(self) -> Part:
+    def origin(self) -> Origin:
         """What is brought back: the event, or the record that failed alone."""
         number = -1 if self.record is None else Item(*plain.loads(self.record)).number
-        return self.partition, self.offset, number
+        return self.topic, self.partition, self.offset, number
 
     @property
     def id(self) -> str | None:
@@ -105,19 +107,19 @@ def read_late(binding: Binding) -> Iterator[SetAside]:
     return (set_aside(*parts) for _, parts in _read(binding, late_name(binding.topic)))
 
 
-def read_redriven(binding: Binding) -> dict[Part, int]:
+def read_redriven(binding: Binding) -> dict[Origin, int]:
     """Everything that was redriven by now, with the offset in the redrive topic at which it was last."""
-    return {set_aside(*parts).part: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
+    return {set_aside(*parts).origin: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
 
 
-def is_redriven(event: SetAside, last: Mapping[Part, int]) -> bool:
+def is_redriven(event: SetAside, last: Mapping[Origin, int]) -> bool:
     """Whether an event was redriven after it was put aside.
 
     Args:
         event: of the quarantine.
         last: as of `read_redriven`.
     """
-    return last.get(event.part, -1) >= event.redriven_before
+    return last.get(event.origin, -1) >= event.redriven_before
 
 
 _Parts = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]

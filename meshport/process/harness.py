@@ -302,7 +302,7 @@ class Harness:
             wanted: which of those that were not redriven since they were set aside.
         """
         topic = self.plan.redrive_topic
-        last = {set_aside(*each[3:6]).part: each.offset for each in self.outputs(topic)}
+        last = {set_aside(*each[3:6]).origin: each.offset for each in self.outputs(topic)}
         chosen = list(filter(wanted, to_redrive([set_aside(*each[3:6]) for each in self.quarantine()], last)))
         for event in chosen:
             self.log.store(redrive_message(topic, event))

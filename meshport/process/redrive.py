@@ -24,19 +24,18 @@ from meshport.binding import Binding
 from meshport.errors import ProcessError, TopicError
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Transactions
-from meshport.process.aside import SetAside, is_redriven, read_quarantine, read_redriven
+from meshport.process.aside import Origin, SetAside, is_redriven, read_quarantine, read_redriven
 from meshport.process.clock import micros
 from meshport.process.kafkalog import PRODUCER_SETTINGS
 from meshport.process.messages import Inbound, redriven
-from meshport.process.owed import Part
 from meshport.scan import history_reader
 
 # Well within the time after which the broker ends a transaction.
 _AT_ONCE: Final = 5000
 
 
-def to_redrive(quarantine: Iterable[SetAside], last: Mapping[Part, int]) -> list[SetAside]:
-    """What may be redriven, each event once, in the order of the input.
+def to_redrive(quarantine: Iterable[SetAside], last: Mapping[Origin, int]) -> list[SetAside]:
+    """What may be redriven, each event once, in the order of the input, of one input after the other.
 
     A window that could not be written is no event and is left out, and so is what was redriven already: it would count
     twice.
@@ -45,11 +44,11 @@ def to_redrive(quarantine: Iterable[SetAside], last: Mapping[Part, int]) -> list
         quarantine: all of it.
         last: as of `read_redriven`.
     """
-    found: dict[Part, SetAside] = {}
+    found: dict[Origin, SetAside] = {}
     for event in quarantine:
         if event.window is None and not is_redriven(event, last):
-            found[event.part] = event
-    return [found[part] for part in sorted(found)]
+            found[event.origin] = event
+    return [found[origin] for origin in sorted(found)]
 
 
 def redrive_message(topic: str, event: SetAside) -> Message:

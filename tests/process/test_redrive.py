@@ -223,7 +223,7 @@ def test_one_record_of_an_event_is_redriven_alone() -> None:
         harness.publish("player/plays", play(f"u{number}", tags=["a", "x", "b", "x"]))
         harness.run()
     assert len(harness.quarantine()) == 8
-    assert len(harness.redrive(lambda event: event.part[2] == 1)) == 4
+    assert len(harness.redrive(lambda event: event.origin[3] == 1)) == 4
     harness.run()
     assert len(harness.quarantine()) == 12
     mended(harness, fault)
