@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import pytest
@@ -236,6 +237,33 @@ def test_columns_give_the_bytes_of_rows(seed: int, batches: list[int], groups: l
     assert state(columns) == state(rows)
     assert sum(batches) > 150
     assert sum(groups) > 50 or not columns.plan.rekeyed
+
+
+def test_decimals_go_to_a_port_of_fewer_digits(batches: list[int]) -> None:
+    """A sum of decimals has 38 digits, the port's field six: by columns as long as they do, and refused as by rows beyond."""
+    price, total = (
+        {"type": "bytes", "logicalType": "decimal", "precision": digits, "scale": scale}
+        for digits, scale in ((9, 2), (6, 3))
+    )
+    given = record("Sale", avro("user", "string"), avro("price", price), avro("at", INSTANT))
+    ports = Ports(
+        {
+            str(PLAYS): Port(given, key=("user",), time="at"),
+            str(OUT): Port(record("Total", avro("user", "string"), avro("total", total)), key=("user",)),
+        }
+    )
+    pipeline = Pipeline(PLAYS, (Aggregate(("user",), {"total": "sum(price)"}),), timedelta(minutes=1))
+    rows, columns = (kind(pipeline, output=str(OUT), ports=ports) for kind in (Harness, ByColumns))
+    for harness in (rows, columns):
+        for number in range(200):
+            harness.publish(str(PLAYS), {"user": "u1", "price": Decimal("1.25"), "at": at(number)}, id=f"p{number}")
+        assert harness.run().quarantined == 0
+        for number in range(200, 900):
+            harness.publish(str(PLAYS), {"user": "u1", "price": Decimal("1.25"), "at": at(number)}, id=f"p{number}")
+        assert harness.run().quarantined == 101
+    assert left(columns) == left(rows)
+    assert state(columns) == state(rows)
+    assert sum(batches) >= 200
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

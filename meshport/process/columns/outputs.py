@@ -112,6 +112,9 @@ def _fits(given: Field, wanted: Field) -> bool:
         return (one.tz is None) == (other.tz is None)
     if pa.types.is_integer(one):
         return bool(pa.types.is_integer(other) or other == pa.float64())
+    if pa.types.is_decimal(one) and pa.types.is_decimal(other):
+        # Digits in front that the output has no room for are refused of the batch; digits behind, whatever they are.
+        return bool(one.scale <= other.scale)
     return bool(one == pa.float32()) and bool(other == pa.float64())
 
 
