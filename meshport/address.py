@@ -141,7 +141,7 @@ def internal_name(topic: str, purpose: str) -> str:
 
 def names_of(topic: str) -> list[str]:
     """The topics that may belong to one generation of a derived product: its own, and those that its processor makes."""
-    purposes = ("changelog", "rekey", "rekey.changelog")
+    purposes = ("changelog", "joined.changelog", "rekey", "rekey.changelog")
     aside = (late_name(topic), quarantine_name(topic), redrive_name(topic))
     return [topic, *(internal_name(topic, each) for each in purposes), *aside]
 

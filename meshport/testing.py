@@ -79,12 +79,12 @@ class ProcessorTest:
         product = mesh.product(self.address)
         pipeline = load_pipeline(product.product, product.folder)
         known = _Known(mesh, ports or {}, partitions or {}, today)
-        lines = {each: known.line(each) for each in (self.address, pipeline.input, *pipeline.tables)}
+        lines = {each: known.line(each) for each in (self.address, pipeline.input, *pipeline.joined)}
         resolver = _Lines(lines)
         check_pipeline(
             pipeline,
             resolver.schema(pipeline.input),
-            {each: resolver.schema(each) for each in pipeline.tables},
+            {each: resolver.schema(each) for each in pipeline.joined},
             resolver.schema(self.address),
         )
         self._harness = Harness(pipeline, output=lines[self.address][0].key, ports=resolver)

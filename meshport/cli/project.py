@@ -334,7 +334,7 @@ def _check_process(project: Project, product: ProjectProduct, registry: str | No
     pipeline = load_pipeline(product.product, product.folder)
     try:
         source, _ = _input(project, pipeline.input, registry)
-        tables = {address: _input(project, address, registry)[0] for address in pipeline.tables}
+        tables = {address: _input(project, address, registry)[0] for address in pipeline.joined}
     except (RegistryUnavailable, NotRegistered):
         return False
     try:

@@ -243,8 +243,8 @@ class _Engine:
         Raises:
             ProcessError: it does not.
         """
-        topic = self._plan.source.topic
-        places = {TP(*place): offset for place, offset in self._worker.places.items() if place[0] == topic}
+        topics = [each.stage.topic for each in self._plan.sources]
+        places = {TP(*place): offset for place, offset in self._worker.places.items() if place[0] in topics}
         proof = asyncio.run_coroutine_threadsafe(self._consumer.takes(places), self._loop)
         try:
             proven = proof.result(_SESSION_S)
@@ -252,7 +252,7 @@ class _Engine:
             proven = False
         if not proven:
             raise ProcessError(
-                f"{self._plan.group} does not confirm that {len(places)} partitions of {topic} are still this member's",
+                f"{self._plan.group} does not confirm that {len(places)} partitions of its input are still this member's",
                 hint="start it again; nothing is lost",
             )
 

@@ -14,7 +14,7 @@ from meshport.process.applied import Store, states_for
 from meshport.process.clock import length, moment
 from meshport.process.expiry import Expiry
 from meshport.process.item import Emission, Item, values_of
-from meshport.process.pipeline import Aggregate, Apply, Grouping, Hopping, Occurrence, Session, Tumbling
+from meshport.process.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
 from meshport.process.rows import Rows
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, datetime, date, Decimal, UUID})
@@ -36,7 +36,7 @@ class Group(Protocol):
         ...
 
 
-def group_for(grouping: Grouping, *, upserts: bool) -> Group:
+def group_for(grouping: Aggregate | Apply, *, upserts: bool) -> Group:
     """The machine of a grouping.
 
     Args:

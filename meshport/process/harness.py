@@ -223,7 +223,7 @@ class Harness:
         self.plan: Plan = make_plan(pipeline, _full(output), self.ports)
         for stage in self.plan.stages:
             self.log.partitions |= {stage.topic: stage.partitions, stage.changelog: stage.partitions}
-        self.log.partitions[self.plan.redrive_topic] = self.plan.source.partitions
+        self.log.partitions[self.plan.redrive_topic] = self.plan.redrive_partitions
         self.worker = self._taken_up()
         self._published = 0
 

@@ -42,12 +42,12 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
     Raises:
         TopicError: one exists with another number of partitions.
     """
-    for index, stage in enumerate(plan.stages):
-        if index:
-            admin.ensure_topic(stage.topic, stage.partitions, _REKEYED)
+    if plan.gathering is not None:
+        admin.ensure_topic(plan.gathering.topic, plan.gathering.partitions, _REKEYED)
+    for stage in plan.stages:
         admin.ensure_topic(stage.changelog, stage.partitions, _CHANGELOG)
     admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _ASIDE)
-    admin.ensure_topic(plan.redrive_topic, plan.source.partitions, _ASIDE)
+    admin.ensure_topic(plan.redrive_topic, plan.redrive_partitions, _ASIDE)
     if plan.timed:
         admin.ensure_topic(plan.late_topic, plan.output.partitions, _ASIDE)
 

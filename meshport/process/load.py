@@ -16,6 +16,7 @@ from meshport.process.pipeline import (
     Flatten,
     Hopping,
     Join,
+    JoinStream,
     Operator,
     Pipeline,
     Rename,
@@ -75,7 +76,10 @@ def operator_of(step: Step, folder: Path | None = None) -> Operator:
         case Step(flatten=items) if items is not None:
             return Flatten(items)
         case Step(join=join) if join is not None:
-            return Join(join.table, join.on, join.take, join.missing)
+            if join.within is None:
+                return Join(join.table, join.on, join.take, join.missing)
+            # Words refuse a `quarantine` there.
+            return JoinStream(join.table, join.on, join.within, join.take, "keep" if join.missing == "keep" else "drop")
         case Step(deduplicate=deduplicate) if deduplicate is not None:
             return Deduplicate(deduplicate.within, deduplicate.by)
         case Step(aggregate=aggregate) if aggregate is not None:

@@ -199,12 +199,11 @@ def rekeyed(
     original: Inbound,
     *,
     redriven: int = 0,
-    redrive: int | None = None,
-    alone: bool = False,
+    again: Redriven | None = None,
 ) -> Message:
     """A record on its way to the partition of its group; it brings the original event's bytes for the quarantine.
 
-    For the arguments see `Rekeyed`.
+    For the arguments see `Rekeyed`; `again` is how it was brought back, where it was.
     """
     headers = list(original.headers)
     if original.key is not None:
@@ -213,7 +212,7 @@ def rekeyed(
         headers.append((_VALUE, original.value))
     given = [original.topic, original.timestamp_ms, original.key is not None, original.value is not None]
     if redriven:
-        given += [redriven, redrive, alone]
+        given += [redriven, None if again is None else again.offset, again is not None and again.item is not None]
     value = plain.dumps([list(item), watermark, *given])
     return Message(topic, key, value.encode(), headers)
 

@@ -14,6 +14,7 @@ from meshport.kafka.producer import Message
 from meshport.process.clock import moment
 from meshport.process.item import Emission, Item
 from meshport.process.plan import Plan
+from meshport.process.stream_join import Joined
 from meshport.process.transform import Transform
 from meshport.publish import event_time, record_key
 from meshport.schema import parse_schema
@@ -82,6 +83,15 @@ class Outputs:
         """The messages of a window that closed; their ids are told by key and window, whatever made it close."""
         name = f"{self._names}|{emission.name}"
         return self._messages([emission], lambda index: str(uuid5(_IDS, f"{name}|{index}")), recorded)
+
+    def of_joined(self, joined: Joined) -> list[Message]:
+        """The messages of a record that a join of streams gave; their ids are told by the events that it was made of.
+
+        Raises:
+            Exception: as of `of_item`.
+        """
+        emission = Emission(joined.record, joined.time)
+        return self._messages([emission], lambda index: f"{joined.id}-{index}", joined.recorded)
 
     def tombstone(self, key: bytes | None, item: Item) -> Message:
         """The row of an input table, under the same key, is no more."""

@@ -12,9 +12,9 @@ Each group is acknowledged by the broker before the next is sent, and the input 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
@@ -26,9 +26,6 @@ from meshport.process.messages import (
 from meshport.process.outputs import Outputs
 from meshport.process.plan import Plan, Stage
 from meshport.process.rows import STAMP_HEADER, Checkpoint, Entry, Rows
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(slots=True)
@@ -173,9 +170,13 @@ class Closing:
             try:
                 made = self._outputs.of_window(emission, recorded)
             except Exception as error:  # noqa: BLE001 - the edge to a product's own functions
-                batch.counts.quarantined += 1
-                window = by._replace(key=emission.name.encode(), value=repr(emission.record).encode(), headers=())
-                batch.outputs.append(quarantined(self._topic, window, error, window=emission.name))
+                self.set_aside(emission.name, emission.record, by, error, batch)
             else:
                 batch.counts.written += len(made)
                 batch.outputs += made
+
+    def set_aside(self, name: str, record: Mapping[str, Any], by: Inbound, error: Exception, batch: Batch) -> None:
+        """Quarantine what cannot be written, under its name."""
+        batch.counts.quarantined += 1
+        window = by._replace(key=name.encode(), value=repr(record).encode(), headers=())
+        batch.outputs.append(quarantined(self._topic, window, error, window=name))

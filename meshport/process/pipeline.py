@@ -112,6 +112,52 @@ class Join:
 
 
 @dataclass(frozen=True)
+class JoinStream:
+    """Join with the events of another stream: a record for each pair of one key that is no further apart in event time.
+
+    Both streams are brought together under that key. A pair is given once, whichever of the two came first, with the later
+    of their times; an event that was late in its own partition makes no pairs. It is the pipeline's grouping: operators
+    before it shape the record of the input, those after it the joined one.
+
+    Attributes:
+        stream: the other stream, keyed by one field.
+        on: the record's field that holds that key. A record without a value there has no partner.
+        within: how far apart the two may be in event time, in either direction.
+        take: new field to the other event's field.
+        missing: what becomes of a record that found no partner: `drop` it, or `keep` it with nulls, once none can come
+            any more.
+    """
+
+    stream: Address
+    on: str
+    within: timedelta
+    take: Mapping[str, str]
+    missing: Literal["drop", "keep"] = "drop"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            ProcessError: `missing` is another word, nothing is taken, or the window has no length that could be.
+        """
+        if self.missing not in {"drop", "keep"}:
+            raise ProcessError(
+                f"a join of streams cannot {self.missing} what has no partner: one may come until the window has passed",
+                hint="missing: drop, or keep",
+            )
+        if self.within < timedelta() or not self.take:
+            raise ProcessError(
+                f"a join within {self.within} that takes {', '.join(self.take) or 'nothing'}",
+                hint="name fields of the other stream, and a length of time",
+            )
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The fields that make the key."""
+        return (self.on,)
+
+
+@dataclass(frozen=True)
 class Deduplicate:
     """Drop a record that was seen before.
 
@@ -238,8 +284,9 @@ class Apply:
         return self.state if isinstance(self.state, Schema) else None
 
 
-Operator = Select | Rename | Filter | Derive | Flatten | Join | Deduplicate | Aggregate | Apply
-Grouping = Aggregate | Apply
+Operator = Select | Rename | Filter | Derive | Flatten | Join | JoinStream | Deduplicate | Aggregate | Apply
+Grouping = Aggregate | Apply | JoinStream
+"""What brings records of one key together."""
 
 
 @dataclass(frozen=True)
@@ -248,9 +295,9 @@ class Pipeline:
 
     Attributes:
         input: the stream that is read.
-        operators: applied in order; one of them at most is an `Aggregate` or an `Apply`.
+        operators: applied in order; one of them at most is an `Aggregate`, an `Apply` or a `JoinStream`.
         lateness: how far behind the newest event of its partition an event may be. It is judged where time matters,
-            in windows and de-duplication (`Pipeline.timed`); a filter takes events of any age.
+            in windows, de-duplication and joins of streams (`Pipeline.timed`); a filter takes events of any age.
     """
 
     input: Address
@@ -266,7 +313,7 @@ class Pipeline:
         Raises:
             ProcessError: nothing is done, there are two groupings, or records are de-duplicated after one.
         """
-        groupings = [index for index, each in enumerate(self.operators) if isinstance(each, Aggregate | Apply)]
+        groupings = [index for index, each in enumerate(self.operators) if isinstance(each, Grouping)]
         if len(groupings) > 1:
             raise ProcessError(
                 "a pipeline groups once; found " + " and ".join(type(self.operators[at]).__name__ for at in groupings),
@@ -283,14 +330,24 @@ class Pipeline:
 
     @property
     def timed(self) -> bool:
-        """Whether it matters how late an event is: there are windows, or duplicates to remember."""
+        """Whether it matters how late an event is: there are windows, duplicates to remember, or partners to wait for."""
         windowed = isinstance(self.grouping, Aggregate) and self.grouping.window is not None
-        return windowed or any(isinstance(each, Deduplicate) for each in self.before)
+        return windowed or self.stream is not None or any(isinstance(each, Deduplicate) for each in self.before)
+
+    @property
+    def stream(self) -> Address | None:
+        """The other stream that is read, where streams are joined."""
+        return self.grouping.stream if isinstance(self.grouping, JoinStream) else None
 
     @property
     def tables(self) -> tuple[Address, ...]:
         """The compacted products that are joined, each once."""
         return tuple(dict.fromkeys(each.table for each in self.operators if isinstance(each, Join)))
+
+    @property
+    def joined(self) -> tuple[Address, ...]:
+        """All that is joined, each once."""
+        return tuple(dict.fromkeys((*self.tables, *([] if self.stream is None else [self.stream]))))
 
 
 def _function(given: Function) -> Function:

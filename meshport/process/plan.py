@@ -2,7 +2,8 @@
 
 A group lives in one partition. Where the key of the grouping holds the input's whole record key, the events of a group
 are in one partition already and one stage does all. Else there are two: the first reads the input and writes each
-record under its new key to an internal topic, the second reads that topic and keeps the groups.
+record under its new key to an internal topic, the second reads that topic and keeps the groups. Where two streams are
+joined, each has a first stage of its own, and the internal topic settles one order of both.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from meshport.errors import ProcessError
 from meshport.process.pipeline import (
     Aggregate,
     Deduplicate,
+    JoinStream,
     Operator,
     Pipeline,
+    Select,
     Session,
 )
 from meshport.process.state import describe, origins, rekeyed, upserts
@@ -43,6 +46,25 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Source:
+    """One input of a pipeline, and what becomes of its events before they meet those of another partition.
+
+    Attributes:
+        binding: of the port.
+        operators: what its events go through.
+        by: the fields of the key under which its records are grouped; empty where nothing is.
+        stage: what reads it.
+        first: the number of its partition 0 among the partitions of all inputs.
+    """
+
+    binding: Binding
+    operators: tuple[Operator, ...]
+    by: tuple[str, ...]
+    stage: Stage
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """A pipeline with everything that its ports' bindings decide.
 
@@ -51,6 +73,7 @@ class Plan:
         source: the input port.
         output: the port that is built.
         tables: the compacted products that are joined.
+        stream: the other stream, where streams are joined.
 
     Raises:
         ProcessError: the pipeline cannot be run over these ports; the message says why.
@@ -60,11 +83,13 @@ class Plan:
     source: Binding
     output: Binding
     tables: Mapping[Address, Binding] = field(default_factory=dict)
+    stream: Binding | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would give wrong results."""
         self._refuse_unkeyed_duplicates()
         self._refuse_over_table()
+        self._refuse_unjoinable()
         for address, table in self.tables.items():
             if table.cleanup != COMPACT or len(table.key) != 1:
                 raise ProcessError(
@@ -106,14 +131,38 @@ class Plan:
         return rekeyed(self.pipeline, self.source)
 
     @cached_property
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage, or two."""
-        topic = self.output.topic
-        first = Stage(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
+    def sources(self) -> tuple[Source, ...]:
+        """The inputs whose events are taken in one after the other."""
+        pipeline, topic = self.pipeline, self.output.topic
+        stage = Stage(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
+        source = Source(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
+        if self.stream is None or not isinstance(pipeline.grouping, JoinStream):
+            return (source,)
+        stage = Stage(self.stream.topic, self.stream.partitions, internal_name(topic, "joined.changelog"))
+        taken = Select(tuple(dict.fromkeys((*self.stream.key, *pipeline.grouping.take.values()))))
+        return source, Source(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
+
+    @cached_property
+    def gathering(self) -> Stage | None:
+        """What reads the records that were brought together under another key; None where they need not be."""
         if not self.rekeyed:
-            return (first,)
-        rekey = internal_name(topic, "rekey")
-        return first, Stage(rekey, self.output.partitions, internal_name(topic, "rekey.changelog"))
+            return None
+        topic = self.output.topic
+        return Stage(internal_name(topic, "rekey"), self.output.partitions, internal_name(topic, "rekey.changelog"))
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that read the inputs, then the one behind them."""
+        return (*(each.stage for each in self.sources), *([self.gathering] if self.gathering else []))
+
+    @cached_property
+    def numbers(self) -> dict[tuple[str, int], int]:
+        """The number of each partition, (topic, partition), among those of all inputs."""
+        return {
+            (each.stage.topic, partition): each.first + partition
+            for each in self.sources
+            for partition in range(each.stage.partitions)
+        }
 
     @property
     def late_topic(self) -> str:
@@ -127,8 +176,13 @@ class Plan:
 
     @property
     def redrive_topic(self) -> str:
-        """Where quarantined events are brought back, each in the partition that it has in the input."""
+        """Where quarantined events are brought back, each in the partition that it has in its input."""
         return redrive_name(self.output.topic)
+
+    @property
+    def redrive_partitions(self) -> int:
+        """How many that topic has."""
+        return max(each.stage.partitions for each in self.sources)
 
     @property
     def group(self) -> str:
@@ -138,7 +192,7 @@ class Plan:
     @cached_property
     def shape(self) -> str:
         """What the state is made of: a processor with another shape cannot go on from it."""
-        return describe(self.pipeline, self.source).digest
+        return describe(self.pipeline, self.source, self.stream).digest
 
     def _refuse_unkeyed_duplicates(self) -> None:
         before: list[Operator] = []
@@ -153,6 +207,28 @@ class Plan:
                         hint="de-duplicate a keyed port, by fields that hold its key",
                     )
             before.append(each)
+
+    def _refuse_unjoinable(self) -> None:
+        if self.stream is None:
+            return
+        if self.stream.topic == self.source.topic:
+            raise ProcessError(
+                f"{self.source.address} cannot be joined with itself",
+                hint="`apply` sees all events of a key one after the other",
+            )
+        for each in (self.source, self.stream):
+            if each.cleanup == COMPACT:
+                raise ProcessError(
+                    f"{each.address} is compacted: what is joined within a time are events, and a row holds until the next",
+                    hint="leave out `within` to join its rows"
+                    if each is self.stream
+                    else "read a port that keeps events",
+                )
+        if len(self.stream.key) != 1:
+            raise ProcessError(
+                f"{self.stream.address} cannot be joined: its key is {', '.join(self.stream.key) or 'none'}",
+                hint="a joined port is keyed by one field",
+            )
 
     def _refuse_over_table(self) -> None:
         if self.source.cleanup != COMPACT:
@@ -191,7 +267,8 @@ def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver) -> Plan:
     tables = {address: resolver.resolve(address) for address in pipeline.tables}
     for name in target.key:
         _refuse_unknown_key(name, pipeline, target)
-    return Plan(pipeline, source, target, tables)
+    stream = None if pipeline.stream is None else resolver.resolve(pipeline.stream)
+    return Plan(pipeline, source, target, tables, stream)
 
 
 def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:

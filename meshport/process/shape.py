@@ -21,6 +21,7 @@ from meshport.process.pipeline import (
     Filter,
     Flatten,
     Join,
+    JoinStream,
     Operator,
     Pipeline,
     Rename,
@@ -41,7 +42,7 @@ def check_pipeline(
     Args:
         pipeline: the logic.
         source: the schema of its input.
-        tables: the schemas of the products that it joins.
+        tables: the schemas of the products that it joins, streams included.
         output: the schema of the port that it builds.
 
     Raises:
@@ -78,7 +79,7 @@ def derive_schema(pipeline: Pipeline, name: str, source: Schema, tables: Mapping
         pipeline: the logic.
         name: full name of the record (`network.DelaysByAirport`).
         source: the schema of the input.
-        tables: the schemas of the products that are joined.
+        tables: the schemas of the products that are joined, streams included.
 
     Raises:
         ProcessError: a step reads a field that is not there, or Python made a field, whose type cannot be told.
@@ -165,7 +166,7 @@ def _after(operator: Operator, fields: Fields, named: Mapping[str, Type], rows: 
             if kind is not None and not (isinstance(kind, dict) and kind.get("type") == "array"):
                 raise TypeError(f"{items!r} is {kind}, no list to flatten")
             return {**fields, items: kind["items"] if kind else None}
-        case Join():
+        case Join() | JoinStream():
             return _join(operator, fields, rows)
         case Deduplicate(by=by):
             _refuse_unknown(by, fields)
@@ -175,12 +176,13 @@ def _after(operator: Operator, fields: Fields, named: Mapping[str, Type], rows: 
     return fields
 
 
-def _join(join: Join, fields: Fields, rows: Mapping[Address, Fields]) -> Fields:
+def _join(join: Join | JoinStream, fields: Fields, rows: Mapping[Address, Fields]) -> Fields:
     _refuse_unknown((join.on,), fields)
-    row = rows.get(join.table)
+    other, of = (join.table, "a row") if isinstance(join, Join) else (join.stream, "an event")
+    row = rows.get(other)
     if row is None:
-        raise ProcessError(f"the schema of {join.table} is not given")
-    _refuse_unknown(tuple(join.take.values()), row, what=f"a row of {join.table}")
+        raise ProcessError(f"the schema of {other} is not given")
+    _refuse_unknown(tuple(join.take.values()), row, what=f"{of} of {other}")
     taken = {name: row[field] for name, field in join.take.items()}
     if join.missing == "keep":
         taken = {name: nullable(kind) for name, kind in taken.items()}
@@ -216,4 +218,5 @@ def _refuse_unknown(names: Sequence[str], fields: Fields, what: str = "the recor
 
 
 def _step(index: int, operator: Operator) -> str:
-    return f"process.steps[{index}].{type(operator).__name__.lower()}"
+    word = "join" if isinstance(operator, JoinStream) else type(operator).__name__.lower()
+    return f"process.steps[{index}].{word}"

@@ -1,4 +1,4 @@
-"""The first stage of a processor: it reads one partition of the input, and groups what needs no new key.
+"""The first stage of a processor: it reads one partition of an input, and groups what needs no new key.
 
 `redrive` takes events in once more that were set aside. Each keeps its topic, partition and offset, so that its outputs have
 the ids that they would have had. It does not move event time: whether it is late is judged by how far time has come, since a
@@ -37,9 +37,10 @@ from meshport.process.messages import (
 from meshport.process.outputs import Outputs
 from meshport.process.owed import Owed, OwedEvents, OwedRows, Part
 from meshport.process.partition import Batch, Closing, Partition
-from meshport.process.pipeline import Aggregate, Deduplicate, Operator
-from meshport.process.plan import Plan
+from meshport.process.pipeline import Aggregate, Apply, Deduplicate, JoinStream, Operator
+from meshport.process.plan import Plan, Source
 from meshport.process.rows import Checkpoint, Rows
+from meshport.process.stream_join import join_key
 from meshport.process.tables import Table
 from meshport.process.transform import Lookup, Transform
 from meshport.process.watermark import Watermark, is_ahead
@@ -56,11 +57,12 @@ _POISON: Final = (EventError, CodecError, SchemaError, NotRegistered)
 
 
 class SourceStage(Partition):
-    """Reads the input port: judges lateness, de-duplicates, joins, transforms, and groups what needs no new key."""
+    """Reads an input port: judges lateness, de-duplicates, joins, transforms, and groups what needs no new key."""
 
     def __init__(
         self,
         plan: Plan,
+        source: Source,
         partition: int,
         state: tuple[Rows, Checkpoint],
         *,
@@ -69,26 +71,29 @@ class SourceStage(Partition):
         columns: ColumnReader | None = None,
     ) -> None:
         rows, checkpoint = state
-        super().__init__(plan.stages[0], partition, rows, checkpoint, plan.shape)
+        super().__init__(source.stage, partition, rows, checkpoint, plan.shape)
         pipeline = plan.pipeline
         self._plan = plan
+        self._gathering = plan.gathering
+        self._number = source.first + partition
         self._read = reader.read
         self._clock = Watermark(length(pipeline.lateness), checkpoint.watermark)
-        self._steps = _steps(pipeline.before, tables)
+        self._steps = _steps(source.operators, tables)
         self._outputs = Outputs(plan, Transform(pipeline.after, tables))
         self._closing = Closing(plan, self._outputs)
         self._contributions = (
             Contributions(pipeline.grouping) if plan.upserts and isinstance(pipeline.grouping, Aggregate) else None
         )
         self._group: Group | None = None
-        if pipeline.grouping is not None and not plan.rekeyed:
+        if self._gathering is None and isinstance(pipeline.grouping, Aggregate | Apply):
             self._group = group_for(pipeline.grouping, upserts=plan.upserts)
             self._group.watch(rows)
         replaces = plan.upserts or (plan.table and pipeline.grouping is None)
         self._owed: Owed = OwedRows(rows) if replaces else OwedEvents(rows)
         self._replaces = replaces
         self._is_new = not checkpoint.shape
-        self._new_key = record_key(pipeline.grouping.by) if pipeline.grouping else record_key(())
+        joins = isinstance(pipeline.grouping, JoinStream)
+        self._new_key = join_key(source.by[0]) if joins else record_key(source.by)
         for step in self._steps:
             if isinstance(step, Deduplication):
                 step.watch(rows)
@@ -97,7 +102,9 @@ class SourceStage(Partition):
             from meshport.process.columns.source import ColumnarSource  # noqa: PLC0415 - needs numpy, which may not be there
 
             seen = [step for step in self._steps if isinstance(step, Deduplication)]
-            self._columns = ColumnarSource(plan, partition, columns, tables, rows, self._clock, self._group, seen)
+            self._columns = ColumnarSource(
+                plan, source, partition, columns, tables, rows, self._clock, self._group, seen
+            )
 
     @property
     def watermark(self) -> int | None:
@@ -116,9 +123,9 @@ class SourceStage(Partition):
         else:
             for message in messages:
                 self._next(batch, message)
-        if self._plan.rekeyed and self._plan.timed and self._clock.at is not None and self._clock.at != before:
-            stage = self._plan.stages[1]
-            batch.outputs += watermarks(stage.topic, stage.partitions, self._partition, self._clock.at)
+        stage, now = self._gathering, self._clock.at
+        if stage is not None and self._plan.timed and now is not None and now != before:
+            batch.outputs += watermarks(stage.topic, stage.partitions, self._number, now)
         return self._finish(batch, self._clock.at, {})
 
     @property
@@ -158,33 +165,37 @@ class SourceStage(Partition):
         batch = Batch()
         for message in messages:
             self._rows.redriven = message.offset + 1
-            batch.counts.redriven += 1
             try:
                 again = read_redriven(message)
             except ProcessError as error:
                 _log.warning("passed over: %s", error.message)
+                batch.counts.redriven += 1
                 continue
-            where = again.original.topic, again.original.partition
-            if where != (self._plan.source.topic, self._partition):
+            number = self._plan.numbers.get((again.original.topic, again.original.partition))
+            if number is None or again.original.partition != self._partition:
                 # Its offset says nothing here, and may be another event's.
+                where = again.original.topic, again.original.partition
                 _log.warning(
-                    "passed over: an event of %s [%d] is none of %s [%d]",
-                    *where,
-                    self._plan.source.topic,
-                    self._partition,
+                    "passed over: an event of %s [%d] is none of %s [%d]", *where, self._stage.topic, self._partition
                 )
-            elif again.item is None:
-                self._one(again.original, batch, again)
-            else:
-                batch.outputs.append(self._rekeyed(again.item, again.original, again))
+                batch.counts.redriven += 1
+            elif number == self._number:  # all inputs share the topic
+                self._redriven(again, batch)
         self._rows.redriven = self.due
         return self._finish(batch, self._clock.at, {})
+
+    def _redriven(self, again: Redriven, batch: Batch) -> None:
+        batch.counts.redriven += 1
+        if again.item is None:
+            self._one(again.original, batch, again)
+        else:
+            batch.outputs += self._onward([again.item], again.original, again)
 
     def _many(self, batch: Batch, made: Made, messages: Arrivals) -> None:
         """Take note of what columns made of messages."""
         counts = batch.counts
         counts.read += len(messages)
-        counts.written += 0 if self._plan.rekeyed else len(made.outputs)
+        counts.written += len(made.outputs) if self._gathering is None else 0
         counts.late += len(made.late)
         batch.outputs += made.outputs
         batch.outputs += made.late
@@ -228,7 +239,7 @@ class SourceStage(Partition):
             self._owed.settle(*owed, again=again is not None)
             self._rows.keep(at)
             batch.outputs += made
-            if not self._plan.rekeyed:
+            if self._gathering is None:
                 batch.counts.written += len(made)
         if self._plan.timed and again is None:
             self._advance(message, item, batch)
@@ -267,8 +278,8 @@ class SourceStage(Partition):
             if message.key is None:
                 raise EventError("a row of a compacted port has no record key")
             parts = self._contributions.replace(message.key, parts, item, self._rows)
-        if self._plan.rekeyed:
-            return [self._rekeyed(part, message, again) for part in parts]
+        if self._gathering is not None:
+            return self._onward(parts, message, again)
         if self._group is not None:
             return [made for part in parts for made in self._outputs.of_item(self._group.add(part, self._rows), part)]
         made = [each for part in parts for each in self._outputs.of_item([Emission(part.record, part.time)], part)]
@@ -276,13 +287,12 @@ class SourceStage(Partition):
             made.append(self._outputs.tombstone(message.key, item))  # the row no longer passes the filters
         return made
 
-    def _rekeyed(self, part: Item, message: Inbound, again: Redriven | None) -> Message:
-        topic, key = self._plan.stages[1].topic, self._new_key(part.record) or b""
-        redriven = self._rows.redriven
-        if again is None:
-            return rekeyed(topic, key, part, self._clock.at, message, redriven=redriven)
-        alone = again.item is not None
-        return rekeyed(topic, key, part, None, message, redriven=redriven, redrive=again.offset, alone=alone)
+    def _onward(self, parts: Sequence[Item], message: Inbound, again: Redriven | None) -> list[Message]:
+        """The records of one event on their way to the partitions of their groups."""
+        topic, redriven = self._gathering.topic if self._gathering else "", self._rows.redriven
+        watermark = self._clock.at if again is None else None
+        keyed = [(self._new_key(part.record) or b"", part) for part in parts]
+        return [rekeyed(topic, key, part, watermark, message, redriven=redriven, again=again) for key, part in keyed]
 
     def _parts(self, item: Item) -> list[Item]:
         """The records that become of an event, numbered."""

@@ -8,12 +8,13 @@ from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.process.pipeline import (
     Aggregate,
+    Apply,
     Deduplicate,
     Derive,
     Flatten,
-    Grouping,
     Hopping,
     Join,
+    JoinStream,
     Operator,
     Pipeline,
     Rename,
@@ -22,12 +23,12 @@ from meshport.process.pipeline import (
     Tumbling,
     Window,
 )
-from meshport.product.state import Duplicates, Groups, StateShape, Windows
+from meshport.product.state import Duplicates, Groups, Pairs, StateShape, Windows
 
 _COMPACT = "compact"
 
 
-def describe(pipeline: Pipeline, source: Binding) -> StateShape:
+def describe(pipeline: Pipeline, source: Binding, stream: Binding | None = None) -> StateShape:
     """What a pipeline keeps as state over an input port.
 
     `meshport.product.state.declared_state` tells the same of a product.yaml, as far as it goes without a registry.
@@ -35,13 +36,17 @@ def describe(pipeline: Pipeline, source: Binding) -> StateShape:
     Args:
         pipeline: the logic.
         source: the input port.
+        stream: the other one, where streams are joined.
     """
+    grouping = pipeline.grouping
+    pairs = _pairs(grouping, stream, pipeline.before) if isinstance(grouping, JoinStream) and stream else None
     return StateShape(
         source.topic,
         tuple(Duplicates(each.by, each.within) for each in pipeline.before if isinstance(each, Deduplicate)),
-        None if pipeline.grouping is None else _groups(pipeline.grouping),
+        None if grouping is None or isinstance(grouping, JoinStream) else _groups(grouping),
         upserts(pipeline, source),
         rekeyed(pipeline, source),
+        pairs,
     )
 
 
@@ -53,8 +58,8 @@ def upserts(pipeline: Pipeline, source: Binding) -> bool:
 def rekeyed(pipeline: Pipeline, source: Binding) -> bool:
     """Whether the records of a group come from several partitions, so that they have to be brought together."""
     grouping = pipeline.grouping
-    if grouping is None:
-        return False
+    if grouping is None or isinstance(grouping, JoinStream):
+        return grouping is not None
     held = origins(pipeline.before, source.key)
     return not source.key or not set(source.key) <= {held.get(name) for name in grouping.by}
 
@@ -81,7 +86,28 @@ def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]
     return held
 
 
-def _groups(grouping: Grouping) -> Groups:
+def _pairs(join: JoinStream, stream: Binding, before: Sequence[Operator]) -> Pairs:
+    made = tuple(each for operator in before if (each := _made(operator)))
+    return Pairs(stream.topic, join.on, join.within, tuple(sorted(set(join.take.values()))), join.missing, made)
+
+
+def _made(operator: Operator) -> str:
+    """What an operator does to the fields of a record, as `meshport.product.state` says it of a declared step."""
+    match operator:
+        case Select(fields):
+            return f"select {', '.join(fields)}"
+        case Rename(names):
+            return f"rename {', '.join(f'{old}: {new}' for old, new in names.items())}"
+        case Flatten(items):
+            return f"flatten {'by a function' if callable(items) else items}"
+        case Derive(fields):
+            return f"derive {', '.join(fields)}"
+        case Join(take=take):
+            return f"join {', '.join(take)}"
+    return ""
+
+
+def _groups(grouping: Aggregate | Apply) -> Groups:
     if isinstance(grouping, Aggregate):
         return Groups(
             "aggregate", grouping.by, tuple(grouping.values.items()), _windows(grouping.window), grouping.emit

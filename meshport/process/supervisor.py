@@ -258,15 +258,15 @@ class Supervisor:
 
 
 class Goal:
-    """Everything that the input and the redrive topic held at a moment, through all stages."""
+    """Everything that the inputs and the redrive topic held at a moment, through all stages."""
 
     def __init__(self, plan: Plan, log: KafkaLog) -> None:
         self._log = log
-        self._later = [stage.topic for stage in plan.stages[1:]]
+        self._later = [plan.gathering.topic] if plan.gathering else []
         self._probed = time.monotonic()
         self._ends = {
             (topic, partition): end
-            for topic in (plan.source.topic, plan.redrive_topic)
+            for topic in (*(each.stage.topic for each in plan.sources), plan.redrive_topic)
             for partition, (_, end) in log.bounds(topic).items()
         }
 

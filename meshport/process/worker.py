@@ -6,7 +6,7 @@ partition up restores its rows as of the last checkpoint and goes on behind it.
 
 An engine is a way of reading: it gives a worker messages, and tells it which partitions are its own.
 
-Whoever holds a partition of the input also reads the same partition of the redrive topic. Nothing but a clock decides when
+Whoever holds a partition of an input also reads the same partition of the redrive topic. Nothing but a clock decides when
 it looks there, and yet the same input has to give the same outputs after a kill. So, where the log is no transaction,
 when redriven events are taken in is settled by the log before any of their outputs is there:
 
@@ -29,6 +29,7 @@ from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.process.group_stage import GroupStage
+from meshport.process.join_stage import JoinStage
 from meshport.process.messages import Inbound
 from meshport.process.partition import Batch, Counts, PartitionStage
 from meshport.process.plan import Plan, Stage
@@ -102,7 +103,7 @@ class Worker:
         self._look_s = look_s
         self._next_look = 0.0
         self._ends: Mapping[int, tuple[int, int]] = {}
-        self._goals: dict[int, int] = {}
+        self._goals: dict[Place, int] = {}
         self._columns = columns
         self.counts = Counts()
         self.computed_s = 0.0
@@ -122,18 +123,16 @@ class Worker:
             ProcessError: its state is damaged, or was made by another pipeline.
         """
         topic, partition = place
-        index = [stage.topic for stage in self.plan.stages].index(topic)
-        stage = self.plan.stages[index]
-        state = Rows.restore(self._log.entries(stage.changelog, partition))
-        self._stages[place] = (
-            GroupStage(self.plan, partition, state, tables=self._tables)
-            if index
-            else SourceStage(
-                self.plan, partition, state, reader=self._reader, tables=self._tables, columns=self._columns
+        state = Rows.restore(self._log.entries(self.stage(place).changelog, partition))
+        source = next((each for each in self.plan.sources if each.stage.topic == topic), None)
+        if source is None:
+            second = GroupStage if self.plan.stream is None else JoinStage
+            self._stages[place] = second(self.plan, partition, state, tables=self._tables)
+        else:
+            self._stages[place] = SourceStage(
+                self.plan, source, partition, state, reader=self._reader, tables=self._tables, columns=self._columns
             )
-        )
-        if not index:
-            self._goals[partition] = self._log.bounds(topic)[partition][1]
+            self._goals[place] = self._log.bounds(topic)[partition][1]
         return self._stages[place].next_offset
 
     def revoke(self, place: Place) -> None:
@@ -147,18 +146,21 @@ class Worker:
 
     @property
     def redriven(self) -> dict[Place, int]:
-        """The next offset of each partition of the redrive topic whose input is in hand."""
-        return {(self.plan.redrive_topic, partition): stage.redriven for partition, stage in self._sources.items()}
+        """The next offset of each partition of the redrive topic, by the input in hand that is furthest behind in it."""
+        found: dict[Place, int] = {}
+        for (_, partition), stage in self._sources.items():
+            place = (self.plan.redrive_topic, partition)
+            found[place] = min(stage.redriven, found.get(place, stage.redriven))
+        return found
 
     @property
-    def _sources(self) -> dict[int, SourceStage]:
-        return {place[1]: stage for place, stage in self._stages.items() if isinstance(stage, SourceStage)}
+    def _sources(self) -> dict[Place, SourceStage]:
+        return {place: stage for place, stage in self._stages.items() if isinstance(stage, SourceStage)}
 
     @property
     def watermark(self) -> int | None:
         """The least watermark of the input partitions in hand, microseconds."""
-        known = [stage.watermark for (topic, _), stage in self._stages.items() if topic == self.plan.source.topic]
-        told = [each for each in known if each is not None]
+        told = [stage.watermark for stage in self._sources.values() if stage.watermark is not None]
         return min(told) if told else None
 
     def stage(self, place: Place) -> Stage:
@@ -211,7 +213,7 @@ class Worker:
             except KafkaError as error:
                 self._ends = {}
                 _log.info("not looked for redriven events: %s", error.message)
-            for partition, stage in self._sources.items():
+            for (_, partition), stage in self._sources.items():
                 if partition in self._ends and stage.redriven > self._ends[partition][1]:
                     raise ProcessError(
                         f"{topic} [{partition}] ends at offset {self._ends[partition][1]}, the state stands at "
@@ -225,53 +227,51 @@ class Worker:
 
     @property
     def _waits(self) -> bool:
-        return any(
-            stage.due > stage.redriven or self._more(partition, stage) for partition, stage in self._sources.items()
-        )
+        return any(stage.due > stage.redriven or self._more(place, stage) for place, stage in self._sources.items())
 
-    def _more(self, partition: int, stage: SourceStage) -> bool:
-        return stage.redriven < self._ends.get(partition, (0, 0))[1]
+    def _more(self, place: Place, stage: SourceStage) -> bool:
+        return stage.redriven < self._ends.get(place[1], (0, 0))[1]
 
     def _begin(self) -> None:
         """Store the first checkpoint of each state that has none."""
         new = {each: stage for each, stage in self._sources.items() if stage.is_new}
         if new:
             ends = self._log.bounds(self.plan.redrive_topic)
-            self._deliver([stage.begin(ends[each][1]) for each, stage in new.items()])
+            self._deliver([stage.begin(ends[partition][1]) for (_, partition), stage in new.items()])
 
     def _redrive_more(self, prove: Callable[[], None] | None, *, probe: bool) -> Counts:
         """Make some more of what waits due, and take it in."""
-        due: dict[int, int] = {}
-        for partition, stage in self._sources.items():
-            if self._more(partition, stage) and self._is_caught_up(partition, stage, probe=probe):
-                due[partition] = min(self._ends[partition][1], stage.redriven + _AT_ONCE)
+        due: dict[Place, int] = {}
+        for place, stage in self._sources.items():
+            if self._more(place, stage) and self._is_caught_up(place, stage, probe=probe):
+                due[place] = min(self._ends[place[1]][1], stage.redriven + _AT_ONCE)
         if not due:
             self._ends = {}  # until the next look
             return Counts()
-        self._deliver([self._sources[partition].intend(end) for partition, end in due.items()])
+        self._deliver([self._sources[place].intend(end) for place, end in due.items()])
         if prove is not None:
             prove()
         return self._redrive(due)
 
-    def _is_caught_up(self, partition: int, stage: SourceStage, *, probe: bool) -> bool:
+    def _is_caught_up(self, place: Place, stage: SourceStage, *, probe: bool) -> bool:
         """Whether the input is behind the end that it had when the partition was taken up."""
-        goal, offset = self._goals[partition], stage.next_offset
+        goal, offset = self._goals[place], stage.next_offset
         # Compaction and transactions leave offsets at the end that no message has; whoever is idle has time to ask.
         if offset < goal and probe:
-            left = self._log.onward(self.plan.source.topic, partition, offset, limit=1)
+            left = self._log.onward(*place, offset, limit=1)
             if not left or left[0].offset >= goal:
-                self._goals[partition] = offset
-        return offset >= self._goals[partition]
+                self._goals[place] = offset
+        return offset >= self._goals[place]
 
-    def _redrive(self, due: Mapping[int, int]) -> Counts:
-        """Take in what is due, by partition."""
+    def _redrive(self, due: Mapping[Place, int]) -> Counts:
+        """Take in what is due, by partition of the input."""
         topic = self.plan.redrive_topic
         sources = self._sources
         made: list[tuple[PartitionStage, Batch]] = []
-        for partition, end in due.items():
-            if (begin := sources[partition].redriven) < end:
-                messages = self._log.between(topic, partition, begin, end)
-                made.append((sources[partition], sources[partition].redrive(messages)))
+        for place, end in due.items():
+            if (begin := sources[place].redriven) < end:
+                messages = self._log.between(topic, place[1], begin, end)
+                made.append((sources[place], sources[place].redrive(messages)))
         return self._run(made)
 
     def _run(self, made: Sequence[tuple[PartitionStage, Batch]]) -> Counts:

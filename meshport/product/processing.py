@@ -142,17 +142,39 @@ class Aggregate(_Words):
 class Join(_Words):
     """Join with a compacted product: the row of the event's key as it was at the event's time.
 
+    With `within`, join with the events of another stream: a record for each pair of one key whose event times are no further
+    apart, whichever came first, with the later of their times. Such a step groups: a process has one at most.
+
     Attributes:
-        table: the compacted product (`with` in YAML).
-        on: the event's field that holds the table's key.
-        take: output field to the row's field.
-        missing: what becomes of an event that finds no row: `quarantine` it, `keep` it with nulls, `drop` it.
+        table: the product (`with` in YAML), keyed by one field: compacted, or with `within` one that keeps events.
+        on: the event's field that holds that key.
+        within: how far apart the two events of a pair may be.
+        take: output field to the field of the row, or of the other event.
+        missing: what becomes of an event that finds no row: `quarantine` it, `keep` it with nulls, `drop` it. With `within`,
+            `drop` (the default there), or `keep` once no partner can come any more.
     """
 
     table: _Address = Field(alias="with")
     on: str
+    within: _Duration | None = None
     take: dict[str, str] = Field(min_length=1)
     missing: Literal["quarantine", "keep", "drop"] = "quarantine"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("within") is not None and "missing" not in given:
+            return {**given, "missing": "drop"}
+        return given
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.within is not None and self.missing == "quarantine":
+            raise ValueError(
+                "an event without a partner is no mistake: one may come until `within` has passed; make it missing: drop, "
+                "or keep"
+            )
+        return self
 
 
 class Deduplicate(_Words):
@@ -208,6 +230,12 @@ class Step(_Words):
         """The name of the one operator that is given."""
         return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
+    @property
+    def groups(self) -> bool:
+        """Whether it brings records of one key together; a process does so once."""
+        joins = self.join is not None and self.join.within is not None
+        return joins or self.aggregate is not None or self.apply is not None
+
     @model_validator(mode="after")
     def _one_operator(self) -> Self:
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
@@ -262,7 +290,7 @@ class Processing(_Words):
     def _steps_or_python(self) -> Self:
         if bool(self.steps) == bool(self.python):
             raise ValueError("process is either `steps` or `python`; give one of the two")
-        stateful = [step.operator for step in self.steps if step.operator in {"aggregate", "apply"}]
+        stateful = [step.operator for step in self.steps if step.groups]
         if len(stateful) > 1:
             raise ValueError(f"a process has one {stateful[0]} step at most; build the second on a product of its own")
         return self

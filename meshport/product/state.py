@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 from meshport.address import Address
 from meshport.product.descriptor import Product
 from meshport.product.duration import format_duration
-from meshport.product.processing import Aggregate, Processing, Step, Window
+from meshport.product.processing import Aggregate, Join, Processing, Step, Window
 
 _DIGITS: Final = 16
 # How a stored digest spells a window of each kind: the names of its class and of its lengths in the process package.
@@ -31,7 +31,8 @@ class Difference(NamedTuple):
     """One step whose state is another one.
 
     Attributes:
-        step: `input`, `deduplicate` (the first one; `deduplicate.2` is the second), `aggregate` or `apply`.
+        step: `input`, `deduplicate` (the first one; `deduplicate.2` is the second), `aggregate`, `apply`, or `join` (the one of
+            two streams).
         message: what it was and would be.
         before: the state that the step kept, in words; None where it kept none.
         after: the state that it would keep, likewise.
@@ -106,6 +107,31 @@ class Groups:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """The records with which a join of two streams waits for partners.
+
+    Attributes:
+        stream: the other stream's topic, or its address where only the declaration is known.
+        on: the field that holds the other stream's key.
+        within: how far apart two partners may be.
+        taken: the fields of the other stream that are kept, sorted.
+        missing: what becomes of a record without a partner.
+        made: the steps before it that make, name or drop fields of the records that are kept, in words.
+    """
+
+    stream: str | Address
+    on: str
+    within: timedelta
+    taken: tuple[str, ...]
+    missing: str
+    made: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        taken = f"{', '.join(self.taken)} taken"
+        return ", ".join((f"by {self.on}, within {format_duration(self.within)}", taken, self.missing, *self.made))
+
+
+@dataclass(frozen=True)
 class StateShape:
     """What a pipeline keeps as state.
 
@@ -115,6 +141,7 @@ class StateShape:
         groups: what is grouped; None where nothing is.
         upserts: whether a row of the input takes the place of the one before it; None where that is not known.
         rekeyed: whether records are brought together under another key first; None where that is not known.
+        pairs: what waits for partners; None where no streams are joined.
     """
 
     input: str | Address
@@ -122,6 +149,7 @@ class StateShape:
     groups: Groups | None = None
     upserts: bool | None = None
     rekeyed: bool | None = None
+    pairs: Pairs | None = None
 
     @property
     def digest(self) -> str:
@@ -138,6 +166,8 @@ class StateShape:
             parts.append(repr(self.groups.by))
             if self.groups.operator == "aggregate":
                 parts += [repr(self.groups.values), _spelt(self.groups.windows), repr(self.groups.emit)]
+        if (pairs := self.pairs) is not None:
+            parts.append(repr((str(pairs.stream), pairs.on, pairs.within, pairs.taken, pairs.missing, pairs.made)))
         return sha256(f"[{', '.join(parts)}]".encode()).hexdigest()[:_DIGITS]
 
     def differences(self, after: StateShape) -> Iterator[Difference]:
@@ -147,6 +177,7 @@ class StateShape:
             yield Difference("input", f"the input was {was} and would be {now}", was, now)
         yield from self._remembered(after)
         yield from self._grouped(after)
+        yield from self._paired(after)
 
     def _remembered(self, after: StateShape) -> Iterator[Difference]:
         for index in range(max(len(self.duplicates), len(after.duplicates))):
@@ -185,6 +216,19 @@ class StateShape:
         if told:
             yield Difference(now.operator, "; ".join(told), _told(was), _told(now))
 
+    def _paired(self, after: StateShape) -> Iterator[Difference]:
+        was, now = self.pairs, after.pairs
+        if was is None and now is None:
+            return
+        if was is None:
+            told = ["it is new, and has seen nothing before"]
+        elif now is None:
+            told = ["it is gone, and with it what waited for a partner"]
+        else:
+            told = list(_pair_differences(was, now))
+        if told:
+            yield Difference("join", "; ".join(told), _told(was), _told(now))
+
 
 def declared_state(product: Product) -> StateShape | None:
     """What the process of a product keeps as state, as far as its product.yaml tells; None where Python says it or nobody.
@@ -198,6 +242,7 @@ def declared_state(product: Product) -> StateShape | None:
     before: list[Step] = []
     duplicates: list[Duplicates] = []
     groups: Groups | None = None
+    pairs: Pairs | None = None
     for step in process.steps:
         if step.deduplicate is not None:
             duplicates.append(Duplicates(step.deduplicate.by, step.deduplicate.within))
@@ -205,8 +250,10 @@ def declared_state(product: Product) -> StateShape | None:
             groups = _aggregated(step.aggregate, before)
         if step.apply is not None:
             groups = Groups("apply", step.apply.by, origins=_origins(step.apply.by, before))
+        if step.join is not None and step.join.within is not None:
+            pairs = _paired(step.join, before)
         before.append(step)
-    return StateShape(process.input or product.input_ports[0].address, tuple(duplicates), groups)
+    return StateShape(process.input or product.input_ports[0].address, tuple(duplicates), groups, pairs=pairs)
 
 
 def place_of(process: Processing | None, step: str) -> tuple[str | int, ...]:
@@ -223,7 +270,9 @@ def place_of(process: Processing | None, step: str) -> tuple[str | int, ...]:
     if word in {"input", "python"}:
         return ("process", word) if getattr(process, word) is not None else ("process",)
     number = int(keys.pop(0)) if keys and keys[0].isdecimal() else 1
-    found = [index for index, each in enumerate(process.steps) if each.operator == word]
+    found = [
+        index for index, each in enumerate(process.steps) if each.operator == word and (word != "join" or each.groups)
+    ]
     if len(found) < number:
         return ("process", "steps") if process.steps else ("process",)
     return ("process", "steps", found[number - 1], word, *keys)
@@ -238,6 +287,24 @@ def _aggregated(aggregate: Aggregate, before: Sequence[Step]) -> Groups:
         aggregate.emit,
         _origins(aggregate.by, before),
     )
+
+
+def _paired(join: Join, before: Sequence[Step]) -> Pairs:
+    made = tuple(each for step in before if (each := _made(step)))
+    taken = tuple(sorted(set(join.take.values())))
+    return Pairs(join.table, join.on, join.within or timedelta(), taken, join.missing, made)
+
+
+def _made(step: Step) -> str:
+    """What a step does to the fields of a record; nothing where it leaves them."""
+    if step.select is not None:
+        return f"select {', '.join(step.select)}"
+    if step.rename is not None:
+        return f"rename {', '.join(f'{old}: {new}' for old, new in step.rename.items())}"
+    if step.flatten is not None:
+        return f"flatten {step.flatten}"
+    made = step.derive or (step.join.take if step.join is not None else {})
+    return f"{step.operator} {', '.join(made)}" if made else ""
 
 
 def _windows(window: Window) -> Windows:
@@ -295,6 +362,25 @@ def _group_differences(was: Groups, now: Groups) -> Iterator[str]:
         yield f"emit was {was.emit} and would be {now.emit}"
 
 
+def _pair_differences(was: Pairs, now: Pairs) -> Iterator[str]:
+    if not _may_be_same(was.stream, now.stream):
+        yield f"the other stream was {was.stream} and would be {now.stream}"
+    if was.on != now.on:
+        yield f"the key was {was.on} and would be {now.on}"
+    if was.within != now.within:
+        yield f"partners waited for {format_duration(was.within)} and would for {format_duration(now.within)}"
+    if was.taken != now.taken:
+        yield f"what was kept of the other stream was {', '.join(was.taken)} and would be {', '.join(now.taken)}"
+    if was.missing != now.missing:
+        yield f"missing was {was.missing} and would be {now.missing}"
+    if was.made != now.made:
+        yield f"the records that wait were made by {_steps(was.made)} and would be by {_steps(now.made)}"
+
+
+def _steps(made: Sequence[str]) -> str:
+    return "; ".join(made) or "no step"
+
+
 def _may_be_same(one: str | Address, other: str | Address) -> bool:
     """Whether two inputs may be one; what an address leaves open, such as the live major, is told by a registry alone."""
     if isinstance(one, str) or isinstance(other, str):
@@ -308,7 +394,7 @@ def _spelt(windows: Windows | None) -> str:
     return "None" if windows is None else _SPELT[windows.kind].format(windows.size, windows.every)
 
 
-def _told(state: Duplicates | Groups | None) -> str | None:
+def _told(state: Duplicates | Groups | Pairs | None) -> str | None:
     return None if state is None else str(state)
 
 

@@ -135,7 +135,7 @@ class Rebuild:
         self._hold_s = hold_s
         live = mesh.refresh(product.product.address)
         pipeline = load_pipeline(product.product, product.folder)
-        for read in (pipeline.input, *pipeline.tables):
+        for read in (pipeline.input, *pipeline.joined):
             mesh.refresh(read)
         self._plan = make_plan(pipeline, live.address, mesh)
         counted = counted_on(self._plan)

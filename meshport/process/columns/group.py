@@ -12,7 +12,6 @@ from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import Rekeying
 from meshport.process.columns.relation import Fields, Origins
 from meshport.process.groups import Group
-from meshport.process.messages import Inbound
 from meshport.process.plan import Plan
 from meshport.process.rows import Rows
 
@@ -33,11 +32,6 @@ class ColumnarGroup:
         self._group = group
         self._rows = rows
         self._programs: dict[str, ColumnarGrouping | None] = {}
-
-    @staticmethod
-    def read(message: Inbound) -> Rekeying:
-        """The records of a message of many."""
-        return Rekeying.read(message.value or b"")
 
     def messages(self, found: Rekeying, offset: int) -> list[Message] | None:
         """What records give to the output port; None, and nothing is done, where they have to be taken one by one.

@@ -30,7 +30,7 @@ from meshport.process.groups import Group
 from meshport.process.item import Emission
 from meshport.process.messages import Inbound, late
 from meshport.process.pipeline import Aggregate, Deduplicate
-from meshport.process.plan import Plan
+from meshport.process.plan import Plan, Source
 from meshport.process.rows import Rows
 from meshport.process.tables import Table
 from meshport.process.watermark import MAX_AHEAD_US, Watermark
@@ -70,6 +70,7 @@ class ColumnarSource:
 
     Args:
         plan: the plan.
+        source: the input.
         partition: of the input.
         reader: reads events.
         tables: of the joined products.
@@ -82,6 +83,7 @@ class ColumnarSource:
     def __init__(  # noqa: PLR0917 - the parts of a stage
         self,
         plan: Plan,
+        source: Source,
         partition: int,
         reader: ColumnReader,
         tables: Mapping[Address, Table],
@@ -91,6 +93,7 @@ class ColumnarSource:
         deduplications: Sequence[Deduplication],
     ) -> None:
         self._plan = plan
+        self._source = source
         self._partition = partition
         self._reader = reader
         self._rows = rows
@@ -158,21 +161,20 @@ class ColumnarSource:
         return self._programs[schema.fingerprint]
 
     def _compiled(self, schema: Schema) -> _Program:
-        pipeline = self._plan.pipeline
         fields: Fields = fields_of(schema)
         before: list[Step | ColumnarDeduplication] = []
         seen = iter(self._deduplications)
-        for operator in pipeline.before:
+        for operator in self._source.operators:
             if isinstance(operator, Deduplicate):
                 before.append(ColumnarDeduplication(next(seen), fields))
             else:
                 steps, fields = compile_steps([operator], fields, self._joined)
                 before += steps
-        if pipeline.grouping is not None and self._plan.rekeyed:
-            stage, grouping = self._plan.stages[1], pipeline.grouping
+        if (stage := self._plan.gathering) is not None:
+            grouping = self._plan.pipeline.grouping
             if isinstance(grouping, Aggregate):
                 fields = {name: field for name, field in fields.items() if name in {*grouping.by, *grouping.inputs}}
-            return _Program(before, ColumnarRekeying(stage.topic, stage.partitions, grouping.by, fields))
+            return _Program(before, ColumnarRekeying(stage.topic, stage.partitions, self._source.by, fields))
         return _Program(before, ColumnarGrouping(self._plan, self._group, fields, self._joined))
 
     def _columns(self, program: _Program, columns: EventColumns, messages: Arrivals) -> Made:
