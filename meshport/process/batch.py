@@ -1,9 +1,10 @@
 """The batch engine: micro-batches, each with its outputs, state changelog and input places in one Kafka transaction.
 
-One thread reads what is there, computes, sends and commits; while it does, the next batch gathers, so that batches are
-small where little comes and large where much does. A kill anywhere leaves nothing that a committed reader sees: the
-state goes on from the checkpoint, which agrees with the group's place by construction, and wins over it as with the
-faust engine, so that one can take over from the other. They are never members of the group at the same time.
+One thread reads what is there, computes and sends; while it does, the next batch gathers, so that batches are small where
+little comes and large where much does. The commit of a large one is under way while the next is computed. A kill anywhere
+leaves nothing that a committed reader sees: the state goes on from the checkpoint, which agrees with the group's place by
+construction, and wins over it as with the faust engine, so that one can take over from the other. They are never members
+of the group at the same time.
 
 A transaction that fails takes the state with it, which is ahead of the log: it is restored, and the batch is done again.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Unpack
 from uuid import uuid4
@@ -24,6 +26,7 @@ from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process.arrivals import Arrivals
 from meshport.process.columns import columns_for
+from meshport.process.committing import Committing
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, refuse_loss
 from meshport.process.messages import Inbound
 from meshport.process.partition import Counts
@@ -42,12 +45,14 @@ _MOST: Final = 20_000
 _FIRST: Final = 100
 _AIM_S: Final = 0.2
 _TURN_S: Final = 0.1
+# Below, the next batch is better read once the commit is answered: it holds what came until then, and goes out with it.
+_WORTH_S: Final = 0.02
 # A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
 _TRIES: Final = 5
 _AGAIN_S: Final = 0.05
-# A batch makes some ten objects a message, none of them in a circle. By Python's own thresholds looking for circles took
-# as long as all the rest together.
-_COLLECT: Final = (200_000, 20, 100)
+# A batch makes some twenty objects a message, none of them in a circle, and lets all of them go at its end. Python counts
+# those that are alive: below this many, looking for circles comes in the midst of batches, and took as long as all the rest.
+_COLLECT: Final = (1_000_000, 20, 100)
 
 
 def run_processor(
@@ -77,6 +82,7 @@ class _Engine:
         self._schemas = schemas
         servers = plan.output.bootstrap_servers
         self._transactions = Transactions(servers, f"{plan.group}.{member or uuid4().hex}", settings=PRODUCER_SETTINGS)
+        self._committing = Committing(self._transactions)
         self._consumer = Member(servers, plan.group, instance=member)
         self._ending = threading.Event()
         self._aborts = 0
@@ -93,7 +99,7 @@ class _Engine:
 
     def _renew(self) -> None:
         """A worker without state, and a log that gives tables from their beginning."""
-        self._log = KafkaLog(self._plan.output.bootstrap_servers, self._transactions)
+        self._log = KafkaLog(self._plan.output.bootstrap_servers, self._committing)
         self._worker = Worker(self._plan, self._schemas, self._log, self._columns)
 
     def start(self) -> None:
@@ -120,16 +126,18 @@ class _Engine:
             self._consumer.join(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
             while not self._ending.is_set():
                 self._turn()
+            with suppress(TransactionAborted):  # whoever goes on does it again
+                self._committing.settle()
         except BaseException as error:  # noqa: BLE001 - the edge of the thread; the supervisor raises it in its own
             self.failure = error
         finally:
             # In this order: whoever gets the partitions waits for transactions that are open.
-            self._transactions.close()
+            self._committing.close()
             self._consumer.close()
             self._log.close()
             gc.set_threshold(*thresholds)
 
-    # -- what the consumer calls, within `read` and `close`: never while a transaction is open ----------------------
+    # -- what the consumer calls, within `read` and `close`: never while a transaction is open, but one may be at its commit
 
     def _on_assign(self, places: Sequence[Place]) -> Mapping[Place, int]:
         begins = {place: refuse_loss(place, self._worker.assign(place), self._log) for place in places}
@@ -137,8 +145,10 @@ class _Engine:
         return begins
 
     def _on_revoke(self, places: Sequence[Place]) -> None:
+        self._committing.wait()  # before another has the partitions
         for place in places:
             self._worker.revoke(place)
+        self.places = {place: offset for place, offset in self.places.items() if place not in places}
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -150,13 +160,12 @@ class _Engine:
             if batches:
                 self._process(batches)
                 self._limit = fitting(len(messages), self._worker.computed_s)
-            elif waits or ((places := self._places()) and places != self.places):
-                self._process({})  # what is redriven, or only the group's place, lest markers are taken for events
+            else:
+                self._committing.settle()
+                if waits or ((places := self._places()) and places != self.places):
+                    self._process({})  # what is redriven, or only the group's place, lest markers are taken for events
         except TransactionAborted as error:
             self._again(error)
-        self.places = self._places()
-        self.redriven = self._worker.redriven
-        self.watermark = self._worker.watermark
 
     def _places(self) -> dict[Place, int]:
         # Markers of transactions take offsets that no message has; the end of a partition tells that they are behind.
@@ -168,20 +177,33 @@ class _Engine:
         return {place: there for place, there in Arrivals.by_place(messages).items() if place in places}
 
     def _process(self, batches: Mapping[Place, Sequence[Inbound]]) -> None:
-        self._transactions.begin()
         counts = self._worker.process(batches)
         membership = self._consumer.membership
         if membership is None:
             raise TransactionAborted(f"{self._plan.group} has put this member out")
-        self._transactions.commit(self._places(), membership)
-        self._aborts = 0
-        total = replace(self.counts)
-        total.add(counts)
-        self.counts = total
+        places = self._places()
+        self._committing.commit(places, membership, self._settled(places, counts))
+        if self._worker.computed_s < _WORTH_S:
+            self._committing.settle()
+
+    def _settled(self, places: Mapping[Place, int], counts: Counts) -> Callable[[], None]:
+        """What is told of a batch once it is committed."""
+        redriven, watermark = self._worker.redriven, self._worker.watermark
+
+        def tell() -> None:
+            self._aborts = 0
+            total = replace(self.counts)
+            total.add(counts)
+            self.counts = total
+            in_hand = self._worker.places
+            self.places = {place: offset for place, offset in places.items() if place in in_hand}
+            self.redriven, self.watermark = redriven, watermark
+
+        return tell
 
     def _again(self, error: TransactionAborted) -> None:
         """Undo the transaction, and go back to what is committed."""
-        self._transactions.abort()
+        self._committing.abort()
         self._aborts += 1
         self._limit = _FIRST  # it may have been too large for the broker's patience
         if self._aborts == _TRIES:

@@ -21,6 +21,7 @@ from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process import batch, engine
+from meshport.process.committing import Committing
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.plan import Plan
 from meshport.process.rows import CHECKPOINT_KEY, Checkpoint
@@ -203,6 +204,39 @@ def test_the_place_of_another_generation_is_refused(topics: Topics) -> None:
     sender.close()
 
 
+def test_nothing_is_sent_behind_a_commit_that_failed(topics: Topics) -> None:
+    """A commit that fails while the next batch is computed is told before anything of that batch is sent, and undone."""
+    topics.publish(world(20))
+    output, settled = topics.plan.output.topic, list[str]()
+
+    def values() -> list[bytes | None]:
+        return [each.value for each in topics.stored(output)]
+
+    zombie = joined(topics.plan)
+    place = {(topics.plan.source.topic, 0): first_messages(zombie)}
+    stale = zombie.membership
+    assert stale is not None
+    zombie.close()
+    committing = Committing(transactions(topics))
+    with joined(topics.plan) as successor:
+        first_messages(successor)
+        current = successor.membership
+        assert current is not None
+        committing.deliver([Message(output, b"k", b"of a zombie", (), None, 0)])
+        committing.commit(place, stale, lambda: settled.append("of a zombie"))
+        committing.wait()
+        with pytest.raises(TransactionAborted):
+            committing.deliver([Message(output, b"k", b"computed meanwhile", (), None, 0)])
+        committing.abort()
+        committing.deliver([Message(output, b"k", b"done again", (), None, 0)])
+        committing.commit(place, current, lambda: settled.append("done again"))
+        committing.deliver([Message(output, b"k", b"the next", (), None, 0)])
+        assert settled == ["done again"]
+    wait_for(lambda: values() == [b"done again"])
+    committing.close()
+    assert values() == [b"done again"]
+
+
 def test_who_is_no_member_shows_no_membership(topics: Topics) -> None:
     """Before it is in the group a member has nothing to commit with: the broker would not check such a commit."""
     with Member(topics.plan.output.bootstrap_servers, topics.plan.group) as member:
@@ -269,6 +303,26 @@ def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     other.close()
     sender.close()
     log.close()
+
+
+def test_what_was_computed_behind_a_failed_commit_is_done_again(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Batches fail at their commit while later ones are computed; once the broker takes them, all is there once."""
+    monkeypatch.setattr(batch, "_WORTH_S", 0)  # each commit is under way while the next batch is computed
+    admin, output = Admin(topics.plan.output.bootstrap_servers), topics.plan.output.topic
+    admin.set_config(output, {"max.message.bytes": "100"})
+    topics.publish(world(3000))
+
+    def mend() -> None:
+        wait_for(lambda: "it is done again" in caplog.text, pause_s=0.01)
+        admin.set_config(output, {"max.message.bytes": "1000000"})
+
+    mending = threading.Thread(target=mend)
+    mending.start()
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    mending.join()
+    check_once(topics)
 
 
 def test_what_fails_every_time_is_told(topics: Topics) -> None:
