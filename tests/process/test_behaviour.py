@@ -33,7 +33,7 @@ def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
 def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progress]:
     """The input of a harness, byte by byte on a real Kafka, through an engine."""
     plan, admin = harness.plan, Admin(bootstrap_servers)
-    inputs = [plan.source, *plan.tables.values()]
+    inputs = [*(each.binding for each in plan.sources), *plan.tables.values()]
     for binding in (*inputs, plan.output):
         admin.ensure_topic(binding.topic, binding.partitions, {"message.timestamp.after.max.ms": str(2**62)})
     with Producer(bootstrap_servers) as producer:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import pytest
 
-from meshport.event import Event, EventReader
-from meshport.process import Pipeline
-from meshport.process.columns import columns_for
-from meshport.process.harness import Crash, Harness
+from meshport.codec import codec_for
+from meshport.errors import ProcessError
+from meshport.event import Event, EventReader, EventWriter
+from meshport.kafka.producer import Message
+from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pipeline, make_plan
+from meshport.process.columns import MANY, columns_for
+from meshport.process.harness import Crash, Harness, Ports
 from meshport.process.messages import Inbound
 from meshport.process.worker import Place, Worker
 from tests.process.recount import on_time
-from tests.process.streams import LATENESS, ORDERS, PAYMENTS, WITHIN, joined, order, payment, ports
+from tests.process.streams import LATENESS, ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports
 
 SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 
@@ -82,7 +86,7 @@ def events(harness: Harness, topic: str) -> list[Event]:
 
 def recounted(harness: Harness, missing: str) -> dict[str, tuple[datetime, Mapping[str, Any]]]:
     """What the join has to give, by id: two nested loops over the events that were not late."""
-    left_topic, right_topic = harness.plan.source.topic, f"{harness.plan.stages[1].topic}"
+    left_topic, right_topic = (each.stage.topic for each in harness.plan.sources)
     orders, payments = (list(on_time(events(harness, topic), LATENESS)) for topic in (left_topic, right_topic))
     made: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
     newest: dict[tuple[str, int], datetime] = {}
@@ -108,7 +112,7 @@ def recounted(harness: Harness, missing: str) -> dict[str, tuple[datetime, Mappi
 
 @pytest.mark.parametrize("missing", ["drop", "keep"])
 @pytest.mark.parametrize("seed", range(12))
-def test_pairs_are_those_of_two_nested_loops(seed: int, missing: str) -> None:
+def test_pairs_are_those_of_two_nested_loops(seed: int, missing: Literal["drop", "keep"]) -> None:
     """Outputs equal a recount, and are the same to the byte for each interleaving, through kills, by rows and by columns."""
     said: list[set[SAID]] = []
     for run in range(3):
@@ -120,5 +124,164 @@ def test_pairs_are_those_of_two_nested_loops(seed: int, missing: str) -> None:
         assert found == recounted(harness, missing)
         assert len(found) == len(harness.said) > 20
         assert len({(each.partition, each.offset, each.topic) for each in harness.late()}) > 5
+        gathered = harness.outputs(harness.plan.stages[-1].topic)
+        assert any((each.value or b"")[:4] == MANY for each in gathered) == (run == 1)
         said.append(harness.said)
     assert said[0] == said[1] == said[2]
+
+
+class Fault:
+    """Refuses some orders, and some pairs, until it is mended."""
+
+    def __init__(self) -> None:
+        self.mended = False
+
+    def order(self, data: Any) -> int:
+        """The number of an order."""
+        return self._unless(data["cents"] % 7 == 0, data["cents"])
+
+    def pair(self, data: Any) -> bool:
+        """Whether a pair is let through."""
+        return bool(self._unless((data["cents"] + data["paid_cents"]) % 5 == 0, 1))
+
+    def _unless(self, broken: bool, value: int) -> int:
+        if broken and not self.mended:
+            raise RuntimeError("broken")
+        return value
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_redriven_makes_its_pairs(seed: int) -> None:
+    """Orders, payments and single pairs that failed are brought back, each on its own side; nothing is given twice."""
+    said: list[set[SAID]] = []
+    for run in range(2):
+        fault, dice = Fault(), random.Random(f"{seed} {run}")
+        fault.mended = not run
+        logic = joined("drop", Derive({"cents": fault.order}), after=(Filter(fault.pair),))
+        harness = Interleaved(Pipeline(ORDERS, logic.operators, timedelta(days=1)), dice, by_columns=seed % 2 == 1)
+        publish_some_under_an_unknown_schema(harness, seed)
+        harness.work(crashes=2 * run)
+        if run:
+            some = harness.redrive(lambda event: event.offset % 3 > 0)
+            assert {event.topic for event in some} == {each.stage.topic for each in harness.plan.sources}
+            harness.work(crashes=2)  # they fail again
+        fault.mended = True
+        harness.ports._schemas[99] = harness.ports.by_id(harness.ports.resolve(PAYMENTS).schema_id)
+        harness.restart()
+        brought_back = harness.redrive()
+        harness.work(crashes=3 * run)
+        assert harness.redrive() == []
+        assert any(event.record is not None for event in brought_back) == bool(run)
+        assert len({event.id for event in harness.events()}) == len(harness.said) > 20
+        said.append(harness.said)
+    assert said[0] == said[1]
+
+
+def publish_some_under_an_unknown_schema(harness: Harness, seed: int) -> None:
+    """Fill a harness; every fifth payment names a schema that no registry knows yet."""
+    fill(harness, seed, 150)
+    binding = harness.ports.resolve(PAYMENTS)
+    codec = codec_for(harness.ports.by_id(binding.schema_id))
+    writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=99)
+    for number in range(20):
+        data = payment(f"o{number % 9}", number, number)
+        value, headers = writer.message(data, id=f"x{number}", time=data["paid_at"], recorded_time=data["paid_at"])
+        by_id = [each for each in headers if each[0] != "ce_dataschema"]
+        harness.store(Message(binding.topic, data["order_id"].encode(), value, by_id))
+
+
+def test_a_pair_that_fails_does_not_take_others_with_it() -> None:
+    """The event that came second is set aside once, for the pairs that failed, and makes the others, then and later."""
+    fault = Fault()
+    harness = Harness(joined(after=(Filter(fault.pair),)), output=SETTLED.key, ports=ports(orders=1, payments=1))
+    for cents in (1, 2, 3):
+        harness.publish(ORDERS.key, order(cents=cents))
+    harness.run()
+    harness.publish(PAYMENTS.key, payment(cents=3))
+    harness.run()
+    harness.publish(ORDERS.key, order(cents=4))
+    harness.run()
+    assert sorted(each["cents"] for each in harness.records()) == [1, 3, 4]
+    (event,) = harness.quarantine()
+    assert (event.key, dict(event.headers)["mesh_topic"]) == (b"o1", harness.plan.stages[1].topic.encode())
+    harness.redrive()
+    harness.run()
+    assert len(harness.quarantine()) == 2
+    fault.mended = True
+    harness.redrive()
+    harness.run()
+    assert sorted(each["cents"] for each in harness.records()) == [1, 2, 3, 4]
+
+
+def test_what_waits_is_bounded_by_time() -> None:
+    """Records are forgotten once no partner can come, so that state does not grow with the streams."""
+    harness = Harness(joined("keep"), output=SETTLED.key, ports=ports(orders=1, payments=1, settled=1))
+    longest = 0
+    for number in range(2000):
+        harness.publish(ORDERS.key, order(f"o{number}", number / 10, number))
+        harness.publish(PAYMENTS.key, payment(f"o{number}", number / 10 + number % 9, number))
+        if number % 100 == 99:
+            harness.run()
+            stage = harness.worker._stages[harness.plan.stages[-1].topic, 0]
+            longest = max(longest, len(list(stage._rows)))  # type: ignore[attr-defined]  # of every stage
+            assert len(stage._join._waiting) <= len(list(stage._rows))  # type: ignore[attr-defined]  # of this one
+    assert 300 < longest < 600
+    closed = [row for row in harness.records() if row["paid_cents"] is None]
+    assert all(row["cents"] % 9 in {7, 8} for row in closed)
+    assert len(harness.records()) > 1700
+
+
+def test_the_join_of_before_goes_on_after_a_restart() -> None:
+    """An order that waits is found by a payment that comes to the next process."""
+    harness = Harness(joined(), output=SETTLED.key, ports=ports())
+    harness.publish(ORDERS.key, order())
+    harness.run()
+    harness.restart()
+    harness.publish(PAYMENTS.key, payment(cents=90))
+    harness.run()
+    assert harness.records() == [{"order_id": "o1", "cents": 100, "paid_cents": 90}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "hint"),
+    [
+        ({PAYMENTS: {"cleanup": "compact"}}, "payments.* is compacted", "leave out `within`"),
+        ({ORDERS: {"cleanup": "compact"}}, "orders.* is compacted", "keeps events"),
+        ({PAYMENTS: {"key": ()}}, "its key is none", "one field"),
+        ({PAYMENTS: {"key": ("order_id", "cents")}}, "its key is order_id, cents", "one field"),
+    ],
+)
+def test_ports_that_cannot_be_joined_are_refused(
+    changed: Mapping[Any, Mapping[str, Any]], said: str, hint: str
+) -> None:
+    """Both are event ports, and the other one has a key of one field."""
+    known = ports()
+    for address, how in changed.items():
+        known[address.key] = replace(known[address.key], **how)
+    with pytest.raises(ProcessError, match=said) as refused:
+        make_plan(joined(), SETTLED, Ports(known))
+    assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("operators", "said"),
+    [
+        ((JoinStream(ORDERS, "customer", WITHIN, {"other": "cents"}),), "with itself"),
+        (
+            (*joined().operators, Aggregate(("order_id",), {"n": "count()"})),
+            "groups once; found JoinStream and Aggregate",
+        ),
+    ],
+)
+def test_pipelines_that_cannot_be_run_are_refused(operators: tuple[Operator, ...], said: str) -> None:
+    """A stream is not joined with itself, and what is joined is aggregated by a product of its own."""
+    with pytest.raises(ProcessError, match=said):
+        make_plan(Pipeline(ORDERS, operators), SETTLED, Ports(ports()))
+
+
+@pytest.mark.parametrize("how", [{"missing": "quarantine"}, {"within": -WITHIN}, {"take": {}}])
+def test_joins_that_cannot_be_are_refused(how: dict[str, Any]) -> None:
+    """A partner may come until the window has passed, which has a length; something is taken."""
+    given: dict[str, Any] = {"within": WITHIN, "take": {"paid": "cents"}}
+    with pytest.raises(ProcessError, match="a join"):
+        JoinStream(PAYMENTS, "order_id", **{**given, **how})
