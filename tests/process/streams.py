@@ -1,14 +1,25 @@
-"""Orders and payments, two streams that are joined, for the tests of joins."""
+"""Orders and payments, two streams that are joined, for the tests of joins.
+
+As a process of its own, to be killed: `python -m tests.process.streams HOST:PORT PREFIX ENGINE`.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, Literal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, Literal
 
 from meshport.address import Address
-from meshport.process import JoinStream, Operator, Pipeline, Select
-from meshport.process.harness import Port
+from meshport.errors import NotRegistered
+from meshport.event import Event
+from meshport.process import JoinStream, Operator, Pipeline, Plan, Select, batch, engine, make_plan
+from meshport.process.harness import Port, Ports
+from meshport.process.supervisor import Progress
+from meshport.schema import Schema
 from tests.process.plays import INSTANT, at, field, record
+from tests.process.recount import on_time
 
 ORDERS = Address.parse("shop/orders")
 PAYMENTS = Address.parse("shop/payments")
@@ -53,3 +64,70 @@ def joined(missing: Literal["drop", "keep"] = "drop", *before: Operator, after: 
     join = JoinStream(PAYMENTS, "order_id", WITHIN, {"paid_cents": "cents"}, missing)
     shape = (Select(("order_id", "cents", "paid_cents")),)
     return Pipeline(ORDERS, (*before, join, *after, *shape), LATENESS)
+
+
+def recount(
+    orders: Sequence[Event], payments: Sequence[Event], missing: str, partitions: int, lateness: timedelta = LATENESS
+) -> dict[str, tuple[datetime, Mapping[str, Any]]]:
+    """What the join has to give, by id: two nested loops over the events that were not late.
+
+    Args:
+        orders: each partition in its order.
+        payments: as `orders`.
+        missing: as of the join.
+        partitions: how many both have together.
+        lateness: of the pipeline.
+    """
+    orders, payments = list(on_time(orders, lateness)), list(on_time(payments, lateness))
+    made: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
+    newest: dict[tuple[str, int], datetime] = {}
+    for event in (*orders, *payments):
+        place = (event.topic, event.partition)
+        newest[place] = max(event.time, newest.get(place, event.time))
+    for one in orders:
+        data, alone = one.data, True
+        for other in payments:
+            if data["order_id"] == other.data["order_id"] and abs(one.time - other.time) <= WITHIN:
+                alone = False
+                places = "+".join(f"{each.topic}-{each.partition}-{each.offset}-0" for each in (one, other))
+                paid = {"order_id": data["order_id"], "cents": data["cents"], "paid_cents": other.data["cents"]}
+                made[f"{places}-0"] = max(one.time, other.time), paid
+        told = len(newest) == partitions and one.time + WITHIN < min(newest.values()) - lateness
+        if missing == "keep" and alone and (data["order_id"] is None or told):
+            unpaid = {"order_id": data["order_id"], "cents": data["cents"], "paid_cents": None}
+            made[f"{one.topic}-{one.partition}-{one.offset}-0-0"] = one.time, unpaid
+    return made
+
+
+UNKNOWN: Final = {98: ORDERS, 99: PAYMENTS}
+"""Numbers of schemas that are told late, and the port whose schema each is."""
+DAY = timedelta(days=1)
+ENGINES: Final[Mapping[str, Callable[..., Progress]]] = {
+    "batch": partial(batch.run_processor, member="one"),
+    "faust": engine.run_processor,
+}
+
+
+class Untold(Ports):
+    """Ports on a real Kafka, of which some events name schemas that are not known until it is `mended`."""
+
+    mended = False
+
+    def by_id(self, schema_id: int) -> Schema:
+        """The schema of a numeric id."""
+        if schema_id not in UNKNOWN:
+            return super().by_id(schema_id)
+        if not self.mended:
+            raise NotRegistered(f"the test has no schema {schema_id} yet")
+        return super().by_id(self.resolve(UNKNOWN[schema_id]).schema_id)
+
+
+def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Untold]:
+    """The plan of the join over topics with this prefix; nothing is late for a day."""
+    bound = Untold(ports(payments=3), bootstrap_servers=bootstrap_servers, prefix=prefix)
+    return make_plan(Pipeline(ORDERS, joined("keep").operators, DAY), SETTLED, bound), bound
+
+
+if __name__ == "__main__":
+    plan_, bound_ = mesh(*sys.argv[1:3])
+    ENGINES[sys.argv[3]](plan_, bound_)

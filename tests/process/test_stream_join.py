@@ -19,8 +19,7 @@ from meshport.process.columns import MANY, columns_for
 from meshport.process.harness import Crash, Harness, Ports
 from meshport.process.messages import Inbound
 from meshport.process.worker import Place, Worker
-from tests.process.recount import on_time
-from tests.process.streams import LATENESS, ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports
+from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
 
 SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 
@@ -85,29 +84,9 @@ def events(harness: Harness, topic: str) -> list[Event]:
 
 
 def recounted(harness: Harness, missing: str) -> dict[str, tuple[datetime, Mapping[str, Any]]]:
-    """What the join has to give, by id: two nested loops over the events that were not late."""
-    left_topic, right_topic = (each.stage.topic for each in harness.plan.sources)
-    orders, payments = (list(on_time(events(harness, topic), LATENESS)) for topic in (left_topic, right_topic))
-    made: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
-    newest: dict[tuple[str, int], datetime] = {}
-    for event in (*orders, *payments):
-        place = (event.topic, event.partition)
-        newest[place] = max(event.time, newest.get(place, event.time))
-    told = len(newest) == len(harness.plan.numbers)
-    horizon = min(newest.values()) - LATENESS
-    for one in orders:
-        data, alone = one.data, True
-        for other in payments:
-            if data["order_id"] == other.data["order_id"] and abs(one.time - other.time) <= WITHIN:
-                alone = False
-                places = "+".join(f"{each.topic}-{each.partition}-{each.offset}-0" for each in (one, other))
-                paid = {"order_id": data["order_id"], "cents": data["cents"], "paid_cents": other.data["cents"]}
-                made[f"{places}-0"] = max(one.time, other.time), paid
-        over = data["order_id"] is None or (told and one.time + WITHIN < horizon)
-        if missing == "keep" and alone and over:
-            unpaid = {"order_id": data["order_id"], "cents": data["cents"], "paid_cents": None}
-            made[f"{one.topic}-{one.partition}-{one.offset}-0-0"] = one.time, unpaid
-    return made
+    """What the join has to give, by id."""
+    left, right = (events(harness, each.stage.topic) for each in harness.plan.sources)
+    return recount(left, right, missing, len(harness.plan.numbers))
 
 
 @pytest.mark.parametrize("missing", ["drop", "keep"])
