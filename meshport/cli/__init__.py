@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from meshport import __version__
-from meshport.cli import demo, gate, mesh, project, publish, read, rebuild, redrive, run, up
+from meshport.cli import applying, demo, gate, mesh, project, publish, read, rebuild, redrive, run, up
 from meshport.cli.output import INTERRUPTED, exit_code, say
 from meshport.errors import MeshError
 
@@ -25,8 +25,8 @@ app = typer.Typer(
 for verb in (
     project.init,
     project.new,
-    project.check,
-    project.apply,
+    applying.check,
+    applying.apply,
     up.up,
     demo.demo,
     run.run,

@@ -213,6 +213,28 @@ def test_apply_plans_then_does(on_mesh: Run, mesh: Mesh) -> None:
 
 
 @pytest.mark.kafka
+def test_a_process_that_cannot_be_run_is_refused_before_anything_is_done(
+    on_mesh: Run, mesh: Mesh, tmp_path: Path
+) -> None:
+    """`check` and `apply` of a process that reads a field which its input does not have end with 2, and name file and field."""
+    domain = f"d{uuid4().hex[:8]}"
+    on_mesh("init")
+    on_mesh("new", f"{domain}/things")
+    derive = ["--from", f"{domain}/things", "--by", "id", "--value", "n=count()"]
+    assert on_mesh("new", f"{domain}/counts", *derive).code == 0
+    file = tmp_path / "processors" / domain / "counts" / "product.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert "count()" in text
+    file.write_text(text.replace("count()", "max(weight)"), encoding="utf-8")
+    for verb in ("check", "apply"):
+        ended = on_mesh(verb, MESHPORT_KAFKA=mesh.bootstrap_servers)
+        assert ended.code == 2
+        assert str(file) in ended.err
+        assert "'weight'" in ended.err
+    assert on_mesh("resolve", f"{domain}/things").code == 1
+
+
+@pytest.mark.kafka
 def test_an_incompatible_change_is_refused_with_its_reasons(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> None:
     """`apply` of a contract that would break readers ends with 1 and names each reason."""
     domain = f"d{uuid4().hex[:8]}"

@@ -1,0 +1,128 @@
+"""`meshport check` and `apply`: a project's way into the mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meshport.address import Address
+from meshport.apply import ProductPlan, carry_out, plan
+from meshport.cli.output import emit, say
+from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, bootstrap_servers, open_registry
+from meshport.errors import NotRegistered, ProcessError, ProjectError, RegistryUnavailable
+from meshport.kafka.admin import Admin
+from meshport.process.load import load_pipeline
+from meshport.process.shape import check_pipeline
+from meshport.project import Project, ProjectProduct
+from meshport.registry import Registry
+from meshport.schema import Schema, parse_schema
+
+
+def check(registry: RegistryOption = None) -> None:
+    """Read every descriptor, contract and process of this project, and say what is wrong with any.
+
+    Inputs that the project does not hold are looked up in the registry, where one is named or runs here.
+
+    Example: meshport check
+    """
+    project = Project.find(Path.cwd())
+    unchecked = 0
+    for each in project.products:
+        inputs = ""
+        if each.product.process is not None and not _check_process(project, each, registry):
+            inputs, unchecked = "; its inputs are not known here", unchecked + 1
+        say(f"{each.product.address.key}: {each.product.archetype}, {_counted(len(each.schemas), 'port')}{inputs}")
+    say(
+        f"{_counted(len(project.products), 'product')} well-formed"
+        + (f"; {unchecked} not checked against their inputs" if unchecked else "")
+    )
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _check_process(project: Project, product: ProjectProduct, registry: str | None) -> bool:
+    """Check a process against the contracts that it reads and writes; False where one of them cannot be had."""
+    pipeline = load_pipeline(product.product, product.folder)
+    try:
+        source, _ = contract_of(project, pipeline.input, registry)
+        tables = {address: contract_of(project, address, registry)[0] for address in pipeline.joined}
+    except (RegistryUnavailable, NotRegistered):
+        return False
+    try:
+        check_pipeline(pipeline, source, tables, product.schema(product.product.port() or product.product.default_port))
+    except ProcessError as error:
+        raise ProcessError(f"{product.descriptor_file}: {error.message}", hint=error.hint) from error
+    return True
+
+
+def apply(
+    plan_only: Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")] = False,
+    registry: RegistryOption = None,
+    kafka: KafkaOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Register this project's products and make their topics. Shows its plan first; deletes nothing.
+
+    A process that reads what its input does not have, or makes what its contract does not have, is refused before.
+
+    Example: meshport apply
+    """
+    project = Project.find(Path.cwd())
+    servers = bootstrap_servers(kafka)
+    if servers is None:
+        raise typer.BadParameter(
+            "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA or `meshport up`", param_hint="--kafka"
+        )
+    for each in project.products:
+        if each.product.process is not None:
+            _check_process(project, each, registry)
+    with open_registry(registry) as mesh:
+        _apply(project, mesh, servers, plan_only, json)
+
+
+def _apply(project: Project, mesh: Registry, servers: str, plan_only: bool, json: bool) -> None:
+    admin = Admin(servers)
+    planned = plan(project.products, mesh, admin, servers)
+    for each in planned:
+        address = each.product.product.address
+        if not each.changes:
+            say(f"{address.key}: as it is")
+        for told in (*each.topics, *each.registration.changed, *each.registration.notes):
+            say(f"{address.key}: {told}")
+    for each in planned:
+        if each.changes and not plan_only:
+            carry_out(each, mesh, admin, servers)
+        if json:
+            emit(_applied(each, not plan_only))
+    todo = sum(each.changes for each in planned)
+    if plan_only:
+        say(f"{todo} of {_counted(len(planned), 'product')} would change; nothing was done")
+    else:
+        say(f"{todo} of {_counted(len(planned), 'product')} changed")
+
+
+def _applied(planned: ProductPlan, done: bool) -> dict[str, Any]:
+    return {
+        "address": str(planned.product.product.address),
+        "changed": [change.model_dump(mode="json") for change in planned.registration.changed],
+        "topics": [{"topic": topic.name, "new": topic.new, "config": topic.config} for topic in planned.topics],
+        "applied": done,
+    }
+
+
+def contract_of(project: Project, address: Address, registry: str | None = None) -> tuple[Schema, str | None]:
+    """The contract and the time field of the port that is read: the project's own, else the registry's."""
+    try:
+        product = project.product(address)
+    except ProjectError:
+        with open_registry(registry) as mesh:
+            binding = mesh.resolve(address)
+        return parse_schema(binding.schema_text), binding.time
+    port = product.product.port(address.port, address.major)
+    if port is None:
+        raise NotRegistered(f"{product.product.address} has no port {address.port!r}")
+    return product.schema(port), port.time
