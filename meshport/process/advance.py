@@ -1,147 +1,207 @@
-"""Bringing a processor to exactly one place of its input, alone: no group, no member, nothing beyond that place.
+"""Bringing a processor to exactly one place of its input after another, alone: no group, no member, nothing beyond the place.
 
 The engines run on as long as there is input; where they are when they are told to stop is nobody's choice. A generation
 is replaced by another at one place that both have reached, so both are brought there: what their topics hold then are
 the outputs of the same events. Each step is a transaction like the batch engine's, under a name of its own, so that one
 who was here before and comes back is fenced off. No engine may run the plan meanwhile.
+
+The state is kept from place to place: to restore it takes as long as its changelog is, while the last few hundred events
+before a place take a tenth of a second.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, Self
 
 from meshport.errors import TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.transaction import Transactions
-from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, inbound, refuse_loss
-from meshport.process.messages import Inbound
+from meshport.process.arrivals import Arrivals
+from meshport.process.columns import columns_for
+from meshport.process.committing import Committing
+from meshport.process.inflow import Inflow
+from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, refuse_loss
 from meshport.process.partition import Counts
-from meshport.process.plan import Plan
-from meshport.process.rows import CHECKPOINT_KEY, Checkpoint
+from meshport.process.plan import Plan, Stage
 from meshport.process.worker import Place, Worker
-from meshport.scan import Stretch, history_reader, scan
 
 _log: Final = logging.getLogger(__name__)
 
-MEMBER: Final = "rebuild"
-"""The member under whose name the batch engine fills a new generation: it shares the name of the transactions here."""
-
-_BATCH: Final = 2000
+_NAME: Final = "rebuild"
 _TRIES: Final = 5
-_NEAR_END: Final = 200
+# The larger a batch, the fewer rows go to the changelog; a transaction has ten seconds, of which this is far from.
+_MOST: Final = 20_000
+_FIRST: Final = 500
+_AIM_S: Final = 1.0
+# As the batch engine has it: what a batch makes is in no circle.
+_COLLECT: Final = (200_000, 20, 100)
+
+Told = Callable[[int, int], None]
 
 
-def advance(
-    plan: Plan,
-    schemas: SchemaSource,
-    until: Mapping[int, int],
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Counts:
-    """Process the input up to given offsets, through all stages, from where the state stands.
+class Advancing:
+    """A processor that is brought from place to place; to be used as a context.
 
     Args:
         plan: the processor; nobody else may run it meanwhile.
         schemas: where the schemas of events are found, a registry.
-        until: by partition of the input, the first offset that is not to be processed. Partitions beyond it stay there.
         on_progress: called with (offsets read, offsets in all) of the stage at work.
 
-    Returns:
-        What became of the events.
-
     Raises:
-        ProcessError: the state is damaged, or was made by another pipeline, or events were lost to retention.
-        KafkaError: the cluster did not store what was to be stored; nothing is lost, call it again.
+        KafkaError: the cluster did not answer.
     """
-    servers = plan.output.bootstrap_servers
-    ensure_topics(plan, Admin(servers))
-    transactions = Transactions(servers, f"{plan.group}.{MEMBER}", settings=PRODUCER_SETTINGS)
-    counts = Counts()
-    reader = history_reader(servers)
-    try:
+
+    def __init__(self, plan: Plan, schemas: SchemaSource, *, on_progress: Told | None = None) -> None:
+        self.plan = plan
+        self._schemas = schemas
+        self._on_progress = on_progress
+        servers = plan.output.bootstrap_servers
+        ensure_topics(plan, Admin(servers))
+        self._columns = columns_for(plan, schemas)
+        transactions = Transactions(servers, f"{plan.group}.{_NAME}", settings=PRODUCER_SETTINGS)
         transactions.start()
+        self._committing = Committing(transactions)
+        self._log = KafkaLog(servers, self._committing)
+        self._worker = Worker(plan, schemas, self._log, self._columns)
+        self._inflows: dict[str, Inflow] = {}
+        self._limit = _FIRST
+
+    @property
+    def places(self) -> dict[Place, int]:
+        """The first offset of each partition of the input that was not processed; its state is restored for it.
+
+        Raises:
+            ProcessError: as of `to`.
+        """
+        for stage in inputs_of(self.plan):
+            self._taken_up(stage)
+        topics = {stage.topic for stage in inputs_of(self.plan)}
+        return {place: offset for place, offset in self._worker.places.items() if place[0] in topics}
+
+    def to(self, until: Mapping[Place, int]) -> Counts:
+        """Process the input up to given offsets, through all stages, from where the state stands.
+
+        Args:
+            until: by partition of the input, the first offset that is not to be processed. Partitions beyond it stay there.
+
+        Returns:
+            What became of the events.
+
+        Raises:
+            ProcessError: the state is damaged, or was made by another pipeline, or events were lost to retention.
+            KafkaError: the cluster did not store what was to be stored; nothing is lost, begin again.
+        """
+        return self._tried(lambda counts: self._run(inputs_of(self.plan), until, counts))
+
+    def gather(self) -> Counts:
+        """Process what waits between the stages, and no input; the state of the stages before is not looked at.
+
+        Raises:
+            ProcessError, KafkaError: as of `to`.
+        """
+        return self._tried(lambda counts: self._run((), {}, counts))
+
+    def _tried(self, run: Callable[[Counts], None]) -> Counts:
+        counts = Counts()
         for left in reversed(range(_TRIES)):
-            log = KafkaLog(servers, transactions)
             try:
-                _Advance(Worker(plan, schemas, log), log, transactions, reader, counts).run(until, on_progress)
+                with _seldom_collected():
+                    run(counts)
                 break
             except TransactionAborted as error:
-                transactions.abort()
+                self._committing.abort()
                 if not left:
                     raise
                 _log.warning("%s; it is done again", error.message)
-            finally:
-                log.close()
-    finally:
-        transactions.close()
-        reader.close()
-    return counts
+                self._renew()
+        return counts
 
+    def _renew(self) -> None:
+        """Give up the state, which is ahead of the log."""
+        self._release()
+        self._log = KafkaLog(self.plan.output.bootstrap_servers, self._committing)
+        self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
+        self._limit = _FIRST
 
-class _Advance:
-    """One attempt."""
-
-    def __init__(
-        self, worker: Worker, log: KafkaLog, transactions: Transactions, reader: Consumer, counts: Counts
-    ) -> None:
-        self._worker = worker
-        self._log = log
-        self._transactions = transactions
-        self._reader = reader
-        self._counts = counts
-
-    def run(self, until: Mapping[int, int], on_progress: Callable[[int, int], None] | None) -> None:
-        for index, stage in enumerate(self._worker.plan.stages):
+    def _run(self, inputs: Sequence[Stage], until: Mapping[Place, int], counts: Counts) -> None:
+        for stage in inputs:
+            self._process(
+                stage, {partition: end for (topic, partition), end in until.items() if topic == stage.topic}, counts
+            )
+        while inputs and self._worker.look():
+            self._step({}, counts)  # quarantined events that are brought back
+        self._committing.settle()
+        if (behind := self.plan.gathering) is not None:
             # What the stage before has committed can be read once its markers are written.
-            ends = {at: end for at, (_, end) in self._log.decided(stage.topic).items()} if index else until
+            ends = {partition: end for partition, (_, end) in self._log.decided(behind.topic).items()}
+            self._process(behind, ends, counts)
+            self._committing.settle()
+
+    def _process(self, stage: Stage, ends: Mapping[int, int], counts: Counts) -> None:
+        self._limit = min(self._limit, _FIRST)  # a message between the stages holds many records
+        for messages in self._taken_up(stage).up_to(ends, lambda: self._limit, self._on_progress):
+            self._step(Arrivals.by_place(messages), counts)
+            took = max(self._worker.computed_s, 0.001)
+            self._limit = max(1, min(_MOST, 4 * self._limit, int(len(messages) * _AIM_S / took)))
+
+    def _taken_up(self, stage: Stage) -> Inflow:
+        if stage.topic not in self._inflows:
             begins = {}
             for partition in range(stage.partitions):
                 place = (stage.topic, partition)
                 begins[partition] = refuse_loss(place, self._worker.assign(place), self._log)
-            ends = {partition: ends.get(partition, begin) for partition, begin in begins.items()}
-            for messages in scan(self._reader, Stretch(stage.topic, begins, ends), progress=on_progress, limit=_BATCH):
-                batches: dict[Place, list[Inbound]] = defaultdict(list)
-                for each in map(inbound, messages):
-                    batches[each.topic, each.partition].append(each)
-                self._process(batches)
-            while not index and self._worker.look():
-                self._process({})  # quarantined events that are brought back
+            self._inflows[stage.topic] = Inflow(self.plan.output.bootstrap_servers, stage.topic, begins)
+        return self._inflows[stage.topic]
 
-    def _process(self, batches: Mapping[Place, list[Inbound]]) -> None:
-        self._transactions.begin()
-        counts = self._worker.process(batches)
-        self._transactions.commit({}, b"")
-        self._counts.add(counts)
+    def _step(self, batches: Mapping[Place, Arrivals], counts: Counts) -> None:
+        made = self._worker.process(batches)
+        self._committing.commit({}, b"", lambda: counts.add(made))
+
+    def record_places(self) -> None:
+        """Record the places as those of the processor's group, which nobody is in: for who asks how far it has come.
+
+        Raises:
+            KafkaError: they were not recorded.
+        """
+        for stage in inputs_of(self.plan):
+            places = {partition: offset for (topic, partition), offset in self.places.items() if topic == stage.topic}
+            with Consumer(self.plan.output.bootstrap_servers, group=self.plan.group) as group:
+                group.commit(stage.topic, places)
+
+    def _release(self) -> None:
+        for each in self._inflows.values():
+            each.close()
+        self._inflows.clear()
+        self._log.close()
+
+    def close(self) -> None:
+        """Undo what is open, let go of the state and of the connections."""
+        self._committing.close()
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def standing(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:
-    """How far a processor's state has come: the checkpoint of each partition, stage by stage.
-
-    Only the ends of the changelogs are read, since every batch ends with a checkpoint; the state itself is not looked at.
-
-    Raises:
-        TopicError: the processor has never run.
-    """
-    return [
-        {partition: _checkpoint(stage.changelog, partition, log) for partition in range(stage.partitions)}
-        for stage in plan.stages
-    ]
+def inputs_of(plan: Plan) -> tuple[Stage, ...]:
+    """The stages that read the inputs, as opposed to what the stage before has written."""
+    return tuple(each.stage for each in plan.sources)
 
 
-def _checkpoint(changelog: str, partition: int, log: KafkaLog) -> Checkpoint:
-    begin, end = log.decided(changelog, partition)[partition]
-    stretch = _NEAR_END
-    while begin < end:
-        first = max(begin, end - stretch)
-        values = [each.value for each in log.between(changelog, partition, first, end) if each.key == CHECKPOINT_KEY]
-        if found := [Checkpoint.read(value) for value in values if value is not None]:
-            return max(found, key=lambda each: each.stamp)  # a zombie's older one may come after a newer one
-        if first == begin:
-            break
-        stretch *= 8
-    return Checkpoint()
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*_COLLECT)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)

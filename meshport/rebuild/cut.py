@@ -1,4 +1,8 @@
-"""The one place at which two generations hold the outputs of the same input, and how both get there."""
+"""The one place at which two generations hold the outputs of the same input, and how both get there.
+
+It is the place where the old generation stands. The old one is moved only as far as it has to be: where the new one is
+beyond it already, or where the old processor stopped with records between its stages.
+"""
 
 from __future__ import annotations
 
@@ -9,133 +13,222 @@ from meshport.binding import Continuation
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
-from meshport.process.advance import advance, standing
+from meshport.process.advance import Advancing, inputs_of
 from meshport.process.applied import states_for
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.pipeline import Apply
 from meshport.process.plan import Plan
-from meshport.process.rows import Rows
+from meshport.process.rows import Checkpoint, Rows
+from meshport.process.standing import last_offsets, standing
+from meshport.process.worker import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A place in the input, and what it is in both generations.
+    """What one place of the input is in both generations.
 
     Attributes:
-        old_input: by partition of the old generation's input, the first offset that it has not processed.
-        input: by partition of the new generation's input, the first offset that it has not processed.
         ends: by partition of the old topic, the offset behind the last event that can be read.
         begins: by partition of the new topic, the offset that the next event will have.
+        written: the end of each partition that the old processor writes to, as it was then.
     """
 
-    old_input: Mapping[int, int]
-    input: Mapping[int, int]
     ends: Mapping[int, int]
     begins: Mapping[int, int]
+    written: Mapping[Place, int]
 
 
-def cut(
-    old: Plan, new: Plan, schemas: SchemaSource, log: KafkaLog, *, on_progress: Callable[[int, int], None] | None = None
-) -> Cut:
-    """Bring both generations to one place: the end of the input as it is now.
-
-    Where the state of the old one was made by another logic, so that this one cannot go on from it, the old one stays
-    where it is, and the new one is brought there.
+class Cutting:
+    """Brings two generations to one place, again and again.
 
     Args:
-        old: builds the old generation; it must not run.
-        new: builds the new one; as `old`.
+        old: builds the old generation.
+        new: builds the new one; nobody else does.
         schemas: where the schemas of events are found, a registry.
-        log: the cluster.
+        continues: the place where the new one's input continues the old one's; None where they have one input.
         on_progress: called with (offsets read, offsets in all).
-
-    Raises:
-        ProcessError: the old state was made by another logic, and the new one is beyond it already, or it has records
-            that it has not grouped yet; the hint says what to do.
-        KafkaError: the cluster did not answer or store; nothing is lost, call it again.
     """
-    place = {partition: end for partition, (_, end) in log.decided(old.source.topic).items()}
-    stands = _of_another_logic(old, log)
-    if stands is None:
-        advance(old, schemas, place, on_progress=on_progress)
-    else:
-        place = stands
-        _refuse_beyond(new, place, log)
-    advance(new, schemas, place, on_progress=on_progress)
-    return _made(place, place, old, new, log)
 
+    def __init__(
+        self,
+        old: Plan,
+        new: Advancing,
+        schemas: SchemaSource,
+        continues: Continuation | None = None,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._old = old
+        self._new = new
+        self._schemas = schemas
+        self._continues = continues
+        self._on_progress = on_progress
 
-def cut_between(
-    old: Plan,
-    new: Plan,
-    schemas: SchemaSource,
-    log: KafkaLog,
-    continues: Continuation,
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Cut:
-    """Bring two generations, over two generations of their input, to the place where the one continues the other.
+    @property
+    def new(self) -> Plan:
+        """What builds the new generation."""
+        return self._new.plan
 
-    Args:
-        old: builds the old generation, over the input's old one; it must not run.
-        new: builds the new one, over the input's new one; as `old`.
-        schemas: where the schemas of events are found, a registry.
-        log: the cluster.
-        continues: that place.
-        on_progress: called with (offsets read, offsets in all).
+    def follow(self) -> None:
+        """Bring the new generation to where the old one is, which goes on meanwhile.
 
-    Raises:
-        ProcessError: the new generation is beyond that place.
-        KafkaError: the cluster did not answer or store; nothing is lost, call it again.
-    """
-    advance(old, schemas, continues.ends, on_progress=on_progress)
-    advance(new, schemas, continues.begins, on_progress=on_progress)
-    _refuse_beyond(new, continues.begins, log)
-    return _made(continues.ends, continues.begins, old, new, log)
+        Raises:
+            KafkaError, ProcessError: as of `cut`.
+        """
+        if self._continues is not None or not self._has_run:
+            return
+        log = KafkaLog(self._old.output.bootstrap_servers)
+        try:
+            place = self._place(standing(self._old, log))
+        finally:
+            log.close()
+        self._new.to(place)
 
+    def cut(self) -> Cut:
+        """Bring both to one place; the old processor must not run.
 
-def is_exact(made: Cut, old: Plan) -> bool:
-    """Whether the old generation is still at the place: a processor that was just being started may have gone beyond.
+        Where the state of the old one was made by another logic, so that this one cannot go on from it, the old one stays
+        where it is.
 
-    With the batch engine outputs and state become visible together. With the faust engine outputs come a moment before;
-    whoever was killed in that moment is a member of the group for some seconds more, so ask for members as well.
-    """
-    log = KafkaLog(old.output.bootstrap_servers)
-    try:
-        return all(each.offset < made.old_input[partition] for partition, each in standing(old, log)[0].items())
-    finally:
-        log.close()
+        Raises:
+            ProcessError: the old state was made by another logic, and the new one is beyond it already, or it has records
+                that it has not grouped yet; the hint says what to do.
+            KafkaError: the cluster did not answer or store; nothing is lost, call it again.
+        """
+        log = KafkaLog(self._old.output.bootstrap_servers)
+        try:
+            if self._continues is None:
+                self._new.to(self._settled(log))
+            else:
+                self._between(log, self._continues)
+            servers, topic = self._old.output.bootstrap_servers, self._old.output.topic
+            ends = last_offsets(servers, topic, log.decided(topic))
+            begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
+            return Cut(ends, begins, self._written(log))
+        finally:
+            log.close()
 
+    def is_exact(self, made: Cut) -> bool:
+        """Whether the old processor has written nothing since: one that was just being started may have.
 
-def _made(old_place: Mapping[int, int], place: Mapping[int, int], old: Plan, new: Plan, log: KafkaLog) -> Cut:
-    ends = {partition: _last(log, old.output.topic, partition) for partition in range(old.output.partitions)}
-    begins = {partition: end for partition, (_, end) in log.decided(new.output.topic).items()}
-    return Cut(old_place, place, ends, begins)
+        One that was killed is a member of its group for some seconds more, so ask for members as well.
+        """
+        log = KafkaLog(self._old.output.bootstrap_servers)
+        try:
+            return self._written(log) == made.written
+        finally:
+            log.close()
 
+    def _written(self, log: KafkaLog) -> dict[Place, int]:
+        topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
+        if self._old.gathering is not None:
+            topics.append(self._old.gathering.topic)
+        return {(topic, partition): end for topic in topics for partition, end in log.high_watermarks(topic).items()}
 
-def _of_another_logic(old: Plan, log: KafkaLog) -> dict[int, int] | None:
-    """Where the old state stands, if this logic cannot go on from it; else None."""
-    known = Admin(old.output.bootstrap_servers).partitions()
-    if any(stage.changelog not in known for stage in old.stages):
-        return None
-    first, *further = standing(old, log)
-    if all(each.shape in {"", old.shape} for each in first.values()) and _reads_states(old, log):
-        return None
-    if old.source.generation > 1 and old.group not in Admin(old.output.bootstrap_servers).places(old.source.topic):
-        raise ProcessError(
-            f"the state of {old.output.address} counts on a generation of {old.source.address} that is gone, or was made by "
-            "another logic before that was rebuilt",
-            hint="give the product a new major, and move its readers there",
+    @property
+    def _has_run(self) -> bool:
+        known = Admin(self._old.output.bootstrap_servers).partitions()
+        return all(stage.changelog in known for stage in self._old.stages)
+
+    def _place(self, stands: list[dict[int, Checkpoint]]) -> dict[Place, int]:
+        inputs = inputs_of(self._old)
+        return {
+            (stage.topic, partition): each.offset + 1
+            for stage, checkpoints in zip(inputs, stands, strict=False)
+            for partition, each in checkpoints.items()
+        }
+
+    def _settled(self, log: KafkaLog) -> dict[Place, int]:
+        """Where the old generation stands, with nothing between its stages, and the new one is not beyond it."""
+        new = self._new.places
+        if not self._has_run:
+            self._advance_old(new)
+            return new
+        stands = standing(self._old, log)
+        another = self._is_another_logic(stands)
+        place = self._place(stands)
+        beyond = [each for each, offset in new.items() if offset > place[each]]
+        waits = self._waiting(stands, log)
+        if not beyond and waits is None:
+            return place
+        if another or not _reads_states(self._old, log):
+            self._refuse(place, new, waits)
+        if beyond:
+            place = {each: max(offset, new[each]) for each, offset in place.items()}
+            self._advance_old(place)
+        else:
+            with Advancing(self._old, self._schemas, on_progress=self._on_progress) as old:
+                old.gather()
+        return place
+
+    def _between(self, log: KafkaLog, continues: Continuation) -> None:
+        old_topic, new_topic = self._old.source.topic, self._new.plan.source.topic
+        ends = {(old_topic, partition): end for partition, end in continues.ends.items()}
+        begins = {(new_topic, partition): begin for partition, begin in continues.begins.items()}
+        # A stream that is joined is the same on both sides.
+        stands = standing(self._old, log) if self._has_run else None
+        known = {} if stands is None else self._place(stands)
+        new = {each: offset for each, offset in self._new.places.items() if each[0] != new_topic}
+        joined = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
+        if stands is None or self._is_short_of(ends | joined, stands, log):
+            self._advance_old(ends | joined)
+        self._new.to(begins | joined)
+        for place, offset in self._new.places.items():
+            if offset > begins.get(place, offset):
+                raise self._beyond(place, begins[place], offset)
+
+    def _is_short_of(self, ends: Mapping[Place, int], stands: list[dict[int, Checkpoint]], log: KafkaLog) -> bool:
+        servers = self._old.output.bootstrap_servers
+        last = {
+            stage.topic: last_offsets(servers, stage.topic, log.decided(stage.topic)) for stage in inputs_of(self._old)
+        }
+        place = self._place(stands)
+        short = any(place[each] < min(end, last[each[0]][each[1]]) for each, end in ends.items())
+        return short or self._waiting(stands, log) is not None
+
+    def _advance_old(self, place: Mapping[Place, int]) -> None:
+        with Advancing(self._old, self._schemas, on_progress=self._on_progress) as old:
+            old.to(place)
+
+    def _is_another_logic(self, stands: list[dict[int, Checkpoint]]) -> bool:
+        old = self._old
+        if all(each.shape in {"", old.shape} for checkpoints in stands for each in checkpoints.values()):
+            return False
+        if old.source.generation > 1 and old.group not in Admin(old.output.bootstrap_servers).places(old.source.topic):
+            raise ProcessError(
+                f"the state of {old.output.address} counts on a generation of {old.source.address} that is gone, or was made "
+                "by another logic before that was rebuilt",
+                hint="give the product a new major, and move its readers there",
+            )
+        return True
+
+    def _waiting(self, stands: list[dict[int, Checkpoint]], log: KafkaLog) -> Place | None:
+        """A partition between the stages that holds records which are not grouped; None where all are."""
+        if (stage := self._old.gathering) is None:
+            return None
+        last = last_offsets(self._old.output.bootstrap_servers, stage.topic, log.decided(stage.topic))
+        short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
+        partition = next(short, None)
+        return None if partition is None else (stage.topic, partition)
+
+    def _refuse(self, place: Mapping[Place, int], new: Mapping[Place, int], waits: Place | None) -> None:
+        if waits is not None:
+            raise ProcessError(
+                f"{waits[0]} [{waits[1]}] holds records that the live processor has not grouped yet, and its state was made "
+                "by another logic, so that nobody else can",
+                hint="run it with the logic that it had until nothing waits, then call this again",
+            )
+        for each, offset in new.items():
+            if offset > place[each]:
+                raise self._beyond(each, place[each], offset)
+
+    @staticmethod
+    def _beyond(place: Place, old: int, new: int) -> ProcessError:
+        return ProcessError(
+            f"the live processor stands at offset {old} of {place[0]} [{place[1]}], the new generation at {new} already, and "
+            "the live state was made by another logic",
+            hint="run the live processor with the logic that it had until nothing waits, then call this again",
         )
-    for stage, checkpoints in zip(old.stages[1:], further, strict=True):
-        for partition, (_, end) in log.decided(stage.topic).items():
-            if log.between(stage.topic, partition, checkpoints[partition].offset + 1, end):
-                raise ProcessError(
-                    f"{stage.topic} [{partition}] holds records that the live processor has not grouped yet, and its "
-                    "state was made by another logic, so that nobody else can",
-                    hint="run it with the logic that it had until nothing waits, then call this again",
-                )
-    return {partition: each.offset + 1 for partition, each in first.items()}
 
 
 def _reads_states(old: Plan, log: KafkaLog) -> bool:
@@ -151,27 +244,3 @@ def _reads_states(old: Plan, log: KafkaLog) -> bool:
     except ProcessError:
         return False
     return True
-
-
-def _refuse_beyond(new: Plan, place: Mapping[int, int], log: KafkaLog) -> None:
-    for partition, each in standing(new, log)[0].items():
-        if each.offset + 1 > place[partition]:
-            raise ProcessError(
-                f"the live processor stands at offset {place[partition]} of {new.source.topic} [{partition}], the new "
-                f"generation at {each.offset + 1} already, and the live state was made by another logic",
-                hint="run the live processor with the logic that it had until nothing waits, then call this again",
-            )
-
-
-def _last(log: KafkaLog, topic: str, partition: int) -> int:
-    """The offset behind the last message that can be read: markers of transactions take offsets that no reader sees."""
-    begin, end = log.decided(topic, partition)[partition]
-    stretch = 1
-    while begin < end:
-        first = max(begin, end - stretch)
-        if found := log.between(topic, partition, first, end):
-            return found[-1].offset + 1
-        if first == begin:
-            break
-        stretch *= 8
-    return begin

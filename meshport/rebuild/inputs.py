@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from meshport.binding import Continuation
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
-from meshport.process.advance import standing
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.plan import Plan
+from meshport.process.standing import standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """A rebuild from beginning to end. Whatever is killed on the way leaves the live generation bound and whole.
 
 1. A new generation is opened, or the one that the same logic had begun goes on, and its topics are made.
-2. The batch engine processes the history of the input into it, while the live processor goes on.
-3. The processors of the port are told to stand still; both generations are brought to one place of the input (`cut`);
-   then processors go on, and what the generations hold up to there is compared.
-4. If it is to be swapped: they stand still once more, both are brought to the place where the input is by now, what came
+2. The history of the input is processed into it by the batch engine's worker, while the live processor goes on.
+3. It follows the live one until little is between them. Then the processors of the port are told to stand still, both
+   generations are brought to one place of the input (`cut`), and processors go on. What they hold up to there is compared.
+4. If it is to be swapped: it follows once more, processors stand still once more, both are brought to one place, what came
    since is compared, and the registry binds the address to the new one, with the place where readers go on.
+
+The state of the new generation stays in memory from step 2 on: while processors stand still only what came in a moment is
+processed.
 
 A product whose input was rebuilt is rebuilt in turn, up to the place where its input goes on (`inputs`).
 """
@@ -25,14 +28,15 @@ from meshport.binding import Binding
 from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
-from meshport.process import batch, load_pipeline, make_plan
-from meshport.process.advance import MEMBER, advance
+from meshport.process import load_pipeline, make_plan
+from meshport.process.advance import Advancing, inputs_of
 from meshport.process.kafkalog import KafkaLog
+from meshport.process.partition import Counts
 from meshport.process.plan import Plan
-from meshport.process.supervisor import Progress
+from meshport.process.worker import Place
 from meshport.project import ProjectProduct
 from meshport.rebuild.compare import Comparison, compare
-from meshport.rebuild.cut import Cut, cut, cut_between, is_exact
+from meshport.rebuild.cut import Cut, Cutting
 from meshport.rebuild.hold import HOLD_S, Held
 from meshport.rebuild.inputs import counted_on
 from meshport.registry import PortGenerations, Registry
@@ -43,6 +47,8 @@ _LOOK_S: Final = 0.2
 _STANDSTILL_S: Final = 60.0
 _ANSWER_S: Final = 1.0
 _TRIES: Final = 5
+# What takes the new generation so long to catch up with is little enough to be done while processors stand still.
+_NEAR_S: Final = 2.0
 
 
 class Swap(StrEnum):
@@ -73,7 +79,7 @@ class Report:
     address: Address
     generation: int
     topic: str
-    processed: Progress
+    processed: Counts
     seconds: float
     comparison: Comparison
     compared_s: float
@@ -143,6 +149,7 @@ class Rebuild:
         self._made_by = logic_of(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(live.bootstrap_servers)
+        self._held_from = 0.0
 
     def run(self, swap: Swap = Swap.NEVER) -> Report:
         """Build, compare, and swap if it is wanted; see the module.
@@ -159,27 +166,34 @@ class Rebuild:
         self._clear(held.opened)
         new = self._open(held)
         began = time.perf_counter()
-        processed = self._fill(new)
-        seconds = time.perf_counter() - began
-        held.check()
-        at = self._cut(held, new)
-        held.move(Phase.BUILD)
-        found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
-        compared_s = time.perf_counter() - began - seconds
-        report = Report(self._line.line, new.output.generation, new.output.topic, processed, seconds, found, compared_s)
-        if swap is Swap.NEVER or (swap is Swap.EQUAL and not report.equal):
-            return report
-        began = time.perf_counter()
-        after = self._cut(held, new)
-        begins = (at.ends, at.begins)
-        stretch = compare(self._old, new, self._mesh, (after.ends, after.begins), begins=begins)
+        with Advancing(new, self._mesh, on_progress=self._on_progress) as building:
+            processed = building.to(self._history(building))
+            building.record_places()
+            seconds = time.perf_counter() - began
+            held.check()
+            cutting = Cutting(self._old, building, self._mesh, self._continues, on_progress=self._on_progress)
+            at = self._cut(held, cutting)
+            held.move(Phase.BUILD)
+            found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
+            compared_s = time.perf_counter() - began - seconds
+            report = Report(
+                self._line.line, new.output.generation, new.output.topic, processed, seconds, found, compared_s
+            )
+            if swap is Swap.NEVER or (swap is Swap.EQUAL and not report.equal):
+                return report
+            return self._swapped(held, cutting, at, report, swap)
+
+    def _swapped(self, held: Held, cutting: Cutting, at: Cut, report: Report, swap: Swap) -> Report:
+        after = self._cut(held, cutting)
+        ends, begins = (after.ends, after.begins), (at.ends, at.begins)
+        stretch = compare(self._old, cutting.new, self._mesh, ends, begins=begins)
         report = replace(report, stretch=stretch)
         if swap is Swap.EQUAL and not stretch.equal:
             return report
         held.check()
-        binding = self._bound(new.output.generation, Switch(holder=held.holder, ends=after.ends, begins=after.begins))
+        binding = self._bound(report.generation, Switch(holder=held.holder, ends=after.ends, begins=after.begins))
         self._say(f"{self._line.line} is bound to generation {binding.generation} ({binding.topic})")
-        return replace(report, binding=binding, standstill_s=time.perf_counter() - began)
+        return replace(report, binding=binding, standstill_s=time.perf_counter() - self._held_from)
 
     def _clear(self, generations: Generations) -> None:
         """Delete what was given up and never read."""
@@ -201,38 +215,46 @@ class Rebuild:
             self._plan, output=live.model_copy(update={"topic": generation.topic, "generation": generation.number})
         )
 
-    def _fill(self, new: Plan) -> Progress:
-        def told(progress: Progress) -> None:
-            if self._on_progress is not None and progress.lag is not None:
-                self._on_progress(progress.read, progress.read + progress.lag)
-
+    def _history(self, building: Advancing) -> dict[Place, int]:
+        """Where the input ends now; or where the old generation's input goes on in it."""
+        log = KafkaLog(building.plan.output.bootstrap_servers)
+        try:
+            found = {
+                (stage.topic, partition): end
+                for stage in inputs_of(building.plan)
+                for partition, (_, end) in log.decided(stage.topic).items()
+            }
+        finally:
+            log.close()
         if self._continues is not None:
             # No further than the live one can be brought, whose input has ended there.
-            counts = advance(new, self._mesh, self._continues.begins, on_progress=self._on_progress)
-            return Progress(counts.read, counts.written, counts.late, counts.quarantined)
-        return batch.run_processor(new, self._mesh, until_end=True, member=MEMBER, on_progress=told)
+            topic = building.plan.source.topic
+            found |= {(topic, partition): begin for partition, begin in self._continues.begins.items()}
+        return found
 
-    def _cut(self, held: Held, new: Plan) -> Cut:
+    def _cut(self, held: Held, cutting: Cutting) -> Cut:
         """Both generations at one place; processors stand still until the hold moves on."""
+        self._follow(cutting)
+        self._held_from = time.perf_counter()
         held.move(Phase.HANDOVER)
         for _ in range(_TRIES):
             self._await_standstill()
-            # A new one each time: what was read by one before comes back a second later, by librdkafka's way of pausing.
-            log = KafkaLog(self._old.output.bootstrap_servers)
-            try:
-                if self._continues is None:
-                    at = cut(self._old, new, self._mesh, log, on_progress=self._on_progress)
-                else:
-                    at = cut_between(self._old, new, self._mesh, log, self._continues, on_progress=self._on_progress)
-            finally:
-                log.close()
+            at = cutting.cut()
             # One that asked the registry a moment before the handover began may have joined only now.
-            if not self._admin.members(self._old.group) and is_exact(at, self._old):
+            if not self._admin.members(self._old.group) and cutting.is_exact(at):
                 return at
             self._say(f"{self._old.group} was started meanwhile; once more")
         raise ProcessError(
             f"{self._old.group} is started again and again", hint="end what runs it, and call this again"
         )
+
+    def _follow(self, cutting: Cutting) -> None:
+        """Bring the new generation near to the live one, which goes on: what is left is processed while it stands still."""
+        for _ in range(_TRIES):
+            began = time.perf_counter()
+            cutting.follow()
+            if time.perf_counter() - began < _NEAR_S:
+                break
 
     def _await_standstill(self) -> None:
         deadline = time.monotonic() + _STANDSTILL_S

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import meshport.rebuild.cut as cutting
 from meshport.kafka.transaction import Transactions
 from meshport.rebuild import Rebuild, Swap, job
+from meshport.rebuild.cut import Cutting
 from meshport.registry import PortGenerations, Registry
 from tests.rebuild.shop import product_in
 
@@ -52,14 +52,14 @@ def after(owner: Any, name: str) -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "opened, without a topic": lambda: before(job.Rebuild, "_open"),
     "in the middle of the history": lambda: before(Transactions, "commit", call=2),
-    "the old one brought to the place, the new one not": lambda: before(cutting, "advance", call=2),
+    "the old one at the place, the new one not": lambda: after(Cutting, "_settled"),
     "before the switch": lambda: before(PortGenerations, "switch"),
     "after the switch": lambda: after(PortGenerations, "switch"),
 }
 
 IN_THE_SUITE: tuple[str, ...] = (
     "in the middle of the history",
-    "the old one brought to the place, the new one not",
+    "the old one at the place, the new one not",
     "after the switch",
 )
 """Those that are tried every time; each takes some seconds. `MESHPORT_CAMPAIGN=1` tries all."""
