@@ -104,3 +104,10 @@ def in_memory_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     with open_test_mesh(tmp_path_factory.mktemp("in-memory"), servers) as opened:
         yield opened
     del host
+
+
+@pytest.fixture(params=["in-memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def ports(request: pytest.FixtureRequest) -> Mesh:
+    """The session's mesh over one of the two: every test that asks for it runs in memory and on a real Kafka."""
+    found: Mesh = request.getfixturevalue("mesh" if request.param == "kafka" else "in_memory_mesh")
+    return found

@@ -1,12 +1,9 @@
-"""Proof on history: what a candidate does to the events that are stored."""
+"""Proof on history: what a candidate does to the events that are stored, and whose doing it is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,136 +11,16 @@ from confluent_kafka import Producer as ClientProducer
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from meshport.binding import Binding
-from meshport.codec import codec_for, prefix
+from meshport.codec import prefix
 from meshport.compat.contract import Version
 from meshport.errors import BrokerUnavailable, TopicError
-from meshport.event import EventWriter, new_id
-from meshport.gate.evidence import LISTED, Cause, Evidence, Presence, prove
+from meshport.gate.evidence import LISTED, Cause, Presence, prove
 from meshport.gate.sampling import Sample
 from meshport.kafka.consumer import Consumer
-from meshport.kafka.producer import Message, Producer
-from meshport.product import Product
-from meshport.project import ProjectProduct
-from meshport.registry import Registry
-from meshport.schema import Schema, parse_schema
+from meshport.kafka.producer import Message
+from meshport.schema import Schema
+from tests.gate.stored import BEGIN, REQUIRED, WITHOUT_CAR, Port, offsets, optional, play, port
 from tests.mesh_session import Mesh
-
-BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
-KINDS = ("phone", "speaker", "car")
-
-
-@pytest.fixture(params=["in-memory", pytest.param("kafka", marks=pytest.mark.kafka)])
-def ports(request: pytest.FixtureRequest) -> Mesh:
-    """The session's mesh over one of the two."""
-    found: Mesh = request.getfixturevalue("mesh" if request.param == "kafka" else "in_memory_mesh")
-    return found
-
-
-def play(*more: Mapping[str, Any], kinds: Iterable[str] = KINDS) -> Schema:
-    """The contract of the tests, with these fields more and an enum of these symbols."""
-    fields = [
-        {"name": "number", "type": "long"},
-        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": list(kinds)}},
-        *more,
-    ]
-    return parse_schema(json.dumps({"type": "record", "name": "Play", "namespace": "tests", "fields": fields}))
-
-
-def optional(name: str) -> dict[str, Any]:
-    """A field that every reader may lack."""
-    return {"name": name, "type": ["null", "string"], "default": None}
-
-
-REQUIRED = {"name": "must", "type": "string"}
-WITHOUT_CAR = play(kinds=KINDS[:2])
-
-
-@dataclass
-class Port:
-    """A registered port whose topic the tests fill, message by message.
-
-    Attributes:
-        mesh: that it is in.
-        product: as it stands now.
-        versions: of its schema so far.
-    """
-
-    mesh: Mesh
-    product: Product
-    versions: tuple[Version, ...] = ()
-
-    def become(self, schema: Schema) -> Binding:
-        """Register this schema as its next version."""
-        self.versions = (*self.versions, Version(len(self.versions) + 1, schema))
-        if len(self.versions) == 1:
-            contracts = {(each.name, each.major): schema for each in self.product.output_ports}
-            return self.mesh.apply(ProjectProduct(self.product, self.mesh.folder, contracts))
-        self.mesh.registry.register(self.product, {"events@1": schema}, bootstrap_servers=self.mesh.bootstrap_servers)
-        return self.binding
-
-    def prove(self, candidate: Schema, sample: Sample | None = None, **more: Any) -> Evidence:
-        """The proof of a candidate."""
-        return prove(
-            self.binding, candidate, self.mesh.registry, versions=self.versions, sample=sample or Sample(), **more
-        )
-
-    @property
-    def binding(self) -> Binding:
-        """Its binding now."""
-        with Registry(self.mesh.url) as registry:
-            return registry.resolve(self.product.address)
-
-    def message(self, number: int, kind: str = "phone", *, partition: int = 0, at: datetime | None = None) -> Message:
-        """An event as our own writer makes it with the port's present schema."""
-        binding = self.binding
-        value, headers = self._writer(binding).message(
-            {"number": number, "kind": kind}, id=new_id(), time=at or BEGIN + timedelta(minutes=number)
-        )
-        stamp = None if at is None else int(at.timestamp() * 1000)
-        return Message(binding.topic, b"k", value, headers, stamp, partition)
-
-    def messages(self, which: Iterable[int], *, partition: int = 0) -> list[Message]:
-        """Such events of these numbers, their kinds in turn."""
-        binding = self.binding
-        writer = self._writer(binding)
-        made = (
-            writer.message({"number": each, "kind": KINDS[each % 3]}, id=new_id(), time=BEGIN, recorded_time=BEGIN)
-            for each in which
-        )
-        return [Message(binding.topic, b"k", value, headers, None, partition) for value, headers in made]
-
-    def store(self, messages: Iterable[Message]) -> None:
-        """Store messages, in their order."""
-        with Producer(self.mesh.bootstrap_servers) as producer:
-            producer.deliver(list(messages))
-
-    @staticmethod
-    def _writer(binding: Binding) -> EventWriter:
-        codec = codec_for(Schema(binding.schema_text))
-        return EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
-
-
-def port(mesh: Mesh, schema: Schema | None = None) -> Port:
-    """A port of four partitions that no other test has."""
-    product = Product.model_validate(
-        {
-            "address": f"mesh://tests/evidence-{uuid4().hex[:8]}",
-            "id": str(uuid4()),
-            "archetype": "source-aligned",
-            "description": "made by a test",
-            "owner": "tests",
-            "outputPorts": [{"name": "events", "key": "number", "partitions": 4}],
-        }
-    )
-    made = Port(mesh, product)
-    made.become(schema or play())
-    return made
-
-
-def offsets(evidence: Evidence, cause: Cause | None = None) -> list[tuple[int, int]]:
-    """(partition, offset) of the failures."""
-    return [(each.partition, each.offset) for each in evidence.failures if cause in {None, each.cause}]
 
 
 def test_a_candidate_that_reads_everything_passes(ports: Mesh) -> None:
@@ -249,72 +126,6 @@ def test_versions_with_one_schema_are_seen_together(ports: Mesh) -> None:
         (2, Presence.NONE_LEFT, 0),
         (3, Presence.SEEN, 3),
     ]
-
-
-def test_a_sample_is_bounded_and_covers_beginning_middle_and_end(ports: Mesh) -> None:
-    """Of a partition that is cut, at most so many events are read, no two alike, at both ends and between; others are whole."""
-    one = port(ports)
-    one.store([*one.messages(range(3000)), *one.messages(range(50), partition=3)])
-    told: list[tuple[int, int]] = []
-    # A required field without a default: every event that is read fails, so that the failures are what was read.
-    evidence = one.prove(play(REQUIRED), Sample(events=60, slices=12), progress=lambda *step: told.append(step))
-    read = [offset for partition, offset in offsets(evidence) if partition == 0]
-    assert len(read) <= 60
-    assert len(read) == len(set(read))
-    assert {0, 1, 2, 3, 4} <= set(read)
-    assert {2995, 2996, 2997, 2998, 2999} <= set(read)
-    inner = [offset for offset in read if 5 <= offset < 2995]
-    gaps = [later - earlier for earlier, later in zip([0, *inner], [*inner, 2999], strict=True)]
-    assert max(gaps) <= 3000 // 4
-    assert [offset for partition, offset in offsets(evidence) if partition == 3] == list(range(50))
-    assert (evidence.sampled, evidence.span, evidence.events) == (True, 3050, len(read) + 50)
-    assert told == sorted(told)
-    assert told[-1][0] == told[-1][1] == 110
-    what = f"a sample of {evidence.events} stored events from the 3,050 offsets of {one.binding.topic}"
-    assert str(evidence).startswith(f"{what}: the candidate cannot read {evidence.events} of them\n")
-
-
-def test_the_smallest_sample_is_the_first_and_the_last(ports: Mesh) -> None:
-    """Two events a partition are the first and the last; a sample of fewer is refused."""
-    one = port(ports)
-    one.store(one.messages(range(100)))
-    assert offsets(one.prove(play(REQUIRED), Sample(events=2))) == [(0, 0), (0, 99)]
-    with pytest.raises(ValueError, match="2 or more"):
-        Sample(events=1)
-    with pytest.raises(ValueError, match="2 or more"):
-        Sample(slices=1)
-
-
-def test_what_a_sample_does_not_meet_is_not_called_absent(ports: Mesh) -> None:
-    """A version without an event in the sample may have some: it is said so, other than for a log that was read whole."""
-    one = port(ports)
-    one.store(one.messages(range(200)))
-    one.become(play(optional("a")))
-    sampled = one.prove(play(), Sample(events=10, slices=2))
-    seen, missed = sampled.versions
-    assert str(sampled).splitlines()[1:] == ["  version 2: not seen in the sample"]
-    assert (seen.presence, missed.presence) == (Presence.SEEN, Presence.NOT_IN_SAMPLE)
-    assert one.prove(play(), Sample(events=200)).versions[1].presence is Presence.NONE_LEFT
-
-
-@pytest.mark.kafka
-def test_a_sample_is_spread_over_time_too(mesh: Mesh) -> None:
-    """A version that wrote twenty events in a month between two bursts of thousands is in the sample."""
-    one = port(mesh)
-    burst = one.messages(range(3000))
-    rare_schema = play(optional("a"))
-    one.become(rare_schema)
-    month = [one.message(each, at=BEGIN + timedelta(days=1 + each)) for each in range(20)]
-    stamped = [
-        each._replace(timestamp_ms=int((BEGIN + timedelta(days=days)).timestamp() * 1000))
-        for days, half in ((0, burst[:800]), (30, burst[800:]))
-        for each in half
-    ]
-    one.store([*stamped[:800], *month, *stamped[800:]])
-    evidence = one.prove(play(), Sample(events=40))
-    assert evidence.sampled
-    assert evidence.events <= 40
-    assert [each.presence for each in evidence.versions] == [Presence.SEEN, Presence.SEEN]
 
 
 def test_tombstones_are_counted_and_fail_nothing(ports: Mesh) -> None:
