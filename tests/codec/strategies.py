@@ -18,29 +18,9 @@ from meshport.codec.logical import kind_of
 from meshport.codec.varint import long_varint
 from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema
+from tests.codec.logical_types import LOGICAL, PRIMITIVES
 
-LEAVES: list[Any] = [
-    "null",
-    "boolean",
-    "int",
-    "long",
-    "float",
-    "double",
-    "bytes",
-    "string",
-    {"type": "long", "logicalType": "timestamp-millis"},
-    {"type": "long", "logicalType": "timestamp-micros"},
-    {"type": "long", "logicalType": "timestamp-nanos"},
-    {"type": "long", "logicalType": "local-timestamp-millis"},
-    {"type": "long", "logicalType": "local-timestamp-micros"},
-    {"type": "int", "logicalType": "date"},
-    {"type": "int", "logicalType": "time-millis"},
-    {"type": "long", "logicalType": "time-micros"},
-    {"type": "string", "logicalType": "uuid"},
-    {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 4},
-    {"type": "bytes", "logicalType": "decimal", "precision": 40},
-    {"type": "string", "logicalType": "unheard-of"},
-]
+LEAVES: list[Any] = [*PRIMITIVES, *LOGICAL]
 # Types that fastavro cannot confuse for one another by a value's Python type, at most one of each in a union.
 _FAMILIES: list[list[str]] = [["null"], ["boolean"], ["int", "long"], ["float", "double"], ["string"], ["bytes"]]
 _ZONES = [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=8))]

@@ -14,21 +14,10 @@ from uuid import UUID
 from meshport.codec.logical import kind_of
 from meshport.compat.comparison import named_types
 from meshport.schema import Schema
+from tests.codec.logical_types import LOGICAL, PRIMITIVES
 
 Form = Any
 
-_PRIMITIVES = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
-_LOGICAL: list[dict[str, Any]] = [
-    {"type": "long", "logicalType": "timestamp-millis"},
-    {"type": "long", "logicalType": "timestamp-micros"},
-    {"type": "long", "logicalType": "local-timestamp-millis"},
-    {"type": "int", "logicalType": "date"},
-    {"type": "int", "logicalType": "time-millis"},
-    {"type": "long", "logicalType": "time-micros"},
-    {"type": "string", "logicalType": "uuid"},
-    {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
-    {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 4},
-]
 _SYMBOLS = list("ABCDEF")
 _NAMESPACES = ["shop", "shop", "shop.parts", None]
 
@@ -75,9 +64,9 @@ class Author:
         chance = self._chance
         roll = chance.random()
         if roll < 0.45 or not depth:
-            return chance.choice(_PRIMITIVES)
+            return chance.choice(PRIMITIVES)
         if roll < 0.55:
-            return dict(chance.choice(_LOGICAL))
+            return dict(chance.choice(LOGICAL))
         match chance.randrange(8):
             case 0:
                 return {"type": "array", "items": self._type(depth - 1)}
@@ -122,7 +111,7 @@ class Author:
         return form
 
     def _union(self, depth: int) -> Form:
-        branches: list[Form] = list(self._chance.sample(_PRIMITIVES, self._chance.randint(1, 3)))
+        branches: list[Form] = list(self._chance.sample(PRIMITIVES, self._chance.randint(1, 3)))
         if self._chance.random() < 0.4:
             kinds: list[Callable[[], Form]] = [self._enum, self._fixed, lambda: self._record(depth)]
             branches.append(self._chance.choice(kinds)())
@@ -235,7 +224,7 @@ class Author:
                 case 2 if len(kind) > 1:
                     kind.pop()
                 case _:
-                    kind.append(self._chance.choice([each for each in _PRIMITIVES if each not in kind]))
+                    kind.append(self._chance.choice([each for each in PRIMITIVES if each not in kind]))
         elif kind != "null":
             field["type"] = ["null", kind] if self._chance.random() < 0.7 else [kind, "null"]
 
@@ -268,12 +257,13 @@ class Author:
 
     def _edit_logical(self, field: Form) -> None:
         kind = field["type"]
-        if isinstance(kind, dict) and "logicalType" in kind and "name" not in kind:
-            field["type"] = self._chance.choice([kind["type"], dict(self._chance.choice(_LOGICAL))])
-        elif isinstance(kind, str):
-            alike = [each for each in _LOGICAL if each["type"] == kind]
-            if alike:
-                field["type"] = dict(self._chance.choice(alike))
+        logical = isinstance(kind, dict) and "logicalType" in kind and "name" not in kind
+        alike = [each for each in LOGICAL if each["type"] == (kind["type"] if logical else kind)]
+        if logical:
+            other = self._chance.choice([self._chance.choice(LOGICAL), self._chance.choice(alike)])
+            field["type"] = self._chance.choice([kind["type"], dict(other)])
+        elif alike:
+            field["type"] = dict(self._chance.choice(alike))
 
 
 def _types(form: Form) -> list[Form]:
