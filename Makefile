@@ -8,8 +8,8 @@ INSTALLED := .venv/installed
 demo: $(INSTALLED) ## the reference mesh on real Kafka, recounted at the end
 	$(BIN)/meshport demo --for $(or $(FOR),60s)
 
-test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL
-	MESHPORT_REQUIRE_KAFKA=1 MESHPORT_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL, in two processes; ARGS="-n0 ..." for one
+	MESHPORT_REQUIRE_KAFKA=1 MESHPORT_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 bench: $(INSTALLED) ## one JSON line a figure on stdout
 	@$(BIN)/python -m tests.bench $(ARGS)

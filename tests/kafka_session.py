@@ -8,16 +8,17 @@
 
 Without a given cluster it is the embedded one, and where that cannot be had a container, if Docker answers. It is never
 librdkafka's mock cluster. Tests that ask for either fixture carry the marker `kafka`; the summary says which broker ran
-and how many tests passed on it.
+and how many tests passed on it. Where the suite runs in several processes each has brokers of its own.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,65 +28,59 @@ import pytest
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.cluster import Cluster, open_cluster
 from meshport.kafka.embedded import EmbeddedKafka
+from meshport.kafka.jars import JarsUnavailable, ensure_jars, read_lock
+from tests.summary import note
 
-__all__ = [
-    "kafka",
-    "kafka3",
-    "kafka_cache",
-    "pytest_collection_modifyitems",
-    "pytest_terminal_summary",
-]
+__all__ = ["jars", "kafka", "kafka3", "kafka_cache", "pytest_collection_modifyitems"]
 
 CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.2"  # testcontainers' start script knows Confluent's image only
 FIXTURES = {"kafka", "kafka3"}
 
-_ran = pytest.StashKey[list[str]]()
-_on_kafka = pytest.StashKey[set[str]]()
 
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for a Kafka fixture, so that `-m kafka` and the summary know them."""
     for item in items:
         if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
-    yield  # -k and -m take their choice
-    config.stash[_on_kafka] = {item.nodeid for item in items if item.get_closest_marker("kafka")}
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which broker ran, and how many tests passed on it."""
-    tests = config.stash.get(_on_kafka, set[str]())
-    if not tests:
-        return
-    passed = sum(report.nodeid in tests for report in terminalreporter.stats.get("passed", ()))
-    brokers = config.stash.get(_ran, []) or ["brokers of the tests' own, or none"]
-    terminalreporter.section("Kafka")
-    for line in brokers:
-        terminalreporter.write_line(line)
-    terminalreporter.write_line(f"{passed} of {len(tests)} tests that need Kafka passed")
 
 
 @pytest.fixture(scope="session")
-def kafka_cache() -> Path:
-    """The cache directory that holds the jars of the embedded broker."""
-    return Path(os.environ.get("MESHPORT_CACHE") or platformdirs.user_cache_path("meshport"))
+def kafka_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache directory; the jars of the embedded broker are in it if they are to be had and no cluster is given."""
+    cache = Path(os.environ.get("MESHPORT_CACHE") or platformdirs.user_cache_path("meshport"))
+    if not os.environ.get("MESHPORT_KAFKA"):
+        with (tmp_path_factory.getbasetemp().parent / "jars.lock").open("w") as lock, suppress(BrokerUnavailable):
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one process of the session fetches them, the others wait for it
+            ensure_jars(cache, read_lock())
+    return cache
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_cache: Path, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def jars(kafka_cache: Path) -> Path:
+    """The cache, filled and verified: for tests that would go on with a stand-in where the jars are missing."""
+    try:
+        ensure_jars(kafka_cache, read_lock())
+    except JarsUnavailable as error:
+        if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":
+            raise
+        pytest.skip(f"no jars of Apache Kafka: {error.message}")
+    return kafka_cache
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One real Kafka for the session: given, embedded, or in a container."""
     with ExitStack() as opened:
         try:
             cluster = opened.enter_context(_real_cluster(kafka_cache))
         except BrokerUnavailable as error:
-            _do_without(error)
-        _note(pytestconfig, cluster.describe())
+            _do_without(error, request.session)
+        note(request.config, "Kafka", cluster.describe())
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def kafka3(kafka_cache: Path, pytestconfig: pytest.Config) -> Iterator[EmbeddedKafka]:
+def kafka3(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
     """Three embedded brokers for the session; who kills one has it restarted before the test ends."""
     with ExitStack() as opened:
         try:
@@ -93,8 +88,10 @@ def kafka3(kafka_cache: Path, pytestconfig: pytest.Config) -> Iterator[EmbeddedK
                 EmbeddedKafka(cache_dir=kafka_cache, brokers=3, java_home=os.environ.get("JAVA_HOME"))
             )
         except BrokerUnavailable as error:
-            _do_without(error)
-        _note(pytestconfig, f"Apache Kafka {cluster.version}, embedded, 3 brokers, {cluster.bootstrap_servers}")
+            _do_without(error, request.session)
+        note(
+            request.config, "Kafka", f"Apache Kafka {cluster.version}, embedded, 3 brokers, {cluster.bootstrap_servers}"
+        )
         yield cluster
 
 
@@ -138,11 +135,8 @@ def _container(reason: BrokerUnavailable) -> Iterator[Cluster]:
         container.stop()
 
 
-def _do_without(error: BrokerUnavailable) -> NoReturn:
+def _do_without(error: BrokerUnavailable, session: pytest.Session) -> NoReturn:
     if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1" or os.environ.get("MESHPORT_KAFKA"):
-        pytest.exit(f"a real Kafka was asked for, and there is none: {error}", returncode=1)
+        session.shouldfail = f"a real Kafka was asked for, and there is none: {error}"  # ends all of its processes
+        pytest.fail(session.shouldfail, pytrace=False)
     pytest.skip(f"no real Kafka: {error.message}")
-
-
-def _note(config: pytest.Config, line: str) -> None:
-    config.stash.setdefault(_ran, []).append(line)

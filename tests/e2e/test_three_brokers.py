@@ -14,7 +14,7 @@ from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer
 from tests.kafka.processes import ended
 from tests.running import environment, lines
 
-pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("real_kafka")]
+pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("jars")]
 
 
 def test_a_mesh_outlives_a_broker_and_itself(quarter: Path, tmp_path: Path) -> None:

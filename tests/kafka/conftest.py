@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
-from meshport.kafka.jars import JarsUnavailable, ensure_jars, read_lock
-
-
-@pytest.fixture(scope="session")
-def jars(kafka_cache: Path) -> Path:
-    """The cache, filled and verified."""
-    try:
-        ensure_jars(kafka_cache, read_lock())
-    except JarsUnavailable as error:
-        if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":
-            raise
-        pytest.skip(f"no jars of Apache Kafka: {error.message}")
-    return kafka_cache
+from meshport.kafka.jars import read_lock
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""What a session says at its end: which servers ran, and how many of the tests that need them passed.
+
+A worker of pytest-xdist writes no summary. What is noted there goes, with the worker's end, to the process that does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+__all__ = ["note", "pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
+
+# A section of the summary, and the mark of the tests that it counts.
+_MARKS = {"Kafka": "kafka", "PostgreSQL": "postgres"}
+_ENDS = ("passed", "failed", "error", "skipped")
+
+_notes = pytest.StashKey[dict[str, list[str]]]()
+
+
+def note(config: pytest.Config, section: str, line: str) -> None:
+    """Have a line in a section of the summary."""
+    config.stash.setdefault(_notes, {}).setdefault(section, []).append(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker: hand over what was noted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["notes"] = session.config.stash.get(_notes, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended: take over what it noted, if it came so far."""
+    for section, lines in getattr(node, "workeroutput", {}).get("notes", {}).items():
+        for line in lines:
+            note(node.config, section, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the sections."""
+    notes = config.stash.get(_notes, {})
+    for section in dict.fromkeys((*_MARKS, *notes)):
+        lines = list(notes.get(section, ()))
+        if mark := _MARKS.get(section):
+            ended = {end: _marked(terminalreporter, end, mark) for end in _ENDS}
+            if not (tests := set[str]().union(*ended.values())):
+                continue
+            lines = lines or ["servers of the tests' own, or none"]
+            lines.append(f"{len(ended['passed'])} of {len(tests)} tests that need {section} passed")
+        terminalreporter.section(section)
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _marked(reporter: pytest.TerminalReporter, end: str, mark: str) -> set[str]:
+    return {report.nodeid for report in reporter.stats.get(end, ()) if mark in report.keywords}
