@@ -237,6 +237,15 @@ def test_a_name_that_stands_twice_is_refused() -> None:
     assert _batch("total").to_arrow().to_pylist()[0]["kafka_offset"] == 7
 
 
+def test_a_data_frame_holds_what_the_batch_does() -> None:
+    """Polars gets every column with its values, times as instants of UTC."""
+    batch = _batch("total")
+    frame = batch.to_polars()
+    assert type(frame).__module__.partition(".")[0] == "polars"
+    assert frame.to_dicts() == batch.to_arrow().to_pylist()
+    assert frame.to_dicts()[0]["ce_time"] == datetime(2026, 1, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(("name", "made"), [("polars", EventBatch.to_polars), ("pandas", EventBatch.to_pandas)])
 def test_what_is_not_installed_is_named(
     name: str, made: Callable[[EventBatch], Any], monkeypatch: pytest.MonkeyPatch
