@@ -290,7 +290,9 @@ class Processing(_Words):
     def _steps_or_python(self) -> Self:
         if bool(self.steps) == bool(self.python):
             raise ValueError("process is either `steps` or `python`; give one of the two")
-        stateful = [step.operator for step in self.steps if step.groups]
-        if len(stateful) > 1:
-            raise ValueError(f"a process has one {stateful[0]} step at most; build the second on a product of its own")
+        groupings = [step.operator for step in self.steps if step.groups]
+        if len(groupings) > 1:
+            raise ValueError(
+                f"a process groups once; found {' and '.join(groupings)}; build the second on a product of its own"
+            )
         return self

@@ -6,11 +6,12 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from meshport.address import Address
-from meshport.errors import ProcessError, ProjectError
+from meshport.errors import DescriptorError, ProcessError, ProjectError
 from meshport.process import (
     Aggregate,
     Deduplicate,
@@ -18,6 +19,7 @@ from meshport.process import (
     Filter,
     Hopping,
     Join,
+    JoinStream,
     Pipeline,
     Session,
     Tumbling,
@@ -97,6 +99,37 @@ def test_python(tmp_path: Path) -> None:
     assert sys.path == before
 
 
+def test_a_join_within_a_time_is_one_of_streams(tmp_path: Path) -> None:
+    """With `within`, the same word joins the events of another stream; a partner that is missing is no mistake there."""
+    words = "with: mesh://artists/onboardings, on: artist, within: 5m, take: {label: label}"
+    given: dict[str, Literal["drop", "keep"]] = {"": "drop", ", missing: drop": "drop", ", missing: keep": "keep"}
+    for more, missing in given.items():
+        found = load_pipeline(product(f"steps: [{{join: {{{words}{more}}}}}]"), tmp_path)
+        assert found.operators == (JoinStream(ARTISTS, "artist", timedelta(minutes=5), {"label": "label"}, missing),)
+        assert (found.stream, found.tables, found.joined, found.timed) == (ARTISTS, (), (ARTISTS,), True)
+    again = product(f"steps: [{{join: {{{words}}}}}]")
+    assert Product.model_validate_json(again.model_dump_json(by_alias=True, exclude_none=True)) == again
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("{join: {with: a/b, on: x, within: 5m, take: {y: z}, missing: quarantine}}", "no mistake.*missing: drop"),
+        ("{join: {with: a/b, on: x, within: 5, take: {y: z}}}", "5 is no length of time"),
+        ("{join: {with: a/b, on: x, within: 5m, take: {}}}", "at least 1"),
+        (
+            "{join: {with: a/b, on: x, within: 5m, take: {y: z}}}, {aggregate: {by: [x], values: {n: count()}}}",
+            "groups once",
+        ),
+        ("{join: {with: mesh://no/input, on: x, within: 5m, take: {y: z}}}", "not among the inputPorts"),
+    ],
+)
+def test_words_of_a_join_that_are_refused(steps: str, said: str) -> None:
+    """A join of streams is declared with words that have a meaning, and once."""
+    with pytest.raises(DescriptorError, match=said):
+        product(f"steps: [{steps}]".replace("a/b", "mesh://artists/onboardings"))
+
+
 @pytest.mark.parametrize(
     ("process", "said"),
     [
@@ -130,6 +163,14 @@ def test_missing_python(tmp_path: Path) -> None:
         ("steps: [{aggregate: {by: [nobody], values: {x: count()}}}]", "'nobody'"),
         ("steps: [{join: {with: mesh://artists/onboardings, on: artist, take: {l: lable}}}]", "did you mean 'label'"),
         ("steps: [{deduplicate: {by: [usr], within: 1h}}]", "'usr'"),
+        (
+            "steps: [{join: {with: mesh://artists/onboardings, on: artist, within: 1h, take: {l: lable}}}]",
+            r"steps\[0\].join: an event of mesh://artists/onboardings has no field 'lable'",
+        ),
+        (
+            "steps: [{join: {with: mesh://artists/onboardings, on: artits, within: 1h, take: {l: label}}}]",
+            "did you mean 'artist'",
+        ),
     ],
 )
 def test_fields_are_checked(process: str, said: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from meshport.process import (
     Deduplicate,
     Filter,
     Hopping,
+    JoinStream,
     Occurrence,
     Operator,
     Pipeline,
@@ -114,6 +116,18 @@ GROUPINGS: list[dict[str, Any]] = [
     for window, emit in [(None, "update"), *((window, emit) for window in WINDOWS for emit in EMITS)]
 ]
 AFTER = [{"rename": {"n": "count"}}, {"filter": "n > 1"}]
+WAITING = JoinStream(ARTISTS, "artist", HOUR, {"label": "label"})
+JOINS: list[dict[str, Any]] = [
+    {"join": {"with": "mesh://artists/onboardings", "on": on, "within": within, "take": take, "missing": missing}}
+    for on, within, take, missing in [
+        ("artist", "1h", {"label": "label"}, "drop"),
+        ("user", "1h", {"label": "label"}, "drop"),
+        ("artist", "2h", {"label": "label"}, "drop"),
+        ("artist", "1h", {"since": "since"}, "drop"),
+        ("artist", "1h", {"label": "label"}, "keep"),
+    ]
+]
+GROUPINGS += JOINS
 steps_ = st.builds(
     lambda before, grouping, after: [*before, *([grouping, *after] if grouping else [])],
     st.lists(st.sampled_from(BEFORE), max_size=3),
@@ -142,7 +156,7 @@ def declared(steps: Sequence[dict[str, Any]]) -> Contract:
     """A product with these steps."""
     product = {
         "archetype": "aggregate",
-        "inputPorts": [{"address": "mesh://player/plays"}],
+        "inputPorts": [{"address": "mesh://player/plays"}, {"address": "mesh://artists/onboardings"}],
         "process": {"steps": list(steps)},
     }
     return contract(product=product)
@@ -176,7 +190,7 @@ class Side(NamedTuple):
         logic = Pipeline(source.address, operators(steps))
         held = origins(logic.before, ("user", "artist", "ms", "tags"))
         key = None if logic.grouping is None else [held.get(name) for name in logic.grouping.by]
-        return cls(declared(steps), describe(logic, source).digest, key)
+        return cls(declared(steps), describe(logic, source, INPUTS.resolve(ARTISTS)).digest, key)
 
     def serves(self, after: Side) -> bool:
         """Whether a processor could go on: the shape is the same, and the key holds what it held."""
@@ -185,7 +199,10 @@ class Side(NamedTuple):
 
 def test_the_gate_refuses_what_would_not_start() -> None:
     """Any two of a hundred and more processes: a difference is found exactly where the other would not go on."""
-    listed = [*([each] for each in GROUPINGS), *([each, GROUPINGS[at]] for each in BEFORE for at in (0, -1))]
+    listed = [
+        *([each] for each in GROUPINGS),
+        *([each, GROUPINGS[at]] for each in BEFORE for at in (0, -1 - len(JOINS), -1)),
+    ]
     every = [Side.of(each) for each in [*listed, *([each] for each in BEFORE)]]
     wrong = [
         (before, after)
@@ -227,7 +244,7 @@ def test_each_step_is_named_where_it_stands() -> None:
         {"deduplicate": {"within": "1h"}},
         GROUPINGS[0],
     ]
-    changed: list[dict[str, Any]] = [before[0], before[1], {"deduplicate": {"within": "2h"}}, GROUPINGS[-1]]
+    changed: list[dict[str, Any]] = [before[0], before[1], {"deduplicate": {"within": "2h"}}, GROUPINGS[1]]
     assert found(before, changed) == ["process.deduplicate.2", "process.aggregate"]
     process = contract(
         product={"archetype": "aggregate", "inputPorts": [{"address": "a/b"}], "process": {"steps": changed}}
@@ -239,6 +256,14 @@ def test_each_step_is_named_where_it_stands() -> None:
         ("process", "steps"),
         ("process",),
     ]
+
+
+def test_the_join_of_streams_is_named_where_it_stands() -> None:
+    """A join with a table before it is another step."""
+    table = {"join": {"with": "mesh://artists/onboardings", "on": "artist", "take": {"label": "label"}}}
+    assert found([table, JOINS[0]], [table, JOINS[2]]) == ["process.join"]
+    process = declared([table, JOINS[2]]).product.process
+    assert place_of(process, "join") == ("process", "steps", 1, "join")
 
 
 @pytest.mark.parametrize(
@@ -260,11 +285,18 @@ def test_each_step_is_named_where_it_stands() -> None:
         (Aggregate(("user",), COUNT), Apply(nothing, ("user",)), "those of `aggregate` and would be those of `apply`"),
         (Filter("ms > 0"), Deduplicate(HOUR), "it is new, and remembers nothing of what was read before"),
         (Aggregate(("user",), COUNT), Filter("ms > 0"), "it is gone, and its groups with it"),
+        (WAITING, Filter("ms > 0"), "it is gone, and with it what waited for a partner"),
+        (
+            WAITING,
+            replace(WAITING, on="user", within=2 * HOUR),
+            "the key was artist and would be user; partners waited for 1h",
+        ),
+        (WAITING, replace(WAITING, take={"l": "since"}), "kept of the other stream was label and would be since"),
     ],
 )
 def test_a_difference_is_told_in_words(before: Operator, after: Operator, message: str) -> None:
     """What it was, and what it would be."""
-    was, now = (describe(pipeline(each), INPUTS.bindings[0]) for each in (before, after))
+    was, now = (describe(pipeline(each), INPUTS.bindings[0], INPUTS.resolve(ARTISTS)) for each in (before, after))
     (difference,) = was.differences(now)
     assert message in difference.message
 

@@ -23,9 +23,10 @@ def state_changed(change: Change) -> Iterator[Found]:
     """A step of the process keeps its state otherwise, so that what is stored serves it no more.
 
     A processor keeps rows on Kafka and goes on from them when it starts again. What they mean follows from the input, from
-    what `deduplicate` remembers, and from the key, the windows, the values and the emission of `aggregate` or `apply`. With
-    another of these, totals of the one kind would be continued as the other; so the processor refuses to start. Here that
-    is said before it is deployed.
+    what `deduplicate` remembers, and from the key, the windows, the values and the emission of `aggregate` or `apply`; of a
+    `join` of two streams, where the records themselves wait, from its key, how long they wait, what is taken of the other
+    stream, and the steps before it that make their fields. With another of these, totals of the one kind would be continued
+    as the other; so the processor refuses to start. Here that is said before it is deployed.
 
     Filters, names that are given after the grouping, lateness, the engine, and whatever an expression computes may change.
     That holds for what is to come: groups that are stored keep what they have counted. A step that makes a field of the
