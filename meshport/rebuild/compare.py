@@ -10,7 +10,8 @@ rebuilt itself, ids are told by its new generation, and only the latest value of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -160,24 +161,24 @@ def compare(
     by_key = new.output.cleanup == COMPACT or new.rekeyed or not same_input
     by_id = new.output.cleanup != COMPACT and same_input
     value = _Value(new.output, schemas, loose=new.rekeyed)
-    unreadable = 0
+    counts, unreadable = [0, 0], 0
     with Spill() as keys, Spill() as events:
         for side, plan in ((Side.OLD, old), (Side.NEW, new)):
             begin = None if begins is None else begins[side]
-            for message in _messages(plan.output, ends[side], begin, on_progress):
-                partition, offset = message.partition(), message.offset()
-                try:
-                    said = value.of(message)
-                except (CodecError, EventError):
-                    unreadable += 1
-                    continue
-                key = message.key() or b""
+            for messages in _messages(plan.output, ends[side], begin, on_progress):
+                told = value.of_all(messages)
+                counts[side] += len(told)
+                unreadable += len(messages) - len(told)
                 if by_key:
-                    keys.take(side, key, said, partition, offset)
+                    # Of one key in a batch only the last can be the latest.
+                    for message, said in {each[0].key(): each for each in told}.values():
+                        keys.take(side, message.key() or b"", said, message.partition(), message.offset())
                 if by_id:
-                    # In between, a group that several partitions feed may say something else each time.
-                    told = b"" if new.rekeyed else key + b"\0" + (b"gone" if said is None else said)
-                    events.take(side, _id(message), told, partition, offset)
+                    for message, said in told:
+                        key = message.key() or b""
+                        # In between, a group that several partitions feed may say something else each time.
+                        whole = b"" if new.rekeyed else key + b"\0" + (b"gone" if said is None else said)
+                        events.take(side, _id(message), whole, message.partition(), message.offset())
         look = _Look(old.output, new.output, schemas)
         try:
             found = [
@@ -185,25 +186,20 @@ def compare(
                 for what, spill, wanted in (("keys", keys, by_key), ("events", events, by_id))
                 if wanted
             ]
-            counts = (
-                max(keys.taken[Side.OLD], events.taken[Side.OLD]),
-                max(keys.taken[Side.NEW], events.taken[Side.NEW]),
-            )
         finally:
             look.close()
-    return Comparison(tuple(found), *counts, unreadable)
+    return Comparison(tuple(found), counts[Side.OLD], counts[Side.NEW], unreadable)
 
 
 def _messages(
     binding: Binding, end: Places, begin: Places | None, on_progress: Callable[[int, int], None] | None
-) -> Iterator[ReceivedMessage]:
+) -> Iterator[list[ReceivedMessage]]:
     reader = history_reader(binding.bootstrap_servers)
     try:
         first = reader.begin_offsets(binding.topic)
         if begin is not None:
             first = {partition: max(offset, begin[partition]) for partition, offset in first.items()}
-        for messages in scan(reader, Stretch(binding.topic, first, dict(end)), progress=on_progress):
-            yield from messages
+        yield from scan(reader, Stretch(binding.topic, first, dict(end)), progress=on_progress)
     finally:
         reader.close()
 
@@ -231,7 +227,20 @@ class _Value:
         self._encode = codec_for(schema).encode
         self._loose = loose and _has_floats(schema)
 
-    def of(self, message: ReceivedMessage) -> bytes | None:
+    def of_all(self, messages: Sequence[ReceivedMessage]) -> list[tuple[ReceivedMessage, bytes | None]]:
+        """Messages, each with what it says; those that are no events of the port are left out."""
+        told: list[tuple[ReceivedMessage, bytes | None]] = []
+        loose, prefix, behind = self._loose, self._prefix, len(self._prefix)
+        for message in messages:
+            value = message.value()
+            if value is None or loose or not value.startswith(prefix):
+                with suppress(CodecError, EventError):
+                    told.append((message, self._of(message)))
+            else:
+                told.append((message, value[behind:]))
+        return told
+
+    def _of(self, message: ReceivedMessage) -> bytes | None:
         """The value's payload under the port's present schema; None for a tombstone.
 
         Raises:
@@ -240,8 +249,6 @@ class _Value:
         value = message.value()
         if value is None:
             return None
-        if not self._loose and value.startswith(self._prefix):
-            return value[len(self._prefix) :]
         event = self._read(
             message.key(), value, message.headers(), message.topic(), message.partition(), message.offset(),
             message.timestamp()[1],
@@ -304,7 +311,8 @@ class _Look:
 
     def __init__(self, old: Binding, new: Binding, schemas: SchemaSource) -> None:
         self._topics = (old.topic, new.topic)
-        self._log = KafkaLog(old.bootstrap_servers)
+        self._servers = old.bootstrap_servers
+        self._log: KafkaLog | None = None
         self._read = EventReader(schemas, parse_schema(new.schema_text)).read
 
     def up(self, what: str, old: Found | None, new: Found | None) -> Sample | None:
@@ -318,13 +326,16 @@ class _Look:
         return Sample(name, _told(old, told), _told(new, told))
 
     def _event(self, side: Side, found: Found) -> Event | None:
+        if self._log is None:
+            self._log = KafkaLog(self._servers)
         messages = self._log.between(self._topics[side], found.partition, found.offset, found.offset + 1)
         for each in messages:
             return self._read(*each[3:6], *each[:3], each.timestamp_ms)
         return None
 
     def close(self) -> None:
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
 
 def _told(found: Found | None, events: Iterator[Event]) -> Any:

@@ -48,8 +48,6 @@ class Spill:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="meshport-compare-")
         self._buffers = [[bytearray() for _ in range(_FILES)] for _ in Side]
-        self.taken = [0 for _ in Side]
-        """How many values each side has given."""
 
     def take(self, side: Side, name: bytes, value: bytes | None, partition: int, offset: int) -> None:
         """Take a value; it is the name's value until a later one is taken."""
@@ -58,7 +56,6 @@ class Spill:
         number = told[0] % _FILES
         buffer = self._buffers[side][number]
         buffer += _RECORD.pack(told, digest, partition, offset)
-        self.taken[side] += 1
         if len(buffer) >= _BUFFER:
             self._write(side, number)
 
