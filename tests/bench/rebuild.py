@@ -3,6 +3,9 @@
 By hand, for it takes minutes. Plays are published, a live processor (batch engine) builds the product of them, a reader in
 a group follows it; while 200 plays a second go on to come, the rebuild runs in a process of its own, whose time and memory
 are measured, and is swapped in. In the end the reader must have seen every event of the bound generation exactly once.
+
+Five million plays take some 15 GB of disk in the folder of temporary files: the input, two generations, and what each
+keeps of its state and between its stages.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import platformdirs
+import pyarrow as pa
 
 from meshport.address import Address
 from meshport.apply import carry_out, plan
@@ -32,7 +37,7 @@ from meshport.publish import Publisher
 from meshport.rebuild import Rebuild, Swap
 from meshport.rebuild.live import LivePlan, run_live
 from meshport.registry import Registry
-from meshport.replay import Replay
+from meshport.scan import Stretch, history_reader, scan
 from meshport.subscribe import Subscriber
 from meshport_registry import Settings, running
 from tests.bench.figures import Figure
@@ -45,12 +50,13 @@ TERMS: Final = Address.parse("artists/onboardings")
 BUILT: Final = Address.parse("listening/plays-by-artist")
 _ARTISTS: Final = 500
 _USERS: Final = 20_000
+_AT_ONCE: Final = 100_000
 _BEGIN: Final = datetime(2026, 3, 1, tzinfo=UTC)
 _PATIENCE_S: Final = 3600.0
 
 
 def figures(events: int = EVENTS) -> Iterator[Figure]:
-    """Events/s and memory of the rebuild, and how long the processor stood still for the switch."""
+    """Events/s and memory of the rebuild, how long the processor stood still for the switch, and what the reader saw."""
     with (
         open_cluster(None, cache_dir=platformdirs.user_cache_path("meshport")) as cluster,
         tempfile.TemporaryDirectory() as folder,
@@ -59,49 +65,69 @@ def figures(events: int = EVENTS) -> Iterator[Figure]:
             database=f"sqlite:///{folder}/registry.db", port=0, bootstrap_servers=cluster.bootstrap_servers
         )
         with running(settings) as url, Registry(url) as mesh:
-            report, megabytes = _measured(mesh, url, cluster.bootstrap_servers, events)
-    yield Figure("rebuild", report["read"] / report["seconds"], "events/s", None, None)
-    yield Figure("rebuild memory", megabytes, "MB", None, None)
-    yield Figure("rebuild compare", report["comparedSeconds"], "s", None, None)
-    yield Figure("rebuild standstill", report["standstillSeconds"], "s", None, None)
+            told = _measured(mesh, url, cluster.bootstrap_servers, events)
+    for name, (value, unit) in told.items():
+        yield Figure(f"rebuild {name}", value, unit, None, None)
 
 
-def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> tuple[dict[str, Any], float]:
+def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> dict[str, tuple[float, str]]:
     _apply(mesh, bootstrap_servers)
     _say(f"publishing {events} plays")
     with Publisher(TERMS, mesh) as publisher:
         for number in range(_ARTISTS):
             publisher.publish(_terms(number))
-    _publish(mesh, range(events))
+    began = time.monotonic()
+    _publish(mesh, events)
+    _say(f"published in {time.monotonic() - began:.0f} s")
     live = subprocess.Popen([sys.executable, "-m", "tests.bench.rebuild", "live", url], cwd=ROOT)
     try:
         with _Reader(mesh) as reader:
             _await(lambda: reader.count >= events, lambda: f"{reader.count} of {events} read from the live processor")
+            _say(f"live and read after {time.monotonic() - began:.0f} s")
             feed = _Feed(mesh, events)
-            job = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.rebuild", "job", url], cwd=ROOT, stdout=subprocess.PIPE
-            )
-            assert job.stdout is not None
-            told = job.stdout.read()
-            _, status, used = os.wait4(job.pid, 0)
-            job.returncode = os.waitstatus_to_exitcode(status)
-            report: dict[str, Any] = json.loads(told)
-            _say(told.decode().strip())
-            if job.returncode or not report["swapped"]:
-                raise AssertionError(report)
+            reader.pause = 0.0
+            report, megabytes = _job(url)
             topic = mesh.refresh(BUILT).topic
             _await(lambda: reader.topic == topic, lambda: f"the reader is in {reader.topic}")
-            told_in_all = feed.end()
-            _await(lambda: reader.count >= told_in_all, lambda: f"{reader.count} of {told_in_all} read")
-        with Replay(BUILT, mesh) as replay:
-            stored = sum(1 for _ in replay.history())
-        _say(f"{told_in_all} plays, {stored} events bound, {reader.count} seen, {reader.doubled} of them twice")
-        if not stored == told_in_all == reader.count or reader.doubled:
+            plays = feed.end()
+            _await(lambda: reader.count >= plays, lambda: f"{reader.count} of {plays} read")
+        bound, missing = _bound(bootstrap_servers, topic, reader.seen)
+        _say(f"{plays} plays; the longest that the reader saw nothing: {reader.pause:.1f} s")
+        _say(f"bound {bound}, seen {reader.count}, twice {reader.doubled}, missing {missing}")
+        if reader.count != plays or reader.doubled or missing:
             raise AssertionError("a gap or a double")
-        return report, used.ru_maxrss / 1024
     finally:
         live.terminate()
         live.wait()
+    return {
+        "events": (report["read"], "events"),
+        "build": (report["seconds"], "s"),
+        "pace": (report["read"] / report["seconds"], "events/s"),
+        "compare": (report["comparedSeconds"], "s"),
+        "standstill": (report["standstillSeconds"], "s"),
+        "reader's pause": (reader.pause, "s"),
+        "memory": (megabytes, "MB"),
+        "bound": (bound, "events"),
+        "seen": (reader.count, "events"),
+        "twice": (reader.doubled, "events"),
+        "missing": (missing, "events"),
+    }
+
+
+def _job(url: str) -> tuple[dict[str, Any], float]:
+    """The report of a rebuild in a process of its own, and the most memory that it had, MB."""
+    job = subprocess.Popen([sys.executable, "-m", "tests.bench.rebuild", "job", url], cwd=ROOT, stdout=subprocess.PIPE)
+    assert job.stdout is not None
+    told = job.stdout.read()
+    _, status, used = os.wait4(job.pid, 0)
+    job.returncode = os.waitstatus_to_exitcode(status)
+    if job.returncode:
+        raise AssertionError(f"the rebuild ended with {job.returncode}")
+    report: dict[str, Any] = json.loads(told)
+    _say(told.decode().strip())
+    if not report["swapped"]:
+        raise AssertionError(report)
+    return report, used.ru_maxrss / 1024
 
 
 def _apply(mesh: Registry, bootstrap_servers: str) -> None:
@@ -112,10 +138,38 @@ def _apply(mesh: Registry, bootstrap_servers: str) -> None:
             carry_out(planned, mesh, admin, bootstrap_servers)
 
 
-def _publish(mesh: Registry, numbers: range) -> None:
+def _publish(mesh: Registry, count: int) -> None:
+    """The plays that `_play` gives one by one, by columns."""
     with Publisher(PLAYS, mesh) as publisher:
-        for number in numbers:
-            publisher.publish(_play(number), id=f"p{number}")
+        for begin in range(0, count, _AT_ONCE):
+            report = publisher.publish_batch(_plays(np.arange(begin, min(begin + _AT_ONCE, count))))
+            if report.refused or report.unknown:
+                raise AssertionError(report)
+
+
+def _plays(numbers: Any) -> pa.RecordBatch:
+    rows = len(numbers)
+    micros = int(_BEGIN.timestamp() * 1_000_000) + (numbers // 20 - numbers % 7) * 1_000_000
+
+    def named(letter: str, of: Any) -> Any:
+        return pa.array([f"{letter}{each}" for each in of.tolist()])
+
+    return pa.RecordBatch.from_pydict(
+        {
+            "play_id": named("p", numbers),
+            "user_id": named("u", numbers * 7919 % _USERS),
+            "artist_id": named("a", numbers * 31 % _ARTISTS),
+            "track_id": named("t", numbers % 5000),
+            "started_at": pa.array(micros).cast(pa.timestamp("us", "UTC")),
+            "track_ms": pa.array(np.full(rows, 200_000), pa.int32()),
+            "played_ms": pa.array(numbers * 37 % 200_000, pa.int32()),
+            "ended": pa.array(["COMPLETED"] * rows),
+            "device": pa.array(["PHONE"] * rows),
+            "country": pa.array(["SE"] * rows),
+            "offline": pa.array([False] * rows),
+            "playlist_id": pa.array([None] * rows, pa.string()),
+        }
+    )
 
 
 def _play(number: int) -> dict[str, Any]:
@@ -174,17 +228,38 @@ class _Feed:
         return self._next
 
 
+class _Seen:
+    """Of which plays an event was seen: its id tells the play's partition and offset (`meshport.process.outputs.output_id`)."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, bytearray] = {}
+
+    def is_first(self, id: str) -> bool:
+        """Note an event; False where it was there before."""
+        place, offset, _, _ = id.rsplit("-", 3)
+        seen, at = self._of.setdefault(place, bytearray()), int(offset)
+        if at >= len(seen):
+            seen.extend(bytes(at + 1 - len(seen) + 65536))
+        if seen[at]:
+            return False
+        seen[at] = 1
+        return True
+
+
 class _Reader:
     """A live reader that notes of which plays it has seen the event.
 
     Attributes:
+        seen: of which plays.
         count: how many events it has seen, each counted once.
         doubled: how many came again.
+        pause: the longest time that nothing came, seconds.
     """
 
     def __init__(self, mesh: Registry) -> None:
+        self.seen = _Seen()
         self.count = self.doubled = 0
-        self._seen: dict[str, bytearray] = {}
+        self.pause = 0.0
         self._subscriber = Subscriber(BUILT, mesh, group="bench", look_s=1.0)
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -194,17 +269,15 @@ class _Reader:
         return self._subscriber._topic
 
     def _read(self) -> None:
-        for event in self._subscriber:
-            # The id tells the play's topic, partition and offset (`meshport.process.outputs.output_id`).
-            place, offset, *_ = event.id.rsplit("-", 3)
-            seen, at = self._seen.setdefault(place, bytearray()), int(offset)
-            if at >= len(seen):
-                seen.extend(bytes(at + 1 - len(seen) + 65536))
-            if seen[at]:
-                self.doubled += 1
-            else:
-                seen[at] = 1
-                self.count += 1
+        last = time.monotonic()
+        for events in self._subscriber.arrow_batches(wait_s=0.2):
+            if not len(events):
+                continue
+            first = sum(map(self.seen.is_first, events.metadata.column("ce_id").to_pylist()))
+            self.count += first
+            self.doubled += len(events) - first
+            last, before = time.monotonic(), last
+            self.pause = max(self.pause, last - before)
 
     def __enter__(self) -> _Reader:
         self._thread.start()
@@ -214,6 +287,20 @@ class _Reader:
         self._subscriber.stop()
         self._thread.join()
         self._subscriber.close()
+
+
+def _bound(bootstrap_servers: str, topic: str, seen: _Seen) -> tuple[int, int]:
+    """How many events a topic has, and how many of them were not seen."""
+    reader = history_reader(bootstrap_servers)
+    count = missing = 0
+    try:
+        begin, end = ({partition: pair[at] for partition, pair in reader.bounds(topic).items()} for at in (0, 1))
+        for messages in scan(reader, Stretch(topic, begin, end)):
+            count += len(messages)
+            missing += sum(seen.is_first((dict(each.headers() or ())["ce_id"] or b"").decode()) for each in messages)
+    finally:
+        reader.close()
+    return count, missing
 
 
 def _await(condition: Any, what: Any) -> None:
@@ -231,7 +318,7 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _job(url: str) -> None:
+def _rebuild(url: str) -> None:
     with Registry(url) as mesh:
         report = Rebuild(Project(ROOT).product(BUILT), mesh, say=_say).run(Swap.EQUAL)
     sys.stdout.write(json.dumps(report.as_dict(), default=str) + "\n")
@@ -245,10 +332,11 @@ def _live(url: str) -> None:
 def main(*arguments: str) -> None:
     """Measure, or be one of the two processes that are measured."""
     if arguments and arguments[0] in {"job", "live"}:
-        {"job": _job, "live": _live}[arguments[0]](arguments[1])
+        {"job": _rebuild, "live": _live}[arguments[0]](arguments[1])
         return
     for figure in figures(*map(int, arguments)):
         sys.stdout.write(figure.line() + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
