@@ -142,6 +142,11 @@ class Plan:
         taken = Select(tuple(dict.fromkeys((*self.stream.key, *pipeline.grouping.take.values()))))
         return source, Source(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
 
+    @property
+    def reads(self) -> tuple[Binding, ...]:
+        """All ports that are read: inputs, then tables."""
+        return (*(each.binding for each in self.sources), *self.tables.values())
+
     @cached_property
     def gathering(self) -> Stage | None:
         """What reads the records that were brought together under another key; None where they need not be."""

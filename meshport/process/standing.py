@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.plan import Plan
@@ -23,10 +24,15 @@ _Found = TypeVar("_Found")
 def standing(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:
     """How far a processor's state has come: the checkpoint of each partition, stage by stage.
 
-    Raises:
-        TopicError: the processor has never run.
+    A stage whose changelog is not there, as where another logic had none of the kind, has come nowhere.
     """
-    return [_checkpoints(plan, stage.changelog, log) for stage in plan.stages]
+    known = Admin(plan.output.bootstrap_servers).partitions()
+    return [
+        _checkpoints(plan, stage.changelog, log)
+        if stage.changelog in known
+        else dict.fromkeys(range(stage.partitions), Checkpoint())
+        for stage in plan.stages
+    ]
 
 
 def _checkpoints(plan: Plan, changelog: str, log: KafkaLog) -> dict[int, Checkpoint]:

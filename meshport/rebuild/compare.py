@@ -4,7 +4,8 @@ Of a compacted port the latest value of each key counts. Of any other each event
 input and is the same in every generation. Where the records of a group come from several partitions of the input
 (`Plan.rekeyed`), the order in which they met may differ from run to run: what an event says of a group in between may
 too, so that there each event has to be there, and the latest value of each key has to be the same. Where the input was
-rebuilt itself, ids are told by its new generation, and only the latest value of each key is compared.
+rebuilt itself, ids are told by its new generation, and only the latest value of each key is compared. Streams that are
+joined give the same events however they met, but in another order: where ids cannot be compared, each value of a key is.
 """
 
 from __future__ import annotations
@@ -157,10 +158,12 @@ def compare(
     Raises:
         BrokerUnavailable: the broker gave no more.
     """
-    same_input = old.source.topic == new.source.topic
-    by_key = new.output.cleanup == COMPACT or new.rekeyed or not same_input
+    same_input = [each.stage.topic for each in old.sources] == [each.stage.topic for each in new.sources]
+    grouped = new.rekeyed and new.stream is None
+    apart = new.stream is not None and new.output.cleanup != COMPACT
+    by_key = new.output.cleanup == COMPACT or grouped or not same_input
     by_id = new.output.cleanup != COMPACT and same_input
-    value = _Value(new.output, schemas, loose=new.rekeyed)
+    value = _Value(new.output, schemas, loose=grouped)
     counts, unreadable = [0, 0], 0
     with Spill() as keys, Spill() as events:
         for side, plan in ((Side.OLD, old), (Side.NEW, new)):
@@ -170,14 +173,15 @@ def compare(
                 counts[side] += len(told)
                 unreadable += len(messages) - len(told)
                 if by_key:
-                    # Of one key in a batch only the last can be the latest.
-                    for message, said in {each[0].key(): each for each in told}.values():
-                        keys.take(side, message.key() or b"", said, message.partition(), message.offset())
+                    # Of one name in a batch only the last can be the latest.
+                    named = {_name(message, said, apart=apart): (message, said) for message, said in told}
+                    for name, (message, said) in named.items():
+                        keys.take(side, name, said, message.partition(), message.offset())
                 if by_id:
                     for message, said in told:
                         key = message.key() or b""
                         # In between, a group that several partitions feed may say something else each time.
-                        whole = b"" if new.rekeyed else key + b"\0" + (b"gone" if said is None else said)
+                        whole = b"" if grouped else key + b"\0" + (b"gone" if said is None else said)
                         events.take(side, _id(message), whole, message.partition(), message.offset())
         look = _Look(old.output, new.output, schemas)
         try:
@@ -189,6 +193,12 @@ def compare(
         finally:
             look.close()
     return Comparison(tuple(found), counts[Side.OLD], counts[Side.NEW], unreadable)
+
+
+def _name(message: ReceivedMessage, said: bytes | None, *, apart: bool) -> bytes:
+    """The key; with the value where which event of a key is the last is not settled, so that each has to be there."""
+    key = message.key() or b""
+    return key + b"\0" + (said or b"") if apart else key
 
 
 def _messages(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from meshport.binding import Continuation
 from meshport.errors import ProcessError
@@ -45,7 +46,7 @@ class Cutting:
         old: builds the old generation.
         new: builds the new one; nobody else does.
         schemas: where the schemas of events are found, a registry.
-        continues: the place where the new one's input continues the old one's; None where they have one input.
+        continues: by topic of the new one's inputs, where it continues the old one's; none where they have the same.
         on_progress: called with (offsets read, offsets in all).
     """
 
@@ -54,7 +55,7 @@ class Cutting:
         old: Plan,
         new: Advancing,
         schemas: SchemaSource,
-        continues: Continuation | None = None,
+        continues: Mapping[str, Continuation] = MappingProxyType({}),
         *,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -75,7 +76,7 @@ class Cutting:
         Raises:
             KafkaError, ProcessError: as of `cut`.
         """
-        if self._continues is not None or not self._has_run:
+        if self._continues or not self._has_run:
             return
         log = KafkaLog(self._old.output.bootstrap_servers)
         try:
@@ -97,10 +98,10 @@ class Cutting:
         """
         log = KafkaLog(self._old.output.bootstrap_servers)
         try:
-            if self._continues is None:
-                self._new.to(self._settled(log))
+            if self._continues:
+                self._between(log)
             else:
-                self._between(log, self._continues)
+                self._new.to(self._settled(log))
             servers, topic = self._old.output.bootstrap_servers, self._old.output.topic
             ends = last_offsets(servers, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
@@ -123,12 +124,17 @@ class Cutting:
         topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
         if self._old.gathering is not None:
             topics.append(self._old.gathering.topic)
-        return {(topic, partition): end for topic in topics for partition, end in log.high_watermarks(topic).items()}
+        known = self._topics
+        there = [topic for topic in topics if topic in known]  # another logic may have had fewer
+        return {(topic, partition): end for topic in there for partition, end in log.high_watermarks(topic).items()}
+
+    @property
+    def _topics(self) -> Mapping[str, int]:
+        return Admin(self._old.output.bootstrap_servers).partitions()
 
     @property
     def _has_run(self) -> bool:
-        known = Admin(self._old.output.bootstrap_servers).partitions()
-        return all(stage.changelog in known for stage in self._old.stages)
+        return self._old.stages[0].changelog in self._topics
 
     def _place(self, stands: list[dict[int, Checkpoint]]) -> dict[Place, int]:
         inputs = inputs_of(self._old)
@@ -147,6 +153,14 @@ class Cutting:
         stands = standing(self._old, log)
         another = self._is_another_logic(stands)
         place = self._place(stands)
+        if another:
+            # An input that the other logic did not read stands nowhere in it.
+            read = [
+                stage.topic
+                for stage, checkpoints in zip(inputs_of(self._old), stands, strict=False)
+                if any(each.shape for each in checkpoints.values())
+            ]
+            place |= {each: offset for each, offset in new.items() if each[0] not in read}
         beyond = [each for each, offset in new.items() if offset > place[each]]
         waits = self._waiting(stands, log)
         if not beyond and waits is None:
@@ -161,14 +175,13 @@ class Cutting:
                 old.gather()
         return place
 
-    def _between(self, log: KafkaLog, continues: Continuation) -> None:
-        old_topic, new_topic = self._old.source.topic, self._new.plan.source.topic
-        ends = {(old_topic, partition): end for partition, end in continues.ends.items()}
-        begins = {(new_topic, partition): begin for partition, begin in continues.begins.items()}
-        # A stream that is joined is the same on both sides.
+    def _between(self, log: KafkaLog) -> None:
+        ends = {(each.topic, at): end for each in self._continues.values() for at, end in each.ends.items()}
+        begins = begins_of(self._continues)
+        # An input that was not rebuilt is the same on both sides.
         stands = standing(self._old, log) if self._has_run else None
         known = {} if stands is None else self._place(stands)
-        new = {each: offset for each, offset in self._new.places.items() if each[0] != new_topic}
+        new = {each: offset for each, offset in self._new.places.items() if each not in begins}
         joined = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
         if stands is None or self._is_short_of(ends | joined, stands, log):
             self._advance_old(ends | joined)
@@ -194,17 +207,18 @@ class Cutting:
         old = self._old
         if all(each.shape in {"", old.shape} for checkpoints in stands for each in checkpoints.values()):
             return False
-        if old.source.generation > 1 and old.group not in Admin(old.output.bootstrap_servers).places(old.source.topic):
-            raise ProcessError(
-                f"the state of {old.output.address} counts on a generation of {old.source.address} that is gone, or was made "
-                "by another logic before that was rebuilt",
-                hint="give the product a new major, and move its readers there",
-            )
+        for each in (source.binding for source in old.sources):
+            if each.generation > 1 and old.group not in Admin(old.output.bootstrap_servers).places(each.topic):
+                raise ProcessError(
+                    f"the state of {old.output.address} counts on a generation of {each.address} that is gone, or was made by "
+                    "another logic before that was rebuilt",
+                    hint="give the product a new major, and move its readers there",
+                )
         return True
 
     def _waiting(self, stands: list[dict[int, Checkpoint]], log: KafkaLog) -> Place | None:
         """A partition between the stages that holds records which are not grouped; None where all are."""
-        if (stage := self._old.gathering) is None:
+        if (stage := self._old.gathering) is None or stage.topic not in self._topics:
             return None
         last = last_offsets(self._old.output.bootstrap_servers, stage.topic, log.decided(stage.topic))
         short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
@@ -229,6 +243,15 @@ class Cutting:
             "the live state was made by another logic",
             hint="run the live processor with the logic that it had until nothing waits, then call this again",
         )
+
+
+def begins_of(continues: Mapping[str, Continuation]) -> dict[Place, int]:
+    """The places in inputs that were rebuilt where they continue what they were before.
+
+    Args:
+        continues: by topic, as of `Cutting`.
+    """
+    return {(topic, at): begin for topic, each in continues.items() for at, begin in each.begins.items()}
 
 
 def _reads_states(old: Plan, log: KafkaLog) -> bool:

@@ -7,9 +7,11 @@ two are compared, and its readers go on, at the place where the one generation o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
 
-from meshport.binding import Continuation
+from meshport.binding import Binding, Continuation
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
 from meshport.process.kafkalog import KafkaLog
@@ -19,45 +21,62 @@ from meshport.process.standing import standing
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A plan over the generation of its input that its state counts on.
+    """A plan over the generations of its inputs that its state counts on.
 
     Attributes:
         plan: the plan; the one that was given where there is no state, or one of another logic.
-        continues: where its input goes on in the generation that is bound; None where that is the one it counts on.
+        continues: where inputs go on in the generation that is bound, by the topic of that; none where it counts on those.
     """
 
     plan: Plan
-    continues: Continuation | None = None
+    continues: Mapping[str, Continuation] = field(default_factory=dict)
 
 
 def counted_on(plan: Plan) -> Counted:
-    """The same plan over the generation of its input that its state counts on.
+    """The same plan over the generations of its inputs that its state counts on.
 
     Args:
-        plan: over the generation that is bound.
+        plan: over the generations that are bound.
 
     Raises:
-        ProcessError: that generation is more than one behind, so that its end is no place in the one that is bound.
+        ProcessError: one of them is more than one behind, so that its end is no place in the one that is bound.
     """
-    source = plan.source
-    if not source.continues or plan.stages[0].changelog not in Admin(plan.output.bootstrap_servers).partitions():
+    bound = [each.binding for each in plan.sources]
+    known = Admin(plan.output.bootstrap_servers).partitions() if any(each.continues for each in bound) else {}
+    if any(stage.changelog not in known for stage in plan.stages):
         return Counted(plan)
     log = KafkaLog(plan.output.bootstrap_servers)
     try:
-        shapes = {each.shape for each in standing(plan, log)[0].values()} - {""}
+        shapes = {each.shape for checkpoints in standing(plan, log) for each in checkpoints.values()} - {""}
     finally:
         log.close()
     if not shapes or plan.shape in shapes:
         return Counted(plan)
-    for each in reversed(source.continues):
-        before = source.model_copy(update={"topic": each.topic, "generation": each.generation, "continues": ()})
-        older = replace(plan, source=before)
+    for before in product(*(_generations(each) for each in bound)):
+        older = replace(plan, source=before[0], stream=before[1] if plan.stream is not None else None)
         if older.shape in shapes:
-            if each is not source.continues[-1]:
-                raise ProcessError(
-                    f"the state of {plan.output.address} counts on generation {each.generation} of {source.address}, which "
-                    f"is bound to generation {source.generation}",
-                    hint="give the product a new major, and move its readers there",
-                )
-            return Counted(older, each)
+            continues = {}
+            for each, counted in zip(bound, before, strict=True):
+                if counted is not each:
+                    continues[each.topic] = _continuation(each, counted, plan)
+            return Counted(older, continues)
     return Counted(plan)
+
+
+def _generations(bound: Binding) -> list[Binding]:
+    """What an address was bound to, newest first."""
+    return [bound] + [
+        bound.model_copy(update={"topic": each.topic, "generation": each.generation, "continues": ()})
+        for each in reversed(bound.continues)
+    ]
+
+
+def _continuation(bound: Binding, counted: Binding, plan: Plan) -> Continuation:
+    last = bound.continues[-1]
+    if last.topic != counted.topic:
+        raise ProcessError(
+            f"the state of {plan.output.address} counts on generation {counted.generation} of {bound.address}, which "
+            f"is bound to generation {bound.generation}",
+            hint="give the product a new major, and move its readers there",
+        )
+    return last

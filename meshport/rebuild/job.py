@@ -36,7 +36,7 @@ from meshport.process.plan import Plan
 from meshport.process.worker import Place
 from meshport.project import ProjectProduct
 from meshport.rebuild.compare import Comparison, compare
-from meshport.rebuild.cut import Cut, Cutting
+from meshport.rebuild.cut import Cut, Cutting, begins_of
 from meshport.rebuild.hold import HOLD_S, Held
 from meshport.rebuild.inputs import counted_on
 from meshport.registry import PortGenerations, Registry
@@ -226,10 +226,8 @@ class Rebuild:
             }
         finally:
             log.close()
-        if self._continues is not None:
-            # No further than the live one can be brought, whose input has ended there.
-            topic = building.plan.source.topic
-            found |= {(topic, partition): begin for partition, begin in self._continues.begins.items()}
+        # No further than the live one can be brought, whose input has ended there.
+        found |= begins_of(self._continues)
         return found
 
     def _cut(self, held: Held, cutting: Cutting) -> Cut:
@@ -334,6 +332,6 @@ def logic_of(product: ProjectProduct, plan: Plan) -> str:
     )
     for file in files:
         told.update(str(file.relative_to(product.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
-    read = sorted(each.topic for each in (plan.source, *plan.tables.values()))
+    read = sorted(each.topic for each in plan.reads)
     told.update(" ".join([plan.output.fingerprint, plan.shape, *read]).encode())
     return told.hexdigest()

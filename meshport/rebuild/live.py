@@ -105,13 +105,14 @@ def run_live(
                 pass
             mesh.refresh(plan.output.address)
             plan = plan_of()
-        bound = mesh.resolve(plan.source.address)
-        if bound.topic != plan.source.topic:
-            say(
-                f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} counts on generation "
-                f"{plan.source.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} --swap "
-                "equal` brings it on"
-            )
+        for each in plan.sources:
+            bound = mesh.resolve(each.binding.address)
+            if bound.topic != each.binding.topic:
+                say(
+                    f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} counts on generation "
+                    f"{each.binding.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} "
+                    "--swap equal` brings it on"
+                )
         with _Watch(plan, mesh, stop, look_s) as watch:
             progress = run(plan, mesh, stop=watch.ending, on_progress=on_progress)
         if stop.is_set() or watch.why is None:
@@ -141,7 +142,7 @@ class _Watch:
         self._mesh = mesh
         self._line = mesh.generations(plan.output.address)
         self._generation = plan.output.generation
-        self._inputs = {each.address: mesh.resolve(each.address).topic for each in (plan.source, *plan.tables.values())}
+        self._inputs = {each.address: mesh.resolve(each.address).topic for each in plan.reads}
         self._stop = stop
         self._look_s = look_s
         self._done = threading.Event()

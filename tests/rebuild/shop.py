@@ -64,15 +64,16 @@ class Shop:
     _told: int = 0
 
     def derived(self, steps: Any, schema: str, folder: Path, **port: Any) -> ProjectProduct:
-        """A product that is built of the orders, or of what `source` names; registered, with its topic."""
+        """A product that is built of the orders, or of what `source` names, and `joined`; registered, with its topic."""
         source = port.pop("source", self.orders)
+        joined = port.pop("joined", ())
         declared = {
             "address": f"mesh://tests/built-{uuid4().hex[:8]}",
             "id": str(uuid4()),
             "archetype": "aggregate",
             "description": "made by a test",
             "owner": "tests",
-            "inputPorts": [{"address": str(source)}],
+            "inputPorts": [{"address": str(each)} for each in (source, *joined)],
             "outputPorts": [{"name": "events", "partitions": 2} | port],
             "process": {"engine": "batch", "lateness": "1d", "steps": steps},
         }

@@ -14,6 +14,7 @@ import pytest
 
 from meshport.errors import ProcessError, RegistrationRefused
 from meshport.kafka.admin import Admin
+from meshport.project import ProjectProduct
 from meshport.publish import Publisher
 from meshport.rebuild import Rebuild, Swap, left_behind, retire
 from meshport.replay import Replay
@@ -21,7 +22,7 @@ from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
 from tests.ports.readings import take
 from tests.rebuild.killed import IN_THE_SUITE, POINTS
-from tests.rebuild.shop import TOTAL, TOTALS, Readers, Shop, changed, open_shop
+from tests.rebuild.shop import INSTANT, TOTAL, TOTALS, Readers, Shop, changed, open_shop, record
 from tests.running import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -196,3 +197,61 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
         seen += [event.id for event in take(reader, large - 199)][1:]
     assert len(seen) == len(set(seen)) == large
     assert sum(each["orders"] for each in shop.latest(built.product.address).values()) == large
+
+
+PAIR = record("Pair", customer="string", cents="long", euros="double", at=INSTANT)
+
+
+def joined(shop: Shop, larger: ProjectProduct, folder: Path) -> ProjectProduct:
+    """Each order with the larger ones of its customer of half a minute around it."""
+    other = larger.product.address
+    join = {"with": str(other), "on": "customer", "within": "30s", "take": {"euros": "euros"}}
+    return shop.derived([{"join": join}], PAIR, folder, joined=[other], key="customer", time="at")
+
+
+def test_a_join_of_streams_is_rebuilt(shop: Shop, tmp_path: Path) -> None:
+    """Both inputs are cut at one place; it is compared event by event, and follows when an input of it was rebuilt."""
+    registry = shop.mesh.registry
+    shop.sell(600)
+    larger = shop.larger(tmp_path)
+    shop.build(larger)
+    pairs = joined(shop, larger, tmp_path)
+    shop.build(pairs)
+    report = Rebuild(pairs, registry).run()
+    (tally,) = report.comparison.tallies
+    assert (report.equal, tally.what, tally.old) == (True, "events", tally.new)
+    assert tally.old > 600
+    assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
+    shop.sell(200)
+    shop.build(larger)
+    with pytest.raises(ProcessError, match="made by another pipeline"):
+        shop.build(pairs)
+    report = Rebuild(pairs, registry).run(Swap.EQUAL)
+    (tally,) = report.comparison.tallies
+    assert (report.binding is not None, tally.what) == (True, "keys")
+    shop.build(pairs)
+    with Replay(pairs.product.address, registry) as replay:
+        found = [(event.data["customer"], event.data["cents"], event.data["euros"]) for event in replay.history()]
+    sold = [(f"c{number % 17}", number * 37 % 1000, number) for number in range(shop.sold)]
+    assert sorted(found) == sorted(
+        (customer, cents, more / 100)
+        for customer, cents, second in sold
+        for other, more, then in sold
+        if customer == other and more >= 500 and abs(second - then) <= 30
+    )
+
+
+def test_a_join_of_streams_takes_the_place_of_another_logic(shop: Shop, tmp_path: Path) -> None:
+    """What read one input before reads two, and what one stage did takes two: the new generation begins anew."""
+    registry = shop.mesh.registry
+    shop.sell(300)
+    larger = shop.larger(tmp_path)
+    shop.build(larger)
+    pairs = joined(shop, larger, tmp_path)
+    alone = changed(pairs, [{"derive": {"euros": "cents / 100"}}])
+    shop.build(alone)
+    report = Rebuild(pairs, registry).run(Swap.ALWAYS)
+    assert (report.binding is not None, report.equal) == (True, False)
+    shop.build(pairs)
+    with Replay(pairs.product.address, registry) as replay:
+        assert sum(1 for _ in replay.history()) > 300
