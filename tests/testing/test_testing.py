@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from meshport.address import Address
 from meshport.errors import EncodeError, EventError, MeshError, ProcessError, ProjectError, PublishError
 from meshport.infer import MOMENT
-from meshport.product import Archetype, Processing, Step
+from meshport.product import Archetype, Join, Processing, Step
 from meshport.project import Project
 from meshport.scaffold import Draft, init_project, write_line, write_product
 from meshport.schema import parse_schema
@@ -332,3 +332,46 @@ def test_it_needs_no_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"faust", "fastapi", "sqlalchemy", "typer", "meshport_registry", "pytest"})
+
+
+def test_either_side_of_a_join_of_streams_is_given(tmp_path: Path) -> None:
+    """Orders and payments in any order; what was not paid in time is given once every input has gone past it."""
+    init_project(tmp_path)
+    text, cents = {"name": "order_id", "type": "string"}, {"name": "cents", "type": "long"}
+    more: dict[str, list[Any]] = {"Order": [], "Payment": []}
+    more["Settled"] = [{"name": "paid_cents", "type": ["null", "long"], "default": None}]
+    orders, payments, settled = (
+        {"type": "record", "name": name, "namespace": "shop", "fields": [text, cents, *fields]}
+        for name, fields in more.items()
+    )
+    join = {"with": "mesh://shop/payments", "on": "order_id", "within": "1h", "take": {"paid_cents": "cents"}}
+    draft = Draft(
+        address=Address("shop", "settled"),
+        archetype=Archetype.AGGREGATE,
+        owner="shop",
+        description="Orders and what was paid for them.",
+        schema=parse_schema(json.dumps(settled)),
+        inputs={Address("shop", "orders"): (), Address("shop", "payments"): ()},
+        processing=Processing(
+            steps=(Step(join=Join.model_validate({**join, "missing": "keep"})),), lateness=timedelta(minutes=30)
+        ),
+    )
+    write_product(Project.find(tmp_path), draft)
+    ports = {
+        f"shop/{name}": Port(schema, key=("order_id",)) for name, schema in (("orders", orders), ("payments", payments))
+    }
+    test = ProcessorTest("shop/settled", project=tmp_path, ports=ports)
+    test.give("shop/payments", {"order_id": "a", "cents": 5}, at="2026-03-01T00:40:00Z")
+    test.give("shop/orders", {"order_id": "a", "cents": 7}, at="2026-03-01T00:00:00Z")
+    test.give("shop/orders", {"order_id": "b", "cents": 9}, at="2026-03-01T00:10:00Z")
+    assert test.records() == [{"order_id": "a", "cents": 7, "paid_cents": 5}]
+    test.crash()
+    test.give("shop/orders", {"order_id": "c", "cents": 1}, at="2026-03-01T12:00:00Z")
+    test.give("shop/payments", {"order_id": "b", "cents": 9}, at="2026-03-01T01:20:00Z")
+    assert len(test.records()) == 1
+    test.give("shop/payments", {"order_id": "d", "cents": 9}, at="2026-03-01T12:00:00Z")
+    assert test.records()[1:] == [{"order_id": "b", "cents": 9, "paid_cents": None}]
+    assert test.events()[1].time == datetime(2026, 3, 1, 0, 10, tzinfo=UTC)
+    test.give_bytes("shop/payments", b"poison", key=b"d")
+    (event,) = test.quarantined()
+    assert event.topic == "shop.payments.events.v1"
