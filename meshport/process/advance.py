@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Self
 
@@ -26,9 +26,10 @@ from meshport.process.arrivals import Arrivals
 from meshport.process.columns import columns_for
 from meshport.process.committing import Committing
 from meshport.process.inflow import Inflow
-from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, ensure_topics, refuse_loss
+from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, Sink, ensure_topics, refuse_loss
 from meshport.process.partition import Counts
 from meshport.process.plan import Plan, Stage
+from meshport.process.rows import Entry
 from meshport.process.worker import Place, Worker
 
 _log: Final = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ _AIM_S: Final = 1.0
 _COLLECT: Final = (200_000, 20, 100)
 
 Told = Callable[[int, int], None]
+Known = Callable[[str, int], Iterable[Entry] | None]
 
 
 class Advancing:
@@ -52,12 +54,15 @@ class Advancing:
         plan: the processor; nobody else may run it meanwhile.
         schemas: where the schemas of events are found, a registry.
         on_progress: called with (offsets read, offsets in all) of the stage at work.
+        known: gives the entries of a partition, (topic, partition), of a changelog that was read already; None of others.
 
     Raises:
         KafkaError: the cluster did not answer.
     """
 
-    def __init__(self, plan: Plan, schemas: SchemaSource, *, on_progress: Told | None = None) -> None:
+    def __init__(
+        self, plan: Plan, schemas: SchemaSource, *, on_progress: Told | None = None, known: Known | None = None
+    ) -> None:
         self.plan = plan
         self._schemas = schemas
         self._on_progress = on_progress
@@ -67,7 +72,7 @@ class Advancing:
         transactions = Transactions(servers, f"{plan.group}.{_NAME}", settings=PRODUCER_SETTINGS)
         transactions.start()
         self._committing = Committing(transactions)
-        self._log = KafkaLog(servers, self._committing)
+        self._log = _Log(servers, self._committing, known)
         self._worker = Worker(plan, schemas, self._log, self._columns)
         self._inflows: dict[str, Inflow] = {}
         self._limit = _FIRST
@@ -125,7 +130,7 @@ class Advancing:
     def _renew(self) -> None:
         """Give up the state, which is ahead of the log."""
         self._release()
-        self._log = KafkaLog(self.plan.output.bootstrap_servers, self._committing)
+        self._log = _Log(self.plan.output.bootstrap_servers, self._committing)
         self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
         self._limit = _FIRST
 
@@ -190,6 +195,19 @@ class Advancing:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Log(KafkaLog):
+    """A log of which some changelogs are known."""
+
+    def __init__(self, bootstrap_servers: str, sink: Sink, known: Known | None = None) -> None:
+        super().__init__(bootstrap_servers, sink)
+        self._known = known
+
+    def entries(self, topic: str, partition: int) -> Iterator[Entry]:
+        """As of `KafkaLog`."""
+        known = None if self._known is None else self._known(topic, partition)
+        return super().entries(topic, partition) if known is None else iter(known)
 
 
 def inputs_of(plan: Plan) -> tuple[Stage, ...]:

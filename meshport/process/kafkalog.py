@@ -89,8 +89,7 @@ class KafkaLog:
         stretch = Stretch(topic, {partition: begin}, {partition: end})
         for messages in scan(self._reader, stretch):
             for message in messages:
-                stamp = next((value for name, value in _headers(message) if name == STAMP_HEADER), b"-1")
-                yield Entry(message.key() or b"", message.value(), int(stamp))
+                yield entry_of(message)
         if stretch.done[partition] < end:
             raise ProcessError(f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}")
 
@@ -196,6 +195,15 @@ def refuse_loss(place: tuple[str, int], offset: int, log: KafkaLog) -> int:
             hint="rebuild the product from what is left, or from its snapshots",
         )
     return max(offset, begin)
+
+
+def entry_of(message: ReceivedMessage) -> Entry:
+    """A message of a changelog as an entry."""
+    value = message.value()
+    if value is not None:
+        return Entry(message.key() or b"", value)
+    stamp = next((text for name, text in _headers(message) if name == STAMP_HEADER), b"-1")
+    return Entry(message.key() or b"", None, int(stamp))
 
 
 def inbound(message: ReceivedMessage) -> Inbound:

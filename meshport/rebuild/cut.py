@@ -6,7 +6,7 @@ beyond it already, or where the old processor stopped with records between its s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -19,9 +19,10 @@ from meshport.process.applied import states_for
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.pipeline import Apply
 from meshport.process.plan import Plan
-from meshport.process.rows import Checkpoint, Rows
+from meshport.process.rows import Checkpoint, Entry, Rows
 from meshport.process.standing import last_offsets, standing
 from meshport.process.worker import Place
+from meshport.rebuild.warm import Warm
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ class Cutting:
         self._schemas = schemas
         self._continues = continues
         self._on_progress = on_progress
+        self._warm: Warm | None = None
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        if self._warm is not None:
+            self._warm.close()
 
     @property
     def new(self) -> Plan:
@@ -80,6 +87,10 @@ class Cutting:
             return
         log = KafkaLog(self._old.output.bootstrap_servers)
         try:
+            if self._old.gathering is not None and self._old.gathering.changelog in self._topics:
+                if self._warm is None:
+                    self._warm = Warm(self._old.output.bootstrap_servers, self._old.gathering.changelog)
+                self._warm.catch_up(log)
             place = self._place(standing(self._old, log))
         finally:
             log.close()
@@ -171,9 +182,29 @@ class Cutting:
             place = {each: max(offset, new[each]) for each, offset in place.items()}
             self._advance_old(place)
         else:
-            with Advancing(self._old, self._schemas, on_progress=self._on_progress) as old:
-                old.gather()
+            self._gather(log)
         return place
+
+    def _gather(self, log: KafkaLog) -> None:
+        if self._warm is not None:
+            self._warm.catch_up(log)
+        try:
+            self._gather_old()
+        except ProcessError:
+            if self._warm is None:
+                raise
+            # Somebody wrote late who was replaced; the whole changelog tells what counts.
+            self._warm.close()
+            self._warm = None
+            self._gather_old()
+
+    def _gather_old(self) -> None:
+        with Advancing(self._old, self._schemas, on_progress=self._on_progress, known=self._known) as old:
+            old.gather()
+
+    def _known(self, topic: str, partition: int) -> Iterable[Entry] | None:
+        warm = self._warm is not None and self._old.gathering is not None and topic == self._old.gathering.changelog
+        return self._warm.entries(partition) if warm and self._warm is not None else None
 
     def _between(self, log: KafkaLog) -> None:
         ends = {(each.topic, at): end for each in self._continues.values() for at, end in each.ends.items()}

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -166,12 +167,15 @@ class Rebuild:
         self._clear(held.opened)
         new = self._open(held)
         began = time.perf_counter()
-        with Advancing(new, self._mesh, on_progress=self._on_progress) as building:
+        with ExitStack() as stack:
+            building = stack.enter_context(Advancing(new, self._mesh, on_progress=self._on_progress))
             processed = building.to(self._history(building))
             building.record_places()
             seconds = time.perf_counter() - began
             held.check()
-            cutting = Cutting(self._old, building, self._mesh, self._continues, on_progress=self._on_progress)
+            cutting = stack.enter_context(
+                closing(Cutting(self._old, building, self._mesh, self._continues, on_progress=self._on_progress))
+            )
             at = self._cut(held, cutting)
             held.move(Phase.BUILD)
             found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
