@@ -21,6 +21,7 @@ those up to there follow right behind this offset, and is acknowledged; whoever 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,7 @@ from meshport.process import plain
 CHECKPOINT_KEY: Final = b"checkpoint"
 STAMP_HEADER: Final = "stamp"
 _SUM_SPACE: Final = 1 << 64
+_NEWER: Final = b'{"c":'
 
 
 class Entry(NamedTuple):
@@ -196,31 +198,23 @@ class Rows:
         Raises:
             ProcessError: the changelog does not hold the rows that its checkpoint counts.
         """
-        checkpoint = Checkpoint()
-        versions: dict[bytes, list[tuple[int, str | None]]] = {}
-        ended: dict[bytes, bool] = {}
+        told = _Told()
         for entry in entries:
-            if entry.key == CHECKPOINT_KEY:
-                if entry.value is None:
-                    continue
-                found = Checkpoint.read(entry.value)
-                # A zombie's older checkpoint may come after a newer one, or after one that says what is due.
-                if (found.stamp, found.due) >= (checkpoint.stamp, checkpoint.due):
-                    checkpoint = found
-            else:
-                versions.setdefault(entry.key, []).extend(_versions(entry))
-                ended[entry.key] = entry.value is None
+            told.take(entry)
+        checkpoint = told.checkpoint
         rows = cls()
-        for key, known in versions.items():
+        for key, known in told.rows():
             stamp, text = -1, None
-            for each in known:
+            for each in (found for entry in known for found in _versions(entry)):
                 if stamp <= each[0] <= checkpoint.stamp:  # of two with one stamp the later one was checkpointed
                     stamp, text = each
+                    if len(known) == 1:
+                        break  # of one entry the newer version comes first
             name = key.decode()
             if text is not None:
                 rows._rows[name] = _Row(plain.loads(text), text, stamp)
                 rows._sum(name, text, 1)
-            elif not ended[key]:
+            elif known[-1].value is not None:
                 rows._gone[name] = checkpoint.stamp
         if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):
             raise ProcessError(
@@ -239,3 +233,101 @@ def _versions(entry: Entry) -> Iterator[tuple[int, str | None]]:
     found = plain.loads(entry.value)
     yield found["c"], None if found["v"] is None else plain.dumps(found["v"])
     yield found["w"], None if found["p"] is None else plain.dumps(found["p"])
+
+
+class _Told:
+    """The entries of a changelog that can tell a row as of the last checkpoint, taken one by one.
+
+    A checkpoint settles the entries before it that are not ahead of it: of each row the newest is kept. Of a row that is
+    gone nothing is, but 16 bytes: a zombie may tell of it still, and it has to stay gone. So memory is needed for the rows
+    that there are, and not for all that there were.
+    """
+
+    def __init__(self) -> None:
+        self.checkpoint = Checkpoint()
+        self._settled: dict[bytes, Entry] = {}
+        self._open: dict[bytes, list[Entry]] = {}
+        self._late: set[bytes] = set()
+        self._gone = array("q"), array("q")  # the keys' hashes, the stamps
+
+    def take(self, entry: Entry) -> None:
+        """Take the next one."""
+        if entry.key != CHECKPOINT_KEY:
+            known = self._open.get(entry.key)
+            if known is not None:
+                known.append(entry)
+                return
+            self._open[entry.key] = [entry]
+            if entry.value is not None and entry.key not in self._settled and _stamp(entry) <= self.checkpoint.stamp:
+                self._late.add(entry.key)
+        elif entry.value is not None:
+            found = Checkpoint.read(entry.value)
+            # A zombie's older checkpoint may come after a newer one, or after one that says what is due.
+            if (found.stamp, found.due) >= (self.checkpoint.stamp, self.checkpoint.due):
+                self.checkpoint = found
+                self._settle()
+
+    def _settle(self) -> None:
+        opened, self._open = self._open, {}
+        behind = self.checkpoint.stamp
+        for key, entries in opened.items():
+            settled = self._settled.pop(key, None)
+            last = entries[-1]
+            if len(entries) == 1 and (-1 if settled is None else _stamp(settled)) <= _stamp(last) <= behind:
+                self._settle_by(key, last)
+            else:
+                self._choose(key, entries if settled is None else [settled, *entries])
+
+    def _choose(self, key: bytes, known: list[Entry]) -> None:
+        best = None
+        for entry in known:
+            if _stamp(entry) <= self.checkpoint.stamp and (best is None or _stamp(entry) >= _stamp(best)):
+                best = entry
+        # What is ahead stays; and what stands last, if it is to become a tombstone again.
+        left = [each for each in known if each is best or _stamp(each) > self.checkpoint.stamp]
+        if best is not None and best.value is None and left[-1] is best is not known[-1]:
+            left.append(known[-1])
+        if len(left) > 1 or best is None:
+            self._open[key] = left
+        else:
+            self._settle_by(key, best)
+
+    def _settle_by(self, key: bytes, entry: Entry) -> None:
+        if entry.value is not None:
+            self._settled[key] = entry
+        else:
+            self._gone[0].append(hash(key))
+            self._gone[1].append(entry.stamp)
+
+    def rows(self) -> Iterator[tuple[bytes, list[Entry]]]:
+        """The key of each row that may be, and the entries that tell it, in order; what was taken is given up."""
+        self._settle()
+        dead = self._dead()
+        for key, known in self._open.items():
+            stamp = dead.get(hash(key))
+            yield key, known if stamp is None else [Entry(key, None, stamp), *known]
+        for key in self._late:
+            best, stamp = self._settled.get(key), dead.get(hash(key))
+            if best is not None and stamp is not None:
+                del self._settled[key]
+                yield key, [Entry(key, None, stamp), best]
+        while self._settled:
+            key, best = self._settled.popitem()
+            yield key, [best]
+
+    def _dead(self) -> dict[int, int]:
+        """As of which stamp those rows are gone of which somebody told after that."""
+        asked = {hash(key) for key in (*self._open, *self._late)}
+        found: dict[int, int] = {}
+        if asked:
+            for told, stamp in zip(*self._gone, strict=True):
+                if told in asked:
+                    found[told] = max(stamp, found.get(told, stamp))
+        return found
+
+
+def _stamp(entry: Entry) -> int:
+    """As of which stamp the newer version of an entry is."""
+    if entry.value is None:
+        return entry.stamp
+    return int(entry.value[len(_NEWER) : entry.value.index(b",", len(_NEWER))])

@@ -270,6 +270,29 @@ def test_a_zombie_that_writes_late_does_no_harm() -> None:
     assert (rows.get("g:a"), checkpoint.offset) == (2, 9)
 
 
+def test_a_row_that_is_gone_stays_gone() -> None:
+    """Once its tombstone is behind a checkpoint nothing of a row is kept; what a zombie tells of it late does not count."""
+    rows = Rows()
+    rows.put("g:a", 1)
+    rows.keep(0)
+    zombie = rows.entries(-1)
+    log = list(zombie)
+    for offset in range(1, 4):
+        log.append(Checkpoint(offset - 1, None, {}, rows.count, rows.checksum).entry())
+        rows.settle()
+        rows.put("g:a", None)
+        rows.put("g:b", offset)
+        rows.keep(offset)
+        log += rows.entries(offset - 1)
+    log.append(Checkpoint(3, None, {}, rows.count, rows.checksum).entry())
+    for late in ([], zombie):
+        found, checkpoint = Rows.restore([*log, *late])
+        assert (dict(found.items()), checkpoint.offset) == ({"g:b": 3}, 3)
+        found.put("g:b", 4)
+        found.keep(4)
+        assert [each.key for each in found.entries(3)] == [b"g:a"] * len(late) + [b"g:b"]
+
+
 def test_another_pipeline_does_not_go_on_from_this_state() -> None:
     """State that another declaration made is refused with what to do, instead of being counted on."""
     first = Harness(
