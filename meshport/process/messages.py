@@ -174,7 +174,7 @@ class Rekeyed(NamedTuple):
 
     Attributes:
         item: the record; None where only the watermark is told.
-        partition: the source partition.
+        partition: of the input; where only the watermark is told, its number among the partitions of all inputs.
         watermark: of the source partition after this record's event, microseconds; None if it has none.
         original: the event as it was read, for the quarantine.
         redriven: where the source partition's redrive topic was read to.
@@ -218,7 +218,14 @@ def rekeyed(
 
 
 def watermarks(topic: str, partitions: int, source: int, watermark: int) -> list[Message]:
-    """One message for each partition of the re-keyed topic that tells how far a source partition has come."""
+    """One message for each partition of the re-keyed topic that tells how far a source partition has come.
+
+    Args:
+        topic: the re-keyed one.
+        partitions: of it.
+        source: the number of the source partition among those of all inputs.
+        watermark: of that, microseconds.
+    """
     value = plain.dumps([None, watermark, source]).encode()
     return [Message(topic, None, value, (), None, partition) for partition in range(partitions)]
 

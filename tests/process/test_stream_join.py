@@ -90,7 +90,7 @@ def recounted(harness: Harness, missing: str) -> dict[str, tuple[datetime, Mappi
 
 
 @pytest.mark.parametrize("missing", ["drop", "keep"])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_pairs_are_those_of_two_nested_loops(seed: int, missing: Literal["drop", "keep"]) -> None:
     """Outputs equal a recount, and are the same to the byte for each interleaving, through kills, by rows and by columns."""
     said: list[set[SAID]] = []
@@ -129,7 +129,7 @@ class Fault:
         return value
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_what_is_redriven_makes_its_pairs(seed: int) -> None:
     """Orders, payments and single pairs that failed are brought back, each on its own side; nothing is given twice."""
     said: list[set[SAID]] = []
@@ -196,10 +196,10 @@ def test_what_waits_is_bounded_by_time() -> None:
     """Records are forgotten once no partner can come, so that state does not grow with the streams."""
     harness = Harness(joined("keep"), output=SETTLED.key, ports=ports(orders=1, payments=1, settled=1))
     longest = 0
-    for number in range(2000):
+    for number in range(1000):
         harness.publish(ORDERS.key, order(f"o{number}", number / 10, number))
         harness.publish(PAYMENTS.key, payment(f"o{number}", number / 10 + number % 9, number))
-        if number % 100 == 99:
+        if number % 50 == 49:
             harness.run()
             stage = harness.worker._stages[harness.plan.stages[-1].topic, 0]
             longest = max(longest, len(list(stage._rows)))  # type: ignore[attr-defined]  # of every stage
@@ -207,7 +207,7 @@ def test_what_waits_is_bounded_by_time() -> None:
     assert 300 < longest < 600
     closed = [row for row in harness.records() if row["paid_cents"] is None]
     assert all(row["cents"] % 9 in {7, 8} for row in closed)
-    assert len(harness.records()) > 1700
+    assert len(harness.records()) > 800
 
 
 def test_the_join_of_before_goes_on_after_a_restart() -> None:
