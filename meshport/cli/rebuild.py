@@ -33,7 +33,8 @@ def rebuild(
         int | None, typer.Option(metavar="N", help="Instead: delete an old generation, its topics and all.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="With --retire: though groups have not read it whole.")
+        bool,
+        typer.Option("--force", help="With --retire: though groups have not read it whole, or products count on it."),
     ] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
@@ -44,6 +45,14 @@ def rebuild(
     --swap says so: then readers that are here go on in the new one, without a gap and without a double, and new ones begin
     with its first event. The old one is kept until --retire. A rebuild that was cut off goes on when it is called again,
     or begins anew if the product's files were changed.
+
+    A change after which a processor's state means something else (the gate refuses it by PROCESS_STATE_CHANGED or
+    PROCESS_STATE_UNREADABLE, and warns by PROCESS_STATE_UNKNOWN) is deployed in this order. Waive the rule: `meshport
+    gate waive ADDRESS --rule PROCESS_STATE_CHANGED ...`. Then `meshport rebuild ADDRESS --swap always`, with the changed files
+    and while the processor of before still runs. Only then `meshport apply`, and start the processor anew.
+
+    --retire names products that still count on the generation, and groups that have not read it to its end, and deletes nothing
+    then. A product that counts on it is rebuilt in turn first.
 
     Ends with 1 if the generations do not hold the same.
 
@@ -103,10 +112,16 @@ def _tell(comparison: Comparison) -> None:
 
 
 def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json: bool) -> None:
-    from meshport.rebuild import left_behind, retire  # noqa: PLC0415 - slow to import
+    from meshport.rebuild import counting_on, left_behind, retire  # noqa: PLC0415 - slow to import
 
     binding = mesh.refresh(address)
     admin = Admin(binding.bootstrap_servers)
+    counting = [] if force else counting_on(mesh, binding, number, admin)
+    if counting:
+        raise RegistrationRefused(
+            f"{', '.join(each.key for each in counting)} still counts on generation {number} of {binding.address}",
+            hint=f"`meshport rebuild {counting[0].key} --swap equal` brings it on; or give --force, and it has to begin anew",
+        )
     behind = left_behind(binding, number, admin)
     if behind and not force:
         raise RegistrationRefused(

@@ -192,7 +192,7 @@ class Plan:
     @property
     def group(self) -> str:
         """The consumer group."""
-        return f"meshport.process.{self.output.topic}"
+        return processor_group(self.output.topic)
 
     @cached_property
     def shape(self) -> str:
@@ -254,6 +254,11 @@ class Plan:
                 f"{', '.join(self.source.key)}: which row a tombstone takes out could not be told",
                 hint="keep the key's fields, or aggregate by the new key",
             )
+
+
+def processor_group(topic: str) -> str:
+    """The consumer group of the processor that builds a topic."""
+    return f"meshport.process.{topic}"
 
 
 def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver) -> Plan:

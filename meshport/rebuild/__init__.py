@@ -2,6 +2,18 @@
 
 from meshport.rebuild.compare import Comparison, Sample, Tally, compare
 from meshport.rebuild.cut import Cut
-from meshport.rebuild.job import Rebuild, Report, Swap, left_behind, retire
+from meshport.rebuild.job import Rebuild, Report, Swap, counting_on, left_behind, retire
 
-__all__ = ["Comparison", "Cut", "Rebuild", "Report", "Sample", "Swap", "Tally", "compare", "left_behind", "retire"]
+__all__ = [
+    "Comparison",
+    "Cut",
+    "Rebuild",
+    "Report",
+    "Sample",
+    "Swap",
+    "Tally",
+    "compare",
+    "counting_on",
+    "left_behind",
+    "retire",
+]

@@ -131,6 +131,25 @@ class Cutting:
         finally:
             log.close()
 
+    def is_at_work(self, since: Cut) -> bool:
+        """Whether the old processor has written anything since, or has nothing to do."""
+        log = KafkaLog(self._old.output.bootstrap_servers)
+        try:
+            if self._written(log) != since.written:
+                return True
+            place = self._place(standing(self._old, log))
+            return all(place[each] >= end for each, end in self._last_of_inputs(log).items() if each in place)
+        finally:
+            log.close()
+
+    def _last_of_inputs(self, log: KafkaLog) -> dict[Place, int]:
+        servers = self._old.output.bootstrap_servers
+        return {
+            (stage.topic, partition): end
+            for stage in inputs_of(self._old)
+            for partition, end in last_offsets(servers, stage.topic, log.decided(stage.topic)).items()
+        }
+
     def _written(self, log: KafkaLog) -> dict[Place, int]:
         topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
         if self._old.gathering is not None:
@@ -222,12 +241,8 @@ class Cutting:
                 raise self._beyond(place, begins[place], offset)
 
     def _is_short_of(self, ends: Mapping[Place, int], stands: list[dict[int, Checkpoint]], log: KafkaLog) -> bool:
-        servers = self._old.output.bootstrap_servers
-        last = {
-            stage.topic: last_offsets(servers, stage.topic, log.decided(stage.topic)) for stage in inputs_of(self._old)
-        }
-        place = self._place(stands)
-        short = any(place[each] < min(end, last[each[0]][each[1]]) for each, end in ends.items())
+        last, place = self._last_of_inputs(log), self._place(stands)
+        short = any(place[each] < min(end, last[each]) for each, end in ends.items())
         return short or self._waiting(stands, log) is not None
 
     def _advance_old(self, place: Mapping[Place, int]) -> None:

@@ -33,7 +33,7 @@ from meshport.process import load_pipeline, make_plan
 from meshport.process.advance import Advancing, inputs_of
 from meshport.process.kafkalog import KafkaLog
 from meshport.process.partition import Counts
-from meshport.process.plan import Plan
+from meshport.process.plan import Plan, processor_group
 from meshport.process.worker import Place
 from meshport.project import ProjectProduct
 from meshport.rebuild.compare import Comparison, compare
@@ -45,7 +45,9 @@ from meshport.registry import PortGenerations, Registry
 _LOOK_S: Final = 0.2
 # A live processor asks every other second whether it is to stand still, and then finishes its batch; one that was
 # killed is a member of its group for 8 s more.
-_STANDSTILL_S: Final = 60.0
+_STANDSTILL_S: Final = 120.0
+# After the first stop it restores its state, which of millions of rows takes a minute; one that ended by itself does not.
+_BACK_S: Final = 300.0
 _ANSWER_S: Final = 1.0
 _TRIES: Final = 5
 # What takes the new generation so long to catch up with is little enough to be done while processors stand still.
@@ -150,7 +152,7 @@ class Rebuild:
         self._made_by = logic_of(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(live.bootstrap_servers)
-        self._held_from = 0.0
+        self._held_from, self._is_live = 0.0, False
 
     def run(self, swap: Swap = Swap.NEVER) -> Report:
         """Build, compare, and swap if it is wanted; see the module.
@@ -188,6 +190,7 @@ class Rebuild:
             return self._swapped(held, cutting, at, report, swap)
 
     def _swapped(self, held: Held, cutting: Cutting, at: Cut, report: Report, swap: Swap) -> Report:
+        self._await_at_work(cutting, at)
         after = self._cut(held, cutting)
         ends, begins = (after.ends, after.begins), (at.ends, at.begins)
         stretch = compare(self._old, cutting.new, self._mesh, ends, begins=begins)
@@ -237,6 +240,7 @@ class Rebuild:
     def _cut(self, held: Held, cutting: Cutting) -> Cut:
         """Both generations at one place; processors stand still until the hold moves on."""
         self._follow(cutting)
+        self._is_live = self._admin.members(self._old.group) > 0
         self._held_from = time.perf_counter()
         held.move(Phase.HANDOVER)
         for _ in range(_TRIES):
@@ -249,6 +253,12 @@ class Rebuild:
         raise ProcessError(
             f"{self._old.group} is started again and again", hint="end what runs it, and call this again"
         )
+
+    def _await_at_work(self, cutting: Cutting, since: Cut) -> None:
+        """Let the live processor come back from its first stop: to take up its state may take longer than the stop."""
+        deadline = time.monotonic() + _BACK_S
+        while self._is_live and not cutting.is_at_work(since) and time.monotonic() < deadline:
+            time.sleep(_ANSWER_S)
 
     def _follow(self, cutting: Cutting) -> None:
         """Bring the new generation near to the live one, which goes on: what is left is processed while it stands still."""
@@ -326,6 +336,30 @@ def left_behind(binding: Binding, number: int, admin: Admin) -> list[str]:
         for group, places in admin.places(kept.topic).items()
         if any(places.get(partition, 0) < end for partition, end in kept.ends.items())
     )
+
+
+def counting_on(mesh: Registry, binding: Binding, number: int, admin: Admin) -> list[Address]:
+    """The products whose state counts on a replaced generation: each has to be rebuilt in turn before that may go.
+
+    Args:
+        mesh: a registry.
+        binding: of the port, as it is now.
+        number: of the generation.
+        admin: of the cluster.
+    """
+    kept = next((each for each in binding.continues if each.generation == number), None)
+    if kept is None:
+        return []
+    then, now = admin.places(kept.topic), admin.places(binding.topic)
+    found = []
+    for reader in mesh.readers(binding.address):
+        try:
+            group = processor_group(mesh.refresh(reader.address).topic)
+        except NotRegistered:
+            continue  # it has no port that anything could build
+        if group in then and group not in now:
+            found.append(reader.address)
+    return found
 
 
 def logic_of(product: ProjectProduct, plan: Plan) -> str:
