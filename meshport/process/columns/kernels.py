@@ -82,9 +82,24 @@ class Kernel(Protocol):
         """
         ...
 
-    def running(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> pa.Array:
-        """For each value, the result of its group up to it; arguments and errors as those of `finals`."""
+    def both(
+        self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places
+    ) -> tuple[list[Any], pa.Array]:
+        """As `finals`; and for each value the result of its group up to it."""
         ...
+
+
+class _Apart:
+    """Both are computed for themselves."""
+
+    finals: Callable[..., list[Any]]
+    running: Callable[..., pa.Array]
+
+    def both(
+        self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places
+    ) -> tuple[list[Any], pa.Array]:
+        given = values, groups, before, places
+        return self.finals(*given), self.running(*given)
 
 
 def kernel_for(text: str, fields: Fields) -> Kernel:
@@ -133,7 +148,7 @@ def _result(kind: str, values: pa.DataType) -> pa.DataType:
     return values
 
 
-class _Count:
+class _Count(_Apart):
     type = pa.int64()
 
     def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
@@ -177,7 +192,7 @@ def _numerator(accumulator: Any) -> int:
     return int(numerator)
 
 
-class _WholeSum:
+class _WholeSum(_Apart):
     type = pa.int64()
 
     def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
@@ -195,7 +210,7 @@ class _WholeSum:
         return pa.array(groups.running(whole.numbers, known), mask=seen == 0)
 
 
-class _WholeMean:
+class _WholeMean(_Apart):
     type = pa.float64()
     _sum: Final = _WholeSum()
 
@@ -221,7 +236,7 @@ class _WholeMean:
         return [each[0] if each else 0 for each in before], [each[1] if each else None for each in before]
 
 
-class _WholeExtreme:
+class _WholeExtreme(_Apart):
     def __init__(self, kind: str, by_one: Aggregator, values: pa.DataType) -> None:
         self.type = values
         self._by_one = by_one
@@ -265,19 +280,19 @@ class _OneByOne:
         self._values = to_python(field)
 
     def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:
-        made: list[Any] = []
-        self._go(values, groups, before, places, made.append)
-        return [made[at] for at in (groups.begins + groups.counts - 1).tolist()]
+        return self._go(values, groups, before, places, lambda _: None)
 
-    def running(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> pa.Array:
+    def both(
+        self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places
+    ) -> tuple[list[Any], pa.Array]:
         made: list[Any] = []
         result = self._by_one.result
-        self._go(values, groups, before, places, lambda accumulator: made.append(result(accumulator)))
+        finals = self._go(values, groups, before, places, lambda accumulator: made.append(result(accumulator)))
         ordered = [None] * len(made)
         for at, each in zip(groups.order.tolist(), made, strict=True):
             ordered[at] = each
         try:
-            return pa.array(ordered, self.type)
+            return finals, pa.array(ordered, self.type)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
             raise Doubt("a result that its column does not hold") from error
 
@@ -292,17 +307,21 @@ class _OneByOne:
         before: Sequence[Any],
         places: Places,
         told: Callable[[Any], None],
-    ) -> None:
+    ) -> list[Any]:
+        """The accumulator of each group; `told` gets each accumulator on the way. None but the last is kept."""
         given, at_place = self._values(values), self._places(places, len(groups.of))
         order, start, add = groups.order.tolist(), self._by_one.start, self._by_one.add
+        finals = []
         try:
             for known, begin, count in zip(before, groups.begins.tolist(), groups.counts.tolist(), strict=True):
                 accumulator = start() if known is None else known
                 for at in order[begin : begin + count]:
                     accumulator = add(accumulator, given[at], at_place[at])
                     told(accumulator)
+                finals.append(accumulator)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise Doubt("a value that cannot be aggregated") from error
+        return finals
 
 
 class _Edge(_OneByOne):

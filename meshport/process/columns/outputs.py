@@ -132,11 +132,18 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list
         return lambda records: [None] * len(records)
     if len(names) == 1 and pa.types.is_string(_known(names[0], fields).arrow) and fields[names[0]].uuid is None:
         return _text_keys(names[0])
+    # 0.0 and -0.0 are equal, and two keys; and what is a list is no key of a dict.
+    kinds = [_known(name, fields).arrow for name in names]
+    exact = not any(pa.types.is_floating(each) or pa.types.is_nested(each) for each in kinds)
     key, values = record_key(names), {name: to_python(_known(name, fields)) for name in names}
 
     def keys(records: Relation) -> list[bytes | None]:
-        parts = zip(*(each(records.columns[name]) for name, each in values.items()), strict=True)
+        parts = list(zip(*(each(records.columns[name]) for name, each in values.items()), strict=True))
         try:
+            if exact:
+                # Many records have one key, a group's.
+                known = {part: key(dict(zip(names, part, strict=True))) for part in set(parts)}
+                return [known[part] for part in parts]
             return [key(dict(zip(names, part, strict=True))) for part in parts]
         except Exception as error:
             raise Doubt(str(error)) from error

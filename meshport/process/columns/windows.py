@@ -85,16 +85,18 @@ class ColumnarWindows:
 
         values = {name: given.columns[read].take(pa.array(at)) if read else None for name, read in self._reads.items()}
         parts = [[None if row is None else row[index] for row in before] for index in range(len(self._kernels))]
-        finals = [
-            kernel.finals(values[name], groups, part, places)
-            for (name, kernel), part in zip(self._kernels.items(), parts, strict=True)
-        ]
-        columns = {name: given.columns[name].take(pa.array(at)) for name in self._by} if self._updates else {}
+        kernels = [(name, kernel, part) for (name, kernel), part in zip(self._kernels.items(), parts, strict=True)]
+        columns: dict[str, pa.Array] = {}
         if self._updates:
+            columns = {name: given.columns[name].take(pa.array(at)) for name in self._by}
             if self._window:
                 columns |= {"window_start": timestamps(starts), "window_end": timestamps(starts + self._size)}
-            for (name, kernel), part in zip(self._kernels.items(), parts, strict=True):
-                columns[name] = kernel.running(values[name], groups, part, places)
+            finals = []
+            for name, kernel, part in kernels:
+                final, columns[name] = kernel.both(values[name], groups, part, places)
+                finals.append(final)
+        else:
+            finals = [kernel.finals(values[name], groups, part, places) for name, kernel, part in kernels]
         last = given.origin[at[groups.order[groups.begins + groups.counts - 1]]].tolist()
         for name, start, event, *each in zip(names, windowed, last, *finals, strict=True):
             store.at = event
