@@ -1,6 +1,7 @@
 """The Kafka of the test session: pytest fixtures and hooks, imported by `tests/conftest.py`.
 
-`kafka` is one real broker for the whole session, `kafka3` three that can be killed. What the environment says:
+`kafka` is one real broker for the whole session; `kafka3` three that can be killed, for a module, as they cost when idle.
+What the environment says:
 
     MESHPORT_KAFKA=HOST:PORT     `kafka` is that cluster; no answer from it is a failure
     MESHPORT_CACHE=DIR           where the embedded broker's jars are kept
@@ -79,9 +80,9 @@ def kafka(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka3(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
-    """Three embedded brokers for the session; who kills one has it restarted before the test ends."""
+    """Three embedded brokers for a module's tests; who kills one has it restarted before the test ends."""
     with ExitStack() as opened:
         try:
             cluster = opened.enter_context(

@@ -20,9 +20,9 @@ def quarter(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def newcomer(jars: Path, quarter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
-    """A newcomer who has published the quarter to the mesh that runs."""
+    """A newcomer who has published the quarter to the mesh that runs; it ends with these tests, for it costs when idle."""
     assert jars.exists()
     with Newcomer(tmp_path_factory.mktemp("newcomer") / "mesh") as somebody:
         somebody.make(quarter)

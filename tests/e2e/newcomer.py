@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 from typing import Any, Self
 
 from meshport.address import Address
+from meshport.errors import TopicError
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.lag import Standing, Watch
 from meshport.project import Project
@@ -137,14 +138,18 @@ class Newcomer:
         wait_for(lambda: self.offsets(topic) >= count, lambda: self.up.said)
 
     def settle(self, *addresses: str) -> None:
-        """Wait until nothing waits for these processors, and nothing more comes of them."""
+        """Wait until these processors have begun, nothing waits for them, and nothing more comes of them."""
         with self.registry() as registry:
             named = [each for each in Project(self.folder).products if each.product.address.key in addresses]
             with closing(Watch(named, registry)) as watch:
-                wait_for(
-                    lambda: all(each.waiting == 0 for each in watch.standings()),
-                    lambda: f"{watch.standings()}\n{self.up.said}",
-                )
+
+                def waiting() -> str:
+                    try:
+                        return ", ".join(str(each) for each in watch.standings() if each.waiting)
+                    except TopicError as error:
+                        return error.message  # a processor makes its own topics when it begins
+
+                wait_for(lambda: not waiting(), lambda: f"{waiting()}\n{self.up.said}")
 
     def tail(self, address: str) -> list[dict[str, Any]]:
         """All events of a port, as the command shows them."""

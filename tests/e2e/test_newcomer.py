@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 from itertools import islice
 from pathlib import Path
@@ -19,6 +21,14 @@ from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, as_flight
 from tests.running import environment, lines, wait_for
 
 pytestmark = pytest.mark.kafka
+
+LONG_HAULS = """\
+from meshport.process import Filter
+
+
+def steps():
+    return [Filter("distance > 1000")]
+"""
 
 
 def test_five_commands_and_no_line(newcomer: Newcomer) -> None:
@@ -89,18 +99,19 @@ def test_the_next_day(newcomer: Newcomer, quarter: Path) -> None:
 def test_a_broken_processor_is_told_and_tried_again(newcomer: Newcomer, quarter: Path) -> None:
     """A processor that fails at import is said with its own words and tried again, ever more seldom, until it is mended."""
     before = newcomer.up.pids
-    id = "6b3b1f0e-55ad-4d0c-9d3f-0f6f9a0c3f11"
-    newcomer.write_product("network/long-hauls", id, 'raise RuntimeError("no licence")\n')
-    newcomer.type("apply")
+    newcomer.write_product("network/long-hauls", "6b3b1f0e-55ad-4d0c-9d3f-0f6f9a0c3f11", LONG_HAULS)
+    newcomer.type("apply")  # which takes no processor that cannot be loaded
+    wait_for(lambda: "network/long-hauls" in newcomer.up.pids, lambda: newcomer.up.said)
+    newcomer.write("processors/network/long-hauls/logic.py", 'raise RuntimeError("no licence")\n')
+    os.kill(newcomer.up.pids["network/long-hauls"], signal.SIGKILL)
     newcomer.up.wait_for_words("network/long-hauls ended with exit code 2; it starts again in 2 s")
     said = newcomer.up.said
     assert (
         said.count("logic.py, line 1, cannot be loaded: RuntimeError: no licence") == 1
     )  # and not again while it stays the same
-    waits = re.findall(r"long-hauls ended with exit code 2; it starts again in (\S+) s", said)
+    waits = re.findall(r"long-hauls (?:was killed by SIGKILL|ended with exit code 2); it starts again in (\S+) s", said)
     assert waits == ["0.5", "1", "2"]
-    mended = 'from meshport.process import Filter\n\n\ndef steps():\n    return [Filter("distance > 1000")]\n'
-    newcomer.write("processors/network/long-hauls/logic.py", mended)
+    newcomer.write("processors/network/long-hauls/logic.py", LONG_HAULS)
     newcomer.publish_some(flights.later(flights.read(quarter)[:1000], 3))
     assert newcomer.delays() == newcomer.truth()
     long_hauls = [each for each in newcomer.published if each["distance"] > 1000]

@@ -1,0 +1,1 @@
+"""A mesh end to end, by its commands."""
