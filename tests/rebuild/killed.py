@@ -15,7 +15,7 @@ from meshport.rebuild.cut import Cutting
 from meshport.registry import PortGenerations, Registry
 from tests.rebuild.shop import product_in
 
-HOLD_S = 1.0
+HOLD_S = 3.0  # with one second a machine that is busy beside it let a hold end that was not given up
 
 
 def die() -> None:
