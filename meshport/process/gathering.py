@@ -89,14 +89,23 @@ class Gathering(Partition):
 
     def _number(self, found: Rekeyed) -> int:
         """The number of the source partition among those of all inputs."""
-        return self._plan.numbers[found.original.topic, found.partition]
+        return self._numbered(found.original.topic, found.partition)
+
+    def _numbered(self, topic: str, partition: int) -> int:
+        number = self._plan.numbers.get((topic, partition))
+        if number is None:
+            raise ProcessError(
+                f"{self._stage.topic} [{self._partition}] holds a record of {topic} [{partition}], which is no input",
+                hint="delete it with the processor's changelog topics, to count from the beginning",
+            )
+        return number
 
     def _many(self, message: Inbound, batch: Batch) -> None:
         """Take in the records of one message, which a source stage wrote by columns."""
         from meshport.process.columns.rekeying import Rekeying  # noqa: PLC0415 - needs numpy, which may not be there
 
         found = Rekeying.read(message.value or b"")
-        place = self._sources.setdefault(self._plan.numbers[found.source_topic, found.partition], [-1, -1, None])
+        place = self._sources.setdefault(self._numbered(found.source_topic, found.partition), [-1, -1, None])
         new = found.behind(place[0] or 0, place[1] or 0)
         batch.counts.repeated += len(found.records) - len(new.records)
         if not len(new.records):

@@ -20,6 +20,7 @@ from meshport.process import (
     Aggregate,
     Apply,
     Deduplicate,
+    Derive,
     Filter,
     Hopping,
     JoinStream,
@@ -37,11 +38,12 @@ from meshport.process.state import describe, origins
 from meshport.product import Step
 from meshport.product.state import place_of
 from tests.compat.contracts import contract
-from tests.process.plays import ARTISTS, OUT, PLAY, field, pipeline, play, ports, record
+from tests.process.behaviour import LIKES, both_streams
+from tests.process.plays import ARTISTS, OUT, PLAY, PLAYS, field, pipeline, play, ports, record
 
 HOUR, COUNT = timedelta(hours=1), {"n": "count()"}
 TOTAL = record("Total", field("user", "string"), field("ms", "long"))
-INPUTS = Ports(ports(TOTAL, (), cleanup="delete"))
+INPUTS = Ports({**both_streams(2), "listening/out": ports(TOTAL, (), cleanup="delete")["listening/out"]})
 
 
 def nothing(state: Any, _: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
@@ -70,6 +72,10 @@ def nothing(state: Any, _: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
         (pipeline(Aggregate(("user",), COUNT, Session(timedelta(minutes=30)))), "70d161bf3eb0589d"),
         (pipeline(Apply(nothing, by=("user",))), "edab5557a1d6774e"),
         (Pipeline(ARTISTS, (Aggregate(("label",), COUNT),)), "7c86f8aca14e30bb"),
+        (
+            Pipeline(PLAYS, (Derive({"m": "ms / 1000"}), JoinStream(LIKES, "artist", HOUR, {"stars": "stars"}))),
+            "f32ce7d584402455",
+        ),
     ],
 )
 def test_checkpoints_that_are_stored_keep_their_name(logic: Pipeline, digest: str) -> None:
