@@ -131,7 +131,7 @@ class Member(Consumer):
         while more and len(found) < limit and taken < BATCH_BYTES:
             wanted = min(_SLICE, limit - len(found))
             self._moved.clear()
-            some = self._client.consume(wanted, 0.005)
+            some = self._client.consume(wanted, 0)  # what is there; waiting for more costs each event of a quiet stream
             more = len(some) == wanted
             taken += sum(map(len, some))
             if any(map(_error_of, some)):
