@@ -70,7 +70,9 @@ def main(spec: Spec, parent: Connection, errors: str) -> None:
         plan, bound = logic.mesh(spec.bootstrap_servers, spec.prefix, spec.plan, function)
         if spec.engine == "batch":
             if spec.seed % 2:
-                points.put(batch, "_WORTH_S", 0.0)  # batches are small here: else no commit is under way beside computing
+                points.put(
+                    batch, "_WORTH_S", 0.0
+                )  # batches are small here: else no commit is under way beside computing
             batch.run_processor(plan, bound, until_end=spec.until_end, member=spec.member or None)
         else:
             if spec.member:
