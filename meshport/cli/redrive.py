@@ -18,6 +18,7 @@ Several = list[str] | None
 
 def redrive(
     address: AddressArgument,
+    topic: Annotated[Several, typer.Option(help="Only events of this input, where streams are joined.")] = None,
     partition: Annotated[list[int] | None, typer.Option(help="Only events of this partition of the input.")] = None,
     offset: Annotated[list[int] | None, typer.Option(help="Only events at this offset.")] = None,
     error: Annotated[Several, typer.Option(metavar="CLASS", help="Only events with this error: NoRow.")] = None,
@@ -37,7 +38,7 @@ def redrive(
     """
     from meshport.process import redrive as redriving  # noqa: PLC0415 - slow to import
 
-    wanted = _wanted(partition, offset, error, id)
+    wanted = _wanted(topic, partition, offset, error, id)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
     chosen = redriving.waiting(binding, wanted) if dry_run else redriving.redrive(binding, wanted)
@@ -50,11 +51,12 @@ def redrive(
 
 
 def _wanted(
-    partitions: list[int] | None, offsets: list[int] | None, errors: Several, ids: Several
+    topics: Several, partitions: list[int] | None, offsets: list[int] | None, errors: Several, ids: Several
 ) -> Callable[[SetAside], bool]:
     def wanted(event: SetAside) -> bool:
         return (
-            (not partitions or event.partition in partitions)
+            (not topics or event.topic in topics)
+            and (not partitions or event.partition in partitions)
             and (not offsets or event.offset in offsets)
             and (not errors or event.error in errors)
             and (not ids or event.id in ids)

@@ -53,7 +53,9 @@ def test_events_are_redriven_once(on_mesh: Run, port: Binding) -> None:
     assert "6 events would be redriven" in dry.err
     few = on_mesh("redrive", address, "--error", "ValueError", "--partition", "1", "--json")
     assert places(few.lines) == [(1, 4), (1, 6)]
-    one = on_mesh("redrive", address, "--id", "e0", "--offset", "9")
+    none = on_mesh("redrive", address, "--topic", "shop.payments", "--json")
+    assert (none.code, none.lines) == (0, [])
+    one = on_mesh("redrive", address, "--id", "e0", "--offset", "9", "--topic", "shop.orders")
     assert one.out == "shop.orders [0] offset 9: no id\n"
     shown = on_mesh("quarantine", address, "--json")
     assert {place for place, each in zip(places(shown.lines), shown.lines, strict=True) if each["redriven"]} == {
