@@ -143,7 +143,8 @@ class Join(_Words):
     """Join with a compacted product: the row of the event's key as it was at the event's time.
 
     With `within`, join with the events of another stream: a record for each pair of one key whose event times are no further
-    apart, whichever came first, with the later of their times. Such a step groups: a process has one at most.
+    apart, whichever came first, with the later of their times. Such a step groups: a process has one at most. What came within
+    `lateness` and `within` is its state, a kilobyte or two an event: a day of it, which is the default, may be too much.
 
     Attributes:
         table: the product (`with` in YAML), keyed by one field: compacted, or with `within` one that keeps events.
