@@ -19,8 +19,10 @@ _notes = pytest.StashKey[dict[str, list[str]]]()
 
 
 def note(config: pytest.Config, section: str, line: str) -> None:
-    """Have a line in a section of the summary."""
-    config.stash.setdefault(_notes, {}).setdefault(section, []).append(line)
+    """Have a line in a section of the summary, once."""
+    lines = config.stash.setdefault(_notes, {}).setdefault(section, [])
+    if line not in lines:
+        lines.append(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
