@@ -37,8 +37,10 @@ _log: Final = logging.getLogger(__name__)
 _NAME: Final = "rebuild"
 _TRIES: Final = 5
 # The larger a batch, the fewer rows go to the changelog; a transaction has ten seconds, of which this is far from.
-_MOST: Final = 20_000
-_FIRST: Final = 500
+_MOST: Final = 10_000
+# Nothing is known of a product's functions at first. A message between the stages holds up to some thousand records.
+_FIRST: Final = 100
+_FIRST_GATHERED: Final = 2
 _AIM_S: Final = 1.0
 # As the batch engine has it: what a batch makes is in no circle.
 _COLLECT: Final = (200_000, 20, 100)
@@ -75,7 +77,7 @@ class Advancing:
         self._log = _Log(servers, self._committing, known)
         self._worker = Worker(plan, schemas, self._log, self._columns)
         self._inflows: dict[str, Inflow] = {}
-        self._limit = _FIRST
+        self._limit = 0
 
     @property
     def places(self) -> dict[Place, int]:
@@ -132,7 +134,6 @@ class Advancing:
         self._release()
         self._log = _Log(self.plan.output.bootstrap_servers, self._committing)
         self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
-        self._limit = _FIRST
 
     def _run(self, inputs: Sequence[Stage], until: Mapping[Place, int], counts: Counts) -> None:
         for stage in inputs:
@@ -149,7 +150,7 @@ class Advancing:
             self._committing.settle()
 
     def _process(self, stage: Stage, ends: Mapping[int, int], counts: Counts) -> None:
-        self._limit = min(self._limit, _FIRST)  # a message between the stages holds many records
+        self._limit = _FIRST_GATHERED if stage is self.plan.gathering else _FIRST
         for messages in self._taken_up(stage).up_to(ends, lambda: self._limit, self._on_progress):
             self._step(Arrivals.by_place(messages), counts)
             took = max(self._worker.computed_s, 0.001)

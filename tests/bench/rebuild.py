@@ -86,7 +86,7 @@ def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> 
             _say(f"live and read after {time.monotonic() - began:.0f} s")
             feed = _Feed(mesh, events)
             reader.pause = 0.0
-            report, megabytes = _job(url)
+            report, used = _job(url)
             topic = mesh.refresh(BUILT).topic
             _await(lambda: reader.topic == topic, lambda: f"the reader is in {reader.topic}")
             plays = feed.end()
@@ -106,7 +106,8 @@ def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> 
         "compare": (report["comparedSeconds"], "s"),
         "standstill": (report["standstillSeconds"], "s"),
         "reader's pause": (reader.pause, "s"),
-        "memory": (megabytes, "MB"),
+        "memory": (used.ru_maxrss / 1024, "MB"),
+        "cpu": (used.ru_utime + used.ru_stime, "s"),
         "bound": (bound, "events"),
         "seen": (reader.count, "events"),
         "twice": (reader.doubled, "events"),
@@ -114,8 +115,8 @@ def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> 
     }
 
 
-def _job(url: str) -> tuple[dict[str, Any], float]:
-    """The report of a rebuild in a process of its own, and the most memory that it had, MB."""
+def _job(url: str) -> tuple[dict[str, Any], Any]:
+    """The report of a rebuild in a process of its own, and what it used."""
     job = subprocess.Popen([sys.executable, "-m", "tests.bench.rebuild", "job", url], cwd=ROOT, stdout=subprocess.PIPE)
     assert job.stdout is not None
     told = job.stdout.read()
@@ -127,7 +128,7 @@ def _job(url: str) -> tuple[dict[str, Any], float]:
     _say(told.decode().strip())
     if not report["swapped"]:
         raise AssertionError(report)
-    return report, used.ru_maxrss / 1024
+    return report, used
 
 
 def _apply(mesh: Registry, bootstrap_servers: str) -> None:
