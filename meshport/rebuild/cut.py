@@ -116,6 +116,8 @@ class Cutting:
             servers, topic = self._old.output.bootstrap_servers, self._old.output.topic
             ends = last_offsets(servers, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
+            for each in self._written_to:
+                log.decided(each)  # markers of what we have written ourselves come a moment later
             return Cut(ends, begins, self._written(log))
         finally:
             log.close()
@@ -151,12 +153,16 @@ class Cutting:
         }
 
     def _written(self, log: KafkaLog) -> dict[Place, int]:
+        return {(each, at): end for each in self._written_to for at, end in log.high_watermarks(each).items()}
+
+    @property
+    def _written_to(self) -> list[str]:
+        """The topics that the old processor writes to."""
         topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
         if self._old.gathering is not None:
             topics.append(self._old.gathering.topic)
         known = self._topics
-        there = [topic for topic in topics if topic in known]  # another logic may have had fewer
-        return {(topic, partition): end for topic in there for partition, end in log.high_watermarks(topic).items()}
+        return [topic for topic in topics if topic in known]  # another logic may have had fewer
 
     @property
     def _topics(self) -> Mapping[str, int]:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol, Self
 
+from meshport.address import Address
+from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.process import load_pipeline, make_plan
 from meshport.process.plan import Plan
@@ -45,7 +47,7 @@ class LivePlan:
             ProcessError: the pipeline cannot be run over these ports.
         """
         address = self._product.product.address
-        bound = self._mesh.resolve(address).generation
+        bound = self._bound(address).generation
         if self._generation not in {None, bound}:
             self._product = self._product_of()
             self._pipeline = load_pipeline(self._product.product, self._product.folder)
@@ -53,6 +55,13 @@ class LivePlan:
         plan = make_plan(self._pipeline, address, self._mesh)
         # Where its input was rebuilt, it can only read to its end what it has begun.
         return counted_on(plan).plan
+
+    def _bound(self, address: Address) -> Binding:
+        """What the registry says now: a processor that began with what was bound before would restore its state for nothing."""
+        try:
+            return self._mesh.refresh(address)
+        except RegistryUnavailable:
+            return self._mesh.resolve(address)
 
 
 class Run(Protocol):

@@ -32,6 +32,8 @@ from meshport.apply import carry_out, plan
 from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import open_cluster
 from meshport.process import batch
+from meshport.process.plan import Plan
+from meshport.process.supervisor import Progress
 from meshport.project import Project
 from meshport.publish import Publisher
 from meshport.rebuild import Rebuild, Swap
@@ -326,8 +328,12 @@ def _rebuild(url: str) -> None:
 
 
 def _live(url: str) -> None:
+    # To take up the state of millions of plays may take longer than a processor's usual patience with itself.
+    def run(plan: Plan, schemas: Registry, **watched: Any) -> Progress:
+        return batch.run_processor(plan, schemas, patience_s=_PATIENCE_S, **watched)
+
     with Registry(url) as mesh:
-        run_live(LivePlan(lambda: Project(ROOT).product(BUILT), mesh), mesh, batch.run_processor, say=_say)
+        run_live(LivePlan(lambda: Project(ROOT).product(BUILT), mesh), mesh, run, say=_say)
 
 
 def main(*arguments: str) -> None:

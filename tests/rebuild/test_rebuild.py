@@ -18,6 +18,8 @@ from meshport.kafka.admin import Admin
 from meshport.project import ProjectProduct
 from meshport.publish import Publisher
 from meshport.rebuild import Rebuild, Swap, counting_on, left_behind, retire
+from meshport.rebuild.live import LivePlan
+from meshport.registry import Registry
 from meshport.replay import Replay
 from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
@@ -76,6 +78,18 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
         wait_for(lambda: readers.least >= large, lambda: f"{readers.least} of {large}, {said}")
     for name, ids in readers.seen.items():
         assert len(ids) == len(set(ids)) == large, name
+
+
+def test_a_live_processor_finds_what_was_bound_elsewhere(shop: Shop, tmp_path: Path) -> None:
+    """It asks the registry for the generation, whatever it remembers, so that it takes no state up for nothing."""
+    shop.sell(100)
+    product = shop.larger(tmp_path)
+    shop.build(product)
+    with Registry(shop.mesh.url) as other:
+        plan_of = LivePlan(lambda: product, other)
+        assert plan_of().output.generation == 1
+        Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
+        assert plan_of().output.generation == 2
 
 
 def test_what_is_killed_on_the_way_is_never_half(shop: Shop, tmp_path: Path) -> None:
