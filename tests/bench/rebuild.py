@@ -4,7 +4,7 @@ By hand, for it takes minutes. Plays are published, a live processor (batch engi
 a group follows it; while 200 plays a second go on to come, the rebuild runs in a process of its own, whose time and memory
 are measured, and is swapped in. In the end the reader must have seen every event of the bound generation exactly once.
 
-Five million plays take some 15 GB of disk in the folder of temporary files: the input, two generations, and what each
+Five million plays take some 10 GB of disk in the folder of temporary files: the input, two generations, and what each
 keeps of its state and between its stages.
 """
 
