@@ -118,7 +118,7 @@ class Member(Consumer):
         return places
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
-        """As of `Consumer`, of partitions that are assigned when it returns, each without a gap.
+        """As of `Consumer`, but no more than is there already; of partitions that are assigned when it returns, without a gap.
 
         Whatever the limit, it gives little more than `BATCH_BYTES` of values.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -45,6 +46,8 @@ _MOST: Final = 20_000
 _FIRST: Final = 100
 _AIM_S: Final = 0.2
 _TURN_S: Final = 0.1
+# What is between the stages when a processor ends is some batches; another member may have brought more.
+_REST_S: Final = 5.0
 # Below, the next batch is better read once the commit is answered: it holds what came until then, and goes out with it.
 _WORTH_S: Final = 0.02
 # A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
@@ -107,6 +110,11 @@ class _Engine:
         self._thread.start()
 
     @property
+    def loaded(self) -> int:
+        """Entries of changelogs and rows of joined tables that were read so far."""
+        return self._worker.loaded
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._thread.is_alive()
@@ -128,6 +136,7 @@ class _Engine:
                 self._turn()
             with suppress(TransactionAborted):  # whoever goes on does it again
                 self._committing.settle()
+                self._group_the_rest()
         except BaseException as error:  # noqa: BLE001 - the edge of the thread; the supervisor raises it in its own
             self.failure = error
         finally:
@@ -166,6 +175,23 @@ class _Engine:
                     self._process({})  # what is redriven, or only the group's place, lest markers are taken for events
         except TransactionAborted as error:
             self._again(error)
+
+    def _group_the_rest(self) -> None:
+        """Group what was re-keyed so far: another logic that takes the product over could not (`meshport rebuild`)."""
+        gathering = self._plan.gathering
+        if gathering is None:
+            return
+        ends = self._log.high_watermarks(gathering.topic)
+        for place in self._worker.places:
+            if place[0] != gathering.topic:
+                self._consumer.pause(*place)
+        deadline = time.monotonic() + _REST_S
+        while time.monotonic() < deadline and any(
+            topic == gathering.topic and offset < ends[partition]
+            for (topic, partition), offset in self._places().items()
+        ):
+            self._turn()
+        self._committing.settle()
 
     def _places(self) -> dict[Place, int]:
         # Markers of transactions take offsets that no message has; the end of a partition tells that they are behind.

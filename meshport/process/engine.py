@@ -96,6 +96,11 @@ class _Engine:
         self._thread.start()
 
     @property
+    def loaded(self) -> int:
+        """Entries of changelogs and rows of joined tables that were read so far."""
+        return self._worker.loaded
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._thread.is_alive()

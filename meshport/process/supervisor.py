@@ -50,6 +50,11 @@ class Engine(Protocol):
     watermark: int | None
 
     @property
+    def loaded(self) -> int:
+        """Entries of changelogs and rows of joined tables that were read so far."""
+        ...
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         ...
@@ -159,7 +164,7 @@ class Supervisor:
         self._patience_s = patience_s
         self._lag: int | None = None
         self._counted: Mapping[Place, tuple[int, int]] = {}
-        self._seen: tuple[bool, Mapping[Place, int]] = (False, {})
+        self._seen: tuple[bool, int, Mapping[Place, int]] = (False, 0, {})
         self._moved = time.monotonic()
 
     def run(
@@ -235,7 +240,7 @@ class Supervisor:
 
     def _look(self, now: float) -> None:
         waiting = self._waiting()
-        seen = (self._engine.assigned, dict(self._engine.places))
+        seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.places))
         if seen != self._seen:
             self._seen, self._moved, self._counted = seen, now, {}
             self._lag = sum(end - offset for offset, end in waiting.values())

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from meshport.errors import KafkaError, ProcessError
 from meshport.event import EventReader, SchemaSource
@@ -41,6 +41,7 @@ Place = tuple[str, int]
 """(topic, partition)."""
 
 _log: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _LOOK_S: Final = 1.0
 _AT_ONCE: Final = 3000
@@ -108,6 +109,8 @@ class Worker:
         self.counts = Counts()
         self.computed_s = 0.0
         """How long the stages took for the messages of the last call of `process`, seconds; deliveries do not count."""
+        self.loaded = 0
+        """Entries of changelogs and rows of joined tables that were read; many may take minutes."""
         self._log = log
         self._reader = EventReader(schemas)
         self._tables = {address: Table(binding, self._reader) for address, binding in plan.tables.items()}
@@ -123,7 +126,7 @@ class Worker:
             ProcessError: its state is damaged, or was made by another pipeline.
         """
         topic, partition = place
-        state = Rows.restore(self._log.entries(self.stage(place).changelog, partition))
+        state = Rows.restore(self._counted(self._log.entries(self.stage(place).changelog, partition)))
         source = next((each for each in self.plan.sources if each.stage.topic == topic), None)
         if source is None:
             second = GroupStage if self.plan.stream is None else JoinStage
@@ -134,6 +137,11 @@ class Worker:
             )
             self._goals[place] = self._log.bounds(topic)[partition][1]
         return self._stages[place].next_offset
+
+    def _counted(self, loaded: Iterable[_T]) -> Iterator[_T]:
+        for each in loaded:
+            self.loaded += 1
+            yield each
 
     def revoke(self, place: Place) -> None:
         """Let a partition go, and its state with it; another may have it from now on."""
@@ -184,7 +192,7 @@ class Worker:
         counts = Counts()
         # A row that was stored before an event was fetched has to be seen by that event's join.
         for address, table in self._tables.items():
-            table.take(self._log.rows(self.plan.tables[address].topic))
+            table.take(self._counted(self._log.rows(self.plan.tables[address].topic)))
         self._begin()
         counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
         stages = [(self._stages[place], messages) for place, messages in batches.items()]

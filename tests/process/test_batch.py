@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,11 +21,12 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Member, Transactions
-from meshport.process import batch, engine
+from meshport.process import batch, engine, supervisor
 from meshport.process.committing import Committing
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.plan import Plan
-from meshport.process.rows import CHECKPOINT_KEY, Checkpoint
+from meshport.process.rows import CHECKPOINT_KEY, Checkpoint, Entry
+from meshport.process.standing import last_offsets, standing
 from meshport.process.worker import Worker
 from tests.process.processor import mesh
 from tests.process.topics import Topics, check, members_come_and_go, wait_for, world
@@ -335,6 +337,45 @@ def test_what_fails_every_time_is_told(topics: Topics) -> None:
     assert topics.stored(output) == []
     admin.set_config(output, {"max.message.bytes": "1000000"})
     batch.run_processor(topics.plan, topics.ports, until_end=True)
+    check_once(topics)
+
+
+def test_an_end_leaves_nothing_between_the_stages(topics: Topics) -> None:
+    """Told to end in the midst of a backlog, it groups what it has re-keyed so far: another logic could not."""
+    topics.publish(world(8000))
+    gathering, stop = topics.plan.gathering, threading.Event()
+    assert gathering is not None
+    running = threading.Thread(target=partial(batch.run_processor, topics.plan, topics.ports, stop=stop))
+    running.start()
+    wait_for(partial(written, topics, 1), pause_s=0.01)
+    stop.set()
+    running.join()
+    grouped = {at: each.offset + 1 for at, each in standing(topics.plan, topics.log)[-1].items()}
+    bounds = topics.log.decided(gathering.topic)
+    assert grouped == last_offsets(topics.plan.output.bootstrap_servers, gathering.topic, bounds)
+    assert sum(grouped.values()) > 0
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    check_once(topics)
+
+
+def test_a_long_restore_is_no_standstill(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor whose state takes longer to restore than it may stand still goes on, as long as entries are read."""
+    topics.publish(world(600))
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    read = KafkaLog.entries
+
+    def slowly(log: KafkaLog, topic: str, partition: int) -> Iterator[Entry]:
+        entries = list(read(log, topic, partition))
+        for entry in entries:
+            time.sleep(2 / len(entries))
+            yield entry
+
+    monkeypatch.setattr(KafkaLog, "entries", slowly)
+    monkeypatch.setattr(supervisor, "_LOOK_S", 0.2)
+    topics.publish(world(100, seed=2, start=600))
+    began = time.monotonic()
+    batch.run_processor(topics.plan, topics.ports, until_end=True, patience_s=4)
+    assert time.monotonic() - began > 4
     check_once(topics)
 
 
