@@ -26,12 +26,25 @@ _DECIDED_S: Final = 90.0
 _PAUSE_S: Final = 0.05
 
 # A zombie's late write must not make compaction drop what its successor wrote within these ten minutes.
-_CHANGELOG: Final = {
+CHANGELOG: Final = {
     "cleanup.policy": "compact",
     "min.compaction.lag.ms": "600000",
+    "delete.retention.ms": "86400000",
+    "min.cleanable.dirty.ratio": "0.5",
     "segment.bytes": str(64 * 1024 * 1024),
     "max.message.bytes": str(_LARGEST),
 }
+"""Settings of a changelog."""
+
+CHANGELOG_WHILE_BUILT: Final = {
+    "min.compaction.lag.ms": "0",
+    "delete.retention.ms": "60000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.bytes": str(32 * 1024 * 1024),  # the newest one is never compacted
+}
+"""Those that differ while only one writes who is fenced, and nobody reads: what a row was goes at once, or whoever takes the
+state up in the end reads each change that it ever had."""
+
 _REKEYED: Final = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000), "max.message.bytes": str(_LARGEST)}
 _ASIDE: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_LARGEST)}
 
@@ -45,7 +58,7 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
     if plan.gathering is not None:
         admin.ensure_topic(plan.gathering.topic, plan.gathering.partitions, _REKEYED)
     for stage in plan.stages:
-        admin.ensure_topic(stage.changelog, stage.partitions, _CHANGELOG)
+        admin.ensure_topic(stage.changelog, stage.partitions, CHANGELOG)
     admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _ASIDE)
     admin.ensure_topic(plan.redrive_topic, plan.redrive_partitions, _ASIDE)
     if plan.timed:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -31,7 +31,7 @@ from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.process import load_pipeline, make_plan
 from meshport.process.advance import Advancing, inputs_of
-from meshport.process.kafkalog import KafkaLog
+from meshport.process.kafkalog import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
 from meshport.process.partition import Counts
 from meshport.process.plan import Plan, processor_group
 from meshport.process.worker import Place
@@ -171,6 +171,7 @@ class Rebuild:
         began = time.perf_counter()
         with ExitStack() as stack:
             building = stack.enter_context(Advancing(new, self._mesh, on_progress=self._on_progress))
+            self._keep_changes(new, CHANGELOG_WHILE_BUILT)
             processed = building.to(self._history(building))
             building.record_places()
             seconds = time.perf_counter() - began
@@ -198,6 +199,7 @@ class Rebuild:
         if swap is Swap.EQUAL and not stretch.equal:
             return report
         held.check()
+        self._keep_changes(cutting.new, CHANGELOG)
         binding = self._bound(report.generation, Switch(holder=held.holder, ends=after.ends, begins=after.begins))
         self._say(f"{self._line.line} is bound to generation {binding.generation} ({binding.topic})")
         return replace(report, binding=binding, standstill_s=time.perf_counter() - self._held_from)
@@ -221,6 +223,11 @@ class Rebuild:
         return replace(
             self._plan, output=live.model_copy(update={"topic": generation.topic, "generation": generation.number})
         )
+
+    def _keep_changes(self, new: Plan, settings: Mapping[str, str]) -> None:
+        """Say for how long the state's changelogs keep what rows were."""
+        for stage in new.stages:
+            self._admin.set_config(stage.changelog, settings)
 
     def _history(self, building: Advancing) -> dict[Place, int]:
         """Where the input ends now; or where the old generation's input goes on in it."""

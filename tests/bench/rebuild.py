@@ -27,11 +27,12 @@ import numpy as np
 import platformdirs
 import pyarrow as pa
 
-from meshport.address import Address
+from meshport.address import Address, internal_name
 from meshport.apply import carry_out, plan
 from meshport.kafka.admin import Admin
 from meshport.kafka.cluster import open_cluster
 from meshport.process import batch
+from meshport.process.kafkalog import CHANGELOG_WHILE_BUILT
 from meshport.process.plan import Plan
 from meshport.process.supervisor import Progress
 from meshport.project import Project
@@ -86,6 +87,7 @@ def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> 
         with _Reader(mesh) as reader:
             _await(lambda: reader.count >= events, lambda: f"{reader.count} of {events} read from the live processor")
             _say(f"live and read after {time.monotonic() - began:.0f} s")
+            _settle(mesh, bootstrap_servers)
             feed = _Feed(mesh, events)
             reader.pause = 0.0
             report, used = _job(url)
@@ -139,6 +141,13 @@ def _apply(mesh: Registry, bootstrap_servers: str) -> None:
         if product.product.address in {PLAYS, TERMS, BUILT}:
             (planned,) = plan([product], mesh, admin, bootstrap_servers)
             carry_out(planned, mesh, admin, bootstrap_servers)
+
+
+def _settle(mesh: Registry, bootstrap_servers: str) -> None:
+    """Let the live state's changelogs be compacted, as those of a processor are that has run for days."""
+    admin, topic = Admin(bootstrap_servers), mesh.resolve(BUILT).topic
+    for name in (internal_name(topic, "changelog"), internal_name(topic, "rekey.changelog")):
+        admin.set_config(name, CHANGELOG_WHILE_BUILT)
 
 
 def _publish(mesh: Registry, count: int) -> None:
