@@ -33,6 +33,7 @@ class Through:
         self.redriven = redriven or {}
         self.counts = Counts()
         self.watermark: int | None = None
+        self.loaded = 0
         self.running = False
 
     def start(self) -> None:
