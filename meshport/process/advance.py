@@ -11,10 +11,8 @@ before a place take a tenth of a second.
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Final, Self
 
 from meshport.errors import TransactionAborted
@@ -23,6 +21,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.transaction import Transactions
 from meshport.process.arrivals import Arrivals
+from meshport.process.collection import seldom_collected
 from meshport.process.columns import columns_for
 from meshport.process.committing import Committing
 from meshport.process.inflow import Inflow
@@ -42,8 +41,6 @@ _MOST: Final = 10_000
 _FIRST: Final = 100
 _FIRST_GATHERED: Final = 2
 _AIM_S: Final = 1.0
-# As the batch engine has it: what a batch makes is in no circle.
-_COLLECT: Final = (200_000, 20, 100)
 
 Told = Callable[[int, int], None]
 Known = Callable[[str, int], Iterable[Entry] | None]
@@ -118,7 +115,7 @@ class Advancing:
         counts = Counts()
         for left in reversed(range(_TRIES)):
             try:
-                with _seldom_collected():
+                with seldom_collected():
                     run(counts)
                 break
             except TransactionAborted as error:
@@ -214,13 +211,3 @@ class _Log(KafkaLog):
 def inputs_of(plan: Plan) -> tuple[Stage, ...]:
     """The stages that read the inputs, as opposed to what the stage before has written."""
     return tuple(each.stage for each in plan.sources)
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    thresholds = gc.get_threshold()
-    gc.set_threshold(*_COLLECT)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)

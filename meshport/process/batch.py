@@ -11,7 +11,6 @@ A transaction that fails takes the state with it, which is ahead of the log: it 
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -26,6 +25,7 @@ from meshport.event import SchemaSource
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process.arrivals import Arrivals
+from meshport.process.collection import seldom_collected
 from meshport.process.columns import columns_for
 from meshport.process.committing import Committing
 from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog, refuse_loss
@@ -53,9 +53,6 @@ _WORTH_S: Final = 0.02
 # A rebalance or a broker that is gone fails one transaction or two; what fails every time is told.
 _TRIES: Final = 5
 _AGAIN_S: Final = 0.05
-# A batch makes some twenty objects a message, none of them in a circle, and lets all of them go at its end. Python counts
-# those that are alive: below this many, looking for circles comes in the midst of batches, and took as long as all the rest.
-_COLLECT: Final = (1_000_000, 20, 100)
 
 
 def run_processor(
@@ -126,14 +123,13 @@ class _Engine:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        thresholds = gc.get_threshold()
-        gc.set_threshold(*_COLLECT)
         try:
             self._transactions.start()
             topics = [stage.topic for stage in self._plan.stages]
             self._consumer.join(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
-            while not self._ending.is_set():
-                self._turn()
+            with seldom_collected():
+                while not self._ending.is_set():
+                    self._turn()
             with suppress(TransactionAborted):  # whoever goes on does it again
                 self._committing.settle()
                 self._group_the_rest()
@@ -144,7 +140,6 @@ class _Engine:
             self._committing.close()
             self._consumer.close()
             self._log.close()
-            gc.set_threshold(*thresholds)
 
     # -- what the consumer calls, within `read` and `close`: never while a transaction is open, but one may be at its commit
 

@@ -100,9 +100,7 @@ class KafkaLog:
         """
         begin, end = self.decided(topic, partition)[partition]
         stretch = Stretch(topic, {partition: begin}, {partition: end})
-        for messages in scan(self._reader, stretch):
-            for message in messages:
-                yield entry_of(message)
+        yield from map(entry_of, self._scan(stretch))
         if stretch.done[partition] < end:
             raise ProcessError(f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}")
 
@@ -143,14 +141,14 @@ class KafkaLog:
 
     def between(self, topic: str, partition: int, begin: int, end: int) -> list[Inbound]:
         """The messages of one partition from an offset up to, not including, another, as Kafka has them now."""
-        return list(self._scan(Stretch(topic, {partition: begin}, {partition: end})))
+        return [inbound(each) for each in self._scan(Stretch(topic, {partition: begin}, {partition: end}))]
 
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[Inbound]:
         """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
         first, end = self._reader.bounds(topic)[partition]
         found: list[Inbound] = []
         for message in self._scan(Stretch(topic, {partition: max(begin, first)}, {partition: end})):
-            found.append(message)
+            found.append(inbound(message))
             if len(found) >= limit:
                 break
         return found
@@ -175,10 +173,11 @@ class KafkaLog:
         for follower in self._tables.values():
             follower.close()
 
-    def _scan(self, stretch: Stretch) -> Iterator[Inbound]:
-        for messages in scan(self._reader, stretch):
-            for message in messages:
-                yield inbound(message)
+    def _scan(self, stretch: Stretch) -> Iterator[ReceivedMessage]:
+        # What a consumer has read before comes a second later when it is asked for again; a new one takes some 20 ms.
+        with history_reader(self._bootstrap_servers) as reader:
+            for messages in scan(reader, stretch):
+                yield from messages
 
 
 def refuse_loss(place: tuple[str, int], offset: int, log: KafkaLog) -> int:

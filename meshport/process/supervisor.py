@@ -246,7 +246,7 @@ class Supervisor:
             self._lag = sum(end - offset for offset, end in waiting.values())
             return
         if waiting != self._counted:
-            # Reading takes up to a second a partition, by librdkafka's way of changing them; who stands still has the time.
+            # Reading takes a connection a partition; who stands still has the time.
             self._lag, self._counted = self._readable(waiting), waiting
         if now - self._moved < self._patience_s:
             return

@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 _LOOK_S: Final = 1.0
 _AT_ONCE: Final = 3000
-"""Redriven events that one partition takes in before its input goes on; to begin to read them costs up to a second."""
+"""Redriven events that one partition takes in before its input goes on."""
 
 
 class Log(Protocol):

@@ -13,6 +13,7 @@ import pytest
 
 from meshport.codec.varint import long_varint
 from meshport.errors import TopicError
+from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from tests.e2e import flights
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, headers
@@ -29,14 +30,20 @@ QUARANTINE = f"{OUTPUT}.quarantine"
 
 def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
     """The processor killed -9 with some of the aggregate out and some not, then with it broker and registry: same totals."""
-    for number, names in enumerate(((DELAYS,), (DELAYS, "kafka-1", "registry"))):
+    all_of_it = flights.read(quarter)
+    for years, names in (((5, 6), (DELAYS,)), ((7, 8), (DELAYS, "kafka-1", "registry"))):
         newcomer.settle(DELAYS)
         done = newcomer.offsets(OUTPUT)
         os.kill(newcomer.up.pids[DELAYS], signal.SIGSTOP)  # so that all of it waits at once
-        newcomer.publish_some(flights.later(flights.read(quarter), 5 + number))
-        newcomer.up.kill(DELAYS)  # its successor begins with a small batch
-        wait_for(lambda done=done: newcomer.offsets(OUTPUT) > done, lambda: newcomer.up.said)  # type: ignore[misc]  # bound now
-        assert newcomer.offsets(OUTPUT) < done + flights.COUNT  # it is in the middle
+        newcomer.publish_some([each for year in years for each in flights.later(all_of_it, year)])
+        newcomer.up.kill(DELAYS)  # its successor begins with a small batch, and has done all of it a second later
+        with Consumer(newcomer.up.facts["bootstrap_servers"]) as looking:
+
+            def written(looking: Consumer = looking) -> int:
+                return sum(looking.end_offsets(OUTPUT).values())
+
+            wait_for(lambda done=done, written=written: written() > done, lambda: newcomer.up.said)  # type: ignore[misc]  # bound now
+            assert written() < done + 2 * flights.COUNT  # it is in the middle
         newcomer.up.kill(*names)
         newcomer.await_stored(DEPARTURES, len(newcomer.published))  # the broker answers, and has lost nothing
     assert newcomer.delays() == newcomer.truth()
@@ -48,7 +55,7 @@ def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) ->
     """Poison of every kind between good flights is in the quarantine with its bytes and the reason; all others count."""
     newcomer.settle(DELAYS)
     worker = newcomer.up.pids[DELAYS]
-    some = flights.later(flights.read(quarter)[:2000], 7)
+    some = flights.later(flights.read(quarter)[:2000], 9)
     newcomer.publish_some(some[:1000])
     good = newcomer.stored(SOURCE)[-1]
     value, said = good.value() or b"", [(name, text or b"") for name, text in good.headers() or ()]
