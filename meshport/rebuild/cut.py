@@ -259,11 +259,13 @@ class Cutting:
         old = self._old
         if all(each.shape in {"", old.shape} for checkpoints in stands for each in checkpoints.values()):
             return False
-        for each in (source.binding for source in old.sources):
-            if each.generation > 1 and old.group not in Admin(old.output.bootstrap_servers).places(each.topic):
+        for at, each in enumerate(source.binding for source in old.sources):
+            # The first one was read by any logic; of a second, only what was rebuilt has to be the generation that was read.
+            asked = not at or each.generation > 1
+            if asked and old.group not in Admin(old.output.bootstrap_servers).places(each.topic):
                 raise ProcessError(
-                    f"the state of {old.output.address} counts on a generation of {each.address} that is gone, or was made by "
-                    "another logic before that was rebuilt",
+                    f"the live state of {old.output.address} was not made of {each.topic}: its logic read another input, or a "
+                    "generation that is gone",
                     hint="give the product a new major, and move its readers there",
                 )
         return True

@@ -164,10 +164,12 @@ def product_of(declared: Mapping[str, Any], schema: str, folder: Path) -> Projec
     return ProjectProduct(product, folder, {(each.name, each.major): contract for each in product.output_ports})
 
 
-def changed(product: ProjectProduct, steps: Any) -> ProjectProduct:
-    """The same product with other steps, as after an edit of its file."""
+def changed(product: ProjectProduct, steps: Any, source: Address | None = None) -> ProjectProduct:
+    """The same product with other steps, or another input, as after an edit of its file."""
     kept = json.loads((product.folder / f"{product.product.address.product}.json").read_text(encoding="utf-8"))
     kept["declared"]["process"]["steps"] = steps
+    if source is not None:
+        kept["declared"]["inputPorts"] = [{"address": str(source)}]
     return product_of(kept["declared"], kept["schema"], product.folder)
 
 

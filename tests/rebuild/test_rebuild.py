@@ -159,6 +159,20 @@ def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_p
     assert not [each for each in topics if each.startswith(f"{shop.plan(product).output.topic[:-1]}2")]
 
 
+def test_another_input_has_no_place_in_common(shop: Shop, tmp_path: Path) -> None:
+    """A product that reads another port than its state was made of is refused: offsets of one say nothing in the other."""
+    shop.sell(300)
+    larger = shop.larger(tmp_path)
+    shop.build(larger)
+    port = {"cleanup": "compact", "key": ["customer", "window_start"], "time": "window_start"}
+    before = shop.derived(TOTALS, TOTAL, tmp_path, source=larger.product.address, **port)
+    shop.build(before)
+    product = changed(before, TOTALS, source=shop.orders)
+    with pytest.raises(ProcessError, match=r"was not made of tests.*: its logic read another input"):
+        Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
+    assert shop.mesh.registry.refresh(before.product.address).generation == 1
+
+
 def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> None:
     """Two generations later a group goes on where it was, through both; whoever it leaves behind is told before a delete."""
     shop.sell(600)
