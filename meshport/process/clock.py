@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -14,6 +15,7 @@ def micros(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+@lru_cache(maxsize=4096)  # windows of many keys close together: their bounds are told again and again
 def moment(micros_: int) -> datetime:
     """The moment, in UTC."""
     return EPOCH + timedelta(microseconds=micros_)

@@ -11,6 +11,8 @@ import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from meshport.address import Address
@@ -199,8 +201,8 @@ class SourceStage(Partition):
         counts.late += len(made.late)
         batch.outputs += made.outputs
         batch.outputs += made.late
-        for emission, at in made.closed:
-            self._closing.write([emission], messages[at], int(made.recorded[at]), batch)
+        for at, closed in groupby(made.closed, key=itemgetter(1)):
+            self._closing.write([emission for emission, _ in closed], messages[at], int(made.recorded[at]), batch)
         self._offset = messages.offsets[-1]
 
     def _next(self, batch: Batch, message: Inbound) -> None:

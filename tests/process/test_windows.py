@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from meshport.process.clock import EPOCH, micros, moment
 from meshport.process.groups import Sessions
 from meshport.process.item import Item
 from meshport.process.murmur import murmur2
+from meshport.process.outputs import window_id
 from meshport.process.pipeline import Aggregate, Hopping, Session, Tumbling
 from meshport.process.rows import Rows
 from meshport.process.watermark import Watermark, is_ahead
@@ -126,3 +128,10 @@ def test_murmur_is_that_of_java() -> None:
     known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536, b"": 275646681}
     for text, value in known.items():
         assert murmur2(text) == value % 2**32
+
+
+@given(st.text())
+def test_the_id_of_a_window_is_a_uuid_of_its_name(name: str) -> None:
+    """It is what Python's `uuid5` makes of the name, whatever that holds."""
+    space = uuid5(NAMESPACE_URL, "mesh://")
+    assert window_id(name) == str(uuid5(space, name))
