@@ -10,8 +10,8 @@ from typing import Final
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 
-# A broker that gives nothing for this long, with events known to be there, is not merely slow.
-_STUCK_S: Final = 30.0
+STUCK_S: Final = 30.0
+"""A broker that gives nothing for this long, with events known to be there, is not merely slow; seconds."""
 _LIMIT: Final = 5000
 
 
@@ -81,8 +81,8 @@ def scan(
             progress(stretch.read, stretch.total)
         if messages:
             heard = time.monotonic()
-        elif waiting and time.monotonic() - heard > _STUCK_S:
-            raise _stuck(stretch.topic, waiting)
+        elif waiting and time.monotonic() - heard > STUCK_S:
+            raise stuck(stretch.topic, waiting)
     if progress is not None:
         progress(stretch.read, stretch.total)
 
@@ -135,9 +135,9 @@ class Follower:
             if messages:
                 heard = time.monotonic()
                 yield messages
-            elif time.monotonic() - heard > _STUCK_S:
+            elif time.monotonic() - heard > STUCK_S:
                 topic = behind[0][0]
-                raise _stuck(topic, [partition for each, partition in behind if each == topic])
+                raise stuck(topic, [partition for each, partition in behind if each == topic])
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -150,7 +150,8 @@ def history_reader(bootstrap_servers: str, *, group: str | None = None) -> Consu
     return Consumer(bootstrap_servers, group=group, settings={"enable.partition.eof": True})
 
 
-def _stuck(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:
+def stuck(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:
+    """The error of who has read nothing for `STUCK_S`, though these partitions have more."""
     return BrokerUnavailable(
-        f"nothing was read of {topic} for {_STUCK_S:g} s, though partitions {sorted(partitions)} are to give more"
+        f"nothing was read of {topic} for {STUCK_S:g} s, though partitions {sorted(partitions)} are to give more"
     )

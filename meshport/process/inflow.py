@@ -7,17 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from meshport.errors import BrokerUnavailable
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.transaction import BATCH_BYTES
-from meshport.scan import history_reader
+from meshport.scan import STUCK_S, history_reader, stuck
 
 _SLICE: Final = 1000
 _TURN_S: Final = 0.2
 # Of one partition; one that has more beyond its place is fetched again for the next.
 _KEPT: Final = 5000
-# A broker that gives nothing for this long, with events known to be there, is not merely slow.
-_STUCK_S: Final = 30.0
 
 
 class Inflow:
@@ -61,10 +58,8 @@ class Inflow:
             if found:
                 yield found
                 heard = time.monotonic()
-            elif time.monotonic() - heard > _STUCK_S:
-                raise BrokerUnavailable(
-                    f"nothing was read of {self._topic} for {_STUCK_S:g} s, though partitions {sorted(behind)} are to give more"
-                )
+            elif time.monotonic() - heard > STUCK_S:
+                raise stuck(self._topic, behind)
             if progress is not None and found:
                 progress(sum(min(self._next[at], end) - min(begins[at], end) for at, end in ends.items()), total)
 

@@ -42,8 +42,8 @@ CHANGELOG_WHILE_BUILT: Final = {
     "min.cleanable.dirty.ratio": "0.1",
     "segment.bytes": str(32 * 1024 * 1024),  # the newest one is never compacted
 }
-"""Those that differ while only one writes who is fenced, and nobody reads: what a row was goes at once, or whoever takes the
-state up in the end reads each change that it ever had."""
+"""Those that differ while only one writes who is fenced, and nobody reads: the cleaner may drop what a row was as soon as it gets
+there, so that whoever takes the state up in the end reads fewer changes."""
 
 _REKEYED: Final = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000), "max.message.bytes": str(_LARGEST)}
 _ASIDE: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_LARGEST)}

@@ -33,7 +33,7 @@ SHOWN: Final = 10
 # Sums of doubles in different order differ in their last bits; anything else has to be equal.
 _RELATIVE: Final = 1e-9
 _DIGITS: Final = 9
-# Looking a value up by its offset takes up to a second; more than these are counted as they are.
+# Looking a value up by its offset takes a connection; more than these are counted as they are.
 _LOOKED_UP: Final = 50
 
 Places = Mapping[int, int]

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshport.address import Address, names_of
-from meshport.binding import Binding
+from meshport.binding import Binding, Continuation
 from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
@@ -335,7 +335,7 @@ def left_behind(binding: Binding, number: int, admin: Admin) -> list[str]:
         number: of the generation.
         admin: of the cluster.
     """
-    kept = next((each for each in binding.continues if each.generation == number), None)
+    kept = _replaced(binding, number)
     if kept is None:
         return []
     return sorted(
@@ -354,7 +354,7 @@ def counting_on(mesh: Registry, binding: Binding, number: int, admin: Admin) -> 
         number: of the generation.
         admin: of the cluster.
     """
-    kept = next((each for each in binding.continues if each.generation == number), None)
+    kept = _replaced(binding, number)
     if kept is None:
         return []
     then, now = admin.places(kept.topic), admin.places(binding.topic)
@@ -367,6 +367,11 @@ def counting_on(mesh: Registry, binding: Binding, number: int, admin: Admin) -> 
         if group in then and group not in now:
             found.append(reader.address)
     return found
+
+
+def _replaced(binding: Binding, number: int) -> Continuation | None:
+    """How a replaced generation goes on; None where the port has none of that number."""
+    return next((each for each in binding.continues if each.generation == number), None)
 
 
 def logic_of(product: ProjectProduct, plan: Plan) -> str:
