@@ -3,10 +3,10 @@
 from meshport.address import Address
 from meshport.errors import MeshError
 from meshport.event import Event
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Offsets, Replay
+from meshport.ports.subscriber import Start, Subscriber
 from meshport.registry import Registry
-from meshport.replay import Offsets, Replay
-from meshport.subscribe import Start, Subscriber
 
 __version__ = "0.1.0"
 

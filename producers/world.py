@@ -23,7 +23,7 @@ from itertools import accumulate, count, product
 from random import Random
 from typing import Any, Final
 
-from meshport.source import Occurrence
+from meshport.project.sources import Occurrence
 
 BEGIN: Final = datetime(2026, 3, 1, tzinfo=UTC)
 """When listening begins. The artists of the first day were signed before."""

@@ -27,9 +27,9 @@ import platformdirs
 import pytest
 
 from meshport.errors import BrokerUnavailable
-from meshport.kafka.cluster import Cluster, open_cluster
-from meshport.kafka.embedded import EmbeddedKafka
-from meshport.kafka.jars import JarsUnavailable, ensure_jars, read_lock
+from meshport.local.cluster import Cluster, open_cluster
+from meshport.local.embedded import EmbeddedKafka
+from meshport.local.jars import JarsUnavailable, ensure_jars, read_lock
 from tests.summary import note
 
 __all__ = ["jars", "kafka", "kafka3", "kafka_cache", "pytest_collection_modifyitems"]

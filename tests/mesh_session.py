@@ -14,11 +14,11 @@ import pytest
 from confluent_kafka import Producer
 
 from meshport.address import Address
-from meshport.apply import carry_out, plan
 from meshport.binding import Binding
 from meshport.kafka.admin import Admin
 from meshport.product import Product
-from meshport.project import ProjectProduct
+from meshport.project.apply import carry_out, plan
+from meshport.project.project import ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
 from meshport_registry import Settings, running

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from meshport.address import Address
-from meshport.apply import ProductPlan, carry_out, plan
 from meshport.cli.output import emit, say
 from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, bootstrap_servers, open_registry
 from meshport.errors import NotRegistered, ProcessError, ProjectError, RegistryUnavailable
 from meshport.kafka.admin import Admin
-from meshport.process.load import load_pipeline
-from meshport.process.shape import check_pipeline
-from meshport.project import Project, ProjectProduct
+from meshport.process.logic.load import load_pipeline
+from meshport.process.logic.shape import check_pipeline
+from meshport.project.apply import ProductPlan, carry_out, plan
+from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
 

@@ -22,13 +22,13 @@ from meshport.cli.session import JsonOption, KafkaOption
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.cli.up import BrokersOption, start_mesh
 from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
-from meshport.lag import Standing, Watch
+from meshport.local.lag import Standing, Watch
+from meshport.local.supervisor import Supervisor
 from meshport.product.duration import parse_duration
-from meshport.project import Project
-from meshport.recount import Report, recount
+from meshport.project.project import Project
+from meshport.project.recount import Report, recount
+from meshport.project.sources import Progress, Source, load_sources, run_sources
 from meshport.registry import Registry
-from meshport.source import Progress, Source, load_sources, run_sources
-from meshport.supervisor import Supervisor
 
 _Show = Callable[[Sequence[Standing], Progress | None], None]
 

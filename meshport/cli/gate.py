@@ -29,7 +29,7 @@ from meshport.gate.render.text import WIDTH, styled
 from meshport.gate.run import Run
 from meshport.gate.sampling import EVERYTHING, Sample
 from meshport.gate.sources import REGISTRY, Source, parse_against
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport.registry import Registry
 
 gate_app = typer.Typer(help="Whether a change of a contract breaks a reader.", no_args_is_help=True)

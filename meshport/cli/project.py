@@ -14,16 +14,16 @@ from pydantic import ValidationError
 from meshport.address import Address
 from meshport.cli.applying import contract_of
 from meshport.cli.output import say
-from meshport.infer import infer_schema, record_name
-from meshport.ingest import Format, read_rows
-from meshport.process.load import operator_of
-from meshport.process.pipeline import Pipeline
-from meshport.process.shape import derive_schema
+from meshport.files.inference import infer_schema, record_name
+from meshport.files.ingest import Format, read_rows
+from meshport.process.logic.load import operator_of
+from meshport.process.logic.pipeline import Pipeline
+from meshport.process.logic.shape import derive_schema
 from meshport.product import Aggregate, Archetype, Processing, Step, Window
 from meshport.product.duration import parse_duration
 from meshport.product.lines import utc_today
-from meshport.project import Project
-from meshport.scaffold import Draft, fields_read, init_project, template_schema, write_line, write_product
+from meshport.project.project import Project
+from meshport.project.scaffold import Draft, fields_read, init_project, template_schema, write_line, write_product
 from meshport.schema import Schema
 
 # A schema is read off this many rows; more say little new and would be read twice.

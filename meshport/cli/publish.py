@@ -14,9 +14,9 @@ from meshport.cli.output import FINDINGS, INTERRUPTED, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Unbroken
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
-from meshport.ingest import Format, LineRefused, Row, read_rows
-from meshport.publish import Failure, Publisher
-from meshport.rowmapper import RowMapper
+from meshport.files.ingest import Format, LineRefused, Row, read_rows
+from meshport.files.row_mapper import RowMapper
+from meshport.ports.publisher import Failure, Publisher
 
 
 class OnError(StrEnum):

@@ -16,10 +16,10 @@ from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, sa
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
-from meshport.process.aside import is_redriven, read_late, read_quarantine, read_redriven
-from meshport.replay import Bound, Offsets, Replay
-from meshport.rowmapper import parse_time
-from meshport.subscribe import BadEvent, Start, Subscriber
+from meshport.files.row_mapper import parse_time
+from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.subscriber import BadEvent, Start, Subscriber
+from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
 
 AddressArgument = Annotated[
     str, typer.Argument(metavar="ADDRESS", help="The port: shop/orders, mesh://shop/orders/events@1")

@@ -13,7 +13,7 @@ from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.errors import RegistrationRefused
 from meshport.kafka.admin import Admin
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport.registry import Registry
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from meshport.address import Address
 from meshport.cli.output import emit, emit_text, say
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
-from meshport.process.aside import SetAside
+from meshport.process.runtime.quarantine import SetAside
 
 Several = list[str] | None
 
@@ -36,7 +36,7 @@ def redrive(
 
     Example: meshport redrive shop/revenue-by-customer --error NoRow
     """
-    from meshport.process import redrive as redriving  # noqa: PLC0415 - slow to import
+    from meshport.process.runtime import redrive as redriving  # noqa: PLC0415 - slow to import
 
     wanted = _wanted(topic, partition, offset, error, id)
     with open_registry(registry) as mesh:

@@ -14,11 +14,11 @@ from meshport.cli.output import say
 from meshport.cli.session import RegistryOption, open_registry
 from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
-from meshport.project import Project, ProjectProduct
-from meshport.source import load_source, run_sources, stored
+from meshport.project.project import Project, ProjectProduct
+from meshport.project.sources import load_source, run_sources, stored
 
 if TYPE_CHECKING:
-    from meshport.process.supervisor import Progress
+    from meshport.process.runtime.watchdog import Progress
     from meshport.rebuild.live import Run
 
 SpeedOption = Annotated[
@@ -112,10 +112,10 @@ def _engine(product: ProjectProduct, member: str | None) -> Run:
     """The `run_processor` of a product's engine; one does not import the other."""
     try:
         if _has_members(product):
-            from meshport.process import batch  # noqa: PLC0415 - slow to import
+            from meshport.process.engines import batch  # noqa: PLC0415 - slow to import
 
             return partial(batch.run_processor, member=member)
-        from meshport.process import engine  # noqa: PLC0415 - faust is an extra, and slow to import
+        from meshport.process.engines import faust as engine  # noqa: PLC0415 - faust is an extra, and slow to import
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("meshport"):
             raise

@@ -16,7 +16,7 @@ import platformdirs
 import typer
 
 from meshport.errors import ProjectError, RegistryUnavailable
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport.registry import Registry
 
 STATE: Final = ".meshport"

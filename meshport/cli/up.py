@@ -17,8 +17,8 @@ from meshport.cli.output import emit, people, say
 from meshport.cli.session import STATE, JsonOption, KafkaOption, cache_dir, only_mesh, state_file
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.errors import MeshError, NotRegistered, ProjectError, RegistryUnavailable
-from meshport.local import LocalMesh, open_mesh
-from meshport.project import Project
+from meshport.local.mesh import LocalMesh, open_mesh
+from meshport.project.project import Project
 
 BrokersOption = Annotated[int, typer.Option(min=1, max=3, help="How many brokers to start.")]
 # Often enough that `meshport apply` in another terminal seems to start a new processor by itself.

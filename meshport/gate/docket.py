@@ -16,7 +16,7 @@ from meshport.errors import AddressError, DescriptorError, MeshError, ProjectErr
 from meshport.gate.before import Before, Line, Source
 from meshport.gate.touched import holder_in, paths_by_id, port_count, readers_of, readings
 from meshport.product import Compatibility, Product, Status
-from meshport.project import Project, refuse
+from meshport.project.project import Project, refuse
 from meshport.schema import Schema
 
 _LIFECYCLE: Final = tuple(Status)

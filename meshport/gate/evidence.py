@@ -22,8 +22,8 @@ from meshport.event import Envelope, Event, EventReader, SchemaSource
 from meshport.gate.sampling import EVERYTHING, History, Progress, Sample
 from meshport.gate.writers import KnownSchemas, Writers
 from meshport.kafka.consumer import ReceivedMessage
+from meshport.ports.scan import history_reader
 from meshport.product.descriptor import AddressText
-from meshport.scan import history_reader
 from meshport.schema import Schema
 
 LISTED: Final = 1000

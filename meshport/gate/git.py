@@ -239,7 +239,7 @@ class Revision:
         return {}
 
     def matching(self, pattern: str) -> list[str]:
-        """See `meshport.project.Files`."""
+        """See `meshport.project.project.Files`."""
         shape = re.compile(re.escape(pattern).replace(r"\*", "[^/]*"))
         return sorted(
             path for path, entry in self.entries.items() if entry.mode != _SUBMODULE and shape.fullmatch(path)
@@ -251,7 +251,7 @@ class Revision:
         self._read.update(self.repository.blobs(wanted - self._read.keys()))
 
     def text(self, path: str) -> str:
-        """See `meshport.project.Files`; a symbolic link is followed."""
+        """See `meshport.project.project.Files`; a symbolic link is followed."""
         path = posixpath.normpath(path)
         for _ in range(_LINKS):
             entry = self.entries.get(path) or self._elsewhere(path)
@@ -295,7 +295,7 @@ class Revision:
         return self.repository.tree(self.commit, full).get(full) if full and path.startswith("../") else None
 
     def called(self, path: str) -> str:
-        """See `meshport.project.Files`; the words that `git show` takes."""
+        """See `meshport.project.project.Files`; the words that `git show` takes."""
         return f"{self.name}:{posixpath.join(self.folder, path)}"
 
     def submodules(self) -> list[str]:

@@ -18,7 +18,7 @@ from meshport.compat.finding import Finding, Part, Verdict
 from meshport.product import OutputPort, Product
 from meshport.product.load import line_in
 from meshport.product.state import place_of
-from meshport.project import Project, schema_path
+from meshport.project.project import Project, schema_path
 
 # libyaml is ten times PyYAML, and refuses the halves of a surrogate pair that JSON may write; PyYAML does not.
 _LOADERS: Final[tuple[Any, ...]] = (getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.SafeLoader)

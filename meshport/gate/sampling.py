@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from meshport.kafka.consumer import Consumer, ReceivedMessage
-from meshport.scan import Stretch, scan
+from meshport.ports.scan import Stretch, scan
 
 Progress = Callable[[int, int], None]
 """Told of (done, in all): offsets where everything is read, events where a sample is."""
@@ -57,7 +57,7 @@ class History:
     """The stored events of a topic as they are now: its bounds are fixed when it is made.
 
     Args:
-        consumer: one of `meshport.scan.history_reader`; its assignment is taken over.
+        consumer: one of `meshport.ports.scan.history_reader`; its assignment is taken over.
         topic: the topic.
         sample: how much of it is read.
 

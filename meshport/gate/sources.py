@@ -26,7 +26,7 @@ from meshport.gate.git import Repository, Revision
 from meshport.gate.states import FolderSource, GitSource
 from meshport.gate.touched import readings
 from meshport.product import Status
-from meshport.project import FOLDERS, Project
+from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
 from meshport.schema import Schema, load_schema
 

@@ -19,7 +19,7 @@ from meshport.gate.before import Before, grouped, keys_of, known_readers
 from meshport.gate.git import Revision
 from meshport.gate.timeline import timelines
 from meshport.gate.touched import Reading, holder_in, paths_by_id, readings, touched
-from meshport.project import COMMON, DESCRIPTORS, Project
+from meshport.project.project import COMMON, DESCRIPTORS, Project
 
 _SCHEMAS: Final = ("schemas/*.avsc", "schemas/*/*.avsc")
 

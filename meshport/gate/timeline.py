@@ -18,7 +18,7 @@ from meshport.compat.contract import Contract, Version
 from meshport.errors import SchemaError
 from meshport.gate.git import Commit, Revision
 from meshport.product import OutputPort, Product
-from meshport.project import schema_path
+from meshport.project.project import schema_path
 from meshport.schema import CommonTypes, Schema, parse_common, parse_schema
 
 # A candidate is compared with each of them; who has changed a contract more often looks at the newest.

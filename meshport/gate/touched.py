@@ -18,7 +18,7 @@ import yaml
 from meshport.address import Address
 from meshport.catalog import Reader
 from meshport.product import InputPort, OutputPort, Product, Status
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport.schema.canonical import qualified
 
 _PRODUCT: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")

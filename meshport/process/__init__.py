@@ -1,14 +1,19 @@
-"""Stream processors: pure logic, and the engines that run it.
+"""Stream processors: the logic, and the engines that run it on Kafka.
 
-The logic (`pipeline`, `expression`, `aggregators`, `groups`, the stages) knows no Kafka and no clock. `worker` is the
-protocol that makes a kill harmless. An engine is a way of reading: `batch` on Kafka transactions, `engine` on faust,
-`harness` in memory for tests. `columns` does over whole batches what the stages do event by event.
-Only `meshport.process.engine` and `meshport.process.commits` import faust.
+Bottom up, each package using only those before it:
+
+- `logic`: operators, expressions and aggregators. Pure: no Kafka, no state, no clock.
+- `state`: the rows that a changelog restores, and what windows, joins and de-duplication keep in them.
+- `wire`: the plan of a processor, and the messages that it reads and writes.
+- `columns`: the same computation over Arrow columns, where it gives the same bytes.
+- `stages`: what is done with one partition of an input or of the repartition topic.
+- `runtime`: the worker that keeps state, changelog and outputs consistent through a crash; quarantine and redrive.
+- `engines`: `batch` on Kafka transactions, `faust` event by event, `memory` for tests.
 """
 
-from meshport.process.expression import Expression
-from meshport.process.load import load_pipeline
-from meshport.process.pipeline import (
+from meshport.process.logic.expression import Expression
+from meshport.process.logic.load import load_pipeline
+from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -26,8 +31,8 @@ from meshport.process.pipeline import (
     Session,
     Tumbling,
 )
-from meshport.process.plan import Plan, make_plan
-from meshport.process.shape import check_pipeline, derive_schema
+from meshport.process.logic.shape import check_pipeline, derive_schema
+from meshport.process.wire.plan import Plan, make_plan
 
 __all__ = [
     "Pipeline",

@@ -22,11 +22,11 @@ from meshport.errors import CodecError, EventError
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.event.attributes import rfc3339
 from meshport.kafka.consumer import ReceivedMessage
-from meshport.process import plain
-from meshport.process.kafkalog import KafkaLog
-from meshport.process.plan import COMPACT, Plan
+from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.process.logic import plain
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.wire.plan import COMPACT, Plan
 from meshport.rebuild.spill import Found, Side, Spill
-from meshport.scan import Stretch, history_reader, scan
 from meshport.schema import Schema, parse_schema
 
 SHOWN: Final = 10

@@ -14,14 +14,14 @@ from meshport.binding import Continuation
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
-from meshport.process.advance import Advancing, inputs_of
-from meshport.process.applied import states_for
-from meshport.process.kafkalog import KafkaLog
-from meshport.process.pipeline import Apply
-from meshport.process.plan import Plan
-from meshport.process.rows import Checkpoint, Entry, Rows
-from meshport.process.standing import last_offsets, standing
-from meshport.process.worker import Place
+from meshport.process.engines.bounded import Advancing, inputs_of
+from meshport.process.logic.pipeline import Apply
+from meshport.process.runtime.checkpoints import last_offsets, standing
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.worker import Place
+from meshport.process.state.function_state import states_for
+from meshport.process.state.rows import Checkpoint, Entry, Rows
+from meshport.process.wire.plan import Plan
 from meshport.rebuild.warm import Warm
 
 

@@ -14,9 +14,9 @@ from itertools import product
 from meshport.binding import Binding, Continuation
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
-from meshport.process.kafkalog import KafkaLog
-from meshport.process.plan import Plan
-from meshport.process.standing import standing
+from meshport.process.runtime.checkpoints import standing
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.wire.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,12 @@ from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.process import load_pipeline, make_plan
-from meshport.process.advance import Advancing, inputs_of
-from meshport.process.kafkalog import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
-from meshport.process.partition import Counts
-from meshport.process.plan import Plan, processor_group
-from meshport.process.worker import Place
-from meshport.project import ProjectProduct
+from meshport.process.engines.bounded import Advancing, inputs_of
+from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
+from meshport.process.runtime.worker import Place
+from meshport.process.stages.partition import Counts
+from meshport.process.wire.plan import Plan, processor_group
+from meshport.project.project import ProjectProduct
 from meshport.rebuild.compare import Comparison, compare
 from meshport.rebuild.cut import Cut, Cutting, begins_of
 from meshport.rebuild.hold import HOLD_S, Held

@@ -10,9 +10,9 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.process import load_pipeline, make_plan
-from meshport.process.plan import Plan
-from meshport.process.supervisor import Progress
-from meshport.project import ProjectProduct
+from meshport.process.runtime.watchdog import Progress
+from meshport.process.wire.plan import Plan
+from meshport.project.project import ProjectProduct
 from meshport.rebuild.inputs import counted_on
 from meshport.registry import Registry
 

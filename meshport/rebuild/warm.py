@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshport.process.kafkalog import KafkaLog, entry_of
-from meshport.process.rows import CHECKPOINT_KEY, Checkpoint, Entry
-from meshport.scan import Follower
+from meshport.ports.scan import Follower
+from meshport.process.runtime.kafka_log import KafkaLog, entry_of
+from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
 
 
 class Warm:

@@ -31,10 +31,10 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.columnar import arrow_schema
 from meshport.event import EventWriter, new_id
-from meshport.kafka.cluster import open_cluster
-from meshport.publish import Publisher
+from meshport.local.cluster import open_cluster
+from meshport.ports.publisher import Publisher
+from meshport.ports.subscriber import Subscriber
 from meshport.schema import parse_schema
-from meshport.subscribe import Subscriber
 from tests.bench.figures import Figure
 from tests.mesh_session import Mesh, open_test_mesh
 

@@ -28,20 +28,20 @@ import platformdirs
 import pyarrow as pa
 
 from meshport.address import Address, internal_name
-from meshport.apply import carry_out, plan
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import open_cluster
-from meshport.process import batch
-from meshport.process.kafkalog import CHANGELOG_WHILE_BUILT
-from meshport.process.plan import Plan
-from meshport.process.supervisor import Progress
-from meshport.project import Project
-from meshport.publish import Publisher
+from meshport.local.cluster import open_cluster
+from meshport.ports.publisher import Publisher
+from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.subscriber import Subscriber
+from meshport.process.engines import batch
+from meshport.process.runtime.kafka_log import CHANGELOG_WHILE_BUILT
+from meshport.process.runtime.watchdog import Progress
+from meshport.process.wire.plan import Plan
+from meshport.project.apply import carry_out, plan
+from meshport.project.project import Project
 from meshport.rebuild import Rebuild, Swap
 from meshport.rebuild.live import LivePlan, run_live
 from meshport.registry import Registry
-from meshport.scan import Stretch, history_reader, scan
-from meshport.subscribe import Subscriber
 from meshport_registry import Settings, running
 from tests.bench.figures import Figure
 
@@ -241,7 +241,7 @@ class _Feed:
 
 
 class _Seen:
-    """Of which plays an event was seen: its id tells the play's partition and offset (`meshport.process.outputs.output_id`)."""
+    """The plays whose events were seen: an event's id holds the play's partition and offset (`wire.outputs.output_id`)."""
 
     def __init__(self) -> None:
         self._of: dict[str, bytearray] = {}

@@ -8,8 +8,9 @@ from typing import get_args
 
 import pytest
 
-from meshport.kafka.cluster import Cluster
-from meshport.process import batch, engine
+from meshport.local.cluster import Cluster
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
 from tests.bench.processors import verify
 from tests.bench.processors.mesh import Session, plan, ports
 from tests.bench.processors.orders import Totals

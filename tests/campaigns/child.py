@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from meshport.process import batch, engine
-from meshport.process.commits import MeshApp
-from meshport.process.worker import Worker
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
+from meshport.process.engines.faust_commits import MeshApp
+from meshport.process.runtime.worker import Worker
 from tests.campaigns import defects, logic, points
 
 ORPHANED = 99

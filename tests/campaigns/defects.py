@@ -17,18 +17,20 @@ import pytest
 
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
-from meshport.process import kafkalog, outputs, rows
-from meshport.process.deduplication import Deduplication
-from meshport.process.group_stage import GroupStage
-from meshport.process.groups import Windows
-from meshport.process.item import Emission, Item
-from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
-from meshport.process.messages import Inbound
-from meshport.process.partition import Batch
-from meshport.process.rows import Checkpoint, Entry, Rows
-from meshport.process.source_stage import SourceStage
-from meshport.process.watermark import Watermark
-from meshport.process.worker import Worker
+from meshport.process.logic.item import Emission, Item
+from meshport.process.logic.watermark import Watermark
+from meshport.process.runtime import kafka_log as kafkalog
+from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
+from meshport.process.runtime.worker import Worker
+from meshport.process.stages.group import GroupStage
+from meshport.process.stages.partition import Batch
+from meshport.process.stages.source import SourceStage
+from meshport.process.state import rows
+from meshport.process.state.deduplication import Deduplication
+from meshport.process.state.groups import Windows
+from meshport.process.state.rows import Checkpoint, Entry, Rows
+from meshport.process.wire import outputs
+from meshport.process.wire.messages import Inbound
 from tests.campaigns.memory import Scene, TransactionalLog, cut_off, killed, moved
 from tests.campaigns.points import Engine
 

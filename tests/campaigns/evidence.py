@@ -8,11 +8,11 @@ from typing import Literal
 
 from meshport.event import Event
 from meshport.kafka.producer import Message
-from meshport.process.harness import Harness, Ports
-from meshport.process.messages import Inbound
-from meshport.process.plan import Plan
-from meshport.process.rows import Entry
-from meshport.subscribe import Subscriber
+from meshport.ports.subscriber import Subscriber
+from meshport.process.engines.memory import Harness, Ports
+from meshport.process.state.rows import Entry
+from meshport.process.wire.messages import Inbound
+from meshport.process.wire.plan import Plan
 from tests.process.topics import Topics
 
 Wire = Literal["once", "repeats"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import platformdirs
 
-from meshport.kafka.embedded import EmbeddedKafka
+from meshport.local.embedded import EmbeddedKafka
 from tests.campaigns.lane import Child, Lane
 from tests.campaigns.ledger import Report
 from tests.campaigns.points import JOINS, POINTS, Engine, Point, points_of

@@ -15,13 +15,13 @@ from itertools import chain
 
 from meshport.errors import MeshError
 from meshport.event import Event, EventReader
-from meshport.process import plain
-from meshport.process.aggregators import aggregator
-from meshport.process.aside import set_aside
-from meshport.process.clock import length, micros
-from meshport.process.messages import Inbound
-from meshport.process.pipeline import Deduplicate
-from meshport.process.rows import Checkpoint, Rows
+from meshport.process.logic import plain
+from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.clock import length, micros
+from meshport.process.logic.pipeline import Deduplicate
+from meshport.process.runtime.quarantine import set_aside
+from meshport.process.state.rows import Checkpoint, Rows
+from meshport.process.wire.messages import Inbound
 from tests.campaigns.evidence import Evidence
 from tests.campaigns.logic import KEYS, LATENESS, UNLUCKY, WITHIN
 from tests.process.recount import hourly, on_time, unique

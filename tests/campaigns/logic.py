@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from meshport.process.harness import Port, Ports
-from meshport.process.pipeline import Aggregate, Deduplicate, Filter, Operator, Pipeline, Record, Tumbling
-from meshport.process.plan import Plan, make_plan
+from meshport.process.engines.memory import Port, Ports
+from meshport.process.logic.pipeline import Aggregate, Deduplicate, Filter, Operator, Pipeline, Record, Tumbling
+from meshport.process.wire.plan import Plan, make_plan
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro
 

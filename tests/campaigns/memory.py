@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from meshport.kafka.producer import Message
 from meshport.process.columns import columns_for
-from meshport.process.harness import Crash, Harness, MemoryLog
-from meshport.process.rows import Entry
-from meshport.process.worker import Worker
+from meshport.process.engines.memory import Crash, Harness, MemoryLog
+from meshport.process.runtime.worker import Worker
+from meshport.process.state.rows import Entry
 from tests.campaigns.evidence import Evidence, of_harness
 from tests.campaigns.feed import Feed
 from tests.campaigns.logic import COLUMNS, declared, logic

@@ -20,10 +20,10 @@ from confluent_kafka import Producer as ClientProducer
 from meshport.kafka import transaction
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Member, Transactions
-from meshport.process.kafkalog import KafkaLog
-from meshport.process.pipeline import Record
-from meshport.process.rows import CHECKPOINT_KEY, Entry
-from meshport.process.worker import Worker
+from meshport.process.logic.pipeline import Record
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.worker import Worker
+from meshport.process.state.rows import CHECKPOINT_KEY, Entry
 from tests.campaigns.logic import COLUMNS, Function
 
 Needs = Literal["nothing", "a member that joins", "quiet", "a SIGTERM"]
@@ -255,8 +255,8 @@ def _faust_call(name: str, when: Literal["before", "after", "within"]) -> Callab
     """Around one of the engine's own coroutines; of those with partitions, where there are some."""
 
     def arm(trap: Trap) -> None:
-        from meshport.process.commits import TrackedConsumer  # noqa: PLC0415 - loads faust
-        from meshport.process.engine import _Engine  # noqa: PLC0415 - as above
+        from meshport.process.engines.faust import _Engine  # noqa: PLC0415 - as above
+        from meshport.process.engines.faust_commits import TrackedConsumer  # noqa: PLC0415 - loads faust
 
         owner: Any = TrackedConsumer if name == "_commit_offsets" else _Engine
         real = getattr(owner, name)
@@ -278,7 +278,7 @@ def _faust_call(name: str, when: Literal["before", "after", "within"]) -> Callab
 
 
 def _faust_between(trap: Trap) -> None:
-    from meshport.process.engine import _Engine  # noqa: PLC0415 - loads faust
+    from meshport.process.engines.faust import _Engine  # noqa: PLC0415 - loads faust
 
     revoke: Any = _Engine._on_revoked
     assign: Any = _Engine._on_assigned
@@ -297,7 +297,7 @@ def _faust_between(trap: Trap) -> None:
 
 
 def _faust_idle(trap: Trap) -> None:
-    from meshport.process.engine import _Engine  # noqa: PLC0415 - loads faust
+    from meshport.process.engines.faust import _Engine  # noqa: PLC0415 - loads faust
 
     real: Any = _Engine._turn
 
@@ -311,7 +311,7 @@ def _faust_idle(trap: Trap) -> None:
 
 
 def _faust_ends(trap: Trap) -> None:
-    from meshport.process.commits import MeshApp  # noqa: PLC0415 - loads faust
+    from meshport.process.engines.faust_commits import MeshApp  # noqa: PLC0415 - loads faust
 
     real: Any = MeshApp.stop
 

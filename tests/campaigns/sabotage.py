@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import platformdirs
 
-from meshport.kafka.cluster import open_cluster
+from meshport.local.cluster import open_cluster
 from tests.campaigns import memory
 from tests.campaigns.defects import DEFECTS, Defect, planted
 from tests.campaigns.kills import say

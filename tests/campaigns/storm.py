@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import platformdirs
 
-from meshport.kafka.embedded import EmbeddedKafka
+from meshport.local.embedded import EmbeddedKafka
 from tests.campaigns.kills import say
 from tests.campaigns.lane import Child, Lane
 from tests.campaigns.ledger import Report

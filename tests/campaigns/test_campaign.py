@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka import admin, consumer
-from meshport.kafka.cluster import Cluster
+from meshport.local.cluster import Cluster
 from tests.campaigns.kills import Campaign, Rotation, Round
 from tests.campaigns.lane import Lane
 from tests.campaigns.points import POINTS, Engine, points_of

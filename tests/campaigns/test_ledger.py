@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from meshport.kafka.producer import Message
-from meshport.process.messages import Inbound
-from meshport.process.rows import CHECKPOINT_KEY, Checkpoint, Entry
+from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
+from meshport.process.wire.messages import Inbound
 from tests.campaigns import memory
 from tests.campaigns.evidence import Evidence
 from tests.campaigns.ledger import Report, judge

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from meshport.address import Address
-from meshport.project import Project
+from meshport.project.project import Project
 from tests.cli.running import Run
 from tests.mesh_session import Mesh
 

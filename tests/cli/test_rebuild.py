@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from meshport.process import batch, load_pipeline, make_plan
-from meshport.project import Project
+from meshport.process import load_pipeline, make_plan
+from meshport.process.engines import batch
+from meshport.project.project import Project
 from tests.cli.running import Run
 from tests.mesh_session import Mesh
 

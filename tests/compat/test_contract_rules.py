@@ -16,8 +16,8 @@ from meshport.compat.contract import Change
 from meshport.compat.rules import governance, key, port, product, slo
 from meshport.compat.rules.port import at_least
 from meshport.compat.service_levels import Relation, relation
+from meshport.ports.publisher import record_key
 from meshport.product import Compatibility, Product, ServiceLevel
-from meshport.publish import record_key
 from tests.compat.contracts import CLASSES, contract, ports, retentions
 
 OWN: Final = tuple(rule for each in (key, port, product, slo, governance) for rule in each.RULES)

@@ -16,7 +16,7 @@ import yaml
 
 from meshport.address import Address
 from meshport.cli import app
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport_registry.settings import database_url
 
 ROOT = Path(__file__).parents[2]

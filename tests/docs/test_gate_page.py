@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshport.kafka.cluster import Cluster
+from meshport.local.cluster import Cluster
 from meshport_registry import Settings, running
 from tests.docs.shell import shell
 from tests.repository import commit_reference_mesh

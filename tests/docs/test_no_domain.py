@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshport.project import Project
+from meshport.project.project import Project
 
 ROOT = Path(__file__).parents[2]
 

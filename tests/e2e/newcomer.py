@@ -11,10 +11,10 @@ from typing import Any, Self
 from meshport.address import Address
 from meshport.errors import TopicError
 from meshport.kafka.consumer import Consumer, ReceivedMessage
-from meshport.lag import Standing, Watch
-from meshport.project import Project
+from meshport.local.lag import Standing, Watch
+from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.project.project import Project
 from meshport.registry import Registry
-from meshport.scan import Stretch, history_reader, scan
 from tests.e2e import flights
 from tests.e2e.flights import Flight, Totals
 from tests.running import Up, lines, meshport, wait_for

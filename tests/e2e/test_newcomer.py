@@ -14,7 +14,7 @@ import pytest
 
 from meshport.address import Address
 from meshport.kafka.consumer import Consumer
-from meshport.subscribe import Subscriber
+from meshport.ports.subscriber import Subscriber
 from tests.e2e import flights
 from tests.e2e.flights import COUNT
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, as_flight

@@ -14,8 +14,8 @@ import pytest
 from meshport.address import Address
 from meshport.cli import demo
 from meshport.errors import ProcessError
-from meshport.lag import Standing
-from meshport.supervisor import Supervisor
+from meshport.local.lag import Standing
+from meshport.local.supervisor import Supervisor
 from tests.running import wait_for
 
 

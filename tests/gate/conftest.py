@@ -13,7 +13,7 @@ import pytest
 import xmlschema
 
 from meshport.errors import BrokerUnavailable
-from meshport.kafka.jars import ensure_jars, read_lock
+from meshport.local.jars import ensure_jars, read_lock
 
 LOCK = Path(__file__).with_name("schemas.lock.json")
 # The model's jar gives Ant's schema a namespace, which no report has.

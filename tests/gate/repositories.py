@@ -14,7 +14,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.gate.docket import Docket, docket
 from meshport.gate.sources import Source, parse_against
-from meshport.project import FOLDERS, Project
+from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
 
 _WHO = ("-c", "user.name=tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgSign=false")

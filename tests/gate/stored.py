@@ -17,7 +17,7 @@ from meshport.gate.evidence import Cause, Evidence, prove
 from meshport.gate.sampling import Sample
 from meshport.kafka.producer import Message, Producer
 from meshport.product import Product
-from meshport.project import ProjectProduct
+from meshport.project.project import ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
 from tests.mesh_session import Mesh

@@ -20,7 +20,7 @@ from meshport.compat import RULES, Severity, State, Verdict
 from meshport.compat.corpus import Fixture, fixtures
 from meshport.gate.docket import docket
 from meshport.gate.sources import Source, parse_against
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.repository import git

@@ -10,7 +10,7 @@ import pytest
 
 from meshport.errors import ProjectError, SchemaError
 from meshport.gate.git import Repository, Revision
-from meshport.project import Project
+from meshport.project.project import Project
 from tests.gate.repositories import Mesh, git, record
 
 

@@ -14,7 +14,7 @@ from meshport.compat.comparison import locate
 from meshport.compat.finding import Direction, Finding, Outcome, Part, Verdict
 from meshport.gate.lines import Places, schema_line
 from meshport.product import Compatibility
-from meshport.project import Project
+from meshport.project.project import Project
 from meshport.schema import load_schema
 from tests.gate.repositories import Mesh
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order, publish, publish_lines
 from tests.interop.tools import do_without
 from tests.mesh_session import Mesh

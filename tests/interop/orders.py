@@ -14,7 +14,7 @@ from typing import Any, Final
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.codec.jsonform import to_json
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
 from tests.mesh_session import Mesh
 
 ORDER: Final[dict[str, Any]] = {

@@ -19,8 +19,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from meshport.codec.jsonform import to_json
 from meshport.event import Event
-from meshport.replay import Replay
-from meshport.subscribe import Subscriber
+from meshport.ports.replay import Replay
+from meshport.ports.subscriber import Subscriber
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order, run
 from tests.interop.plain import headers_of, read_all, write
 from tests.mesh_session import Mesh

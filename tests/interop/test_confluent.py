@@ -13,7 +13,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from meshport.subscribe import Subscriber
+from meshport.ports.subscriber import Subscriber
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order
 from tests.interop.plain import headers_of, read_all, write
 from tests.mesh_session import Mesh

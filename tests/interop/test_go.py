@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from meshport.codec.jsonform import to_json
-from meshport.subscribe import Subscriber
+from meshport.ports.subscriber import Subscriber
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order
 from tests.interop.plain import read_all
 from tests.interop.tools import do_without

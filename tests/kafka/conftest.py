@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshport.kafka.jars import read_lock
+from meshport.local.jars import read_lock
 
 
 @pytest.fixture

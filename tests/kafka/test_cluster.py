@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import Producer
 
 from meshport.errors import BrokerUnavailable, JarRejected
-from meshport.kafka.cluster import IN_MEMORY_LIMITS, Cluster, open_cluster
-from meshport.kafka.jars import read_lock
+from meshport.local.cluster import IN_MEMORY_LIMITS, Cluster, open_cluster
+from meshport.local.jars import read_lock
 
 
 def test_embedded_broker_says_what_it_is(kafka: Cluster) -> None:
@@ -36,7 +36,7 @@ def test_given_broker_that_does_not_answer_is_an_error(
     closed_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A named cluster is never silently replaced by another one."""
-    monkeypatch.setattr("meshport.kafka.cluster.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("meshport.local.cluster.ANSWER_SECONDS", 0.5)
     with (
         pytest.raises(BrokerUnavailable, match=rf"given Kafka at 127.0.0.1:{closed_port} did not answer within"),
         open_cluster(f"127.0.0.1:{closed_port}", cache_dir=tmp_path),

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from meshport.errors import BrokerUnavailable, JarRejected
-from meshport.kafka.embedded import EmbeddedKafka
-from meshport.kafka.jars import read_lock
-from meshport.kafka.kraft import broker_settings, free_ports, is_free
+from meshport.local.embedded import EmbeddedKafka
+from meshport.local.jars import read_lock
+from meshport.local.kraft import broker_settings, free_ports, is_free
 from tests.kafka.processes import ended, python, words
 
 
@@ -136,7 +136,7 @@ def test_port_lost_between_choice_and_start_is_chosen_anew(jars: Path, monkeypat
         taken = listener.getsockname()[1]
         choices = iter([(taken,)])
         monkeypatch.setattr(
-            "meshport.kafka.embedded.free_ports", lambda count, others: next(choices, None) or free_ports(count, others)
+            "meshport.local.embedded.free_ports", lambda count, others: next(choices, None) or free_ports(count, others)
         )
         with EmbeddedKafka(cache_dir=jars) as kafka:
             assert str(taken) not in kafka.bootstrap_servers
@@ -147,7 +147,7 @@ def test_port_lost_between_choice_and_start_is_chosen_anew(jars: Path, monkeypat
 def test_broker_that_dies_while_starting_shows_its_own_words(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error holds exit code and log lines of the broker, and nothing stays behind."""
     monkeypatch.setattr(
-        "meshport.kafka.embedded.broker_settings", lambda brokers: broker_settings(brokers) | {"num.io.threads": -1}
+        "meshport.local.embedded.broker_settings", lambda brokers: broker_settings(brokers) | {"num.io.threads": -1}
     )
     monkeypatch.setattr(EmbeddedKafka, "_format", lambda *_: None)
     kafka = EmbeddedKafka(cache_dir=jars)
@@ -161,7 +161,7 @@ def test_broker_that_dies_while_starting_shows_its_own_words(jars: Path, monkeyp
 def test_format_that_fails_shows_its_own_words(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage that cannot be formatted is reported with what Kafka's tool said."""
     monkeypatch.setattr(
-        "meshport.kafka.embedded.broker_settings", lambda brokers: broker_settings(brokers) | {"num.io.threads": -1}
+        "meshport.local.embedded.broker_settings", lambda brokers: broker_settings(brokers) | {"num.io.threads": -1}
     )
     with pytest.raises(BrokerUnavailable, match=r"broker 1 could not be formatted \(exit code 1\)") as raised:
         EmbeddedKafka(cache_dir=jars).start()
@@ -180,7 +180,7 @@ def test_start_is_bounded(jars: Path) -> None:
 def test_broker_without_a_quorum_is_given_up(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that runs and never answers is an error that counts the answers and shows its log."""
     absent = {"controller.quorum.voters": "1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3"}
-    monkeypatch.setattr("meshport.kafka.embedded.broker_settings", lambda brokers: broker_settings(brokers) | absent)
+    monkeypatch.setattr("meshport.local.embedded.broker_settings", lambda brokers: broker_settings(brokers) | absent)
     kafka = EmbeddedKafka(cache_dir=jars, start_timeout=4)
     with pytest.raises(BrokerUnavailable, match="0 of 1 embedded brokers answered within 4 s; their log says:\n2"):
         kafka.start()

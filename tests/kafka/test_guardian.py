@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meshport.kafka.guardian import guard
+from meshport.local.guardian import guard
 from tests.kafka.processes import ended, python, words
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the tests await the end of processes by pidfd")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from meshport.errors import BrokerUnavailable, JarRejected
-from meshport.kafka.jars import JarLock, JarsUnavailable, ensure_jars, read_lock, verify_jars
+from meshport.local.jars import JarLock, JarsUnavailable, ensure_jars, read_lock, verify_jars
 
 LOCK = read_lock()
 JAR = LOCK.jars[0]

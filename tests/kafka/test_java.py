@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshport.errors import BrokerUnavailable
-from meshport.kafka.java import OLDEST_JAVA, find_java
+from meshport.local.java import OLDEST_JAVA, find_java
 
 
 def fake_java(home: Path, version: str) -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from meshport.errors import BrokerUnavailable
-from meshport.kafka import kraft
-from meshport.kafka.kraft import Kept, free_ports, is_free, last_words, random_id
+from meshport.local import kraft
+from meshport.local.kraft import Kept, free_ports, is_free, last_words, random_id
 
 
 def test_cluster_id_is_never_read_as_an_option() -> None:

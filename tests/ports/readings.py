@@ -9,8 +9,8 @@ from typing import Any
 
 from meshport.address import Address
 from meshport.event import Event
-from meshport.publish import Publisher
-from meshport.subscribe import Subscriber
+from meshport.ports.publisher import Publisher
+from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import Mesh
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -16,9 +16,9 @@ from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, SchemaError
 from meshport.event import Event
 from meshport.kafka.producer import Message, Producer
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
+from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.schema import parse_schema
-from meshport.subscribe import BadEvent, Subscriber
 from tests.columnar.rows import rows_of
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import PATIENCE_S, fill, reading, take
@@ -27,8 +27,8 @@ pytest.importorskip("pyruhvro", reason="the extra `columnar` is not installed")
 
 import pyarrow as pa
 
-from meshport import batches
-from meshport.batches import METADATA, EventBatch
+from meshport.ports import batches
+from meshport.ports.batches import METADATA, EventBatch
 
 # Nobody waits half a minute for a member that is gone.
 QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}

@@ -12,14 +12,14 @@ import pytest
 from meshport.address import Address, topic_name
 from meshport.event import Event
 from meshport.kafka.admin import Admin
+from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Replay
 from meshport.product import Product
 from meshport.product.lines import utc_today
-from meshport.project import ProjectProduct
-from meshport.publish import Publisher
+from meshport.project.project import ProjectProduct
+from meshport.project.sources import Occurrence, Source, run_sources, stored
 from meshport.registry import Registry
-from meshport.replay import Replay
 from meshport.schema import parse_schema
-from meshport.source import Occurrence, Source, run_sources, stored
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import BEGIN, reading
 

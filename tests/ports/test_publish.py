@@ -19,11 +19,11 @@ from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegistered, PublishError
 from meshport.event import Event
 from meshport.kafka.consumer import Consumer, ReceivedMessage
-from meshport.kafka.embedded import EmbeddedKafka
+from meshport.local.embedded import EmbeddedKafka
+from meshport.ports.publisher import Publisher, record_key
+from meshport.ports.replay import Replay
+from meshport.ports.scan import Stretch, scan
 from meshport.product import Status
-from meshport.publish import Publisher, record_key
-from meshport.replay import Replay
-from meshport.scan import Stretch, scan
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh, open_test_mesh
 from tests.ports.readings import BEGIN, reading

@@ -8,8 +8,8 @@ import pytest
 
 from meshport.errors import EncodeError
 from meshport.event import Event
-from meshport.publish import Publisher
-from meshport.subscribe import Subscriber
+from meshport.ports.publisher import Publisher
+from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import numbers, reading, take
 

@@ -16,9 +16,9 @@ from meshport.binding import Binding
 from meshport.errors import EventError, NotRegistered, ReplayError
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
-from meshport.publish import Publisher
-from meshport.replay import Bound, Offsets, Replay
-from meshport.subscribe import BadEvent, Subscriber
+from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.subscriber import BadEvent, Subscriber
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import BEGIN, fill, numbers, reading, take
 

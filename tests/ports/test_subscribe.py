@@ -18,9 +18,9 @@ from meshport.errors import DecodeError, EventError, KafkaError, MeshError
 from meshport.event import Event
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
+from meshport.ports.subscriber import BadEvent, Start, Subscriber
 from meshport.schema import parse_schema
-from meshport.subscribe import BadEvent, Start, Subscriber
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import PATIENCE_S, fill, numbers, reading, take
 

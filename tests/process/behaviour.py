@@ -11,9 +11,8 @@ from typing import Any
 from meshport.address import Address
 from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
-from meshport.process.harness import Harness, Port, Ports
-from meshport.process.messages import Inbound
-from meshport.process.pipeline import (
+from meshport.process.engines.memory import Harness, Port, Ports
+from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -30,6 +29,7 @@ from meshport.process.pipeline import (
     Session,
     Tumbling,
 )
+from meshport.process.wire.messages import Inbound
 from tests.process.plays import ARTISTS, INSTANT, WINDOW, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
 from meshport.process.columns.expressions import Doubt, Unsupported, compile_columns
-from meshport.process.expression import Expression
+from meshport.process.logic.expression import Expression
 
 SCHEMA: Final = pa.schema(
     [

@@ -15,11 +15,13 @@ from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
-from meshport.process import batch, engine, worker
-from meshport.process.harness import Ports
-from meshport.process.pipeline import Apply, Derive, Join, Occurrence
-from meshport.process.plan import Plan, make_plan
-from meshport.process.supervisor import Progress
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
+from meshport.process.engines.memory import Ports
+from meshport.process.logic.pipeline import Apply, Derive, Join, Occurrence
+from meshport.process.runtime import worker
+from meshport.process.runtime.watchdog import Progress
+from meshport.process.wire.plan import Plan, make_plan
 from meshport.schema import Schema, parse_schema
 from tests.process.plays import ARTISTS, OUT, PLAY, at, field, pipeline, play, ports, record
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 
-from meshport.process import batch, engine
-from meshport.process.harness import Ports
-from meshport.process.pipeline import Aggregate, Deduplicate, Pipeline, Tumbling
-from meshport.process.plan import Plan, make_plan
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
+from meshport.process.engines.memory import Ports
+from meshport.process.logic.pipeline import Aggregate, Deduplicate, Pipeline, Tumbling
+from meshport.process.wire.plan import Plan, make_plan
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro
 

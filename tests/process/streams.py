@@ -14,9 +14,11 @@ from typing import Any, Final, Literal
 from meshport.address import Address
 from meshport.errors import NotRegistered
 from meshport.event import Event
-from meshport.process import JoinStream, Operator, Pipeline, Plan, Select, batch, engine, make_plan
-from meshport.process.harness import Port, Ports
-from meshport.process.supervisor import Progress
+from meshport.process import JoinStream, Operator, Pipeline, Plan, Select, make_plan
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
+from meshport.process.engines.memory import Port, Ports
+from meshport.process.runtime.watchdog import Progress
 from meshport.schema import Schema
 from tests.process.plays import INSTANT, at, field, record
 from tests.process.recount import on_time

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
-from meshport.process import plain
-from meshport.process.aggregators import Place, aggregator
+from meshport.process.logic import plain
+from meshport.process.logic.aggregators import Place, aggregator
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 

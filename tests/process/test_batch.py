@@ -18,16 +18,18 @@ import pytest
 from meshport.errors import KafkaError, ProcessError, TransactionAborted
 from meshport.kafka import transaction
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Member, Transactions
-from meshport.process import batch, engine, supervisor
-from meshport.process.committing import Committing
-from meshport.process.kafkalog import PRODUCER_SETTINGS, KafkaLog
-from meshport.process.plan import Plan
-from meshport.process.rows import CHECKPOINT_KEY, Checkpoint, Entry
-from meshport.process.standing import last_offsets, standing
-from meshport.process.worker import Worker
+from meshport.local.cluster import Cluster
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
+from meshport.process.runtime import watchdog as supervisor
+from meshport.process.runtime.checkpoints import last_offsets, standing
+from meshport.process.runtime.commit_pipeline import Committing
+from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
+from meshport.process.runtime.worker import Worker
+from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
+from meshport.process.wire.plan import Plan
 from tests.process.processor import mesh
 from tests.process.topics import Topics, check, members_come_and_go, wait_for, world
 
@@ -381,7 +383,7 @@ def test_a_long_restore_is_no_standstill(topics: Topics, monkeypatch: pytest.Mon
 
 def test_it_does_not_load_the_other_engine() -> None:
     """The batch engine works where faust is not installed."""
-    code = "import sys, meshport.process.batch\nprint('faust' in sys.modules)"
+    code = "import sys, meshport.process.engines.batch\nprint('faust' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "False\n"
 

@@ -9,13 +9,14 @@ from uuid import uuid4
 import pytest
 
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
-from meshport.process import batch, engine
-from meshport.process.harness import Harness, Ports
-from meshport.process.kafkalog import KafkaLog
-from meshport.process.messages import Inbound
-from meshport.process.supervisor import Progress
+from meshport.local.cluster import Cluster
+from meshport.process.engines import batch
+from meshport.process.engines import faust as engine
+from meshport.process.engines.memory import Harness, Ports
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.watchdog import Progress
+from meshport.process.wire.messages import Inbound
 from tests.process.behaviour import SCENARIOS, Outcome, Scenario
 
 ENGINES = {"faust": engine.run_processor, "batch": batch.run_processor}

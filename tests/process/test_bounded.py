@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.transaction import Transactions
-from meshport.process.partition import Counts
-from meshport.process.supervisor import Progress, supervised
-from meshport.process.worker import Place
+from meshport.local.cluster import Cluster
+from meshport.process.runtime.watchdog import Progress, supervised
+from meshport.process.runtime.worker import Place
+from meshport.process.stages.partition import Counts
 from tests.process.processor import mesh
 from tests.process.topics import Topics, wait_for
 

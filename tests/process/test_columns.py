@@ -16,9 +16,8 @@ from meshport.kafka.producer import Message
 from meshport.process.columns import columns_for
 from meshport.process.columns.group import ColumnarGroup
 from meshport.process.columns.source import ColumnarSource
-from meshport.process.harness import Harness, Port, Ports
-from meshport.process.messages import Inbound
-from meshport.process.pipeline import (
+from meshport.process.engines.memory import Harness, Port, Ports
+from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -34,9 +33,10 @@ from meshport.process.pipeline import (
     Select,
     Tumbling,
 )
-from meshport.process.rows import Rows
-from meshport.process.shape import derive_schema
-from meshport.process.worker import Worker
+from meshport.process.logic.shape import derive_schema
+from meshport.process.runtime.worker import Worker
+from meshport.process.state.rows import Rows
+from meshport.process.wire.messages import Inbound
 from meshport.schema import parse_schema
 from tests.process.behaviour import SCENARIOS, Outcome
 from tests.process.plays import ARTIST, ARTISTS, INSTANT, OUT, PLAY, PLAYS, at, play, record
@@ -269,7 +269,7 @@ def test_decimals_go_to_a_port_of_fewer_digits(batches: list[int]) -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios_by_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scenario that the engines fulfil is fulfilled over columns too, with the same bytes, however few the events."""
-    for module in ("meshport.process.source_stage", "meshport.process.columns.source"):
+    for module in ("meshport.process.stages.source", "meshport.process.columns.source"):
         monkeypatch.setattr(f"{module}.FEW", 2)
     monkeypatch.setattr("meshport.event.columns._FEW", 2)
     scenario = SCENARIOS[name]

@@ -14,7 +14,7 @@ import pytest
 
 from meshport.columnar import arrow_schema
 from meshport.process.columns.expressions import Doubt, Unsupported, compile_columns, truth
-from meshport.process.expression import Expression
+from meshport.process.logic.expression import Expression
 from meshport.schema import parse_schema
 from tests.process.column_expressions import SCHEMA, campaign, comparable, compared, table
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
-from meshport.process.commits import MeshApp, MeshTransport, OffsetTracker, TrackedConsumer, prove_commits
+from meshport.process.engines.faust_commits import MeshApp, MeshTransport, OffsetTracker, TrackedConsumer, prove_commits
 
 TP_ = TP("plays", 0)
 

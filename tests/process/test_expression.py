@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshport.errors import ProcessError
-from meshport.process.expression import Expression
+from meshport.process.logic.expression import Expression
 
 RECORD: dict[str, Any] = {
     "delay": 12,

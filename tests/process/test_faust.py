@@ -18,16 +18,16 @@ import pytest
 from faust.contrib.asgi import faust_app_running
 
 from meshport.errors import ProcessError
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
-from meshport.process import engine
-from meshport.process.engine import run_processor
-from meshport.process.harness import Ports
-from meshport.process.kafkalog import KafkaLog, refuse_loss
-from meshport.process.pipeline import Apply, Filter
-from meshport.process.plan import make_plan
-from meshport.process.worker import Worker
+from meshport.local.cluster import Cluster
+from meshport.process.engines import faust as engine
+from meshport.process.engines.faust import run_processor
+from meshport.process.engines.memory import Ports
+from meshport.process.logic.pipeline import Apply, Filter
+from meshport.process.runtime.kafka_log import KafkaLog, refuse_loss
+from meshport.process.runtime.worker import Worker
+from meshport.process.wire.plan import make_plan
 from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 from tests.process.processor import mesh

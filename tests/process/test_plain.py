@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
-from meshport.process import plain
+from meshport.process.logic import plain
 
 
 def unfolded(value: Any) -> Any:

@@ -17,12 +17,12 @@ import pytest
 
 from meshport.errors import KafkaError
 from meshport.event import Event, EventReader
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.consumer import Consumer
-from meshport.process.aside import is_redriven, read_quarantine, read_redriven
-from meshport.process.kafkalog import KafkaLog
-from meshport.process.plan import Plan
-from meshport.process.redrive import redrive, waiting
+from meshport.local.cluster import Cluster
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.quarantine import is_redriven, read_quarantine, read_redriven
+from meshport.process.runtime.redrive import redrive, waiting
+from meshport.process.wire.plan import Plan
 from tests.process.poison import RUN, Faults, Given, mesh, publish, publish_rows
 from tests.process.topics import wait_for
 

@@ -15,12 +15,8 @@ from hypothesis import strategies as st
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.producer import Message
-from meshport.process import worker
-from meshport.process.aside import set_aside
-from meshport.process.harness import Crash, Harness
-from meshport.process.messages import redriven
-from meshport.process.owed import OwedEvents
-from meshport.process.pipeline import (
+from meshport.process.engines.memory import Crash, Harness
+from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
     Derive,
@@ -31,7 +27,11 @@ from meshport.process.pipeline import (
     Select,
     Tumbling,
 )
-from meshport.process.rows import Checkpoint, Rows
+from meshport.process.runtime import worker
+from meshport.process.runtime.quarantine import set_aside
+from meshport.process.state.redriven import OwedEvents
+from meshport.process.state.rows import Checkpoint, Rows
+from meshport.process.wire.messages import redriven
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
 from tests.process.poison import OTHER, OTHER_ID, Faults
 from tests.process.recount import hourly

@@ -32,9 +32,9 @@ from meshport.process import (
     Tumbling,
     make_plan,
 )
-from meshport.process.harness import Crash, Harness, Ports
-from meshport.process.load import operator_of
-from meshport.process.state import describe, origins
+from meshport.process.engines.memory import Crash, Harness, Ports
+from meshport.process.logic.load import operator_of
+from meshport.process.logic.state_shape import describe, origins
 from meshport.product import Step
 from meshport.product.state import place_of
 from tests.compat.contracts import contract

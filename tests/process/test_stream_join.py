@@ -16,9 +16,9 @@ from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
 from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pipeline, make_plan
 from meshport.process.columns import MANY, columns_for
-from meshport.process.harness import Crash, Harness, Ports
-from meshport.process.messages import Inbound
-from meshport.process.worker import Place, Worker
+from meshport.process.engines.memory import Crash, Harness, Ports
+from meshport.process.runtime.worker import Place, Worker
+from meshport.process.wire.messages import Inbound
 from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
 
 SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]

@@ -18,12 +18,12 @@ import pytest
 from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
-from meshport.process.kafkalog import KafkaLog, ensure_topics
-from meshport.process.plan import Plan
-from meshport.process.redrive import redrive
-from meshport.publish import record_key
+from meshport.local.cluster import Cluster
+from meshport.ports.publisher import record_key
+from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.redrive import redrive
+from meshport.process.wire.plan import Plan
 from tests.process.streams import DAY, ENGINES, ORDERS, UNKNOWN, Untold, mesh, order, payment, recount
 from tests.process.topics import wait_for
 

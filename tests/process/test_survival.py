@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
 from meshport.event import Event, EventReader
-from meshport.process.harness import Crash, Harness
-from meshport.process.murmur import partition_of
-from meshport.process.pipeline import Aggregate, Apply, Deduplicate, Filter, Occurrence, Session, Tumbling
-from meshport.process.rows import Checkpoint, Entry, Rows
+from meshport.process.engines.memory import Crash, Harness
+from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, Filter, Occurrence, Session, Tumbling
+from meshport.process.state.rows import Checkpoint, Entry, Rows
+from meshport.process.wire.partitioner import partition_of
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
 from tests.process.recount import hourly, on_time, sessions, unique
 

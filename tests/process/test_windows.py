@@ -8,14 +8,14 @@ from uuid import NAMESPACE_URL, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshport.process.clock import EPOCH, micros, moment
-from meshport.process.groups import Sessions
-from meshport.process.item import Item
-from meshport.process.murmur import murmur2
-from meshport.process.outputs import window_id
-from meshport.process.pipeline import Aggregate, Hopping, Session, Tumbling
-from meshport.process.rows import Rows
-from meshport.process.watermark import Watermark, is_ahead
+from meshport.process.logic.clock import EPOCH, micros, moment
+from meshport.process.logic.item import Item
+from meshport.process.logic.pipeline import Aggregate, Hopping, Session, Tumbling
+from meshport.process.logic.watermark import Watermark, is_ahead
+from meshport.process.state.groups import Sessions
+from meshport.process.state.rows import Rows
+from meshport.process.wire.outputs import window_id
+from meshport.process.wire.partitioner import murmur2
 
 MINUTE = 60_000_000
 

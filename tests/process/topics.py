@@ -12,11 +12,11 @@ from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
-from meshport.process.harness import Ports
-from meshport.process.kafkalog import KafkaLog, ensure_topics
-from meshport.process.messages import Inbound
-from meshport.process.plan import Plan
-from meshport.process.supervisor import Progress
+from meshport.process.engines.memory import Ports
+from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.watchdog import Progress
+from meshport.process.wire.messages import Inbound
+from meshport.process.wire.plan import Plan
 from tests.process.plays import play
 from tests.process.processor import LATENESS, WITHIN
 from tests.process.recount import hourly, on_time, unique

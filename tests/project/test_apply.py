@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from meshport.apply import carry_out, plan
 from meshport.errors import NotRegistered, RegistrationRefused, TopicError
 from meshport.kafka.admin import Admin
-from meshport.project import FOLDERS, Project
+from meshport.project.apply import carry_out, plan
+from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
 from tests.mesh_session import Mesh
 

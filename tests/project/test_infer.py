@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.errors import SchemaError
-from meshport.infer import DAY, MOMENT, infer_schema, record_name
-from meshport.ingest import Format, Row, read_rows
-from meshport.rowmapper import RowMapper
+from meshport.files.inference import DAY, MOMENT, infer_schema, record_name
+from meshport.files.ingest import Format, Row, read_rows
+from meshport.files.row_mapper import RowMapper
 from meshport.schema import Schema
 
 PLACE = Address("network", "delays-by-airport")

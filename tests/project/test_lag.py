@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Producer
 
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import Cluster
-from meshport.lag import Tally
-from meshport.scan import Follower
+from meshport.local.cluster import Cluster
+from meshport.local.lag import Tally
+from meshport.ports.scan import Follower
 from tests.running import wait_for
 
 

@@ -12,8 +12,8 @@ from meshport.address import Address
 from meshport.errors import ProjectError
 from meshport.product import parse_product
 from meshport.product.edit import add_line
-from meshport.project import Project
-from meshport.scaffold import init_project, write_line
+from meshport.project.project import Project
+from meshport.project.scaffold import init_project, write_line
 
 TODAY = date(2026, 11, 21)
 LIVE, END = TODAY + timedelta(days=30), TODAY + timedelta(days=90)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshport.project import Project
+from meshport.project.project import Project
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from meshport.codec import codec_for
 from meshport.codec.jsonform import to_json
 from meshport.errors import EncodeError
-from meshport.ingest import Format, LineRefused, Row, read_rows
-from meshport.rowmapper import RowMapper, parse_time
+from meshport.files.ingest import Format, LineRefused, Row, read_rows
+from meshport.files.row_mapper import RowMapper, parse_time
 from meshport.schema import parse_schema
 
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}

@@ -10,8 +10,8 @@ import pytest
 from meshport.address import Address
 from meshport.errors import DescriptorError, ProjectError
 from meshport.product import Aggregate, Archetype, Processing, Step, Window
-from meshport.project import FOLDERS, Project
-from meshport.scaffold import Draft, fields_read, init_project, template_schema, write_product
+from meshport.project.project import FOLDERS, Project
+from meshport.project.scaffold import Draft, fields_read, init_project, template_schema, write_product
 
 DEPARTURES = Address("operations", "departures")
 

@@ -13,15 +13,16 @@ from typing import Any, Self
 from uuid import uuid4
 
 from meshport.address import Address
-from meshport.process import batch, load_pipeline, make_plan
-from meshport.process.plan import Plan
+from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Replay
+from meshport.ports.subscriber import Subscriber
+from meshport.process import load_pipeline, make_plan
+from meshport.process.engines import batch
+from meshport.process.wire.plan import Plan
 from meshport.product import Product
-from meshport.project import ProjectProduct
-from meshport.publish import Publisher
+from meshport.project.project import ProjectProduct
 from meshport.rebuild.live import LivePlan, run_live
-from meshport.replay import Replay
 from meshport.schema import parse_schema
-from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
 
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}

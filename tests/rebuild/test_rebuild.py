@@ -15,13 +15,13 @@ import pytest
 
 from meshport.errors import ProcessError, RegistrationRefused
 from meshport.kafka.admin import Admin
-from meshport.project import ProjectProduct
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Replay
+from meshport.ports.subscriber import Subscriber
+from meshport.project.project import ProjectProduct
 from meshport.rebuild import Rebuild, Swap, counting_on, left_behind, retire
 from meshport.rebuild.live import LivePlan
 from meshport.registry import Registry
-from meshport.replay import Replay
-from meshport.subscribe import Subscriber
 from tests.mesh_session import Mesh
 from tests.ports.readings import take
 from tests.rebuild.killed import IN_THE_SUITE, POINTS

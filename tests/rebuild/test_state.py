@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from meshport.errors import ProcessError
+from meshport.ports.replay import Replay
 from meshport.product import Product
-from meshport.project import ProjectProduct
+from meshport.project.project import ProjectProduct
 from meshport.rebuild import Rebuild, Swap
-from meshport.replay import Replay
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import open_shop, record
 

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from meshport.loading import load_module
-from meshport.project import Project
+from meshport.product.loading import load_module
+from meshport.project.project import Project
 from tests.reference.memory_mesh import ROOT
 
 

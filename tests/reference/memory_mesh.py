@@ -11,14 +11,14 @@ from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.event import Envelope, Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
-from meshport.process.harness import Crash, Harness, Port
-from meshport.process.load import load_pipeline
-from meshport.process.messages import Inbound
-from meshport.project import Project, ProjectProduct
-from meshport.publish import event_time, record_key
-from meshport.recount import Verdict, compare, load_recount, sources_behind
+from meshport.ports.publisher import event_time, record_key
+from meshport.process.engines.memory import Crash, Harness, Port
+from meshport.process.logic.load import load_pipeline
+from meshport.process.wire.messages import Inbound
+from meshport.project.project import Project, ProjectProduct
+from meshport.project.recount import Verdict, compare, load_recount, sources_behind
+from meshport.project.sources import Occurrence
 from meshport.schema import Schema
-from meshport.source import Occurrence
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from meshport.process.load import load_pipeline
-from meshport.process.shape import check_pipeline
+from meshport.process.logic.load import load_pipeline
+from meshport.process.logic.shape import check_pipeline
 from meshport.product import Archetype, Compatibility
-from meshport.project import Project, ProjectProduct
-from meshport.recount import load_recount, sources_behind
+from meshport.project.project import Project, ProjectProduct
+from meshport.project.recount import load_recount, sources_behind
 
 PRODUCTS = {
     "player/plays": Archetype.SOURCE_ALIGNED,

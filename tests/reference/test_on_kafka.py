@@ -17,14 +17,14 @@ from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import Cluster
 from meshport.kafka.producer import Message, Producer
-from meshport.process.harness import Ports
-from meshport.project import Project
-from meshport.publish import Publisher
-from meshport.recount import recount
-from meshport.replay import Replay
-from meshport.source import Occurrence, Progress, Source, load_sources, merge, run_sources, stored
+from meshport.local.cluster import Cluster
+from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Replay
+from meshport.process.engines.memory import Ports
+from meshport.project.project import Project
+from meshport.project.recount import recount
+from meshport.project.sources import Occurrence, Progress, Source, load_sources, merge, run_sources, stored
 from tests.reference.memory_mesh import ports_of
 
 TEAS = Address.parse("kitchen/teas")

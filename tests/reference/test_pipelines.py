@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from meshport.address import Address
-from meshport.project import Project
-from meshport.source import load_sources, merge
+from meshport.project.project import Project
+from meshport.project.sources import load_sources, merge
 from tests.reference.memory_mesh import MemoryMesh
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)

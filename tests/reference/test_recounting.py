@@ -13,9 +13,9 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
-from meshport.loading import load_callable, load_module
-from meshport.process.harness import Port, Ports
-from meshport.recount import Verdict, compare
+from meshport.process.engines.memory import Port, Ports
+from meshport.product.loading import load_callable, load_module
+from meshport.project.recount import Verdict, compare
 from tests.reference.memory_mesh import event
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

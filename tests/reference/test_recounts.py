@@ -11,8 +11,8 @@ import pytest
 
 from meshport.address import Address
 from meshport.event import Event
-from meshport.project import Project
-from meshport.recount import load_recount
+from meshport.project.project import Project
+from meshport.project.recount import load_recount
 from tests.reference.memory_mesh import event, in_order
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

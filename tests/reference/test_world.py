@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from meshport.codec import codec_for
-from meshport.project import Project
-from meshport.source import Occurrence, load_source, load_sources, merge
+from meshport.project.project import Project
+from meshport.project.sources import Occurrence, load_source, load_sources, merge
 
 DAYS = 5
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)

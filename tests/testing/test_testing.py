@@ -1,4 +1,4 @@
-"""`meshport.testing`, as those use it who write products."""
+"""`meshport.testing.processor`, as those use it who write products."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 from meshport.address import Address
 from meshport.errors import EncodeError, EventError, MeshError, ProcessError, ProjectError, PublishError
-from meshport.infer import MOMENT
+from meshport.files.inference import MOMENT
 from meshport.product import Archetype, Join, Processing, Step
-from meshport.project import Project
-from meshport.scaffold import Draft, init_project, write_line, write_product
+from meshport.project.project import Project
+from meshport.project.scaffold import Draft, init_project, write_line, write_product
 from meshport.schema import parse_schema
-from meshport.testing import Port, ProcessorTest
+from meshport.testing.processor import Port, ProcessorTest
 
 ROOT = Path(__file__).parents[2]
 PLAYS = "player/plays"
@@ -328,7 +328,7 @@ def test_what_cannot_be_tested(mesh: Project, greenhouse: Path, tmp_path: Path) 
 
 def test_it_needs_no_extra() -> None:
     """Importing it loads neither faust, nor the service, nor the command line, nor pytest."""
-    code = "import sys, meshport.testing\nprint(*sys.modules)"
+    code = "import sys, meshport.testing.processor\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"faust", "fastapi", "sqlalchemy", "typer", "meshport_registry", "pytest"})

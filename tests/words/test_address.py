@@ -163,4 +163,4 @@ def test_only_one_module_makes_topic_names() -> None:
             ):
                 makers.add(file.relative_to(root).as_posix())
     # A port's CloudEvents type has the same form by default, and so has its contract's file: neither is a topic.
-    assert makers == {"meshport/address.py", "meshport/product/descriptor.py", "meshport/project.py"}
+    assert makers == {"meshport/address.py", "meshport/product/descriptor.py", "meshport/project/project.py"}

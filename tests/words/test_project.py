@@ -9,7 +9,7 @@ import pytest
 
 from meshport.address import Address
 from meshport.errors import DescriptorError, ProjectError, SchemaError
-from meshport.project import FOLDERS, Project
+from meshport.project.project import FOLDERS, Project
 
 SCHEMA = '{"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}]}'
 

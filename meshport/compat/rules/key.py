@@ -1,6 +1,6 @@
 """What a port promises of its record keys: which fields, in which bytes, and that there is one.
 
-The key's text is made by `meshport.publish.record_key`.
+The key's text is made by `meshport.ports.publisher.record_key`.
 """
 
 from __future__ import annotations

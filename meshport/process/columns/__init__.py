@@ -12,8 +12,8 @@ from typing import Final
 from meshport.columnar.native import unavailable
 from meshport.event import SchemaSource
 from meshport.event.columns import ColumnReader
-from meshport.process.pipeline import Filter
-from meshport.process.plan import Plan
+from meshport.process.logic.pipeline import Filter
+from meshport.process.wire.plan import Plan
 
 _log: Final = logging.getLogger(__name__)
 

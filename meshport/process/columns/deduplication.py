@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from meshport.event.columns import EventColumns
-from meshport.process import plain
 from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import Fields, Integers, Relation, to_python
-from meshport.process.deduplication import Deduplication
+from meshport.process.logic import plain
+from meshport.process.state.deduplication import Deduplication
 
 
 class ColumnarDeduplication:

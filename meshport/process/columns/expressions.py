@@ -39,7 +39,7 @@ from meshport.process.columns.cells import (
     store,
     truth_of,
 )
-from meshport.process.expression import Expression
+from meshport.process.logic.expression import Expression
 
 __all__ = ["Compiled", "Doubt", "Unsupported", "compile_columns", "truth"]
 

@@ -11,9 +11,9 @@ from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import Rekeying
 from meshport.process.columns.relation import Fields, Origins
-from meshport.process.groups import Group
-from meshport.process.plan import Plan
-from meshport.process.rows import Rows
+from meshport.process.state.groups import Group
+from meshport.process.state.rows import Rows
+from meshport.process.wire.plan import Plan
 
 _log: Final = logging.getLogger(__name__)
 

@@ -8,16 +8,16 @@ import numpy as np
 
 from meshport.address import Address
 from meshport.kafka.producer import Message
-from meshport.process.columns.applied import ColumnarApply
 from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.function_state import ColumnarApply
 from meshport.process.columns.operators import Joined, Step, compile_steps
 from meshport.process.columns.outputs import ColumnarOutputs
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import Fields, Origins, Relation, fields_of
 from meshport.process.columns.windows import ColumnarWindows
-from meshport.process.groups import Applied, Group, Windows
-from meshport.process.pipeline import Aggregate, Apply
-from meshport.process.plan import Plan
+from meshport.process.logic.pipeline import Aggregate, Apply
+from meshport.process.state.groups import Applied, Group, Windows
+from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
 
 

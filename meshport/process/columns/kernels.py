@@ -1,4 +1,4 @@
-"""Aggregations over whole columns, to the very accumulators that `meshport.process.aggregators` makes one by one.
+"""Aggregations over whole columns, to the very accumulators that `meshport.process.logic.aggregators` makes one by one.
 
 Counts, and sums, means and extremes of whole numbers go by NumPy; what they cannot hold is in doubt. All others go
 value by value through the aggregator itself.
@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from meshport.process.aggregators import Aggregator, Place, aggregator
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.relation import Field, Fields, Integers, to_python
+from meshport.process.logic.aggregators import Aggregator, Place, aggregator
 
 # Beyond it a sum of two may leave 64 bits; and a quotient of whole numbers below the other is rounded once, as Python's.
 _SAFE: Final = 2**62

@@ -13,9 +13,9 @@ from meshport.address import Address
 from meshport.columnar import values_of_fields
 from meshport.process.columns.expressions import Compiled, Doubt, Unsupported, compile_columns, truth
 from meshport.process.columns.relation import Field, Fields, Relation, fields_of, plain_schema, to_python
-from meshport.process.expression import Expression
-from meshport.process.pipeline import Derive, Filter, Flatten, Join, Operator, Rename, Select
-from meshport.process.tables import Table
+from meshport.process.logic.expression import Expression
+from meshport.process.logic.pipeline import Derive, Filter, Flatten, Join, Operator, Rename, Select
+from meshport.process.wire.tables import Table
 from meshport.schema import Schema
 
 Step = Callable[[Relation], Relation]

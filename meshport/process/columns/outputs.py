@@ -1,4 +1,4 @@
-"""From columns to messages for the output port: the very messages that `meshport.process.outputs` makes one by one."""
+"""From columns to messages for the output port: the very messages that `meshport.process.wire.outputs` makes one by one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from meshport.errors import EncodeError
 from meshport.event import EventWriter
 from meshport.event.attributes import rfc3339_of_micros
 from meshport.kafka.producer import Message
+from meshport.ports.publisher import record_key
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.relation import Field, Fields, Origins, Relation, fields_of, instants, to_python
-from meshport.process.outputs import LARGEST, output_ids
-from meshport.process.plan import Plan
-from meshport.publish import record_key
+from meshport.process.wire.outputs import LARGEST, output_ids
+from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshport.process.rows import Rows
+from meshport.process.state.rows import Rows
 
 
 class Overlay:

@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from meshport.event.columns import EventColumns
 from meshport.kafka.producer import Message
-from meshport.process.arrivals import Arrivals
 from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.outputs import keys_of
 from meshport.process.columns.relation import Field, Fields, Integers, Relation, to_python
-from meshport.process.item import Item
-from meshport.process.messages import Headers, Inbound, Rekeyed
-from meshport.process.murmur import partition_of
+from meshport.process.logic.item import Item
+from meshport.process.wire.arrivals import Arrivals
+from meshport.process.wire.messages import Headers, Inbound, Rekeyed
+from meshport.process.wire.partitioner import partition_of
 
 # What a record brings beside its own columns, in front of them.
 _BESIDE: Final = pa.schema(

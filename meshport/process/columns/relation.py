@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from meshport.columnar import arrow_schema
-from meshport.process.clock import moment
 from meshport.process.columns.expressions import Unsupported
+from meshport.process.logic.clock import moment
 from meshport.schema import Schema
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]

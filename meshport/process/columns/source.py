@@ -1,4 +1,4 @@
-"""The source stage over columns: what `meshport.process.source_stage.SourceStage` makes event by event, made of whole batches.
+"""The source stage over columns: what `meshport.process.stages.source.SourceStage` makes event by event, made of whole batches.
 
 What columns cannot tell beyond doubt is left to the stage, in the order of the log: a record in doubt alone, or, where it is
 not known which one is, halves of the batch until few are left.
@@ -16,7 +16,6 @@ import numpy as np
 from meshport.address import Address
 from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
-from meshport.process.arrivals import Arrivals
 from meshport.process.columns import FEW
 from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, Unsupported
@@ -25,15 +24,16 @@ from meshport.process.columns.operators import Joined, Step, compile_steps
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import ColumnarRekeying
 from meshport.process.columns.relation import Fields, Integers, Origins, Relation, fields_of
-from meshport.process.deduplication import Deduplication
-from meshport.process.groups import Group
-from meshport.process.item import Emission
-from meshport.process.messages import Inbound, late
-from meshport.process.pipeline import Aggregate, Deduplicate
-from meshport.process.plan import Plan, Source
-from meshport.process.rows import Rows
-from meshport.process.tables import Table
-from meshport.process.watermark import MAX_AHEAD_US, Watermark
+from meshport.process.logic.item import Emission
+from meshport.process.logic.pipeline import Aggregate, Deduplicate
+from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
+from meshport.process.state.deduplication import Deduplication
+from meshport.process.state.groups import Group
+from meshport.process.state.rows import Rows
+from meshport.process.wire.arrivals import Arrivals
+from meshport.process.wire.messages import Inbound, late
+from meshport.process.wire.plan import Plan, Source
+from meshport.process.wire.tables import Table
 from meshport.schema import Schema, parse_schema
 
 _log: Final = logging.getLogger(__name__)

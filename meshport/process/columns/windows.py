@@ -1,19 +1,19 @@
-"""Windows and running totals over columns: the rows and updates that `meshport.process.groups.Windows` makes one by one."""
+"""Windows and running totals over columns: the rows and updates that `meshport.process.state.groups.Windows` makes one by one."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from meshport.process import plain
-from meshport.process.aggregators import Place
-from meshport.process.clock import length
 from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.kernels import Groups, kernel_for
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import INSTANT, Field, Fields, Integers, Origins, Relation, timestamps, to_python
-from meshport.process.groups import Windows, row_name
-from meshport.process.pipeline import Aggregate, Hopping, Session
+from meshport.process.logic import plain
+from meshport.process.logic.aggregators import Place
+from meshport.process.logic.clock import length
+from meshport.process.logic.pipeline import Aggregate, Hopping, Session
+from meshport.process.state.groups import Windows, row_name
 
 
 class ColumnarWindows:

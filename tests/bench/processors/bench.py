@@ -27,7 +27,7 @@ from typing import Final, get_args
 import platformdirs
 
 from meshport.kafka.admin import Admin
-from meshport.kafka.cluster import open_cluster
+from meshport.local.cluster import open_cluster
 from tests.bench.figures import Figure
 from tests.bench.processors import verify
 from tests.bench.processors.latency import Latency, latency

@@ -19,7 +19,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from meshport.publish import Publisher
+from meshport.ports.publisher import Publisher
 from tests.bench.processors.mesh import Session, orders_port, ports
 from tests.bench.processors.orders import orders
 from tests.bench.processors.peers import Runner

@@ -11,6 +11,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.event.attributes import DATA_SCHEMA
 from meshport.kafka.admin import Admin
+from meshport.ports.publisher import Publisher
 from meshport.process import (
     Aggregate,
     Apply,
@@ -25,9 +26,8 @@ from meshport.process import (
     Tumbling,
     make_plan,
 )
-from meshport.process.harness import Port, Ports
-from meshport.process.murmur import partition_of
-from meshport.publish import Publisher
+from meshport.process.engines.memory import Port, Ports
+from meshport.process.wire.partitioner import partition_of
 from tests.bench.processors import orders
 from tests.bench.processors.orders import Totals
 from tests.bench.processors.schemas import (

@@ -14,11 +14,11 @@ def main(engine: str, text: str) -> None:
     bound = ports(spec)
     # The other engine's libraries would be counted as memory of this one.
     if engine == "batch":
-        from meshport.process import batch  # noqa: PLC0415 - as above
+        from meshport.process.engines import batch  # noqa: PLC0415 - as above
 
         batch.run_processor(plan(spec, bound), bound, until_end=spec.until_end)
     else:
-        from meshport.process import engine as on_faust  # noqa: PLC0415 - as above
+        from meshport.process.engines import faust as on_faust  # noqa: PLC0415 - as above
 
         on_faust.run_processor(plan(spec, bound), bound, until_end=spec.until_end)
 

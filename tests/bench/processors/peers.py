@@ -7,7 +7,7 @@ To lock them anew (needs the network)::
 
     echo "quixstreams>=3.28,<3.29  fastavro>=1.13,<2" | tr -s ' ' '\n' | uv pip compile - --generate-hashes \
         --no-annotate --no-header --universal --python-version 3.11 --output-file quix.requirements.txt
-    meshport.kafka.jars.make_lock(["org.apache.kafka:kafka-streams:4.3.1"]).to_json()
+    meshport.local.jars.make_lock(["org.apache.kafka:kafka-streams:4.3.1"]).to_json()
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from meshport.errors import BrokerUnavailable, JarRejected
-from meshport.kafka.jars import ensure_jars, read_lock
-from meshport.kafka.java import find_java
+from meshport.local.jars import ensure_jars, read_lock
+from meshport.local.java import find_java
 from tests.bench.processors.spec import Spec
 
 Name = Literal["batch", "faust engine", "faust", "quixstreams", "kafka-streams"]

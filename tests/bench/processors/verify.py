@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from meshport.columnar import ColumnarDecoder
-from meshport.scan import Stretch, history_reader, scan
+from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.schema import parse_schema
 from tests.bench.processors.orders import Totals
 from tests.bench.processors.schemas import OUTPUTS, SUMMED

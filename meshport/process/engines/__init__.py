@@ -1,0 +1,1 @@
+"""The engines that drive a worker: micro-batches, faust, and in memory."""

@@ -1,0 +1,127 @@
+"""Pipelines from product descriptors: declared steps to operators, or a product's own Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshport.errors import MeshError, ProcessError
+from meshport.process.logic.pipeline import (
+    Aggregate,
+    Apply,
+    Deduplicate,
+    Derive,
+    Filter,
+    Flatten,
+    Hopping,
+    Join,
+    JoinStream,
+    Operator,
+    Pipeline,
+    Rename,
+    Select,
+    Session,
+    Tumbling,
+    Window,
+)
+from meshport.product import Product, Step
+from meshport.product import Window as DeclaredWindow
+from meshport.product.loading import load_callable
+
+
+def load_pipeline(product: Product, folder: Path) -> Pipeline:
+    """The logic of a derived product.
+
+    Args:
+        product: its descriptor.
+        folder: where its product.yaml lies; Python files are relative to it.
+
+    Raises:
+        ProcessError: the product has no process, or a step of it cannot be run; the message names the step.
+        ProjectError: a Python function cannot be loaded.
+    """
+    process = product.process
+    if process is None:
+        raise ProcessError(f"{product.address} has no `process` in its product.yaml")
+    source = process.input or product.input_ports[0].address
+    if process.python:
+        operators = _own(product, load_callable(folder, process.python)(), process.python)
+    else:
+        operators = tuple(_declared(product, index, step, folder) for index, step in enumerate(process.steps))
+    try:
+        return Pipeline(source, operators, process.lateness)
+    except ProcessError as error:
+        raise ProcessError(f"{product.address}: {error.message}", hint=error.hint) from error
+
+
+def operator_of(step: Step, folder: Path | None = None) -> Operator:
+    """The operator of one declared step.
+
+    Args:
+        step: as product.yaml has it.
+        folder: of the product, for `apply`.
+
+    Raises:
+        ProcessError: an expression or aggregation of the step is none.
+    """
+    match step:
+        case Step(select=fields) if fields is not None:
+            return Select(fields)
+        case Step(rename=names) if names is not None:
+            return Rename(names)
+        case Step(filter=test) if test is not None:
+            return Filter(test)
+        case Step(derive=derived) if derived is not None:
+            return Derive(dict(derived))
+        case Step(flatten=items) if items is not None:
+            return Flatten(items)
+        case Step(join=join) if join is not None:
+            if join.within is None:
+                return Join(join.table, join.on, join.take, join.missing)
+            # Words refuse a `quarantine` there.
+            return JoinStream(join.table, join.on, join.within, join.take, "keep" if join.missing == "keep" else "drop")
+        case Step(deduplicate=deduplicate) if deduplicate is not None:
+            return Deduplicate(deduplicate.within, deduplicate.by)
+        case Step(aggregate=aggregate) if aggregate is not None:
+            return Aggregate(aggregate.by, aggregate.values, _window(aggregate.window), aggregate.emit)
+        case Step(apply=apply) if apply is not None:
+            if folder is None:
+                raise ProcessError("`apply` names a Python function, but there is no folder to load it from")
+            if apply.state is not None and apply.state.endswith(".avsc"):
+                raise ProcessError(
+                    f"the schema of the state is in {apply.state}, which was not read",
+                    hint="read the product from its project, which puts the schema in place of the file",
+                )
+            return Apply(load_callable(folder, apply.function), apply.by, apply.state)
+    raise ProcessError(f"no operator is known for the step {step.operator!r}")
+
+
+def _declared(product: Product, index: int, step: Step, folder: Path) -> Operator:
+    try:
+        return operator_of(step, folder)
+    except MeshError as error:
+        raise ProcessError(
+            f"{product.address}: process.steps[{index}].{step.operator}: {error.message}", hint=error.hint
+        ) from error
+
+
+def _own(product: Product, returned: object, reference: str) -> tuple[Operator, ...]:
+    if isinstance(returned, Sequence) and returned and all(isinstance(each, Operator) for each in returned):
+        return tuple(returned)
+    raise ProcessError(
+        f"{product.address}: {reference} returned {type(returned).__name__}, no list of operators",
+        hint="return [Filter(...), Aggregate(...), ...] of meshport.process",
+    )
+
+
+def _window(declared: DeclaredWindow | None) -> Window | None:
+    match declared:
+        case None:
+            return None
+        case DeclaredWindow(tumbling=size) if size is not None:
+            return Tumbling(size)
+        case DeclaredWindow(hopping=size, every=every) if size is not None and every is not None:
+            return Hopping(size, every)
+        case DeclaredWindow(session=gap) if gap is not None:
+            return Session(gap)
+    raise ProcessError(f"no window is known for {declared!r}")

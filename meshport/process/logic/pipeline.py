@@ -1,0 +1,359 @@
+"""Pipelines: which stream is read, and the operators that its records go through.
+
+An operator is a plain value. The declared steps of product.yaml and a product's own Python give the same ones:
+
+    def pipeline() -> list[Operator]:
+        return [
+            Filter(lambda order: order["cents"] > 0),
+            Aggregate(by=("customer_id",), window=Tumbling(timedelta(hours=1)), values={"orders": "count()"}),
+        ]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from meshport.address import Address
+from meshport.errors import ProcessError, SchemaError
+from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.clock import length
+from meshport.process.logic.expression import Expression
+from meshport.schema import Schema, parse_schema
+
+Record = Mapping[str, Any]
+Function = str | Expression | Callable[[Record], Any]
+"""Text of an expression, or a Python function of the record."""
+
+
+class Occurrence(NamedTuple):
+    """One record on its way, as an `Apply` function sees it.
+
+    Attributes:
+        data: the record.
+        time: when the fact happened.
+        id: of the event that brought it (CloudEvents `id`).
+        source: of that event (CloudEvents `source`).
+        key: the values of the `by` fields.
+    """
+
+    data: dict[str, Any]
+    time: datetime
+    id: str
+    source: str
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Select:
+    """Keep these fields, in this order."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Give fields another name: old to new."""
+
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keep the records for which the test is true."""
+
+    test: Function
+
+    def __post_init__(self) -> None:
+        """Compile the expression."""
+        object.__setattr__(self, "test", _function(self.test))
+
+
+@dataclass(frozen=True)
+class Derive:
+    """Add fields: name to expression or function of the record as it was before this step."""
+
+    fields: Mapping[str, Function]
+
+    def __post_init__(self) -> None:
+        """Compile the expressions."""
+        object.__setattr__(self, "fields", {name: _function(each) for name, each in self.fields.items()})
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """One record per item of a list.
+
+    Attributes:
+        items: the field that holds the list (the item takes its place; null and [] give no record), or a function
+            from the record to the records that become of it.
+    """
+
+    items: str | Callable[[Record], Iterable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Join:
+    """Take fields from the row of a compacted product, as it was at the event's time.
+
+    Attributes:
+        table: the compacted product.
+        on: the record's field that holds the table's key.
+        take: new field to the row's field.
+        missing: what becomes of a record without a row: `quarantine` its event, `keep` it with nulls, `drop` it.
+    """
+
+    table: Address
+    on: str
+    take: Mapping[str, str]
+    missing: Literal["quarantine", "keep", "drop"] = "quarantine"
+
+
+@dataclass(frozen=True)
+class JoinStream:
+    """Join with the events of another stream: a record for each pair of one key that is no further apart in event time.
+
+    Both streams are brought together under that key. A pair is given once, whichever of the two came first, with the later
+    of their times; an event that was late in its own partition makes no pairs. It is the pipeline's grouping: operators
+    before it shape the record of the input, those after it the joined one.
+
+    Attributes:
+        stream: the other stream, keyed by one field.
+        on: the record's field that holds that key. A record without a value there has no partner.
+        within: how far apart the two may be in event time, in either direction.
+        take: new field to the other event's field.
+        missing: what becomes of a record that found no partner: `drop` it, or `keep` it with nulls, once none can come
+            any more.
+    """
+
+    stream: Address
+    on: str
+    within: timedelta
+    take: Mapping[str, str]
+    missing: Literal["drop", "keep"] = "drop"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            ProcessError: `missing` is another word, nothing is taken, or the window has no length that could be.
+        """
+        if self.missing not in {"drop", "keep"}:
+            raise ProcessError(
+                f"a join of streams cannot {self.missing} what has no partner: one may come until the window has passed",
+                hint="missing: drop, or keep",
+            )
+        if self.within < timedelta() or not self.take:
+            raise ProcessError(
+                f"a join within {self.within} that takes {', '.join(self.take) or 'nothing'}",
+                hint="name fields of the other stream, and a length of time",
+            )
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The fields that make the key."""
+        return (self.on,)
+
+
+@dataclass(frozen=True)
+class Deduplicate:
+    """Drop a record that was seen before.
+
+    Attributes:
+        within: two records are the same only if their event times are no further apart.
+        by: the fields that tell records apart; empty means the event's own source and id.
+    """
+
+    within: timedelta
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tumbling:
+    """Windows of one length, one after another, aligned to the Unix epoch in UTC."""
+
+    size: timedelta
+
+    def starts(self, time: int) -> tuple[int, ...]:
+        """The starts of the windows that hold this time (all in microseconds)."""
+        return (time - time % length(self.size),)
+
+
+@dataclass(frozen=True)
+class Hopping:
+    """Windows of one length that overlap: a new one begins at each multiple of `every`."""
+
+    size: timedelta
+    every: timedelta
+
+    def starts(self, time: int) -> tuple[int, ...]:
+        """The starts of the windows that hold this time, earliest first (all in microseconds)."""
+        hop, last = length(self.every), time - time % length(self.every)
+        return tuple(range(last - (length(self.size) - 1 - time % hop) // hop * hop, last + 1, hop))
+
+
+@dataclass(frozen=True)
+class Session:
+    """Windows of activity: records of one key that are no further apart than the gap belong together.
+
+    `window_start` is the time of the first record, `window_end` that of the last.
+    """
+
+    gap: timedelta
+
+
+Window = Tumbling | Hopping | Session
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Boil the records of each key down, per window of event time or over all time.
+
+    The result holds the fields of `by`, `window_start` and `window_end` (where there is a window), then the values.
+
+    Attributes:
+        by: the fields that make the key.
+        values: field to aggregation, `count()` or `<name>(<field>)`.
+        window: None means one running total a key.
+        emit: `update` gives a record at each change, `close` one when the window can change no more.
+    """
+
+    by: tuple[str, ...]
+    values: Mapping[str, str]
+    window: Window | None = None
+    emit: Literal["update", "close"] = "update"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            ProcessError: no key, an unknown aggregation, or a running total that is to close.
+        """
+        _refuse_no_key(self.by)
+        for text in self.values.values():
+            aggregator(text)
+        if self.emit == "close" and self.window is None:
+            raise ProcessError("a running total never closes", hint="give it a window, or emit='update'")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The fields that the aggregations read, each once."""
+        return tuple(dict.fromkeys(name for text in self.values.values() if (name := aggregator(text)[1])))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fields of the result, in order."""
+        return (*self.by, *(("window_start", "window_end") if self.window else ()), *self.values)
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A Python function of (state, occurrence) per key.
+
+    Attributes:
+        function: `(state, occurrence) -> (state, records)`. The state is None at first and plain data after (see
+            `meshport.process.logic.plain`); a state of None is forgotten. It must depend on nothing but its arguments:
+            after a crash it is called again with the same.
+        by: the fields that make the key.
+        state: the Avro schema of the state, or its text. With one, a state that does not fit is refused, with its event,
+            and what an older version of it stored is read by Avro's resolution. None: whatever the function returns.
+    """
+
+    function: Callable[[Any, Occurrence], tuple[Any, Iterable[dict[str, Any]]]]
+    by: tuple[str, ...]
+    state: Schema | str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a function without a key, and read the schema.
+
+        Raises:
+            ProcessError: there is no key, or the text is no schema.
+        """
+        _refuse_no_key(self.by)
+        if isinstance(self.state, str):
+            try:
+                object.__setattr__(self, "state", parse_schema(self.state, source="the schema of the state"))
+            except SchemaError as error:
+                raise ProcessError(error.message, hint=error.hint) from error
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of the state; None where none is declared."""
+        return self.state if isinstance(self.state, Schema) else None
+
+
+Operator = Select | Rename | Filter | Derive | Flatten | Join | JoinStream | Deduplicate | Aggregate | Apply
+Grouping = Aggregate | Apply | JoinStream
+"""What brings records of one key together."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A processor's logic.
+
+    Attributes:
+        input: the stream that is read.
+        operators: applied in order; one of them at most is an `Aggregate`, an `Apply` or a `JoinStream`.
+        lateness: how far behind the newest event of its partition an event may be. It is judged where time matters,
+            in windows, de-duplication and joins of streams (`Pipeline.timed`); a filter takes events of any age.
+    """
+
+    input: Address
+    operators: tuple[Operator, ...]
+    lateness: timedelta = timedelta(days=1)
+    before: tuple[Operator, ...] = field(init=False, repr=False, compare=False)
+    grouping: Grouping | None = field(init=False, repr=False, compare=False)
+    after: tuple[Operator, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Part the operators at the grouping.
+
+        Raises:
+            ProcessError: nothing is done, there are two groupings, or records are de-duplicated after one.
+        """
+        groupings = [index for index, each in enumerate(self.operators) if isinstance(each, Grouping)]
+        if len(groupings) > 1:
+            raise ProcessError(
+                "a pipeline groups once; found " + " and ".join(type(self.operators[at]).__name__ for at in groupings),
+                hint="build the second on a product of its own",
+            )
+        at = groupings[0] if groupings else len(self.operators)
+        grouping = self.operators[at] if groupings else None
+        after = self.operators[at + 1 :]
+        if any(isinstance(each, Deduplicate) for each in after):
+            raise ProcessError("records are de-duplicated after the grouping", hint="put `deduplicate` before it")
+        object.__setattr__(self, "before", self.operators[:at])
+        object.__setattr__(self, "grouping", grouping)
+        object.__setattr__(self, "after", after)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it matters how late an event is: there are windows, duplicates to remember, or partners to wait for."""
+        windowed = isinstance(self.grouping, Aggregate) and self.grouping.window is not None
+        return windowed or self.stream is not None or any(isinstance(each, Deduplicate) for each in self.before)
+
+    @property
+    def stream(self) -> Address | None:
+        """The other stream that is read, where streams are joined."""
+        return self.grouping.stream if isinstance(self.grouping, JoinStream) else None
+
+    @property
+    def tables(self) -> tuple[Address, ...]:
+        """The compacted products that are joined, each once."""
+        return tuple(dict.fromkeys(each.table for each in self.operators if isinstance(each, Join)))
+
+    @property
+    def joined(self) -> tuple[Address, ...]:
+        """All that is joined, each once."""
+        return tuple(dict.fromkeys((*self.tables, *([] if self.stream is None else [self.stream]))))
+
+
+def _function(given: Function) -> Function:
+    return Expression(given) if isinstance(given, str) else given
+
+
+def _refuse_no_key(by: Any) -> None:
+    if not isinstance(by, tuple) or not by:
+        raise ProcessError(f"`by` is {by!r}", hint="name the fields that make the key: by=('customer_id',)")

@@ -1,0 +1,1 @@
+"""What runs stages safely on Kafka: the worker, its log, checkpoints, commits, quarantine and redrive."""

@@ -1,0 +1,1 @@
+"""Stages: what a processor does with one partition of its input, or of its repartition topic."""

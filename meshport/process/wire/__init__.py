@@ -1,0 +1,1 @@
+"""Kafka messages of processors: what an input message is read as, and what an output is written as."""

@@ -1,0 +1,102 @@
+"""Messages of one partition, both ways: one by one as `Inbound`, or part by part for a whole batch.
+
+Making an object of each message costs as much as reading it; columns need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import methodcaller
+from typing import Any, Final, overload
+
+from meshport.kafka.consumer import ReceivedMessage
+from meshport.process.wire.messages import Headers, Inbound
+
+# Headers take more than all else: the client makes eight pairs of each message.
+_PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "headers", "offset", "timestamp")))
+
+
+def _place(message: ReceivedMessage) -> tuple[str, int]:
+    return message.topic(), message.partition()
+
+
+class Arrivals(Sequence[Inbound]):
+    """Messages of one partition, in the order of their offsets.
+
+    Args:
+        topic: of all of them.
+        partition: as `topic`.
+        offsets: of each.
+        keys: of each.
+        values: of each.
+        headers: of each.
+        timestamps_ms: of each; -1 where there is none.
+    """
+
+    __slots__ = ("headers", "keys", "offsets", "partition", "timestamps_ms", "topic", "values")
+
+    def __init__(  # noqa: PLR0917 - the parts of a Kafka message, in the order of `Inbound`
+        self,
+        topic: str,
+        partition: int,
+        offsets: Sequence[int],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+        timestamps_ms: Sequence[int],
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offsets = offsets
+        self.keys = keys
+        self.values = values
+        self.headers = headers
+        self.timestamps_ms = timestamps_ms
+
+    @classmethod
+    def of(cls, messages: Sequence[Inbound]) -> Arrivals:
+        """Messages that are objects already, all of one partition; at least one."""
+        if isinstance(messages, cls):
+            return messages
+        topics, partitions, offsets, keys, values, headers, timestamps = zip(*messages, strict=True)
+        return cls(topics[0], partitions[0], offsets, keys, values, headers, timestamps)
+
+    @classmethod
+    def by_place(cls, messages: Iterable[ReceivedMessage]) -> dict[tuple[str, int], Arrivals]:
+        """Messages of the Kafka client, by topic and partition."""
+        found: dict[tuple[str, int], list[ReceivedMessage]] = {}
+        for place, run in groupby(messages, _place):
+            if place in found:
+                found[place] += run
+            else:
+                found[place] = list(run)
+        return {place: cls._received(*place, there) for place, there in found.items()}
+
+    @classmethod
+    def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> Arrivals:
+        keys, values, headers, offsets, times = (list(map(part, messages)) for part in _PARTS)
+        told = [each or () for each in headers] if None in headers else headers
+        return cls(topic, partition, offsets, keys, values, told, [time if kind else -1 for kind, time in times])
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, at: int) -> Inbound: ...
+    @overload
+    def __getitem__(self, at: slice) -> Arrivals: ...
+    def __getitem__(self, at: int | slice) -> Inbound | Arrivals:
+        parts = (self.offsets, self.keys, self.values, self.headers, self.timestamps_ms)
+        if isinstance(at, slice):
+            offsets, keys, values, headers, timestamps = (part[at] for part in parts)
+            return Arrivals(self.topic, self.partition, offsets, keys, values, headers, timestamps)  # type: ignore[arg-type]  # slices of sequences
+        return Inbound(
+            self.topic,
+            self.partition,
+            self.offsets[at],
+            self.keys[at],
+            self.values[at],
+            self.headers[at],
+            self.timestamps_ms[at],
+        )

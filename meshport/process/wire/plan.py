@@ -1,0 +1,291 @@
+"""From a pipeline and the bindings of its ports to a plan: what runs where, and under which names on Kafka.
+
+A group lives in one partition. Where the key of the grouping holds the input's whole record key, the events of a group
+are in one partition already and one stage does all. Else there are two: the first reads the input and writes each
+record under its new key to an internal topic, the second reads that topic and keeps the groups. Where two streams are
+joined, each has a first stage of its own, and the internal topic settles one order of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from meshport.address import Address, internal_name, late_name, nearest, quarantine_name, redrive_name
+from meshport.binding import Binding
+from meshport.errors import ProcessError
+from meshport.ports.resolver import Resolver
+from meshport.process.logic.pipeline import (
+    Aggregate,
+    Deduplicate,
+    JoinStream,
+    Operator,
+    Pipeline,
+    Select,
+    Session,
+)
+from meshport.process.logic.state_shape import describe, origins, rekeyed, upserts
+
+COMPACT = "compact"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One reading of one topic.
+
+    Attributes:
+        topic: what is read.
+        partitions: of it.
+        changelog: the compacted topic that keeps the stage's state, partition by partition.
+    """
+
+    topic: str
+    partitions: int
+    changelog: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input of a pipeline, and what becomes of its events before they meet those of another partition.
+
+    Attributes:
+        binding: of the port.
+        operators: what its events go through.
+        by: the fields of the key under which its records are grouped; empty where nothing is.
+        stage: what reads it.
+        first: the number of its partition 0 among the partitions of all inputs.
+    """
+
+    binding: Binding
+    operators: tuple[Operator, ...]
+    by: tuple[str, ...]
+    stage: Stage
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline with everything that its ports' bindings decide.
+
+    Attributes:
+        pipeline: the logic.
+        source: the input port.
+        output: the port that is built.
+        tables: the compacted products that are joined.
+        stream: the other stream, where streams are joined.
+
+    Raises:
+        ProcessError: the pipeline cannot be run over these ports; the message says why.
+    """
+
+    pipeline: Pipeline
+    source: Binding
+    output: Binding
+    tables: Mapping[Address, Binding] = field(default_factory=dict)
+    stream: Binding | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would give wrong results."""
+        self._refuse_unkeyed_duplicates()
+        self._refuse_over_table()
+        self._refuse_unjoinable()
+        for address, table in self.tables.items():
+            if table.cleanup != COMPACT or len(table.key) != 1:
+                raise ProcessError(
+                    f"{address} cannot be joined: cleanup is {table.cleanup}, its key is {table.key or 'none'}",
+                    hint="a joined port is compacted and keyed by one field",
+                )
+
+    @cached_property
+    def upserts(self) -> bool:
+        """Whether the input is a table that an aggregate keeps in step with: rows replace, they do not add up."""
+        return upserts(self.pipeline, self.source)
+
+    @cached_property
+    def table(self) -> bool:
+        """Whether the output is a table: a row that ceases to be is told by a tombstone."""
+        over = isinstance(self.pipeline.grouping, Aggregate) or (
+            self.pipeline.grouping is None and self.source.cleanup == COMPACT
+        )
+        return self.output.cleanup == COMPACT and over
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether lateness is judged."""
+        return self.pipeline.timed and not self.upserts
+
+    @cached_property
+    def keeps_key(self) -> bool:
+        """Whether an output has the record key of the input row that it was made of."""
+        held = origins(self.pipeline.before, self.source.key)
+        return (
+            self.pipeline.grouping is None
+            and bool(self.source.key)
+            and [held.get(name) for name in self.output.key] == list(self.source.key)
+        )
+
+    @cached_property
+    def rekeyed(self) -> bool:
+        """Whether the records of a group come from several partitions, so that they have to be brought together."""
+        return rekeyed(self.pipeline, self.source)
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The inputs whose events are taken in one after the other."""
+        pipeline, topic = self.pipeline, self.output.topic
+        stage = Stage(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
+        source = Source(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
+        if self.stream is None or not isinstance(pipeline.grouping, JoinStream):
+            return (source,)
+        stage = Stage(self.stream.topic, self.stream.partitions, internal_name(topic, "joined.changelog"))
+        taken = Select(tuple(dict.fromkeys((*self.stream.key, *pipeline.grouping.take.values()))))
+        return source, Source(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
+
+    @property
+    def reads(self) -> tuple[Binding, ...]:
+        """All ports that are read: inputs, then tables."""
+        return (*(each.binding for each in self.sources), *self.tables.values())
+
+    @cached_property
+    def gathering(self) -> Stage | None:
+        """What reads the records that were brought together under another key; None where they need not be."""
+        if not self.rekeyed:
+            return None
+        topic = self.output.topic
+        return Stage(internal_name(topic, "rekey"), self.output.partitions, internal_name(topic, "rekey.changelog"))
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that read the inputs, then the one behind them."""
+        return (*(each.stage for each in self.sources), *([self.gathering] if self.gathering else []))
+
+    @cached_property
+    def numbers(self) -> dict[tuple[str, int], int]:
+        """The number of each partition, (topic, partition), among those of all inputs."""
+        return {
+            (each.stage.topic, partition): each.first + partition
+            for each in self.sources
+            for partition in range(each.stage.partitions)
+        }
+
+    @property
+    def late_topic(self) -> str:
+        """Where late events go."""
+        return late_name(self.output.topic)
+
+    @property
+    def quarantine_topic(self) -> str:
+        """Where events go that cannot be processed."""
+        return quarantine_name(self.output.topic)
+
+    @property
+    def redrive_topic(self) -> str:
+        """Where quarantined events are brought back, each in the partition that it has in its input."""
+        return redrive_name(self.output.topic)
+
+    @property
+    def redrive_partitions(self) -> int:
+        """How many that topic has."""
+        return max(each.stage.partitions for each in self.sources)
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return processor_group(self.output.topic)
+
+    @cached_property
+    def shape(self) -> str:
+        """What the state is made of: a processor with another shape cannot go on from it."""
+        return describe(self.pipeline, self.source, self.stream).digest
+
+    def _refuse_unkeyed_duplicates(self) -> None:
+        before: list[Operator] = []
+        for each in self.pipeline.before:
+            if isinstance(each, Deduplicate):
+                held = origins(before, self.source.key)
+                apart = each.by and not set(self.source.key) <= {held.get(name) for name in each.by}
+                if (not self.source.key or apart) and self.source.partitions > 1:
+                    raise ProcessError(
+                        f"two copies of an event of {self.source.address} may be in different partitions: its key is "
+                        f"{', '.join(self.source.key) or 'none'}, `deduplicate` goes by {', '.join(each.by) or 'id'}",
+                        hint="de-duplicate a keyed port, by fields that hold its key",
+                    )
+            before.append(each)
+
+    def _refuse_unjoinable(self) -> None:
+        if self.stream is None:
+            return
+        if self.stream.topic == self.source.topic:
+            raise ProcessError(
+                f"{self.source.address} cannot be joined with itself",
+                hint="`apply` sees all events of a key one after the other",
+            )
+        for each in (self.source, self.stream):
+            if each.cleanup == COMPACT:
+                raise ProcessError(
+                    f"{each.address} is compacted: what is joined within a time are events, and a row holds until the next",
+                    hint="leave out `within` to join its rows"
+                    if each is self.stream
+                    else "read a port that keeps events",
+                )
+        if len(self.stream.key) != 1:
+            raise ProcessError(
+                f"{self.stream.address} cannot be joined: its key is {', '.join(self.stream.key) or 'none'}",
+                hint="a joined port is keyed by one field",
+            )
+
+    def _refuse_over_table(self) -> None:
+        if self.source.cleanup != COMPACT:
+            return
+        grouping = self.pipeline.grouping
+        if any(isinstance(each, Deduplicate) for each in self.pipeline.before):
+            raise ProcessError(
+                f"{self.source.address} is compacted: a row replaces the one before it, there is nothing to de-duplicate"
+            )
+        if isinstance(grouping, Aggregate) and (isinstance(grouping.window, Session) or grouping.emit == "close"):
+            raise ProcessError(
+                f"{self.source.address} is compacted: any row may still change, so that no window ever closes",
+                hint="use tumbling or hopping windows, or none, and emit: update",
+            )
+        if grouping is None and self.output.cleanup == COMPACT and not self.keeps_key:
+            raise ProcessError(
+                f"{self.output.address} is keyed by {', '.join(self.output.key)}, the table {self.source.address} by "
+                f"{', '.join(self.source.key)}: which row a tombstone takes out could not be told",
+                hint="keep the key's fields, or aggregate by the new key",
+            )
+
+
+def processor_group(topic: str) -> str:
+    """The consumer group of the processor that builds a topic."""
+    return f"meshport.process.{topic}"
+
+
+def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver) -> Plan:
+    """Resolve the ports of a pipeline.
+
+    Args:
+        pipeline: the logic.
+        output: the port that it builds.
+        resolver: a registry.
+
+    Raises:
+        NotRegistered: a port is not registered.
+        ProcessError: the pipeline cannot be run over these ports.
+    """
+    source, target = resolver.resolve(pipeline.input), resolver.resolve(output)
+    tables = {address: resolver.resolve(address) for address in pipeline.tables}
+    for name in target.key:
+        _refuse_unknown_key(name, pipeline, target)
+    stream = None if pipeline.stream is None else resolver.resolve(pipeline.stream)
+    return Plan(pipeline, source, target, tables, stream)
+
+
+def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:
+    grouping = pipeline.grouping
+    if isinstance(grouping, Aggregate) and not pipeline.after and name not in grouping.outputs:
+        near = nearest(name, list(grouping.outputs))
+        raise ProcessError(
+            f"{target.address} is keyed by {name!r}, which its aggregate does not give",
+            hint=f"did you mean {near!r}?" if near else f"it gives {', '.join(grouping.outputs)}",
+        )

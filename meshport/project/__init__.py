@@ -1,0 +1,1 @@
+"""A mesh project on disk, and what is done with it: scaffold, check, apply, recount."""

@@ -1,0 +1,142 @@
+"""Applying a project: its products registered, their topics made. First the plan, then the deed; nothing is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from meshport.address import topic_name
+from meshport.catalog import Registration
+from meshport.errors import RegistrationRefused, TopicError
+from meshport.kafka.admin import Admin
+from meshport.product import OutputPort
+from meshport.project.project import ProjectProduct
+from meshport.registry import Registry
+from meshport.schema import Schema
+
+_FOREVER: Final = "-1"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """What becomes of one topic.
+
+    Attributes:
+        name: of the topic.
+        partitions: how many it has, or is to have.
+        new: whether it is made now.
+        config: the settings that are given or changed.
+    """
+
+    name: str
+    partitions: int
+    new: bool
+    config: dict[str, str]
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{key}={value}" for key, value in sorted(self.config.items()))
+        if self.new:
+            return f"make topic {self.name} ({self.partitions} partitions, {settings})"
+        return f"set {settings} on topic {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPlan:
+    """What applying one product would do.
+
+    Attributes:
+        product: the product.
+        registration: the registry's answer to a dry run.
+        topics: the topics that are made or changed; empty where all are as declared.
+    """
+
+    product: ProjectProduct
+    registration: Registration
+    topics: tuple[TopicChange, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.topics or self.registration.changed)
+
+
+def plan(
+    products: Iterable[ProjectProduct], registry: Registry, admin: Admin, bootstrap_servers: str
+) -> list[ProductPlan]:
+    """What would be done, product by product; nothing is.
+
+    Args:
+        products: each after what it reads.
+        registry: where they are to be registered.
+        admin: of the cluster.
+        bootstrap_servers: of the cluster, as its readers reach it.
+
+    Raises:
+        RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads what neither
+            the registry nor this plan has.
+        TopicError: a topic is there with another number of partitions.
+        RegistryUnavailable, BrokerUnavailable: no answer.
+    """
+    planned = [_plan(each, registry, admin, bootstrap_servers) for each in products]
+    here = {each.product.product.address for each in planned}
+    for each in planned:
+        # The registry refuses these too, but only once their topics are made.
+        if missing := [str(port) for port in each.registration.unresolved if port.of_product not in here]:
+            raise RegistrationRefused(
+                f"{each.product.product.address} reads {', '.join(missing)}, which nobody has registered",
+                hint=f"correct the inputPorts of {each.product.descriptor_file}, or apply the project that has it first",
+            )
+    return planned
+
+
+def carry_out(planned: ProductPlan, registry: Registry, admin: Admin, bootstrap_servers: str) -> Registration:
+    """Do what was planned for one product: topics first, so that an address never leads to a topic that is not there.
+
+    Args:
+        planned: one of `plan`, in its order.
+        registry: where the product is registered.
+        admin: of the cluster.
+        bootstrap_servers: of the cluster, as its readers reach it.
+    """
+    for change in planned.topics:
+        if change.new:
+            admin.ensure_topic(change.name, change.partitions, change.config)
+        else:
+            admin.set_config(change.name, change.config)
+    return registry.register(planned.product.product, _schemas(planned.product), bootstrap_servers=bootstrap_servers)
+
+
+def topic_config(port: OutputPort) -> dict[str, str]:
+    """The Kafka settings of a port's topic."""
+    retention = _FOREVER if port.retention is None else str(port.retention // timedelta(milliseconds=1))
+    return {"cleanup.policy": port.cleanup, "retention.ms": retention}
+
+
+def _plan(product: ProjectProduct, registry: Registry, admin: Admin, bootstrap_servers: str) -> ProductPlan:
+    schemas = _schemas(product)
+    registration = registry.register(product.product, schemas, bootstrap_servers=bootstrap_servers, dry_run=True)
+    topics = {each.address: each.topic for each in registration.ports}
+    changes = []
+    for port in product.product.output_ports:
+        address = product.product.port_address(port)
+        name = topics.get(address, topic_name(address))
+        wanted = topic_config(port)
+        found = admin.topic(name)
+        if found is None:
+            changes.append(TopicChange(name, port.partitions, True, wanted))
+            continue
+        if found.partitions != port.partitions:
+            raise TopicError(
+                f"the topic {name} has {found.partitions} partitions, {product.descriptor_file} declares {port.partitions}",
+                hint="it never changes under one generation, since keys would move: declare what is there",
+            )
+        different = {key: value for key, value in wanted.items() if found.config.get(key) != value}
+        if different:
+            changes.append(TopicChange(name, found.partitions, False, different))
+    return ProductPlan(product, registration, tuple(changes))
+
+
+def _schemas(product: ProjectProduct) -> dict[str, Schema]:
+    return {f"{port}@{major}": schema for (port, major), schema in product.schemas.items()}

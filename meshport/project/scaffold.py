@@ -1,0 +1,261 @@
+"""New projects and new products: files that work as they are, and that a person goes on from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import yaml
+
+from meshport.address import Address
+from meshport.errors import ProjectError
+from meshport.files.inference import MOMENT, record_name
+from meshport.product import Archetype, OutputPort, Processing, Status, parse_product
+from meshport.product.edit import add_line
+from meshport.project.project import FOLDERS, Project
+from meshport.schema import Schema, parse_schema
+
+_GITIGNORE: Final = "# the mesh that `meshport up` runs here: its events, its registry\n.meshport/\n"
+# By default a month's notice before anybody is led to a new line, and two more months for those who stayed.
+_NOTICE: Final = timedelta(days=30)
+_OVERLAP: Final = timedelta(days=60)
+_COMMON: Final = """# Shared types
+
+One `.avsc` each: a named type that contracts refer to by its full name, or a polyseme, a global identifier that
+contracts link to by `"polyseme"`:
+
+    {"type": "string", "polyseme": "customer_id", "doc": "The customer, in every domain."}
+"""
+
+
+def init_project(folder: Path) -> list[Path]:
+    """Make a mesh project of a folder; what is there already stays as it is.
+
+    Returns:
+        The files and folders that were made.
+
+    Raises:
+        ProjectError: the folder stands inside of another project, or a file is where a folder has to be.
+    """
+    folder = folder.resolve()
+    try:
+        around = Project.find(folder)
+    except ProjectError:
+        around = None
+    if around is not None and around.root != folder:
+        raise ProjectError(
+            f"{folder} stands in the project {around.root} already", hint="`meshport new` adds a product to it"
+        )
+    made = []
+    for name in ("", *FOLDERS, "schemas/common"):
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise ProjectError(f"{folder / name} is a file; a project has a folder there")
+    for name in (*FOLDERS, "schemas/common"):
+        if not (folder / name).is_dir():
+            (folder / name).mkdir(parents=True)
+            made.append(folder / name)
+    for name, text in ((".gitignore", _GITIGNORE), ("schemas/common/README.md", _COMMON)):
+        if not (folder / name).exists():
+            (folder / name).write_text(text, encoding="utf-8")
+            made.append(folder / name)
+    return made
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a new product is to be.
+
+    Attributes:
+        address: of the product.
+        archetype: of the product.
+        owner: the team that answers for it.
+        description: one sentence.
+        schema: the contract of its port.
+        key: fields of the record key.
+        time: the field that says when a fact happened.
+        compacted: whether the port keeps the last record of each key.
+        inputs: address to the fields that are read.
+        processing: how it is built; None for a source-aligned product.
+    """
+
+    address: Address
+    archetype: Archetype
+    owner: str
+    description: str
+    schema: Schema
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    compacted: bool = False
+    inputs: Mapping[Address, Sequence[str]] | None = None
+    processing: Processing | None = None
+
+
+def write_product(project: Project, draft: Draft) -> list[Path]:
+    """Write a product's descriptor and contract into a project.
+
+    Returns:
+        The files that were made.
+
+    Raises:
+        ProjectError: one of them exists; nothing is overwritten.
+        DescriptorError: the draft makes no product.
+    """
+    text = _yaml(_descriptor(draft))
+    product = parse_product(text, file="the new product.yaml")
+    port = product.default_port
+    descriptor = project.product_folder(product) / "product.yaml"
+    contract = project.schema_file(product, port)
+    for file in (descriptor, contract):
+        if file.exists():
+            raise ProjectError(f"{file} exists already", hint="nothing is overwritten; remove it first, or edit it")
+    for file, content in ((contract, _pretty(draft.schema)), (descriptor, text)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+    return [descriptor, contract]
+
+
+@dataclass(frozen=True)
+class NewLine:
+    """A major line that was written beside the one before it.
+
+    Attributes:
+        address: of the new line.
+        old: address of the line before it.
+        contract: the new line's Avro file, a copy of the old one's.
+        descriptor: the product.yaml.
+        live_from: the day (UTC) from which on an address without a major leads to the new line.
+        deprecated_on: the day after which readers should have left the old one.
+        type: the CloudEvents type of the new line's events, where the old line's is one of its own.
+    """
+
+    address: Address
+    old: Address
+    contract: Path
+    descriptor: Path
+    live_from: date
+    deprecated_on: date
+    type: str | None
+
+
+def write_line(
+    project: Project, address: Address, *, today: date, live_from: date | None = None, deprecated_on: date | None = None
+) -> NewLine:
+    """Write a port's next major line into a project: its contract as a copy to go on from, its entry in product.yaml.
+
+    Args:
+        project: that holds the product.
+        address: of the product, or of one of its ports.
+        today: the day (UTC) that the defaults are counted from.
+        live_from: when the new line is live; by default in 30 days.
+        deprecated_on: when the old line should have been left; by default 60 days after that.
+
+    Raises:
+        ProjectError: the product or port is not there, it is coming to its end as a whole, the days cannot be, the new
+            contract's file exists, or product.yaml has a form that cannot be added to.
+    """
+    if address.major is not None:
+        raise ProjectError(
+            f"{address} names a major; the next one is told by the product",
+            hint=f"leave out @{address.major}",
+        )
+    found = project.product(address)
+    product = found.product
+    lines = product.lines(address.port)
+    if not lines:
+        ports = ", ".join(dict.fromkeys(port.name for port in product.output_ports))
+        raise ProjectError(f"{product.address} has no port {address.port!r}", hint=f"it has {ports}")
+    if product.status in {Status.DEPRECATED, Status.RETIRED}:
+        raise ProjectError(
+            f"{product.address} is {product.status} as a whole; its readers are leaving",
+            hint=f"they move to {product.successor}" if product.successor else None,
+        )
+    old = lines[max(lines)]
+    live = live_from or max(today, old.live_from or today) + _NOTICE
+    if live <= today:
+        raise ProjectError(
+            f"from {live} on would move every reader that names no major at once",
+            hint="give them notice: a day to come",
+        )
+    end = deprecated_on or live + _OVERLAP
+    new = OutputPort(name=old.name, major=old.major + 1)
+    contract, descriptor = project.schema_file(product, new), found.descriptor_file
+    if contract.exists():
+        raise ProjectError(f"{contract} exists already", hint="nothing is overwritten; remove it first, or edit it")
+    copied = project.schema_file(product, old).read_bytes()
+    text = descriptor.read_bytes().decode("utf-8")
+    written = add_line(text, old, live_from=live, deprecated_on=end, file=str(descriptor))
+    contract.parent.mkdir(parents=True, exist_ok=True)
+    contract.write_bytes(copied)
+    descriptor.write_bytes(written.encode("utf-8"))
+    return NewLine(
+        address=product.port_address(new),
+        old=product.port_address(old),
+        contract=contract,
+        descriptor=descriptor,
+        live_from=live,
+        deprecated_on=end,
+        type=product.event_type(new) if old.type else None,
+    )
+
+
+def template_schema(address: Address) -> Schema:
+    """The contract of a product of which nothing is known yet: an identifier and a time, to go on from."""
+    name, namespace = record_name(address)
+    fields = [
+        {"name": "id", "type": "string", "doc": "What the fact is about."},
+        {"name": "happened_at", "type": MOMENT, "doc": "When it happened."},
+    ]
+    form = {"type": "record", "name": name, "namespace": namespace, "fields": fields}
+    return parse_schema(json.dumps(form))
+
+
+def fields_read(processing: Processing, schema: Schema, time: str | None) -> list[str]:
+    """The input's fields that a declared process reads, in the schema's order."""
+    words: set[str] = {time} if time else set()
+    for step in processing.steps:
+        text = json.dumps(step.model_dump(mode="json", exclude_none=True))
+        words.update(re.findall(r"[A-Za-z_]\w*", text))
+    return [name for name in schema.field_names if name in words]
+
+
+def _descriptor(draft: Draft) -> dict[str, Any]:
+    port: dict[str, Any] = {"name": OutputPort().name}
+    if draft.key:
+        port["key"] = draft.key[0] if len(draft.key) == 1 else list(draft.key)
+    if draft.time:
+        port["time"] = draft.time
+    if draft.compacted:
+        port["cleanup"] = "compact"
+    document: dict[str, Any] = {
+        "address": str(draft.address),
+        "id": str(uuid4()),
+        "archetype": str(draft.archetype),
+        "displayName": draft.address.product.replace("-", " ").capitalize(),
+        "description": draft.description,
+        "owner": draft.owner,
+    }
+    if draft.inputs:
+        document["inputPorts"] = [
+            {"address": str(address)} | ({"fields": list(fields)} if fields else {})
+            for address, fields in draft.inputs.items()
+        ]
+    document["outputPorts"] = [port]
+    if draft.processing:
+        document["process"] = draft.processing.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude_none=True
+        )
+    return document
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _pretty(schema: Schema) -> str:
+    return json.dumps(schema.form, indent=2, ensure_ascii=False) + "\n"
