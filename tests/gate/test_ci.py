@@ -132,3 +132,12 @@ def test_the_action_passes_what_breaks_nobody(repository: Path, tmp_path: Path) 
     git(tmp_path, "clone", "--quiet", "--depth=1", "--branch=change", repository.as_uri(), str(checkout))
     done = Workflow(checkout, tmp_path, python=sys.executable).run()
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflow_of_this_repository_runs_its_own_check() -> None:
+    """The workflow has one command, `.ci/run`, and pins each action that it uses by a commit."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = workflow["jobs"]["check"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert [step["uses"] for step in steps if "uses" in step and not re.search(r"@[0-9a-f]{40}$", step["uses"])] == []
