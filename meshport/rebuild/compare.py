@@ -23,7 +23,7 @@ from meshport.event import Event, EventReader, SchemaSource
 from meshport.event.attributes import rfc3339
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.wire.plan import COMPACT, Plan
 from meshport.rebuild.spill import Found, Side, Spill
@@ -264,7 +264,7 @@ class _Value:
             message.timestamp()[1],
         )  # fmt: skip
         if self._loose:
-            return plain.dumps(_rounded(event.data)).encode()
+            return lossless_json.dumps(_rounded(event.data)).encode()
         return self._encode(event.data)
 
 

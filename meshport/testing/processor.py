@@ -35,7 +35,7 @@ from meshport.event.attributes import rfc3339
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import event_time, record_key
 from meshport.process.engines.memory import Crash, Harness, Port, Ports
-from meshport.process.logic.clock import micros
+from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.shape import check_pipeline
 from meshport.process.runtime.quarantine import SetAside, set_aside
@@ -132,7 +132,7 @@ class ProcessorTest:
         stored = time if recorded is None else _moment("recorded", recorded)
         id = self._id(id)
         value, headers = given.writer.message(data, id=id, time=time, recorded_time=stored)
-        self._send(given, Message(given.topic, given.key(data), value, headers, micros(stored) // 1000, partition))
+        self._send(given, Message(given.topic, given.key(data), value, headers, to_micros(stored) // 1000, partition))
         return id
 
     def retract(
@@ -167,7 +167,7 @@ class ProcessorTest:
         stored = time if recorded is None else _moment("recorded", recorded)
         id = self._id(id)
         value, headers = given.writer.tombstone(id=id, time=time, recorded_time=stored)
-        self._send(given, Message(given.topic, given.key(key), value, headers, micros(stored) // 1000))
+        self._send(given, Message(given.topic, given.key(key), value, headers, to_micros(stored) // 1000))
         return id
 
     def give_bytes(

@@ -17,7 +17,7 @@ import pytest
 
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
-from meshport.process.logic.item import Emission, Item
+from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.watermark import Watermark
 from meshport.process.runtime import kafka_log as kafkalog
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
@@ -181,7 +181,7 @@ def _counts_late(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _counts_doubles(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = Deduplication.is_new
 
-    def is_new(self: Deduplication, item: Item, rows_: Rows) -> bool:
+    def is_new(self: Deduplication, item: EventRecord, rows_: Rows) -> bool:
         return real(self, item, rows_) or True
 
     patch.setattr(Deduplication, "is_new", is_new)
@@ -191,7 +191,7 @@ def _counts_doubles(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     real = Windows.add
 
-    def add(self: Windows, item: Item, rows_: Rows) -> list[Emission]:
+    def add(self: Windows, item: EventRecord, rows_: Rows) -> list[Emission]:
         if dice.random() < 0.02:
             real(self, item, rows_)
         return real(self, item, rows_)

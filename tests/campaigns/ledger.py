@@ -15,9 +15,9 @@ from itertools import chain
 
 from meshport.errors import MeshError
 from meshport.event import Event, EventReader
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
 from meshport.process.logic.aggregators import aggregator
-from meshport.process.logic.clock import length, micros
+from meshport.process.logic.event_time import duration_micros, to_micros
 from meshport.process.logic.pipeline import Deduplicate
 from meshport.process.runtime.quarantine import set_aside
 from meshport.process.state.rows import Checkpoint, Rows
@@ -121,7 +121,7 @@ class _Fates:
         self.duplicates = len(evidence.source) - len(self.bad) - len(self.late) - len(self.counted)
         self.newest: dict[int, int] = {}
         for event in readable:
-            self.newest[event.partition] = max(self.newest.get(event.partition, 0), micros(event.time))
+            self.newest[event.partition] = max(self.newest.get(event.partition, 0), to_micros(event.time))
         self.table = hourly(self.counted, self.by)
         self.effects: dict[str, dict[int, Spot]] = defaultdict(dict)
         for event in self.counted:
@@ -274,7 +274,7 @@ def _check_state(evidence: Evidence, fates: _Fates, report: Report) -> None:
             rows[-1] |= dict(state.items())
             if topic == evidence.plan.source.topic:
                 _check_place(evidence, number, checkpoint, report)
-    horizons = {partition: newest - length(LATENESS) for partition, newest in fates.newest.items()}
+    horizons = {partition: newest - duration_micros(LATENESS) for partition, newest in fates.newest.items()}
     if any(isinstance(each, Deduplicate) for each in evidence.plan.pipeline.before):
         _check_seen(rows[0], fates, horizons, report)
     if evidence.plan.rekeyed:
@@ -290,9 +290,9 @@ def _check_place(evidence: Evidence, partition: int, checkpoint: Checkpoint, rep
 
 
 def _check_seen(rows: Mapping[str, object], fates: _Fates, horizons: Mapping[int, int], report: Report) -> None:
-    remembered = {plain.loads(key.partition(":")[2])[1] for key in rows if key.startswith("d0:")}
-    within = length(WITHIN)
-    due = {event.id for event in fates.counted if micros(event.time) + within >= horizons[event.partition]}
+    remembered = {lossless_json.loads(key.partition(":")[2])[1] for key in rows if key.startswith("d0:")}
+    within = duration_micros(WITHIN)
+    due = {event.id for event in fates.counted if to_micros(event.time) + within >= horizons[event.partition]}
     report.misstated += [f"the state forgot that {id_} was counted" for id_ in sorted(due - remembered)]
     report.misstated += [f"the state still remembers {id_}, or never saw it" for id_ in sorted(remembered - due)]
 
@@ -305,10 +305,10 @@ def _check_windows(rows: Mapping[str, object], fates: _Fates, horizons: Mapping[
             found[key] = value[0], total(value[1])
     due: dict[str, tuple[int, int]] = {}
     for key, row in fates.table.items():
-        start = micros(row["window_start"])
+        start = to_micros(row["window_start"])
         partition = next(iter(fates.effects[key].values()))[0]
-        if micros(row["window_end"]) > horizons[partition]:
-            due[f"g{start}:{plain.dumps([row[fates.by]])}"] = row["plays"], row["ms"]
+        if to_micros(row["window_end"]) > horizons[partition]:
+            due[f"g{start}:{lossless_json.dumps([row[fates.by]])}"] = row["plays"], row["ms"]
     for key in sorted(chain(due, found.keys() - due.keys())):
         if found.get(key) != due.get(key):
             report.misstated.append(f"the state of {key} is {found.get(key)}, it should be {due.get(key)}")

@@ -12,19 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
-from meshport.process.logic import plain
-from meshport.process.logic.aggregators import Place, aggregator
+from meshport.process.logic import lossless_json
+from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.records import RecordPosition
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 
 
-def total(text: str, values: list[Any], places: list[Place] | None = None) -> Any:
+def total(text: str, values: list[Any], places: list[RecordPosition] | None = None) -> Any:
     """The result over some values, its accumulator taken through the form in which it is stored."""
     each, _ = aggregator(text)
     accumulator = each.start()
     for number, value in enumerate(values):
         place = places[number] if places else (0, 0, number, 0)
-        accumulator = plain.loads(plain.dumps(each.add(accumulator, value, place)))
+        accumulator = lossless_json.loads(lossless_json.dumps(each.add(accumulator, value, place)))
     return each.result(accumulator)
 
 
@@ -89,7 +90,7 @@ def test_extremes_do_not_depend_on_order(values: list[float | None]) -> None:
 @given(st.permutations(range(5)))
 def test_first_and_last_go_by_event_time(order: list[int]) -> None:
     """The first and the last value are those by event time, then by place in the log, not by arrival."""
-    places: list[Place] = [(10, 0, 7, 0), (20, 0, 1, 0), (20, 1, 0, 0), (5, 3, 9, 1), (5, 3, 9, 0)]
+    places: list[RecordPosition] = [(10, 0, 7, 0), (20, 0, 1, 0), (20, 1, 0, 0), (5, 3, 9, 1), (5, 3, 9, 0)]
     values = ["a", "b", "c", "d", "e"]
     given_ = [values[number] for number in order]
     assert total("first(x)", given_, [places[number] for number in order]) == "e"

@@ -8,9 +8,9 @@ from uuid import NAMESPACE_URL, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshport.process.logic.clock import EPOCH, micros, moment
-from meshport.process.logic.item import Item
+from meshport.process.logic.event_time import EPOCH, to_datetime, to_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session, Tumbling
+from meshport.process.logic.records import EventRecord
 from meshport.process.logic.watermark import Watermark, is_ahead
 from meshport.process.state.groups import Sessions
 from meshport.process.state.rows import Rows
@@ -40,10 +40,10 @@ def test_hopping_windows_hold_the_time(time: int, one: int, other: int) -> None:
 def test_tumbling_windows_are_aligned_to_the_epoch(naive: datetime) -> None:
     """An hourly window begins on the hour in UTC, before 1970 too; microseconds survive both ways."""
     time = naive.replace(tzinfo=UTC)
-    (start,) = Tumbling(timedelta(hours=1)).starts(micros(time))
-    assert moment(start) == time.replace(minute=0, second=0, microsecond=0)
-    assert moment(micros(time)) == time
-    assert micros(EPOCH) == 0
+    (start,) = Tumbling(timedelta(hours=1)).starts(to_micros(time))
+    assert to_datetime(start) == time.replace(minute=0, second=0, microsecond=0)
+    assert to_datetime(to_micros(time)) == time
+    assert to_micros(EPOCH) == 0
 
 
 def test_a_session_ends_only_after_more_than_its_gap() -> None:
@@ -57,7 +57,7 @@ def test_a_session_ends_only_after_more_than_its_gap() -> None:
     )
 
     def add(minute: float) -> None:
-        sessions.add(Item({"user": "u"}, int(minute * MINUTE), 0, 0, 0, "i", "s", 0), rows)
+        sessions.add(EventRecord({"user": "u"}, int(minute * MINUTE), 0, 0, 0, "i", "s", 0), rows)
 
     add(10)
     add(15)
@@ -65,7 +65,7 @@ def test_a_session_ends_only_after_more_than_its_gap() -> None:
     assert sessions.advance(20 * MINUTE, rows) == []
     (closed,) = sessions.advance(20 * MINUTE + 1, rows)
     assert (closed.record["n"], closed.record["window_start"], closed.record["window_end"]) == (
-        2, moment(10 * MINUTE), moment(15 * MINUTE),
+        2, to_datetime(10 * MINUTE), to_datetime(15 * MINUTE),
     )  # fmt: skip
     (last,) = sessions.advance(60 * MINUTE, rows)
     assert last.record["n"] == 1
@@ -77,10 +77,11 @@ def test_a_session_begins_at_most_its_gap_before() -> None:
     session = Session(timedelta(minutes=5))
     sessions, rows = Sessions(Aggregate(("user",), {"n": "count()"}, session), session), Rows()
     said = [
-        sessions.add(Item({"user": "u"}, minute * MINUTE, 0, 0, 0, "i", "s", 0), rows)[-1] for minute in (20, 15, 9)
+        sessions.add(EventRecord({"user": "u"}, minute * MINUTE, 0, 0, 0, "i", "s", 0), rows)[-1]
+        for minute in (20, 15, 9)
     ]
     assert [(each.record["n"], each.record["window_start"]) for each in said] == [
-        (1, moment(20 * MINUTE)), (2, moment(15 * MINUTE)), (1, moment(9 * MINUTE)),
+        (1, to_datetime(20 * MINUTE)), (2, to_datetime(15 * MINUTE)), (1, to_datetime(9 * MINUTE)),
     ]  # fmt: skip
 
 
@@ -89,8 +90,8 @@ def test_a_late_record_joins_two_sessions() -> None:
     aggregate = Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)))
     sessions, rows = Sessions(aggregate, Session(timedelta(minutes=5))), Rows()
     for minute in (0, 8):
-        sessions.add(Item({"user": "u"}, minute * MINUTE, 0, minute, 0, "i", "s", 0), rows)
-    emissions = sessions.add(Item({"user": "u"}, 4 * MINUTE, 0, 9, 0, "i", "s", 0), rows)
+        sessions.add(EventRecord({"user": "u"}, minute * MINUTE, 0, minute, 0, "i", "s", 0), rows)
+    emissions = sessions.add(EventRecord({"user": "u"}, 4 * MINUTE, 0, 9, 0, "i", "s", 0), rows)
     assert [(each.gone, each.record["n"]) for each in emissions] == [(True, 1), (True, 1), (False, 3)]
 
 
@@ -116,11 +117,11 @@ def test_lateness_is_told_from_the_log_alone(times: list[int], lateness: int, cu
 def test_only_the_future_is_refused() -> None:
     """An event more than a day ahead of its storing has a broken clock; history that is stored today has not."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    stored = micros(now) // 1000
-    assert is_ahead(micros(now + timedelta(hours=25)), stored)
-    assert not is_ahead(micros(now + timedelta(hours=23)), stored)
-    assert not is_ahead(micros(now - timedelta(days=9000)), stored)
-    assert not is_ahead(micros(now + timedelta(days=9000)), -1)
+    stored = to_micros(now) // 1000
+    assert is_ahead(to_micros(now + timedelta(hours=25)), stored)
+    assert not is_ahead(to_micros(now + timedelta(hours=23)), stored)
+    assert not is_ahead(to_micros(now - timedelta(days=9000)), stored)
+    assert not is_ahead(to_micros(now + timedelta(days=9000)), -1)
 
 
 def test_murmur_is_that_of_java() -> None:

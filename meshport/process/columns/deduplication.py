@@ -8,7 +8,7 @@ from meshport.event.columns import EventColumns
 from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import Fields, Integers, Relation, to_python
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
 from meshport.process.state.deduplication import Deduplication
 
 
@@ -51,7 +51,7 @@ class ColumnarDeduplication:
     def _identities(self, given: Relation, numbers: Integers, columns: EventColumns) -> list[str]:
         if self._by:
             parts = zip(*(values(given.columns[name]) for name, values in self._by.items()), strict=True)
-            return [plain.dumps(list(part)) for part in parts]
+            return [lossless_json.dumps(list(part)) for part in parts]
         of = zip(given.origin.tolist(), numbers.tolist(), strict=True)
         source, ids = columns.envelope.source, columns.ids
-        return [plain.dumps([source, ids[event].decode(), number]) for event, number in of]
+        return [lossless_json.dumps([source, ids[event].decode(), number]) for event, number in of]

@@ -13,8 +13,8 @@ import pyarrow as pa
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import Field, Fields, Origins, Relation, to_python
-from meshport.process.logic import plain
-from meshport.process.logic.clock import moment
+from meshport.process.logic import lossless_json
+from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.pipeline import Apply, Occurrence
 from meshport.process.state.groups import Applied
 
@@ -72,7 +72,7 @@ class ColumnarApply:
         columns = [values(given.columns[name]) for name, values in self._values.items()]
         parts = [columns[names.index(name)] for name in self._by]
         keys: dict[tuple[Any, ...], str] = {}
-        call, dumps = self._call, plain.dumps
+        call, dumps = self._call, lossless_json.dumps
         records = zip(
             zip(*columns, strict=True), zip(*parts, strict=True), given.time.tolist(), origins.ids, strict=True
         )
@@ -82,7 +82,7 @@ class ColumnarApply:
             if key is None:
                 keys[by] = key = dumps(list(by))
             data = dict(zip(names, values, strict=True))
-            occurrence = Occurrence(data, moment(time), id.decode(), origins.source, by)
+            occurrence = Occurrence(data, to_datetime(time), id.decode(), origins.source, by)
             try:
                 found = call(key, occurrence, store)
             except Exception as error:

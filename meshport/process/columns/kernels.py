@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.relation import Field, Fields, Integers, to_python
-from meshport.process.logic.aggregators import Aggregator, Place, aggregator
+from meshport.process.logic.aggregators import Aggregator, aggregator
+from meshport.process.logic.records import RecordPosition
 
 # Beyond it a sum of two may leave 64 bits; and a quotient of whole numbers below the other is rounded once, as Python's.
 _SAFE: Final = 2**62
@@ -22,7 +23,7 @@ _EXACT: Final = 2**53
 
 _NOWHERE: Final = (0, 0, 0, 0)
 
-Places = Callable[[], Sequence[Place]]
+Places = Callable[[], Sequence[RecordPosition]]
 
 
 class Groups(NamedTuple):
@@ -297,7 +298,7 @@ class _OneByOne:
             raise Doubt("a result that its column does not hold") from error
 
     @staticmethod
-    def _places(places: Places, count: int) -> Sequence[Place]:  # noqa: ARG004 - an edge asks for them
+    def _places(places: Places, count: int) -> Sequence[RecordPosition]:  # noqa: ARG004 - an edge asks for them
         return [_NOWHERE] * count
 
     def _go(
@@ -332,7 +333,7 @@ class _Edge(_OneByOne):
         self._last = kind == "last"
 
     @staticmethod
-    def _places(places: Places, count: int) -> Sequence[Place]:  # noqa: ARG004 - as its sibling
+    def _places(places: Places, count: int) -> Sequence[RecordPosition]:  # noqa: ARG004 - as its sibling
         return places()
 
     def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:

@@ -17,7 +17,7 @@ from meshport.kafka.producer import Message
 from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.outputs import keys_of
 from meshport.process.columns.relation import Field, Fields, Integers, Relation, to_python
-from meshport.process.logic.item import Item
+from meshport.process.logic.records import EventRecord
 from meshport.process.wire.arrivals import Arrivals
 from meshport.process.wire.messages import Headers, Inbound, Rekeyed
 from meshport.process.wire.partitioner import partition_of
@@ -222,7 +222,7 @@ class Rekeying(NamedTuple):
             place = (self.source_topic, self.partition, its["offset"])
             original = Inbound(*place, its["key"], its["value"], [*self.headers, *own], its["stored_ms"])
             record = {name: column[at] for name, column in values.items()}
-            item = Item(
+            item = EventRecord(
                 record,
                 its["time"],
                 self.partition,

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from meshport.columnar import arrow_schema
 from meshport.process.columns.expressions import Unsupported
-from meshport.process.logic.clock import moment
+from meshport.process.logic.event_time import to_datetime
 from meshport.schema import Schema
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -137,7 +137,7 @@ def _plain(column: pa.Array) -> list[Any]:
 
 def _moments(column: pa.Array) -> list[Any]:
     given = column.cast(INSTANT).cast(pa.int64()).to_pylist()
-    return [None if each is None else moment(each) for each in given]
+    return [None if each is None else to_datetime(each) for each in given]
 
 
 class Origins(NamedTuple):

@@ -24,8 +24,8 @@ from meshport.process.columns.operators import Joined, Step, compile_steps
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import ColumnarRekeying
 from meshport.process.columns.relation import Fields, Integers, Origins, Relation, fields_of
-from meshport.process.logic.item import Emission
 from meshport.process.logic.pipeline import Aggregate, Deduplicate
+from meshport.process.logic.records import Emission
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
 from meshport.process.state.deduplication import Deduplication
 from meshport.process.state.groups import Group

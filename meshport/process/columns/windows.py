@@ -9,10 +9,10 @@ from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.kernels import Groups, kernel_for
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import INSTANT, Field, Fields, Integers, Origins, Relation, timestamps, to_python
-from meshport.process.logic import plain
-from meshport.process.logic.aggregators import Place
-from meshport.process.logic.clock import length
+from meshport.process.logic import lossless_json
+from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session
+from meshport.process.logic.records import RecordPosition
 from meshport.process.state.groups import Windows, row_name
 
 
@@ -42,7 +42,7 @@ class ColumnarWindows:
         if any(pa.types.is_floating(fields[name].arrow) for name in aggregate.by):
             raise Unsupported("0.0 and -0.0 are one key in columns, and two in records")
         self._window = aggregate.window
-        self._size = length(aggregate.window.size) if aggregate.window else 0
+        self._size = duration_micros(aggregate.window.size) if aggregate.window else 0
         self._kernels = {name: kernel_for(text, fields) for name, text in aggregate.values.items()}
         self._reads = {name: text.partition("(")[2].rstrip(") ").strip() for name, text in aggregate.values.items()}
         self._updates = aggregate.emit == "update"
@@ -79,7 +79,7 @@ class ColumnarWindows:
         names = [row_name(start, text) for start, text in zip(windowed, texts, strict=True)]
         before = [store.get(name) for name in names]
 
-        def places() -> list[Place]:
+        def places() -> list[RecordPosition]:
             parts = given.time[at], np.full(len(at), origins.partition), origins.offsets[at], origins.numbers[at]
             return list(zip(*(part.tolist() for part in parts), strict=True))
 
@@ -108,7 +108,7 @@ class ColumnarWindows:
         every = np.arange(len(time))
         if self._window is None:
             return every, np.zeros(len(time), "i8")
-        hop = length(self._window.every) if isinstance(self._window, Hopping) else self._size
+        hop = duration_micros(self._window.every) if isinstance(self._window, Hopping) else self._size
         counts = (self._size - 1 - time % hop) // hop + 1
         at = np.repeat(every, counts)
         steps = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -129,5 +129,5 @@ class ColumnarWindows:
         _, first, of = np.unique(codes, return_index=True, return_inverse=True)
         index = pa.array(records[first])
         keys = zip(*(values(given.columns[name].take(index)) for name, values in self._by.items()), strict=True)
-        texts = [plain.dumps(list(key)) for key in keys]
+        texts = [lossless_json.dumps(list(key)) for key in keys]
         return [texts[each] for each in of.tolist()]

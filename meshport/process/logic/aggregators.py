@@ -14,11 +14,9 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from meshport.errors import ProcessError
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
+from meshport.process.logic.records import RecordPosition
 from meshport.product.processing import AGGREGATORS
-
-Place = tuple[int, int, int, int]
-"""Where a value stands among all others: event time (microseconds), source partition, offset, number within the event."""
 
 _TEXT: Final = re.compile(r"([a-z]+)\(\s*([A-Za-z_]\w*)?\s*\)")
 
@@ -30,7 +28,7 @@ class Aggregator(Protocol):
         """The accumulator of no value."""
         ...
 
-    def add(self, accumulator: Any, value: Any, place: Place) -> Any:
+    def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:
         """The accumulator with one value more; `value` is None for a null."""
         ...
 
@@ -63,7 +61,7 @@ class Count:
         """Zero."""
         return 0
 
-    def add(self, accumulator: int, value: Any, place: Place) -> int:  # noqa: ARG002 - every aggregator takes them
+    def add(self, accumulator: int, value: Any, position: RecordPosition) -> int:  # noqa: ARG002 - every aggregator takes them
         """One more."""
         return accumulator + 1
 
@@ -89,7 +87,7 @@ class Sum:
         """No value."""
         return
 
-    def add(self, accumulator: Any, value: Any, place: Place) -> Any:  # noqa: ARG002 - every aggregator takes it
+    def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:  # noqa: ARG002 - every aggregator takes it
         """The sum with one value more.
 
         Raises:
@@ -160,11 +158,11 @@ class Mean:
         """No value."""
         return [0, None]
 
-    def add(self, accumulator: Any, value: Any, place: Place) -> Any:
+    def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:
         """The mean with one value more."""
         if value is None:
             return accumulator
-        return [accumulator[0] + 1, self._sum.add(accumulator[1], value, place)]
+        return [accumulator[0] + 1, self._sum.add(accumulator[1], value, position)]
 
     def merge(self, one: Any, other: Any) -> Any:
         """The mean of both."""
@@ -195,7 +193,7 @@ class Extreme:
         """No value."""
         return
 
-    def add(self, accumulator: Any, value: Any, place: Place) -> Any:  # noqa: ARG002 - every aggregator takes it
+    def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:  # noqa: ARG002 - every aggregator takes it
         """The more extreme of the two."""
         if value is None:
             return accumulator
@@ -231,9 +229,9 @@ class Edge:
         """No value."""
         return
 
-    def add(self, accumulator: Any, value: Any, place: Place) -> Any:
+    def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:
         """The one that stands nearer to the edge."""
-        return self.merge(accumulator, [list(place), value])
+        return self.merge(accumulator, [list(position), value])
 
     def merge(self, one: Any, other: Any) -> Any:
         """The one that stands nearer to the edge."""
@@ -253,9 +251,9 @@ class Distinct:
         """No value."""
         return {}
 
-    def add(self, accumulator: dict[str, int], value: Any, place: Place) -> dict[str, int]:  # noqa: ARG002
+    def add(self, accumulator: dict[str, int], value: Any, position: RecordPosition) -> dict[str, int]:  # noqa: ARG002
         """The values with one more."""
-        if value is None or (text := plain.dumps(value)) in accumulator:
+        if value is None or (text := lossless_json.dumps(value)) in accumulator:
             return accumulator
         return {**accumulator, text: 1}
 
@@ -273,7 +271,7 @@ class Collect(Distinct):
 
     def result(self, accumulator: dict[str, int]) -> list[Any]:
         """The values; those that have no order of their own in that of their plain text."""
-        values = [plain.loads(text) for text in sorted(accumulator)]
+        values = [lossless_json.loads(text) for text in sorted(accumulator)]
         try:
             return sorted(values)
         except TypeError:

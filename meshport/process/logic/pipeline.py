@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from meshport.address import Address
 from meshport.errors import ProcessError, SchemaError
 from meshport.process.logic.aggregators import aggregator
-from meshport.process.logic.clock import length
+from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.expression import Expression
 from meshport.schema import Schema, parse_schema
 
@@ -178,7 +178,7 @@ class Tumbling:
 
     def starts(self, time: int) -> tuple[int, ...]:
         """The starts of the windows that hold this time (all in microseconds)."""
-        return (time - time % length(self.size),)
+        return (time - time % duration_micros(self.size),)
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,8 @@ class Hopping:
 
     def starts(self, time: int) -> tuple[int, ...]:
         """The starts of the windows that hold this time, earliest first (all in microseconds)."""
-        hop, last = length(self.every), time - time % length(self.every)
-        return tuple(range(last - (length(self.size) - 1 - time % hop) // hop * hop, last + 1, hop))
+        hop, last = duration_micros(self.every), time - time % duration_micros(self.every)
+        return tuple(range(last - (duration_micros(self.size) - 1 - time % hop) // hop * hop, last + 1, hop))
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class Apply:
 
     Attributes:
         function: `(state, occurrence) -> (state, records)`. The state is None at first and plain data after (see
-            `meshport.process.logic.plain`); a state of None is forgotten. It must depend on nothing but its arguments:
+            `meshport.process.logic.lossless_json`); a state of None is forgotten. It must depend on nothing but its arguments:
             after a crash it is called again with the same.
         by: the fields that make the key.
         state: the Avro schema of the state, or its text. With one, a state that does not fit is refused, with its event,

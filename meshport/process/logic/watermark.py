@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from meshport.process.logic.clock import length
+from meshport.process.logic.event_time import duration_micros
 
 MAX_AHEAD: Final = timedelta(hours=24)
 """How far an event may be ahead of its Kafka timestamp. Clocks of devices go wrong by minutes, time zones by 14 hours;
 more is a broken clock, and one such event would make everything after it late (Kafka's own retention suffers the same,
 KAFKA-7910). There is no limit backwards: a replay of history is far behind its Kafka timestamps and right."""
 
-MAX_AHEAD_US: Final = length(MAX_AHEAD)
+MAX_AHEAD_US: Final = duration_micros(MAX_AHEAD)
 """The same in microseconds."""
 
 

@@ -10,8 +10,8 @@ from meshport.address import late_name, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.ports.scan import Stretch, history_reader, scan
-from meshport.process.logic import plain
-from meshport.process.logic.item import Item
+from meshport.process.logic import lossless_json
+from meshport.process.logic.records import EventRecord
 from meshport.process.wire.messages import ERROR, OFFSET, OURS, PARTITION, REASON, RECORD, REDRIVEN, TIME, TOPIC, WINDOW
 
 Origin = tuple[str, int, int, int]
@@ -53,7 +53,7 @@ class SetAside:
     @property
     def origin(self) -> Origin:
         """What is brought back: the event, or the record that failed alone."""
-        number = -1 if self.record is None else Item(*plain.loads(self.record)).number
+        number = -1 if self.record is None else EventRecord(*lossless_json.loads(self.record)).number
         return self.topic, self.partition, self.offset, number
 
     @property

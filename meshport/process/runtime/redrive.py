@@ -25,7 +25,7 @@ from meshport.errors import ProcessError, TopicError
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Transactions
 from meshport.ports.scan import history_reader
-from meshport.process.logic.clock import micros
+from meshport.process.logic.event_time import to_micros
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
 from meshport.process.runtime.quarantine import Origin, SetAside, is_redriven, read_quarantine, read_redriven
 from meshport.process.wire.messages import Inbound, redriven
@@ -58,7 +58,7 @@ def redrive_message(topic: str, event: SetAside) -> Message:
         topic: the redrive topic.
         event: of the quarantine.
     """
-    stored = -1 if event.stored_at is None else micros(datetime.fromisoformat(event.stored_at)) // 1000
+    stored = -1 if event.stored_at is None else to_micros(datetime.fromisoformat(event.stored_at)) // 1000
     place = (event.topic, event.partition, event.offset)
     return redriven(topic, Inbound(*place, event.key, event.value, event.headers, stored), event.record)
 

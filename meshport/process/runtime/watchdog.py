@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypedDict
 
 from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
-from meshport.process.logic.clock import moment
+from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.worker import Place
 from meshport.process.stages.partition import Counts
@@ -217,7 +217,7 @@ class Supervisor:
             counts.late,
             counts.quarantined,
             self._lag,
-            None if watermark is None else moment(watermark),
+            None if watermark is None else to_datetime(watermark),
             counts.redriven,
         )
 

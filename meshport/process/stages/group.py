@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from meshport.address import Address
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
-from meshport.process.logic import plain
-from meshport.process.logic.item import Item
+from meshport.process.logic import lossless_json
 from meshport.process.logic.pipeline import Aggregate, Hopping, JoinStream, Tumbling
+from meshport.process.logic.records import EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.stages.partition import Batch
 from meshport.process.stages.repartition import Gathering
@@ -48,7 +48,7 @@ class GroupStage(Gathering):
             self._columns = ColumnarGroup(self._plan, self._group, self._rows)
         return self._columns.messages(new, offset)
 
-    def _owing(self, item: Item, found: Rekeyed) -> tuple[Part, str]:
+    def _owing(self, item: EventRecord, found: Rekeyed) -> tuple[Part, str]:
         """A record, and what it replaces: the part of one input row in one group."""
         part, slot = super()._owing(item, found)
         if not self._plan.upserts:
@@ -56,9 +56,9 @@ class GroupStage(Gathering):
         by = [item.record.get(name) for name in self._grouping.by]
         window = self._grouping.window if isinstance(self._grouping, Aggregate) else None
         starts = window.starts(item.time) if isinstance(window, Tumbling | Hopping) else ()
-        return part, plain.dumps([item.contributor, by, list(starts)])
+        return part, lossless_json.dumps([item.contributor, by, list(starts)])
 
-    def _take(self, item: Item, found: Rekeyed, offset: int, batch: Batch) -> None:
+    def _take(self, item: EventRecord, found: Rekeyed, offset: int, batch: Batch) -> None:
         try:
             made = self._outputs.of_item(self._group.add(item, self._rows), item)
         except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from meshport.address import Address
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
-from meshport.process.logic.item import Item
 from meshport.process.logic.pipeline import JoinStream
+from meshport.process.logic.records import EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.stages.partition import Batch
 from meshport.process.stages.repartition import Gathering
@@ -37,7 +37,7 @@ class JoinStage(Gathering):
         self._join = StreamJoin(join, plan.stream.key[0], self._topics)
         self._join.watch(self._rows)
 
-    def _take(self, item: Item, found: Rekeyed, offset: int, batch: Batch) -> None:
+    def _take(self, item: EventRecord, found: Rekeyed, offset: int, batch: Batch) -> None:
         side = Side.LEFT if found.original.topic == self._topics[Side.LEFT] else Side.RIGHT
         joined = (self._join.again if found.alone else self._join.add)(side, item, self._rows)
         made, failed = self._made(joined)

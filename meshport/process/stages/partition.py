@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
-from meshport.process.logic.item import Emission
+from meshport.process.logic.records import Emission
 from meshport.process.state.rows import STAMP_HEADER, Checkpoint, Entry, Rows
 from meshport.process.wire.messages import (
     Inbound,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
 from meshport.process.columns import MANY
-from meshport.process.logic.clock import length
-from meshport.process.logic.item import Item
+from meshport.process.logic.event_time import duration_micros
+from meshport.process.logic.records import EventRecord
 from meshport.process.stages.partition import Batch, Closing, Partition
 from meshport.process.state.redriven import Owed, OwedEvents, OwedRows, Part
 from meshport.process.state.rows import Checkpoint, Rows
@@ -49,7 +49,7 @@ class Gathering(Partition):
         self._outputs = outputs
         self._closing = Closing(plan, outputs)
         self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
-        self._lateness = length(plan.pipeline.lateness)
+        self._lateness = duration_micros(plan.pipeline.lateness)
         self._owed: Owed = OwedRows(rows) if plan.upserts else OwedEvents(rows)
 
     @property
@@ -72,7 +72,7 @@ class Gathering(Partition):
         return self._finish(batch, None, self._sources)
 
     @abstractmethod
-    def _take(self, item: Item, found: Rekeyed, offset: int, batch: Batch) -> None:
+    def _take(self, item: EventRecord, found: Rekeyed, offset: int, batch: Batch) -> None:
         """Take in a record that is new and on time, the whole of it: its rows are kept when this returns."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Gathering(Partition):
         """What records give by columns; None, and nothing is done, where they have to be taken one by one."""
         return None
 
-    def _owing(self, item: Item, found: Rekeyed) -> tuple[Part, str]:
+    def _owing(self, item: EventRecord, found: Rekeyed) -> tuple[Part, str]:
         """A record, and what it replaces."""
         return (self._number(found), item.offset, item.number), ""
 
@@ -139,7 +139,7 @@ class Gathering(Partition):
             place[2] = found.watermark
             self._advance(message, recorded, batch)
 
-    def _is_over(self, item: Item, found: Rekeyed, batch: Batch) -> bool:
+    def _is_over(self, item: EventRecord, found: Rekeyed, batch: Batch) -> bool:
         """Whether a redriven record cannot be taken in any more."""
         if found.redrive is None:
             return False
@@ -156,7 +156,7 @@ class Gathering(Partition):
         batch.outputs.append(late(self._plan.late_topic, found.original, item.time, watermark, self._lateness))
         return True
 
-    def _set_aside(self, item: Item, found: Rekeyed, error: Exception, batch: Batch) -> None:
+    def _set_aside(self, item: EventRecord, found: Rekeyed, error: Exception, batch: Batch) -> None:
         """Quarantine a record, and take note that it is owed."""
         batch.counts.quarantined += 1
         batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, item))

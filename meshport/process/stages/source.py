@@ -22,9 +22,9 @@ from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import record_key
 from meshport.process.columns import FEW
-from meshport.process.logic.clock import length, micros, moment
-from meshport.process.logic.item import Emission, Item
+from meshport.process.logic.event_time import duration_micros, to_datetime, to_micros
 from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, JoinStream, Operator
+from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.logic.watermark import Watermark, is_ahead
 from meshport.process.stages.partition import Batch, Closing, Partition
@@ -79,7 +79,7 @@ class SourceStage(Partition):
         self._gathering = plan.gathering
         self._number = source.first + partition
         self._read = reader.read
-        self._clock = Watermark(length(pipeline.lateness), checkpoint.watermark)
+        self._clock = Watermark(duration_micros(pipeline.lateness), checkpoint.watermark)
         self._steps = _steps(source.operators, tables)
         self._outputs = Outputs(plan, Transform(pipeline.after, tables))
         self._closing = Closing(plan, self._outputs)
@@ -246,10 +246,11 @@ class SourceStage(Partition):
         if self._plan.timed and again is None:
             self._advance(message, item, batch)
 
-    def _is_aside(self, item: Item, message: Inbound, batch: Batch, again: Redriven | None) -> bool:
+    def _is_aside(self, item: EventRecord, message: Inbound, batch: Batch, again: Redriven | None) -> bool:
         if is_ahead(item.time, message.timestamp_ms):
             raise EventError(
-                f"event time {moment(item.time).isoformat()} is more than a day ahead of the time at which the event was stored",
+                f"event time {to_datetime(item.time).isoformat()} is more than a day ahead of the time at which the event "
+                "was stored",
                 hint="the clock of whoever told the time is wrong",
             )
         if self._clock.at is not None and self._clock.is_late(item.time):
@@ -260,7 +261,7 @@ class SourceStage(Partition):
             self._clock.advance(item.time)
         return False
 
-    def _advance(self, message: Inbound, item: Item, batch: Batch) -> None:
+    def _advance(self, message: Inbound, item: EventRecord, batch: Batch) -> None:
         for step in self._steps:
             if isinstance(step, Deduplication):
                 step.advance(self._clock.horizon, self._rows)
@@ -269,7 +270,7 @@ class SourceStage(Partition):
             self._closing.write(closed, message, item.recorded, batch)
         self._rows.keep(message.offset)
 
-    def _made(self, event: Event, item: Item, message: Inbound, again: Redriven | None) -> list[Message]:
+    def _made(self, event: Event, item: EventRecord, message: Inbound, again: Redriven | None) -> list[Message]:
         """The outputs or re-keyed records of one event; state changes are left pending."""
         parts = [] if event.data is None else self._parts(item._replace(record=event.data))
         if event.data is None and self._contributions is None:
@@ -289,14 +290,14 @@ class SourceStage(Partition):
             made.append(self._outputs.tombstone(message.key, item))  # the row no longer passes the filters
         return made
 
-    def _onward(self, parts: Sequence[Item], message: Inbound, again: Redriven | None) -> list[Message]:
+    def _onward(self, parts: Sequence[EventRecord], message: Inbound, again: Redriven | None) -> list[Message]:
         """The records of one event on their way to the partitions of their groups."""
         topic, redriven = self._gathering.topic if self._gathering else "", self._rows.redriven
         watermark = self._clock.at if again is None else None
         keyed = [(self._new_key(part.record) or b"", part) for part in parts]
         return [rekeyed(topic, key, part, watermark, message, redriven=redriven, again=again) for key, part in keyed]
 
-    def _parts(self, item: Item) -> list[Item]:
+    def _parts(self, item: EventRecord) -> list[EventRecord]:
         """The records that become of an event, numbered."""
         items = [item]
         for step in self._steps:
@@ -333,7 +334,7 @@ def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> l
     return steps
 
 
-def _item(event: Event, message: Inbound) -> Item:
+def _item(event: Event, message: Inbound) -> EventRecord:
     """What all records of an event share; without a time of its own the event happened when it was stored.
 
     Raises:
@@ -341,9 +342,9 @@ def _item(event: Event, message: Inbound) -> Item:
     """
     if not event.says_time and message.timestamp_ms < 0:
         raise EventError("neither the event nor Kafka tells when it happened")
-    time = micros(event.time)
+    time = to_micros(event.time)
     if event.recorded_time is not None:
-        recorded = micros(event.recorded_time)
+        recorded = to_micros(event.recorded_time)
     else:
         recorded = message.timestamp_ms * 1000 if message.timestamp_ms >= 0 else time
-    return Item({}, time, message.partition, message.offset, 0, event.id, event.source, recorded)
+    return EventRecord({}, time, message.partition, message.offset, 0, event.id, event.source, recorded)

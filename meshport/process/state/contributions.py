@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshport.process.logic.item import Item, values_of
 from meshport.process.logic.pipeline import Aggregate, Hopping, Tumbling
+from meshport.process.logic.records import EventRecord, key_values
 from meshport.process.state.rows import Rows
 
 
@@ -24,7 +24,7 @@ class Contributions:
         self._by = aggregate.by
         self._window = aggregate.window if isinstance(aggregate.window, Tumbling | Hopping) else None
 
-    def replace(self, key: bytes, parts: Sequence[Item], event: Item, rows: Rows) -> list[Item]:
+    def replace(self, key: bytes, parts: Sequence[EventRecord], event: EventRecord, rows: Rows) -> list[EventRecord]:
         """The changes that bring the groups from what the key gave before to what it gives now.
 
         Args:
@@ -38,7 +38,7 @@ class Contributions:
         """
         row, name = f"c:{key.hex()}", key.hex()
         before: list[Any] = rows.get(row) or []
-        after: list[list[Any]] = [[values_of(part.record, self._by), part.time] for part in parts]
+        after: list[list[Any]] = [[key_values(part.record, self._by), part.time] for part in parts]
         changes = []
         for index, (by, time) in enumerate(before):
             if index >= len(after) or not self._same_groups((by, time), (after[index][0], after[index][1])):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from meshport.process.logic import plain
-from meshport.process.logic.clock import length
-from meshport.process.logic.item import Item, values_of
+from meshport.process.logic import lossless_json
+from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Deduplicate
+from meshport.process.logic.records import EventRecord, key_values
 from meshport.process.state.expiry import Expiry
 from meshport.process.state.function_state import Store
 from meshport.process.state.rows import Rows
@@ -31,7 +31,7 @@ class Deduplication:
     def __init__(self, operator: Deduplicate, number: int | None) -> None:
         self.by = operator.by
         """The fields that tell records apart; none for the event's own source and id."""
-        self._within = length(operator.within)
+        self._within = duration_micros(operator.within)
         self._only = number is None
         self._prefix = f"d{number or 0}:"
         self._expiry = Expiry()
@@ -46,10 +46,10 @@ class Deduplication:
             if key.startswith(self._prefix):
                 self._expiry.watch(key, self._due(times))
 
-    def is_new(self, item: Item, rows: Rows) -> bool:
+    def is_new(self, item: EventRecord, rows: Rows) -> bool:
         """Whether the record is let through; remembers it then."""
-        identity = values_of(item.record, self.by) if self.by else [item.source, item.id, item.number]
-        return self.lets_through(plain.dumps(identity), item.time, rows)
+        identity = key_values(item.record, self.by) if self.by else [item.source, item.id, item.number]
+        return self.lets_through(lossless_json.dumps(identity), item.time, rows)
 
     def lets_through(self, identity: str, time: int, store: Store) -> bool:
         """As `is_new`, of an identity as plain text."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from meshport.codec import Codec, ResolvingDecoder, codec_for
 from meshport.compat.state import unreadable
 from meshport.errors import ProcessError
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
 from meshport.process.state.rows import Rows
 from meshport.schema import Schema
 
@@ -181,4 +181,4 @@ def _copy(state: Any) -> Any:
         return state.copy()
     if kind is dict and _ATOMS.issuperset(map(type, state.values())) and all(type(key) is str for key in state):
         return state.copy()
-    return plain.loads(plain.dumps(state))
+    return lossless_json.loads(lossless_json.dumps(state))

@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from meshport.process.logic import plain
-from meshport.process.logic.aggregators import Place, aggregator
-from meshport.process.logic.clock import length, moment
-from meshport.process.logic.item import Emission, Item, values_of
+from meshport.process.logic import lossless_json
+from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.event_time import duration_micros, to_datetime
 from meshport.process.logic.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
+from meshport.process.logic.records import Emission, EventRecord, RecordPosition, key_values
 from meshport.process.state.expiry import Expiry
 from meshport.process.state.function_state import Store, states_for
 from meshport.process.state.rows import Rows
@@ -27,7 +27,7 @@ class Group(Protocol):
         """Take up the rows of a restored state."""
         ...
 
-    def add(self, item: Item, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
         """Take in one record."""
         ...
 
@@ -67,14 +67,14 @@ class _Values:
         found = [None if name is None else record[name] for name in self._fields]
         for value in found:
             if type(value) not in _PLAIN:
-                plain.dumps(value)  # it may end in a row; what cannot be written is refused now, with its event
+                lossless_json.dumps(value)  # it may end in a row; what cannot be written is refused now, with its event
         return found
 
-    def add(self, accumulators: Sequence[Any] | None, values: Sequence[Any], place: Place) -> list[Any]:
+    def add(self, accumulators: Sequence[Any] | None, values: Sequence[Any], position: RecordPosition) -> list[Any]:
         if accumulators is None:
             accumulators = [each.start() for each in self._aggregators]
         return [
-            each.add(accumulator, value, place)
+            each.add(accumulator, value, position)
             for each, accumulator, value in zip(self._aggregators, accumulators, values, strict=True)
         ]
 
@@ -84,7 +84,7 @@ class _Values:
     def result(self, key: Sequence[Any], window: tuple[int, int] | None, accumulators: Sequence[Any]) -> dict[str, Any]:
         record = dict(zip(self._by, key, strict=True))
         if window is not None:
-            record["window_start"], record["window_end"] = moment(window[0]), moment(window[1])
+            record["window_start"], record["window_end"] = to_datetime(window[0]), to_datetime(window[1])
         for name, each, accumulator in zip(self._names, self._aggregators, accumulators, strict=True):
             record[name] = each.result(accumulator)
         return record
@@ -98,7 +98,7 @@ class Windows:
         self._by = aggregate.by
         self._values = _Values(aggregate)
         self._window = window if isinstance(window, Tumbling | Hopping) else None
-        self._size = length(self._window.size) if self._window else 0
+        self._size = duration_micros(self._window.size) if self._window else 0
         self._closes = aggregate.emit == "close"
         self._expiry = Expiry()
 
@@ -108,15 +108,15 @@ class Windows:
             if key.startswith("g") and self._window:
                 self._expiry.watch(key, self._end(key))
 
-    def add(self, item: Item, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
         """Add the record to the windows that hold its time."""
-        by = values_of(item.record, self._by)
+        by = key_values(item.record, self._by)
         values = self._values.take(item.record)
-        text = plain.dumps(by)
+        text = lossless_json.dumps(by)
         emissions = []
         for start in self._window.starts(item.time) if self._window else (None,):
             key = row_name(start, text)
-            accumulators = self._values.add(rows.get(key), values, item.place)
+            accumulators = self._values.add(rows.get(key), values, item.position)
             self.put(key, start, accumulators, rows)
             window = None if start is None else (start, start + self._size)
             if not self._closes:
@@ -138,7 +138,7 @@ class Windows:
                 continue
             rows.put(key, None)
             if self._closes:
-                end, by = self._end(key), plain.loads(key.partition(":")[2])
+                end, by = self._end(key), lossless_json.loads(key.partition(":")[2])
                 record = self._values.result(by, (end - self._size, end), accumulators)
                 emissions.append(Emission(record, end, name=key))
         return emissions
@@ -158,7 +158,7 @@ class Sessions:
     def __init__(self, aggregate: Aggregate, session: Session) -> None:
         self._by = aggregate.by
         self._values = _Values(aggregate)
-        self._gap = length(session.gap)
+        self._gap = duration_micros(session.gap)
         self._closes = aggregate.emit == "close"
         self._expiry = Expiry()
 
@@ -168,12 +168,12 @@ class Sessions:
             if key.startswith("s"):
                 self._expiry.watch(key, self._due(sessions))
 
-    def add(self, item: Item, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
         """Join the record and the sessions within the gap of it into one."""
-        by = values_of(item.record, self._by)
-        key = "s:" + plain.dumps(by)
+        by = key_values(item.record, self._by)
+        key = "s:" + lossless_json.dumps(by)
         start = end = item.time
-        accumulators = self._values.add(None, self._values.take(item.record), item.place)
+        accumulators = self._values.add(None, self._values.take(item.record), item.position)
         joined: list[Any] = []
         apart: list[Any] = []
         for session in rows.get(key) or ():
@@ -207,7 +207,7 @@ class Sessions:
             if not over:
                 continue
             rows.put(key, left or None)
-            by = plain.loads(key[2:])
+            by = lossless_json.loads(key[2:])
             emissions += [
                 Emission(self._values.result(by, (start, end), accumulators), end, name=f"s{start}:{key[2:]}")
                 for start, end, accumulators in over
@@ -230,15 +230,15 @@ class Latest:
         self._by = aggregate.by
         self._values = _Values(aggregate)
         self._window = window if isinstance(window, Tumbling | Hopping) else None
-        self._size = length(self._window.size) if self._window else 0
+        self._size = duration_micros(self._window.size) if self._window else 0
 
     def watch(self, rows: Rows) -> None:
         """Nothing is ever due."""
 
-    def add(self, item: Item, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
         """Put the contributor's part in its groups, or take it out."""
-        by = values_of(item.record, self._by)
-        text = plain.dumps(by)
+        by = key_values(item.record, self._by)
+        text = lossless_json.dumps(by)
         values = None if item.kind == "drop" else self._values.take(item.record)
         emissions = []
         for start in self._window.starts(item.time) if self._window else (None,):
@@ -248,7 +248,7 @@ class Latest:
             if values is None:
                 parts = {name: part for name, part in before.items() if name != item.contributor}
             else:
-                parts = {**before, item.contributor: [list(item.place), values]}
+                parts = {**before, item.contributor: [list(item.position), values]}
             if parts == before:
                 continue
             rows.put(key, parts or None)
@@ -279,7 +279,7 @@ class Applied:
         """Take up the schemas of a restored state; nothing is ever due."""
         self._states.watch(rows)
 
-    def add(self, item: Item, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
         """Call the function with a copy of the state.
 
         Raises:
@@ -287,9 +287,9 @@ class Applied:
             EncodeError: the state does not fit its schema.
             Exception: whatever it raises.
         """
-        by = values_of(item.record, self._by)
-        occurrence = Occurrence(item.record, moment(item.time), item.id, item.source, tuple(by))
-        return [Emission(record, item.time) for record in self.call(plain.dumps(by), occurrence, rows)]
+        by = key_values(item.record, self._by)
+        occurrence = Occurrence(item.record, to_datetime(item.time), item.id, item.source, tuple(by))
+        return [Emission(record, item.time) for record in self.call(lossless_json.dumps(by), occurrence, rows)]
 
     def call(self, key: str, occurrence: Occurrence, store: Store) -> list[dict[str, Any]]:
         """The records that the function makes of an occurrence; the state goes from the store to the store.

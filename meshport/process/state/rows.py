@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from meshport.errors import ProcessError
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
 
 CHECKPOINT_KEY: Final = b"checkpoint"
 STAMP_HEADER: Final = "stamp"
@@ -84,12 +84,12 @@ class Checkpoint:
         figures = [self.offset, self.watermark, sources, self.rows, self.checksum, self.shape]
         if self.redriven or self.due:
             figures += [self.redriven, self.due]
-        return Entry(CHECKPOINT_KEY, plain.dumps(figures).encode())
+        return Entry(CHECKPOINT_KEY, lossless_json.dumps(figures).encode())
 
     @classmethod
     def read(cls, value: bytes) -> Checkpoint:
         """The checkpoint of an entry's value."""
-        offset, watermark, sources, rows, checksum, shape, *redrive = plain.loads(value)
+        offset, watermark, sources, rows, checksum, shape, *redrive = lossless_json.loads(value)
         places = {int(at): place for at, place in sources.items()}
         return cls(offset, watermark, places, rows, checksum, shape, *redrive)
 
@@ -165,7 +165,7 @@ class Rows:
         entries = [Entry(key.encode(), None, stamp) for key, stamp in self._gone.items()]
         for key in self._changed:
             row = self._rows[key]
-            text = "null" if row.value is None else plain.dumps(row.value)
+            text = "null" if row.value is None else lossless_json.dumps(row.value)
             value = f'{{"c":{row.stamp},"v":{text},"w":{stored},"p":{row.stored or "null"}}}'
             entries.append(Entry(key.encode(), value.encode()))
             self._sum(key, row.stored, -1)
@@ -212,7 +212,7 @@ class Rows:
                         break  # of one entry the newer version comes first
             name = key.decode()
             if text is not None:
-                rows._rows[name] = _Row(plain.loads(text), text, stamp)
+                rows._rows[name] = _Row(lossless_json.loads(text), text, stamp)
                 rows._sum(name, text, 1)
             elif known[-1].value is not None:
                 rows._gone[name] = checkpoint.stamp
@@ -230,9 +230,9 @@ def _versions(entry: Entry) -> Iterator[tuple[int, str | None]]:
     if entry.value is None:
         yield entry.stamp, None
         return
-    found = plain.loads(entry.value)
-    yield found["c"], None if found["v"] is None else plain.dumps(found["v"])
-    yield found["w"], None if found["p"] is None else plain.dumps(found["p"])
+    found = lossless_json.loads(entry.value)
+    yield found["c"], None if found["v"] is None else lossless_json.dumps(found["v"])
+    yield found["w"], None if found["p"] is None else lossless_json.dumps(found["p"])
 
 
 class _Told:

@@ -16,9 +16,9 @@ from enum import Enum
 from typing import Any, NamedTuple, Self
 
 from meshport.event.record import record_key
-from meshport.process.logic.clock import length
-from meshport.process.logic.item import Item
+from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import JoinStream, Record
+from meshport.process.logic.records import EventRecord
 from meshport.process.state.expiry import Expiry
 from meshport.process.state.rows import Rows
 
@@ -105,7 +105,7 @@ class StreamJoin:
     """
 
     def __init__(self, join: JoinStream, key: str, topics: Mapping[Side, str]) -> None:
-        self._within = length(join.within)
+        self._within = duration_micros(join.within)
         self._take = dict(join.take)
         self._keeps = join.missing == "keep"
         self._keys = {Side.LEFT: join_key(join.on), Side.RIGHT: join_key(key)}
@@ -119,7 +119,7 @@ class StreamJoin:
             if name[:2] in {"l:", "r:"}:
                 self._wait(name, _Waiting(*value))
 
-    def add(self, side: Side, item: Item, rows: Rows) -> list[Joined]:
+    def add(self, side: Side, item: EventRecord, rows: Rows) -> list[Joined]:
         """Take in a record: the pairs that it makes with those that wait. Then it waits too.
 
         Raises:
@@ -144,13 +144,13 @@ class StreamJoin:
         return [self._pair(side, (name, own), partner) for partner in found]
 
     @staticmethod
-    def failed(side: Side, item: Item, partners: Sequence[str], rows: Rows) -> None:
+    def failed(side: Side, item: EventRecord, partners: Sequence[str], rows: Rows) -> None:
         """Take note of the partners with which a record that was taken in could not be written."""
         name = row_of(side, item)
         if (own := _Waiting.read(rows, name)) is not None:
             rows.put(name, list(own._replace(failed=partners)))
 
-    def again(self, side: Side, item: Item, rows: Rows) -> list[Joined]:
+    def again(self, side: Side, item: EventRecord, rows: Rows) -> list[Joined]:
         """The pairs of a record that could not be written; those that could are given no more."""
         name = row_of(side, item)
         if (own := _Waiting.read(rows, name)) is None:
@@ -211,6 +211,6 @@ class StreamJoin:
         return f"{self._topics[Side(side)]}-{place}"
 
 
-def row_of(side: Side, item: Item) -> str:
+def row_of(side: Side, item: EventRecord) -> str:
     """The name of the row of a record that waits."""
     return f"{side.value}:{item.partition}-{item.offset}-{item.number}"

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from meshport.errors import MeshError, ProcessError
 from meshport.kafka.producer import Message
-from meshport.process.logic import plain
-from meshport.process.logic.clock import micros, moment
-from meshport.process.logic.item import Item
+from meshport.process.logic import lossless_json
+from meshport.process.logic.event_time import to_datetime, to_micros
+from meshport.process.logic.records import EventRecord
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -56,7 +56,13 @@ class Inbound(NamedTuple):
 
 
 def quarantined(
-    topic: str, message: Inbound, error: Exception, redriven: int = 0, item: Item | None = None, *, window: str = ""
+    topic: str,
+    message: Inbound,
+    error: Exception,
+    redriven: int = 0,
+    item: EventRecord | None = None,
+    *,
+    window: str = "",
 ) -> Message:
     """A message that could not be processed: its own key, bytes and headers, and the reason.
 
@@ -78,7 +84,7 @@ def quarantined(
     if redriven:
         why.append((REDRIVEN, str(redriven).encode()))
     if item is not None:
-        why.append((RECORD, plain.dumps(list(item)).encode()))
+        why.append((RECORD, lossless_json.dumps(list(item)).encode()))
     if window:
         why.append((WINDOW, window.encode()))
     return _aside(topic, message, why)
@@ -90,7 +96,7 @@ def late(topic: str, message: Inbound, time: int, watermark: int, lateness: int)
     reason = (
         f"event time is {behind} behind the watermark of its partition; lateness is {timedelta(microseconds=lateness)}"
     )
-    return _aside(topic, message, ((REASON, _text(reason)), (WATERMARK, moment(watermark).isoformat().encode())))
+    return _aside(topic, message, ((REASON, _text(reason)), (WATERMARK, to_datetime(watermark).isoformat().encode())))
 
 
 def _aside(topic: str, message: Inbound, why: Iterable[tuple[str, bytes]]) -> Message:
@@ -106,7 +112,7 @@ def _where(message: Inbound) -> list[tuple[str, bytes]]:
         (OFFSET, str(message.offset).encode()),
     ]
     if message.timestamp_ms >= 0:
-        where.append((TIME, moment(message.timestamp_ms * 1000).isoformat().encode()))
+        where.append((TIME, to_datetime(message.timestamp_ms * 1000).isoformat().encode()))
     return where
 
 
@@ -121,7 +127,7 @@ class Redriven(NamedTuple):
 
     original: Inbound
     offset: int
-    item: Item | None = None
+    item: EventRecord | None = None
 
 
 def redriven(topic: str, original: Inbound, record: bytes | None) -> Message:
@@ -154,9 +160,9 @@ def read_redriven(message: Inbound) -> Redriven:
             message.key,
             message.value,
             [header for header in message.headers if header[0] not in OURS],
-            -1 if time is None else micros(datetime.fromisoformat(time.decode())) // 1000,
+            -1 if time is None else to_micros(datetime.fromisoformat(time.decode())) // 1000,
         )
-        item = Item(*plain.loads(ours[RECORD])) if RECORD in ours else None
+        item = EventRecord(*lossless_json.loads(ours[RECORD])) if RECORD in ours else None
     except (KeyError, ValueError, TypeError) as error:
         raise ProcessError(
             f"{message.topic} [{message.partition}] offset {message.offset} is no redriven event: {error!r}",
@@ -182,7 +188,7 @@ class Rekeyed(NamedTuple):
         alone: whether this record alone of a redriven event is brought back.
     """
 
-    item: Item | None
+    item: EventRecord | None
     partition: int
     watermark: int | None
     original: Inbound
@@ -194,7 +200,7 @@ class Rekeyed(NamedTuple):
 def rekeyed(
     topic: str,
     key: bytes,
-    item: Item,
+    item: EventRecord,
     watermark: int | None,
     original: Inbound,
     *,
@@ -213,7 +219,7 @@ def rekeyed(
     given = [original.topic, original.timestamp_ms, original.key is not None, original.value is not None]
     if redriven:
         given += [redriven, None if again is None else again.offset, again is not None and again.item is not None]
-    value = plain.dumps([list(item), watermark, *given])
+    value = lossless_json.dumps([list(item), watermark, *given])
     return Message(topic, key, value.encode(), headers)
 
 
@@ -226,7 +232,7 @@ def watermarks(topic: str, partitions: int, source: int, watermark: int) -> list
         source: the number of the source partition among those of all inputs.
         watermark: of that, microseconds.
     """
-    value = plain.dumps([None, watermark, source]).encode()
+    value = lossless_json.dumps([None, watermark, source]).encode()
     return [Message(topic, None, value, (), None, partition) for partition in range(partitions)]
 
 
@@ -236,10 +242,10 @@ def read_rekeyed(message: Inbound) -> Rekeyed:
     Raises:
         ProcessError: it is none.
     """
-    found, watermark, *rest = plain.loads(message.value or b"")
+    found, watermark, *rest = lossless_json.loads(message.value or b"")
     if found is None:
         return Rekeyed(None, rest[0], watermark, message)
-    item = Item(*found)
+    item = EventRecord(*found)
     topic, timestamp_ms, keyed, valued, *redrive = rest
     headers = list(message.headers)
     value = headers.pop()[1] if valued else None

@@ -13,8 +13,8 @@ from meshport.errors import EncodeError
 from meshport.event import EventWriter
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import event_time, record_key
-from meshport.process.logic.clock import moment
-from meshport.process.logic.item import Emission, Item
+from meshport.process.logic.event_time import to_datetime
+from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Transform
 from meshport.process.state.stream_join import Joined
 from meshport.process.wire.plan import Plan
@@ -81,7 +81,7 @@ class Outputs:
         self._source = plan.source.topic
         self._names = str(output.address)
 
-    def of_item(self, emissions: Sequence[Emission], item: Item) -> list[Message]:
+    def of_item(self, emissions: Sequence[Emission], item: EventRecord) -> list[Message]:
         """The messages that an input's record gives.
 
         Raises:
@@ -89,7 +89,7 @@ class Outputs:
             PublishError: a record has no key.
             Exception: whatever a product's function raises.
         """
-        return self._messages(emissions, partial(output_id, self._source, *item.place[1:]), item.recorded)
+        return self._messages(emissions, partial(output_id, self._source, *item.position[1:]), item.recorded)
 
     def of_window(self, emission: Emission, recorded: int) -> list[Message]:
         """The messages of a window that closed; their ids are told by key and window, whatever made it close."""
@@ -105,9 +105,9 @@ class Outputs:
         emission = Emission(joined.record, joined.time)
         return self._messages([emission], lambda index: f"{joined.id}-{index}", joined.recorded)
 
-    def tombstone(self, key: bytes | None, item: Item) -> Message:
+    def tombstone(self, key: bytes | None, item: EventRecord) -> Message:
         """The row of an input table, under the same key, is no more."""
-        return self._gone(key, output_id(self._source, *item.place[1:], 0), item.time, item.recorded)
+        return self._gone(key, output_id(self._source, *item.position[1:], 0), item.time, item.recorded)
 
     def _messages(self, emissions: Sequence[Emission], id_of: Callable[[int], str], recorded: int) -> list[Message]:
         made: list[Message] = []
@@ -128,12 +128,12 @@ class Outputs:
         return made
 
     def _gone(self, key: bytes | None, id_: str, time: int, recorded: int) -> Message:
-        value, headers = self._tombstone(id=id_, time=moment(time), recorded_time=moment(recorded))
+        value, headers = self._tombstone(id=id_, time=to_datetime(time), recorded_time=to_datetime(recorded))
         return Message(self._topic, key, value, headers)
 
     def _made(self, record: dict[str, Any], id_: str, time: int, recorded: int) -> Message:
-        when = self._time(record) if self._time else moment(time)
-        value, headers = self._message(record, id=id_, time=when, recorded_time=moment(recorded))
+        when = self._time(record) if self._time else to_datetime(time)
+        value, headers = self._message(record, id=id_, time=when, recorded_time=to_datetime(recorded))
         if len(value) > LARGEST:
             raise EncodeError(f"the output has {len(value)} bytes", hint=f"at most {LARGEST}")
         return Message(self._topic, self._key(record), value, headers)

@@ -16,7 +16,7 @@ from meshport.binding import Binding
 from meshport.errors import CodecError, EventError, NotRegistered, SchemaError
 from meshport.event import EventReader
 from meshport.ports.publisher import record_key
-from meshport.process.logic.clock import micros
+from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.pipeline import Record
 from meshport.process.wire.messages import Inbound
 
@@ -57,7 +57,7 @@ class Table:
                 continue
             if message.key is not None:
                 versions = self._versions.setdefault(message.key, [])
-                insort(versions, (micros(event.time), message.offset, event.data), key=lambda version: version[:2])
+                insort(versions, (to_micros(event.time), message.offset, event.data), key=lambda version: version[:2])
 
     def row(self, value: Any, time: int) -> Record | None:
         """The row whose key is `value`, as it was at `time` (microseconds); None where there is none."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
-from meshport.process.logic import plain
+from meshport.process.logic import lossless_json
 
 
 def unfolded(value: Any) -> Any:
@@ -44,35 +44,35 @@ values = st.recursive(
 @given(values)
 def test_round_trip(value: Any) -> None:
     """What is written is read back equal, types included, whatever keys the data has; writing it again gives the same text."""
-    text = plain.dumps(value)
-    found = plain.loads(text)
+    text = lossless_json.dumps(value)
+    found = lossless_json.loads(text)
     assert found == value
     assert repr(found) == repr(value)
-    assert plain.dumps(found) == text
+    assert lossless_json.dumps(found) == text
 
 
 def test_not_finite() -> None:
     """NaN and infinities survive."""
-    assert math.isnan(plain.loads(plain.dumps(math.nan)))
-    assert plain.loads(plain.dumps([math.inf, -math.inf])) == [math.inf, -math.inf]
+    assert math.isnan(lossless_json.loads(lossless_json.dumps(math.nan)))
+    assert lossless_json.loads(lossless_json.dumps([math.inf, -math.inf])) == [math.inf, -math.inf]
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), {"a": lambda: 1}, {(1, 2): 3}])
 def test_no_plain_data(value: Any) -> None:
     """What JSON cannot hold is refused, rather than changed on the way."""
     with pytest.raises(ProcessError, match="no plain data"):
-        plain.dumps(value)
+        lossless_json.dumps(value)
 
 
 @pytest.mark.parametrize("text", ["{", '{"$datetime":"noon"}', '{"$uuid":3}', '{"$bytes":"zz"}'])
 def test_damaged_text(text: str) -> None:
     """Text that was never written is refused with an error of ours."""
     with pytest.raises(ProcessError, match="no plain form"):
-        plain.loads(text)
+        lossless_json.loads(text)
 
 
 def test_readable() -> None:
     """A person who looks into a changelog can read it."""
-    assert plain.dumps({"at": datetime(2026, 3, 1, tzinfo=UTC), "id": UUID(int=1)}) == (
+    assert lossless_json.dumps({"at": datetime(2026, 3, 1, tzinfo=UTC), "id": UUID(int=1)}) == (
         '{"at":{"$datetime":"2026-03-01T00:00:00+00:00"},"id":{"$uuid":"00000000000000000000000000000001"}}'
     )
