@@ -17,7 +17,7 @@ from meshport.project.project import Project
 from meshport.registry import Registry
 
 if TYPE_CHECKING:
-    from meshport.rebuild import Comparison, Report
+    from meshport.rebuild import GenerationComparison, RebuildReport
 
 
 def rebuild(
@@ -81,7 +81,7 @@ def _rebuild(address: Address, mesh: Registry, when: str, *, json: bool) -> None
         raise typer.Exit(FINDINGS)
 
 
-def _show(report: Report) -> None:
+def _show(report: RebuildReport) -> None:
     done = report.processed
     rate = done.read / report.seconds if report.seconds else 0
     say(
@@ -101,7 +101,7 @@ def _show(report: Report) -> None:
         say("nothing is bound anew: `--swap always` does, if the new generation is right")
 
 
-def _tell(comparison: Comparison) -> None:
+def _tell(comparison: GenerationComparison) -> None:
     for tally in comparison.tallies:
         say(str(tally))
         for sample in tally.samples:
@@ -112,17 +112,17 @@ def _tell(comparison: Comparison) -> None:
 
 
 def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json: bool) -> None:
-    from meshport.rebuild import counting_on, left_behind, retire  # noqa: PLC0415 - slow to import
+    from meshport.rebuild import dependent_products, retire, unfinished_groups  # noqa: PLC0415 - slow to import
 
     binding = mesh.refresh(address)
     admin = Admin(binding.bootstrap_servers)
-    counting = [] if force else counting_on(mesh, binding, number, admin)
+    counting = [] if force else dependent_products(mesh, binding, number, admin)
     if counting:
         raise RegistrationRefused(
             f"{', '.join(each.key for each in counting)} still counts on generation {number} of {binding.address}",
             hint=f"`meshport rebuild {counting[0].key} --swap equal` brings it on; or give --force, and it has to begin anew",
         )
-    behind = left_behind(binding, number, admin)
+    behind = unfinished_groups(binding, number, admin)
     if behind and not force:
         raise RegistrationRefused(
             f"{len(behind)} groups have not read generation {number} of {binding.address} to its end: {', '.join(behind)}",

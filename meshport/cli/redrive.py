@@ -11,7 +11,7 @@ from meshport.address import Address
 from meshport.cli.output import emit, emit_text, say
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
-from meshport.process.runtime.quarantine import SetAside
+from meshport.process.runtime.quarantine import QuarantinedEvent
 
 Several = list[str] | None
 
@@ -52,8 +52,8 @@ def redrive(
 
 def _wanted(
     topics: Several, partitions: list[int] | None, offsets: list[int] | None, errors: Several, ids: Several
-) -> Callable[[SetAside], bool]:
-    def wanted(event: SetAside) -> bool:
+) -> Callable[[QuarantinedEvent], bool]:
+    def wanted(event: QuarantinedEvent) -> bool:
         return (
             (not topics or event.topic in topics)
             and (not partitions or event.partition in partitions)

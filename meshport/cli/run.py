@@ -18,8 +18,8 @@ from meshport.project.project import Project, ProjectProduct
 from meshport.project.sources import load_source, run_sources, stored
 
 if TYPE_CHECKING:
-    from meshport.process.runtime.watchdog import Progress
-    from meshport.rebuild.live import Run
+    from meshport.process.runtime.watchdog import ProcessorProgress
+    from meshport.rebuild.live import RunProcessor
 
 SpeedOption = Annotated[
     float | None, typer.Option(min=0, help="World seconds that pass in a second; by default a source tells all it can.")
@@ -93,7 +93,7 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
     address = product.product.address
     due, told = 0.0, ""
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: ProcessorProgress) -> None:
         nonlocal due, told
         figures = (
             f"{progress.read} read, {progress.written} written, {progress.late} late, "
@@ -108,7 +108,7 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
         run_live(plans, mesh, run_processor, say=say, on_progress=tell)
 
 
-def _engine(product: ProjectProduct, member: str | None) -> Run:
+def _engine(product: ProjectProduct, member: str | None) -> RunProcessor:
     """The `run_processor` of a product's engine; one does not import the other."""
     try:
         if _has_members(product):

@@ -1,19 +1,19 @@
 """Rebuilding a derived product from history: a new generation beside the live one, compared, and bound in its place."""
 
-from meshport.rebuild.compare import Comparison, Sample, Tally, compare
-from meshport.rebuild.cut import Cut
-from meshport.rebuild.job import Rebuild, Report, Swap, counting_on, left_behind, retire
+from meshport.rebuild.alignment import Alignment
+from meshport.rebuild.compare import GenerationComparison, MatchCounts, Mismatch, compare
+from meshport.rebuild.job import Rebuild, RebuildReport, Swap, dependent_products, retire, unfinished_groups
 
 __all__ = [
-    "Comparison",
-    "Cut",
+    "GenerationComparison",
+    "Alignment",
     "Rebuild",
-    "Report",
-    "Sample",
+    "RebuildReport",
+    "Mismatch",
     "Swap",
-    "Tally",
+    "MatchCounts",
     "compare",
-    "counting_on",
-    "left_behind",
+    "dependent_products",
+    "unfinished_groups",
     "retire",
 ]

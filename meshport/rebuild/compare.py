@@ -26,7 +26,7 @@ from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.logic import lossless_json
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.wire.plan import COMPACT, Plan
-from meshport.rebuild.spill import Found, Side, Spill
+from meshport.rebuild.digest_store import DigestStore, GenerationSide, LatestValue
 from meshport.schema import Schema, parse_schema
 
 SHOWN: Final = 10
@@ -40,7 +40,7 @@ Places = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Mismatch:
     """One name on which two generations do not agree.
 
     Attributes:
@@ -65,7 +65,7 @@ class Sample:
 
 
 @dataclass
-class Tally:
+class MatchCounts:
     """What came of comparing by one kind of name.
 
     Attributes:
@@ -84,7 +84,7 @@ class Tally:
     only_old: int = 0
     only_new: int = 0
     differing: int = 0
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[Mismatch] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
@@ -99,7 +99,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class GenerationComparison:
     """What came of comparing two generations.
 
     Attributes:
@@ -109,7 +109,7 @@ class Comparison:
         unreadable: how many messages of either are no events of the port; they have no name and are not compared.
     """
 
-    tallies: tuple[Tally, ...]
+    tallies: tuple[MatchCounts, ...]
     old_events: int
     new_events: int
     unreadable: int = 0
@@ -144,7 +144,7 @@ def compare(
     *,
     begins: tuple[Places, Places] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Comparison:
+) -> GenerationComparison:
     """Compare what two generations hold. Needs memory for a sixty-fourth of their names at a time; see `spill`.
 
     Args:
@@ -163,10 +163,10 @@ def compare(
     apart = new.stream is not None and new.output.cleanup != COMPACT
     by_key = new.output.cleanup == COMPACT or grouped or not same_input
     by_id = new.output.cleanup != COMPACT and same_input
-    value = _Value(new.output, schemas, loose=grouped)
+    value = _Normalizer(new.output, schemas, loose=grouped)
     counts, unreadable = [0, 0], 0
-    with Spill() as keys, Spill() as events:
-        for side, plan in ((Side.OLD, old), (Side.NEW, new)):
+    with DigestStore() as keys, DigestStore() as events:
+        for side, plan in ((GenerationSide.OLD, old), (GenerationSide.NEW, new)):
             begin = None if begins is None else begins[side]
             for messages in _messages(plan.output, ends[side], begin, on_progress):
                 told = value.of_all(messages)
@@ -192,7 +192,7 @@ def compare(
             ]
         finally:
             look.close()
-    return Comparison(tuple(found), counts[Side.OLD], counts[Side.NEW], unreadable)
+    return GenerationComparison(tuple(found), counts[GenerationSide.OLD], counts[GenerationSide.NEW], unreadable)
 
 
 def _name(message: ReceivedMessage, said: bytes | None, *, apart: bool) -> bytes:
@@ -221,7 +221,7 @@ def _id(message: ReceivedMessage) -> bytes:
     return b""
 
 
-class _Value:
+class _Normalizer:
     """What a message says, as bytes that are the same in both generations if it says the same.
 
     Args:
@@ -292,8 +292,8 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _tally(what: str, spill: Spill, look: _Look) -> Tally:
-    tally = Tally(what)
+def _tally(what: str, spill: DigestStore, look: _Look) -> MatchCounts:
+    tally = MatchCounts(what)
     looked_up = 0
     for old, new in spill.names():
         there = old is not None and old.digest is not None
@@ -325,17 +325,21 @@ class _Look:
         self._log: KafkaLog | None = None
         self._read = EventReader(schemas, parse_schema(new.schema_text)).read
 
-    def up(self, what: str, old: Found | None, new: Found | None) -> Sample | None:
+    def up(self, what: str, old: LatestValue | None, new: LatestValue | None) -> Mismatch | None:
         """The records of a name; None where compaction took them meanwhile."""
-        events = [self._event(side, found) for side, found in ((Side.OLD, old), (Side.NEW, new)) if found is not None]
+        events = [
+            self._event(side, found)
+            for side, found in ((GenerationSide.OLD, old), (GenerationSide.NEW, new))
+            if found is not None
+        ]
         known = [event for event in events if event is not None]
         if len(known) < len(events):
             return None
         name = (known[0].key or b"").decode(errors="backslashreplace") if what == "keys" else known[0].id
         told = iter(known)
-        return Sample(name, _told(old, told), _told(new, told))
+        return Mismatch(name, _told(old, told), _told(new, told))
 
-    def _event(self, side: Side, found: Found) -> Event | None:
+    def _event(self, side: GenerationSide, found: LatestValue) -> Event | None:
         if self._log is None:
             self._log = KafkaLog(self._servers)
         messages = self._log.between(self._topics[side], found.partition, found.offset, found.offset + 1)
@@ -348,7 +352,7 @@ class _Look:
             self._log.close()
 
 
-def _told(found: Found | None, events: Iterator[Event]) -> Any:
+def _told(found: LatestValue | None, events: Iterator[Event]) -> Any:
     if found is None:
         return None
     event = next(events)

@@ -30,16 +30,16 @@ from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.process import load_pipeline, make_plan
-from meshport.process.engines.bounded import Advancing, inputs_of
+from meshport.process.engines.bounded import BoundedProcessor, inputs_of
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
 from meshport.process.runtime.worker import Place
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan, processor_group
 from meshport.project.project import ProjectProduct
-from meshport.rebuild.compare import Comparison, compare
-from meshport.rebuild.cut import Cut, Cutting, begins_of
-from meshport.rebuild.hold import HOLD_S, Held
-from meshport.rebuild.inputs import counted_on
+from meshport.rebuild.alignment import Alignment, GenerationAligner, begins_of
+from meshport.rebuild.compare import GenerationComparison, compare
+from meshport.rebuild.lease import LEASE_S, BuildLease
+from meshport.rebuild.pinned_inputs import pin_inputs
 from meshport.registry import PortGenerations, Registry
 
 _LOOK_S: Final = 0.2
@@ -63,7 +63,7 @@ class Swap(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RebuildReport:
     """What came of a rebuild.
 
     Attributes:
@@ -84,9 +84,9 @@ class Report:
     topic: str
     processed: Counts
     seconds: float
-    comparison: Comparison
+    comparison: GenerationComparison
     compared_s: float
-    stretch: Comparison | None = None
+    stretch: GenerationComparison | None = None
     standstill_s: float = 0.0
     binding: Binding | None = None
 
@@ -122,7 +122,7 @@ class Rebuild:
         mesh: a registry.
         say: gets lines for people.
         on_progress: called with (offsets read, offsets in all) of whatever is read.
-        hold_s: for how long the claim on the new generation outlives this process.
+        lease_s: for how long the claim on the new generation outlives this process.
 
     Raises:
         ProcessError: the product is not built by a processor.
@@ -136,25 +136,25 @@ class Rebuild:
         *,
         say: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[int, int], None] | None = None,
-        hold_s: float = HOLD_S,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._mesh = mesh
         self._say = say
         self._on_progress = on_progress
-        self._hold_s = hold_s
+        self._hold_s = lease_s
         live = mesh.refresh(product.product.address)
         pipeline = load_pipeline(product.product, product.folder)
         for read in (pipeline.input, *pipeline.joined):
             mesh.refresh(read)
         self._plan = make_plan(pipeline, live.address, mesh)
-        counted = counted_on(self._plan)
+        counted = pin_inputs(self._plan)
         self._old, self._continues = counted.plan, counted.continues
-        self._made_by = logic_of(product, self._plan)
+        self._made_by = logic_digest(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(live.bootstrap_servers)
         self._held_from, self._is_live = 0.0, False
 
-    def run(self, swap: Swap = Swap.NEVER) -> Report:
+    def run(self, swap: Swap = Swap.NEVER) -> RebuildReport:
         """Build, compare, and swap if it is wanted; see the module.
 
         Raises:
@@ -162,35 +162,39 @@ class Rebuild:
             ProcessError: the state of either generation is damaged; or of another logic, where the hint says what to do.
             KafkaError, RegistryUnavailable: no answer; nothing is lost, call it again.
         """
-        with Held(self._line, self._made_by, seconds=self._hold_s) as held:
+        with BuildLease(self._line, self._made_by, seconds=self._hold_s) as held:
             return self._run(held, swap)
 
-    def _run(self, held: Held, swap: Swap) -> Report:
+    def _run(self, held: BuildLease, swap: Swap) -> RebuildReport:
         self._clear(held.opened)
         new = self._open(held)
         began = time.perf_counter()
         with ExitStack() as stack:
-            building = stack.enter_context(Advancing(new, self._mesh, on_progress=self._on_progress))
+            building = stack.enter_context(BoundedProcessor(new, self._mesh, on_progress=self._on_progress))
             self._keep_changes(new, CHANGELOG_WHILE_BUILT)
             processed = building.to(self._history(building))
-            building.record_places()
+            building.commit_offsets()
             seconds = time.perf_counter() - began
             held.check()
             cutting = stack.enter_context(
-                closing(Cutting(self._old, building, self._mesh, self._continues, on_progress=self._on_progress))
+                closing(
+                    GenerationAligner(self._old, building, self._mesh, self._continues, on_progress=self._on_progress)
+                )
             )
             at = self._cut(held, cutting)
             held.move(Phase.BUILD)
             found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
             compared_s = time.perf_counter() - began - seconds
-            report = Report(
+            report = RebuildReport(
                 self._line.line, new.output.generation, new.output.topic, processed, seconds, found, compared_s
             )
             if swap is Swap.NEVER or (swap is Swap.EQUAL and not report.equal):
                 return report
             return self._swapped(held, cutting, at, report, swap)
 
-    def _swapped(self, held: Held, cutting: Cutting, at: Cut, report: Report, swap: Swap) -> Report:
+    def _swapped(
+        self, held: BuildLease, cutting: GenerationAligner, at: Alignment, report: RebuildReport, swap: Swap
+    ) -> RebuildReport:
         self._await_at_work(cutting, at)
         after = self._cut(held, cutting)
         ends, begins = (after.ends, after.begins), (at.ends, at.begins)
@@ -211,7 +215,7 @@ class Rebuild:
                 self._say(f"generation {each.number} was begun by another logic; it is deleted")
                 retire(self._line, each.number, self._admin)
 
-    def _open(self, held: Held) -> Plan:
+    def _open(self, held: BuildLease) -> Plan:
         generation, live = held.generation, self._old.output
         found = self._admin.topic(live.topic)
         if found is None:
@@ -229,7 +233,7 @@ class Rebuild:
         for stage in new.stages:
             self._admin.set_config(stage.changelog, settings)
 
-    def _history(self, building: Advancing) -> dict[Place, int]:
+    def _history(self, building: BoundedProcessor) -> dict[Place, int]:
         """Where the input ends now; or where the old generation's input goes on in it."""
         log = KafkaLog(building.plan.output.bootstrap_servers)
         try:
@@ -244,7 +248,7 @@ class Rebuild:
         found |= begins_of(self._continues)
         return found
 
-    def _cut(self, held: Held, cutting: Cutting) -> Cut:
+    def _cut(self, held: BuildLease, cutting: GenerationAligner) -> Alignment:
         """Both generations at one place; processors stand still until the hold moves on."""
         self._follow(cutting)
         self._is_live = self._admin.members(self._old.group) > 0
@@ -261,13 +265,13 @@ class Rebuild:
             f"{self._old.group} is started again and again", hint="end what runs it, and call this again"
         )
 
-    def _await_at_work(self, cutting: Cutting, since: Cut) -> None:
+    def _await_at_work(self, cutting: GenerationAligner, since: Alignment) -> None:
         """Let the live processor come back from its first stop: to take up its state may take longer than the stop."""
         deadline = time.monotonic() + _BACK_S
         while self._is_live and not cutting.is_at_work(since) and time.monotonic() < deadline:
             time.sleep(_ANSWER_S)
 
-    def _follow(self, cutting: Cutting) -> None:
+    def _follow(self, cutting: GenerationAligner) -> None:
         """Bring the new generation near to the live one, which goes on: what is left is processed while it stands still."""
         for _ in range(_TRIES):
             began = time.perf_counter()
@@ -327,7 +331,7 @@ def retire(line: PortGenerations, number: int, admin: Admin) -> list[str]:
     return gone
 
 
-def left_behind(binding: Binding, number: int, admin: Admin) -> list[str]:
+def unfinished_groups(binding: Binding, number: int, admin: Admin) -> list[str]:
     """The groups that have a place in a replaced generation and have not read it to its end.
 
     Args:
@@ -345,7 +349,7 @@ def left_behind(binding: Binding, number: int, admin: Admin) -> list[str]:
     )
 
 
-def counting_on(mesh: Registry, binding: Binding, number: int, admin: Admin) -> list[Address]:
+def dependent_products(mesh: Registry, binding: Binding, number: int, admin: Admin) -> list[Address]:
     """The products whose state counts on a replaced generation: each has to be rebuilt in turn before that may go.
 
     Args:
@@ -374,7 +378,7 @@ def _replaced(binding: Binding, number: int) -> Continuation | None:
     return next((each for each in binding.continues if each.generation == number), None)
 
 
-def logic_of(product: ProjectProduct, plan: Plan) -> str:
+def logic_digest(product: ProjectProduct, plan: Plan) -> str:
     """What tells one logic from another: the product's own files, its contract, and the topics that it reads."""
     told = hashlib.sha256()
     files = sorted(

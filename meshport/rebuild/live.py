@@ -10,10 +10,10 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.process import load_pipeline, make_plan
-from meshport.process.runtime.watchdog import Progress
+from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan
 from meshport.project.project import ProjectProduct
-from meshport.rebuild.inputs import counted_on
+from meshport.rebuild.pinned_inputs import pin_inputs
 from meshport.registry import Registry
 
 LOOK_S: Final = 2.0
@@ -54,7 +54,7 @@ class LivePlan:
         self._generation = bound
         plan = make_plan(self._pipeline, address, self._mesh)
         # Where its input was rebuilt, it can only read to its end what it has begun.
-        return counted_on(plan).plan
+        return pin_inputs(plan).plan
 
     def _bound(self, address: Address) -> Binding:
         """What the registry says now: a processor that began with what was bound before would restore its state for nothing."""
@@ -64,7 +64,7 @@ class LivePlan:
             return self._mesh.resolve(address)
 
 
-class Run(Protocol):
+class RunProcessor(Protocol):
     """The `run_processor` of an engine."""
 
     def __call__(
@@ -73,8 +73,8 @@ class Run(Protocol):
         schemas: Registry,
         *,
         stop: threading.Event,
-        on_progress: Callable[[Progress], None] | None,
-    ) -> Progress:
+        on_progress: Callable[[ProcessorProgress], None] | None,
+    ) -> ProcessorProgress:
         """Run a processor until `stop` is set, or until a signal sets it."""
         ...
 
@@ -82,13 +82,13 @@ class Run(Protocol):
 def run_live(
     plan_of: Callable[[], Plan],
     mesh: Registry,
-    run: Run,
+    run: RunProcessor,
     *,
     say: Callable[[str], None] = lambda _: None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[ProcessorProgress], None] | None = None,
     stop: threading.Event | None = None,
     look_s: float = LOOK_S,
-) -> Progress:
+) -> ProcessorProgress:
     """Run what builds a port, whichever generation of it is bound, until it is told to stop.
 
     A registry that does not answer changes nothing: the processor goes on.

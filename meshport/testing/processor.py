@@ -38,12 +38,12 @@ from meshport.process.engines.memory import Crash, Harness, Port, Ports
 from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.shape import check_pipeline
-from meshport.process.runtime.quarantine import SetAside, set_aside
+from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_event
 from meshport.process.wire.messages import Inbound
 from meshport.project.project import Project
 from meshport.schema import Schema
 
-__all__ = ["Inbound", "Port", "ProcessorTest", "SetAside"]
+__all__ = ["Inbound", "Port", "ProcessorTest", "QuarantinedEvent"]
 
 Moment = str | date | datetime
 """ISO 8601 text (UTC where it names no zone), a datetime with a zone, or a date (its midnight, UTC)."""
@@ -237,11 +237,11 @@ class ProcessorTest:
         rows = {(event.key or b"").decode(): event.data for event in self.events()}
         return {key: row for key, row in rows.items() if row is not None}
 
-    def late(self) -> list[SetAside]:
+    def late(self) -> list[QuarantinedEvent]:
         """The events that came after the lateness, with the reason; the processor set them aside."""
         return self._aside(self._harness.plan.late_topic)
 
-    def quarantined(self) -> list[SetAside]:
+    def quarantined(self) -> list[QuarantinedEvent]:
         """What could not be processed, with the reason and the class of the error."""
         return self._aside(self._harness.plan.quarantine_topic)
 
@@ -288,8 +288,8 @@ class ProcessorTest:
         self.run()
         return [each for each in self._harness.log.stored if each.topic == topic]
 
-    def _aside(self, topic: str) -> list[SetAside]:
-        return [set_aside(each.key, each.value, each.headers) for each in _once(self._stored(topic))]
+    def _aside(self, topic: str) -> list[QuarantinedEvent]:
+        return [quarantined_event(each.key, each.value, each.headers) for each in _once(self._stored(topic))]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.ports.subscriber import Subscriber
 from meshport.process.engines import batch
 from meshport.process.runtime.kafka_log import CHANGELOG_WHILE_BUILT
-from meshport.process.runtime.watchdog import Progress
+from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import Project
@@ -338,7 +338,7 @@ def _rebuild(url: str) -> None:
 
 def _live(url: str) -> None:
     # To take up the state of millions of plays may take longer than a processor's usual patience with itself.
-    def run(plan: Plan, schemas: Registry, **watched: Any) -> Progress:
+    def run(plan: Plan, schemas: Registry, **watched: Any) -> ProcessorProgress:
         return batch.run_processor(plan, schemas, patience_s=_PATIENCE_S, **watched)
 
     with Registry(url) as mesh:

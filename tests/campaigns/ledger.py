@@ -19,7 +19,7 @@ from meshport.process.logic import lossless_json
 from meshport.process.logic.aggregators import aggregator
 from meshport.process.logic.event_time import duration_micros, to_micros
 from meshport.process.logic.pipeline import Deduplicate
-from meshport.process.runtime.quarantine import set_aside
+from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.state.rows import Checkpoint, Rows
 from meshport.process.wire.messages import Inbound
 from tests.campaigns.evidence import Evidence
@@ -152,7 +152,7 @@ def _check_aside(
 ) -> None:
     seen: Counter[Spot] = Counter()
     for message in found:
-        aside = set_aside(message.key, message.value, message.headers)
+        aside = quarantined_event(message.key, message.value, message.headers)
         spot = aside.partition, aside.offset
         seen[spot] += 1
         original = due.get(spot)

@@ -20,13 +20,13 @@ from meshport.process.engines import faust as engine
 from meshport.process.engines.memory import Ports
 from meshport.process.logic.pipeline import Apply, Derive, Join, Occurrence
 from meshport.process.runtime import worker
-from meshport.process.runtime.watchdog import Progress
+from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan, make_plan
 from meshport.schema import Schema, parse_schema
 from tests.process.plays import ARTISTS, OUT, PLAY, at, field, pipeline, play, ports, record
 
 # A member that comes back under its name need not wait for the one that was killed to be given up.
-RUN: dict[str, Callable[..., Progress]] = {
+RUN: dict[str, Callable[..., ProcessorProgress]] = {
     "batch": partial(batch.run_processor, member="one"),
     "faust": engine.run_processor,
 }

@@ -18,7 +18,7 @@ from meshport.process import JoinStream, Operator, Pipeline, Plan, Select, make_
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.memory import Port, Ports
-from meshport.process.runtime.watchdog import Progress
+from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.schema import Schema
 from tests.process.plays import INSTANT, at, field, record
 from tests.process.recount import on_time
@@ -104,7 +104,7 @@ def recount(
 UNKNOWN: Final = {98: ORDERS, 99: PAYMENTS}
 """Numbers of schemas that are told late, and the port whose schema each is."""
 DAY = timedelta(days=1)
-ENGINES: Final[Mapping[str, Callable[..., Progress]]] = {
+ENGINES: Final[Mapping[str, Callable[..., ProcessorProgress]]] = {
     "batch": partial(batch.run_processor, member="one"),
     "faust": engine.run_processor,
 }

@@ -24,8 +24,8 @@ from meshport.local.cluster import Cluster
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.runtime import watchdog as supervisor
-from meshport.process.runtime.checkpoints import last_offsets, standing
-from meshport.process.runtime.commit_pipeline import Committing
+from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
+from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.runtime.worker import Worker
 from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
@@ -221,7 +221,7 @@ def test_nothing_is_sent_behind_a_commit_that_failed(topics: Topics) -> None:
     stale = zombie.membership
     assert stale is not None
     zombie.close()
-    committing = Committing(transactions(topics))
+    committing = CommitPipeline(transactions(topics))
     with joined(topics.plan) as successor:
         first_messages(successor)
         current = successor.membership
@@ -352,9 +352,9 @@ def test_an_end_leaves_nothing_between_the_stages(topics: Topics) -> None:
     wait_for(partial(written, topics, 1), pause_s=0.01)
     stop.set()
     running.join()
-    grouped = {at: each.offset + 1 for at, each in standing(topics.plan, topics.log)[-1].items()}
+    grouped = {at: each.offset + 1 for at, each in latest_checkpoints(topics.plan, topics.log)[-1].items()}
     bounds = topics.log.decided(gathering.topic)
-    assert grouped == last_offsets(topics.plan.output.bootstrap_servers, gathering.topic, bounds)
+    assert grouped == readable_ends(topics.plan.output.bootstrap_servers, gathering.topic, bounds)
     assert sum(grouped.values()) > 0
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     check_once(topics)

@@ -15,12 +15,12 @@ from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.memory import Harness, Ports
 from meshport.process.runtime.kafka_log import KafkaLog
-from meshport.process.runtime.watchdog import Progress
+from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.messages import Inbound
 from tests.process.behaviour import SCENARIOS, Outcome, Scenario
 
 ENGINES = {"faust": engine.run_processor, "batch": batch.run_processor}
-Ran = dict[tuple[str, str], tuple[Outcome, Outcome, Progress]]
+Ran = dict[tuple[str, str], tuple[Outcome, Outcome, ProcessorProgress]]
 
 
 def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
@@ -31,7 +31,7 @@ def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
     return Outcome(harness.ports, harness.outputs(), harness.late(), harness.quarantine()), harness
 
 
-def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outcome, Progress]:
+def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outcome, ProcessorProgress]:
     """The input of a harness, byte by byte on a real Kafka, through an engine."""
     plan, admin = harness.plan, Admin(bootstrap_servers)
     inputs = [*(each.binding for each in plan.sources), *plan.tables.values()]
@@ -65,7 +65,7 @@ def ran(kafka: Cluster) -> Iterator[Ran]:
     """Every scenario, run on every engine; several at a time, since most of a run is waiting for the group to form."""
     runs = RUNS
 
-    def both(run: tuple[str, str]) -> tuple[Outcome, Outcome, Progress]:
+    def both(run: tuple[str, str]) -> tuple[Outcome, Outcome, ProcessorProgress]:
         name, on = run
         prefix = f"{name.lower()}-{uuid4().hex[:8]}."
         scenario = SCENARIOS[name]

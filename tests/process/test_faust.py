@@ -25,7 +25,7 @@ from meshport.process.engines import faust as engine
 from meshport.process.engines.faust import run_processor
 from meshport.process.engines.memory import Ports
 from meshport.process.logic.pipeline import Apply, Filter
-from meshport.process.runtime.kafka_log import KafkaLog, refuse_loss
+from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import make_plan
 from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
@@ -143,10 +143,10 @@ def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) ->
         def bounds(self, topic: str) -> dict[int, tuple[int, int]]:  # noqa: ARG002 - as its parent
             return {0: (5, 20)}
 
-    refuse_loss(("plays", 0), 0, Bounds())
-    refuse_loss(("plays", 0), 20, Bounds())
+    starting_offset(("plays", 0), 0, Bounds())
+    starting_offset(("plays", 0), 20, Bounds())
     with pytest.raises(ProcessError, match=said):
-        refuse_loss(("plays", 0), offset, Bounds())
+        starting_offset(("plays", 0), offset, Bounds())
 
 
 def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:

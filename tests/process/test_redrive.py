@@ -28,7 +28,7 @@ from meshport.process.logic.pipeline import (
     Tumbling,
 )
 from meshport.process.runtime import worker
-from meshport.process.runtime.quarantine import set_aside
+from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.state.redriven import OwedEvents
 from meshport.process.state.rows import Checkpoint, Rows
 from meshport.process.wire.messages import redriven
@@ -198,7 +198,7 @@ def test_a_redriven_event_may_be_late() -> None:
         harness.publish("player/plays", play(minutes=minute, ms=ms))
     harness.run()
     mended(harness, fault)
-    assert [set_aside(*each[3:6]).offset for each in harness.late()] == [0]
+    assert [quarantined_event(*each[3:6]).offset for each in harness.late()] == [0]
     assert harness.worker.watermark == source(harness)[-1].time.timestamp() * 1_000_000
     harness.publish("player/plays", play(minutes=300, ms=1))
     harness.run()
@@ -324,7 +324,7 @@ def test_a_redriven_event_does_not_move_time() -> None:
     value, headers = writer.message(data, id="other", time=data["at"])
     harness.store(Message(harness.plan.source.topic, b"u1", value, headers))
     harness.run()
-    assert [set_aside(*each[3:6]).error for each in harness.quarantine()] == ["NotRegistered"]
+    assert [quarantined_event(*each[3:6]).error for each in harness.quarantine()] == ["NotRegistered"]
     bound.mended = True
     harness.restart()  # what a registry did not know is remembered for a while
     harness.redrive()

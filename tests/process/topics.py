@@ -14,7 +14,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
 from meshport.process.engines.memory import Ports
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
-from meshport.process.runtime.watchdog import Progress
+from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.messages import Inbound
 from meshport.process.wire.plan import Plan
 from tests.process.plays import play
@@ -105,10 +105,10 @@ def at_least(topics: Topics, count: int) -> bool:
     return topics.written() >= count
 
 
-def members_come_and_go(topics: Topics, run: Callable[..., Progress]) -> None:
+def members_come_and_go(topics: Topics, run: Callable[..., ProcessorProgress]) -> None:
     """A second member joins and the first one leaves while plays come in; in the end all of them are processed."""
     stops = [threading.Event(), threading.Event()]
-    seen: list[list[Progress]] = [[], []]
+    seen: list[list[ProcessorProgress]] = [[], []]
     failed: list[BaseException] = []
 
     def member(number: int) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 from meshport.kafka.transaction import Transactions
 from meshport.rebuild import Rebuild, Swap, job
-from meshport.rebuild.cut import Cutting
+from meshport.rebuild.alignment import GenerationAligner
 from meshport.registry import PortGenerations, Registry
 from tests.rebuild.shop import product_in
 
-HOLD_S = 3.0  # with one second a machine that is busy beside it let a hold end that was not given up
+LEASE_S = 3.0  # with one second a machine that is busy beside it let a hold end that was not given up
 
 
 def die() -> None:
@@ -52,7 +52,7 @@ def after(owner: Any, name: str) -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "opened, without a topic": lambda: before(job.Rebuild, "_open"),
     "in the middle of the history": lambda: before(Transactions, "commit", call=2),
-    "the old one at the place, the new one not": lambda: after(Cutting, "_settled"),
+    "the old one at the place, the new one not": lambda: after(GenerationAligner, "_settled"),
     "before the switch": lambda: before(PortGenerations, "switch"),
     "after the switch": lambda: after(PortGenerations, "switch"),
 }
@@ -69,7 +69,7 @@ def main(url: str, folder: str, name: str, point: str) -> None:
     """Rebuild and swap, dying on the way."""
     POINTS[point]()
     with Registry(url) as registry:
-        Rebuild(product_in(Path(folder), name), registry, hold_s=HOLD_S).run(Swap.EQUAL)
+        Rebuild(product_in(Path(folder), name), registry, lease_s=LEASE_S).run(Swap.EQUAL)
 
 
 if __name__ == "__main__":

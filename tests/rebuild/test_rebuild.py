@@ -19,7 +19,7 @@ from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import Subscriber
 from meshport.project.project import ProjectProduct
-from meshport.rebuild import Rebuild, Swap, counting_on, left_behind, retire
+from meshport.rebuild import Rebuild, Swap, dependent_products, retire, unfinished_groups
 from meshport.rebuild.live import LivePlan
 from meshport.registry import Registry
 from tests.mesh_session import Mesh
@@ -188,14 +188,14 @@ def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> Non
     shop.sell(300)
     shop.build(product)
     binding, admin = registry.refresh(address), Admin(shop.mesh.bootstrap_servers)
-    assert left_behind(binding, 1, admin) == [f"away-{address.product}"]
+    assert unfinished_groups(binding, 1, admin) == [f"away-{address.product}"]
     large = sum(number * 37 % 1000 >= 500 for number in range(shop.sold))
     with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
         seen[-1:] = [event.id for event in take(subscriber, large - 49)]
     assert len(seen) == len(set(seen)) == large
     with Subscriber(address, registry, group=f"new-{address.product}") as subscriber:
         assert {event.id for event in take(subscriber, large)} == set(seen)
-    assert left_behind(binding, 1, admin) == []
+    assert unfinished_groups(binding, 1, admin) == []
     retire(registry.generations(address), 1, admin)
     with pytest.raises(RegistrationRefused, match="is the one that"):
         retire(registry.generations(address), 3, admin)
@@ -228,10 +228,10 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
         wait_for(lambda: any("counts on generation 1, which has ended" in each for each in said), lambda: str(said))
         admin = Admin(shop.mesh.bootstrap_servers)
         bound = registry.refresh(larger.product.address)
-        assert counting_on(registry, bound, 1, admin) == [built.product.address]
+        assert dependent_products(registry, bound, 1, admin) == [built.product.address]
         report = Rebuild(built, registry).run(Swap.EQUAL)
         assert report.binding is not None
-        assert counting_on(registry, bound, 1, admin) == []
+        assert dependent_products(registry, bound, 1, admin) == []
         large = sum(number * 37 % 1000 >= 500 for number in range(1000))
         seen += [event.id for event in take(reader, large - 199)][1:]
     assert len(seen) == len(set(seen)) == large

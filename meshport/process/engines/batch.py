@@ -25,17 +25,17 @@ from meshport.event import SchemaSource
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process.columns import columns_for
-from meshport.process.runtime.commit_pipeline import Committing
-from meshport.process.runtime.gc_tuning import seldom_collected
-from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, refuse_loss
-from meshport.process.runtime.watchdog import Progress, Watched, supervised
+from meshport.process.runtime.commit_pipeline import CommitPipeline
+from meshport.process.runtime.gc_tuning import infrequent_gc
+from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, starting_offset
+from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.arrivals import Arrivals
 from meshport.process.wire.messages import Inbound
 from meshport.process.wire.plan import Plan
 
-__all__ = ["Progress", "run_processor"]
+__all__ = ["ProcessorProgress", "run_processor"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ _AGAIN_S: Final = 0.05
 
 
 def run_processor(
-    plan: Plan, schemas: SchemaSource, *, member: str | None = None, **watched: Unpack[Watched]
-) -> Progress:
-    """Run a processor in micro-batches, as `supervised` does.
+    plan: Plan, schemas: SchemaSource, *, member: str | None = None, **watched: Unpack[RunOptions]
+) -> ProcessorProgress:
+    """Run a processor in micro-batches, as `run_engine` does.
 
     Args:
         plan: what to run; see `meshport.process.make_plan`.
@@ -66,12 +66,12 @@ def run_processor(
         member: a name that no other member has at the same time. Killed and started again under it, a processor goes on
             at once: it gets its partitions back, and what it left open is aborted. Without one its successor waits for
             the group to give it up (8 s), and for the broker to end its transaction (10 to 20 s).
-        watched: how; see `Watched`.
+        watched: how; see `RunOptions`.
 
     Raises:
-        KafkaError: as of `supervised`; also where another member has the name.
+        KafkaError: as of `run_engine`; also where another member has the name.
     """
-    return supervised(plan, _Engine(plan, schemas, member), **watched)
+    return run_engine(plan, _Engine(plan, schemas, member), **watched)
 
 
 class _Engine:
@@ -82,7 +82,7 @@ class _Engine:
         self._schemas = schemas
         servers = plan.output.bootstrap_servers
         self._transactions = Transactions(servers, f"{plan.group}.{member or uuid4().hex}", settings=PRODUCER_SETTINGS)
-        self._committing = Committing(self._transactions)
+        self._committing = CommitPipeline(self._transactions)
         self._consumer = Member(servers, plan.group, instance=member)
         self._ending = threading.Event()
         self._aborts = 0
@@ -127,7 +127,7 @@ class _Engine:
             self._transactions.start()
             topics = [stage.topic for stage in self._plan.stages]
             self._consumer.join(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
-            with seldom_collected():
+            with infrequent_gc():
                 while not self._ending.is_set():
                     self._turn()
             with suppress(TransactionAborted):  # whoever goes on does it again
@@ -144,7 +144,7 @@ class _Engine:
     # -- what the consumer calls, within `read` and `close`: never while a transaction is open, but one may be at its commit
 
     def _on_assign(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        begins = {place: refuse_loss(place, self._worker.assign(place), self._log) for place in places}
+        begins = {place: starting_offset(place, self._worker.assign(place), self._log) for place in places}
         self.assigned = True
         return begins
 

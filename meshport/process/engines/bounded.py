@@ -21,10 +21,10 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.transaction import Transactions
 from meshport.process.columns import columns_for
-from meshport.process.runtime.commit_pipeline import Committing
-from meshport.process.runtime.gc_tuning import seldom_collected
-from meshport.process.runtime.input_reader import Inflow
-from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, Sink, ensure_topics, refuse_loss
+from meshport.process.runtime.commit_pipeline import CommitPipeline
+from meshport.process.runtime.gc_tuning import infrequent_gc
+from meshport.process.runtime.input_reader import InputReader
+from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, Sink, ensure_topics, starting_offset
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.state.rows import Entry
@@ -46,7 +46,7 @@ Told = Callable[[int, int], None]
 Known = Callable[[str, int], Iterable[Entry] | None]
 
 
-class Advancing:
+class BoundedProcessor:
     """A processor that is brought from place to place; to be used as a context.
 
     Args:
@@ -70,10 +70,10 @@ class Advancing:
         self._columns = columns_for(plan, schemas)
         transactions = Transactions(servers, f"{plan.group}.{_NAME}", settings=PRODUCER_SETTINGS)
         transactions.start()
-        self._committing = Committing(transactions)
+        self._committing = CommitPipeline(transactions)
         self._log = _Log(servers, self._committing, known)
         self._worker = Worker(plan, schemas, self._log, self._columns)
-        self._inflows: dict[str, Inflow] = {}
+        self._inflows: dict[str, InputReader] = {}
         self._limit = 0
 
     @property
@@ -115,7 +115,7 @@ class Advancing:
         counts = Counts()
         for left in reversed(range(_TRIES)):
             try:
-                with seldom_collected():
+                with infrequent_gc():
                     run(counts)
                 break
             except TransactionAborted as error:
@@ -153,20 +153,20 @@ class Advancing:
             took = max(self._worker.computed_s, 0.001)
             self._limit = max(1, min(_MOST, 4 * self._limit, int(len(messages) * _AIM_S / took)))
 
-    def _taken_up(self, stage: Stage) -> Inflow:
+    def _taken_up(self, stage: Stage) -> InputReader:
         if stage.topic not in self._inflows:
             begins = {}
             for partition in range(stage.partitions):
                 place = (stage.topic, partition)
-                begins[partition] = refuse_loss(place, self._worker.assign(place), self._log)
-            self._inflows[stage.topic] = Inflow(self.plan.output.bootstrap_servers, stage.topic, begins)
+                begins[partition] = starting_offset(place, self._worker.assign(place), self._log)
+            self._inflows[stage.topic] = InputReader(self.plan.output.bootstrap_servers, stage.topic, begins)
         return self._inflows[stage.topic]
 
     def _step(self, batches: Mapping[Place, Arrivals], counts: Counts) -> None:
         made = self._worker.process(batches)
         self._committing.commit({}, b"", lambda: counts.add(made))
 
-    def record_places(self) -> None:
+    def commit_offsets(self) -> None:
         """Record the places as those of the processor's group, which nobody is in: for who asks how far it has come.
 
         Raises:

@@ -33,14 +33,14 @@ from yarl import URL
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
-from meshport.process.runtime.kafka_log import KafkaLog, refuse_loss
-from meshport.process.runtime.watchdog import Progress, Watched, supervised
+from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
+from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.messages import Inbound
 from meshport.process.wire.plan import Plan
 
-__all__ = ["Progress", "run_processor"]
+__all__ = ["ProcessorProgress", "run_processor"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -54,20 +54,20 @@ _HEARTBEAT_S: Final = 2.0
 _COMMIT_S: Final = 1.0
 
 
-def run_processor(plan: Plan, schemas: SchemaSource, **watched: Unpack[Watched]) -> Progress:
-    """Run a processor on faust, as `supervised` does.
+def run_processor(plan: Plan, schemas: SchemaSource, **watched: Unpack[RunOptions]) -> ProcessorProgress:
+    """Run a processor on faust, as `run_engine` does.
 
     Args:
         plan: what to run; see `meshport.process.make_plan`.
         schemas: where the schemas of events are found, a registry.
-        watched: how; see `Watched`.
+        watched: how; see `RunOptions`.
     """
     with (
         closing(KafkaLog(plan.output.bootstrap_servers)) as log,
         # faust wants a data directory; nothing is kept there
         tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
     ):
-        return supervised(plan, _Engine(plan, Worker(plan, schemas, log), log, Path(folder)), **watched)
+        return run_engine(plan, _Engine(plan, Worker(plan, schemas, log), log, Path(folder)), **watched)
 
 
 class _Engine:
@@ -236,7 +236,7 @@ class _Engine:
     def _work(self, wanted: list[Place], batches: dict[Place, list[Inbound]]) -> None:
         for place in wanted:
             offset = self._worker.assign(place)
-            refuse_loss(place, offset, self._log)
+            starting_offset(place, offset, self._log)
         whole = {place: self._without_gaps(place, messages) for place, messages in batches.items()}
         fresh = {place: messages for place, messages in whole.items() if messages}
         if self._worker.look() or fresh:

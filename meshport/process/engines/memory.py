@@ -26,7 +26,7 @@ from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import event_time, record_key
 from meshport.process.logic.pipeline import Pipeline
-from meshport.process.runtime.quarantine import SetAside, set_aside
+from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_event
 from meshport.process.runtime.redrive import redrive_message, to_redrive
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
@@ -295,15 +295,15 @@ class Harness:
         self.log.restart()
         self.worker = self._taken_up()
 
-    def redrive(self, wanted: Callable[[SetAside], bool] = lambda _: True) -> list[SetAside]:
+    def redrive(self, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
         """Bring quarantined events back, as `meshport redrive` does; `run` takes them in.
 
         Args:
             wanted: which of those that were not redriven since they were set aside.
         """
         topic = self.plan.redrive_topic
-        last = {set_aside(*each[3:6]).origin: each.offset for each in self.outputs(topic)}
-        chosen = list(filter(wanted, to_redrive([set_aside(*each[3:6]) for each in self.quarantine()], last)))
+        last = {quarantined_event(*each[3:6]).origin: each.offset for each in self.outputs(topic)}
+        chosen = list(filter(wanted, to_redrive([quarantined_event(*each[3:6]) for each in self.quarantine()], last)))
         for event in chosen:
             self.log.store(redrive_message(topic, event))
         return chosen

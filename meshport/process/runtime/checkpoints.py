@@ -21,7 +21,7 @@ _FURTHER: Final = 8
 _Found = TypeVar("_Found")
 
 
-def standing(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:
+def latest_checkpoints(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:
     """How far a processor's state has come: the checkpoint of each partition, stage by stage.
 
     A stage whose changelog is not there, as where another logic had none of the kind, has come nowhere.
@@ -43,11 +43,11 @@ def _checkpoints(plan: Plan, changelog: str, log: KafkaLog) -> dict[int, Checkpo
         found = [Checkpoint.read(value) for value in values if value is not None]
         return max(found, key=lambda each: each.stamp, default=None)  # a zombie's older one may come after a newer one
 
-    found = at_the_end(plan.output.bootstrap_servers, changelog, bounds, newest)
+    found = search_from_end(plan.output.bootstrap_servers, changelog, bounds, newest)
     return {partition: found.get(partition) or Checkpoint() for partition in bounds}
 
 
-def last_offsets(bootstrap_servers: str, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+def readable_ends(bootstrap_servers: str, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
     """The offset behind the last message of each partition: markers of transactions take offsets that no reader sees.
 
     Args:
@@ -55,11 +55,11 @@ def last_offsets(bootstrap_servers: str, topic: str, bounds: Mapping[int, tuple[
         topic: the topic.
         bounds: (first offset, end offset) of each partition.
     """
-    found = at_the_end(bootstrap_servers, topic, bounds, lambda messages: messages[-1].offset() + 1)
+    found = search_from_end(bootstrap_servers, topic, bounds, lambda messages: messages[-1].offset() + 1)
     return {partition: found.get(partition, begin) for partition, (begin, _) in bounds.items()}
 
 
-def at_the_end(
+def search_from_end(
     bootstrap_servers: str,
     topic: str,
     bounds: Mapping[int, tuple[int, int]],

@@ -15,10 +15,10 @@ from meshport.errors import MeshError
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Place, Transactions
 
-__all__ = ["Committing"]
+__all__ = ["CommitPipeline"]
 
 
-class Committing:
+class CommitPipeline:
     """Transactions, one after another, of which the last may still be at its commit. Used by one thread.
 
     Args:

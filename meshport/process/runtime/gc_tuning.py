@@ -16,7 +16,7 @@ _THRESHOLDS: Final = (1_000_000, 20, 100)
 
 
 @contextmanager
-def seldom_collected() -> Iterator[None]:
+def infrequent_gc() -> Iterator[None]:
     """Look for circles once a million objects are alive; this holds for the whole process."""
     before = gc.get_threshold()
     gc.set_threshold(*_THRESHOLDS)

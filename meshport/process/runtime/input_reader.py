@@ -17,7 +17,7 @@ _TURN_S: Final = 0.2
 _KEPT: Final = 5000
 
 
-class Inflow:
+class InputReader:
     """The messages of one topic, by partition from an offset on.
 
     It keeps its assignment: assigning anew costs librdkafka up to a second before the first message.

@@ -180,7 +180,7 @@ class KafkaLog:
                 yield from messages
 
 
-def refuse_loss(place: tuple[str, int], offset: int, log: KafkaLog) -> int:
+def starting_offset(place: tuple[str, int], offset: int, log: KafkaLog) -> int:
     """Refuse a place that is not in its partition any more.
 
     Args:

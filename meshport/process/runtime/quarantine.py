@@ -19,7 +19,7 @@ Origin = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class QuarantinedEvent:
     """One event that a processor put aside, with its original bytes.
 
     Attributes:
@@ -77,11 +77,13 @@ class SetAside:
         }
 
 
-def set_aside(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> SetAside:
+def quarantined_event(
+    key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+) -> QuarantinedEvent:
     """What one message of a quarantine or late topic says."""
     given = tuple((name, text or b"") for name, text in headers)
     why = {name: text.decode() for name, text in given if name in OURS}
-    return SetAside(
+    return QuarantinedEvent(
         reason=why.get(REASON, ""),
         error=why.get(ERROR),
         topic=why.get(TOPIC, ""),
@@ -97,22 +99,22 @@ def set_aside(key: bytes | None, value: bytes | None, headers: Iterable[tuple[st
     )
 
 
-def read_quarantine(binding: Binding) -> Iterator[SetAside]:
+def read_quarantine(binding: Binding) -> Iterator[QuarantinedEvent]:
     """What the processor of a port could not process, oldest first within each partition, up to now."""
-    return (set_aside(*parts) for _, parts in _read(binding, quarantine_name(binding.topic)))
+    return (quarantined_event(*parts) for _, parts in _read(binding, quarantine_name(binding.topic)))
 
 
-def read_late(binding: Binding) -> Iterator[SetAside]:
+def read_late(binding: Binding) -> Iterator[QuarantinedEvent]:
     """What came to the processor of a port after its window's lateness, up to now."""
-    return (set_aside(*parts) for _, parts in _read(binding, late_name(binding.topic)))
+    return (quarantined_event(*parts) for _, parts in _read(binding, late_name(binding.topic)))
 
 
 def read_redriven(binding: Binding) -> dict[Origin, int]:
     """Everything that was redriven by now, with the offset in the redrive topic at which it was last."""
-    return {set_aside(*parts).origin: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
+    return {quarantined_event(*parts).origin: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
 
 
-def is_redriven(event: SetAside, last: Mapping[Origin, int]) -> bool:
+def is_redriven(event: QuarantinedEvent, last: Mapping[Origin, int]) -> bool:
     """Whether an event was redriven after it was put aside.
 
     Args:

@@ -27,14 +27,14 @@ from meshport.kafka.transaction import Transactions
 from meshport.ports.scan import history_reader
 from meshport.process.logic.event_time import to_micros
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
-from meshport.process.runtime.quarantine import Origin, SetAside, is_redriven, read_quarantine, read_redriven
+from meshport.process.runtime.quarantine import Origin, QuarantinedEvent, is_redriven, read_quarantine, read_redriven
 from meshport.process.wire.messages import Inbound, redriven
 
 # Well within the time after which the broker ends a transaction.
 _AT_ONCE: Final = 5000
 
 
-def to_redrive(quarantine: Iterable[SetAside], last: Mapping[Origin, int]) -> list[SetAside]:
+def to_redrive(quarantine: Iterable[QuarantinedEvent], last: Mapping[Origin, int]) -> list[QuarantinedEvent]:
     """What may be redriven, each event once, in the order of the input, of one input after the other.
 
     A window that could not be written is no event and is left out, and so is what was redriven already: it would count
@@ -44,14 +44,14 @@ def to_redrive(quarantine: Iterable[SetAside], last: Mapping[Origin, int]) -> li
         quarantine: all of it.
         last: as of `read_redriven`.
     """
-    found: dict[Origin, SetAside] = {}
+    found: dict[Origin, QuarantinedEvent] = {}
     for event in quarantine:
         if event.window is None and not is_redriven(event, last):
             found[event.origin] = event
     return [found[origin] for origin in sorted(found)]
 
 
-def redrive_message(topic: str, event: SetAside) -> Message:
+def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
     """The message that brings an event back.
 
     Args:
@@ -63,7 +63,7 @@ def redrive_message(topic: str, event: SetAside) -> Message:
     return redriven(topic, Inbound(*place, event.key, event.value, event.headers, stored), event.record)
 
 
-def waiting(binding: Binding, wanted: Callable[[SetAside], bool] = lambda _: True) -> list[SetAside]:
+def waiting(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
     """What `redrive` would bring back now.
 
     Args:
@@ -74,7 +74,7 @@ def waiting(binding: Binding, wanted: Callable[[SetAside], bool] = lambda _: Tru
     return list(filter(wanted, to_redrive(read_quarantine(binding), last)))
 
 
-def redrive(binding: Binding, wanted: Callable[[SetAside], bool] = lambda _: True) -> list[SetAside]:
+def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
     """Bring events back, each exactly once however often this is called; the processor takes them in when it runs.
 
     Args:

@@ -68,7 +68,7 @@ class Engine(Protocol):
         ...
 
 
-class Watched(TypedDict, total=False):
+class RunOptions(TypedDict, total=False):
     """How an engine is run.
 
     Attributes:
@@ -81,22 +81,22 @@ class Watched(TypedDict, total=False):
 
     stop: threading.Event | None
     until_end: bool
-    on_progress: Callable[[Progress], None] | None
+    on_progress: Callable[[ProcessorProgress], None] | None
     patience_s: float
 
 
-def supervised(
+def run_engine(
     plan: Plan,
     engine: Engine,
     *,
     stop: threading.Event | None = None,
     until_end: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[ProcessorProgress], None] | None = None,
     patience_s: float = PATIENCE_S,
-) -> Progress:
+) -> ProcessorProgress:
     """Run an engine until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
 
-    It then finishes the batch in hand, commits, and leaves the group. For the arguments see `Watched`.
+    It then finishes the batch in hand, commits, and leaves the group. For the arguments see `RunOptions`.
 
     Returns:
         The last progress.
@@ -110,7 +110,7 @@ def supervised(
     try:
         ensure_topics(plan, Admin(plan.output.bootstrap_servers))
         with _ended_by_signals(stop):
-            return Supervisor(plan, engine, watch, patience_s).run(stop, until_end, on_progress)
+            return Watchdog(plan, engine, watch, patience_s).run(stop, until_end, on_progress)
     finally:
         engine.end(timeout_s=2)
         watch.close()
@@ -131,7 +131,7 @@ def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ProcessorProgress:
     """How a processor is doing.
 
     Attributes:
@@ -154,7 +154,7 @@ class Progress:
     redriven: int = 0
 
 
-class Supervisor:
+class Watchdog:
     """Watches an engine from outside of its loop."""
 
     def __init__(self, plan: Plan, engine: Engine, log: KafkaLog, patience_s: float) -> None:
@@ -171,9 +171,9 @@ class Supervisor:
         self,
         stop: threading.Event,
         until_end: bool,
-        on_progress: Callable[[Progress], None] | None,
-    ) -> Progress:
-        """Start the engine and stay with it; see `supervised`."""
+        on_progress: Callable[[ProcessorProgress], None] | None,
+    ) -> ProcessorProgress:
+        """Start the engine and stay with it; see `run_engine`."""
         goal = Goal(self._plan, self._log) if until_end else None
         self._engine.start()
         looked = told = time.monotonic()
@@ -208,10 +208,10 @@ class Supervisor:
             self._log.decided(topic)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ProcessorProgress:
         """As of now."""
         counts, watermark = self._engine.counts, self._engine.watermark
-        return Progress(
+        return ProcessorProgress(
             counts.read,
             counts.written,
             counts.late,

@@ -14,13 +14,13 @@ from itertools import product
 from meshport.binding import Binding, Continuation
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
-from meshport.process.runtime.checkpoints import standing
+from meshport.process.runtime.checkpoints import latest_checkpoints
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.wire.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class PinnedPlan:
     """A plan over the generations of its inputs that its state counts on.
 
     Attributes:
@@ -32,7 +32,7 @@ class Counted:
     continues: Mapping[str, Continuation] = field(default_factory=dict)
 
 
-def counted_on(plan: Plan) -> Counted:
+def pin_inputs(plan: Plan) -> PinnedPlan:
     """The same plan over the generations of its inputs that its state counts on.
 
     Args:
@@ -44,14 +44,14 @@ def counted_on(plan: Plan) -> Counted:
     bound = [each.binding for each in plan.sources]
     known = Admin(plan.output.bootstrap_servers).partitions() if any(each.continues for each in bound) else {}
     if any(stage.changelog not in known for stage in plan.stages):
-        return Counted(plan)
+        return PinnedPlan(plan)
     log = KafkaLog(plan.output.bootstrap_servers)
     try:
-        shapes = {each.shape for checkpoints in standing(plan, log) for each in checkpoints.values()} - {""}
+        shapes = {each.shape for checkpoints in latest_checkpoints(plan, log) for each in checkpoints.values()} - {""}
     finally:
         log.close()
     if not shapes or plan.shape in shapes:
-        return Counted(plan)
+        return PinnedPlan(plan)
     for before in product(*(_generations(each) for each in bound)):
         older = replace(plan, source=before[0], stream=before[1] if plan.stream is not None else None)
         if older.shape in shapes:
@@ -59,8 +59,8 @@ def counted_on(plan: Plan) -> Counted:
             for each, counted in zip(bound, before, strict=True):
                 if counted is not each:
                     continues[each.topic] = _continuation(each, counted, plan)
-            return Counted(older, continues)
-    return Counted(plan)
+            return PinnedPlan(older, continues)
+    return PinnedPlan(plan)
 
 
 def _generations(bound: Binding) -> list[Binding]:

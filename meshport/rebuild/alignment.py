@@ -14,19 +14,19 @@ from meshport.binding import Continuation
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
-from meshport.process.engines.bounded import Advancing, inputs_of
+from meshport.process.engines.bounded import BoundedProcessor, inputs_of
 from meshport.process.logic.pipeline import Apply
-from meshport.process.runtime.checkpoints import last_offsets, standing
+from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.worker import Place
 from meshport.process.state.function_state import states_for
 from meshport.process.state.rows import Checkpoint, Entry, Rows
 from meshport.process.wire.plan import Plan
-from meshport.rebuild.warm import Warm
+from meshport.rebuild.changelog_cache import ChangelogCache
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Alignment:
     """What one place of the input is in both generations.
 
     Attributes:
@@ -40,7 +40,7 @@ class Cut:
     written: Mapping[Place, int]
 
 
-class Cutting:
+class GenerationAligner:
     """Brings two generations to one place, again and again.
 
     Args:
@@ -54,7 +54,7 @@ class Cutting:
     def __init__(
         self,
         old: Plan,
-        new: Advancing,
+        new: BoundedProcessor,
         schemas: SchemaSource,
         continues: Mapping[str, Continuation] = MappingProxyType({}),
         *,
@@ -65,7 +65,7 @@ class Cutting:
         self._schemas = schemas
         self._continues = continues
         self._on_progress = on_progress
-        self._warm: Warm | None = None
+        self._warm: ChangelogCache | None = None
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -89,14 +89,14 @@ class Cutting:
         try:
             if self._old.gathering is not None and self._old.gathering.changelog in self._topics:
                 if self._warm is None:
-                    self._warm = Warm(self._old.output.bootstrap_servers, self._old.gathering.changelog)
+                    self._warm = ChangelogCache(self._old.output.bootstrap_servers, self._old.gathering.changelog)
                 self._warm.catch_up(log)
-            place = self._place(standing(self._old, log))
+            place = self._place(latest_checkpoints(self._old, log))
         finally:
             log.close()
         self._new.to(place)
 
-    def cut(self) -> Cut:
+    def cut(self) -> Alignment:
         """Bring both to one place; the old processor must not run.
 
         Where the state of the old one was made by another logic, so that this one cannot go on from it, the old one stays
@@ -114,15 +114,15 @@ class Cutting:
             else:
                 self._new.to(self._settled(log))
             servers, topic = self._old.output.bootstrap_servers, self._old.output.topic
-            ends = last_offsets(servers, topic, log.decided(topic))
+            ends = readable_ends(servers, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
             for each in self._written_to:
                 log.decided(each)  # markers of what we have written ourselves come a moment later
-            return Cut(ends, begins, self._written(log))
+            return Alignment(ends, begins, self._written(log))
         finally:
             log.close()
 
-    def is_exact(self, made: Cut) -> bool:
+    def is_exact(self, made: Alignment) -> bool:
         """Whether the old processor has written nothing since: one that was just being started may have.
 
         One that was killed is a member of its group for some seconds more, so ask for members as well.
@@ -133,13 +133,13 @@ class Cutting:
         finally:
             log.close()
 
-    def is_at_work(self, since: Cut) -> bool:
+    def is_at_work(self, since: Alignment) -> bool:
         """Whether the old processor has written anything since, or has nothing to do."""
         log = KafkaLog(self._old.output.bootstrap_servers)
         try:
             if self._written(log) != since.written:
                 return True
-            place = self._place(standing(self._old, log))
+            place = self._place(latest_checkpoints(self._old, log))
             return all(place[each] >= end for each, end in self._last_of_inputs(log).items() if each in place)
         finally:
             log.close()
@@ -149,7 +149,7 @@ class Cutting:
         return {
             (stage.topic, partition): end
             for stage in inputs_of(self._old)
-            for partition, end in last_offsets(servers, stage.topic, log.decided(stage.topic)).items()
+            for partition, end in readable_ends(servers, stage.topic, log.decided(stage.topic)).items()
         }
 
     def _written(self, log: KafkaLog) -> dict[Place, int]:
@@ -186,7 +186,7 @@ class Cutting:
         if not self._has_run:
             self._advance_old(new)
             return new
-        stands = standing(self._old, log)
+        stands = latest_checkpoints(self._old, log)
         another = self._is_another_logic(stands)
         place = self._place(stands)
         if another:
@@ -224,7 +224,7 @@ class Cutting:
             self._gather_old()
 
     def _gather_old(self) -> None:
-        with Advancing(self._old, self._schemas, on_progress=self._on_progress, known=self._known) as old:
+        with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress, known=self._known) as old:
             old.gather()
 
     def _known(self, topic: str, partition: int) -> Iterable[Entry] | None:
@@ -235,7 +235,7 @@ class Cutting:
         ends = {(each.topic, at): end for each in self._continues.values() for at, end in each.ends.items()}
         begins = begins_of(self._continues)
         # An input that was not rebuilt is the same on both sides.
-        stands = standing(self._old, log) if self._has_run else None
+        stands = latest_checkpoints(self._old, log) if self._has_run else None
         known = {} if stands is None else self._place(stands)
         new = {each: offset for each, offset in self._new.places.items() if each not in begins}
         joined = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
@@ -252,7 +252,7 @@ class Cutting:
         return short or self._waiting(stands, log) is not None
 
     def _advance_old(self, place: Mapping[Place, int]) -> None:
-        with Advancing(self._old, self._schemas, on_progress=self._on_progress) as old:
+        with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress) as old:
             old.to(place)
 
     def _is_another_logic(self, stands: list[dict[int, Checkpoint]]) -> bool:
@@ -274,7 +274,7 @@ class Cutting:
         """A partition between the stages that holds records which are not grouped; None where all are."""
         if (stage := self._old.gathering) is None or stage.topic not in self._topics:
             return None
-        last = last_offsets(self._old.output.bootstrap_servers, stage.topic, log.decided(stage.topic))
+        last = readable_ends(self._old.output.bootstrap_servers, stage.topic, log.decided(stage.topic))
         short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
         partition = next(short, None)
         return None if partition is None else (stage.topic, partition)
@@ -303,7 +303,7 @@ def begins_of(continues: Mapping[str, Continuation]) -> dict[Place, int]:
     """The places in inputs that were rebuilt where they continue what they were before.
 
     Args:
-        continues: by topic, as of `Cutting`.
+        continues: by topic, as of `GenerationAligner`.
     """
     return {(topic, at): begin for topic, each in continues.items() for at, begin in each.begins.items()}
 

@@ -11,11 +11,11 @@ from meshport.errors import ProcessError, RegistrationRefused, RegistryUnavailab
 from meshport.generations import Generation, Generations, Phase
 from meshport.registry import PortGenerations
 
-HOLD_S = 15.0
+LEASE_S = 15.0
 """For how long a hold lasts that nobody renews: so long after a kill nobody else can begin."""
 
 
-class Held:
+class BuildLease:
     """The generation that is being built, held by this process for as long as the block runs.
 
     Args:
@@ -27,7 +27,7 @@ class Held:
         RegistrationRefused: somebody else is at it.
     """
 
-    def __init__(self, line: PortGenerations, made_by: str, *, seconds: float = HOLD_S) -> None:
+    def __init__(self, line: PortGenerations, made_by: str, *, seconds: float = LEASE_S) -> None:
         self._line = line
         self._seconds = seconds
         self.holder = uuid4().hex

@@ -13,7 +13,7 @@ from meshport.process.runtime.kafka_log import KafkaLog, entry_of
 from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
 
 
-class Warm:
+class ChangelogCache:
     """The newest entry of each row of a changelog, which holds the row's newest two versions; tombstones are left out.
 
     That is enough as long as nobody writes late who was replaced; of one who did, restoring tells.

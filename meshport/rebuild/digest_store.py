@@ -21,14 +21,14 @@ _BUFFER: Final = 64 * 1024
 _GONE: Final = bytes(16)
 
 
-class Side(IntEnum):
+class GenerationSide(IntEnum):
     """Of which generation a value is."""
 
     OLD = 0
     NEW = 1
 
 
-class Found(NamedTuple):
+class LatestValue(NamedTuple):
     """The last value that a name had on one side.
 
     Attributes:
@@ -42,14 +42,14 @@ class Found(NamedTuple):
     offset: int
 
 
-class Spill:
+class DigestStore:
     """Takes named values of two sides; names are compared once all are taken. To be used as a context."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="meshport-compare-")
-        self._buffers = [[bytearray() for _ in range(_FILES)] for _ in Side]
+        self._buffers = [[bytearray() for _ in range(_FILES)] for _ in GenerationSide]
 
-    def take(self, side: Side, name: bytes, value: bytes | None, partition: int, offset: int) -> None:
+    def take(self, side: GenerationSide, name: bytes, value: bytes | None, partition: int, offset: int) -> None:
         """Take a value; it is the name's value until a later one is taken."""
         told = blake2b(name, digest_size=16).digest()
         digest = _GONE if value is None else blake2b(value, digest_size=16).digest()
@@ -59,29 +59,29 @@ class Spill:
         if len(buffer) >= _BUFFER:
             self._write(side, number)
 
-    def _file(self, side: Side, number: int) -> Path:
+    def _file(self, side: GenerationSide, number: int) -> Path:
         return Path(self._folder.name) / f"{side}.{number}"
 
-    def _write(self, side: Side, number: int) -> None:
+    def _write(self, side: GenerationSide, number: int) -> None:
         buffer = self._buffers[side][number]
         with self._file(side, number).open("ab") as file:
             file.write(buffer)
         buffer.clear()
 
-    def names(self) -> Iterator[tuple[Found | None, Found | None]]:
+    def names(self) -> Iterator[tuple[LatestValue | None, LatestValue | None]]:
         """For every name the last value on either side, None where the side has none."""
         for number in range(_FILES):
-            old, new = (self._read(side, number) for side in Side)
+            old, new = (self._read(side, number) for side in GenerationSide)
             for name, found in old.items():
                 yield found, new.pop(name, None)
             for found in new.values():
                 yield None, found
 
-    def _read(self, side: Side, number: int) -> dict[bytes, Found]:
+    def _read(self, side: GenerationSide, number: int) -> dict[bytes, LatestValue]:
         self._write(side, number)
         content = self._file(side, number).read_bytes()
         return {
-            name: Found(None if digest == _GONE else digest, partition, offset)
+            name: LatestValue(None if digest == _GONE else digest, partition, offset)
             for name, digest, partition, offset in _RECORD.iter_unpack(content)
         }
 
