@@ -17,8 +17,9 @@ from meshport.catalog import Waiver, WaiverRequest
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.compat import Case
 from meshport.errors import GateError, NotRegistered
-from meshport.gate.docket import Case, Docket, docket
+from meshport.gate.docket import Docket, docket
 from meshport.gate.evidence import Evidence, prove
 from meshport.gate.joined import Joined
 from meshport.gate.lines import Places

@@ -3,6 +3,7 @@
 One engine for the command line, the registry and the library, so that CI and server never disagree.
 """
 
+from meshport.compat.case import Case
 from meshport.compat.contract import Contract, Version
 from meshport.compat.finding import Direction, Finding, Outcome, Part, ReaderVerdict, RollOut, Severity, State, Verdict
 from meshport.compat.history import Report, check_history
@@ -12,6 +13,7 @@ from meshport.compat.table import RULES
 
 __all__ = [
     "RULES",
+    "Case",
     "Contract",
     "Direction",
     "Finding",

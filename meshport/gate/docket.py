@@ -4,59 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Final
 
 from meshport.address import SCHEME, Address, nearest
-from meshport.catalog import Reader
-from meshport.compat.contract import Contract
-from meshport.compat.finding import Verdict
-from meshport.compat.judge import Past, judge_new, judge_port, refused_schema
+from meshport.compat.case import Case
+from meshport.compat.judge import Past
 from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
 from meshport.gate.before import Before, Line, Source
 from meshport.gate.touched import holder_in, paths_by_id, port_count, readers_of, readings
-from meshport.product import Compatibility, Product, Status
+from meshport.product import Product, Status
 from meshport.project.project import Project, refuse
 from meshport.schema import Schema
 
 _LIFECYCLE: Final = tuple(Status)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One port to be judged.
-
-    Attributes:
-        address: of the port, its major given; of a product that moved the one that its readers know.
-        level: what its schema is held to.
-        past: what its readers rely on; None for a port that nobody knows yet.
-        after: the port as it would be; None where it is gone or its schema is refused.
-        product: the product as it would be; None where it is gone.
-        readers: of a port that is new.
-        refused: why the schema cannot be read, where a rule of the gate says so.
-    """
-
-    address: Address
-    level: Compatibility
-    past: Past | None
-    after: Contract | None
-    product: Product | None
-    readers: tuple[Reader, ...] = ()
-    refused: SchemaError | None = None
-
-    def verdict(self, today: date) -> Verdict:
-        """The engine's verdict.
-
-        Raises:
-            SchemaError: two schemas that cannot be compared; never to be read as compatible.
-        """
-        if self.refused is not None:
-            return refused_schema(self.address, self.level, self.refused, today=today)
-        if self.past is not None:
-            return judge_port(self.past, self.after, self.product, today=today)
-        if self.after is None:
-            raise ValueError(f"{self.address} has neither a past nor a candidate")
-        return judge_new(self.after, today=today, readers=self.readers)
 
 
 @dataclass(frozen=True)
@@ -186,17 +146,10 @@ def _of_product(project: Project, key: str, before: Before | None) -> Iterator[C
         for port in product.output_ports:
             line = (port.name, port.major)
             declared.add(line)
-            schema, level = contracts[line], product.compatibility(port)
-            past = pasts.get(line)
-            address = past.contract.address if past else product.port_address(port)
-            if isinstance(schema, SchemaError):
-                yield Case(address, level, past, None, product, refused=schema)
-            else:
-                yield Case(address, level, past, Contract(product, port, schema), product)
+            yield Case.declared(product, port, contracts[line], pasts.get(line))
     for line, past in pasts.items():
         if line not in declared and before is not None and line not in before.retired:
-            contract = past.contract
-            yield Case(contract.address, contract.product.compatibility(contract.port), past, None, product)
+            yield Case.removed(past, product)
 
 
 def _lifecycle(product: Product, before: Before | None) -> Product:

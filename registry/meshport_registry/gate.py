@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Row
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, declaring
-from meshport.compat import Contract, Past, Verdict, Version, judge_new, judge_port
+from meshport.compat import Case, Contract, Past, Verdict, Version, judge_port
 from meshport.compat.judge import refused_schema
 from meshport.errors import SchemaError
-from meshport.product import OutputPort, Product, Status
-from meshport.schema import Schema
+from meshport.product import OutputPort, Status
 from meshport_registry.contracts import Candidate, schemas_of
 from meshport_registry.declaration import Declared, Line, kept_on, line_of
 from meshport_registry.errors import VersionNotFound
@@ -38,43 +37,6 @@ from meshport_registry.subjects import LATEST, History, Subject, find_history
 from meshport_registry.waivers import waivers
 
 _NOWHERE: Final = Cluster()  # the gate does not look at clusters
-
-
-@dataclass(frozen=True)
-class Case:
-    """One port of a declaration, with all that its verdict follows from but the day.
-
-    Attributes:
-        address: of the port.
-        product: as it would be.
-        port: the entry as it would be; None where the declaration drops it.
-        schema: as it would be, or why it is none; None where the declaration drops the port.
-        past: what its readers rely on; None for a port that nobody knows.
-        readers: who would read a port that nobody knows.
-    """
-
-    address: Address
-    product: Product
-    port: OutputPort | None
-    schema: Schema | SchemaError | None
-    past: Past | None
-    readers: tuple[Reader, ...] = ()
-
-    def verdict(self, today: date) -> Verdict:
-        """The verdict on that day.
-
-        Raises:
-            SchemaError: two schemas that cannot be compared; never to be read as compatible.
-        """
-        if self.port is not None and isinstance(self.schema, SchemaError):
-            return refused_schema(self.address, self.product.compatibility(self.port), self.schema, today=today)
-        after = None
-        if self.port is not None and isinstance(self.schema, Schema):
-            after = Contract(self.product, self.port, self.schema)
-        if self.past is not None:
-            return judge_port(self.past, after, self.product, today=today)
-        assert after is not None  # noqa: S101 - a port without a past is declared
-        return judge_new(after, today=today, readers=self.readers)
 
 
 @dataclass(frozen=True)
@@ -120,20 +82,16 @@ def _cases(connection: Connection, wanted: Declared) -> Iterator[Case]:
         product = kept_on(product, descriptor_of(row))
         bound = {_line(each): each for each in bindings_of(connection, row, _NOWHERE)}
     for port in product.output_ports:
-        candidate, address, binding = (
-            wanted.contracts[line_of(port)],
-            product.port_address(port),
-            bound.get(line_of(port)),
-        )
+        candidate, binding = wanted.contracts[line_of(port)], bound.get(line_of(port))
         schema = candidate.schema if isinstance(candidate, Candidate) else candidate
         if row is not None and binding is not None:
-            yield Case(address, product, port, schema, past_of(connection, row, binding))
+            yield Case.declared(product, port, schema, past_of(connection, row, binding))
         else:
-            yield Case(address, product, port, schema, None, _followers(connection, port, bound))
+            yield Case.declared(product, port, schema, None, _followers(connection, port, bound))
     declared = {line_of(port) for port in product.output_ports}
     for line, binding in bound.items():
         if row is not None and line not in declared and binding.status is not Status.RETIRED:
-            yield Case(binding.address, product, None, None, past_of(connection, row, binding))
+            yield Case.removed(past_of(connection, row, binding), product)
 
 
 def _line(binding: Binding) -> Line:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meshport.gate.docket import Case, Docket
+from meshport.compat import Case
+from meshport.gate.docket import Docket
 from meshport.schema import Schema
 from tests.gate.repositories import Mesh, record
 
