@@ -19,8 +19,9 @@ from meshport.process.logic.pipeline import Apply
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.worker import Place
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.function_state import states_for
-from meshport.process.state.rows import Checkpoint, Entry, Rows
+from meshport.process.state.rows import StateRows
 from meshport.process.wire.plan import Plan
 from meshport.rebuild.changelog_cache import ChangelogCache
 
@@ -87,9 +88,9 @@ class GenerationAligner:
             return
         log = KafkaLog(self._old.output.bootstrap_servers)
         try:
-            if self._old.gathering is not None and self._old.gathering.changelog in self._topics:
+            if self._old.repartition is not None and self._old.repartition.changelog in self._topics:
                 if self._warm is None:
-                    self._warm = ChangelogCache(self._old.output.bootstrap_servers, self._old.gathering.changelog)
+                    self._warm = ChangelogCache(self._old.output.bootstrap_servers, self._old.repartition.changelog)
                 self._warm.catch_up(log)
             place = self._place(latest_checkpoints(self._old, log))
         finally:
@@ -159,8 +160,8 @@ class GenerationAligner:
     def _written_to(self) -> list[str]:
         """The topics that the old processor writes to."""
         topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
-        if self._old.gathering is not None:
-            topics.append(self._old.gathering.topic)
+        if self._old.repartition is not None:
+            topics.append(self._old.repartition.topic)
         known = self._topics
         return [topic for topic in topics if topic in known]  # another logic may have had fewer
 
@@ -227,8 +228,8 @@ class GenerationAligner:
         with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress, known=self._known) as old:
             old.gather()
 
-    def _known(self, topic: str, partition: int) -> Iterable[Entry] | None:
-        warm = self._warm is not None and self._old.gathering is not None and topic == self._old.gathering.changelog
+    def _known(self, topic: str, partition: int) -> Iterable[ChangelogRecord] | None:
+        warm = self._warm is not None and self._old.repartition is not None and topic == self._old.repartition.changelog
         return self._warm.entries(partition) if warm and self._warm is not None else None
 
     def _between(self, log: KafkaLog) -> None:
@@ -272,7 +273,7 @@ class GenerationAligner:
 
     def _waiting(self, stands: list[dict[int, Checkpoint]], log: KafkaLog) -> Place | None:
         """A partition between the stages that holds records which are not grouped; None where all are."""
-        if (stage := self._old.gathering) is None or stage.topic not in self._topics:
+        if (stage := self._old.repartition) is None or stage.topic not in self._topics:
             return None
         last = readable_ends(self._old.output.bootstrap_servers, stage.topic, log.decided(stage.topic))
         short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
@@ -314,7 +315,7 @@ def _reads_states(old: Plan, log: KafkaLog) -> bool:
     if not isinstance(grouping, Apply) or grouping.schema is None:
         return True
     stage = old.stages[-1]
-    stored = [Rows.restore(log.entries(stage.changelog, partition))[0] for partition in range(stage.partitions)]
+    stored = [StateRows.restore(log.entries(stage.changelog, partition))[0] for partition in range(stage.partitions)]
     try:
         for rows in stored:
             states_for(grouping.schema).watch(rows)

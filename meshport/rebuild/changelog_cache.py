@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from meshport.ports.scan import Follower
 from meshport.process.runtime.kafka_log import KafkaLog, entry_of
-from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
+from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
 
 
 class ChangelogCache:
@@ -26,7 +26,7 @@ class ChangelogCache:
     def __init__(self, bootstrap_servers: str, changelog: str) -> None:
         self._changelog = changelog
         self._follower = Follower(bootstrap_servers, changelog)
-        self._entries: dict[int, dict[bytes, Entry]] = {}
+        self._entries: dict[int, dict[bytes, ChangelogRecord]] = {}
 
     def catch_up(self, log: KafkaLog) -> None:
         """Read on to the end.
@@ -51,7 +51,7 @@ class ChangelogCache:
                 else:
                     entries[entry.key] = entry
 
-    def entries(self, partition: int) -> Iterable[Entry]:
+    def entries(self, partition: int) -> Iterable[ChangelogRecord]:
         """Of one partition, in any order."""
         return self._entries.get(partition, {}).values()
 
@@ -60,7 +60,7 @@ class ChangelogCache:
         self._follower.close()
 
 
-def _stamp(checkpoint: Entry) -> tuple[int, int]:
+def _stamp(checkpoint: ChangelogRecord) -> tuple[int, int]:
     if checkpoint.value is None:
         return -1, -1
     found = Checkpoint.read(checkpoint.value)

@@ -39,11 +39,11 @@ from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.shape import check_pipeline
 from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_event
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from meshport.project.project import Project
 from meshport.schema import Schema
 
-__all__ = ["Inbound", "Port", "ProcessorTest", "QuarantinedEvent"]
+__all__ = ["InputMessage", "Port", "ProcessorTest", "QuarantinedEvent"]
 
 Moment = str | date | datetime
 """ISO 8601 text (UTC where it names no zone), a datetime with a zone, or a date (its midnight, UTC)."""
@@ -209,7 +209,7 @@ class ProcessorTest:
         self._harness.restart()
         return died
 
-    def messages(self) -> list[Inbound]:
+    def messages(self) -> list[InputMessage]:
         """The output topic byte for byte, in the order in which it was stored.
 
         What a crash made the processor store twice is here twice, with the same id; `events` gives it once.
@@ -284,7 +284,7 @@ class ProcessorTest:
                 return False
             self._harness.store(self._waiting.pop(0))
 
-    def _stored(self, topic: str) -> list[Inbound]:
+    def _stored(self, topic: str) -> list[InputMessage]:
         self.run()
         return [each for each in self._harness.log.stored if each.topic == topic]
 
@@ -390,9 +390,9 @@ def _moment(what: str, given: Moment) -> datetime:
     return given.astimezone(UTC)
 
 
-def _once(messages: Iterable[Inbound]) -> list[Inbound]:
+def _once(messages: Iterable[InputMessage]) -> list[InputMessage]:
     """Messages without those that a crash made the processor store again: ids and bytes follow from the input alone."""
-    first: dict[object, Inbound] = {}
+    first: dict[object, InputMessage] = {}
     for each in messages:
         first.setdefault((each.key, each.value, tuple(each.headers)), each)
     return list(first.values())

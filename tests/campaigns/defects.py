@@ -23,14 +23,15 @@ from meshport.process.runtime import kafka_log as kafkalog
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.runtime.worker import Worker
 from meshport.process.stages.group import GroupStage
-from meshport.process.stages.partition import Batch
+from meshport.process.stages.partition import BatchResult
 from meshport.process.stages.source import SourceStage
-from meshport.process.state import rows
+from meshport.process.state import changelog, rows
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.deduplication import Deduplication
-from meshport.process.state.groups import Windows
-from meshport.process.state.rows import Checkpoint, Entry, Rows
+from meshport.process.state.groups import WindowAggregate
+from meshport.process.state.rows import StateRows
 from meshport.process.wire import outputs
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from tests.campaigns.memory import Scene, TransactionalLog, cut_off, killed, moved
 from tests.campaigns.points import Engine
 
@@ -80,26 +81,26 @@ def planted(name: str, dice: random.Random) -> Iterator[None]:
 # -- outputs ---------------------------------------------------------------------------------------------------------
 
 
-def _batches(patch: pytest.MonkeyPatch, change: Callable[[Batch, Any], None]) -> None:
+def _batches(patch: pytest.MonkeyPatch, change: Callable[[BatchResult, Any], None]) -> None:
     """Change what a stage makes of its messages."""
     for stage in (SourceStage, GroupStage):
         real = stage.process
 
-        def process(self: Any, messages: Any, real: Any = real) -> Batch:
-            batch: Batch = real(self, messages)
+        def process(self: Any, messages: Any, real: Any = real) -> BatchResult:
+            batch: BatchResult = real(self, messages)
             change(batch, self._plan)
             return batch
 
         patch.setattr(stage, "process", process)
 
 
-def _to(batch: Batch, topic: str) -> list[int]:
+def _to(batch: BatchResult, topic: str) -> list[int]:
     return [index for index, message in enumerate(batch.outputs) if message.topic == topic]
 
 
 @_defect("drops an output", killed, "lost")
 def _drops(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
             del batch.outputs[dice.choice(there)]
 
@@ -108,7 +109,7 @@ def _drops(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 @_defect("sends an output twice", cut_off, "doubled", on=("batch",))
 def _doubles(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
             batch.outputs.append(batch.outputs[there[-1]])
 
@@ -117,7 +118,7 @@ def _doubles(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 @_defect("sends an output twice, under another id", killed, "doubled")
 def _doubles_anew(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
             again = batch.outputs[there[-1]]
             headers = [(name, b"another" + value if name == "ce_id" else value) for name, value in again.headers]
@@ -128,7 +129,7 @@ def _doubles_anew(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 @_defect("swaps two updates of a key", killed, "disordered", "misstated")
 def _swaps(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         found: dict[bytes | None, int] = {}
         for index in _to(batch, plan.output.topic):
             if (other := found.setdefault(batch.outputs[index].key, index)) != index:
@@ -140,7 +141,7 @@ def _swaps(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
 @_defect("writes a key's updates to any partition", killed, "disordered")
 def _scatters(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         for index in _to(batch, plan.output.topic):
             if dice.random() < 0.2:
                 batch.outputs[index] = batch.outputs[index]._replace(partition=dice.randrange(plan.output.partitions))
@@ -155,7 +156,7 @@ def _renames(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
 @_defect("drops what it cannot process", killed, "unaccounted")
 def _hides_poison(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         batch.outputs = [each for each in batch.outputs if each.topic != plan.quarantine_topic]
 
     _batches(patch, change)
@@ -163,7 +164,7 @@ def _hides_poison(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
 @_defect("drops what came too late", killed, "unaccounted")
 def _hides_late(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    def change(batch: Batch, plan: Any) -> None:
+    def change(batch: BatchResult, plan: Any) -> None:
         batch.outputs = [each for each in batch.outputs if each.topic != plan.late_topic]
 
     _batches(patch, change)
@@ -181,7 +182,7 @@ def _counts_late(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _counts_doubles(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = Deduplication.is_new
 
-    def is_new(self: Deduplication, item: EventRecord, rows_: Rows) -> bool:
+    def is_new(self: Deduplication, item: EventRecord, rows_: StateRows) -> bool:
         return real(self, item, rows_) or True
 
     patch.setattr(Deduplication, "is_new", is_new)
@@ -189,14 +190,14 @@ def _counts_doubles(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
 @_defect("applies an event twice", killed, "misstated", "lost")
 def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
-    real = Windows.add
+    real = WindowAggregate.add
 
-    def add(self: Windows, item: EventRecord, rows_: Rows) -> list[Emission]:
+    def add(self: WindowAggregate, item: EventRecord, rows_: StateRows) -> list[Emission]:
         if dice.random() < 0.02:
             real(self, item, rows_)
         return real(self, item, rows_)
 
-    patch.setattr(Windows, "add", add)
+    patch.setattr(WindowAggregate, "add", add)
 
 
 # -- order of deliveries, and places ---------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 @_defect("records its place before the outputs", killed, "lost", on=("faust",))
 def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    def change(batch: Batch, _plan: Any) -> None:
+    def change(batch: BatchResult, _plan: Any) -> None:
         if batch.checkpoint is not None:
             batch.outputs, batch.rows = [*batch.rows, batch.checkpoint], batch.outputs
             batch.checkpoint = None
@@ -214,7 +215,7 @@ def _early(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
 @_defect("records its place before the rows", killed, "misstated", on=("faust",))
 def _place_before_rows(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    def change(batch: Batch, _plan: Any) -> None:
+    def change(batch: BatchResult, _plan: Any) -> None:
         if batch.checkpoint is not None:
             batch.outputs.append(batch.checkpoint)
             batch.checkpoint = None
@@ -227,7 +228,7 @@ def _place_before_rows(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _skips(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = SourceStage.process
 
-    def process(self: SourceStage, messages: Sequence[Inbound]) -> Batch:
+    def process(self: SourceStage, messages: Sequence[InputMessage]) -> BatchResult:
         after_restart = not hasattr(self, "goes_on")
         self.goes_on = True  # type: ignore[attr-defined]  # the defect's own mark
         return real(self, messages[1:] if after_restart and len(messages) > 1 else messages)
@@ -264,9 +265,9 @@ def _unchecked(patch: pytest.MonkeyPatch) -> None:
     _checkpoints(patch, lambda found: replace(found, rows=_Anything(), checksum=_Anything()))
 
 
-def _entries(patch: pytest.MonkeyPatch, change: Callable[[Sequence[Entry]], list[Entry]]) -> None:
-    real = Rows.entries
-    patch.setattr(Rows, "entries", lambda self, stored: change(real(self, stored)))
+def _entries(patch: pytest.MonkeyPatch, change: Callable[[Sequence[ChangelogRecord]], list[ChangelogRecord]]) -> None:
+    real = StateRows.entries
+    patch.setattr(StateRows, "entries", lambda self, stored: change(real(self, stored)))
 
 
 @_defect("writes no changelog", killed, "miscounted")
@@ -283,26 +284,26 @@ def _forgets_one(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 @_defect("does not restore", killed, "miscounted")
 def _starts_anew(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    real = Rows.restore
-    patch.setattr(Rows, "restore", lambda entries: (Rows(), real(entries)[1]))
+    real = StateRows.restore
+    patch.setattr(StateRows, "restore", lambda entries: (StateRows(), real(entries)[1]))
     _unchecked(patch)
 
 
 @_defect("restores an older version", killed, "miscounted")
 def _goes_back(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    real = rows._versions
+    real = changelog.versions
 
-    def versions(entry: Entry) -> Iterable[tuple[int, str | None]]:
+    def versions(entry: ChangelogRecord) -> Iterable[tuple[int, str | None]]:
         found = list(real(entry))
         yield found[0][0], found[-1][1]
 
-    patch.setattr(rows, "_versions", versions)
+    patch.setattr(rows, "versions", versions)
     _unchecked(patch)
 
 
 @_defect("loses tombstones", killed, "misstated")
 def _keeps_the_dead(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    def change(found: Sequence[Entry]) -> list[Entry]:
+    def change(found: Sequence[ChangelogRecord]) -> list[ChangelogRecord]:
         return [each for each in found if each.value is not None and b'"v":null' not in each.value]
 
     _entries(patch, change)
@@ -313,7 +314,7 @@ def _keeps_the_dead(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _loses_time(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = SourceStage.process
 
-    def process(self: SourceStage, messages: Sequence[Inbound]) -> Batch:
+    def process(self: SourceStage, messages: Sequence[InputMessage]) -> BatchResult:
         self._clock.at = None
         return real(self, messages)
 
@@ -351,11 +352,11 @@ def _outside(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 def _reads_uncommitted(patch: pytest.MonkeyPatch, _: random.Random) -> None:
     real = TransactionalLog.entries
 
-    def entries(self: TransactionalLog, topic: str, partition: int) -> Iterator[Entry]:
+    def entries(self: TransactionalLog, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         yield from real(self, topic, partition)
         for each in self.undone:
             if (each.topic, each.partition) == (topic, partition):
-                yield Entry(each.key or b"", each.value)
+                yield ChangelogRecord(each.key or b"", each.value)
 
     patch.setattr(TransactionalLog, "entries", entries)
     settings = {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}

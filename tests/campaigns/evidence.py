@@ -10,8 +10,8 @@ from meshport.event import Event
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import Subscriber
 from meshport.process.engines.memory import Harness, Ports
-from meshport.process.state.rows import Entry
-from meshport.process.wire.messages import Inbound
+from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 from tests.process.topics import Topics
 
@@ -43,12 +43,12 @@ class Evidence:
     ports: Ports
     wire: Wire
     published: Sequence[Message]
-    source: Sequence[Inbound]
-    output: Sequence[Inbound]
+    source: Sequence[InputMessage]
+    output: Sequence[InputMessage]
     read: Sequence[Event] | None
-    late: Sequence[Inbound]
-    quarantine: Sequence[Inbound]
-    changelogs: dict[str, list[list[Entry]]]
+    late: Sequence[InputMessage]
+    quarantine: Sequence[InputMessage]
+    changelogs: dict[str, list[list[ChangelogRecord]]]
 
 
 def of_harness(harness: Harness, published: Sequence[Message], wire: Wire) -> Evidence:
@@ -87,9 +87,9 @@ def _gathered(
     ports: Ports,
     wire: Wire,
     published: Sequence[Message],
-    stored: Callable[[str], list[Inbound]],
+    stored: Callable[[str], list[InputMessage]],
     read: Sequence[Event] | None,
-    entries: Callable[[str, int], Iterable[Entry]],
+    entries: Callable[[str, int], Iterable[ChangelogRecord]],
 ) -> Evidence:
     changelogs = {
         stage.topic: [list(entries(stage.changelog, number)) for number in range(stage.partitions)]

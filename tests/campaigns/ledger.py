@@ -20,8 +20,9 @@ from meshport.process.logic.aggregators import aggregator
 from meshport.process.logic.event_time import duration_micros, to_micros
 from meshport.process.logic.pipeline import Deduplicate
 from meshport.process.runtime.quarantine import quarantined_event
-from meshport.process.state.rows import Checkpoint, Rows
-from meshport.process.wire.messages import Inbound
+from meshport.process.state.changelog import Checkpoint
+from meshport.process.state.rows import StateRows
+from meshport.process.wire.input import InputMessage
 from tests.campaigns.evidence import Evidence
 from tests.campaigns.logic import KEYS, LATENESS, UNLUCKY, WITHIN
 from tests.process.recount import hourly, on_time, unique
@@ -103,9 +104,9 @@ class _Fates:
     def __init__(self, evidence: Evidence) -> None:
         self.by = next(by for by in KEYS.values() if by in evidence.plan.output.key)
         reader = EventReader(evidence.ports)
-        self.bad: dict[Spot, Inbound] = {}
+        self.bad: dict[Spot, InputMessage] = {}
         readable: list[Event] = []
-        messages: dict[Spot, Inbound] = {}
+        messages: dict[Spot, InputMessage] = {}
         for message in evidence.source:
             spot = message.partition, message.offset
             messages[spot] = message
@@ -148,7 +149,7 @@ def _check_publishing(evidence: Evidence, report: Report) -> None:
 
 
 def _check_aside(
-    evidence: Evidence, found: Sequence[Inbound], due: Mapping[Spot, Inbound], what: str, report: Report
+    evidence: Evidence, found: Sequence[InputMessage], due: Mapping[Spot, InputMessage], what: str, report: Report
 ) -> None:
     seen: Counter[Spot] = Counter()
     for message in found:
@@ -265,7 +266,7 @@ def _check_state(evidence: Evidence, fates: _Fates, report: Report) -> None:
         rows.append({})
         for number, entries in enumerate(partitions):
             try:
-                state, checkpoint = Rows.restore(entries)
+                state, checkpoint = StateRows.restore(entries)
             except MeshError as error:
                 report.misstated.append(f"the state of {topic} [{number}] cannot be restored: {error.message}")
                 continue
@@ -314,7 +315,7 @@ def _check_windows(rows: Mapping[str, object], fates: _Fates, horizons: Mapping[
             report.misstated.append(f"the state of {key} is {found.get(key)}, it should be {due.get(key)}")
 
 
-def _event(reader: EventReader, message: Inbound) -> Event:
+def _event(reader: EventReader, message: InputMessage) -> Event:
     return reader.read(
         message.key, message.value, message.headers, message.topic, message.partition, message.offset,
         message.timestamp_ms,

@@ -17,7 +17,7 @@ from meshport.kafka.producer import Message
 from meshport.process.columns import columns_for
 from meshport.process.engines.memory import Crash, Harness, MemoryLog
 from meshport.process.runtime.worker import Worker
-from meshport.process.state.rows import Entry
+from meshport.process.state.changelog import ChangelogRecord
 from tests.campaigns.evidence import Evidence, of_harness
 from tests.campaigns.feed import Feed
 from tests.campaigns.logic import COLUMNS, declared, logic
@@ -64,7 +64,7 @@ class TransactionalLog(MemoryLog):
         self.undone += self.open
         self.open.clear()
 
-    def entries(self, topic: str, partition: int) -> Iterator[Entry]:
+    def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         """As of `MemoryLog`; what was undone is passed over."""
         return super().entries(topic, partition)
 

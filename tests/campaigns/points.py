@@ -23,7 +23,7 @@ from meshport.kafka.transaction import Member, Transactions
 from meshport.process.logic.pipeline import Record
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.worker import Worker
-from meshport.process.state.rows import CHECKPOINT_KEY, Entry
+from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord
 from tests.campaigns.logic import COLUMNS, Function
 
 Needs = Literal["nothing", "a member that joins", "quiet", "a SIGTERM"]
@@ -138,7 +138,7 @@ def _restore_begins(trap: Trap) -> None:
 def _within_restore(trap: Trap) -> None:
     real = KafkaLog.entries
 
-    def entries(log: KafkaLog, topic: str, partition: int) -> Iterator[Entry]:
+    def entries(log: KafkaLog, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         for entry in real(log, topic, partition):
             trap.cross()
             yield entry

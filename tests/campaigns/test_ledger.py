@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from meshport.kafka.producer import Message
-from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
-from meshport.process.wire.messages import Inbound
+from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
+from meshport.process.wire.input import InputMessage
 from tests.campaigns import memory
 from tests.campaigns.evidence import Evidence
 from tests.campaigns.ledger import Report, judge
@@ -24,12 +24,12 @@ def evidence() -> Evidence:
     return memory.cut_off(random.Random(1))
 
 
-def without(messages: Sequence[Inbound], index: int) -> list[Inbound]:
+def without(messages: Sequence[InputMessage], index: int) -> list[InputMessage]:
     """All messages but one."""
     return [*messages[:index], *messages[index + 1 :]]
 
 
-def moved(messages: Sequence[Inbound]) -> list[Inbound]:
+def moved(messages: Sequence[InputMessage]) -> list[InputMessage]:
     """Two updates of one key, each in the other's place."""
     found = list(messages)
     first = next(index for index, each in enumerate(found) if sum(other.key == each.key for other in found) > 1)
@@ -38,27 +38,27 @@ def moved(messages: Sequence[Inbound]) -> list[Inbound]:
     return found
 
 
-def again(messages: Sequence[Inbound], *, other: bytes | None = None) -> list[Inbound]:
+def again(messages: Sequence[InputMessage], *, other: bytes | None = None) -> list[InputMessage]:
     """The last message once more, with other contents if they are given."""
     last = messages[-1]
     more = last._replace(offset=last.offset + 1)
     return [*messages, more if other is None else more._replace(value=other)]
 
 
-def set_back(entries: list[Entry]) -> list[Entry]:
+def set_back(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:
     """A changelog whose last checkpoint was never written."""
     last = max(index for index, entry in enumerate(entries) if entry.key == CHECKPOINT_KEY)
     return [entry for index, entry in enumerate(entries) if index != last]
 
 
-def empty(entries: list[Entry]) -> list[Entry]:
+def empty(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:
     """A changelog that knows its place and nothing else."""
     last = [entry for entry in entries if entry.key == CHECKPOINT_KEY][-1]
     assert last.value is not None
     return [replace(Checkpoint.read(last.value), rows=0, checksum=0).entry()]
 
 
-def damaged(entries: list[Entry]) -> list[Entry]:
+def damaged(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:
     """A changelog that has lost a row which is still alive."""
     last = [
         entry for entry in entries if entry.key != CHECKPOINT_KEY and entry.value and b'"v":null' not in entry.value
@@ -66,7 +66,7 @@ def damaged(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.key != last.key]
 
 
-def changelog(evidence: Evidence, change: Callable[[list[Entry]], list[Entry]]) -> Evidence:
+def changelog(evidence: Evidence, change: Callable[[list[ChangelogRecord]], list[ChangelogRecord]]) -> Evidence:
     """With another changelog of the first partition."""
     (topic, (first, *rest)), *_ = evidence.changelogs.items()
     return replace(evidence, changelogs={topic: [change(first), *rest]})

@@ -9,7 +9,8 @@ from meshport.binding import Binding
 from meshport.errors import EventError
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Producer
-from meshport.process.wire.messages import Inbound, quarantined
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.messages import quarantined
 from tests.cli.running import Run
 from tests.mesh_session import Mesh
 
@@ -27,7 +28,9 @@ def port(mesh: Mesh) -> Binding:
         producer.deliver(
             quarantined(
                 quarantine,
-                Inbound("shop.orders", number % 2, 9 - number, b"k%d" % number, b"v", [("ce_id", b"e%d" % number)], 7),
+                InputMessage(
+                    "shop.orders", number % 2, 9 - number, b"k%d" % number, b"v", [("ce_id", b"e%d" % number)], 7
+                ),
                 errors[number // 3],
             )
             for number in range(6)

@@ -29,7 +29,7 @@ from meshport.process.logic.pipeline import (
     Session,
     Tumbling,
 )
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from tests.process.plays import ARTISTS, INSTANT, WINDOW, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 
@@ -48,9 +48,9 @@ class Outcome:
     """
 
     ports: Ports
-    messages: list[Inbound]
-    late: list[Inbound]
-    quarantine: list[Inbound]
+    messages: list[InputMessage]
+    late: list[InputMessage]
+    quarantine: list[InputMessage]
 
     @property
     def events(self) -> list[Event]:
@@ -372,7 +372,7 @@ class Poison:
     def check(outcome: Outcome) -> None:
         assert outcome.records == [{"user": "u1", "n": 3}] * 2
         assert len(outcome.quarantine) == 1 + 9 + 1 + 1
-        by_error: dict[bytes, list[Inbound]] = {}
+        by_error: dict[bytes, list[InputMessage]] = {}
         for each in outcome.quarantine:
             by_error.setdefault(dict(each.headers)["mesh_error"], []).append(each)
         assert {error: len(found) for error, found in by_error.items()} == {

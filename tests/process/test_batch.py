@@ -28,7 +28,7 @@ from meshport.process.runtime.checkpoints import latest_checkpoints, readable_en
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.runtime.worker import Worker
-from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint, Entry
+from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
 from meshport.process.wire.plan import Plan
 from tests.process.processor import mesh
 from tests.process.topics import Topics, check, members_come_and_go, wait_for, world
@@ -345,16 +345,16 @@ def test_what_fails_every_time_is_told(topics: Topics) -> None:
 def test_an_end_leaves_nothing_between_the_stages(topics: Topics) -> None:
     """Told to end in the midst of a backlog, it groups what it has re-keyed so far: another logic could not."""
     topics.publish(world(8000))
-    gathering, stop = topics.plan.gathering, threading.Event()
-    assert gathering is not None
+    repartition, stop = topics.plan.repartition, threading.Event()
+    assert repartition is not None
     running = threading.Thread(target=partial(batch.run_processor, topics.plan, topics.ports, stop=stop))
     running.start()
     wait_for(partial(written, topics, 1), pause_s=0.01)
     stop.set()
     running.join()
     grouped = {at: each.offset + 1 for at, each in latest_checkpoints(topics.plan, topics.log)[-1].items()}
-    bounds = topics.log.decided(gathering.topic)
-    assert grouped == readable_ends(topics.plan.output.bootstrap_servers, gathering.topic, bounds)
+    bounds = topics.log.decided(repartition.topic)
+    assert grouped == readable_ends(topics.plan.output.bootstrap_servers, repartition.topic, bounds)
     assert sum(grouped.values()) > 0
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     check_once(topics)
@@ -366,7 +366,7 @@ def test_a_long_restore_is_no_standstill(topics: Topics, monkeypatch: pytest.Mon
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     read = KafkaLog.entries
 
-    def slowly(log: KafkaLog, topic: str, partition: int) -> Iterator[Entry]:
+    def slowly(log: KafkaLog, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         entries = list(read(log, topic, partition))
         for entry in entries:
             time.sleep(2 / len(entries))

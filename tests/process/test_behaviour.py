@@ -16,7 +16,7 @@ from meshport.process.engines import faust as engine
 from meshport.process.engines.memory import Harness, Ports
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.watchdog import ProcessorProgress
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from tests.process.behaviour import SCENARIOS, Outcome, Scenario
 
 ENGINES = {"faust": engine.run_processor, "batch": batch.run_processor}
@@ -48,7 +48,7 @@ def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outco
     progress = ENGINES[name](plan, harness.ports, until_end=True)
     log = KafkaLog(bootstrap_servers)
 
-    def read(topic: str) -> list[Inbound]:
+    def read(topic: str) -> list[InputMessage]:
         found = admin.partitions().get(topic, 0)
         bounds = log.bounds(topic) if found else {}
         return [

@@ -35,8 +35,8 @@ from meshport.process.logic.pipeline import (
 )
 from meshport.process.logic.shape import derive_schema
 from meshport.process.runtime.worker import Worker
-from meshport.process.state.rows import Rows
-from meshport.process.wire.messages import Inbound
+from meshport.process.state.rows import StateRows
+from meshport.process.wire.input import InputMessage
 from meshport.schema import parse_schema
 from tests.process.behaviour import SCENARIOS, Outcome
 from tests.process.plays import ARTIST, ARTISTS, INSTANT, OUT, PLAY, PLAYS, at, play, record
@@ -167,14 +167,14 @@ def fill(harness: Harness, draw: random.Random, events: int) -> None:
             harness.store(Message(good.topic, good.key, value, good.headers, stored_at, draw.randrange(2)))
 
 
-def left(harness: Harness) -> dict[str, list[Inbound]]:
+def left(harness: Harness) -> dict[str, list[InputMessage]]:
     """All that was written for others."""
     plan = harness.plan
     topics = (plan.output.topic, plan.late_topic, plan.quarantine_topic)
     return {topic: list(map(_lasting, harness.outputs(topic))) for topic in topics}
 
 
-def _lasting(message: Inbound) -> Inbound:
+def _lasting(message: InputMessage) -> InputMessage:
     """A message without what depends on when a window of several partitions was seen to be over."""
     if not any(name == "ce_id" and UUID.match(value.decode()) for name, value in message.headers):
         return message
@@ -186,7 +186,7 @@ def state(harness: Harness) -> list[Any]:
     found: list[Any] = []
     for index, stage in enumerate(harness.plan.stages):
         for partition in range(stage.partitions):
-            rows, checkpoint = Rows.restore(harness.log.entries(stage.changelog, partition))
+            rows, checkpoint = StateRows.restore(harness.log.entries(stage.changelog, partition))
             found.append((dict(rows.items()), checkpoint if not index else checkpoint.sources))
     return found
 

@@ -29,8 +29,9 @@ from meshport.process.logic.pipeline import (
 )
 from meshport.process.runtime import worker
 from meshport.process.runtime.quarantine import quarantined_event
-from meshport.process.state.redriven import OwedEvents
-from meshport.process.state.rows import Checkpoint, Rows
+from meshport.process.state.changelog import Checkpoint
+from meshport.process.state.redriven import QuarantinedEvents
+from meshport.process.state.rows import StateRows
 from meshport.process.wire.messages import redriven
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
 from tests.process.poison import OTHER, OTHER_ID, Faults
@@ -295,8 +296,8 @@ def test_a_checkpoint_of_before_is_read() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9000)), max_size=60))
 def test_runs_of_what_is_owed_are_a_set(changes: list[tuple[bool, int]]) -> None:
     """What is owed is told of any offset as a set would tell it, whatever was set aside and taken in."""
-    rows, plainly = Rows(), set()
-    owed = OwedEvents(rows)
+    rows, plainly = StateRows(), set()
+    owed = QuarantinedEvents(rows)
     for owe, offset in changes:
         near = {offset, offset // 700, offset // 700 + 4090}
         for each in near:

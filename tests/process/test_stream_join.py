@@ -18,7 +18,7 @@ from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pi
 from meshport.process.columns import MANY, columns_for
 from meshport.process.engines.memory import Crash, Harness, Ports
 from meshport.process.runtime.worker import Place, Worker
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
 
 SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -46,7 +46,7 @@ class Interleaved(Harness):
                 worker.assign((stage.topic, partition))
         return worker
 
-    def _next(self, sizes: Iterator[int]) -> dict[Place, Sequence[Inbound]]:
+    def _next(self, sizes: Iterator[int]) -> dict[Place, Sequence[InputMessage]]:
         batches = super()._next(sizes)
         some = {place: messages for place, messages in batches.items() if self._dice.random() < 0.5} or batches
         return {place: messages[: self._dice.choice([1, 3, 40, 400])] for place, messages in some.items()}

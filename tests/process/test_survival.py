@@ -14,7 +14,8 @@ from meshport.errors import ProcessError
 from meshport.event import Event, EventReader
 from meshport.process.engines.memory import Crash, Harness
 from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, Filter, Occurrence, Session, Tumbling
-from meshport.process.state.rows import Checkpoint, Entry, Rows
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
+from meshport.process.state.rows import StateRows
 from meshport.process.wire.partitioner import partition_of
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
 from tests.process.recount import hourly, on_time, sessions, unique
@@ -240,24 +241,24 @@ def test_a_function_of_state_survives(given_: Given, sizes: list[int], crashes: 
 
 def test_a_damaged_changelog_is_refused() -> None:
     """A changelog that has lost a row is refused, since a total counted on from it would be wrong for ever."""
-    rows = Rows()
+    rows = StateRows()
     for number in range(3):
         rows.put(f"g:{number}", number)
     rows.keep(5)
     entries = rows.entries(-1)
     checkpoint = Checkpoint(5, None, {}, rows.count, rows.checksum)
-    assert Rows.restore([*entries, checkpoint.entry()])[0].count == 3
+    assert StateRows.restore([*entries, checkpoint.entry()])[0].count == 3
     with pytest.raises(ProcessError, match="damaged"):
-        Rows.restore([*entries[1:], checkpoint.entry()])
+        StateRows.restore([*entries[1:], checkpoint.entry()])
 
 
 def test_a_zombie_that_writes_late_does_no_harm() -> None:
     """Rows and checkpoint that a process with an older place writes after its successor do not turn the state back."""
-    old = Rows()
+    old = StateRows()
     old.put("g:a", 1)
     old.keep(5)
     zombie = old.entries(-1)
-    new = Rows()
+    new = StateRows()
     new.put("g:a", 1)
     new.keep(5)
     first = [*new.entries(-1), Checkpoint(5, None, {}, new.count, new.checksum).entry()]
@@ -265,14 +266,14 @@ def test_a_zombie_that_writes_late_does_no_harm() -> None:
     new.put("g:a", 2)
     new.keep(9)
     second = [*new.entries(5), Checkpoint(9, None, {}, new.count, new.checksum).entry()]
-    log: list[Entry] = [*first, *second, *zombie, Checkpoint(5, None, {}, 1, old.checksum).entry()]
-    rows, checkpoint = Rows.restore(log)
+    log: list[ChangelogRecord] = [*first, *second, *zombie, Checkpoint(5, None, {}, 1, old.checksum).entry()]
+    rows, checkpoint = StateRows.restore(log)
     assert (rows.get("g:a"), checkpoint.offset) == (2, 9)
 
 
 def test_a_row_that_is_gone_stays_gone() -> None:
     """Once its tombstone is behind a checkpoint nothing of a row is kept; what a zombie tells of it late does not count."""
-    rows = Rows()
+    rows = StateRows()
     rows.put("g:a", 1)
     rows.keep(0)
     zombie = rows.entries(-1)
@@ -286,7 +287,7 @@ def test_a_row_that_is_gone_stays_gone() -> None:
         log += rows.entries(offset - 1)
     log.append(Checkpoint(3, None, {}, rows.count, rows.checksum).entry())
     for late in ([], zombie):
-        found, checkpoint = Rows.restore([*log, *late])
+        found, checkpoint = StateRows.restore([*log, *late])
         assert (dict(found.items()), checkpoint.offset) == ({"g:b": 3}, 3)
         found.put("g:b", 4)
         found.keep(4)
@@ -325,7 +326,7 @@ def test_state_is_bounded_by_time() -> None:
             harness.publish("player/plays", play(f"u{number % 3}", minutes=number * 10))
             harness.run()
         stage = harness.plan.stages[0]
-        rows, checkpoint = Rows.restore(harness.log.entries(stage.changelog, 0))
+        rows, checkpoint = StateRows.restore(harness.log.entries(stage.changelog, 0))
         assert checkpoint.rows == len(list(rows)) < 20
         last = {message.key: message.value for message in harness.outputs(stage.changelog)}
         assert sum(value is not None for value in last.values()) < 30

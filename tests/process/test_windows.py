@@ -12,8 +12,8 @@ from meshport.process.logic.event_time import EPOCH, to_datetime, to_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session, Tumbling
 from meshport.process.logic.records import EventRecord
 from meshport.process.logic.watermark import Watermark, is_ahead
-from meshport.process.state.groups import Sessions
-from meshport.process.state.rows import Rows
+from meshport.process.state.groups import SessionAggregate
+from meshport.process.state.rows import StateRows
 from meshport.process.wire.outputs import window_id
 from meshport.process.wire.partitioner import murmur2
 
@@ -49,11 +49,11 @@ def test_tumbling_windows_are_aligned_to_the_epoch(naive: datetime) -> None:
 def test_a_session_ends_only_after_more_than_its_gap() -> None:
     """A record exactly one gap away still belongs to the session, and one that may still come keeps it open."""
     sessions, rows = (
-        Sessions(
+        SessionAggregate(
             Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)), "close"),
             Session(timedelta(minutes=5)),
         ),
-        Rows(),
+        StateRows(),
     )
 
     def add(minute: float) -> None:
@@ -75,7 +75,7 @@ def test_a_session_ends_only_after_more_than_its_gap() -> None:
 def test_a_session_begins_at_most_its_gap_before() -> None:
     """A record that is out of order belongs to the session that begins exactly one gap after it, and moves its start."""
     session = Session(timedelta(minutes=5))
-    sessions, rows = Sessions(Aggregate(("user",), {"n": "count()"}, session), session), Rows()
+    sessions, rows = SessionAggregate(Aggregate(("user",), {"n": "count()"}, session), session), StateRows()
     said = [
         sessions.add(EventRecord({"user": "u"}, minute * MINUTE, 0, 0, 0, "i", "s", 0), rows)[-1]
         for minute in (20, 15, 9)
@@ -88,7 +88,7 @@ def test_a_session_begins_at_most_its_gap_before() -> None:
 def test_a_late_record_joins_two_sessions() -> None:
     """A record between two sessions makes them one, and the two that were said before are taken back."""
     aggregate = Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)))
-    sessions, rows = Sessions(aggregate, Session(timedelta(minutes=5))), Rows()
+    sessions, rows = SessionAggregate(aggregate, Session(timedelta(minutes=5))), StateRows()
     for minute in (0, 8):
         sessions.add(EventRecord({"user": "u"}, minute * MINUTE, 0, minute, 0, "i", "s", 0), rows)
     emissions = sessions.add(EventRecord({"user": "u"}, 4 * MINUTE, 0, 9, 0, "i", "s", 0), rows)

@@ -15,7 +15,7 @@ from meshport.kafka.producer import Message, Producer
 from meshport.process.engines.memory import Ports
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.watchdog import ProcessorProgress
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 from tests.process.plays import play
 from tests.process.processor import LATENESS, WITHIN
@@ -47,7 +47,7 @@ class Topics:
                 for id_, data in plays
             )
 
-    def stored(self, topic: str) -> list[Inbound]:
+    def stored(self, topic: str) -> list[InputMessage]:
         """All messages of a topic."""
         return [
             each

@@ -14,7 +14,7 @@ from meshport.kafka.producer import Message
 from meshport.ports.publisher import event_time, record_key
 from meshport.process.engines.memory import Crash, Harness, Port
 from meshport.process.logic.load import load_pipeline
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from meshport.project.project import Project, ProjectProduct
 from meshport.project.recount import Verdict, compare, load_recount, sources_behind
 from meshport.project.sources import Occurrence
@@ -121,7 +121,7 @@ class MemoryMesh:
                     harness.store(Message(topic, message.key, message.value, message.headers, None, number))
                 self._fed[place] = len(messages)
 
-    def _event(self, message: Inbound) -> Event:
+    def _event(self, message: InputMessage) -> Event:
         return self._read(*message[3:6], *message[:3], message.timestamp_ms)
 
 

@@ -16,7 +16,7 @@ from meshport.process.columns.relation import Field, Fields, Origins, Relation, 
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.pipeline import Apply, Occurrence
-from meshport.process.state.groups import Applied
+from meshport.process.state.groups import StatefulFunction
 
 # What of Python is taken for a column, and written as the codec writes it. Arrow takes more: 1.0 for 1, a time without zone.
 _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (
@@ -45,7 +45,7 @@ class ColumnarApply:
         Unsupported: records of these fields are none of plain values.
     """
 
-    def __init__(self, apply: Apply, applied: Applied, fields: Fields, output: Fields) -> None:
+    def __init__(self, apply: Apply, applied: StatefulFunction, fields: Fields, output: Fields) -> None:
         self._call = applied.call
         self._values = {name: to_python(field) for name, field in fields.items()}
         for name in apply.by:

@@ -9,10 +9,10 @@ from meshport.kafka.producer import Message
 from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.overlay import Overlay
-from meshport.process.columns.rekeying import Rekeying
+from meshport.process.columns.rekeying import RekeyedBatch
 from meshport.process.columns.relation import Fields, Origins
-from meshport.process.state.groups import Group
-from meshport.process.state.rows import Rows
+from meshport.process.state.groups import GroupProcessor
+from meshport.process.state.rows import StateRows
 from meshport.process.wire.plan import Plan
 
 _log: Final = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ class ColumnarGroup:
         rows: the state.
     """
 
-    def __init__(self, plan: Plan, group: Group, rows: Rows) -> None:
+    def __init__(self, plan: Plan, group: GroupProcessor, rows: StateRows) -> None:
         self._plan = plan
         self._group = group
         self._rows = rows
         self._programs: dict[str, ColumnarGrouping | None] = {}
 
-    def messages(self, found: Rekeying, offset: int) -> list[Message] | None:
+    def messages(self, found: RekeyedBatch, offset: int) -> list[Message] | None:
         """What records give to the output port; None, and nothing is done, where they have to be taken one by one.
 
         Args:

@@ -16,7 +16,7 @@ from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.relation import Fields, Origins, Relation, fields_of
 from meshport.process.columns.windows import ColumnarWindows
 from meshport.process.logic.pipeline import Aggregate, Apply
-from meshport.process.state.groups import Applied, Group, Windows
+from meshport.process.state.groups import GroupProcessor, StatefulFunction, WindowAggregate
 from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
 
@@ -34,7 +34,9 @@ class ColumnarGrouping:
         Unsupported: it has no form over columns of these fields.
     """
 
-    def __init__(self, plan: Plan, group: Group | None, fields: Fields, tables: Mapping[Address, Joined]) -> None:
+    def __init__(
+        self, plan: Plan, group: GroupProcessor | None, fields: Fields, tables: Mapping[Address, Joined]
+    ) -> None:
         pipeline = plan.pipeline
         self._after: list[Step] = []
         self._group: ColumnarWindows | ColumnarApply | None = None
@@ -42,12 +44,12 @@ class ColumnarGrouping:
         match pipeline.grouping, group:
             case None, None:
                 pass
-            case Aggregate(emit=emit), Windows():
+            case Aggregate(emit=emit), WindowAggregate():
                 self._group = ColumnarWindows(pipeline.grouping, group, fields)
                 if emit == "close":
                     return
                 self._after, fields = compile_steps(pipeline.after, self._group.fields, tables)
-            case Apply(), Applied() if not pipeline.after:
+            case Apply(), StatefulFunction() if not pipeline.after:
                 wanted = fields_of(parse_schema(plan.output.schema_text))
                 self._group = ColumnarApply(pipeline.grouping, group, fields, wanted)
                 fields = wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshport.process.state.rows import Rows
+from meshport.process.state.rows import StateRows
 
 
 class Overlay:
@@ -19,7 +19,7 @@ class Overlay:
         at: the index of the event that is worked on.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: StateRows) -> None:
         self._rows = rows
         self.changed: dict[str, tuple[Any, int]] = {}
         self.at = 0

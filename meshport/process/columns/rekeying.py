@@ -18,8 +18,8 @@ from meshport.process.columns.expressions import Unsupported
 from meshport.process.columns.outputs import keys_of
 from meshport.process.columns.relation import Field, Fields, Integers, Relation, to_python
 from meshport.process.logic.records import EventRecord
-from meshport.process.wire.arrivals import Arrivals
-from meshport.process.wire.messages import Headers, Inbound, Rekeyed
+from meshport.process.wire.input import Headers, InputMessage, PartitionMessages
+from meshport.process.wire.messages import RekeyedRecord
 from meshport.process.wire.partitioner import partition_of
 
 # What a record brings beside its own columns, in front of them.
@@ -43,7 +43,7 @@ _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 _REMEMBERED: Final = 100_000
 
 
-class ColumnarRekeying:
+class RekeyedBatchWriter:
     """Writes records for the re-keyed topic.
 
     Args:
@@ -69,7 +69,7 @@ class ColumnarRekeying:
         self._partition_of: dict[bytes | None, int] = {}
 
     def messages(
-        self, records: Relation, numbers: Integers, columns: EventColumns, arrivals: Arrivals, redriven: int
+        self, records: Relation, numbers: Integers, columns: EventColumns, arrivals: PartitionMessages, redriven: int
     ) -> list[Message]:
         """The messages of some records.
 
@@ -140,7 +140,7 @@ def _written(batch: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-class Rekeying(NamedTuple):
+class RekeyedBatch(NamedTuple):
     """Many records of one source partition, as they were read from the re-keyed topic.
 
     Attributes:
@@ -164,7 +164,7 @@ class Rekeying(NamedTuple):
     headers: Headers
 
     @classmethod
-    def read(cls, value: bytes) -> Rekeying:
+    def read(cls, value: bytes) -> RekeyedBatch:
         """The records of a message's value."""
         with pa.ipc.open_stream(value) as stream:
             batch = stream.read_next_batch()
@@ -198,7 +198,7 @@ class Rekeying(NamedTuple):
         """Of each record among those of its event."""
         return _integers(self.beside["number"])
 
-    def behind(self, offset: int, number: int) -> Rekeying:
+    def behind(self, offset: int, number: int) -> RekeyedBatch:
         """The records beyond a place of the input; records come in its order."""
         offsets, numbers = self.offsets, self.numbers
         new = (offsets > offset) | ((offsets == offset) & (numbers > number))
@@ -211,7 +211,7 @@ class Rekeying(NamedTuple):
             beside={name: column.take(pa.array(index)) for name, column in self.beside.items()},
         )
 
-    def one_by_one(self) -> list[Rekeyed]:
+    def one_by_one(self) -> list[RekeyedRecord]:
         """The records as they would have come by themselves."""
         values = {name: to_python(field)(self.records.columns[name]) for name, field in self.fields.items()}
         beside = {name: column.to_pylist() for name, column in self.beside.items()}
@@ -220,7 +220,7 @@ class Rekeying(NamedTuple):
             its: dict[str, Any] = {name: column[at] for name, column in beside.items()}
             own = [("ce_id", its["id"]), ("ce_time", its["time_text"]), ("ce_recordedtime", its["recorded_text"])]
             place = (self.source_topic, self.partition, its["offset"])
-            original = Inbound(*place, its["key"], its["value"], [*self.headers, *own], its["stored_ms"])
+            original = InputMessage(*place, its["key"], its["value"], [*self.headers, *own], its["stored_ms"])
             record = {name: column[at] for name, column in values.items()}
             item = EventRecord(
                 record,
@@ -232,7 +232,7 @@ class Rekeying(NamedTuple):
                 self.source,
                 its["recorded"],
             )
-            made.append(Rekeyed(item, self.partition, None, original, self.redriven))
+            made.append(RekeyedRecord(item, self.partition, None, original, self.redriven))
         return made
 
 

@@ -22,17 +22,17 @@ from meshport.process.columns.expressions import Doubt, Unsupported
 from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.operators import Joined, Step, compile_steps
 from meshport.process.columns.overlay import Overlay
-from meshport.process.columns.rekeying import ColumnarRekeying
+from meshport.process.columns.rekeying import RekeyedBatchWriter
 from meshport.process.columns.relation import Fields, Integers, Origins, Relation, fields_of
 from meshport.process.logic.pipeline import Aggregate, Deduplicate
 from meshport.process.logic.records import Emission
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
 from meshport.process.state.deduplication import Deduplication
-from meshport.process.state.groups import Group
-from meshport.process.state.rows import Rows
-from meshport.process.wire.arrivals import Arrivals
-from meshport.process.wire.messages import Inbound, late
-from meshport.process.wire.plan import Plan, Source
+from meshport.process.state.groups import GroupProcessor
+from meshport.process.state.rows import StateRows
+from meshport.process.wire.input import InputMessage, PartitionMessages
+from meshport.process.wire.messages import late
+from meshport.process.wire.plan import Plan, SourcePlan
 from meshport.process.wire.tables import Table
 from meshport.schema import Schema, parse_schema
 
@@ -62,7 +62,7 @@ class _Program(NamedTuple):
     """A pipeline over the events of one schema."""
 
     before: list[Step | ColumnarDeduplication]
-    end: ColumnarGrouping | ColumnarRekeying
+    end: ColumnarGrouping | RekeyedBatchWriter
 
 
 class ColumnarSource:
@@ -83,13 +83,13 @@ class ColumnarSource:
     def __init__(  # noqa: PLR0917 - the parts of a stage
         self,
         plan: Plan,
-        source: Source,
+        source: SourcePlan,
         partition: int,
         reader: ColumnReader,
         tables: Mapping[Address, Table],
-        rows: Rows,
+        rows: StateRows,
         clock: Watermark,
-        group: Group | None,
+        group: GroupProcessor | None,
         deduplications: Sequence[Deduplication],
     ) -> None:
         self._plan = plan
@@ -106,7 +106,10 @@ class ColumnarSource:
         self._programs: dict[str, _Program | None] = {}
 
     def process(
-        self, messages: Arrivals, made: Callable[[Made, Arrivals], None], one: Callable[[Inbound], None]
+        self,
+        messages: PartitionMessages,
+        made: Callable[[Made, PartitionMessages], None],
+        one: Callable[[InputMessage], None],
     ) -> None:
         """Work on messages in the order of their offsets; whatever is told was done when it returns.
 
@@ -130,9 +133,9 @@ class ColumnarSource:
         self,
         program: _Program,
         columns: EventColumns,
-        messages: Arrivals,
-        made: Callable[[Made, Arrivals], None],
-        one: Callable[[Inbound], None],
+        messages: PartitionMessages,
+        made: Callable[[Made, PartitionMessages], None],
+        one: Callable[[InputMessage], None],
     ) -> None:
         spans = [(0, len(messages))]  # those that are open, the first ones last
         halvings = 0
@@ -170,14 +173,14 @@ class ColumnarSource:
             else:
                 steps, fields = compile_steps([operator], fields, self._joined)
                 before += steps
-        if (stage := self._plan.gathering) is not None:
+        if (stage := self._plan.repartition) is not None:
             grouping = self._plan.pipeline.grouping
             if isinstance(grouping, Aggregate):
                 fields = {name: field for name, field in fields.items() if name in {*grouping.by, *grouping.inputs}}
-            return _Program(before, ColumnarRekeying(stage.topic, stage.partitions, self._source.by, fields))
+            return _Program(before, RekeyedBatchWriter(stage.topic, stage.partitions, self._source.by, fields))
         return _Program(before, ColumnarGrouping(self._plan, self._group, fields, self._joined))
 
-    def _columns(self, program: _Program, columns: EventColumns, messages: Arrivals) -> Made:
+    def _columns(self, program: _Program, columns: EventColumns, messages: PartitionMessages) -> Made:
         """What events come to; the state is changed once nothing is in doubt any more.
 
         Raises:
@@ -192,7 +195,7 @@ class ColumnarSource:
         store = Overlay(self._rows)
         given, numbers = _through(program.before, given, store, columns)
         try:
-            if isinstance(program.end, ColumnarRekeying):
+            if isinstance(program.end, RekeyedBatchWriter):
                 outputs = program.end.messages(given, numbers, columns, messages, self._rows.redriven)
             else:
                 outputs = program.end.messages(given, store, self._origins(given, numbers, columns, messages))
@@ -202,7 +205,9 @@ class ColumnarSource:
         late_ones = self._late(np.flatnonzero(behind).tolist(), columns, marks, messages)
         return Made(outputs, late_ones, self._advance(marks, messages), columns.recorded)
 
-    def _origins(self, given: Relation, numbers: Integers, columns: EventColumns, messages: Arrivals) -> Origins:
+    def _origins(
+        self, given: Relation, numbers: Integers, columns: EventColumns, messages: PartitionMessages
+    ) -> Origins:
         events = given.origin.tolist()
         ids, time, recorded = (
             [part[at] for at in events] for part in (columns.ids, columns.time_text, columns.recorded_text)
@@ -210,7 +215,7 @@ class ColumnarSource:
         offsets = np.array(messages.offsets, "i8")[given.origin]
         return Origins(self._partition, offsets, numbers, columns.envelope.source, ids, time, recorded)
 
-    def _lateness(self, time: Integers, messages: Arrivals) -> tuple[Integers, Any]:
+    def _lateness(self, time: Integers, messages: PartitionMessages) -> tuple[Integers, Any]:
         """The watermark before each event and behind the last, and which events are late.
 
         Raises:
@@ -226,11 +231,13 @@ class ColumnarSource:
         marks = np.maximum.accumulate(np.concatenate(([first], time)))
         return marks, time < marks[:-1] - self._clock.lateness
 
-    def _late(self, which: Sequence[int], columns: EventColumns, marks: Integers, messages: Arrivals) -> list[Message]:
+    def _late(
+        self, which: Sequence[int], columns: EventColumns, marks: Integers, messages: PartitionMessages
+    ) -> list[Message]:
         topic, lateness = self._plan.late_topic, self._clock.lateness
         return [late(topic, messages[at], int(columns.time[at]), int(marks[at]), lateness) for at in which]
 
-    def _advance(self, marks: Integers, messages: Arrivals) -> list[tuple[Emission, int]]:
+    def _advance(self, marks: Integers, messages: PartitionMessages) -> list[tuple[Emission, int]]:
         """Move event time on, and close what is over: each with the index of the event that did it."""
         if not self._plan.timed:
             return []

@@ -1,4 +1,4 @@
-"""Windows and running totals over columns: the rows and updates that `meshport.process.state.groups.Windows` makes one by one."""
+"""Windows and running totals over columns: the rows and updates that `state.groups.WindowAggregate` makes one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session
 from meshport.process.logic.records import RecordPosition
-from meshport.process.state.groups import Windows, row_name
+from meshport.process.state.groups import WindowAggregate, row_name
 
 
 class ColumnarWindows:
@@ -31,7 +31,7 @@ class ColumnarWindows:
         Unsupported: it has no form over these columns.
     """
 
-    def __init__(self, aggregate: Aggregate, windows: Windows, fields: Fields) -> None:
+    def __init__(self, aggregate: Aggregate, windows: WindowAggregate, fields: Fields) -> None:
         self._windows = windows
         if isinstance(aggregate.window, Session):
             raise Unsupported("sessions are joined record by record")

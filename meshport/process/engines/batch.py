@@ -31,8 +31,7 @@ from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, star
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
-from meshport.process.wire.arrivals import Arrivals
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.plan import Plan
 
 __all__ = ["ProcessorProgress", "run_processor"]
@@ -173,16 +172,16 @@ class _Engine:
 
     def _group_the_rest(self) -> None:
         """Group what was re-keyed so far: another logic that takes the product over could not (`meshport rebuild`)."""
-        gathering = self._plan.gathering
-        if gathering is None:
+        repartition = self._plan.repartition
+        if repartition is None:
             return
-        ends = self._log.high_watermarks(gathering.topic)
+        ends = self._log.high_watermarks(repartition.topic)
         for place in self._worker.places:
-            if place[0] != gathering.topic:
+            if place[0] != repartition.topic:
                 self._consumer.pause(*place)
         deadline = time.monotonic() + _REST_S
         while time.monotonic() < deadline and any(
-            topic == gathering.topic and offset < ends[partition]
+            topic == repartition.topic and offset < ends[partition]
             for (topic, partition), offset in self._places().items()
         ):
             self._turn()
@@ -193,11 +192,11 @@ class _Engine:
         ends = self._consumer.ends
         return {place: max(offset, ends.get(place, 0)) for place, offset in self._worker.places.items()}
 
-    def _by_place(self, messages: Sequence[ReceivedMessage]) -> dict[Place, Arrivals]:
+    def _by_place(self, messages: Sequence[ReceivedMessage]) -> dict[Place, PartitionMessages]:
         places = self._worker.places
-        return {place: there for place, there in Arrivals.by_place(messages).items() if place in places}
+        return {place: there for place, there in PartitionMessages.by_place(messages).items() if place in places}
 
-    def _process(self, batches: Mapping[Place, Sequence[Inbound]]) -> None:
+    def _process(self, batches: Mapping[Place, Sequence[InputMessage]]) -> None:
         counts = self._worker.process(batches)
         membership = self._consumer.membership
         if membership is None:

@@ -27,9 +27,9 @@ from meshport.process.runtime.input_reader import InputReader
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, Sink, ensure_topics, starting_offset
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
-from meshport.process.state.rows import Entry
-from meshport.process.wire.arrivals import Arrivals
-from meshport.process.wire.plan import Plan, Stage
+from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.wire.input import PartitionMessages
+from meshport.process.wire.plan import Plan, StageTopics
 
 _log: Final = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _FIRST_GATHERED: Final = 2
 _AIM_S: Final = 1.0
 
 Told = Callable[[int, int], None]
-Known = Callable[[str, int], Iterable[Entry] | None]
+Known = Callable[[str, int], Iterable[ChangelogRecord] | None]
 
 
 class BoundedProcessor:
@@ -132,7 +132,7 @@ class BoundedProcessor:
         self._log = _Log(self.plan.output.bootstrap_servers, self._committing)
         self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
 
-    def _run(self, inputs: Sequence[Stage], until: Mapping[Place, int], counts: Counts) -> None:
+    def _run(self, inputs: Sequence[StageTopics], until: Mapping[Place, int], counts: Counts) -> None:
         for stage in inputs:
             self._process(
                 stage, {partition: end for (topic, partition), end in until.items() if topic == stage.topic}, counts
@@ -140,20 +140,20 @@ class BoundedProcessor:
         while inputs and self._worker.look():
             self._step({}, counts)  # quarantined events that are brought back
         self._committing.settle()
-        if (behind := self.plan.gathering) is not None:
+        if (behind := self.plan.repartition) is not None:
             # What the stage before has committed can be read once its markers are written.
             ends = {partition: end for partition, (_, end) in self._log.decided(behind.topic).items()}
             self._process(behind, ends, counts)
             self._committing.settle()
 
-    def _process(self, stage: Stage, ends: Mapping[int, int], counts: Counts) -> None:
-        self._limit = _FIRST_GATHERED if stage is self.plan.gathering else _FIRST
+    def _process(self, stage: StageTopics, ends: Mapping[int, int], counts: Counts) -> None:
+        self._limit = _FIRST_GATHERED if stage is self.plan.repartition else _FIRST
         for messages in self._taken_up(stage).up_to(ends, lambda: self._limit, self._on_progress):
-            self._step(Arrivals.by_place(messages), counts)
+            self._step(PartitionMessages.by_place(messages), counts)
             took = max(self._worker.computed_s, 0.001)
             self._limit = max(1, min(_MOST, 4 * self._limit, int(len(messages) * _AIM_S / took)))
 
-    def _taken_up(self, stage: Stage) -> InputReader:
+    def _taken_up(self, stage: StageTopics) -> InputReader:
         if stage.topic not in self._inflows:
             begins = {}
             for partition in range(stage.partitions):
@@ -162,7 +162,7 @@ class BoundedProcessor:
             self._inflows[stage.topic] = InputReader(self.plan.output.bootstrap_servers, stage.topic, begins)
         return self._inflows[stage.topic]
 
-    def _step(self, batches: Mapping[Place, Arrivals], counts: Counts) -> None:
+    def _step(self, batches: Mapping[Place, PartitionMessages], counts: Counts) -> None:
         made = self._worker.process(batches)
         self._committing.commit({}, b"", lambda: counts.add(made))
 
@@ -202,12 +202,12 @@ class _Log(KafkaLog):
         super().__init__(bootstrap_servers, sink)
         self._known = known
 
-    def entries(self, topic: str, partition: int) -> Iterator[Entry]:
+    def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         """As of `KafkaLog`."""
         known = None if self._known is None else self._known(topic, partition)
         return super().entries(topic, partition) if known is None else iter(known)
 
 
-def inputs_of(plan: Plan) -> tuple[Stage, ...]:
+def inputs_of(plan: Plan) -> tuple[StageTopics, ...]:
     """The stages that read the inputs, as opposed to what the stage before has written."""
     return tuple(each.stage for each in plan.sources)

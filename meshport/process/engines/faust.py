@@ -37,7 +37,7 @@ from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 
 __all__ = ["ProcessorProgress", "run_processor"]
@@ -233,7 +233,7 @@ class _Engine:
 
     # -- in the worker's thread --------------------------------------------------------------------------------
 
-    def _work(self, wanted: list[Place], batches: dict[Place, list[Inbound]]) -> None:
+    def _work(self, wanted: list[Place], batches: dict[Place, list[InputMessage]]) -> None:
         for place in wanted:
             offset = self._worker.assign(place)
             starting_offset(place, offset, self._log)
@@ -261,7 +261,7 @@ class _Engine:
                 hint="start it again; nothing is lost",
             )
 
-    def _without_gaps(self, place: Place, messages: list[Inbound]) -> list[Inbound]:
+    def _without_gaps(self, place: Place, messages: list[InputMessage]) -> list[InputMessage]:
         """The messages that follow what the state reflects; where offsets are missing, Kafka says what lies there."""
         expected = self._worker.places[place]
         fresh = [message for message in messages if message.offset >= expected]
@@ -303,8 +303,8 @@ class _Hand:
                 done.set_result(None)
 
 
-def _inbound(message: FaustMessage) -> Inbound:
-    return Inbound(
+def _inbound(message: FaustMessage) -> InputMessage:
+    return InputMessage(
         message.topic,
         message.partition,
         message.offset,

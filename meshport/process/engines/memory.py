@@ -30,8 +30,8 @@ from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_ev
 from meshport.process.runtime.redrive import redrive_message, to_redrive
 from meshport.process.runtime.worker import Place, Worker
 from meshport.process.stages.partition import Counts
-from meshport.process.state.rows import STAMP_HEADER, Entry
-from meshport.process.wire.messages import Inbound
+from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord
+from meshport.process.wire.input import InputMessage
 from meshport.process.wire.partitioner import partition_of
 from meshport.process.wire.plan import Plan, make_plan
 from meshport.schema import Schema, parse_schema
@@ -53,11 +53,11 @@ class MemoryLog:
 
     partitions: dict[str, int] = field(default_factory=dict)
     crash_after: int | None = None
-    stored: list[Inbound] = field(default_factory=list)
-    _topics: dict[str, list[list[Inbound]]] = field(default_factory=dict)
+    stored: list[InputMessage] = field(default_factory=list)
+    _topics: dict[str, list[list[InputMessage]]] = field(default_factory=dict)
     _seen: dict[str, list[int]] = field(default_factory=dict)
 
-    def topic(self, name: str) -> list[list[Inbound]]:
+    def topic(self, name: str) -> list[list[InputMessage]]:
         """All messages of a topic, by partition."""
         return self._topics.setdefault(name, [[] for _ in range(self.partitions.get(name, 1))])
 
@@ -74,13 +74,13 @@ class MemoryLog:
                 self.crash_after -= 1
             self.store(message)
 
-    def store(self, message: Message) -> Inbound:
+    def store(self, message: Message) -> InputMessage:
         """Store one message, where its key says."""
         partitions = self.topic(message.topic)
         number = message.partition
         if number is None:
             number = 0 if message.key is None else partition_of(message.key, len(partitions))
-        stored = Inbound(
+        stored = InputMessage(
             message.topic,
             number,
             len(partitions[number]),
@@ -93,13 +93,13 @@ class MemoryLog:
         self.stored.append(stored)
         return stored
 
-    def entries(self, topic: str, partition: int) -> Iterator[Entry]:
+    def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         """All of one partition of a changelog."""
         for message in self.topic(topic)[partition]:
             stamp = int(dict(message.headers).get(STAMP_HEADER, b"-1"))
-            yield Entry(message.key or b"", message.value, stamp)
+            yield ChangelogRecord(message.key or b"", message.value, stamp)
 
-    def rows(self, topic: str) -> list[Inbound]:
+    def rows(self, topic: str) -> list[InputMessage]:
         """What a joined product's topic holds beyond the last call."""
         partitions = self.topic(topic)
         seen = self._seen.setdefault(topic, [0] * len(partitions))
@@ -111,11 +111,11 @@ class MemoryLog:
         """(first offset, end offset) of each partition."""
         return {number: (0, len(messages)) for number, messages in enumerate(self.topic(topic))}
 
-    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[Inbound]:
+    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
         """The messages of one partition from an offset."""
         return self.topic(topic)[partition][begin : begin + limit]
 
-    def between(self, topic: str, partition: int, begin: int, end: int) -> list[Inbound]:
+    def between(self, topic: str, partition: int, begin: int, end: int) -> list[InputMessage]:
         """The messages of one partition from an offset up to, not including, another."""
         return self.topic(topic)[partition][begin:end]
 
@@ -237,7 +237,7 @@ class Harness:
         key: Mapping[str, Any] | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
-    ) -> Inbound:
+    ) -> InputMessage:
         """Store one event on an input port.
 
         Args:
@@ -266,7 +266,7 @@ class Harness:
         key_bytes = record_key(binding.key)(key if record is None and key is not None else record or {})
         return self.log.store(Message(binding.topic, key_bytes, value, headers, timestamp_ms, partition))
 
-    def store(self, message: Message) -> Inbound:
+    def store(self, message: Message) -> InputMessage:
         """Store raw bytes, such as a poison message."""
         return self.log.store(message)
 
@@ -308,7 +308,7 @@ class Harness:
             self.log.store(redrive_message(topic, event))
         return chosen
 
-    def outputs(self, topic: str | None = None) -> list[Inbound]:
+    def outputs(self, topic: str | None = None) -> list[InputMessage]:
         """The messages of the output topic, or another, partition by partition."""
         return [message for partition in self.log.topic(topic or self.plan.output.topic) for message in partition]
 
@@ -326,11 +326,11 @@ class Harness:
         rows = {(event.key or b"").decode(): event.data for event in self.events()}
         return {key: row for key, row in rows.items() if row is not None}
 
-    def late(self) -> list[Inbound]:
+    def late(self) -> list[InputMessage]:
         """What went to the late port."""
         return self.outputs(self.plan.late_topic)
 
-    def quarantine(self) -> list[Inbound]:
+    def quarantine(self) -> list[InputMessage]:
         """What went to the quarantine."""
         return self.outputs(self.plan.quarantine_topic)
 
@@ -341,8 +341,8 @@ class Harness:
                 worker.assign((stage.topic, partition))
         return worker
 
-    def _next(self, sizes: Iterator[int]) -> dict[Place, Sequence[Inbound]]:
-        batches: dict[Place, Sequence[Inbound]] = {}
+    def _next(self, sizes: Iterator[int]) -> dict[Place, Sequence[InputMessage]]:
+        batches: dict[Place, Sequence[InputMessage]] = {}
         for (topic, partition), offset in self.worker.places.items():
             waiting = self.log.topic(topic)[partition][offset:]
             if waiting:

@@ -12,7 +12,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.runtime.kafka_log import KafkaLog
-from meshport.process.state.rows import CHECKPOINT_KEY, Checkpoint
+from meshport.process.state.changelog import CHECKPOINT_KEY, Checkpoint
 from meshport.process.wire.plan import Plan
 
 _NEAR_END: Final = 200

@@ -11,8 +11,8 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.scan import Follower, Stretch, history_reader, scan
-from meshport.process.state.rows import STAMP_HEADER, Entry
-from meshport.process.wire.messages import Inbound
+from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord
+from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 
 _LARGEST: Final = 16 * 1024 * 1024
@@ -55,8 +55,8 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
     Raises:
         TopicError: one exists with another number of partitions.
     """
-    if plan.gathering is not None:
-        admin.ensure_topic(plan.gathering.topic, plan.gathering.partitions, _REKEYED)
+    if plan.repartition is not None:
+        admin.ensure_topic(plan.repartition.topic, plan.repartition.partitions, _REKEYED)
     for stage in plan.stages:
         admin.ensure_topic(stage.changelog, stage.partitions, CHANGELOG)
     admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _ASIDE)
@@ -92,7 +92,7 @@ class KafkaLog:
         """Store messages; returns once all of them are acknowledged, or are part of the transaction that is open."""
         self._sink.deliver(messages)
 
-    def entries(self, topic: str, partition: int) -> Iterator[Entry]:
+    def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         """All of one partition of a changelog that was committed by now.
 
         Raises:
@@ -130,7 +130,7 @@ class KafkaLog:
                 )
             time.sleep(_PAUSE_S)
 
-    def rows(self, topic: str) -> Iterator[Inbound]:
+    def rows(self, topic: str) -> Iterator[InputMessage]:
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""
         follower = self._tables.get(topic)
         if follower is None:
@@ -139,14 +139,14 @@ class KafkaLog:
             for message in messages:
                 yield inbound(message)
 
-    def between(self, topic: str, partition: int, begin: int, end: int) -> list[Inbound]:
+    def between(self, topic: str, partition: int, begin: int, end: int) -> list[InputMessage]:
         """The messages of one partition from an offset up to, not including, another, as Kafka has them now."""
         return [inbound(each) for each in self._scan(Stretch(topic, {partition: begin}, {partition: end}))]
 
-    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[Inbound]:
+    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
         """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
         first, end = self._reader.bounds(topic)[partition]
-        found: list[Inbound] = []
+        found: list[InputMessage] = []
         for message in self._scan(Stretch(topic, {partition: max(begin, first)}, {partition: end})):
             found.append(inbound(message))
             if len(found) >= limit:
@@ -209,19 +209,19 @@ def starting_offset(place: tuple[str, int], offset: int, log: KafkaLog) -> int:
     return max(offset, begin)
 
 
-def entry_of(message: ReceivedMessage) -> Entry:
+def entry_of(message: ReceivedMessage) -> ChangelogRecord:
     """A message of a changelog as an entry."""
     value = message.value()
     if value is not None:
-        return Entry(message.key() or b"", value)
+        return ChangelogRecord(message.key() or b"", value)
     stamp = next((text for name, text in _headers(message) if name == STAMP_HEADER), b"-1")
-    return Entry(message.key() or b"", None, int(stamp))
+    return ChangelogRecord(message.key() or b"", None, int(stamp))
 
 
-def inbound(message: ReceivedMessage) -> Inbound:
+def inbound(message: ReceivedMessage) -> InputMessage:
     """A message of the Kafka client as the stages take it."""
     kind, timestamp = message.timestamp()
-    return Inbound(
+    return InputMessage(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,

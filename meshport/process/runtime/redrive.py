@@ -28,7 +28,8 @@ from meshport.ports.scan import history_reader
 from meshport.process.logic.event_time import to_micros
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
 from meshport.process.runtime.quarantine import Origin, QuarantinedEvent, is_redriven, read_quarantine, read_redriven
-from meshport.process.wire.messages import Inbound, redriven
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.messages import redriven
 
 # Well within the time after which the broker ends a transaction.
 _AT_ONCE: Final = 5000
@@ -60,7 +61,7 @@ def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
     """
     stored = -1 if event.stored_at is None else to_micros(datetime.fromisoformat(event.stored_at)) // 1000
     place = (event.topic, event.partition, event.offset)
-    return redriven(topic, Inbound(*place, event.key, event.value, event.headers, stored), event.record)
+    return redriven(topic, InputMessage(*place, event.key, event.value, event.headers, stored), event.record)
 
 
 def waiting(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:

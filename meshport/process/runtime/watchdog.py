@@ -267,7 +267,7 @@ class Goal:
 
     def __init__(self, plan: Plan, log: KafkaLog) -> None:
         self._log = log
-        self._later = [plan.gathering.topic] if plan.gathering else []
+        self._later = [plan.repartition.topic] if plan.repartition else []
         self._probed = time.monotonic()
         self._ends = {
             (topic, partition): end

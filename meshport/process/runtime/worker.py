@@ -30,11 +30,12 @@ from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.process.stages.group import GroupStage
 from meshport.process.stages.join import JoinStage
-from meshport.process.stages.partition import Batch, Counts, PartitionStage
+from meshport.process.stages.partition import BatchResult, Counts, PartitionStage
 from meshport.process.stages.source import SourceStage
-from meshport.process.state.rows import Entry, Rows
-from meshport.process.wire.messages import Inbound
-from meshport.process.wire.plan import Plan, Stage
+from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.state.rows import StateRows
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.plan import Plan, StageTopics
 from meshport.process.wire.tables import Table
 
 Place = tuple[str, int]
@@ -59,11 +60,11 @@ class Log(Protocol):
         """
         ...
 
-    def entries(self, topic: str, partition: int) -> Iterable[Entry]:
+    def entries(self, topic: str, partition: int) -> Iterable[ChangelogRecord]:
         """All of one partition of a changelog, up to the end that it has now."""
         ...
 
-    def rows(self, topic: str) -> Iterable[Inbound]:
+    def rows(self, topic: str) -> Iterable[InputMessage]:
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""
         ...
 
@@ -71,11 +72,11 @@ class Log(Protocol):
         """(first offset, end offset) of each partition, as committed readers see it."""
         ...
 
-    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> Sequence[Inbound]:
+    def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> Sequence[InputMessage]:
         """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
         ...
 
-    def between(self, topic: str, partition: int, begin: int, end: int) -> Sequence[Inbound]:
+    def between(self, topic: str, partition: int, begin: int, end: int) -> Sequence[InputMessage]:
         """The messages of one partition from an offset up to, not including, another, as they are now."""
         ...
 
@@ -126,7 +127,7 @@ class Worker:
             ProcessError: its state is damaged, or was made by another pipeline.
         """
         topic, partition = place
-        state = Rows.restore(self._counted(self._log.entries(self.stage(place).changelog, partition)))
+        state = StateRows.restore(self._counted(self._log.entries(self.stage(place).changelog, partition)))
         source = next((each for each in self.plan.sources if each.stage.topic == topic), None)
         if source is None:
             second = GroupStage if self.plan.stream is None else JoinStage
@@ -171,11 +172,13 @@ class Worker:
         told = [stage.watermark for stage in self._sources.values() if stage.watermark is not None]
         return min(told) if told else None
 
-    def stage(self, place: Place) -> Stage:
+    def stage(self, place: Place) -> StageTopics:
         """The stage that reads a topic."""
         return next(stage for stage in self.plan.stages if stage.topic == place[0])
 
-    def process(self, batches: Mapping[Place, Sequence[Inbound]], prove: Callable[[], None] | None = None) -> Counts:
+    def process(
+        self, batches: Mapping[Place, Sequence[InputMessage]], prove: Callable[[], None] | None = None
+    ) -> Counts:
         """Run the protocol over messages that follow what each partition has seen, and over redriven events.
 
         Args:
@@ -275,14 +278,14 @@ class Worker:
         """Take in what is due, by partition of the input."""
         topic = self.plan.redrive_topic
         sources = self._sources
-        made: list[tuple[PartitionStage, Batch]] = []
+        made: list[tuple[PartitionStage, BatchResult]] = []
         for place, end in due.items():
             if (begin := sources[place].redriven) < end:
                 messages = self._log.between(topic, place[1], begin, end)
                 made.append((sources[place], sources[place].redrive(messages)))
         return self._run(made)
 
-    def _run(self, made: Sequence[tuple[PartitionStage, Batch]]) -> Counts:
+    def _run(self, made: Sequence[tuple[PartitionStage, BatchResult]]) -> Counts:
         self._deliver([message for _, batch in made for message in batch.outputs])
         self._deliver([message for _, batch in made for message in batch.rows])
         self._deliver([batch.checkpoint for _, batch in made if batch.checkpoint is not None])

@@ -10,16 +10,18 @@ from meshport.kafka.producer import Message
 from meshport.process.logic.pipeline import JoinStream
 from meshport.process.logic.records import EventRecord
 from meshport.process.logic.transform import Lookup, Transform
-from meshport.process.stages.partition import Batch
-from meshport.process.stages.repartition import Gathering
-from meshport.process.state.rows import Checkpoint, Rows
-from meshport.process.state.stream_join import Joined, Side, StreamJoin
-from meshport.process.wire.messages import Inbound, Rekeyed
+from meshport.process.stages.partition import BatchResult
+from meshport.process.stages.repartition import RepartitionStage
+from meshport.process.state.changelog import Checkpoint
+from meshport.process.state.rows import StateRows
+from meshport.process.state.stream_join import JoinResult, JoinSide, StreamJoin
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.messages import RekeyedRecord
 from meshport.process.wire.outputs import Outputs
 from meshport.process.wire.plan import Plan
 
 
-class JoinStage(Gathering):
+class JoinStage(RepartitionStage):
     """Reads the re-keyed topic and pairs the records of both streams.
 
     A pair that cannot be written is set aside with the event that came second, which waits for other partners all the same:
@@ -27,18 +29,18 @@ class JoinStage(Gathering):
     """
 
     def __init__(
-        self, plan: Plan, partition: int, state: tuple[Rows, Checkpoint], *, tables: Mapping[Address, Lookup]
+        self, plan: Plan, partition: int, state: tuple[StateRows, Checkpoint], *, tables: Mapping[Address, Lookup]
     ) -> None:
         super().__init__(plan, partition, state, Outputs(plan, Transform(plan.pipeline.after, tables)))
         join = plan.pipeline.grouping
         if plan.stream is None or not isinstance(join, JoinStream):
             raise ProcessError("there are no streams to join")
-        self._topics = {Side.LEFT: plan.source.topic, Side.RIGHT: plan.stream.topic}
+        self._topics = {JoinSide.LEFT: plan.source.topic, JoinSide.RIGHT: plan.stream.topic}
         self._join = StreamJoin(join, plan.stream.key[0], self._topics)
         self._join.watch(self._rows)
 
-    def _take(self, item: EventRecord, found: Rekeyed, offset: int, batch: Batch) -> None:
-        side = Side.LEFT if found.original.topic == self._topics[Side.LEFT] else Side.RIGHT
+    def _take(self, item: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
+        side = JoinSide.LEFT if found.original.topic == self._topics[JoinSide.LEFT] else JoinSide.RIGHT
         joined = (self._join.again if found.alone else self._join.add)(side, item, self._rows)
         made, failed = self._made(joined)
         if failed:
@@ -50,17 +52,17 @@ class JoinStage(Gathering):
         batch.counts.written += len(made)
         batch.outputs += made
 
-    def _pass(self, horizon: int, message: Inbound, recorded: int, batch: Batch) -> None:  # noqa: ARG002 - each has its own
+    def _pass(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:  # noqa: ARG002 - each has its own
         made, failed = self._made(self._join.advance(horizon, self._rows))
         for each, error in failed:
             self._closing.set_aside(each.id, each.record, message, error, batch)
         batch.counts.written += len(made)
         batch.outputs += made
 
-    def _made(self, joined: Sequence[Joined]) -> tuple[list[Message], list[tuple[Joined, Exception]]]:
+    def _made(self, joined: Sequence[JoinResult]) -> tuple[list[Message], list[tuple[JoinResult, Exception]]]:
         """The messages of what was joined, and what cannot be written."""
         made: list[Message] = []
-        failed: list[tuple[Joined, Exception]] = []
+        failed: list[tuple[JoinResult, Exception]] = []
         for each in joined:
             try:
                 made += self._outputs.of_joined(each)

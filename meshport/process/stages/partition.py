@@ -1,7 +1,8 @@
 """What both stages of a processor share over one partition: figures, the state's changelog, windows that close.
 
-A stage is pure, and deterministic to the byte. `process` takes messages in the order of their offsets and gives a `Batch`: what
-is to be delivered, in which order, so that a kill between any two deliveries costs nothing (see `meshport.process.state.rows`):
+A stage is pure, and deterministic to the byte. `process` takes messages in the order of their offsets and gives a
+`BatchResult`: what is to be delivered, in which order, so that a kill between any two deliveries costs nothing (see
+`meshport.process.state.rows`):
 
 1. outputs, late and quarantined events, re-keyed records;
 2. changed state rows;
@@ -19,13 +20,12 @@ from typing import Any, Protocol
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
 from meshport.process.logic.records import Emission
-from meshport.process.state.rows import STAMP_HEADER, Checkpoint, Entry, Rows
-from meshport.process.wire.messages import (
-    Inbound,
-    quarantined,
-)
+from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord, Checkpoint
+from meshport.process.state.rows import StateRows
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.messages import quarantined
 from meshport.process.wire.outputs import Outputs
-from meshport.process.wire.plan import Plan, Stage
+from meshport.process.wire.plan import Plan, StageTopics
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Batch:
+class BatchResult:
     """What one batch of one partition comes to.
 
     Attributes:
@@ -88,7 +88,7 @@ class PartitionStage(Protocol):
         """How far event time has come, microseconds."""
         ...
 
-    def process(self, messages: Sequence[Inbound]) -> Batch:
+    def process(self, messages: Sequence[InputMessage]) -> BatchResult:
         """Take messages in, in the order of their offsets; those that the state reflects are passed over."""
         ...
 
@@ -100,7 +100,7 @@ class PartitionStage(Protocol):
 class Partition:
     """What both stages share: offset, rows and their changelog."""
 
-    def __init__(self, stage: Stage, partition: int, rows: Rows, checkpoint: Checkpoint, shape: str) -> None:
+    def __init__(self, stage: StageTopics, partition: int, rows: StateRows, checkpoint: Checkpoint, shape: str) -> None:
         if checkpoint.shape not in {"", shape}:
             raise ProcessError(
                 f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
@@ -121,7 +121,7 @@ class Partition:
         """The offset after the last one that the state reflects."""
         return self._offset + 1
 
-    def _finish(self, batch: Batch, watermark: int | None, sources: dict[int, list[int | None]]) -> Batch:
+    def _finish(self, batch: BatchResult, watermark: int | None, sources: dict[int, list[int | None]]) -> BatchResult:
         if self._stamp == self._stored:
             return batch
         entries = self._rows.entries(self._stored)
@@ -140,7 +140,7 @@ class Partition:
             Checkpoint(*place, rows.count, rows.checksum, self._shape, rows.redriven, self._due).entry()
         )
 
-    def _logged(self, entry: Entry) -> Message:
+    def _logged(self, entry: ChangelogRecord) -> Message:
         headers = [(STAMP_HEADER, str(entry.stamp).encode())] if entry.value is None else []
         return Message(self._stage.changelog, entry.key, entry.value, headers, None, self._partition)
 
@@ -150,14 +150,14 @@ class Partition:
         self._stored = self._stamp
 
 
-class Closing:
+class WindowWriter:
     """Gives out the windows that closed. One that cannot be written is set aside; no event is to blame for it."""
 
     def __init__(self, plan: Plan, outputs: Outputs) -> None:
         self._outputs = outputs
         self._topic = plan.quarantine_topic
 
-    def write(self, emissions: Sequence[Emission], by: Inbound, recorded: int, batch: Batch) -> None:
+    def write(self, emissions: Sequence[Emission], by: InputMessage, recorded: int, batch: BatchResult) -> None:
         """Write windows, or set them aside.
 
         Args:
@@ -175,7 +175,9 @@ class Closing:
                 batch.counts.written += len(made)
                 batch.outputs += made
 
-    def set_aside(self, name: str, record: Mapping[str, Any], by: Inbound, error: Exception, batch: Batch) -> None:
+    def set_aside(
+        self, name: str, record: Mapping[str, Any], by: InputMessage, error: Exception, batch: BatchResult
+    ) -> None:
         """Quarantine what cannot be written, under its name."""
         batch.counts.quarantined += 1
         window = by._replace(key=name.encode(), value=repr(record).encode(), headers=())

@@ -19,18 +19,20 @@ from meshport.kafka.producer import Message
 from meshport.process.columns import MANY
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.records import EventRecord
-from meshport.process.stages.partition import Batch, Closing, Partition
-from meshport.process.state.redriven import Owed, OwedEvents, OwedRows, Part
-from meshport.process.state.rows import Checkpoint, Rows
-from meshport.process.wire.messages import Inbound, Rekeyed, late, quarantined, read_rekeyed
+from meshport.process.stages.partition import BatchResult, Partition, WindowWriter
+from meshport.process.state.changelog import Checkpoint
+from meshport.process.state.redriven import QuarantinedEvents, QuarantinedPart, QuarantinedRows, QuarantineIndex
+from meshport.process.state.rows import StateRows
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.messages import RekeyedRecord, late, quarantined, read_rekeyed
 from meshport.process.wire.outputs import Outputs
 from meshport.process.wire.plan import Plan
 
 if TYPE_CHECKING:
-    from meshport.process.columns.rekeying import Rekeying
+    from meshport.process.columns.rekeying import RekeyedBatch
 
 
-class Gathering(Partition):
+class RepartitionStage(Partition):
     """What stages behind the re-keyed topic share: what is new, how far time has come, what was redriven.
 
     Args:
@@ -40,17 +42,17 @@ class Gathering(Partition):
         outputs: makes what is given.
     """
 
-    def __init__(self, plan: Plan, partition: int, state: tuple[Rows, Checkpoint], outputs: Outputs) -> None:
+    def __init__(self, plan: Plan, partition: int, state: tuple[StateRows, Checkpoint], outputs: Outputs) -> None:
         rows, checkpoint = state
-        if plan.gathering is None:
+        if plan.repartition is None:
             raise ProcessError("nothing is brought together under another key")
-        super().__init__(plan.gathering, partition, rows, checkpoint, plan.shape)
+        super().__init__(plan.repartition, partition, rows, checkpoint, plan.shape)
         self._plan = plan
         self._outputs = outputs
-        self._closing = Closing(plan, outputs)
+        self._closing = WindowWriter(plan, outputs)
         self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
         self._lateness = duration_micros(plan.pipeline.lateness)
-        self._owed: Owed = OwedRows(rows) if plan.upserts else OwedEvents(rows)
+        self._owed: QuarantineIndex = QuarantinedRows(rows) if plan.upserts else QuarantinedEvents(rows)
 
     @property
     def watermark(self) -> int | None:
@@ -59,9 +61,9 @@ class Gathering(Partition):
         known = [each for each in told if each is not None]
         return min(known) if len(known) == len(self._plan.numbers) else None
 
-    def process(self, messages: Sequence[Inbound]) -> Batch:
+    def process(self, messages: Sequence[InputMessage]) -> BatchResult:
         """Take messages in, in the order of their offsets."""
-        batch = Batch()
+        batch = BatchResult()
         for message in messages:
             if message.offset > self._offset:
                 if message.value is not None and message.value[:4] == MANY:
@@ -72,22 +74,22 @@ class Gathering(Partition):
         return self._finish(batch, None, self._sources)
 
     @abstractmethod
-    def _take(self, item: EventRecord, found: Rekeyed, offset: int, batch: Batch) -> None:
+    def _take(self, item: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
         """Take in a record that is new and on time, the whole of it: its rows are kept when this returns."""
 
     @abstractmethod
-    def _pass(self, horizon: int, message: Inbound, recorded: int, batch: Batch) -> None:
+    def _pass(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:
         """Take note that nothing before this time is taken any more."""
 
-    def _take_many(self, new: Rekeying, offset: int) -> list[Message] | None:  # noqa: ARG002 - stages that have columns take them
+    def _take_many(self, new: RekeyedBatch, offset: int) -> list[Message] | None:  # noqa: ARG002 - stages that have columns take them
         """What records give by columns; None, and nothing is done, where they have to be taken one by one."""
         return None
 
-    def _owing(self, item: EventRecord, found: Rekeyed) -> tuple[Part, str]:
+    def _owing(self, item: EventRecord, found: RekeyedRecord) -> tuple[QuarantinedPart, str]:
         """A record, and what it replaces."""
         return (self._number(found), item.offset, item.number), ""
 
-    def _number(self, found: Rekeyed) -> int:
+    def _number(self, found: RekeyedRecord) -> int:
         """The number of the source partition among those of all inputs."""
         return self._numbered(found.original.topic, found.partition)
 
@@ -100,11 +102,11 @@ class Gathering(Partition):
             )
         return number
 
-    def _many(self, message: Inbound, batch: Batch) -> None:
+    def _many(self, message: InputMessage, batch: BatchResult) -> None:
         """Take in the records of one message, which a source stage wrote by columns."""
-        from meshport.process.columns.rekeying import Rekeying  # noqa: PLC0415 - needs numpy, which may not be there
+        from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may not be there
 
-        found = Rekeying.read(message.value or b"")
+        found = RekeyedBatch.read(message.value or b"")
         place = self._sources.setdefault(self._numbered(found.source_topic, found.partition), [-1, -1, None])
         new = found.behind(place[0] or 0, place[1] or 0)
         batch.counts.repeated += len(found.records) - len(new.records)
@@ -119,7 +121,7 @@ class Gathering(Partition):
             batch.counts.written += len(made)
             batch.outputs += made
 
-    def _one(self, found: Rekeyed, message: Inbound, batch: Batch) -> None:
+    def _one(self, found: RekeyedRecord, message: InputMessage, batch: BatchResult) -> None:
         item = found.item
         source = found.partition if item is None else self._number(found)
         place = self._sources.setdefault(source if found.redrive is None else ~source, [-1, -1, None])
@@ -139,7 +141,7 @@ class Gathering(Partition):
             place[2] = found.watermark
             self._advance(message, recorded, batch)
 
-    def _is_over(self, item: EventRecord, found: Rekeyed, batch: Batch) -> bool:
+    def _is_over(self, item: EventRecord, found: RekeyedRecord, batch: BatchResult) -> bool:
         """Whether a redriven record cannot be taken in any more."""
         if found.redrive is None:
             return False
@@ -156,13 +158,13 @@ class Gathering(Partition):
         batch.outputs.append(late(self._plan.late_topic, found.original, item.time, watermark, self._lateness))
         return True
 
-    def _set_aside(self, item: EventRecord, found: Rekeyed, error: Exception, batch: Batch) -> None:
+    def _set_aside(self, item: EventRecord, found: RekeyedRecord, error: Exception, batch: BatchResult) -> None:
         """Quarantine a record, and take note that it is owed."""
         batch.counts.quarantined += 1
         batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, item))
         self._owed.owe(*self._owing(item, found))
 
-    def _advance(self, message: Inbound, recorded: int, batch: Batch) -> None:
+    def _advance(self, message: InputMessage, recorded: int, batch: BatchResult) -> None:
         watermark = self.watermark
         if watermark is None or not self._plan.timed:
             return

@@ -27,25 +27,18 @@ from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, JoinS
 from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.logic.watermark import Watermark, is_ahead
-from meshport.process.stages.partition import Batch, Closing, Partition
+from meshport.process.stages.partition import BatchResult, Partition, WindowWriter
+from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.contributions import Contributions
 from meshport.process.state.deduplication import Deduplication
-from meshport.process.state.groups import Group, group_for
-from meshport.process.state.redriven import Owed, OwedEvents, OwedRows, Part
-from meshport.process.state.rows import Checkpoint, Rows
+from meshport.process.state.groups import GroupProcessor, group_processor
+from meshport.process.state.redriven import QuarantinedEvents, QuarantinedPart, QuarantinedRows, QuarantineIndex
+from meshport.process.state.rows import StateRows
 from meshport.process.state.stream_join import join_key
-from meshport.process.wire.arrivals import Arrivals
-from meshport.process.wire.messages import (
-    Inbound,
-    Redriven,
-    late,
-    quarantined,
-    read_redriven,
-    rekeyed,
-    watermarks,
-)
+from meshport.process.wire.input import InputMessage, PartitionMessages
+from meshport.process.wire.messages import RedrivenEvent, late, quarantined, read_redriven, rekeyed, watermarks
 from meshport.process.wire.outputs import Outputs
-from meshport.process.wire.plan import Plan, Source
+from meshport.process.wire.plan import Plan, SourcePlan
 from meshport.process.wire.tables import Table
 
 if TYPE_CHECKING:
@@ -64,9 +57,9 @@ class SourceStage(Partition):
     def __init__(
         self,
         plan: Plan,
-        source: Source,
+        source: SourcePlan,
         partition: int,
-        state: tuple[Rows, Checkpoint],
+        state: tuple[StateRows, Checkpoint],
         *,
         reader: EventReader,
         tables: Mapping[Address, Table],
@@ -76,22 +69,22 @@ class SourceStage(Partition):
         super().__init__(source.stage, partition, rows, checkpoint, plan.shape)
         pipeline = plan.pipeline
         self._plan = plan
-        self._gathering = plan.gathering
+        self._repartition = plan.repartition
         self._number = source.first + partition
         self._read = reader.read
         self._clock = Watermark(duration_micros(pipeline.lateness), checkpoint.watermark)
         self._steps = _steps(source.operators, tables)
         self._outputs = Outputs(plan, Transform(pipeline.after, tables))
-        self._closing = Closing(plan, self._outputs)
+        self._closing = WindowWriter(plan, self._outputs)
         self._contributions = (
             Contributions(pipeline.grouping) if plan.upserts and isinstance(pipeline.grouping, Aggregate) else None
         )
-        self._group: Group | None = None
-        if self._gathering is None and isinstance(pipeline.grouping, Aggregate | Apply):
-            self._group = group_for(pipeline.grouping, upserts=plan.upserts)
+        self._group: GroupProcessor | None = None
+        if self._repartition is None and isinstance(pipeline.grouping, Aggregate | Apply):
+            self._group = group_processor(pipeline.grouping, upserts=plan.upserts)
             self._group.watch(rows)
         replaces = plan.upserts or (plan.table and pipeline.grouping is None)
-        self._owed: Owed = OwedRows(rows) if replaces else OwedEvents(rows)
+        self._owed: QuarantineIndex = QuarantinedRows(rows) if replaces else QuarantinedEvents(rows)
         self._replaces = replaces
         self._is_new = not checkpoint.shape
         joins = isinstance(pipeline.grouping, JoinStream)
@@ -113,19 +106,19 @@ class SourceStage(Partition):
         """How far event time has come, microseconds."""
         return self._clock.at
 
-    def process(self, messages: Sequence[Inbound]) -> Batch:
+    def process(self, messages: Sequence[InputMessage]) -> BatchResult:
         """Take messages in, in the order of their offsets."""
-        batch = Batch()
+        batch = BatchResult()
         before = self._clock.at
         if self._columns is not None and len(messages) >= FEW:
-            arrivals = Arrivals.of(messages)
+            arrivals = PartitionMessages.of(messages)
             new = bisect_right(arrivals.offsets, self._offset)
             batch.counts.repeated += new
             self._columns.process(arrivals[new:], partial(self._many, batch), partial(self._next, batch))
         else:
             for message in messages:
                 self._next(batch, message)
-        stage, now = self._gathering, self._clock.at
+        stage, now = self._repartition, self._clock.at
         if stage is not None and self._plan.timed and now is not None and now != before:
             batch.outputs += watermarks(stage.topic, stage.partitions, self._number, now)
         return self._finish(batch, self._clock.at, {})
@@ -162,9 +155,9 @@ class SourceStage(Partition):
         self._due = due
         return self._checkpoint(self._clock.at, {})
 
-    def redrive(self, messages: Sequence[Inbound]) -> Batch:
+    def redrive(self, messages: Sequence[InputMessage]) -> BatchResult:
         """Take redriven events in: all messages of the redrive topic from `redriven` up to `due`."""
-        batch = Batch()
+        batch = BatchResult()
         for message in messages:
             self._rows.redriven = message.offset + 1
             try:
@@ -186,18 +179,18 @@ class SourceStage(Partition):
         self._rows.redriven = self.due
         return self._finish(batch, self._clock.at, {})
 
-    def _redriven(self, again: Redriven, batch: Batch) -> None:
+    def _redriven(self, again: RedrivenEvent, batch: BatchResult) -> None:
         batch.counts.redriven += 1
         if again.item is None:
             self._one(again.original, batch, again)
         else:
             batch.outputs += self._onward([again.item], again.original, again)
 
-    def _many(self, batch: Batch, made: Made, messages: Arrivals) -> None:
+    def _many(self, batch: BatchResult, made: Made, messages: PartitionMessages) -> None:
         """Take note of what columns made of messages."""
         counts = batch.counts
         counts.read += len(messages)
-        counts.written += len(made.outputs) if self._gathering is None else 0
+        counts.written += len(made.outputs) if self._repartition is None else 0
         counts.late += len(made.late)
         batch.outputs += made.outputs
         batch.outputs += made.late
@@ -205,7 +198,7 @@ class SourceStage(Partition):
             self._closing.write([emission for emission, _ in closed], messages[at], int(made.recorded[at]), batch)
         self._offset = messages.offsets[-1]
 
-    def _next(self, batch: Batch, message: Inbound) -> None:
+    def _next(self, batch: BatchResult, message: InputMessage) -> None:
         """Work on a message, unless the state reflects it already."""
         if message.offset <= self._offset:
             batch.counts.repeated += 1
@@ -214,7 +207,7 @@ class SourceStage(Partition):
         self._one(message, batch)
         self._offset = message.offset
 
-    def _one(self, message: Inbound, batch: Batch, again: Redriven | None = None) -> None:
+    def _one(self, message: InputMessage, batch: BatchResult, again: RedrivenEvent | None = None) -> None:
         owed = (self._partition, message.offset, -1), (message.key or b"").hex() if self._replaces else ""
         if again is not None and not self._owed.is_owed(*owed):
             batch.counts.repeated += 1
@@ -241,12 +234,14 @@ class SourceStage(Partition):
             self._owed.settle(*owed, again=again is not None)
             self._rows.keep(at)
             batch.outputs += made
-            if self._gathering is None:
+            if self._repartition is None:
                 batch.counts.written += len(made)
         if self._plan.timed and again is None:
             self._advance(message, item, batch)
 
-    def _is_aside(self, item: EventRecord, message: Inbound, batch: Batch, again: Redriven | None) -> bool:
+    def _is_aside(
+        self, item: EventRecord, message: InputMessage, batch: BatchResult, again: RedrivenEvent | None
+    ) -> bool:
         if is_ahead(item.time, message.timestamp_ms):
             raise EventError(
                 f"event time {to_datetime(item.time).isoformat()} is more than a day ahead of the time at which the event "
@@ -261,7 +256,7 @@ class SourceStage(Partition):
             self._clock.advance(item.time)
         return False
 
-    def _advance(self, message: Inbound, item: EventRecord, batch: Batch) -> None:
+    def _advance(self, message: InputMessage, item: EventRecord, batch: BatchResult) -> None:
         for step in self._steps:
             if isinstance(step, Deduplication):
                 step.advance(self._clock.horizon, self._rows)
@@ -270,7 +265,9 @@ class SourceStage(Partition):
             self._closing.write(closed, message, item.recorded, batch)
         self._rows.keep(message.offset)
 
-    def _made(self, event: Event, item: EventRecord, message: Inbound, again: Redriven | None) -> list[Message]:
+    def _made(
+        self, event: Event, item: EventRecord, message: InputMessage, again: RedrivenEvent | None
+    ) -> list[Message]:
         """The outputs or re-keyed records of one event; state changes are left pending."""
         parts = [] if event.data is None else self._parts(item._replace(record=event.data))
         if event.data is None and self._contributions is None:
@@ -281,7 +278,7 @@ class SourceStage(Partition):
             if message.key is None:
                 raise EventError("a row of a compacted port has no record key")
             parts = self._contributions.replace(message.key, parts, item, self._rows)
-        if self._gathering is not None:
+        if self._repartition is not None:
             return self._onward(parts, message, again)
         if self._group is not None:
             return [made for part in parts for made in self._outputs.of_item(self._group.add(part, self._rows), part)]
@@ -290,9 +287,11 @@ class SourceStage(Partition):
             made.append(self._outputs.tombstone(message.key, item))  # the row no longer passes the filters
         return made
 
-    def _onward(self, parts: Sequence[EventRecord], message: Inbound, again: Redriven | None) -> list[Message]:
+    def _onward(
+        self, parts: Sequence[EventRecord], message: InputMessage, again: RedrivenEvent | None
+    ) -> list[Message]:
         """The records of one event on their way to the partitions of their groups."""
-        topic, redriven = self._gathering.topic if self._gathering else "", self._rows.redriven
+        topic, redriven = self._repartition.topic if self._repartition else "", self._rows.redriven
         watermark = self._clock.at if again is None else None
         keyed = [(self._new_key(part.record) or b"", part) for part in parts]
         return [rekeyed(topic, key, part, watermark, message, redriven=redriven, again=again) for key, part in keyed]
@@ -308,7 +307,9 @@ class SourceStage(Partition):
                 items = [each._replace(number=number) for number, each in enumerate(items)]
         return items
 
-    def _quarantine(self, message: Inbound, error: Exception, batch: Batch, owed: tuple[Part, str]) -> None:
+    def _quarantine(
+        self, message: InputMessage, error: Exception, batch: BatchResult, owed: tuple[QuarantinedPart, str]
+    ) -> None:
         batch.counts.quarantined += 1
         batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error, self._rows.redriven))
         self._owed.owe(*owed)
@@ -334,7 +335,7 @@ def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> l
     return steps
 
 
-def _item(event: Event, message: Inbound) -> EventRecord:
+def _item(event: Event, message: InputMessage) -> EventRecord:
     """What all records of an event share; without a time of its own the event happened when it was stored.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 from meshport.process.logic.pipeline import Aggregate, Hopping, Tumbling
 from meshport.process.logic.records import EventRecord, key_values
-from meshport.process.state.rows import Rows
+from meshport.process.state.rows import StateRows
 
 
 class Contributions:
@@ -24,7 +24,9 @@ class Contributions:
         self._by = aggregate.by
         self._window = aggregate.window if isinstance(aggregate.window, Tumbling | Hopping) else None
 
-    def replace(self, key: bytes, parts: Sequence[EventRecord], event: EventRecord, rows: Rows) -> list[EventRecord]:
+    def replace(
+        self, key: bytes, parts: Sequence[EventRecord], event: EventRecord, rows: StateRows
+    ) -> list[EventRecord]:
         """The changes that bring the groups from what the key gave before to what it gives now.
 
         Args:

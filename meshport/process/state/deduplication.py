@@ -10,8 +10,8 @@ from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Deduplicate
 from meshport.process.logic.records import EventRecord, key_values
 from meshport.process.state.expiry import Expiry
-from meshport.process.state.function_state import Store
-from meshport.process.state.rows import Rows
+from meshport.process.state.function_state import KeyValueStore
+from meshport.process.state.rows import StateRows
 
 _NUMBERED: Final = re.compile(r"d[0-9]+:")
 
@@ -24,7 +24,7 @@ class Deduplication:
 
     Args:
         operator: the declaration.
-        number: of this one among the pipeline's; None for the only one, which takes rows of any number for its own. Rows
+        number: of this one among the pipeline's; None for the only one, which takes rows of any number for its own. StateRows
             were numbered by the steps around once, so that a filter more would have made it forget all.
     """
 
@@ -36,7 +36,7 @@ class Deduplication:
         self._prefix = f"d{number or 0}:"
         self._expiry = Expiry()
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the rows of a restored state."""
         if self._only:
             stored = ((max(times), key) for key, times in rows.items() if _NUMBERED.match(key))
@@ -46,12 +46,12 @@ class Deduplication:
             if key.startswith(self._prefix):
                 self._expiry.watch(key, self._due(times))
 
-    def is_new(self, item: EventRecord, rows: Rows) -> bool:
+    def is_new(self, item: EventRecord, rows: StateRows) -> bool:
         """Whether the record is let through; remembers it then."""
         identity = key_values(item.record, self.by) if self.by else [item.source, item.id, item.number]
         return self.lets_through(lossless_json.dumps(identity), item.time, rows)
 
-    def lets_through(self, identity: str, time: int, store: Store) -> bool:
+    def lets_through(self, identity: str, time: int, store: KeyValueStore) -> bool:
         """As `is_new`, of an identity as plain text."""
         key = self._prefix + identity
         times: list[int] = store.get(key) or []
@@ -62,7 +62,7 @@ class Deduplication:
         self._expiry.watch(key, self._due(times))
         return True
 
-    def advance(self, horizon: int | None, rows: Rows) -> None:
+    def advance(self, horizon: int | None, rows: StateRows) -> None:
         """Forget what nothing can match any more."""
         for key in self._expiry.due(horizon):
             times: list[int] = rows.get(key) or []

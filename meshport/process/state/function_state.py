@@ -13,7 +13,7 @@ from meshport.codec import Codec, ResolvingDecoder, codec_for
 from meshport.compat.state import unreadable
 from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
-from meshport.process.state.rows import Rows
+from meshport.process.state.rows import StateRows
 from meshport.schema import Schema
 
 # What never changes, and is the same after it was plain text; most state is made of it, at a tenth of the cost.
@@ -23,7 +23,7 @@ _OPAQUE: Final = "a:"
 _CHECKED: Final = "b:"
 
 
-class Store(Protocol):
+class KeyValueStore(Protocol):
     """Where states are kept: the rows of a partition, or what stands in for them."""
 
     def get(self, key: str) -> Any | None:
@@ -35,42 +35,42 @@ class Store(Protocol):
         ...
 
 
-class States(Protocol):
+class FunctionStates(Protocol):
     """The states of a function, over the rows of one partition."""
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the rows of a restored state."""
         ...
 
-    def read(self, key: str, rows: Store) -> Any:
+    def read(self, key: str, rows: KeyValueStore) -> Any:
         """The state of a key, which the caller may change; None where there is none."""
         ...
 
-    def write(self, key: str, state: Any, rows: Store) -> None:
+    def write(self, key: str, state: Any, rows: KeyValueStore) -> None:
         """Keep a state, or forget it where it is None."""
         ...
 
 
-def states_for(schema: Schema | None) -> States:
+def states_for(schema: Schema | None) -> FunctionStates:
     """The states of a function whose state has a schema, or none."""
-    return Opaque() if schema is None else Checked(schema)
+    return UntypedStates() if schema is None else SchemaStates(schema)
 
 
-class Opaque:
-    """States that nobody but the function looks into."""
+class UntypedStates:
+    """States that only the function reads."""
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Nothing is known beforehand."""
 
-    def read(self, key: str, rows: Store) -> Any:
-        """See `States`; what was kept under a schema is given as it was stored."""
+    def read(self, key: str, rows: KeyValueStore) -> Any:
+        """See `FunctionStates`; what was kept under a schema is given as it was stored."""
         state = rows.get(_OPAQUE + key)
         if state is None and (checked := rows.get(_CHECKED + key)) is not None:
             state = checked[1]
         return None if state is None else _copy(state)
 
-    def write(self, key: str, state: Any, rows: Store) -> None:
-        """See `States`.
+    def write(self, key: str, state: Any, rows: KeyValueStore) -> None:
+        """See `FunctionStates`.
 
         Raises:
             ProcessError: it is no plain data.
@@ -87,7 +87,7 @@ class _Step(NamedTuple):
     reader: ResolvingDecoder
 
 
-class Checked:
+class SchemaStates:
     """States of a schema.
 
     Args:
@@ -101,7 +101,7 @@ class Checked:
         self._number = 0
         self._steps: dict[int, _Step] = {}
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the schemas of a restored state.
 
         Raises:
@@ -116,8 +116,8 @@ class Checked:
             self._known.append(self._schema)
         self._number = len(self._known) - 1
 
-    def read(self, key: str, rows: Store) -> Any:
-        """See `States`; one of an older schema is resolved, one from before there was any is checked.
+    def read(self, key: str, rows: KeyValueStore) -> Any:
+        """See `FunctionStates`; one of an older schema is resolved, one from before there was any is checked.
 
         Raises:
             EncodeError: it was stored when no schema was declared, and does not fit this one.
@@ -134,8 +134,8 @@ class Checked:
             state = step.reader.decode(step.writer.encode(state), 0)
         return state
 
-    def write(self, key: str, state: Any, rows: Store) -> None:
-        """See `States`.
+    def write(self, key: str, state: Any, rows: KeyValueStore) -> None:
+        """See `FunctionStates`.
 
         Raises:
             EncodeError: it does not fit the schema.

@@ -14,29 +14,29 @@ from meshport.process.logic.event_time import duration_micros, to_datetime
 from meshport.process.logic.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
 from meshport.process.logic.records import Emission, EventRecord, RecordPosition, key_values
 from meshport.process.state.expiry import Expiry
-from meshport.process.state.function_state import Store, states_for
-from meshport.process.state.rows import Rows
+from meshport.process.state.function_state import KeyValueStore, states_for
+from meshport.process.state.rows import StateRows
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, datetime, date, Decimal, UUID})
 
 
-class Group(Protocol):
+class GroupProcessor(Protocol):
     """One grouping over one partition."""
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the rows of a restored state."""
         ...
 
-    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
         """Take in one record."""
         ...
 
-    def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:
         """Take note that nothing before this time is taken any more: close and forget."""
         ...
 
 
-def group_for(grouping: Aggregate | Apply, *, upserts: bool) -> Group:
+def group_processor(grouping: Aggregate | Apply, *, upserts: bool) -> GroupProcessor:
     """The machine of a grouping.
 
     Args:
@@ -44,12 +44,12 @@ def group_for(grouping: Aggregate | Apply, *, upserts: bool) -> Group:
         upserts: the input is a compacted port, so that a record replaces what its key gave before.
     """
     if isinstance(grouping, Apply):
-        return Applied(grouping)
+        return StatefulFunction(grouping)
     if upserts:
-        return Latest(grouping)
+        return TableAggregate(grouping)
     if isinstance(grouping.window, Session):
-        return Sessions(grouping, grouping.window)
-    return Windows(grouping)
+        return SessionAggregate(grouping, grouping.window)
+    return WindowAggregate(grouping)
 
 
 class _Values:
@@ -90,7 +90,7 @@ class _Values:
         return record
 
 
-class Windows:
+class WindowAggregate:
     """Tumbling and hopping windows, and running totals: a row per key and window."""
 
     def __init__(self, aggregate: Aggregate) -> None:
@@ -102,13 +102,13 @@ class Windows:
         self._closes = aggregate.emit == "close"
         self._expiry = Expiry()
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the rows of a restored state."""
         for key in rows:
             if key.startswith("g") and self._window:
                 self._expiry.watch(key, self._end(key))
 
-    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
         """Add the record to the windows that hold its time."""
         by = key_values(item.record, self._by)
         values = self._values.take(item.record)
@@ -123,13 +123,13 @@ class Windows:
                 emissions.append(Emission(self._values.result(by, window, accumulators), item.time))
         return emissions
 
-    def put(self, key: str, start: int | None, accumulators: Sequence[Any], store: Store) -> None:
+    def put(self, key: str, start: int | None, accumulators: Sequence[Any], store: KeyValueStore) -> None:
         """Set the row of a key's window; `start` is None where there are no windows."""
         store.put(key, accumulators)
         if start is not None:
             self._expiry.watch(key, start + self._size)
 
-    def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:
         """Forget the windows that can change no more, and give them where that was asked for."""
         emissions = []
         for key in self._expiry.due(horizon):
@@ -152,7 +152,7 @@ def row_name(start: int | None, key: str) -> str:
     return f"g:{key}" if start is None else f"g{start}:{key}"
 
 
-class Sessions:
+class SessionAggregate:
     """Session windows: a row per key, which holds its open sessions as [start, end, accumulators], by start."""
 
     def __init__(self, aggregate: Aggregate, session: Session) -> None:
@@ -162,13 +162,13 @@ class Sessions:
         self._closes = aggregate.emit == "close"
         self._expiry = Expiry()
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the rows of a restored state."""
         for key, sessions in rows.items():
             if key.startswith("s"):
                 self._expiry.watch(key, self._due(sessions))
 
-    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
         """Join the record and the sessions within the gap of it into one."""
         by = key_values(item.record, self._by)
         key = "s:" + lossless_json.dumps(by)
@@ -193,7 +193,7 @@ class Sessions:
         ]
         return [*replaced, Emission(self._values.result(by, (start, end), accumulators), item.time)]
 
-    def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:
         """End the sessions that no event can join any more."""
         emissions = []
         for key in self._expiry.due(horizon):
@@ -219,7 +219,7 @@ class Sessions:
         return int(min(session[1] for session in sessions)) + self._gap + 1
 
 
-class Latest:
+class TableAggregate:
     """An aggregate over the latest rows of a compacted port.
 
     A row per key and window holds every input row's part in it, so that a part can be replaced or taken out.
@@ -232,10 +232,10 @@ class Latest:
         self._window = window if isinstance(window, Tumbling | Hopping) else None
         self._size = duration_micros(self._window.size) if self._window else 0
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Nothing is ever due."""
 
-    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
         """Put the contributor's part in its groups, or take it out."""
         by = key_values(item.record, self._by)
         text = lossless_json.dumps(by)
@@ -255,7 +255,7 @@ class Latest:
             emissions.append(Emission(self._total(by, window, parts or before), item.time, gone=not parts))
         return emissions
 
-    def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:  # noqa: ARG002 - every group takes them
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:  # noqa: ARG002 - every group takes them
         """A table never closes."""
         return []
 
@@ -267,7 +267,7 @@ class Latest:
         return self._values.result(by, window, accumulators or [])
 
 
-class Applied:
+class StatefulFunction:
     """A product's own function: a row per key, which holds its state."""
 
     def __init__(self, apply: Apply) -> None:
@@ -275,11 +275,11 @@ class Applied:
         self._function: Callable[..., Any] = apply.function
         self._states = states_for(apply.schema)
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the schemas of a restored state; nothing is ever due."""
         self._states.watch(rows)
 
-    def add(self, item: EventRecord, rows: Rows) -> list[Emission]:
+    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
         """Call the function with a copy of the state.
 
         Raises:
@@ -291,7 +291,7 @@ class Applied:
         occurrence = Occurrence(item.record, to_datetime(item.time), item.id, item.source, tuple(by))
         return [Emission(record, item.time) for record in self.call(lossless_json.dumps(by), occurrence, rows)]
 
-    def call(self, key: str, occurrence: Occurrence, store: Store) -> list[dict[str, Any]]:
+    def call(self, key: str, occurrence: Occurrence, store: KeyValueStore) -> list[dict[str, Any]]:
         """The records that the function makes of an occurrence; the state goes from the store to the store.
 
         Args:
@@ -311,6 +311,6 @@ class Applied:
         self._states.write(key, new, store)
         return given
 
-    def advance(self, horizon: int | None, rows: Rows) -> list[Emission]:  # noqa: ARG002 - every group takes them
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:  # noqa: ARG002 - every group takes them
         """Nothing is ever due."""
         return []

@@ -20,11 +20,11 @@ from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import JoinStream, Record
 from meshport.process.logic.records import EventRecord
 from meshport.process.state.expiry import Expiry
-from meshport.process.state.rows import Rows
+from meshport.process.state.rows import StateRows
 
 
-class Side(Enum):
-    """Where a record comes from. Rows of a side begin with its value."""
+class JoinSide(Enum):
+    """Where a record comes from. State keys of a side begin with its value."""
 
     LEFT = "l"
     """The pipeline's input."""
@@ -32,12 +32,12 @@ class Side(Enum):
     """The other stream."""
 
     @property
-    def other(self) -> Side:
+    def other(self) -> JoinSide:
         """The one whose records are partners."""
-        return Side.RIGHT if self is Side.LEFT else Side.LEFT
+        return JoinSide.RIGHT if self is JoinSide.LEFT else JoinSide.LEFT
 
 
-class Joined(NamedTuple):
+class JoinResult(NamedTuple):
     """One record that a join gives.
 
     Attributes:
@@ -75,7 +75,7 @@ class _Waiting(NamedTuple):
     failed: Sequence[str] = ()
 
     @classmethod
-    def read(cls, rows: Rows, name: str) -> Self | None:
+    def read(cls, rows: StateRows, name: str) -> Self | None:
         """The record of a row; None where there is no such row."""
         value = rows.get(name)
         return None if value is None else cls(*value)
@@ -104,22 +104,22 @@ class StreamJoin:
         topics: of both inputs.
     """
 
-    def __init__(self, join: JoinStream, key: str, topics: Mapping[Side, str]) -> None:
+    def __init__(self, join: JoinStream, key: str, topics: Mapping[JoinSide, str]) -> None:
         self._within = duration_micros(join.within)
         self._take = dict(join.take)
         self._keeps = join.missing == "keep"
-        self._keys = {Side.LEFT: join_key(join.on), Side.RIGHT: join_key(key)}
+        self._keys = {JoinSide.LEFT: join_key(join.on), JoinSide.RIGHT: join_key(key)}
         self._topics = topics
-        self._waiting: dict[tuple[Side, str], list[tuple[int, str]]] = {}
+        self._waiting: dict[tuple[JoinSide, str], list[tuple[int, str]]] = {}
         self._expiry = Expiry()
 
-    def watch(self, rows: Rows) -> None:
+    def watch(self, rows: StateRows) -> None:
         """Take up the rows of a restored state."""
         for name, value in rows.items():
             if name[:2] in {"l:", "r:"}:
                 self._wait(name, _Waiting(*value))
 
-    def add(self, side: Side, item: EventRecord, rows: Rows) -> list[Joined]:
+    def add(self, side: JoinSide, item: EventRecord, rows: StateRows) -> list[JoinResult]:
         """Take in a record: the pairs that it makes with those that wait. Then it waits too.
 
         Raises:
@@ -127,13 +127,13 @@ class StreamJoin:
         """
         key = self._keys[side](item.record).decode()
         if not key:
-            alone = side is Side.LEFT and self._keeps
+            alone = side is JoinSide.LEFT and self._keeps
             return [self._unpaired(row_of(side, item), item.record, item.time, item.recorded)] if alone else []
-        kept = item.record if side is Side.LEFT else {name: item.record[name] for name in self._take.values()}
+        kept = item.record if side is JoinSide.LEFT else {name: item.record[name] for name in self._take.values()}
         name, own = row_of(side, item), _Waiting(key, item.time, item.recorded, kept)
         found = self._read(self._partners(side, own), rows)
         if self._keeps:
-            if side is Side.LEFT:
+            if side is JoinSide.LEFT:
                 own = own._replace(paired=bool(found))
             else:
                 for partner, left in found:
@@ -144,13 +144,13 @@ class StreamJoin:
         return [self._pair(side, (name, own), partner) for partner in found]
 
     @staticmethod
-    def failed(side: Side, item: EventRecord, partners: Sequence[str], rows: Rows) -> None:
+    def failed(side: JoinSide, item: EventRecord, partners: Sequence[str], rows: StateRows) -> None:
         """Take note of the partners with which a record that was taken in could not be written."""
         name = row_of(side, item)
         if (own := _Waiting.read(rows, name)) is not None:
             rows.put(name, list(own._replace(failed=partners)))
 
-    def again(self, side: Side, item: EventRecord, rows: Rows) -> list[Joined]:
+    def again(self, side: JoinSide, item: EventRecord, rows: StateRows) -> list[JoinResult]:
         """The pairs of a record that could not be written; those that could are given no more."""
         name = row_of(side, item)
         if (own := _Waiting.read(rows, name)) is None:
@@ -158,43 +158,43 @@ class StreamJoin:
         rows.put(name, list(own._replace(failed=())))
         return [self._pair(side, (name, own), partner) for partner in self._read(own.failed, rows)]
 
-    def advance(self, horizon: int, rows: Rows) -> list[Joined]:
+    def advance(self, horizon: int, rows: StateRows) -> list[JoinResult]:
         """Forget the records that no partner can come to; those of the left side that had none are given, if asked for."""
-        alone: list[Joined] = []
+        alone: list[JoinResult] = []
         for name in self._expiry.due(horizon):
             if (own := _Waiting.read(rows, name)) is None:
                 continue
             rows.put(name, None)
             self._forget(name, own)
-            if self._keeps and name[0] == Side.LEFT.value and not own.paired:
+            if self._keeps and name[0] == JoinSide.LEFT.value and not own.paired:
                 alone.append(self._unpaired(name, own.record, own.time, own.recorded))
         return alone
 
     def _wait(self, name: str, own: _Waiting) -> None:
-        insort(self._waiting.setdefault((Side(name[0]), own.key), []), (own.time, name))
+        insort(self._waiting.setdefault((JoinSide(name[0]), own.key), []), (own.time, name))
         self._expiry.watch(name, own.time + self._within + 1)
 
     def _forget(self, name: str, own: _Waiting) -> None:
-        waiting = self._waiting[Side(name[0]), own.key]
+        waiting = self._waiting[JoinSide(name[0]), own.key]
         del waiting[bisect_left(waiting, (own.time, name))]
         if not waiting:
-            del self._waiting[Side(name[0]), own.key]
+            del self._waiting[JoinSide(name[0]), own.key]
 
     @staticmethod
-    def _read(names: Iterable[str], rows: Rows) -> list[tuple[str, _Waiting]]:
+    def _read(names: Iterable[str], rows: StateRows) -> list[tuple[str, _Waiting]]:
         return [(name, found) for name in names if (found := _Waiting.read(rows, name)) is not None]
 
-    def _partners(self, side: Side, own: _Waiting) -> Iterator[str]:
+    def _partners(self, side: JoinSide, own: _Waiting) -> Iterator[str]:
         """The rows of the other side's records of that key that are near enough, by time."""
         waiting = self._waiting.get((side.other, own.key), [])
         first = bisect_left(waiting, (own.time - self._within, ""))
         behind = bisect_right(waiting, own.time + self._within, key=lambda each: each[0])
         return (name for _, name in waiting[first:behind])
 
-    def _pair(self, side: Side, own: tuple[str, _Waiting], partner: tuple[str, _Waiting]) -> Joined:
-        (left_name, left), (right_name, right) = (own, partner) if side is Side.LEFT else (partner, own)
+    def _pair(self, side: JoinSide, own: tuple[str, _Waiting], partner: tuple[str, _Waiting]) -> JoinResult:
+        (left_name, left), (right_name, right) = (own, partner) if side is JoinSide.LEFT else (partner, own)
         taken = {name: right.record[field] for name, field in self._take.items()}
-        return Joined(
+        return JoinResult(
             {**left.record, **taken},
             max(left.time, right.time),
             f"{self._origin(left_name)}+{self._origin(right_name)}",
@@ -202,15 +202,15 @@ class StreamJoin:
             partner[0],
         )
 
-    def _unpaired(self, name: str, record: Record, time: int, recorded: int) -> Joined:
-        return Joined({**record, **dict.fromkeys(self._take)}, time, self._origin(name), recorded)
+    def _unpaired(self, name: str, record: Record, time: int, recorded: int) -> JoinResult:
+        return JoinResult({**record, **dict.fromkeys(self._take)}, time, self._origin(name), recorded)
 
     def _origin(self, name: str) -> str:
         """The place in the inputs that a row's name tells: `<topic>-<partition>-<offset>-<number>`."""
         side, _, place = name.partition(":")
-        return f"{self._topics[Side(side)]}-{place}"
+        return f"{self._topics[JoinSide(side)]}-{place}"
 
 
-def row_of(side: Side, item: EventRecord) -> str:
+def row_of(side: JoinSide, item: EventRecord) -> str:
     """The name of the row of a record that waits."""
     return f"{side.value}:{item.partition}-{item.offset}-{item.number}"

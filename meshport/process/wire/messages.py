@@ -5,7 +5,7 @@ Nothing here knows a clock or a random number: the same input gives the same mes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -14,8 +14,7 @@ from meshport.kafka.producer import Message
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import to_datetime, to_micros
 from meshport.process.logic.records import EventRecord
-
-Headers = Sequence[tuple[str, bytes]]
+from meshport.process.wire.input import InputMessage
 
 REASON: Final = "mesh_reason"
 ERROR: Final = "mesh_error"
@@ -34,30 +33,9 @@ _VALUE: Final = "mesh_value"
 _LONGEST_REASON: Final = 2000
 
 
-class Inbound(NamedTuple):
-    """One message as it was read.
-
-    Attributes:
-        timestamp_ms: the Kafka timestamp; -1 where there is none.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_ms: int = -1
-
-    @property
-    def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:
-        """What `EventReader.read` takes, in its order."""
-        return self.key, self.value, self.headers, self.topic, self.partition, self.offset, self.timestamp_ms
-
-
 def quarantined(
     topic: str,
-    message: Inbound,
+    message: InputMessage,
     error: Exception,
     redriven: int = 0,
     item: EventRecord | None = None,
@@ -90,7 +68,7 @@ def quarantined(
     return _aside(topic, message, why)
 
 
-def late(topic: str, message: Inbound, time: int, watermark: int, lateness: int) -> Message:
+def late(topic: str, message: InputMessage, time: int, watermark: int, lateness: int) -> Message:
     """An event that came too late: its own key, bytes and headers, by how much, and the watermark that it missed."""
     behind = timedelta(microseconds=watermark - time)
     reason = (
@@ -99,13 +77,13 @@ def late(topic: str, message: Inbound, time: int, watermark: int, lateness: int)
     return _aside(topic, message, ((REASON, _text(reason)), (WATERMARK, to_datetime(watermark).isoformat().encode())))
 
 
-def _aside(topic: str, message: Inbound, why: Iterable[tuple[str, bytes]]) -> Message:
+def _aside(topic: str, message: InputMessage, why: Iterable[tuple[str, bytes]]) -> Message:
     # What was set aside before and redriven comes with the old reason; the new one takes its place.
     kept = [(name, value) for name, value in message.headers if name not in OURS]
     return Message(topic, message.key, message.value, [*kept, *why, *_where(message)])
 
 
-def _where(message: Inbound) -> list[tuple[str, bytes]]:
+def _where(message: InputMessage) -> list[tuple[str, bytes]]:
     where = [
         (TOPIC, message.topic.encode()),
         (PARTITION, str(message.partition).encode()),
@@ -116,7 +94,7 @@ def _where(message: Inbound) -> list[tuple[str, bytes]]:
     return where
 
 
-class Redriven(NamedTuple):
+class RedrivenEvent(NamedTuple):
     """One event of a redrive topic.
 
     Attributes:
@@ -125,12 +103,12 @@ class Redriven(NamedTuple):
         item: the one record of it that is brought back; None for all of it.
     """
 
-    original: Inbound
+    original: InputMessage
     offset: int
     item: EventRecord | None = None
 
 
-def redriven(topic: str, original: Inbound, record: bytes | None) -> Message:
+def redriven(topic: str, original: InputMessage, record: bytes | None) -> Message:
     """A message that brings a quarantined event back, in the partition of the redrive topic that is its own.
 
     Args:
@@ -144,7 +122,7 @@ def redriven(topic: str, original: Inbound, record: bytes | None) -> Message:
     return Message(topic, original.key, original.value, headers, None, original.partition)
 
 
-def read_redriven(message: Inbound) -> Redriven:
+def read_redriven(message: InputMessage) -> RedrivenEvent:
     """The event of a message that `redriven` made.
 
     Raises:
@@ -153,7 +131,7 @@ def read_redriven(message: Inbound) -> Redriven:
     ours = {name: value for name, value in message.headers if name in OURS}
     try:
         time = ours.get(TIME)
-        original = Inbound(
+        original = InputMessage(
             ours[TOPIC].decode(),
             int(ours[PARTITION]),
             int(ours[OFFSET]),
@@ -168,14 +146,14 @@ def read_redriven(message: Inbound) -> Redriven:
             f"{message.topic} [{message.partition}] offset {message.offset} is no redriven event: {error!r}",
             hint="only `meshport redrive` writes to this topic",
         ) from error
-    return Redriven(original, message.offset, item)
+    return RedrivenEvent(original, message.offset, item)
 
 
 def _text(reason: str) -> bytes:
     return reason[:_LONGEST_REASON].encode("utf-8", "replace")
 
 
-class Rekeyed(NamedTuple):
+class RekeyedRecord(NamedTuple):
     """One record of the re-keyed topic.
 
     Attributes:
@@ -191,7 +169,7 @@ class Rekeyed(NamedTuple):
     item: EventRecord | None
     partition: int
     watermark: int | None
-    original: Inbound
+    original: InputMessage
     redriven: int = 0
     redrive: int | None = None
     alone: bool = False
@@ -202,14 +180,14 @@ def rekeyed(
     key: bytes,
     item: EventRecord,
     watermark: int | None,
-    original: Inbound,
+    original: InputMessage,
     *,
     redriven: int = 0,
-    again: Redriven | None = None,
+    again: RedrivenEvent | None = None,
 ) -> Message:
     """A record on its way to the partition of its group; it brings the original event's bytes for the quarantine.
 
-    For the arguments see `Rekeyed`; `again` is how it was brought back, where it was.
+    For the arguments see `RekeyedRecord`; `again` is how it was brought back, where it was.
     """
     headers = list(original.headers)
     if original.key is not None:
@@ -236,7 +214,7 @@ def watermarks(topic: str, partitions: int, source: int, watermark: int) -> list
     return [Message(topic, None, value, (), None, partition) for partition in range(partitions)]
 
 
-def read_rekeyed(message: Inbound) -> Rekeyed:
+def read_rekeyed(message: InputMessage) -> RekeyedRecord:
     """The record of a message that `rekeyed` or `watermarks` made.
 
     Raises:
@@ -244,11 +222,11 @@ def read_rekeyed(message: Inbound) -> Rekeyed:
     """
     found, watermark, *rest = lossless_json.loads(message.value or b"")
     if found is None:
-        return Rekeyed(None, rest[0], watermark, message)
+        return RekeyedRecord(None, rest[0], watermark, message)
     item = EventRecord(*found)
     topic, timestamp_ms, keyed, valued, *redrive = rest
     headers = list(message.headers)
     value = headers.pop()[1] if valued else None
     key = headers.pop()[1] if keyed else None
-    original = Inbound(topic, item.partition, item.offset, key, value, headers, timestamp_ms)
-    return Rekeyed(item, item.partition, watermark, original, *redrive)
+    original = InputMessage(topic, item.partition, item.offset, key, value, headers, timestamp_ms)
+    return RekeyedRecord(item, item.partition, watermark, original, *redrive)

@@ -16,7 +16,7 @@ from meshport.ports.publisher import event_time, record_key
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Transform
-from meshport.process.state.stream_join import Joined
+from meshport.process.state.stream_join import JoinResult
 from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
 
@@ -96,7 +96,7 @@ class Outputs:
         name = f"{self._names}|{emission.name}"
         return self._messages([emission], lambda index: window_id(f"{name}|{index}"), recorded)
 
-    def of_joined(self, joined: Joined) -> list[Message]:
+    def of_joined(self, joined: JoinResult) -> list[Message]:
         """The messages of a record that a join of streams gave; their ids are told by the events that it was made of.
 
         Raises:

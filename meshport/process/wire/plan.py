@@ -31,7 +31,7 @@ COMPACT = "compact"
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageTopics:
     """One reading of one topic.
 
     Attributes:
@@ -46,7 +46,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourcePlan:
     """One input of a pipeline, and what becomes of its events before they meet those of another partition.
 
     Attributes:
@@ -60,7 +60,7 @@ class Source:
     binding: Binding
     operators: tuple[Operator, ...]
     by: tuple[str, ...]
-    stage: Stage
+    stage: StageTopics
     first: int = 0
 
 
@@ -131,16 +131,16 @@ class Plan:
         return rekeyed(self.pipeline, self.source)
 
     @cached_property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[SourcePlan, ...]:
         """The inputs whose events are taken in one after the other."""
         pipeline, topic = self.pipeline, self.output.topic
-        stage = Stage(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
-        source = Source(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
+        stage = StageTopics(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
+        source = SourcePlan(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
         if self.stream is None or not isinstance(pipeline.grouping, JoinStream):
             return (source,)
-        stage = Stage(self.stream.topic, self.stream.partitions, internal_name(topic, "joined.changelog"))
+        stage = StageTopics(self.stream.topic, self.stream.partitions, internal_name(topic, "joined.changelog"))
         taken = Select(tuple(dict.fromkeys((*self.stream.key, *pipeline.grouping.take.values()))))
-        return source, Source(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
+        return source, SourcePlan(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
 
     @property
     def reads(self) -> tuple[Binding, ...]:
@@ -148,17 +148,19 @@ class Plan:
         return (*(each.binding for each in self.sources), *self.tables.values())
 
     @cached_property
-    def gathering(self) -> Stage | None:
+    def repartition(self) -> StageTopics | None:
         """What reads the records that were brought together under another key; None where they need not be."""
         if not self.rekeyed:
             return None
         topic = self.output.topic
-        return Stage(internal_name(topic, "rekey"), self.output.partitions, internal_name(topic, "rekey.changelog"))
+        return StageTopics(
+            internal_name(topic, "rekey"), self.output.partitions, internal_name(topic, "rekey.changelog")
+        )
 
     @cached_property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[StageTopics, ...]:
         """Those that read the inputs, then the one behind them."""
-        return (*(each.stage for each in self.sources), *([self.gathering] if self.gathering else []))
+        return (*(each.stage for each in self.sources), *([self.repartition] if self.repartition else []))
 
     @cached_property
     def numbers(self) -> dict[tuple[str, int], int]:

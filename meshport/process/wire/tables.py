@@ -18,7 +18,7 @@ from meshport.event import EventReader
 from meshport.ports.publisher import record_key
 from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.pipeline import Record
-from meshport.process.wire.messages import Inbound
+from meshport.process.wire.input import InputMessage
 
 _log: Final = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Table:
         self._versions: dict[bytes, list[tuple[int, int, Record | None]]] = {}
         self.refused = 0
 
-    def take(self, messages: Iterable[Inbound]) -> None:
+    def take(self, messages: Iterable[InputMessage]) -> None:
         """Take rows in; one that cannot be read is told in the log and left out, and the row before it holds on."""
         for message in messages:
             try:

@@ -1,4 +1,4 @@
-"""Messages of one partition, both ways: one by one as `Inbound`, or part by part for a whole batch.
+"""Messages of one partition, both ways: one by one as `InputMessage`, or part by part for a whole batch.
 
 Making an object of each message costs as much as reading it; columns need none.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import methodcaller
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 from meshport.kafka.consumer import ReceivedMessage
-from meshport.process.wire.messages import Headers, Inbound
+
+Headers = Sequence[tuple[str, bytes]]
 
 # Headers take more than all else: the client makes eight pairs of each message.
 _PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "headers", "offset", "timestamp")))
@@ -21,7 +22,28 @@ def _place(message: ReceivedMessage) -> tuple[str, int]:
     return message.topic(), message.partition()
 
 
-class Arrivals(Sequence[Inbound]):
+class InputMessage(NamedTuple):
+    """One message as it was read.
+
+    Attributes:
+        timestamp_ms: the Kafka timestamp; -1 where there is none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int = -1
+
+    @property
+    def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:
+        """What `EventReader.read` takes, in its order."""
+        return self.key, self.value, self.headers, self.topic, self.partition, self.offset, self.timestamp_ms
+
+
+class PartitionMessages(Sequence[InputMessage]):
     """Messages of one partition, in the order of their offsets.
 
     Args:
@@ -36,7 +58,7 @@ class Arrivals(Sequence[Inbound]):
 
     __slots__ = ("headers", "keys", "offsets", "partition", "timestamps_ms", "topic", "values")
 
-    def __init__(  # noqa: PLR0917 - the parts of a Kafka message, in the order of `Inbound`
+    def __init__(  # noqa: PLR0917 - the parts of a Kafka message, in the order of `InputMessage`
         self,
         topic: str,
         partition: int,
@@ -55,7 +77,7 @@ class Arrivals(Sequence[Inbound]):
         self.timestamps_ms = timestamps_ms
 
     @classmethod
-    def of(cls, messages: Sequence[Inbound]) -> Arrivals:
+    def of(cls, messages: Sequence[InputMessage]) -> PartitionMessages:
         """Messages that are objects already, all of one partition; at least one."""
         if isinstance(messages, cls):
             return messages
@@ -63,7 +85,7 @@ class Arrivals(Sequence[Inbound]):
         return cls(topics[0], partitions[0], offsets, keys, values, headers, timestamps)
 
     @classmethod
-    def by_place(cls, messages: Iterable[ReceivedMessage]) -> dict[tuple[str, int], Arrivals]:
+    def by_place(cls, messages: Iterable[ReceivedMessage]) -> dict[tuple[str, int], PartitionMessages]:
         """Messages of the Kafka client, by topic and partition."""
         found: dict[tuple[str, int], list[ReceivedMessage]] = {}
         for place, run in groupby(messages, _place):
@@ -74,7 +96,7 @@ class Arrivals(Sequence[Inbound]):
         return {place: cls._received(*place, there) for place, there in found.items()}
 
     @classmethod
-    def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> Arrivals:
+    def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> PartitionMessages:
         keys, values, headers, offsets, times = (list(map(part, messages)) for part in _PARTS)
         told = [each or () for each in headers] if None in headers else headers
         return cls(topic, partition, offsets, keys, values, told, [time if kind else -1 for kind, time in times])
@@ -83,15 +105,15 @@ class Arrivals(Sequence[Inbound]):
         return len(self.offsets)
 
     @overload
-    def __getitem__(self, at: int) -> Inbound: ...
+    def __getitem__(self, at: int) -> InputMessage: ...
     @overload
-    def __getitem__(self, at: slice) -> Arrivals: ...
-    def __getitem__(self, at: int | slice) -> Inbound | Arrivals:
+    def __getitem__(self, at: slice) -> PartitionMessages: ...
+    def __getitem__(self, at: int | slice) -> InputMessage | PartitionMessages:
         parts = (self.offsets, self.keys, self.values, self.headers, self.timestamps_ms)
         if isinstance(at, slice):
             offsets, keys, values, headers, timestamps = (part[at] for part in parts)
-            return Arrivals(self.topic, self.partition, offsets, keys, values, headers, timestamps)  # type: ignore[arg-type]  # slices of sequences
-        return Inbound(
+            return PartitionMessages(self.topic, self.partition, offsets, keys, values, headers, timestamps)  # type: ignore[arg-type]  # slices of sequences
+        return InputMessage(
             self.topic,
             self.partition,
             self.offsets[at],
