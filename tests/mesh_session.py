@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.product import Product
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import ProjectProduct
@@ -43,17 +44,22 @@ class Mesh:
     Attributes:
         registry: a client of it.
         url: of the registry.
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
     """
 
     registry: Registry
     url: str
-    bootstrap_servers: str
+    kafka: KafkaConfig
     folder: Path
     _admin: Admin = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._admin = Admin(self.bootstrap_servers)
+        self._admin = Admin(self.kafka)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The cluster's bootstrap servers."""
+        return self.kafka.bootstrap_servers
 
     def product(self, schema: dict[str, Any] | None = None, *, name: str | None = None, **port: Any) -> Binding:
         """Register a source-aligned product of a name that no other test has, with one port."""
@@ -75,8 +81,8 @@ class Mesh:
 
     def apply(self, one: ProjectProduct) -> Binding:
         """Register a product and make its topics; the binding of its default port."""
-        (planned,) = plan([one], self.registry, self._admin, self.bootstrap_servers)
-        carry_out(planned, self.registry, self._admin, self.bootstrap_servers)
+        (planned,) = plan([one], self.registry, self._admin)
+        carry_out(planned, self.registry, self._admin)
         return self.registry.resolve(Address.parse(str(one.product.address)))
 
 
@@ -85,7 +91,7 @@ def open_test_mesh(folder: Path, bootstrap_servers: str) -> Iterator[Mesh]:
     """A registry on SQLite in `folder`, over a cluster that runs."""
     settings = Settings(database=f"sqlite:///{folder / 'registry.db'}", port=0, bootstrap_servers=bootstrap_servers)
     with running(settings) as url, Registry(url) as registry:
-        yield Mesh(registry, url, bootstrap_servers, folder)
+        yield Mesh(registry, url, KafkaConfig(bootstrap_servers), folder)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.output import emit, say
-from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, bootstrap_servers, open_registry
+from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, kafka_config, open_registry
 from meshport.errors import NotRegistered, ProcessError, ProjectError, RegistryUnavailable
 from meshport.kafka.admin import Admin
 from meshport.process.logic.load import load_pipeline
@@ -72,8 +72,8 @@ def apply(
     Example: meshport apply
     """
     project = Project.find(Path.cwd())
-    servers = bootstrap_servers(kafka)
-    if servers is None:
+    cluster = kafka_config(kafka)
+    if cluster is None:
         raise typer.BadParameter(
             "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA or `meshport up`", param_hint="--kafka"
         )
@@ -81,12 +81,11 @@ def apply(
         if each.product.process is not None:
             _check_process(project, each, registry)
     with open_registry(registry) as mesh:
-        _apply(project, mesh, servers, plan_only, json)
+        _apply(project, mesh, Admin(cluster), plan_only, json)
 
 
-def _apply(project: Project, mesh: Registry, servers: str, plan_only: bool, json: bool) -> None:
-    admin = Admin(servers)
-    planned = plan(project.products, mesh, admin, servers)
+def _apply(project: Project, mesh: Registry, admin: Admin, plan_only: bool, json: bool) -> None:
+    planned = plan(project.products, mesh, admin)
     for each in planned:
         address = each.product.product.address
         if not each.changes:
@@ -95,7 +94,7 @@ def _apply(project: Project, mesh: Registry, servers: str, plan_only: bool, json
             say(f"{address.key}: {told}")
     for each in planned:
         if each.changes and not plan_only:
-            carry_out(each, mesh, admin, servers)
+            carry_out(each, mesh, admin)
         if json:
             emit(_applied(each, not plan_only))
     todo = sum(each.changes for each in planned)

@@ -13,6 +13,7 @@ from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.errors import RegistrationRefused
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.project.project import Project
 from meshport.registry import Registry
 
@@ -115,7 +116,7 @@ def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json:
     from meshport.rebuild import dependent_products, retire, unfinished_groups  # noqa: PLC0415 - slow to import
 
     binding = mesh.refresh(address)
-    admin = Admin(binding.bootstrap_servers)
+    admin = Admin(KafkaConfig(binding.bootstrap_servers))
     counting = [] if force else dependent_products(mesh, binding, number, admin)
     if counting:
         raise RegistrationRefused(

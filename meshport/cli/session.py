@@ -16,6 +16,7 @@ import platformdirs
 import typer
 
 from meshport.errors import ProjectError, RegistryUnavailable
+from meshport.kafka.config import KafkaConfig
 from meshport.project.project import Project
 from meshport.registry import Registry
 
@@ -130,11 +131,11 @@ def open_registry(url: str | None) -> Registry:
     return Registry(url)
 
 
-def bootstrap_servers(given: str | None) -> str | None:
-    """The Kafka that was named, else that of the mesh which runs here, else None."""
-    if given is None and (mesh := running_mesh(Path.cwd())):
-        return mesh.bootstrap_servers
-    return given
+def kafka_config(servers: str | None) -> KafkaConfig | None:
+    """Return the connection to the Kafka that was named, else to that of the mesh which runs here, else None."""
+    if servers is None and (mesh := running_mesh(Path.cwd())):
+        servers = mesh.bootstrap_servers
+    return None if servers is None else KafkaConfig(servers)
 
 
 def cache_dir() -> Path:

@@ -21,6 +21,7 @@ from meshport.errors import CodecError, EventError, MeshError, NotRegistered, Sc
 from meshport.event import Envelope, Event, EventReader, SchemaSource
 from meshport.gate.sampling import EVERYTHING, History, Progress, Sample
 from meshport.gate.writers import KnownSchemas, Writers
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import history_reader
 from meshport.product.descriptor import AddressText
@@ -221,7 +222,7 @@ def prove(
         RegistryUnavailable: nobody answered what schema an event is of.
     """
     proof = _Proof(binding, candidate, schemas, versions)
-    with history_reader(binding.bootstrap_servers) as consumer:
+    with history_reader(KafkaConfig(binding.bootstrap_servers)) as consumer:
         try:
             history = History(consumer, binding.topic, sample)
         except TopicError:

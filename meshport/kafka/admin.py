@@ -20,6 +20,8 @@ from confluent_kafka.admin import (
 )
 
 from meshport.errors import BrokerUnavailable, TopicError
+from meshport.kafka.client import new_client
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import IN_MEMORY
 from meshport.kafka.errors import client_error
 
@@ -46,18 +48,21 @@ class Admin:
     """The administration of one cluster.
 
     Args:
-        bootstrap_servers: `host:port[,host:port...]`.
+        kafka: the connection to the cluster.
+
+    Attributes:
+        kafka: the same.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
-        self._client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    def __init__(self, kafka: KafkaConfig) -> None:
+        self.kafka = kafka
+        self._client = new_client(AdminClient, kafka, {"log_level": 0})
         # It has no admin requests: a topic makes itself, with four partitions, when its metadata is asked for, and keeps
         # no settings.
         self._in_memory = str(self._metadata().cluster_id).startswith(IN_MEMORY)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
-        what = f"no broker answers at {self._bootstrap_servers}"
+        what = f"no broker answers at {self.kafka.bootstrap_servers}"
         try:
             return (
                 self._client.list_topics(topic, timeout=_TIMEOUT_S)

@@ -22,6 +22,8 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message as ClientMessage
 
 from meshport.errors import KafkaError
+from meshport.kafka.client import new_client
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 
 __all__ = ["BEGINNING", "IN_MEMORY", "Consumer", "ReceivedMessage"]
@@ -70,21 +72,22 @@ class Consumer:
     """A consumer that commits only what it is told to.
 
     Args:
-        bootstrap_servers: `host:port[,host:port...]`.
+        kafka: the connection to the cluster.
         group: the consumer group; None for a reader that has no place of its own to keep.
-        settings: further librdkafka settings.
+        settings: librdkafka properties that the reading needs, whatever `kafka` has.
     """
 
     def __init__(
-        self, bootstrap_servers: str, *, group: str | None = None, settings: Mapping[str, Any] | None = None
+        self, kafka: KafkaConfig, *, group: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self._bootstrap_servers = kafka.bootstrap_servers
         self._owed: KafkaError | None = None
         self.ends: dict[tuple[str, int], int] = {}
         """The end offset of each (topic, partition) that was read to its end; kept with `enable.partition.eof` only."""
-        self._client = ClientConsumer(
+        self._client = new_client(
+            ClientConsumer,
+            kafka,
             {
-                "bootstrap.servers": bootstrap_servers,
                 # librdkafka asks for a group even where none is joined; nothing is ever committed under this name.
                 "group.id": group or "meshport-without-group",
                 "enable.auto.commit": False,
@@ -98,8 +101,8 @@ class Consumer:
                 "fetch.wait.max.ms": 50,
                 "partition.assignment.strategy": "range",
                 "log_level": 0,
-            }
-            | dict(settings or {})
+            },
+            settings,
         )
 
     def subscribe(

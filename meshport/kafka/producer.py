@@ -19,6 +19,8 @@ from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
 
 from meshport.errors import DeliveryUnknown, KafkaError, MeshError, PublishError
+from meshport.kafka.client import new_client
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error, delivery_error
 
 __all__ = ["Message", "Producer", "Refusal", "refusal", "undelivered"]
@@ -50,20 +52,16 @@ class Producer:
     """An idempotent producer.
 
     Args:
-        bootstrap_servers: `host:port[,host:port...]`.
-        settings: further librdkafka settings.
+        kafka: the connection to the cluster.
+        settings: librdkafka properties that the caller needs, whatever `kafka` has.
     """
 
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        *,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
         self._fatal: KafkaError | None = None
-        self._client = ClientProducer(
+        self._client = new_client(
+            ClientProducer,
+            kafka,
             {
-                "bootstrap.servers": bootstrap_servers,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -72,8 +70,8 @@ class Producer:
                 "queue.buffering.max.kbytes": 131_072,
                 "error_cb": self._failed,
                 "log_level": 0,
-            }
-            | dict(settings or {})
+            },
+            settings,
         )
         self.produce = self._client.produce
         """librdkafka's own call, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""

@@ -30,6 +30,8 @@ from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
 
 from meshport.errors import KafkaError, MeshError, TransactionAborted
+from meshport.kafka.client import new_client
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.errors import client_error
 from meshport.kafka.producer import Message, refusal
@@ -63,13 +65,13 @@ class Member(Consumer):
     """A member of a group that reads several topics, each partition from where its state stands.
 
     Args:
-        bootstrap_servers: `host:port[,host:port...]`.
+        kafka: the connection to the cluster.
         group: the consumer group.
         instance: a name that no other member has at the same time; who comes back under it gets its partitions back at
             once (static membership, KIP-345), and who leaves it for good is waited for as for one that was killed.
     """
 
-    def __init__(self, bootstrap_servers: str, group: str, *, instance: str | None = None) -> None:
+    def __init__(self, kafka: KafkaConfig, group: str, *, instance: str | None = None) -> None:
         settings: dict[str, Any] = {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _SESSION_MS,
@@ -78,7 +80,7 @@ class Member(Consumer):
         }
         if instance is not None:
             settings["group.instance.id"] = instance
-        super().__init__(bootstrap_servers, group=group, settings=settings)
+        super().__init__(kafka, group=group, settings=settings)
         self._moved: set[Place] = set()
         self._refused: Exception | None = None
 
@@ -186,18 +188,19 @@ class Transactions:
     """A producer that sends in transactions.
 
     Args:
-        bootstrap_servers: `host:port[,host:port...]`.
+        kafka: the connection to the cluster.
         name: the transactional id; whoever takes the same name later fences this one off.
-        settings: further librdkafka settings.
+        settings: librdkafka properties that the caller needs, whatever `kafka` has.
     """
 
-    def __init__(self, bootstrap_servers: str, name: str, *, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, kafka: KafkaConfig, name: str, *, settings: Mapping[str, Any] | None = None) -> None:
         self._name = name
         self._fatal: KafkaError | None = None
         self._open = False
-        self._client = ClientProducer(
+        self._client = new_client(
+            ClientProducer,
+            kafka,
             {
-                "bootstrap.servers": bootstrap_servers,
                 "transactional.id": name,
                 "transaction.timeout.ms": _TRANSACTION_MS,
                 "partitioner": "murmur2_random",
@@ -207,8 +210,8 @@ class Transactions:
                 "queue.buffering.max.kbytes": 131_072,
                 "error_cb": self._failed,
                 "log_level": 0,
-            }
-            | dict(settings or {})
+            },
+            settings,
         )
 
     def _failed(self, error: ClientError) -> None:

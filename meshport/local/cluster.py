@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from meshport.errors import BrokerUnavailable
+from meshport.kafka.config import KafkaConfig
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import JarsUnavailable, Progress
 
@@ -36,15 +37,20 @@ class Cluster:
     """A Kafka cluster that answers.
 
     Attributes:
-        bootstrap_servers: `host:port`, comma-separated.
+        config: the connection to it.
         kind: `given`, `embedded` (real Apache Kafka, ours) or `in-memory` (librdkafka's stand-in).
         embedded: the brokers themselves, where they are ours.
     """
 
-    bootstrap_servers: str
+    config: KafkaConfig
     kind: Literal["given", "embedded", "in-memory"]
     embedded: EmbeddedKafka | None
     _what: str
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The bootstrap servers, as Kafka's clients take them: `host:port[,host:port...]`."""
+        return self.config.bootstrap_servers
 
     def describe(self) -> str:
         """One line that says which broker runs, for people."""
@@ -112,7 +118,10 @@ def open_cluster(
     found = host.list_topics(timeout=ANSWER_SECONDS).brokers.values()
     servers = ",".join(f"{broker.host}:{broker.port}" for broker in found)
     yield Cluster(
-        servers, "in-memory", None, f"in-memory stand-in for Kafka (librdkafka), {_count(len(found))}, {servers}"
+        KafkaConfig(servers),
+        "in-memory",
+        None,
+        f"in-memory stand-in for Kafka (librdkafka), {_count(len(found))}, {servers}",
     )
     del host
 
@@ -122,7 +131,7 @@ def _embedded(kafka: EmbeddedKafka) -> Cluster:
     what = (
         f"Apache Kafka {kafka.version}, embedded, {_count(kafka.brokers)}, {servers} (KRaft, Java {kafka.java_major})"
     )
-    return Cluster(servers, "embedded", kafka, what)
+    return Cluster(KafkaConfig(servers), "embedded", kafka, what)
 
 
 def _given(servers: str) -> Cluster:
@@ -135,7 +144,7 @@ def _given(servers: str) -> Cluster:
             hint="check the address and that the broker runs, or leave the address out to start one",
         ) from error
     what = f"Kafka at {servers}, given, {_count(len(answer.brokers))}, cluster id {answer.cluster_id or 'unknown'}"
-    return Cluster(servers, "given", None, what)
+    return Cluster(KafkaConfig(servers), "given", None, what)
 
 
 def _count(brokers: int) -> str:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from meshport.address import Address
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.ports.resolver import Resolver
 from meshport.ports.scan import Follower
@@ -77,25 +78,28 @@ class Watch:
     Args:
         products: registered all, on one cluster, their processors started.
         resolver: a registry.
+        kafka: the connection to the cluster.
     """
 
-    def __init__(self, products: Iterable[ProjectProduct], resolver: Resolver) -> None:
+    def __init__(
+        self, products: Iterable[ProjectProduct], resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT
+    ) -> None:
         self._ports: dict[Address, str] = {}
         self._plans: dict[Address, Plan] = {}
         self._groups: dict[Address, Consumer] = {}
         self._tallies: dict[str, dict[int, Tally]] = {}
         self._follower: Follower | None = None
-        self._bootstrap_servers = ""
+        self._kafka = kafka
         with ExitStack() as opened:
             for each in products:
                 address = each.product.address
                 binding = resolver.resolve(address)
-                self._bootstrap_servers = binding.bootstrap_servers
+                self._kafka = self._kafka.at(binding.bootstrap_servers)
                 self._ports[address] = binding.topic
                 if each.product.process:
-                    plan = make_plan(load_pipeline(each.product, each.folder), address, resolver)
+                    plan = make_plan(load_pipeline(each.product, each.folder), address, resolver, kafka=kafka)
                     self._plans[address] = plan
-                    self._groups[address] = opened.enter_context(Consumer(binding.bootstrap_servers, group=plan.group))
+                    self._groups[address] = opened.enter_context(Consumer(self._kafka, group=plan.group))
             self._opened = opened.pop_all()
 
     def standings(self) -> list[Standing]:
@@ -124,7 +128,7 @@ class Watch:
             for plan in self._plans.values():
                 topics |= dict.fromkeys([stage.topic for stage in plan.stages] + [plan.quarantine_topic])
                 topics |= {plan.late_topic: None} if plan.timed else {}
-            self._follower = Follower(self._bootstrap_servers, *topics)
+            self._follower = Follower(self._kafka, *topics)
             self._opened.callback(self._follower.close)
             self._tallies = {topic: defaultdict(Tally) for topic in topics}
         for messages in self._follower.catch_up():

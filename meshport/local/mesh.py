@@ -64,13 +64,13 @@ class LocalMesh:
         Raises:
             MeshError: as `meshport.project.apply.plan` and `carry_out`.
         """
-        admin = Admin(self.cluster.bootstrap_servers)
+        admin = Admin(self.cluster.config)
         made = registered = 0
         for product in project.products:
-            (planned,) = plan([product], self.registry, admin, self.cluster.bootstrap_servers)
+            (planned,) = plan([product], self.registry, admin)
             made += sum(change.new for change in planned.topics)
             registered += bool(planned.registration.changed)
-            carry_out(planned, self.registry, admin, self.cluster.bootstrap_servers)
+            carry_out(planned, self.registry, admin)
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
 
     def run(self, address: Address, project: Project) -> None:

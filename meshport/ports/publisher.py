@@ -18,6 +18,7 @@ from meshport.columnar import supports
 from meshport.errors import DeliveryUnknown, EncodeError, MeshError, PublishError
 from meshport.event import EventWriter, Headers, new_id
 from meshport.event.record import event_time, record_key
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Producer, Refusal, refusal, undelivered
 from meshport.ports.resolver import Resolver
 from meshport.product import Status
@@ -81,16 +82,14 @@ class Publisher:
     Args:
         address: of the port; a product's bare address means its default port at its live major.
         resolver: a registry. The schema is the one that it holds; a publisher never registers one.
-        settings: further librdkafka settings.
+        kafka: the connection to Kafka; servers that it names win over the binding's.
 
     Raises:
         NotRegistered: the registry knows no such port.
         PublishError: the port is retired.
     """
 
-    def __init__(
-        self, address: Address | str, resolver: Resolver, *, settings: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT) -> None:
         self.binding = resolver.resolve(Address.parse(address) if isinstance(address, str) else address)
         if self.binding.status is Status.RETIRED:
             raise PublishError(f"{self.binding.address} is retired", hint=f"its successor: {self.binding.successor}")
@@ -109,7 +108,7 @@ class Publisher:
         self._before = 0  # how many events were queued before this stretch, since the last flush
         # Successes are counted, not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
-        self._producer = Producer(self.binding.bootstrap_servers, settings=only_failures | dict(settings or {}))
+        self._producer = Producer(kafka.at(self.binding.bootstrap_servers), settings=only_failures)
         # The client's stub wants a list of its own union type; ours is narrower, and it only reads.
         self._produce: Callable[..., None] = self._producer.produce
         self._usual = self._usual_way()

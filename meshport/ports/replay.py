@@ -16,6 +16,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
 from meshport.event import Event, EventReader
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.ports.subscriber import BadEvent, Mesh
@@ -58,6 +59,7 @@ class Replay:
         reader: the schema to decode into.
         id: of the job; by default a random one. Its consumer group is `meshport-replay-<id>`.
         on_bad: gets what cannot be read, and the job goes on; without it the error is raised.
+        kafka: the connection to Kafka; servers that it names win over the binding's.
 
     Raises:
         ReplayError: the bounds are no bounds: the end not after the beginning, a time without a zone, a partition that
@@ -75,6 +77,7 @@ class Replay:
         reader: Schema | None = None,
         id: str | None = None,
         on_bad: Callable[[BadEvent], None] | None = None,
+        kafka: KafkaConfig = PLAINTEXT,
     ) -> None:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self.id = id or uuid4().hex
@@ -86,7 +89,7 @@ class Replay:
             raise ReplayError(
                 f"the replay would end at {self._until.isoformat()}, not after it begins at {self._since.isoformat()}"
             )
-        self._consumer = history_reader(self.binding.bootstrap_servers, group=f"meshport-replay-{self.id}")
+        self._consumer = history_reader(kafka.at(self.binding.bootstrap_servers), group=f"meshport-replay-{self.id}")
         self.stretch = self._fix(begin, end)
 
     def _fix(self, begin: Bound, end: Bound) -> Stretch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshport.errors import BrokerUnavailable
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 
 STUCK_S: Final = 30.0
@@ -93,7 +94,7 @@ class Follower:
     It keeps its assignment: assigning anew costs librdkafka a second before the first message.
 
     Args:
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
         topics: what is followed.
 
     Raises:
@@ -101,12 +102,12 @@ class Follower:
         BrokerUnavailable: no broker answers.
     """
 
-    def __init__(self, bootstrap_servers: str, *topics: str) -> None:
+    def __init__(self, kafka: KafkaConfig, *topics: str) -> None:
         self._topics = topics
-        self._consumer = history_reader(bootstrap_servers)
+        self._consumer = history_reader(kafka)
         # Asked by the consumer that reads, each partition's end waits behind a fetch that the broker holds open: 180 ms and
         # more for four partitions with nothing new, where this one takes some milliseconds.
-        self._asking = history_reader(bootstrap_servers)
+        self._asking = history_reader(kafka)
         self._places = {
             (topic, partition): offset
             for topic in topics
@@ -145,9 +146,9 @@ class Follower:
         self._asking.close()
 
 
-def history_reader(bootstrap_servers: str, *, group: str | None = None) -> Consumer:
+def history_reader(kafka: KafkaConfig, *, group: str | None = None) -> Consumer:
     """A consumer for `scan`: one that tells when a partition's end is reached."""
-    return Consumer(bootstrap_servers, group=group, settings={"enable.partition.eof": True})
+    return Consumer(kafka, group=group, settings={"enable.partition.eof": True})
 
 
 def stuck(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:

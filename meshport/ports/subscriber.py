@@ -7,16 +7,17 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from meshport.address import Address
 from meshport.columnar import supports
 from meshport.errors import CodecError, EventError, KafkaError, MeshError, NotRegistered, SchemaError
 from meshport.event import Event, EventReader, SchemaSource
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.ports.following import LOOK_S, Watch, Way
 from meshport.ports.resolver import Resolver
@@ -83,7 +84,7 @@ class Subscriber:
         reader: the schema to decode into; by default each event keeps the one it was written with.
         remember: how many (source, id) pairs to remember per partition; events seen before are left out. 0 is none.
         on_bad: gets what cannot be read, and reading goes on; without it the error is raised and the place stays.
-        settings: further librdkafka settings.
+        kafka: the connection to Kafka; servers that it names win over the binding's.
         look_s: seconds between two questions to the registry, whether the address was bound to another generation.
 
     Attributes:
@@ -100,7 +101,7 @@ class Subscriber:
         reader: Schema | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], None] | None = None,
-        settings: Mapping[str, Any] | None = None,
+        kafka: KafkaConfig = PLAINTEXT,
         look_s: float = LOOK_S,
     ) -> None:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
@@ -117,10 +118,10 @@ class Subscriber:
         self._committed: dict[int, int] = {}
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
         self._polled = time.monotonic()
-        longest_ms = int((settings or {}).get("max.poll.interval.ms", _LONGEST_POLL_MS))
+        longest_ms = int(kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
         self._alive_s = min(_ALIVE_EVERY_S, longest_ms / 3000)
         self._stopped = threading.Event()
-        self._consumer = Consumer(self.binding.bootstrap_servers, group=group, settings=settings)
+        self._consumer = Consumer(kafka.at(self.binding.bootstrap_servers), group=group)
         self._way = Way(self.binding, self._consumer.committed if group else None)
         self._topic = self._way.leg.topic
         self._sifts = self._way.leg.ends is not None

@@ -62,16 +62,13 @@ class ProductPlan:
         return bool(self.topics or self.registration.changed)
 
 
-def plan(
-    products: Iterable[ProjectProduct], registry: Registry, admin: Admin, bootstrap_servers: str
-) -> list[ProductPlan]:
+def plan(products: Iterable[ProjectProduct], registry: Registry, admin: Admin) -> list[ProductPlan]:
     """What would be done, product by product; nothing is.
 
     Args:
         products: each after what it reads.
         registry: where they are to be registered.
-        admin: of the cluster.
-        bootstrap_servers: of the cluster, as its readers reach it.
+        admin: of the cluster; the products are registered with its bootstrap servers.
 
     Raises:
         RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads what neither
@@ -79,7 +76,7 @@ def plan(
         TopicError: a topic is there with another number of partitions.
         RegistryUnavailable, BrokerUnavailable: no answer.
     """
-    planned = [_plan(each, registry, admin, bootstrap_servers) for each in products]
+    planned = [_plan(each, registry, admin) for each in products]
     here = {each.product.product.address for each in planned}
     for each in planned:
         # The registry refuses these too, but only once their topics are made.
@@ -91,21 +88,22 @@ def plan(
     return planned
 
 
-def carry_out(planned: ProductPlan, registry: Registry, admin: Admin, bootstrap_servers: str) -> Registration:
+def carry_out(planned: ProductPlan, registry: Registry, admin: Admin) -> Registration:
     """Do what was planned for one product: topics first, so that an address never leads to a topic that is not there.
 
     Args:
         planned: one of `plan`, in its order.
         registry: where the product is registered.
-        admin: of the cluster.
-        bootstrap_servers: of the cluster, as its readers reach it.
+        admin: of the cluster; the products are registered with its bootstrap servers.
     """
     for change in planned.topics:
         if change.new:
             admin.ensure_topic(change.name, change.partitions, change.config)
         else:
             admin.set_config(change.name, change.config)
-    return registry.register(planned.product.product, _schemas(planned.product), bootstrap_servers=bootstrap_servers)
+    return registry.register(
+        planned.product.product, _schemas(planned.product), bootstrap_servers=admin.kafka.bootstrap_servers
+    )
 
 
 def topic_config(port: OutputPort) -> dict[str, str]:
@@ -114,9 +112,11 @@ def topic_config(port: OutputPort) -> dict[str, str]:
     return {"cleanup.policy": port.cleanup, "retention.ms": retention}
 
 
-def _plan(product: ProjectProduct, registry: Registry, admin: Admin, bootstrap_servers: str) -> ProductPlan:
+def _plan(product: ProjectProduct, registry: Registry, admin: Admin) -> ProductPlan:
     schemas = _schemas(product)
-    registration = registry.register(product.product, schemas, bootstrap_servers=bootstrap_servers, dry_run=True)
+    registration = registry.register(
+        product.product, schemas, bootstrap_servers=admin.kafka.bootstrap_servers, dry_run=True
+    )
     topics = {each.address: each.topic for each in registration.ports}
     changes = []
     for port in product.product.output_ports:

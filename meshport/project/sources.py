@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from meshport.address import Address
 from meshport.errors import MeshError, ProjectError
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.publisher import Publisher
 from meshport.ports.resolver import Resolver
 from meshport.ports.scan import history_reader
@@ -114,7 +115,7 @@ def stored(addresses: Iterable[Address], resolver: Resolver) -> dict[Address, in
     counts = {}
     for address in addresses:
         binding = resolver.resolve(address)
-        consumer = history_reader(binding.bootstrap_servers)
+        consumer = history_reader(KafkaConfig(binding.bootstrap_servers))
         try:
             counts[address] = sum(consumer.end_offsets(binding.topic).values())
         finally:

@@ -86,11 +86,11 @@ class GenerationAligner:
         """
         if self._continues or not self._has_run:
             return
-        log = KafkaLog(self._old.output.bootstrap_servers)
+        log = KafkaLog(self._old.kafka)
         try:
             if self._old.repartition is not None and self._old.repartition.changelog in self._topics:
                 if self._warm is None:
-                    self._warm = ChangelogCache(self._old.output.bootstrap_servers, self._old.repartition.changelog)
+                    self._warm = ChangelogCache(self._old.kafka, self._old.repartition.changelog)
                 self._warm.catch_up(log)
             place = self._place(latest_checkpoints(self._old, log))
         finally:
@@ -108,14 +108,14 @@ class GenerationAligner:
                 that it has not grouped yet; the hint says what to do.
             KafkaError: the cluster did not answer or store; nothing is lost, call it again.
         """
-        log = KafkaLog(self._old.output.bootstrap_servers)
+        log = KafkaLog(self._old.kafka)
         try:
             if self._continues:
                 self._between(log)
             else:
                 self._new.to(self._settled(log))
-            servers, topic = self._old.output.bootstrap_servers, self._old.output.topic
-            ends = readable_ends(servers, topic, log.decided(topic))
+            topic = self._old.output.topic
+            ends = readable_ends(self._old.kafka, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
             for each in self._written_to:
                 log.decided(each)  # markers of what we have written ourselves come a moment later
@@ -128,7 +128,7 @@ class GenerationAligner:
 
         One that was killed is a member of its group for some seconds more, so ask for members as well.
         """
-        log = KafkaLog(self._old.output.bootstrap_servers)
+        log = KafkaLog(self._old.kafka)
         try:
             return self._written(log) == made.written
         finally:
@@ -136,7 +136,7 @@ class GenerationAligner:
 
     def is_at_work(self, since: Alignment) -> bool:
         """Whether the old processor has written anything since, or has nothing to do."""
-        log = KafkaLog(self._old.output.bootstrap_servers)
+        log = KafkaLog(self._old.kafka)
         try:
             if self._written(log) != since.written:
                 return True
@@ -146,11 +146,10 @@ class GenerationAligner:
             log.close()
 
     def _last_of_inputs(self, log: KafkaLog) -> dict[Place, int]:
-        servers = self._old.output.bootstrap_servers
         return {
             (stage.topic, partition): end
             for stage in inputs_of(self._old)
-            for partition, end in readable_ends(servers, stage.topic, log.decided(stage.topic)).items()
+            for partition, end in readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic)).items()
         }
 
     def _written(self, log: KafkaLog) -> dict[Place, int]:
@@ -167,7 +166,7 @@ class GenerationAligner:
 
     @property
     def _topics(self) -> Mapping[str, int]:
-        return Admin(self._old.output.bootstrap_servers).partitions()
+        return Admin(self._old.kafka).partitions()
 
     @property
     def _has_run(self) -> bool:
@@ -263,7 +262,7 @@ class GenerationAligner:
         for at, each in enumerate(source.binding for source in old.sources):
             # The first one was read by any logic; of a second, only what was rebuilt has to be the generation that was read.
             asked = not at or each.generation > 1
-            if asked and old.group not in Admin(old.output.bootstrap_servers).places(each.topic):
+            if asked and old.group not in Admin(old.kafka).places(each.topic):
                 raise ProcessError(
                     f"the live state of {old.output.address} was not made of {each.topic}: its logic read another input, or a "
                     "generation that is gone",
@@ -275,7 +274,7 @@ class GenerationAligner:
         """A partition between the stages that holds records which are not grouped; None where all are."""
         if (stage := self._old.repartition) is None or stage.topic not in self._topics:
             return None
-        last = readable_ends(self._old.output.bootstrap_servers, stage.topic, log.decided(stage.topic))
+        last = readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic))
         short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
         partition = next(short, None)
         return None if partition is None else (stage.topic, partition)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.scan import Follower
 from meshport.process.runtime.kafka_log import KafkaLog, entry_of
 from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
@@ -19,13 +20,13 @@ class ChangelogCache:
     That is enough as long as nobody writes late who was replaced; of one who did, restoring tells.
 
     Args:
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
         changelog: the topic.
     """
 
-    def __init__(self, bootstrap_servers: str, changelog: str) -> None:
+    def __init__(self, kafka: KafkaConfig, changelog: str) -> None:
         self._changelog = changelog
-        self._follower = Follower(bootstrap_servers, changelog)
+        self._follower = Follower(kafka, changelog)
         self._entries: dict[int, dict[bytes, ChangelogRecord]] = {}
 
     def catch_up(self, log: KafkaLog) -> None:

@@ -21,6 +21,7 @@ from meshport.codec import codec_for, prefix
 from meshport.errors import CodecError, EventError
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.event.attributes import rfc3339
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.logic import lossless_json
@@ -204,7 +205,7 @@ def _name(message: ReceivedMessage, said: bytes | None, *, apart: bool) -> bytes
 def _messages(
     binding: Binding, end: Places, begin: Places | None, on_progress: Callable[[int, int], None] | None
 ) -> Iterator[list[ReceivedMessage]]:
-    reader = history_reader(binding.bootstrap_servers)
+    reader = history_reader(KafkaConfig(binding.bootstrap_servers))
     try:
         first = reader.begin_offsets(binding.topic)
         if begin is not None:
@@ -321,7 +322,7 @@ class _Look:
 
     def __init__(self, old: Binding, new: Binding, schemas: SchemaSource) -> None:
         self._topics = (old.topic, new.topic)
-        self._servers = old.bootstrap_servers
+        self._kafka = KafkaConfig(old.bootstrap_servers)
         self._log: KafkaLog | None = None
         self._read = EventReader(schemas, parse_schema(new.schema_text)).read
 
@@ -341,7 +342,7 @@ class _Look:
 
     def _event(self, side: GenerationSide, found: LatestValue) -> Event | None:
         if self._log is None:
-            self._log = KafkaLog(self._servers)
+            self._log = KafkaLog(self._kafka)
         messages = self._log.between(self._topics[side], found.partition, found.offset, found.offset + 1)
         for each in messages:
             return self._read(*each[3:6], *each[:3], each.timestamp_ms)

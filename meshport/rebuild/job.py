@@ -151,7 +151,7 @@ class Rebuild:
         self._old, self._continues = counted.plan, counted.continues
         self._made_by = logic_digest(product, self._plan)
         self._line = mesh.generations(live.address)
-        self._admin = Admin(live.bootstrap_servers)
+        self._admin = Admin(self._plan.kafka)
         self._held_from, self._is_live = 0.0, False
 
     def run(self, swap: Swap = Swap.NEVER) -> RebuildReport:
@@ -235,7 +235,7 @@ class Rebuild:
 
     def _history(self, building: BoundedProcessor) -> dict[Place, int]:
         """Where the input ends now; or where the old generation's input goes on in it."""
-        log = KafkaLog(building.plan.output.bootstrap_servers)
+        log = KafkaLog(building.plan.kafka)
         try:
             found = {
                 (stage.topic, partition): end

@@ -42,10 +42,10 @@ def pin_inputs(plan: Plan) -> PinnedPlan:
         ProcessError: one of them is more than one behind, so that its end is no place in the one that is bound.
     """
     bound = [each.binding for each in plan.sources]
-    known = Admin(plan.output.bootstrap_servers).partitions() if any(each.continues for each in bound) else {}
+    known = Admin(plan.kafka).partitions() if any(each.continues for each in bound) else {}
     if any(stage.changelog not in known for stage in plan.stages):
         return PinnedPlan(plan)
-    log = KafkaLog(plan.output.bootstrap_servers)
+    log = KafkaLog(plan.kafka)
     try:
         shapes = {each.shape for checkpoints in latest_checkpoints(plan, log) for each in checkpoints.values()} - {""}
     finally:

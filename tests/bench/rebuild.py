@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from meshport.address import Address, internal_name
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import open_cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.scan import Stretch, history_reader, scan
@@ -136,16 +137,16 @@ def _job(url: str) -> tuple[dict[str, Any], Any]:
 
 
 def _apply(mesh: Registry, bootstrap_servers: str) -> None:
-    admin = Admin(bootstrap_servers)
+    admin = Admin(KafkaConfig(bootstrap_servers))
     for product in Project(ROOT).products:
         if product.product.address in {PLAYS, TERMS, BUILT}:
-            (planned,) = plan([product], mesh, admin, bootstrap_servers)
-            carry_out(planned, mesh, admin, bootstrap_servers)
+            (planned,) = plan([product], mesh, admin)
+            carry_out(planned, mesh, admin)
 
 
 def _settle(mesh: Registry, bootstrap_servers: str) -> None:
     """Let the live state's changelogs be compacted, as those of a processor are that has run for days."""
-    admin, topic = Admin(bootstrap_servers), mesh.resolve(BUILT).topic
+    admin, topic = Admin(KafkaConfig(bootstrap_servers)), mesh.resolve(BUILT).topic
     for name in (internal_name(topic, "changelog"), internal_name(topic, "rekey.changelog")):
         admin.set_config(name, CHANGELOG_WHILE_BUILT)
 
@@ -303,7 +304,7 @@ class _Reader:
 
 def _bound(bootstrap_servers: str, topic: str, seen: _Seen) -> tuple[int, int]:
     """How many events a topic has, and how many of them were not seen."""
-    reader = history_reader(bootstrap_servers)
+    reader = history_reader(KafkaConfig(bootstrap_servers))
     count = missing = 0
     try:
         begin, end = ({partition: pair[at] for partition, pair in reader.bounds(topic).items()} for at in (0, 1))

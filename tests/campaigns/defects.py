@@ -342,7 +342,7 @@ def _outside(patch: pytest.MonkeyPatch, _: random.Random) -> None:
         if listed[0].topic.endswith("changelog"):
             in_kafka(self, listed)
         else:
-            with Producer(self._bootstrap_servers, settings=PRODUCER_SETTINGS) as producer:
+            with Producer(self._kafka, settings=PRODUCER_SETTINGS) as producer:
                 producer.deliver(listed)
 
     patch.setattr(KafkaLog, "deliver", deliver_to_kafka)
@@ -360,7 +360,7 @@ def _reads_uncommitted(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
     patch.setattr(TransactionalLog, "entries", entries)
     settings = {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}
-    patch.setattr(kafkalog, "history_reader", lambda servers: Consumer(servers, settings=settings))
+    patch.setattr(kafkalog, "history_reader", lambda kafka: Consumer(kafka, settings=settings))
     _unchecked(patch)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from tests.campaigns import logic
 from tests.campaigns.child import WORKING, Spec, main
@@ -122,7 +123,7 @@ class Lane:
         self.published: list[Message] = []
         self.ends = Ends()
         self._feed = Feed(self.topics.plan.source, self.topics.ports, seed, plan)
-        self._producer = Producer(bootstrap_servers)
+        self._producer = Producer(KafkaConfig(bootstrap_servers))
         self._flowing, self._over = threading.Event(), threading.Event()
 
     def publish(self, count: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from meshport.binding import Binding
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from tests.cli.running import Run, process
@@ -177,7 +178,7 @@ def test_tail_for_people(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
 def test_what_cannot_be_read_is_told_and_is_1(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
     """Unreadable messages are named on stderr with their place, the others shown; the command ends with 1."""
     fill(mesh, port.address, [1])
-    with Producer(port.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(port.bootstrap_servers)) as producer:
         producer.deliver([Message(port.topic, b"s1", b"nonsense")])
     fill(mesh, port.address, [11])
     for verb in (["tail", "--from-beginning", "--until-end"], ["replay"]):
@@ -298,7 +299,7 @@ def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Bi
     assert 1000 < counts["stored"] <= 5000
     assert (counts["refused"], counts["unknown"]) == (0, 0)
     assert b"(interrupted)" in err
-    with Consumer(port.bootstrap_servers) as consumer:
+    with Consumer(KafkaConfig(port.bootstrap_servers)) as consumer:
         assert sum(consumer.end_offsets(port.topic).values()) == counts["stored"]
 
 

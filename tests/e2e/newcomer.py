@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from meshport.address import Address
 from meshport.errors import TopicError
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.local.lag import Standing, Watch
 from meshport.ports.scan import Stretch, history_reader, scan
@@ -128,7 +129,7 @@ class Newcomer:
 
     def offsets(self, topic: str) -> int:
         """How many offsets a topic has taken in: messages, and markers of transactions."""
-        with Consumer(self.up.facts["bootstrap_servers"]) as looking:
+        with Consumer(KafkaConfig(self.up.facts["bootstrap_servers"])) as looking:
             return sum(looking.end_offsets(topic).values())
 
     def await_stored(self, address: str, count: int) -> None:
@@ -167,7 +168,7 @@ class Newcomer:
 
     def stored(self, topic: str) -> list[ReceivedMessage]:
         """The messages of a topic."""
-        with history_reader(self.up.facts["bootstrap_servers"]) as reader:
+        with history_reader(KafkaConfig(self.up.facts["bootstrap_servers"])) as reader:
             bounds = reader.bounds(topic)
             stretch = Stretch(
                 topic, {p: low for p, (low, _) in bounds.items()}, {p: end for p, (_, end) in bounds.items()}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from meshport.address import Address
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.ports.subscriber import Subscriber
 from tests.e2e import flights
@@ -52,7 +53,7 @@ def test_february_again_while_life_goes_on(newcomer: Newcomer, quarter: Path) ->
         topic = registry.resolve(Address.parse(DEPARTURES)).topic
         with (
             Subscriber(DEPARTURES, registry, group="dashboard") as live,
-            Consumer(newcomer.up.facts["bootstrap_servers"], group="dashboard") as looking,
+            Consumer(KafkaConfig(newcomer.up.facts["bootstrap_servers"]), group="dashboard") as looking,
         ):
             seen = [event.id for event in islice(live, 500)]
             live.commit()

@@ -13,6 +13,7 @@ import pytest
 
 from meshport.codec.varint import long_varint
 from meshport.errors import TopicError
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from tests.e2e import flights
@@ -37,7 +38,7 @@ def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
         os.kill(newcomer.up.pids[DELAYS], signal.SIGSTOP)  # so that all of it waits at once
         newcomer.publish_some([each for year in years for each in flights.later(all_of_it, year)])
         newcomer.up.kill(DELAYS)  # its successor begins with a small batch, and has done all of it a second later
-        with Consumer(newcomer.up.facts["bootstrap_servers"]) as looking:
+        with Consumer(KafkaConfig(newcomer.up.facts["bootstrap_servers"])) as looking:
 
             def written(looking: Consumer = looking) -> int:
                 return sum(looking.end_offsets(OUTPUT).values())
@@ -72,7 +73,7 @@ def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) ->
         "the event is a tombstone": (None, _but(said, ce_id=b"p5")),
         "is no JSON": (b"{", [("content-type", b"application/cloudevents+json")]),
     }
-    with Producer(newcomer.up.facts["bootstrap_servers"]) as producer:
+    with Producer(KafkaConfig(newcomer.up.facts["bootstrap_servers"])) as producer:
         producer.deliver(Message(SOURCE, good.key(), *each) for each in poison.values())
     newcomer.publish_some(some[1000:])
     assert newcomer.delays() == newcomer.truth()
@@ -140,7 +141,7 @@ def test_hostile_payloads_cost_little(newcomer: Newcomer, tmp_path: Path) -> Non
     assert value[5:] == GOOD_BYTES
     Path(f"/proc/{worker}/clear_refs").write_text("5")  # its peak begins anew
     before = _peak_mb(worker)
-    with Producer(newcomer.up.facts["bootstrap_servers"]) as producer:
+    with Producer(KafkaConfig(newcomer.up.facts["bootstrap_servers"])) as producer:
         for number, payload in enumerate(PAYLOADS.values(), 1):
             hostile = (value[:5] + payload, _but(said, ce_id=b"x"))
             producer.deliver([Message(LAB, None, *hostile)] * ROUNDS)

@@ -101,7 +101,7 @@ class Port:
 
     def store(self, messages: Iterable[Message]) -> None:
         """Store messages, in their order."""
-        with Producer(self.mesh.bootstrap_servers) as producer:
+        with Producer(self.mesh.kafka) as producer:
             producer.deliver(list(messages))
 
     @staticmethod

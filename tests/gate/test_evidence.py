@@ -299,7 +299,7 @@ def test_nothing_is_committed_and_no_group_is_left(mesh: Mesh) -> None:
     one.store(one.messages(range(5)))
     one.prove(play())
     one.prove(play(), Sample(events=2))
-    with Consumer(mesh.bootstrap_servers) as looking:
+    with Consumer(mesh.kafka) as looking:
         assert looking.committed(one.binding.topic) == {}
 
 

@@ -15,6 +15,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, SchemaError
 from meshport.event import Event
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import BadEvent, Subscriber
@@ -31,7 +32,7 @@ from meshport.ports import batches
 from meshport.ports.batches import METADATA, EventBatch
 
 # Nobody waits half a minute for a member that is gone.
-QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 
 
 def gather(subscriber: Subscriber, count: int, limit: int = 10_000) -> list[EventBatch]:
@@ -53,7 +54,7 @@ def celsius(found: list[EventBatch]) -> list[int]:
 
 def put(binding: Binding, value: bytes | None, headers: Any) -> None:
     """Put a message of somebody else's on a port's topic, where readings of the sensor s1 are."""
-    with Producer(binding.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"s1", value, headers)])
 
 
@@ -115,12 +116,12 @@ def test_a_place_moves_when_the_next_batch_is_asked_for(mesh: Mesh) -> None:
     """A batch that was handed out and not finished comes again; one behind which the next was asked for does not."""
     binding = mesh.product()
     fill_one(mesh, binding.address, range(30))
-    with Subscriber(binding.address, mesh.registry, group="by-columns", settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group="by-columns", kafka=QUICK) as subscriber:
         (first,) = gather(subscriber, 10, limit=10)
         again, second = gather(subscriber, 20, limit=10)
         assert celsius([first]) == celsius([again]) == list(range(10))
         assert celsius([second]) == list(range(10, 20))
-    with Subscriber(binding.address, mesh.registry, group="by-columns", settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group="by-columns", kafka=QUICK) as subscriber:
         assert celsius(gather(subscriber, 20, limit=100)) == list(range(10, 30))
 
 

@@ -58,7 +58,7 @@ def beside(mesh: Mesh, product: Product, live_from: date) -> None:
     new = old.model_copy(update={"major": 2, "live_from": live_from})
     schemas = {"events@1": parse_schema(json.dumps(READING)), "events@2": parse_schema(json.dumps(KELVIN))}
     # Not `mesh.apply`: it also looks after the first topic's settings, which the in-memory cluster cannot take.
-    Admin(mesh.bootstrap_servers).ensure_topic(topic_name(product.port_address(new)), new.partitions)
+    Admin(mesh.kafka).ensure_topic(topic_name(product.port_address(new)), new.partitions)
     mesh.registry.register(
         product.model_copy(update={"output_ports": (old, new)}), schemas, bootstrap_servers=mesh.bootstrap_servers
     )

@@ -18,6 +18,7 @@ from meshport.catalog import Retirement
 from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegistered, PublishError
 from meshport.event import Event
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher, record_key
@@ -33,7 +34,7 @@ PARTITIONS = 4
 
 def stored(binding: Binding) -> list[ReceivedMessage]:
     """Every message of a port's topic, in the order of its partitions."""
-    with Consumer(binding.bootstrap_servers, settings={"enable.partition.eof": True}) as consumer:
+    with Consumer(KafkaConfig(binding.bootstrap_servers), settings={"enable.partition.eof": True}) as consumer:
         bounds = consumer.bounds(binding.topic)
         stretch = Stretch(
             binding.topic,
@@ -296,8 +297,8 @@ def test_flush_counts_what_was_stored_since(ports: Mesh) -> None:
 def test_a_full_queue_waits_for_room(in_memory_mesh: Mesh) -> None:
     """Publishing faster than the broker takes waits for room in the client's queue; nothing is lost."""
     binding = in_memory_mesh.product()
-    tight = {"queue.buffering.max.messages": 10, "linger.ms": 50}
-    with Publisher(binding.address, in_memory_mesh.registry, settings=tight) as publisher:
+    tight = KafkaConfig(properties={"queue.buffering.max.messages": 10, "linger.ms": 50})
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=tight) as publisher:
         for number in range(200):
             publisher.publish(reading(number))
     assert len(stored(binding)) == 200
@@ -306,12 +307,12 @@ def test_a_full_queue_waits_for_room(in_memory_mesh: Mesh) -> None:
 @pytest.mark.kafka
 def test_a_broker_that_dies_leaves_the_outcome_unknown(kafka_cache: Path, tmp_path: Path) -> None:
     """With the broker killed, every queued event ends as unknown, by its id: in a report, and in the error of `flush`."""
-    soon = {"message.timeout.ms": 1000, "linger.ms": 0}
+    soon = KafkaConfig(properties={"message.timeout.ms": 1000, "linger.ms": 0})
     with EmbeddedKafka(cache_dir=kafka_cache) as broker, open_test_mesh(tmp_path, broker.bootstrap_servers) as mesh:
         binding = mesh.product()
         with Publisher(binding.address, mesh.registry) as first:  # patient: the broker has just started
             first.publish(reading(0))
-        publisher = Publisher(binding.address, mesh.registry, settings=soon)
+        publisher = Publisher(binding.address, mesh.registry, kafka=soon)
         broker.kill(1)
         report = publisher.publish_batch([reading(number) for number in range(20)])
         assert (report.stored, report.refused, len(report.unknown)) == (0, (), 20)

@@ -8,6 +8,7 @@ import pytest
 
 from meshport.errors import EncodeError
 from meshport.event import Event
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import READING, Mesh
@@ -116,8 +117,8 @@ def test_a_frame_for_a_schema_without_columns_is_refused(in_memory_mesh: Mesh, m
 def test_a_full_queue_waits_for_room(in_memory_mesh: Mesh) -> None:
     """Rows that come faster than the broker takes them wait for room; nothing is lost, nothing is doubled."""
     binding = in_memory_mesh.product()
-    tight = {"queue.buffering.max.messages": 10, "linger.ms": 50}
-    with Publisher(binding.address, in_memory_mesh.registry, settings=tight) as publisher:
+    tight = KafkaConfig(properties={"queue.buffering.max.messages": 10, "linger.ms": 50})
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=tight) as publisher:
         report = publisher.publish_batch(pa.Table.from_pylist([reading(number) for number in range(200)]))
     assert report.stored == 200
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:

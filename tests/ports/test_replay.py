@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from meshport.binding import Binding
 from meshport.errors import EventError, NotRegistered, ReplayError
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
@@ -141,13 +142,13 @@ def test_a_live_group_stays_where_it_is(mesh: Mesh) -> None:
     with Subscriber(binding.address, mesh.registry, group="live") as live:
         take(live, 11)
         live.commit()
-        with Consumer(binding.bootstrap_servers, group="live") as looking:
+        with Consumer(KafkaConfig(binding.bootstrap_servers), group="live") as looking:
             before = looking.committed(binding.topic)
             with Replay(binding.address, mesh.registry, id="own") as job:
                 assert sorted(numbers(job.events())) == list(range(20))
             assert looking.committed(binding.topic) == before
         assert sum(before.values()) == 10
-    with Consumer(binding.bootstrap_servers, group="meshport-replay-own") as own:
+    with Consumer(KafkaConfig(binding.bootstrap_servers), group="meshport-replay-own") as own:
         assert own.committed(binding.topic) == {}
 
 
@@ -255,7 +256,7 @@ def test_what_cannot_be_read_stops_it_or_is_told(in_memory_mesh: Mesh) -> None:
     """Without `on_bad` the error names the place; with it the replay goes on behind the message."""
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, [1])
-    with Producer(binding.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"s1", b"nonsense")])
     fill(in_memory_mesh, binding.address, [11])
     with (

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, KafkaError, MeshError
 from meshport.event import Event
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
@@ -26,18 +27,18 @@ from tests.ports.readings import PATIENCE_S, fill, numbers, reading, take
 
 GROUP = "readers"
 # Nobody waits half a minute for a member that is gone.
-QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 
 
 def committed(binding: Binding, group: str) -> dict[int, int]:
     """The group's recorded place, as Kafka has it."""
-    with Consumer(binding.bootstrap_servers, group=group) as consumer:
+    with Consumer(KafkaConfig(binding.bootstrap_servers), group=group) as consumer:
         return consumer.committed(binding.topic)
 
 
 def store(binding: Binding, value: bytes, *, headers: list[tuple[str, bytes]] | None = None) -> tuple[int, int]:
     """Put bytes of somebody else's on a port's topic; where they lie."""
-    with Producer(binding.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
         ((partition, offset),) = producer.deliver([Message(binding.topic, b"s1", value, headers or ())])
     return partition, offset
 
@@ -64,13 +65,13 @@ def test_a_group_keeps_its_place(ports: Mesh) -> None:
     """A group that comes back goes on behind the last batch that was done with; nothing is repeated, nothing skipped."""
     binding = ports.product()
     fill(ports, binding.address, range(100))
-    with Subscriber(binding.address, ports.registry, group=GROUP, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, ports.registry, group=GROUP, kafka=QUICK) as subscriber:
         first: list[Event] = []
         for batch in subscriber.batches(40):
             first += batch
             if len(first) >= 40:
                 subscriber.stop()  # the loop asks for one more batch, which says that this one is done with
-    with Subscriber(binding.address, ports.registry, group=GROUP, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, ports.registry, group=GROUP, kafka=QUICK) as subscriber:
         rest = take(subscriber, 100 - len(first))
     assert sorted(numbers(first) + numbers(rest)) == list(range(100))
     assert sum(committed(binding, GROUP).values()) == 99  # the last of `rest` was never done with
@@ -81,10 +82,10 @@ def test_a_crash_repeats_the_event_in_hand(mesh: Mesh) -> None:
     """A subscriber that ends while an event is being handled gives that event again, and none before it (at least once)."""
     binding = mesh.product(partitions=4)
     fill(mesh, binding.address, range(50))
-    crashed = Subscriber(binding.address, mesh.registry, group=GROUP, settings=QUICK)
+    crashed = Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK)
     seen = take(crashed, 20)
     crashed.close()
-    with Subscriber(binding.address, mesh.registry, group=GROUP, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber:
         again = take(subscriber, 31)
     repeated = set(numbers(seen)) & set(numbers(again))
     assert repeated == {numbers(seen)[-1]}
@@ -133,10 +134,10 @@ def test_a_start_is_earliest_or_latest(mesh: Mesh, group: str | None) -> None:
     """Without a place, `earliest` begins with the oldest event and `latest` with the next one."""
     binding = mesh.product()
     fill(mesh, binding.address, range(5))
-    with Subscriber(binding.address, mesh.registry, group=group, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=group, kafka=QUICK) as subscriber:
         assert sorted(numbers(take(subscriber, 5))) == list(range(5))
     late = group and f"{group}-late"
-    with Subscriber(binding.address, mesh.registry, group=late, start=Start.LATEST, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=late, start=Start.LATEST, kafka=QUICK) as subscriber:
         batches = subscriber.batches(10, wait_s=0.1)
         deadline = time.monotonic() + PATIENCE_S
         # A group has joined once its place is recorded.
@@ -155,7 +156,7 @@ def test_a_group_that_began_with_the_latest_skips_nothing_when_it_comes_back(mes
     """Its first place is recorded at once: events that come while it is away are read, though it never read one before."""
     binding = mesh.product()
     fill(mesh, binding.address, range(3))
-    first = Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, settings=QUICK)
+    first = Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, kafka=QUICK)
     batches = first.batches(10, wait_s=0.1)
     deadline = time.monotonic() + PATIENCE_S
     while not first._committed:
@@ -163,7 +164,7 @@ def test_a_group_that_began_with_the_latest_skips_nothing_when_it_comes_back(mes
         assert time.monotonic() < deadline
     first.close()
     fill(mesh, binding.address, range(3, 6))
-    with Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, settings=QUICK) as back:
+    with Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, kafka=QUICK) as back:
         assert sorted(numbers(take(back, 3))) == [3, 4, 5]
 
 
@@ -172,7 +173,7 @@ class Member(threading.Thread):
 
     def __init__(self, mesh: Mesh, binding: Binding) -> None:
         super().__init__()
-        self.subscriber = Subscriber(binding.address, mesh.registry, group=GROUP, settings=QUICK)
+        self.subscriber = Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK)
         self.handled: list[Event] = []
         self.error: MeshError | None = None
 
@@ -232,9 +233,11 @@ def test_a_member_that_was_put_out_goes_on(mesh: Mesh) -> None:
     """A handler slower than the group's patience loses its partitions, joins again and repeats; nothing is skipped or raised."""
     binding = mesh.product()
     fill(mesh, binding.address, range(20))
-    impatient = {"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300}
+    impatient = KafkaConfig(
+        properties={"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300}
+    )
     handled: list[int] = []
-    with Subscriber(binding.address, mesh.registry, group=GROUP, settings=impatient) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=impatient) as subscriber:
         for event in subscriber:
             handled += numbers([event])
             if len(handled) == 5:
@@ -249,10 +252,12 @@ def test_a_slow_handler_stays_in_its_group(mesh: Mesh) -> None:
     """A batch in hand that takes longer than the group's patience, event by event, costs no membership and no repetition."""
     binding = mesh.product()
     fill(mesh, binding.address, range(12))
-    impatient = {"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300}
+    impatient = KafkaConfig(
+        properties={"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300}
+    )
     handled: list[int] = []
     places: list[int] = []
-    with Subscriber(binding.address, mesh.registry, group=GROUP, settings=impatient) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=impatient) as subscriber:
         for event in subscriber:
             handled += numbers([event])
             places.append(sum(subscriber._committed.values()))
@@ -301,7 +306,7 @@ def test_what_cannot_be_read_is_an_error_that_names_its_place_once(mesh: Mesh) -
     fill(mesh, binding.address, [1])
     partition, offset = store(binding, b"\x00\x00")
     fill(mesh, binding.address, [11])
-    with Subscriber(binding.address, mesh.registry, group=GROUP, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber:
         (good,) = take(subscriber, 1)
         for _ in range(2):  # entering the loop again changes nothing: the message is still there
             with pytest.raises(EventError) as refused:
@@ -378,14 +383,14 @@ def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
     """A group whose next event is gone is told which events are past retention; it never jumps, and its place stays."""
     binding = mesh.product()
     fill(mesh, binding.address, [1, 11, 21, 31])
-    with Subscriber(binding.address, mesh.registry, group=GROUP, settings=QUICK) as subscriber:
+    with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber:
         (event, *_) = take(subscriber, 2)
     place = committed(binding, GROUP)
     admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
     cut = TopicPartition(binding.topic, event.partition, 3)
     admin.delete_records([cut])[cut].result(timeout=10)
     with (
-        Subscriber(binding.address, mesh.registry, group=GROUP, settings=QUICK) as subscriber,
+        Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber,
         pytest.raises(KafkaError, match=r"stands at offset 1 .* begins at 3: 2 events are past retention"),
     ):
         list(subscriber)

@@ -14,6 +14,7 @@ from typing import Any
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
@@ -77,7 +78,7 @@ def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Faults]:
         Apply(chain, by=("user",)),
     )
     plan = make_plan(logic, OUT, bound)
-    admin = Admin(bootstrap_servers)
+    admin = Admin(KafkaConfig(bootstrap_servers))
     for binding in (plan.source, plan.output, *plan.tables.values()):
         admin.ensure_topic(binding.topic, binding.partitions)
     return plan, bound
@@ -100,7 +101,7 @@ def publish(plan: Plan, bound: Faults, given: Given) -> None:
             value, headers = writers[wrong == "schema"].message(data, id=f"p{number}", time=at(0))
             yield Message(source.topic, user.encode(), value, headers)
 
-    with Producer(source.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(source.bootstrap_servers)) as producer:
         producer.deliver(messages())
 
 
@@ -113,7 +114,7 @@ def publish_rows(plan: Plan, bound: Faults, artists: Iterable[str]) -> None:
         codec=codec_for(bound.by_id(table.schema_id)),
         schema_id=table.schema_id,
     )
-    with Producer(table.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(table.bootstrap_servers)) as producer:
         producer.deliver(
             Message(
                 table.topic,

@@ -72,14 +72,14 @@ def check_once(topics: Topics) -> None:
 
 def transactions(topics: Topics, name: str = "") -> Transactions:
     """Transactions of one who is told nothing of the processor's."""
-    made = Transactions(topics.plan.output.bootstrap_servers, name or f"t{uuid4().hex[:8]}", settings=PRODUCER_SETTINGS)
+    made = Transactions(topics.plan.kafka, name or f"t{uuid4().hex[:8]}", settings=PRODUCER_SETTINGS)
     made.start()
     return made
 
 
 def joined(plan: Plan) -> Member:
     """A member that has all partitions of the processor's group."""
-    member = Member(plan.output.bootstrap_servers, plan.group)
+    member = Member(plan.kafka, plan.group)
     member.join(
         [stage.topic for stage in plan.stages],
         on_assign=lambda places: dict.fromkeys(places, 0),
@@ -164,7 +164,7 @@ def test_a_batch_is_bounded_by_bytes(topics: Topics, monkeypatch: pytest.MonkeyP
     """A read ends soon after its bytes are reached, however many messages it may give, and the next goes on behind it."""
     monkeypatch.setattr(transaction, "BATCH_BYTES", 10_000)
     topic = topics.plan.source.topic
-    with Producer(topics.plan.output.bootstrap_servers) as producer:
+    with Producer(topics.plan.kafka) as producer:
         producer.deliver(Message(topic, b"k", b"v" * 100, (), None, 0) for _ in range(3000))
     found: list[list[int]] = []
 
@@ -243,7 +243,7 @@ def test_nothing_is_sent_behind_a_commit_that_failed(topics: Topics) -> None:
 
 def test_who_is_no_member_shows_no_membership(topics: Topics) -> None:
     """Before it is in the group a member has nothing to commit with: the broker would not check such a commit."""
-    with Member(topics.plan.output.bootstrap_servers, topics.plan.group) as member:
+    with Member(topics.plan.kafka, topics.plan.group) as member:
         assert member.membership is None
 
 
@@ -274,7 +274,7 @@ def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     plan, place = topics.plan, (topics.plan.source.topic, 0)
     topics.publish(world(60))
     sender = transactions(topics)
-    log = KafkaLog(plan.output.bootstrap_servers, sender)
+    log = KafkaLog(plan.kafka, sender)
     messages = [each for each in topics.stored(plan.source.topic) if each.partition == 0]
     with joined(plan) as member:
         first_messages(member)
@@ -314,7 +314,7 @@ def test_what_was_computed_behind_a_failed_commit_is_done_again(
 ) -> None:
     """Batches fail at their commit while later ones are computed; once the broker takes them, all is there once."""
     monkeypatch.setattr(batch, "_WORTH_S", 0)  # each commit is under way while the next batch is computed
-    admin, output = Admin(topics.plan.output.bootstrap_servers), topics.plan.output.topic
+    admin, output = Admin(topics.plan.kafka), topics.plan.output.topic
     admin.set_config(output, {"max.message.bytes": "100"})
     topics.publish(world(3000))
 
@@ -331,7 +331,7 @@ def test_what_was_computed_behind_a_failed_commit_is_done_again(
 
 def test_what_fails_every_time_is_told(topics: Topics) -> None:
     """A batch that the broker never takes ends the processor with the reason; once it is taken, all is there once."""
-    admin, output = Admin(topics.plan.output.bootstrap_servers), topics.plan.output.topic
+    admin, output = Admin(topics.plan.kafka), topics.plan.output.topic
     admin.set_config(output, {"max.message.bytes": "100"})
     topics.publish(world(300))
     with pytest.raises(TransactionAborted, match="MSG_SIZE_TOO_LARGE"):
@@ -354,7 +354,7 @@ def test_an_end_leaves_nothing_between_the_stages(topics: Topics) -> None:
     running.join()
     grouped = {at: each.offset + 1 for at, each in latest_checkpoints(topics.plan, topics.log)[-1].items()}
     bounds = topics.log.decided(repartition.topic)
-    assert grouped == readable_ends(topics.plan.output.bootstrap_servers, repartition.topic, bounds)
+    assert grouped == readable_ends(topics.plan.kafka, repartition.topic, bounds)
     assert sum(grouped.values()) > 0
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     check_once(topics)
@@ -393,7 +393,7 @@ def test_a_damaged_state_is_told(topics: Topics) -> None:
     topics.publish(world(50))
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     changelog = topics.plan.stages[0].changelog
-    with Producer(topics.plan.output.bootstrap_servers) as producer:
+    with Producer(topics.plan.kafka) as producer:
         damage = Checkpoint(10_000, None, {}, 3, 7, topics.plan.shape).entry()
         producer.deliver([Message(changelog, damage.key, damage.value, (), None, 0)])
     with pytest.raises(ProcessError, match="the changelog holds"):

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.process.engines import batch
@@ -33,11 +34,11 @@ def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
 
 def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outcome, ProcessorProgress]:
     """The input of a harness, byte by byte on a real Kafka, through an engine."""
-    plan, admin = harness.plan, Admin(bootstrap_servers)
+    plan, admin = harness.plan, Admin(KafkaConfig(bootstrap_servers))
     inputs = [*(each.binding for each in plan.sources), *plan.tables.values()]
     for binding in (*inputs, plan.output):
         admin.ensure_topic(binding.topic, binding.partitions, {"message.timestamp.after.max.ms": str(2**62)})
-    with Producer(bootstrap_servers) as producer:
+    with Producer(KafkaConfig(bootstrap_servers)) as producer:
         for binding in inputs:
             producer.deliver(
                 Message(
@@ -46,7 +47,7 @@ def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outco
                 for each in harness.outputs(binding.topic)
             )
     progress = ENGINES[name](plan, harness.ports, until_end=True)
-    log = KafkaLog(bootstrap_servers)
+    log = KafkaLog(KafkaConfig(bootstrap_servers))
 
     def read(topic: str) -> list[InputMessage]:
         found = admin.partitions().get(topic, 0)

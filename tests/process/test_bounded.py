@@ -56,7 +56,7 @@ def topics(kafka: Cluster) -> Iterator[Topics]:
 @pytest.fixture
 def transactions(kafka: Cluster) -> Iterator[Transactions]:
     """Transactions of somebody."""
-    made = Transactions(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}")
+    made = Transactions(kafka.config, f"t{uuid4().hex[:8]}")
     made.start()
     yield made
     made.close()
@@ -75,7 +75,7 @@ def test_markers_are_no_events_that_wait(topics: Topics, transactions: Transacti
     plan = topics.plan
     topic, stop = plan.source.topic, threading.Event()
     stop.set()
-    with Producer(plan.output.bootstrap_servers) as producer:
+    with Producer(plan.kafka) as producer:
         producer.deliver([Message(topic, b"k", b"v", (), None, 0)])
     leave_open(topics, transactions, topic)
     transactions.abort()

@@ -18,6 +18,7 @@ import pytest
 from faust.contrib.asgi import faust_app_running
 
 from meshport.errors import ProcessError
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
@@ -79,7 +80,7 @@ def test_sigterm_ends_it_in_order(topics: Topics) -> None:
     finally:
         process.kill()
     assert (process.returncode, told) == (0, b"")
-    with Consumer(topics.plan.output.bootstrap_servers, group=topics.plan.group) as consumer:
+    with Consumer(topics.plan.kafka, group=topics.plan.group) as consumer:
         committed = consumer.committed(topics.plan.source.topic)
     assert sum(committed.values()) > 0
     run_processor(topics.plan, topics.ports, until_end=True)
@@ -182,7 +183,7 @@ def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tm
         async with faust_app_running(app), asyncio.timeout(40):
             await done.wait()
             await asyncio.sleep(1)  # a commit later than the last event
-        with Consumer(source.bootstrap_servers, group=app.conf.id) as consumer:
+        with Consumer(KafkaConfig(source.bootstrap_servers), group=app.conf.id) as consumer:
             assert sum(consumer.committed(source.topic).values()) == 8
 
     asyncio.run(alone())
@@ -214,7 +215,7 @@ def test_poison_in_a_row_is_no_hindrance(kafka: Cluster) -> None:
     plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound)
     topics = Topics(plan, bound)
     topics.publish([("first", play())])
-    with Producer(kafka.bootstrap_servers) as producer:
+    with Producer(kafka.config) as producer:
         producer.deliver(Message(plan.source.topic, b"%d" % number, b"poison", ()) for number in range(10_000))
     topics.publish([("last", play())])
     progress = run_processor(plan, bound, until_end=True)

@@ -17,6 +17,7 @@ import pytest
 
 from meshport.errors import KafkaError
 from meshport.event import Event, EventReader
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.local.cluster import Cluster
 from meshport.process.runtime.kafka_log import KafkaLog
@@ -41,7 +42,7 @@ def plays(good: int, poison: int) -> Given:
 
 def outputs(plan: Plan, bound: Faults) -> list[Event]:
     """The events of the output, partition by partition."""
-    log = KafkaLog(plan.output.bootstrap_servers)
+    log = KafkaLog(plan.kafka)
     reader = EventReader(bound)
     found = [
         reader.read(*each[3:6], *each[:3], each.timestamp_ms)
@@ -86,7 +87,7 @@ class Stillness:
         self._thread.join()
 
     def _watch(self) -> None:
-        reader = Consumer(self._plan.output.bootstrap_servers, group=self._plan.group)
+        reader = Consumer(KafkaConfig(self._plan.output.bootstrap_servers), group=self._plan.group)
         place, moved = None, time.monotonic()
         while not self._ending.wait(0.05):
             asked = time.monotonic()
@@ -127,7 +128,7 @@ def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
     RUN[on](plan, bound, until_end=True)
     publish_rows(plan, bound, ["row"])
     assert len(redrive(plan.output)) == len(bad)
-    log = KafkaLog(plan.output.bootstrap_servers)
+    log = KafkaLog(plan.kafka)
     command = [sys.executable, "-m", "tests.process.poison", kafka.bootstrap_servers, prefix, on]
     process = subprocess.Popen(command, cwd=ROOT)
     wait_for(lambda: sum(end for _, end in log.bounds(plan.output.topic).values()) > len(good) + 4, pause_s=0.01)

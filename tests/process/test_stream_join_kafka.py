@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 def publish(plan: Plan, bound: Untold, count: int) -> None:
     """Store orders and payments over most of a day, out of order; one in twenty names a schema that is not known."""
     dice = random.Random(count)
-    admin = Admin(plan.output.bootstrap_servers)
+    admin = Admin(plan.kafka)
     for binding in (*(each.binding for each in plan.sources), plan.output):
         admin.ensure_topic(binding.topic, binding.partitions)
     ensure_topics(plan, admin)
@@ -53,7 +53,7 @@ def publish(plan: Plan, bound: Untold, count: int) -> None:
             value, headers = writer.message(data, id=f"e{number}", time=data["at" if is_order else "paid_at"])
             told = [each for each in headers if each[0] != "ce_dataschema"]
             messages.append(Message(binding.topic, record_key(binding.key)(data), value, told))
-    with Producer(plan.output.bootstrap_servers) as producer:
+    with Producer(plan.kafka) as producer:
         producer.deliver(messages)
 
 
@@ -82,7 +82,7 @@ def killed_and_redriven(kafka: Cluster, on: str) -> Outcome:
     prefix = f"t{uuid4().hex[:8]}."
     plan, bound = mesh(kafka.bootstrap_servers, prefix)
     publish(plan, bound, 1200)
-    log = KafkaLog(kafka.bootstrap_servers)
+    log = KafkaLog(kafka.config)
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.process.streams", kafka.bootstrap_servers, prefix, on], cwd=ROOT
     )

@@ -11,6 +11,7 @@ from typing import Any
 from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.process.engines.memory import Ports
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
@@ -27,8 +28,8 @@ class Topics:
 
     def __init__(self, plan: Plan, ports_: Ports) -> None:
         self.plan, self.ports = plan, ports_
-        self.log = KafkaLog(plan.output.bootstrap_servers)
-        admin = Admin(plan.output.bootstrap_servers)
+        self.log = KafkaLog(plan.kafka)
+        admin = Admin(plan.kafka)
         for binding in (plan.source, plan.output):
             admin.ensure_topic(binding.topic, binding.partitions)
         ensure_topics(plan, admin)
@@ -41,7 +42,7 @@ class Topics:
         writer = EventWriter(
             source=str(source.address), type=source.type, codec=codec_for(schema), schema_id=source.schema_id
         )
-        with Producer(source.bootstrap_servers) as producer:
+        with Producer(KafkaConfig(source.bootstrap_servers)) as producer:
             producer.deliver(
                 Message(source.topic, data["user"].encode(), *writer.message(data, id=id_, time=data["at"]))
                 for id_, data in plays

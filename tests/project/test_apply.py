@@ -26,7 +26,7 @@ class Declared:
         self.domain = f"d{uuid4().hex[:8]}"
         self.registry: Registry = mesh.registry
         self.servers = mesh.bootstrap_servers
-        self.admin = Admin(mesh.bootstrap_servers)
+        self.admin = Admin(mesh.kafka)
         self.ids = {name: str(uuid4()) for name in ("source", "derived")}
         for name in FOLDERS:
             (root / name).mkdir()
@@ -51,16 +51,14 @@ class Declared:
 
     def plan(self) -> list[str]:
         """What a plan says would be done, in words."""
-        planned = plan(Project(self.root).products, self.registry, self.admin, self.servers)
+        planned = plan(Project(self.root).products, self.registry, self.admin)
         return [str(each) for one in planned for each in (*one.topics, *one.registration.changed)]
 
     def apply(self) -> int:
         """Carry a plan out; how many products changed."""
-        planned = [
-            one for one in plan(Project(self.root).products, self.registry, self.admin, self.servers) if one.changes
-        ]
+        planned = [one for one in plan(Project(self.root).products, self.registry, self.admin) if one.changes]
         for one in planned:
-            carry_out(one, self.registry, self.admin, self.servers)
+            carry_out(one, self.registry, self.admin)
         return len(planned)
 
     def topic(self, name: str = "source") -> str:

@@ -36,7 +36,7 @@ def test_markers_are_not_counted(kafka: Cluster) -> None:
     """Of topics that are written in transactions what can be read is counted, what comes later too, and nothing else."""
     names = [f"t{uuid4().hex[:8]}" for _ in range(2)]
     for name in names:
-        Admin(kafka.bootstrap_servers).ensure_topic(name, 2)
+        Admin(kafka.config).ensure_topic(name, 2)
     tallies = {(name, partition): Tally() for name in names for partition in range(2)}
     writer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": names[0]})
     writer.init_transactions()
@@ -48,7 +48,7 @@ def test_markers_are_not_counted(kafka: Cluster) -> None:
         writer.produce(names[0], b"v", partition=1)
         writer.commit_transaction()
 
-    with closing(Follower(kafka.bootstrap_servers, *names)) as follower:
+    with closing(Follower(kafka.config, *names)) as follower:
 
         def counted() -> list[int]:
             for messages in follower.catch_up():

@@ -155,7 +155,7 @@ def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_p
     states = {each.number: each.state for each in registry.generations(address).list().generations}
     assert states == {1: "replaced", 2: "retired", 3: "live"}
     assert sum(each["orders"] for each in shop.latest(address).values()) == 1500
-    topics = Admin(shop.mesh.bootstrap_servers).partitions()
+    topics = Admin(shop.mesh.kafka).partitions()
     assert not [each for each in topics if each.startswith(f"{shop.plan(product).output.topic[:-1]}2")]
 
 
@@ -187,7 +187,7 @@ def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> Non
         assert Rebuild(product, registry).run(Swap.EQUAL).binding is not None
     shop.sell(300)
     shop.build(product)
-    binding, admin = registry.refresh(address), Admin(shop.mesh.bootstrap_servers)
+    binding, admin = registry.refresh(address), Admin(shop.mesh.kafka)
     assert unfinished_groups(binding, 1, admin) == [f"away-{address.product}"]
     large = sum(number * 37 % 1000 >= 500 for number in range(shop.sold))
     with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
@@ -226,7 +226,7 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
         shop.sell(200)
         shop.build(larger)
         wait_for(lambda: any("counts on generation 1, which has ended" in each for each in said), lambda: str(said))
-        admin = Admin(shop.mesh.bootstrap_servers)
+        admin = Admin(shop.mesh.kafka)
         bound = registry.refresh(larger.product.address)
         assert dependent_products(registry, bound, 1, admin) == [built.product.address]
         report = Rebuild(built, registry).run(Swap.EQUAL)

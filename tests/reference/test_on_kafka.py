@@ -17,6 +17,7 @@ from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.ports.publisher import Publisher
@@ -97,15 +98,17 @@ class KafkaPorts(Ports):
 
     def __init__(self, project: Project, cluster: Cluster) -> None:
         super().__init__(ports_of(project))
-        self._servers = cluster.bootstrap_servers
+        self._kafka = cluster.config
         self._prefix = f"t{uuid4().hex[:12]}."
         for binding in self.bindings:
-            Admin(self._servers).ensure_topic(self._prefix + binding.topic, binding.partitions)
+            Admin(self._kafka).ensure_topic(self._prefix + binding.topic, binding.partitions)
 
     def resolve(self, address: Address) -> Binding:
         """The binding, on the broker."""
         found = super().resolve(address)
-        return found.model_copy(update={"bootstrap_servers": self._servers, "topic": self._prefix + found.topic})
+        return found.model_copy(
+            update={"bootstrap_servers": self._kafka.bootstrap_servers, "topic": self._prefix + found.topic}
+        )
 
     def history(self, address: Address) -> list[Event]:
         """All events of a port."""
@@ -256,7 +259,7 @@ def test_a_recount_leaves_out_what_is_no_event(kitchen: Project, mesh: KafkaPort
     """A message in a source's topic that cannot be read is counted and left out, as the processors set it aside."""
     run_sources(load_sources(kitchen, seed=0), mesh, limit=2)
     binding = mesh.resolve(TEAS)
-    with Producer(binding.bootstrap_servers) as producer:
+    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"green", b"poison")])
     report = recount(kitchen, mesh, only=[BREWS])
     assert (report.events, report.unreadable) == (2, 1)

@@ -79,10 +79,11 @@ class _Engine:
     def __init__(self, plan: Plan, schemas: SchemaSource, member: str | None) -> None:
         self._plan = plan
         self._schemas = schemas
-        servers = plan.output.bootstrap_servers
-        self._transactions = Transactions(servers, f"{plan.group}.{member or uuid4().hex}", settings=PRODUCER_SETTINGS)
+        self._transactions = Transactions(
+            plan.kafka, f"{plan.group}.{member or uuid4().hex}", settings=PRODUCER_SETTINGS
+        )
         self._committing = CommitPipeline(self._transactions)
-        self._consumer = Member(servers, plan.group, instance=member)
+        self._consumer = Member(plan.kafka, plan.group, instance=member)
         self._ending = threading.Event()
         self._aborts = 0
         self._limit = _FIRST
@@ -98,7 +99,7 @@ class _Engine:
 
     def _renew(self) -> None:
         """A worker without state, and a log that gives tables from their beginning."""
-        self._log = KafkaLog(self._plan.output.bootstrap_servers, self._committing)
+        self._log = KafkaLog(self._plan.kafka, self._committing)
         self._worker = Worker(self._plan, self._schemas, self._log, self._columns)
 
     def start(self) -> None:

@@ -18,6 +18,7 @@ from typing import Final, Self
 from meshport.errors import TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.transaction import Transactions
 from meshport.process.columns import columns_for
@@ -65,13 +66,12 @@ class BoundedProcessor:
         self.plan = plan
         self._schemas = schemas
         self._on_progress = on_progress
-        servers = plan.output.bootstrap_servers
-        ensure_topics(plan, Admin(servers))
+        ensure_topics(plan, Admin(plan.kafka))
         self._columns = columns_for(plan, schemas)
-        transactions = Transactions(servers, f"{plan.group}.{_NAME}", settings=PRODUCER_SETTINGS)
+        transactions = Transactions(plan.kafka, f"{plan.group}.{_NAME}", settings=PRODUCER_SETTINGS)
         transactions.start()
         self._committing = CommitPipeline(transactions)
-        self._log = _Log(servers, self._committing, known)
+        self._log = _Log(plan.kafka, self._committing, known)
         self._worker = Worker(plan, schemas, self._log, self._columns)
         self._inflows: dict[str, InputReader] = {}
         self._limit = 0
@@ -129,7 +129,7 @@ class BoundedProcessor:
     def _renew(self) -> None:
         """Give up the state, which is ahead of the log."""
         self._release()
-        self._log = _Log(self.plan.output.bootstrap_servers, self._committing)
+        self._log = _Log(self.plan.kafka, self._committing)
         self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
 
     def _run(self, inputs: Sequence[StageTopics], until: Mapping[Place, int], counts: Counts) -> None:
@@ -159,7 +159,7 @@ class BoundedProcessor:
             for partition in range(stage.partitions):
                 place = (stage.topic, partition)
                 begins[partition] = starting_offset(place, self._worker.assign(place), self._log)
-            self._inflows[stage.topic] = InputReader(self.plan.output.bootstrap_servers, stage.topic, begins)
+            self._inflows[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins)
         return self._inflows[stage.topic]
 
     def _step(self, batches: Mapping[Place, PartitionMessages], counts: Counts) -> None:
@@ -174,7 +174,7 @@ class BoundedProcessor:
         """
         for stage in inputs_of(self.plan):
             places = {partition: offset for (topic, partition), offset in self.places.items() if topic == stage.topic}
-            with Consumer(self.plan.output.bootstrap_servers, group=self.plan.group) as group:
+            with Consumer(self.plan.kafka, group=self.plan.group) as group:
                 group.commit(stage.topic, places)
 
     def _release(self) -> None:
@@ -198,8 +198,8 @@ class BoundedProcessor:
 class _Log(KafkaLog):
     """A log of which some changelogs are known."""
 
-    def __init__(self, bootstrap_servers: str, sink: Sink, known: Known | None = None) -> None:
-        super().__init__(bootstrap_servers, sink)
+    def __init__(self, kafka: KafkaConfig, sink: Sink, known: Known | None = None) -> None:
+        super().__init__(kafka, sink)
         self._known = known
 
     def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:

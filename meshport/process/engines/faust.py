@@ -63,7 +63,7 @@ def run_processor(plan: Plan, schemas: SchemaSource, **watched: Unpack[RunOption
         watched: how; see `RunOptions`.
     """
     with (
-        closing(KafkaLog(plan.output.bootstrap_servers)) as log,
+        closing(KafkaLog(plan.kafka)) as log,
         # faust wants a data directory; nothing is kept there
         tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
     ):
@@ -138,7 +138,7 @@ class _Engine:
                 raise ProcessError(f"faust stopped by itself: {app.crash_reason!r}")
 
     def _new_app(self) -> MeshApp:
-        brokers = [URL(f"kafka://{server}") for server in self._plan.output.bootstrap_servers.split(",")]
+        brokers = [URL(f"kafka://{server}") for server in self._plan.kafka.bootstrap_servers.split(",")]
         return MeshApp(
             self._plan.group,
             broker=brokers,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.runtime.kafka_log import KafkaLog
@@ -26,7 +27,7 @@ def latest_checkpoints(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]
 
     A stage whose changelog is not there, as where another logic had none of the kind, has come nowhere.
     """
-    known = Admin(plan.output.bootstrap_servers).partitions()
+    known = Admin(plan.kafka).partitions()
     return [
         _checkpoints(plan, stage.changelog, log)
         if stage.changelog in known
@@ -43,24 +44,24 @@ def _checkpoints(plan: Plan, changelog: str, log: KafkaLog) -> dict[int, Checkpo
         found = [Checkpoint.read(value) for value in values if value is not None]
         return max(found, key=lambda each: each.stamp, default=None)  # a zombie's older one may come after a newer one
 
-    found = search_from_end(plan.output.bootstrap_servers, changelog, bounds, newest)
+    found = search_from_end(plan.kafka, changelog, bounds, newest)
     return {partition: found.get(partition) or Checkpoint() for partition in bounds}
 
 
-def readable_ends(bootstrap_servers: str, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+def readable_ends(kafka: KafkaConfig, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
     """The offset behind the last message of each partition: markers of transactions take offsets that no reader sees.
 
     Args:
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
         topic: the topic.
         bounds: (first offset, end offset) of each partition.
     """
-    found = search_from_end(bootstrap_servers, topic, bounds, lambda messages: messages[-1].offset() + 1)
+    found = search_from_end(kafka, topic, bounds, lambda messages: messages[-1].offset() + 1)
     return {partition: found.get(partition, begin) for partition, (begin, _) in bounds.items()}
 
 
 def search_from_end(
-    bootstrap_servers: str,
+    kafka: KafkaConfig,
     topic: str,
     bounds: Mapping[int, tuple[int, int]],
     find: Callable[[list[ReceivedMessage]], _Found | None],
@@ -68,7 +69,7 @@ def search_from_end(
     """What is found in the last messages of each partition; ever more of them are read where nothing is.
 
     Args:
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
         topic: the topic.
         bounds: (first offset, end offset) of each partition.
         find: gets some messages of one partition, one at least, in order.
@@ -79,7 +80,7 @@ def search_from_end(
     while ends:
         begins = {partition: max(bounds[partition][0], end - stretch) for partition, end in ends.items()}
         # A new one each time: a partition that was read by one before comes a second later, by librdkafka's way of pausing.
-        reader = history_reader(bootstrap_servers)
+        reader = history_reader(kafka)
         there: dict[int, list[ReceivedMessage]] = {}
         try:
             for messages in scan(reader, Stretch(topic, begins, ends)):

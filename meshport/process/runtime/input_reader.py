@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.transaction import BATCH_BYTES
 from meshport.ports.scan import STUCK_S, history_reader, stuck
@@ -23,16 +24,16 @@ class InputReader:
     It keeps its assignment: assigning anew costs librdkafka up to a second before the first message.
 
     Args:
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
         topic: what is read.
         begins: the first offset of each partition.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, begins: Mapping[int, int]) -> None:
+    def __init__(self, kafka: KafkaConfig, topic: str, begins: Mapping[int, int]) -> None:
         self._topic = topic
         self._next = dict(begins)
         self._beyond: dict[int, deque[ReceivedMessage]] = {partition: deque() for partition in begins}
-        self._consumer = history_reader(bootstrap_servers)
+        self._consumer = history_reader(kafka)
         self._assigned: set[int] = set()
 
     def up_to(

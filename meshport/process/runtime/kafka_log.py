@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.scan import Follower, Stretch, history_reader, scan
@@ -77,16 +78,16 @@ class KafkaLog:
     """A worker's view of one cluster. Used by one thread at a time.
 
     Args:
-        bootstrap_servers: of the cluster.
+        kafka: the connection to the cluster.
         sink: where messages go; by default to a producer of its own, which has each acknowledged.
     """
 
-    def __init__(self, bootstrap_servers: str, sink: Sink | None = None) -> None:
-        self._sink = sink or Producer(bootstrap_servers, settings=PRODUCER_SETTINGS)
-        self._reader = history_reader(bootstrap_servers)
+    def __init__(self, kafka: KafkaConfig, sink: Sink | None = None) -> None:
+        self._sink = sink or Producer(kafka, settings=PRODUCER_SETTINGS)
+        self._reader = history_reader(kafka)
         self._unfiltered: Consumer | None = None
         self._tables: dict[str, Follower] = {}
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
 
     def deliver(self, messages: Iterable[Message]) -> None:
         """Store messages; returns once all of them are acknowledged, or are part of the transaction that is open."""
@@ -134,7 +135,7 @@ class KafkaLog:
         """What a joined product's topic holds beyond the last call, up to the end that it has now."""
         follower = self._tables.get(topic)
         if follower is None:
-            follower = self._tables[topic] = Follower(self._bootstrap_servers, topic)
+            follower = self._tables[topic] = Follower(self._kafka, topic)
         for messages in follower.catch_up():
             for message in messages:
                 yield inbound(message)
@@ -160,7 +161,7 @@ class KafkaLog:
     def high_watermarks(self, topic: str) -> dict[int, int]:
         """The end of each partition, what is in open transactions included."""
         if self._unfiltered is None:
-            self._unfiltered = Consumer(self._bootstrap_servers, settings={"isolation.level": "read_uncommitted"})
+            self._unfiltered = Consumer(self._kafka, settings={"isolation.level": "read_uncommitted"})
         return self._unfiltered.end_offsets(topic)
 
     def close(self) -> None:
@@ -175,7 +176,7 @@ class KafkaLog:
 
     def _scan(self, stretch: Stretch) -> Iterator[ReceivedMessage]:
         # What a consumer has read before comes a second later when it is asked for again; a new one takes some 20 ms.
-        with history_reader(self._bootstrap_servers) as reader:
+        with history_reader(self._kafka) as reader:
             for messages in scan(reader, stretch):
                 yield from messages
 

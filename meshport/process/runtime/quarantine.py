@@ -9,6 +9,7 @@ from typing import Any
 from meshport.address import late_name, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import EventRecord
@@ -129,7 +130,7 @@ _Parts = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 
 def _read(binding: Binding, topic: str) -> Iterator[tuple[int, _Parts]]:
     """Offset, key, value and headers of each message."""
-    consumer = history_reader(binding.bootstrap_servers)
+    consumer = history_reader(KafkaConfig(binding.bootstrap_servers))
     try:
         bounds = consumer.bounds(topic)
     except TopicError:

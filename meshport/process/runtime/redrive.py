@@ -22,6 +22,7 @@ from typing import Final
 from meshport.address import redrive_name
 from meshport.binding import Binding
 from meshport.errors import ProcessError, TopicError
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Transactions
 from meshport.ports.scan import history_reader
@@ -93,7 +94,7 @@ def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambd
     _refuse_missing(binding, topic)
     # Whoever begins undoes what an earlier call left open and fences it off, so that what it reads is all there is.
     transactions = Transactions(
-        binding.bootstrap_servers, f"meshport.redrive.{binding.topic}", settings=PRODUCER_SETTINGS
+        KafkaConfig(binding.bootstrap_servers), f"meshport.redrive.{binding.topic}", settings=PRODUCER_SETTINGS
     )
     transactions.start()
     try:
@@ -108,7 +109,7 @@ def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambd
 
 
 def _refuse_missing(binding: Binding, topic: str) -> None:
-    with closing(history_reader(binding.bootstrap_servers)) as consumer:
+    with closing(history_reader(KafkaConfig(binding.bootstrap_servers))) as consumer:
         try:
             consumer.bounds(topic)
         except TopicError as error:

@@ -106,9 +106,9 @@ def run_engine(
         KafkaError: the cluster did not store what was to be stored; nothing is lost, start again.
     """
     stop = stop or threading.Event()
-    watch = KafkaLog(plan.output.bootstrap_servers)
+    watch = KafkaLog(plan.kafka)
     try:
-        ensure_topics(plan, Admin(plan.output.bootstrap_servers))
+        ensure_topics(plan, Admin(plan.kafka))
         with _ended_by_signals(stop):
             return Watchdog(plan, engine, watch, patience_s).run(stop, until_end, on_progress)
     finally:

@@ -15,6 +15,7 @@ from functools import cached_property
 from meshport.address import Address, internal_name, late_name, nearest, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import ProcessError
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.ports.resolver import Resolver
 from meshport.process.logic.pipeline import (
     Aggregate,
@@ -72,6 +73,7 @@ class Plan:
         pipeline: the logic.
         source: the input port.
         output: the port that is built.
+        kafka: the connection of the processor's clients.
         tables: the compacted products that are joined.
         stream: the other stream, where streams are joined.
 
@@ -82,6 +84,7 @@ class Plan:
     pipeline: Pipeline
     source: Binding
     output: Binding
+    kafka: KafkaConfig
     tables: Mapping[Address, Binding] = field(default_factory=dict)
     stream: Binding | None = None
 
@@ -263,13 +266,14 @@ def processor_group(topic: str) -> str:
     return f"meshport.process.{topic}"
 
 
-def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver) -> Plan:
+def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT) -> Plan:
     """Resolve the ports of a pipeline.
 
     Args:
         pipeline: the logic.
         output: the port that it builds.
         resolver: a registry.
+        kafka: the connection to the cluster of the bindings.
 
     Raises:
         NotRegistered: a port is not registered.
@@ -280,7 +284,7 @@ def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver) -> Plan:
     for name in target.key:
         _refuse_unknown_key(name, pipeline, target)
     stream = None if pipeline.stream is None else resolver.resolve(pipeline.stream)
-    return Plan(pipeline, source, target, tables, stream)
+    return Plan(pipeline, source, target, kafka.at(target.bootstrap_servers), tables, stream)
 
 
 def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:

@@ -27,6 +27,7 @@ from typing import Final, get_args
 import platformdirs
 
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import open_cluster
 from tests.bench.figures import Figure
 from tests.bench.processors import verify
@@ -115,7 +116,7 @@ class _Bench:
         self._folder = folder
         self._rounds = rounds
         self.failures: list[str] = []
-        self._admin = Admin(session.bootstrap_servers)
+        self._admin = Admin(KafkaConfig(session.bootstrap_servers))
         session.publish_customers()
         for events in {each.events for each in runners}:
             session.publish_orders(events)

@@ -19,6 +19,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.publisher import Publisher
 from tests.bench.processors.mesh import Session, orders_port, ports
 from tests.bench.processors.orders import orders
@@ -125,7 +126,7 @@ def publish(text: str, rate: str, seconds: str) -> None:
     spec = Spec.from_json(text)
     count = int(rate) * int(seconds)
     template = list(orders(1000, Session.today()))
-    with Publisher(orders_port(spec.events), ports(spec), settings={"linger.ms": 1}) as publisher:
+    with Publisher(orders_port(spec.events), ports(spec), kafka=KafkaConfig(properties={"linger.ms": 1})) as publisher:
         begun, sent = time.perf_counter(), 0
         while sent < count:
             due = min(count, int((time.perf_counter() - begun) * int(rate)))

@@ -11,6 +11,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.event.attributes import DATA_SCHEMA
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.publisher import Publisher
 from meshport.process import (
     Aggregate,
@@ -103,7 +104,7 @@ class Session:
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.prefix = f"b{uuid4().hex[:8]}."
-        self._admin = Admin(bootstrap_servers)
+        self._admin = Admin(KafkaConfig(bootstrap_servers))
         self.start = self.today()
         self._runs = 0
         self._expected: dict[tuple[Job, int], Totals] = {}

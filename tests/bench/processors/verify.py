@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from meshport.columnar import ColumnarDecoder
+from meshport.kafka.config import KafkaConfig
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.schema import parse_schema
 from tests.bench.processors.orders import Totals
@@ -37,7 +38,7 @@ def _totals(spec: Spec) -> Totals:
     decoder = ColumnarDecoder(parse_schema(json.dumps(OUTPUTS[spec.job])))
     prefix = b"\0" + spec.schema_id.to_bytes(4, "big")
     rows = total = 0
-    with history_reader(spec.bootstrap_servers) as reader:
+    with history_reader(KafkaConfig(spec.bootstrap_servers)) as reader:
         bounds = reader.bounds(spec.output)
         begins = {number: begin for number, (begin, _) in bounds.items()}
         ends = {number: end for number, (_, end) in bounds.items()}
