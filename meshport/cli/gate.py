@@ -19,24 +19,26 @@ from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.compat import Case
 from meshport.errors import GateError, NotRegistered
+from meshport.gate.before import PastSource
 from meshport.gate.docket import Docket, docket
-from meshport.gate.evidence import Evidence, prove
-from meshport.gate.joined import Joined
-from meshport.gate.lines import Places
+from meshport.gate.evidence import Evidence
+from meshport.gate.joined import JoinedSource
+from meshport.gate.lines import FindingLines
 from meshport.gate.manual import explain as manual_of
 from meshport.gate.manual import rule_named, rules_table
+from meshport.gate.proof import prove
 from meshport.gate.render import RENDERINGS
 from meshport.gate.render.text import WIDTH, styled
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 from meshport.gate.sampling import EVERYTHING, Sample
-from meshport.gate.sources import REGISTRY, Source, parse_against
+from meshport.gate.sources import REGISTRY, parse_against
 from meshport.project.project import Project
 from meshport.registry import Registry
 
 gate_app = typer.Typer(help="Whether a change of a contract breaks a reader.", no_args_is_help=True)
 
 
-class Format(StrEnum):
+class VerdictFormat(StrEnum):
     """How the verdicts are written."""
 
     TEXT = "text"
@@ -60,7 +62,9 @@ def check(
             "schema (.avsc) or saved past (.json).",
         ),
     ] = REGISTRY,
-    format_: Annotated[Format, typer.Option("--format", help="How the verdicts are written.")] = Format.TEXT,
+    format_: Annotated[
+        VerdictFormat, typer.Option("--format", help="How the verdicts are written.")
+    ] = VerdictFormat.TEXT,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     history: Annotated[
         bool, typer.Option("--history", help="Read the stored events with the candidate too; needs the registry.")
@@ -89,27 +93,27 @@ def check(
     with _source(against, project, registry) as source:
         found = docket(project, named, source)
         today = datetime.now(UTC).date()
-        places = Places(project)
-        verdicts = tuple(places.of(case.verdict(today), case.product) for case in found.cases)
+        lines = FindingLines(project)
+        verdicts = tuple(lines.of(case.verdict(today), case.product) for case in found.cases)
         notes = found.notes
-        if not isinstance(source, Joined) and against != REGISTRY:
+        if not isinstance(source, JoinedSource) and against != REGISTRY:
             notes = (*notes, "offline: waivers, and readers of other projects, are the registry's (--registry URL)")
         evidence = _evidence(found, sample, registry) if history else ()
-        run = Run(source.describe(), verdicts, found.unchanged, notes, evidence)
-    _show(run, Format.JSON if json else format_)
+        run = GateRun(source.describe(), verdicts, found.unchanged, notes, evidence)
+    _show(run, VerdictFormat.JSON if json else format_)
     if not run.passes:
         raise typer.Exit(FINDINGS)
 
 
 @contextmanager
-def _source(against: str, project: Project, url: str | None) -> Iterator[Source]:
+def _source(against: str, project: Project, url: str | None) -> Iterator[PastSource]:
     with ExitStack() as opened:
 
         def client() -> Registry:
             return opened.enter_context(open_registry(url))
 
         source = parse_against(against, project, client)
-        yield Joined(source, client()) if url is not None and against != REGISTRY else source
+        yield JoinedSource(source, client()) if url is not None and against != REGISTRY else source
 
 
 def _evidence(found: Docket, sample: int | None, url: str | None) -> tuple[Evidence, ...]:
@@ -126,13 +130,13 @@ def _proof(case: Case, mesh: Registry, sample: Sample) -> Evidence:
         raise GateError(
             f"{case.address} has no stored events to look at: {error.message}", hint="check it without --history"
         ) from error
-    with progress(f"reading {binding.topic}") as told:
-        return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=told)
+    with progress(f"reading {binding.topic}") as advance:
+        return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=advance)
 
 
-def _show(run: Run, form: Format) -> None:
+def _show(run: GateRun, form: VerdictFormat) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    if form is Format.TEXT and console.is_terminal:
+    if form is VerdictFormat.TEXT and console.is_terminal:
         console.print(styled(run, width=min(WIDTH, console.width)))
     else:
         emit_text(RENDERINGS[form](run))
@@ -205,7 +209,7 @@ def waive(
                 until=last,
             )
         )
-    _tell(made, json)
+    _print_waiver(made, json)
 
 
 @gate_app.command()
@@ -225,7 +229,7 @@ def waivers(
     if not found and not json:
         say(f"no waiver of {address}" if address else "no waiver was ever recorded")
     for each in found:
-        _tell(each, json)
+        _print_waiver(each, json)
 
 
 @gate_app.command()
@@ -239,10 +243,10 @@ def revoke(
     Example: meshport gate revoke 3
     """
     with open_registry(registry) as mesh:
-        _tell(mesh.revoke(number), json)
+        _print_waiver(mesh.revoke(number), json)
 
 
-def _tell(waiver: Waiver, json: bool) -> None:
+def _print_waiver(waiver: Waiver, json: bool) -> None:
     if json:
         emit(waiver.model_dump(mode="json"))
         return

@@ -6,7 +6,7 @@ One engine for the command line, the registry and the library, so that CI and se
 from meshport.compat.case import Case
 from meshport.compat.contract import Contract, Version
 from meshport.compat.finding import Direction, Finding, Outcome, Part, ReaderVerdict, RollOut, Severity, State, Verdict
-from meshport.compat.history import Report, check_history
+from meshport.compat.history import HistoryReport, check_history
 from meshport.compat.judge import Past, judge_new, judge_port
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.table import RULES
@@ -21,7 +21,7 @@ __all__ = [
     "Part",
     "Past",
     "ReaderVerdict",
-    "Report",
+    "HistoryReport",
     "RollOut",
     "Rule",
     "Scope",

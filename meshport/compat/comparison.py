@@ -81,7 +81,7 @@ class Comparison:
     direction: Direction
 
     @cached_property
-    def resolution(self) -> tuple[resolution.Misfit, ...]:
+    def resolution(self) -> tuple[resolution.Incompatibility, ...]:
         """Why Avro's schema resolution fails; empty where it does not."""
         return resolution.check(self.reader, self.writer)
 
@@ -103,7 +103,7 @@ class Comparison:
     def _walked(self) -> tuple[TypePair | FieldPair, ...]:
         if self.reader.fingerprint == self.writer.fingerprint:
             return ()
-        return tuple(_Walk(self.reader, self.writer))
+        return tuple(_PairWalk(self.reader, self.writer))
 
 
 def form_of(form: Any, named: Mapping[str, Form]) -> Form:
@@ -186,7 +186,7 @@ def locate(form: Any, path: str) -> tuple[str, Any]:
     return pointer, found
 
 
-def elders(form: Any, path: str) -> list[str]:
+def preceding_fields(form: Any, path: str) -> list[str]:
     """The paths of the fields that stand before a field in its record, the nearest first; none where it is not there.
 
     Args:
@@ -260,7 +260,7 @@ def brief(form: Any) -> Any:
     if not isinstance(kind, str) or kind not in _WORDS:
         return brief(kind)  # a field
     if kind in {"array", "map"}:
-        return f"{kind} of {_told(brief(form['items' if kind == 'array' else 'values']))}"
+        return f"{kind} of {_type_words(brief(form['items' if kind == 'array' else 'values']))}"
     text = f"{kind} {form['name']}" if is_named(form) else kind
     if logical := form.get("logicalType"):
         sizes = f"({form.get('precision')}, {form.get('scale', 0)})" if logical == "decimal" else ""
@@ -268,8 +268,8 @@ def brief(form: Any) -> Any:
     return text
 
 
-def _told(words: Any) -> str:
-    return words if isinstance(words, str) else f"[{', '.join(map(_told, words))}]"
+def _type_words(words: Any) -> str:
+    return words if isinstance(words, str) else f"[{', '.join(map(_type_words, words))}]"
 
 
 def inner(path: str, name: str) -> str:
@@ -277,7 +277,7 @@ def inner(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-class _Walk:
+class _PairWalk:
     def __init__(self, reader: Schema, writer: Schema) -> None:
         self._root = reader.form, writer.form
         self._reader, self._writer = named_types(reader.form), named_types(writer.form)

@@ -72,11 +72,11 @@ class State(StrEnum):
     UNREAD = "unread"
 
 
-class _Value(BaseModel):
+class _FindingModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Finding(_Value):
+class Finding(_FindingModel):
     """One thing that speaks against a candidate.
 
     Attributes:
@@ -127,7 +127,7 @@ class Finding(_Value):
         return f"{self.rule}{at}: {self.message} [{who}]{against if self.versions else ''}"
 
 
-class ReaderVerdict(_Value):
+class ReaderVerdict(_FindingModel):
     """What a candidate means to one reader.
 
     Attributes:
@@ -152,7 +152,7 @@ class Outcome(StrEnum):
     BREAKING = "breaking"
 
 
-class Verdict(_Value):
+class Verdict(_FindingModel):
     """The verdict on one output port.
 
     Attributes:

@@ -18,7 +18,7 @@ _TRANSITIVE: Final = "_TRANSITIVE"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HistoryReport:
     """The verdict on one schema.
 
     Attributes:
@@ -37,7 +37,7 @@ class Report:
         return not self.findings
 
 
-def check_history(candidate: Schema, versions: Sequence[Version], level: Compatibility) -> Report:
+def check_history(candidate: Schema, versions: Sequence[Version], level: Compatibility) -> HistoryReport:
     """Check a schema against a history, as Confluent's registry defines its levels.
 
     Args:
@@ -55,7 +55,7 @@ def check_history(candidate: Schema, versions: Sequence[Version], level: Compati
             if comparison.resolution:
                 for rule in avro.RULES:
                     found += ((rule, comparison.direction, version.number, each) for each in rule.handler(comparison))
-    return Report(level, tuple(each.number for each in reached), merge(found))
+    return HistoryReport(level, tuple(each.number for each in reached), merge(found))
 
 
 def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[Version]:

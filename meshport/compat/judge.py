@@ -9,7 +9,7 @@ from typing import Final
 
 from meshport.address import Address
 from meshport.catalog import Reader, Waiver
-from meshport.compat.comparison import Comparison, elders, locate
+from meshport.compat.comparison import Comparison, locate, preceding_fields
 from meshport.compat.contract import Change, Contract, Found, Version
 from meshport.compat.finding import (
     Direction,
@@ -90,9 +90,9 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
     found = {(each.rule, each.path): each for each in merge(raw)}
     found = _settle(found, past, levels, today)
     broken = _broken(found, past, after, levels)
-    found = _set_aside(found, past, broken, waivers)
-    place = after or before
-    findings = tuple(_placed(each, place, past.versions) for each in _ordered(found.values()))
+    found = _mark_waived_and_unread(found, past, broken, waivers)
+    current = after or before
+    findings = tuple(_with_pointer(each, current, past.versions) for each in _ordered(found.values()))
     return Verdict(
         address=before.address,
         outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.COMPATIBLE,
@@ -113,7 +113,7 @@ def judge_new(contract: Contract, *, today: date, readers: Sequence[Reader] = ()
         today: the day (UTC).
         readers: who would read it.
     """
-    findings = tuple(_placed(each, contract) for each in _ordered(merge(_declared(contract))))
+    findings = tuple(_with_pointer(each, contract) for each in _ordered(merge(_declared(contract))))
     return Verdict(
         address=contract.address,
         outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.NEW,
@@ -202,7 +202,7 @@ def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility], 
     return settled
 
 
-def _set_aside(
+def _mark_waived_and_unread(
     found: dict[_Key, Finding], past: Past, broken: dict[Reader, set[_Key]], waivers: Sequence[Waiver]
 ) -> dict[_Key, Finding]:
     """Mark what is waived, and what nobody reads of a port that protects declared readers only."""
@@ -293,7 +293,7 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
-def _placed(finding: Finding, contract: Contract, versions: Sequence[Version] = ()) -> Finding:
+def _with_pointer(finding: Finding, contract: Contract, versions: Sequence[Version] = ()) -> Finding:
     """A finding with the pointer of the nearest place that the contract's file has, and advice that can be typed."""
     if finding.part is Part.SCHEMA:
         known = {version.number: version.schema for version in versions}
@@ -311,10 +311,10 @@ def _pointer(path: str, schema: Schema, earlier: Schema) -> str:
     """Where a field stands; where it is gone, the field after which it stood: there a change is looked at."""
     pointer, found = locate(schema.form, path)
     if path and (not pointer or found["name"] != path.rpartition(".")[2]):
-        for elder in elders(earlier.form, path):
-            place, field = locate(schema.form, elder)
-            if place and field["name"] == elder.rpartition(".")[2]:
-                return place
+        for preceding in preceding_fields(earlier.form, path):
+            sibling, field = locate(schema.form, preceding)
+            if sibling and field["name"] == preceding.rpartition(".")[2]:
+                return sibling
     return pointer
 
 

@@ -20,7 +20,7 @@ from avro.compatibility import (
     SchemaIncompatibilityType,
 )
 
-from meshport.compat.shape import Shape, shape_of
+from meshport.compat.shape import TypeShape, shape_of
 from meshport.errors import SchemaError
 from meshport.schema import Schema
 from meshport.schema.canonical import MAX_TYPES, PRIMITIVES
@@ -40,7 +40,7 @@ MAX_PAIRS: Final = 2 * MAX_TYPES
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class Incompatibility:
     """One reason why a reader cannot read a writer.
 
     Attributes:
@@ -54,7 +54,7 @@ class Misfit:
     message: str
 
 
-def check(reader: Schema, writer: Schema) -> tuple[Misfit, ...]:
+def check(reader: Schema, writer: Schema) -> tuple[Incompatibility, ...]:
     """Why `reader` cannot read what `writer` wrote; empty where it can.
 
     Raises:
@@ -63,7 +63,7 @@ def check(reader: Schema, writer: Schema) -> tuple[Misfit, ...]:
     if reader.fingerprint == writer.fingerprint:
         return ()
     try:
-        return _Resolution().findings(shape_of(reader.text), shape_of(writer.text))
+        return _ResolutionChecker().findings(shape_of(reader.text), shape_of(writer.text))
     except RecursionError as error:
         raise SchemaError(
             f"{reader.name} and {writer.name} refer to one another too deep to be compared",
@@ -75,21 +75,21 @@ def check(reader: Schema, writer: Schema) -> tuple[Misfit, ...]:
 class _Frame:
     """One pair of types while it is being looked at."""
 
-    reader: Shape
-    writer: Shape
+    reader: TypeShape
+    writer: TypeShape
     path: tuple[str, ...]
-    nested: dict[Misfit, None] = field(default_factory=dict)
+    nested: dict[Incompatibility, None] = field(default_factory=dict)
 
 
-class _Resolution(ReaderWriterCompatibilityChecker):
+class _ResolutionChecker(ReaderWriterCompatibilityChecker):
     """Apache's checker, with the reasons kept per pair; it is typed for its own schema classes, and given shapes."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # avro leaves its constructor untyped
         self._frames: list[_Frame] = []
-        self._found: dict[ReaderWriter, tuple[Misfit, ...]] = {}
+        self._found: dict[ReaderWriter, tuple[Incompatibility, ...]] = {}
 
-    def findings(self, reader: Any, writer: Any) -> tuple[Misfit, ...]:
+    def findings(self, reader: Any, writer: Any) -> tuple[Incompatibility, ...]:
         self.get_compatibility(reader, writer)
         return self._found.get(ReaderWriter(reader, writer), ())
 
@@ -121,7 +121,7 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             self._frames[-1].nested.update(dict.fromkeys(self._found[pair]))
         return known
 
-    def _path(self, reader: Shape, token: str, location: list[str] | None) -> tuple[str, ...]:
+    def _path(self, reader: TypeShape, token: str, location: list[str] | None) -> tuple[str, ...]:
         if location is not None:
             return (*location[1:], token)
         if not self._frames:
@@ -131,29 +131,31 @@ class _Resolution(ReaderWriterCompatibilityChecker):
             return parent.path
         return (*parent.path, str(next(i for i, branch in enumerate(parent.reader.schemas) if branch is reader)))
 
-    def _reasons(self, frame: _Frame, result: SchemaCompatibilityResult) -> tuple[Misfit, ...]:
+    def _reasons(self, frame: _Frame, result: SchemaCompatibilityResult) -> tuple[Incompatibility, ...]:
         """The pair's own reasons, then those of the types within."""
         if frame.reader.type == "union" and frame.writer.type == "union" and frame.nested:
             return tuple(frame.nested)  # each branch that finds no reader has said so itself
         kinds = set(result.incompatibilities)
-        own: dict[Misfit, None] = {}
+        own: dict[Incompatibility, None] = {}
         # The checker's `merge` adds a "/" of its own to places that are relative to the root.
-        for place in sorted(result.locations - {"/"} if kinds else ()):
+        for location in sorted(result.locations - {"/"} if kinds else ()):
             kind = (
-                next(iter(kinds)) if len(kinds) == 1 else _BY_LAST_TOKEN.get(place.rpartition("/")[2], _MISSING_DEFAULT)
+                next(iter(kinds))
+                if len(kinds) == 1
+                else _BY_LAST_TOKEN.get(location.rpartition("/")[2], _MISSING_DEFAULT)
             )
-            own[self._reason(frame, kind, place)] = None
+            own[self._reason(frame, kind, location)] = None
         if frame.reader.type == "union":  # that a null takes no record is no news; why its namesake does not is
             branches = {f"{_pointer(frame.path)}/{i}" for i in range(len(frame.reader.schemas))}
             return (*own, *(each for each in frame.nested if each.location not in branches))
         return tuple(own | frame.nested)
 
-    def _reason(self, frame: _Frame, kind: SchemaIncompatibilityType, place: str) -> Misfit:
+    def _reason(self, frame: _Frame, kind: SchemaIncompatibilityType, location: str) -> Incompatibility:
         reader, writer = frame.reader, frame.writer
         holder = self._frames[-1] if self._frames else None
         if holder and holder.writer is writer and holder.reader.type == "record" and reader.type == "enum":
             # An enum with a default of its own, in a field that has none: the checker then compares enum and record.
-            kind, place, reader = _MISSING_DEFAULT, place.removesuffix("/type"), holder.reader
+            kind, location, reader = _MISSING_DEFAULT, location.removesuffix("/type"), holder.reader
         match kind:
             case SchemaIncompatibilityType.name_mismatch:
                 text = f'the reader\'s {reader.type} "{reader.fullname}" is named "{writer.fullname}" by the writer'
@@ -165,13 +167,13 @@ class _Resolution(ReaderWriterCompatibilityChecker):
                 missing = ", ".join(f'"{symbol}"' for symbol in writer.symbols if symbol not in known)
                 text = f'the reader\'s enum "{reader.fullname}" has no default and does not know {missing}'
             case SchemaIncompatibilityType.reader_field_missing_default_value:
-                name = reader.fields[int(place.rpartition("/")[2])].name
+                name = reader.fields[int(location.rpartition("/")[2])].name
                 text = f'the reader\'s field "{name}" of "{reader.fullname}" is not written and has no default'
             case SchemaIncompatibilityType.missing_union_branch:
                 text = f"no branch of the reader's union takes the writer's {writer.called}"
             case _:
                 text = f"the reader's {reader.called} cannot take the writer's {writer.called}"
-        return Misfit(kind.name.upper(), f"/{place}" if place else "", text)
+        return Incompatibility(kind.name.upper(), f"/{location}" if location else "", text)
 
 
 def _same(reader: Any, writer: Any) -> bool:

@@ -57,7 +57,7 @@ _CEILINGS: Final = frozenset({"errorrate"})
 _FLOORS: Final = frozenset({"completeness", "availability", "accuracy", "validity", "throughput", "retention"})
 
 
-class Relation(Enum):
+class LevelChange(Enum):
     """What a promise is beside an earlier one.
 
     Attributes:
@@ -84,7 +84,7 @@ def path_of(level: ServiceLevel) -> str:
     return ".".join(filter(None, ("slaProperties", level.property, level.port)))
 
 
-def told(level: ServiceLevel) -> str:
+def promise_text(level: ServiceLevel) -> str:
     """A promise in words: `5 m`, `99.5 percent`."""
     return figure(level) + (f" {level.unit}" if level.unit else "")
 
@@ -106,19 +106,19 @@ def promised(product: Product, port: str) -> dict[str, list[ServiceLevel]]:
     return found
 
 
-def relation(before: ServiceLevel, after: ServiceLevel) -> Relation:
+def level_change(before: ServiceLevel, after: ServiceLevel) -> LevelChange:
     """What a promise became, of one property."""
     name = property_of(before)
     (family, was), (other, now) = _amount(before), _amount(after)
     if family == other and was == now:
-        return Relation.KEPT
+        return LevelChange.KEPT
     # "99 percent in time" is a promise of timeliness too, and there more is more.
     less_is_more = name in _CEILINGS or (name in _DELAYS and family != _SHARE)
     if not less_is_more and name not in _FLOORS | _DELAYS:
-        return Relation.OTHER
+        return LevelChange.OTHER
     if family != other:
-        return Relation.WEAKER
-    return Relation.STRONGER if (now < was) is less_is_more else Relation.WEAKER
+        return LevelChange.WEAKER
+    return LevelChange.STRONGER if (now < was) is less_is_more else LevelChange.WEAKER
 
 
 def _amount(level: ServiceLevel) -> tuple[str, Fraction]:

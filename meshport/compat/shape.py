@@ -17,7 +17,7 @@ from meshport.schema.canonical import PRIMITIVES
 _EMPTY: Final[Mapping[str, Any]] = {}
 
 
-class Shape:
+class TypeShape:
     """A type; equal only to itself, since the checker remembers pairs of types by identity."""
 
     __slots__ = (
@@ -39,13 +39,13 @@ class Shape:
         self.name = ""
         self.fullname = kind
         self.props: Mapping[str, Any] = _EMPTY
-        self.fields: tuple[Field, ...] = ()
-        self.fields_dict: dict[str, Field] = {}
+        self.fields: tuple[FieldShape, ...] = ()
+        self.fields_dict: dict[str, FieldShape] = {}
         self.symbols: tuple[str, ...] = ()
         self.size = 0
-        self.schemas: tuple[Shape, ...] = ()
-        self.items: Shape | None = None
-        self.values: Shape | None = None
+        self.schemas: tuple[TypeShape, ...] = ()
+        self.items: TypeShape | None = None
+        self.values: TypeShape | None = None
 
     @property
     def called(self) -> str:
@@ -53,12 +53,12 @@ class Shape:
         return f'{self.type} "{self.fullname}"' if self.name else self.type
 
 
-class Field:
+class FieldShape:
     """A field of a record."""
 
     __slots__ = ("has_default", "name", "props", "type")
 
-    def __init__(self, form: Mapping[str, Any], kind: Shape) -> None:
+    def __init__(self, form: Mapping[str, Any], kind: TypeShape) -> None:
         self.name: str = form["name"]
         self.type = kind
         self.has_default = "default" in form
@@ -67,25 +67,25 @@ class Field:
 
 # The shape of ten fields takes some 5 kB, and the versions of a subject are compared with each candidate.
 @lru_cache(maxsize=256)
-def shape_of(text: str) -> Shape:
+def shape_of(text: str) -> TypeShape:
     """The shape of a schema in canonical form."""
     return _shape(json.loads(text), {})
 
 
-_PRIMITIVES: Final = {kind: Shape(kind) for kind in PRIMITIVES}
+_PRIMITIVES: Final = {kind: TypeShape(kind) for kind in PRIMITIVES}
 
 
-def _shape(form: Any, named: dict[str, Shape]) -> Shape:
+def _shape(form: Any, named: dict[str, TypeShape]) -> TypeShape:
     if isinstance(form, str):
         return _PRIMITIVES.get(form) or named[form]
     if isinstance(form, list):
-        union = Shape("union")
+        union = TypeShape("union")
         union.schemas = tuple(_shape(branch, named) for branch in form)
         return union
     kind = form["type"]
     if kind in _PRIMITIVES:
         return _PRIMITIVES[kind]
-    shape = Shape("record" if kind == "error" else kind)
+    shape = TypeShape("record" if kind == "error" else kind)
     if kind == "array":
         shape.items = _shape(form["items"], named)
     elif kind == "map":
@@ -97,6 +97,6 @@ def _shape(form: Any, named: dict[str, Shape]) -> Shape:
         named[shape.fullname] = shape
         shape.symbols = tuple(form["symbols"]) if kind == "enum" else ()
         shape.size = form["size"] if kind == "fixed" else 0
-        shape.fields = tuple(Field(each, _shape(each["type"], named)) for each in form.get("fields", ()))
+        shape.fields = tuple(FieldShape(each, _shape(each["type"], named)) for each in form.get("fields", ()))
         shape.fields_dict = {each.name: each for each in shape.fields}
     return shape

@@ -38,7 +38,7 @@ class Before:
         return next((past.contract.product.id for past in self.pasts.values()), None)
 
 
-class Source(Protocol):
+class PastSource(Protocol):
     """A state of the mesh that candidates are compared with."""
 
     @property

@@ -10,7 +10,7 @@ from meshport.address import SCHEME, Address, nearest
 from meshport.compat.case import Case
 from meshport.compat.judge import Past
 from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
-from meshport.gate.before import Before, Line, Source
+from meshport.gate.before import Before, Line, PastSource
 from meshport.gate.touched import holder_in, paths_by_id, port_count, readers_of, readings
 from meshport.product import Product, Status
 from meshport.project.project import Project, refuse
@@ -34,7 +34,7 @@ class Docket:
     notes: tuple[str, ...]
 
 
-def docket(project: Project, addresses: Sequence[Address], source: Source) -> Docket:
+def docket(project: Project, addresses: Sequence[Address], source: PastSource) -> Docket:
     """What is to be judged, with both sides of each contract.
 
     Args:
@@ -75,7 +75,7 @@ def docket(project: Project, addresses: Sequence[Address], source: Source) -> Do
     return Docket(tuple(cases), unchanged, tuple(notes))
 
 
-def _moved(project: Project, keys: Collection[str], before: dict[str, Before], source: Source) -> dict[str, str]:
+def _moved(project: Project, keys: Collection[str], before: dict[str, Before], source: PastSource) -> dict[str, str]:
     """The products that have another address under their id: where each is now, and where it was.
 
     They are judged as what they were, as the registry does; what the source has under the old address joins `before`.
@@ -185,7 +185,7 @@ def _is_retired(before: Before | None, asked: Address) -> Iterator[bool]:
         yield asked.port in {None, name} and asked.major in {None, major}
 
 
-def _nowhere(address: str, known: Collection[str], project: Project, source: Source) -> ProjectError:
+def _nowhere(address: str, known: Collection[str], project: Project, source: PastSource) -> ProjectError:
     near = nearest(address.removeprefix(SCHEME), sorted(known))
     return ProjectError(
         f"neither {project.root} nor {source.describe()} has {address}",

@@ -40,7 +40,7 @@ _SUBMODULE: Final = "160000"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """A file of a revision: its mode as git writes it (`100644`), and its object's id."""
 
     mode: str
@@ -90,9 +90,9 @@ class Repository:
                 top, directory, shallow = answer.stdout.decode(errors="surrogateescape").splitlines()
                 if _holds(Path(top).resolve(), folder.resolve()):
                     return cls(Path(top).resolve(), Path(directory), shallow == "true")
-        told = answer.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
+        reason = answer.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
         raise ProjectError(
-            f"{folder} cannot be compared with a git revision: {told or 'it lies outside of the git work tree'}",
+            f"{folder} cannot be compared with a git revision: {reason or 'it lies outside of the git work tree'}",
             hint="outside of git, compare with `--against registry` or with a file",
         )
 
@@ -117,13 +117,13 @@ class Repository:
         """Whether one commit is in the history of another."""
         return self._run("merge-base", "--is-ancestor", older, newer).returncode == 0
 
-    def tree(self, commit: str, folder: str) -> dict[str, Entry]:
+    def tree(self, commit: str, folder: str) -> dict[str, TreeEntry]:
         """Every file of a folder in a revision; a submodule is one entry without its files."""
-        found: dict[str, Entry] = {}
+        found: dict[str, TreeEntry] = {}
         for line in _parts(self._out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *filter(None, [folder]))):
             facts, _, path = line.partition("\t")
             mode, _, blob = facts.split(" ")
-            found[path] = Entry(mode, blob)
+            found[path] = TreeEntry(mode, blob)
         return found
 
     def changed(self, commit: str, folder: str) -> frozenset[str]:
@@ -207,8 +207,8 @@ class Repository:
     def _out(self, *arguments: str, given: str | None = None) -> bytes:
         answer = self._run(*arguments, given=given)
         if answer.returncode != 0:
-            told = answer.stderr.decode(errors="replace").strip() or f"exit code {answer.returncode}"
-            raise ProjectError(f"`git {arguments[0]}` failed in {self.top}: {told.removeprefix('fatal: ')}")
+            reason = answer.stderr.decode(errors="replace").strip() or f"exit code {answer.returncode}"
+            raise ProjectError(f"`git {arguments[0]}` failed in {self.top}: {reason.removeprefix('fatal: ')}")
         return answer.stdout
 
 
@@ -229,7 +229,7 @@ class Revision:
     folder: str
 
     @cached_property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, TreeEntry]:
         """Every file, by its path in the project."""
         start = len(self.folder) + 1 if self.folder else 0
         return {path[start:]: entry for path, entry in self.repository.tree(self.commit, self.folder).items()}
@@ -289,7 +289,7 @@ class Revision:
         full = posixpath.normpath(posixpath.join(self.folder, path))
         return None if full.startswith(("../", "/")) else full
 
-    def _elsewhere(self, path: str) -> Entry | None:
+    def _elsewhere(self, path: str) -> TreeEntry | None:
         """A file of the repository that lies out of the project."""
         full = self._full(path)
         return self.repository.tree(self.commit, full).get(full) if full and path.startswith("../") else None

@@ -8,42 +8,42 @@ from uuid import UUID
 
 from meshport.address import Address
 from meshport.errors import NotRegistered
-from meshport.gate.before import Before, Line, Source
+from meshport.gate.before import Before, Line, PastSource
 from meshport.registry import Registry
 
 
 @dataclass
-class Joined:
+class JoinedSource:
     """A source whose readers and waivers are the registry's too.
 
     Attributes:
         source: what candidates are compared with.
         registry: who is asked.
-        notes: see `Source`.
+        notes: see `PastSource`.
     """
 
-    source: Source
+    source: PastSource
     registry: Registry
     notes: Sequence[str] = field(default_factory=list)
 
     def describe(self) -> str:
-        """See `Source`."""
+        """See `PastSource`."""
         return f"{self.source.describe()}, with the readers and waivers of {self.registry.url}"
 
     def known(self) -> Collection[str]:
-        """See `Source`."""
+        """See `PastSource`."""
         return self.source.known()
 
     def differing(self) -> Collection[str] | None:
-        """See `Source`."""
+        """See `PastSource`."""
         return self.source.differing()
 
     def holder(self, id_: UUID) -> str | None:
-        """See `Source`."""
+        """See `PastSource`."""
         return self.source.holder(id_)
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `Source`."""
+        """See `PastSource`."""
         found = {key: self._joined(key, before) for key, before in self.source.before(addresses).items()}
         self.notes = self.source.notes
         return found

@@ -25,7 +25,7 @@ _LOADERS: Final[tuple[Any, ...]] = (getattr(yaml, "CSafeLoader", yaml.SafeLoader
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 
 
-class Places:
+class FindingLines:
     """The files and lines of a project's contracts; each file is read once.
 
     Files are named relative to the top of the git repository that the project lies in, as GitHub wants annotations and
@@ -54,10 +54,10 @@ class Places:
             return verdict
         product = self._project.descriptor(descriptor)
         port = product.port(verdict.address.port, verdict.address.major)
-        placed = tuple(self._placed(each, descriptor, product, port) for each in verdict.findings)
+        placed = tuple(self._with_line(each, descriptor, product, port) for each in verdict.findings)
         return verdict.model_copy(update={"findings": placed})
 
-    def _placed(self, finding: Finding, descriptor: str, product: Product, port: OutputPort | None) -> Finding:
+    def _with_line(self, finding: Finding, descriptor: str, product: Product, port: OutputPort | None) -> Finding:
         if finding.part is Part.SCHEMA and port is not None:
             file = schema_path(product, port)
             line = schema_line(self._text(file), finding.pointer)

@@ -33,7 +33,7 @@ _LOOKS_AT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RuleSummary:
     """A rule in the table that people see.
 
     Attributes:
@@ -53,7 +53,7 @@ class Row:
     keeping: tuple[str, ...]
 
 
-def rules_table() -> list[Row]:
+def rules_table() -> list[RuleSummary]:
     """Every rule, in the order in which they are asked."""
     return [_row(rule) for rule in RULES.values()]
 
@@ -94,10 +94,10 @@ def page(rule: Rule) -> str:
     return "\n\n".join(_filled(each) for each in paragraphs)
 
 
-def _row(rule: Rule) -> Row:
+def _row(rule: Rule) -> RuleSummary:
     shown = fixtures(rule.id)
     breaking, keeping = (tuple(each.title for each in shown if each.breaks is breaks) for breaks in (True, False))
-    return Row(rule.id, rule.severity, rule.breaks, rule.purpose, breaking, keeping)
+    return RuleSummary(rule.id, rule.severity, rule.breaks, rule.purpose, breaking, keeping)
 
 
 def _facts(rule: Rule) -> str:

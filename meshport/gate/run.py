@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
 
-from meshport.address import Address
 from meshport.compat.finding import Finding, Outcome, State, Verdict
-
-
-class Evidence(Protocol):
-    """What the stored events of a port say about a candidate; `str()` of it is what people read, in lines."""
-
-    @property
-    def address(self) -> Address:
-        """Of the port, its major given."""
-
-    @property
-    def passes(self) -> bool:
-        """Whether every event that was read can be read by the candidate too."""
-
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        """JSON data, with `mode="json"`."""
+from meshport.gate.evidence import Evidence
 
 
 @dataclass(frozen=True)
-class Run:
+class GateRun:
     """What was judged, and against what.
 
     Attributes:

@@ -53,7 +53,7 @@ class _Slice(NamedTuple):
     most: int
 
 
-class History:
+class TopicHistory:
     """The stored events of a topic as they are now: its bounds are fixed when it is made.
 
     Args:

@@ -21,7 +21,7 @@ from meshport.catalog import ProductPast
 from meshport.compat.contract import Contract, Version
 from meshport.compat.judge import Past
 from meshport.errors import NotRegistered, ProjectError
-from meshport.gate.before import Before, Line, Source, grouped, keys_of, known_readers
+from meshport.gate.before import Before, Line, PastSource, grouped, keys_of, known_readers
 from meshport.gate.git import Repository, Revision
 from meshport.gate.states import FolderSource, GitSource
 from meshport.gate.touched import readings
@@ -30,25 +30,12 @@ from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
 from meshport.schema import Schema, load_schema
 
-__all__ = [
-    "REGISTRY",
-    "FolderSource",
-    "GitSource",
-    "RegistrySource",
-    "SavedSource",
-    "SchemaSource",
-    "Source",
-    "before_of",
-    "file_source",
-    "parse_against",
-]
-
 REGISTRY: Final = "registry"
 _FILES: Final = (".avsc", ".yaml", ".json")
 _BRANCH: Final = re.compile(r"(?!HEAD)\w[\w./-]*")
 
 
-def parse_against(text: str, project: Project, open_registry: Callable[[], Registry]) -> Source:
+def parse_against(text: str, project: Project, open_registry: Callable[[], Registry]) -> PastSource:
     """What `--against` names: `registry`, a file that is there, or else a git revision.
 
     A file is what ends in .avsc, .yaml or .json, begins with a dot or a slash, or is the folder of a project.
@@ -91,7 +78,7 @@ def _hint(text: str, repository: Repository) -> str:
     return f"`git fetch origin {branch}` and `--against origin/{branch}`, if it is a branch of the origin{cut}"
 
 
-def file_source(file: Path, project: Project) -> Source:
+def file_source(file: Path, project: Project) -> PastSource:
     """The source that a file is: another checkout of the project, its product.yaml, a schema, or a saved past.
 
     Raises:
@@ -105,7 +92,7 @@ def file_source(file: Path, project: Project) -> Source:
         other = Project.find(file.parent)
         return FolderSource(project, other, file.resolve().relative_to(other.root).as_posix())
     if file.suffix == ".avsc":
-        return SchemaSource(project, file)
+        return SchemaFileSource(project, file)
     if file.suffix == ".json":
         return SavedSource(file)
     raise ProjectError(
@@ -115,13 +102,13 @@ def file_source(file: Path, project: Project) -> Source:
 
 
 @dataclass
-class SchemaSource:
+class SchemaFileSource:
     """One schema in a file; the contract around it is the candidate's own.
 
     Attributes:
         project: whose contract is the candidate.
         file: the schema.
-        notes: see `meshport.gate.before.Source`.
+        notes: see `meshport.gate.before.PastSource`.
     """
 
     project: Project
@@ -129,15 +116,15 @@ class SchemaSource:
     notes: list[str] = field(default_factory=list)
 
     def describe(self) -> str:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return f"file {self.file}"
 
     def known(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return ()
 
     def differing(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`.
+        """See `meshport.gate.before.PastSource`.
 
         Raises:
             ProjectError: always, since a schema does not say whose it is.
@@ -148,11 +135,11 @@ class SchemaSource:
         )
 
     def holder(self, id_: UUID) -> str | None:  # noqa: ARG002 - a schema knows no product
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `meshport.gate.before.Source`.
+        """See `meshport.gate.before.PastSource`.
 
         Raises:
             ProjectError: not one port is named.
@@ -190,33 +177,33 @@ class RegistrySource:
 
     Attributes:
         registry: the client.
-        notes: see `meshport.gate.before.Source`.
+        notes: see `meshport.gate.before.PastSource`.
     """
 
     registry: Registry
     notes: Sequence[str] = ()
 
     def describe(self) -> str:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return f"the registry at {self.registry.url}"
 
     def known(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return ()
 
     def differing(self) -> None:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return
 
     def holder(self, id_: UUID) -> str | None:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         try:
             return self.registry.product(id_).descriptor.address.key
         except NotRegistered:
             return None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         found: dict[str, Before] = {}
         for key in sorted(keys_of(addresses)):
             try:
@@ -232,31 +219,31 @@ class SavedSource:
 
     Attributes:
         file: the answer.
-        notes: see `meshport.gate.before.Source`.
+        notes: see `meshport.gate.before.PastSource`.
     """
 
     file: Path
     notes: Sequence[str] = ("the readers and waivers are those of the day on which the file was saved",)
 
     def describe(self) -> str:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return f"file {self.file}"
 
     def known(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return (self._past.product.address.key,)
 
     def differing(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return self.known()
 
     def holder(self, id_: UUID) -> str | None:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         product = self._past.product
         return product.address.key if product.id == id_ else None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         key = self._past.product.address.key
         return {key: before_of(self._past)} if key in keys_of(addresses) else {}
 

@@ -31,35 +31,35 @@ class GitSource:
     Attributes:
         project: in the work tree.
         revision: what it is compared with.
-        notes: see `meshport.gate.before.Source`.
+        notes: see `meshport.gate.before.PastSource`.
     """
 
     project: Project
     revision: Revision
     notes: list[str] = field(default_factory=list)
-    _told: bool = field(default=False, init=False)
+    _notes_made: bool = field(default=False, init=False)
 
     def describe(self) -> str:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return f"git {self.revision.name} ({self.revision.commit[:7]})"
 
     def known(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return self._old.descriptors.keys()
 
     def differing(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return touched(self._changed, self._old, self.project)
 
     def holder(self, id_: UUID) -> str | None:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return holder_in(self._old, id_, self._ids)
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `meshport.gate.before.Source`."""
-        if not self._told:
-            self.notes += self._of_place()
-            self._told = True
+        """See `meshport.gate.before.PastSource`."""
+        if not self._notes_made:
+            self.notes += self._work_tree_notes()
+            self._notes_made = True
         keys = keys_of(addresses) & self._old.descriptors.keys()
         if not keys:
             return {}
@@ -101,7 +101,7 @@ class GitSource:
         found = {path[start:] for path in repository.changed(self.revision.commit, self.revision.folder)}
         return frozenset(found | (set(self.project.descriptors.values()) - self.revision.entries.keys()))
 
-    def _of_place(self) -> Iterator[str]:
+    def _work_tree_notes(self) -> Iterator[str]:
         """What a reader of the verdicts has to know of where the work tree stands."""
         repository = self.revision.repository
         head = None if repository.shallow else repository.commit("HEAD")
@@ -123,7 +123,7 @@ class FolderSource:
         project: whose contracts are the candidates.
         other: the checkout.
         only: the path of the descriptor whose product alone is compared; None for every one.
-        notes: see `meshport.gate.before.Source`.
+        notes: see `meshport.gate.before.PastSource`.
     """
 
     project: Project
@@ -132,15 +132,15 @@ class FolderSource:
     notes: list[str] = field(default_factory=list)
 
     def describe(self) -> str:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return f"file {self.other.root / self.only if self.only else self.other.root}"
 
     def known(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         return [key for key, path in self.other.descriptors.items() if self.only in {None, path}]
 
     def differing(self) -> Collection[str]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         if self.only:
             return self.known()
         paths = {path for each in (self.project, self.other) for path in _contract_files(each)}
@@ -148,12 +148,12 @@ class FolderSource:
         return touched(changed, self.other, self.project)
 
     def holder(self, id_: UUID) -> str | None:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         found = holder_in(self.other, id_, paths_by_id(self.other.texts))
         return found if found in self.known() else None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """See `meshport.gate.before.Source`."""
+        """See `meshport.gate.before.PastSource`."""
         keys = keys_of(addresses) & set(self.known())
         if not keys:
             return {}

@@ -85,7 +85,7 @@ def timelines(revision: Revision, contracts: Sequence[Contract]) -> list[Timelin
     Raises:
         ProjectError: git cannot tell.
     """
-    return _Walk(revision, contracts).walked() if contracts else []
+    return _HistoryWalk(revision, contracts).walked() if contracts else []
 
 
 def descriptor_paths(product: Product) -> tuple[str, str]:
@@ -94,7 +94,7 @@ def descriptor_paths(product: Product) -> tuple[str, str]:
     return f"producers/{place}", f"processors/{place}"
 
 
-class _Walk:
+class _HistoryWalk:
     def __init__(self, revision: Revision, contracts: Sequence[Contract]) -> None:
         self._revision = revision
         self._lines = [Timeline(each, [each.schema]) for each in contracts]

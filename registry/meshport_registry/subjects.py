@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
 
-from meshport.compat import Report, check_history
+from meshport.compat import HistoryReport, check_history
 from meshport.compat import Version as Known
 from meshport.product import Compatibility
 from meshport_registry import tables
@@ -377,10 +377,10 @@ def compare(
     candidate: Candidate,
     history: Sequence[Version],
     level: Compatibility,
-) -> Report:
+) -> HistoryReport:
     """The verdict on a candidate against versions of a subject, oldest first."""
     if level is Compatibility.NONE or not history:
-        return Report(level, (), ())
+        return HistoryReport(level, (), ())
     if not level.endswith("_TRANSITIVE"):
         history = history[-1:]
     schemas = schemas_of(connection, [each.fingerprint for each in history])

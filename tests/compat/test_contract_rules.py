@@ -15,7 +15,7 @@ from meshport.compat import Contract
 from meshport.compat.contract import Change
 from meshport.compat.rules import governance, key, port, product, slo
 from meshport.compat.rules.port import at_least
-from meshport.compat.service_levels import Relation, relation
+from meshport.compat.service_levels import LevelChange, level_change
 from meshport.ports.publisher import record_key
 from meshport.product import Compatibility, Product, ServiceLevel
 from tests.compat.contracts import CLASSES, contract, ports, retentions
@@ -64,38 +64,38 @@ def level(text: str) -> ServiceLevel:
 @pytest.mark.parametrize(
     ("before", "after", "became"),
     [
-        ("timeliness 5 m", "timeliness 5 h", Relation.WEAKER),
-        ("timeliness 5 m", "timeliness 300 s", Relation.KEPT),
-        ("timeliness 5 m", "timeliness 299999 ms", Relation.STRONGER),
-        ("timeliness 1.1 m", "timeliness 66 s", Relation.KEPT),
-        ("timeliness 5", "timeliness 6", Relation.WEAKER),
-        ("timeliness 95 percent", "timeliness 99 percent", Relation.STRONGER),
-        ("intervalOfChange 1 day", "intervalOfChange 25 hours", Relation.WEAKER),
-        ("INTERVALOFCHANGE 7 d", "intervalOfChange 1 w", Relation.KEPT),
-        ("frequency 1 d", "fy 12 h", Relation.STRONGER),
-        ("latency 4 d", "ly 5 d", Relation.WEAKER),
-        ("timeToRepair 1 h", "timeToRepair 2 h", Relation.WEAKER),
-        ("errorRate 1 percent", "errorRate 2 percent", Relation.WEAKER),
-        ("errorRate 1 percent", "er 0.5 %", Relation.STRONGER),
-        ("completeness 99.5 percent", "completeness 99.4 percent", Relation.WEAKER),
-        ("completeness 99.5 percent", "completeness 99.5 %", Relation.KEPT),
-        ("availability 99.9 percent", "av 99.99 percent", Relation.STRONGER),
-        ("throughput 100 events/s", "throughput 50 events/s", Relation.WEAKER),
-        ("retention 1 y", "retention 365 d", Relation.KEPT),
-        ("retention 1 y", "retention 364 d", Relation.WEAKER),
-        ("retention 1 y", "retention 366 d", Relation.STRONGER),
-        ("timeliness 5 m", "timeliness 5", Relation.WEAKER),
-        ("timeliness 5 m", "timeliness 5 percent", Relation.WEAKER),
-        ("throughput 100 events/s", "throughput 6000 events/m", Relation.WEAKER),
-        ("sampleSize 10", "sampleSize 20", Relation.OTHER),
-        ("sampleSize 10", "sampleSize 10", Relation.KEPT),
-        ("warmUp 60 s", "warmUp 1 m", Relation.KEPT),
-        ("warmUp 60 s", "warmUp 60 percent", Relation.OTHER),
+        ("timeliness 5 m", "timeliness 5 h", LevelChange.WEAKER),
+        ("timeliness 5 m", "timeliness 300 s", LevelChange.KEPT),
+        ("timeliness 5 m", "timeliness 299999 ms", LevelChange.STRONGER),
+        ("timeliness 1.1 m", "timeliness 66 s", LevelChange.KEPT),
+        ("timeliness 5", "timeliness 6", LevelChange.WEAKER),
+        ("timeliness 95 percent", "timeliness 99 percent", LevelChange.STRONGER),
+        ("intervalOfChange 1 day", "intervalOfChange 25 hours", LevelChange.WEAKER),
+        ("INTERVALOFCHANGE 7 d", "intervalOfChange 1 w", LevelChange.KEPT),
+        ("frequency 1 d", "fy 12 h", LevelChange.STRONGER),
+        ("latency 4 d", "ly 5 d", LevelChange.WEAKER),
+        ("timeToRepair 1 h", "timeToRepair 2 h", LevelChange.WEAKER),
+        ("errorRate 1 percent", "errorRate 2 percent", LevelChange.WEAKER),
+        ("errorRate 1 percent", "er 0.5 %", LevelChange.STRONGER),
+        ("completeness 99.5 percent", "completeness 99.4 percent", LevelChange.WEAKER),
+        ("completeness 99.5 percent", "completeness 99.5 %", LevelChange.KEPT),
+        ("availability 99.9 percent", "av 99.99 percent", LevelChange.STRONGER),
+        ("throughput 100 events/s", "throughput 50 events/s", LevelChange.WEAKER),
+        ("retention 1 y", "retention 365 d", LevelChange.KEPT),
+        ("retention 1 y", "retention 364 d", LevelChange.WEAKER),
+        ("retention 1 y", "retention 366 d", LevelChange.STRONGER),
+        ("timeliness 5 m", "timeliness 5", LevelChange.WEAKER),
+        ("timeliness 5 m", "timeliness 5 percent", LevelChange.WEAKER),
+        ("throughput 100 events/s", "throughput 6000 events/m", LevelChange.WEAKER),
+        ("sampleSize 10", "sampleSize 20", LevelChange.OTHER),
+        ("sampleSize 10", "sampleSize 10", LevelChange.KEPT),
+        ("warmUp 60 s", "warmUp 1 m", LevelChange.KEPT),
+        ("warmUp 60 s", "warmUp 60 percent", LevelChange.OTHER),
     ],
 )
-def test_what_a_service_level_became(before: str, after: str, became: Relation) -> None:
+def test_what_a_service_level_became(before: str, after: str, became: LevelChange) -> None:
     """Units are converted without rounding; the property says which way is weaker, and unknown ones say nothing."""
-    assert relation(level(before), level(after)) is became
+    assert level_change(level(before), level(after)) is became
 
 
 def test_a_loss_in_the_last_digit_is_told_with_it() -> None:
@@ -286,8 +286,8 @@ def test_a_promise_is_refused_where_a_figure_is_weaker_and_only_there(
 def test_weaker_and_stronger_are_opposites(name: str, one: float, other: float, unit: str | None) -> None:
     """Of two figures in one unit, going one way weakens and going back strengthens; never both."""
     first, second = (ServiceLevel(property=name, value=each, unit=unit) for each in (one, other))
-    both = {relation(first, second), relation(second, first)}
-    assert both == ({Relation.KEPT} if one == other else {Relation.WEAKER, Relation.STRONGER})
+    both = {level_change(first, second), level_change(second, first)}
+    assert both == ({LevelChange.KEPT} if one == other else {LevelChange.WEAKER, LevelChange.STRONGER})
 
 
 @given(st.sampled_from(sorted(LEVELS)), st.integers(1, 10**6), st.integers(1, 10**6))
@@ -295,7 +295,7 @@ def test_a_figure_means_the_same_in_each_unit(name: str, one: int, other: int) -
     """Minutes against minutes is judged as minutes against seconds."""
     first, second = (ServiceLevel(property=name, value=each, unit="m") for each in (one, other))
     in_seconds = ServiceLevel(property=name, value=other * 60, unit="s")
-    assert relation(first, second) is relation(first, in_seconds)
+    assert level_change(first, second) is level_change(first, in_seconds)
 
 
 def test_rules_that_no_waiver_passes_are_those_where_the_mesh_would_be_wrong() -> None:

@@ -11,7 +11,7 @@ import avro.schema
 import pytest
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
-from meshport.compat.resolution import Misfit, check
+from meshport.compat.resolution import Incompatibility, check
 from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema
 
@@ -141,7 +141,7 @@ def test_every_place_exists_in_the_readers_schema() -> None:
 def test_a_finding_says_which_names_it_is_about() -> None:
     """The message quotes the field and the record, so that it can be read without the schema."""
     (finding,) = check(schema(record(field("a", "int"))), schema(record()))
-    assert isinstance(finding, Misfit)
+    assert isinstance(finding, Incompatibility)
     assert 'field "a" of "mesh.Play"' in finding.message
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 from meshport.address import Address
+from meshport.gate.before import PastSource
 from meshport.gate.docket import Docket, docket
-from meshport.gate.sources import Source, parse_against
+from meshport.gate.sources import parse_against
 from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
 
@@ -117,7 +118,7 @@ class Mesh:
         git(self.top, "commit", "-q", "--allow-empty", "-m", message)
         return git(self.top, "rev-parse", "HEAD")
 
-    def against(self, text: str = "main") -> Source:
+    def against(self, text: str = "main") -> PastSource:
         """What the work tree is compared with."""
         return parse_against(text, self.project, no_registry)
 

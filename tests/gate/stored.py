@@ -13,7 +13,8 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.compat.contract import Version
 from meshport.event import EventWriter, new_id
-from meshport.gate.evidence import Cause, Evidence, prove
+from meshport.gate.evidence import Cause, Evidence
+from meshport.gate.proof import prove
 from meshport.gate.sampling import Sample
 from meshport.kafka.producer import Message, Producer
 from meshport.product import Product

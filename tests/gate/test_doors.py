@@ -18,8 +18,9 @@ import yaml
 from meshport.address import Address, subject_name
 from meshport.compat import RULES, Severity, State, Verdict
 from meshport.compat.corpus import Fixture, fixtures
+from meshport.gate.before import PastSource
 from meshport.gate.docket import docket
-from meshport.gate.sources import Source, parse_against
+from meshport.gate.sources import parse_against
 from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport_registry import Settings, running
@@ -187,7 +188,7 @@ def said(verdicts: Iterable[Verdict]) -> Said:
     )
 
 
-def by_docket(project: Project, source: Source, *addresses: Address) -> dict[str, Said]:
+def by_docket(project: Project, source: PastSource, *addresses: Address) -> dict[str, Said]:
     """What the command line's way of judging says, by product."""
     found: dict[str, list[Verdict]] = {}
     today = datetime.now(UTC).date()

@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient
 from meshport.codec import prefix
 from meshport.compat.contract import Version
 from meshport.errors import BrokerUnavailable, TopicError
-from meshport.gate.evidence import LISTED, Cause, Presence, prove
+from meshport.gate.evidence import Cause, Presence
+from meshport.gate.proof import LISTED, prove
 from meshport.gate.sampling import Sample
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message

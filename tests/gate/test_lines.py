@@ -12,7 +12,7 @@ import pytest
 from meshport.address import Address
 from meshport.compat.comparison import locate
 from meshport.compat.finding import Direction, Finding, Outcome, Part, Verdict
-from meshport.gate.lines import Places, schema_line
+from meshport.gate.lines import FindingLines, schema_line
 from meshport.product import Compatibility
 from meshport.project.project import Project
 from meshport.schema import load_schema
@@ -81,7 +81,7 @@ def placed(
         findings=findings,
         judged_on=date(2026, 1, 1),
     )
-    return [(each.file, each.line) for each in Places(project).of(verdict).findings]
+    return [(each.file, each.line) for each in FindingLines(project).of(verdict).findings]
 
 
 def finding(path: str, pointer: str = "", part: Part = Part.SCHEMA) -> Finding:

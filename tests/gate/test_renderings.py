@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshport.compat.finding import Outcome, State
-from meshport.gate.evidence import Cause, Evidence, Failure
+from meshport.gate.evidence import Cause, Evidence, UnreadableEvent
 from meshport.gate.render import RENDERINGS, document, github, junit, sarif, text
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 from tests.gate import verdicts
 from tests.gate.verdicts import PLAYS, breaking, removed, settled, story, waived, waiver, warned
 
@@ -96,7 +96,7 @@ ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.s
 ANY_RUN = settings(max_examples=60, deadline=None)
 
 
-def hostile(words: str) -> Run:
+def hostile(words: str) -> GateRun:
     """A run in which every text that somebody else wrote is the same words."""
     findings = tuple(
         each.model_copy(
@@ -105,7 +105,7 @@ def hostile(words: str) -> Run:
         for each in (removed(), waived(), warned(), settled())
     )
     verdict = breaking(*findings, waivers=(waiver(reason=words or "-", approver=words or "-"),))
-    return Run(against=words, verdicts=(verdict,), notes=(words,))
+    return GateRun(against=words, verdicts=(verdict,), notes=(words,))
 
 
 FAILING = Evidence(
@@ -115,10 +115,12 @@ FAILING = Evidence(
     events=300,
     failed={Cause.CANDIDATE: 1},
     failures=(
-        Failure(cause=Cause.CANDIDATE, topic="player.plays.events.v1", partition=0, offset=17, error="no default"),
+        UnreadableEvent(
+            cause=Cause.CANDIDATE, topic="player.plays.events.v1", partition=0, offset=17, error="no default"
+        ),
     ),
 )
-PROVEN = Run(against="the registry", verdicts=(breaking(),), evidence=(FAILING,))
+PROVEN = GateRun(against="the registry", verdicts=(breaking(),), evidence=(FAILING,))
 
 
 class TestText:
@@ -130,23 +132,23 @@ class TestText:
 
     def test_all_is_well(self) -> None:
         """Where nothing speaks against anything there are two lines: against what, and how many."""
-        run = Run(against="git HEAD (aaaaaaa)", unchanged=7)
+        run = GateRun(against="git HEAD (aaaaaaa)", unchanged=7)
         assert text.render(run).splitlines() == ["against git HEAD (aaaaaaa)", "7 contracts pass; 7 unchanged"]
 
     def test_no_contract(self) -> None:
         """An empty project passes without a claim about contracts."""
-        assert text.render(Run(against="x")).splitlines()[-1] == "no contract to judge"
+        assert text.render(GateRun(against="x")).splitlines()[-1] == "no contract to judge"
 
     def test_two_that_break(self) -> None:
         """The last line counts in the plural."""
-        assert text.render(Run("x", (breaking(removed()), breaking(removed())))).endswith(
+        assert text.render(GateRun("x", (breaking(removed()), breaking(removed())))).endswith(
             "2 of 2 contracts break their readers"
         )
 
     def test_an_unsound_newcomer_is_refused(self) -> None:
         """A new port that is unsound by itself breaks no reader, for it has none."""
         verdict = breaking(removed(), versions=(), readers=(), waivers=())
-        lines = text.render(Run("x", (verdict,))).splitlines()
+        lines = text.render(GateRun("x", (verdict,))).splitlines()
         assert lines[0] == "player/plays/events@1 is refused, held to FULL_TRANSITIVE"
         assert lines[-1] == "1 of 1 contract is refused"
 
@@ -158,31 +160,31 @@ class TestText:
 
     def test_all_waived_passes(self) -> None:
         """A contract whose only finding is waived says that it passes by waiver, until when and by whom."""
-        shown = text.render(Run("x", (breaking(waived(), outcome=Outcome.COMPATIBLE),)))
+        shown = text.render(GateRun("x", (breaking(waived(), outcome=Outcome.COMPATIBLE),)))
         assert "passes by waiver" in shown
         assert "waived until 2026-03-31 by ada (waiver 4): the only reader has moved" in shown
 
     def test_a_waiver_that_nothing_needs(self) -> None:
         """A waiver that holds is shown though nothing needs it."""
-        shown = text.render(Run("x", (breaking(removed()),)))
+        shown = text.render(GateRun("x", (breaking(removed()),)))
         assert "waiver 4 holds until 2026-03-31 but nothing needs it: TYPE_MISMATCH at device.kind, by ada" in shown
 
     def test_unread(self) -> None:
         """A finding that no declared reader reads is marked, and nobody is told what to do about it."""
         finding = removed().model_copy(update={"state": State.UNREAD})
-        shown = text.render(Run("x", (breaking(finding, outcome=Outcome.COMPATIBLE),)))
+        shown = text.render(GateRun("x", (breaking(finding, outcome=Outcome.COMPATIBLE),)))
         assert "  unread   READER_FIELD" in shown
         assert "do:" not in shown
 
     def test_a_reader_that_breaks_by_the_contract(self) -> None:
         """Where no field of a reader is hit, the rule that breaks it is named."""
         reader = verdicts.reader("a/b", "c", ("cents",), ("RETENTION_SHORTENED retention",))
-        shown = text.render(Run("x", (breaking(warned(), readers=(reader,)),)))
+        shown = text.render(GateRun("x", (breaking(warned(), readers=(reader,)),)))
         assert "breaks a/b (owner c): by RETENTION_SHORTENED retention" in shown
 
     def test_a_long_history_is_named_by_its_ends(self) -> None:
         """Twenty versions in a row are no list of twenty numbers."""
-        shown = text.render(Run("x", (breaking(removed(), versions=tuple(range(20, 0, -1))),)))
+        shown = text.render(GateRun("x", (breaking(removed(), versions=tuple(range(20, 0, -1))),)))
         assert "against versions 20 to 1" in shown
 
     def test_styles_are_beside_the_words(self) -> None:
@@ -219,7 +221,7 @@ class TestJson:
     def test_a_default_that_json_does_not_have(self) -> None:
         """NaN, which Avro's defaults can be, does not make the document unreadable."""
         finding = removed().model_copy(update={"before": {"default": [float("nan"), float("-inf")]}})
-        given_back = json.loads(document.render(Run("x", (breaking(finding),))), parse_constant=pytest.fail)
+        given_back = json.loads(document.render(GateRun("x", (breaking(finding),))), parse_constant=pytest.fail)
         assert given_back["verdicts"][0]["findings"][0]["before"] == {"default": [None, None]}
 
     @ANY_RUN
@@ -252,7 +254,7 @@ class TestGithub:
     def test_a_file_with_odd_words(self) -> None:
         """A comma and a colon in a path do not end the property."""
         finding = removed().model_copy(update={"file": "a,b:c::d;e%.avsc"})
-        line = github.render(Run("x", (breaking(finding),))).splitlines()[0]
+        line = github.render(GateRun("x", (breaking(finding),))).splitlines()[0]
         assert as_the_runner_reads(line)[1]["file"] == "a,b:c::d;e%.avsc"
 
 
@@ -275,14 +277,14 @@ class TestJunit:
     def test_two_findings_of_a_port_are_one_failure(self, check_junit: Callable[[str], ET.Element]) -> None:
         """Ant's schema lets a case fail once: the failure holds both findings."""
         other = removed().model_copy(update={"path": "artist_id", "message": "another one"})
-        root = check_junit(junit.render(Run("x", (breaking(removed(), other),))))
+        root = check_junit(junit.render(GateRun("x", (breaking(removed(), other),))))
         (failure,) = root.iter("failure")
         assert (failure.get("message") or "").endswith("(and 1 more)")
         assert "at artist_id" in (failure.text or "")
 
     def test_nothing_judged(self, check_junit: Callable[[str], ET.Element]) -> None:
         """A run without a verdict is a valid report without a suite."""
-        assert len(check_junit(junit.render(Run("x", unchanged=3)))) == 0
+        assert len(check_junit(junit.render(GateRun("x", unchanged=3)))) == 0
 
     @ANY_RUN
     @given(words=ANYTHING)
@@ -328,7 +330,7 @@ class TestSarif:
     def test_rules(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
         """Each result points to its rule, which has its manual; a rule of a newer registry has its id alone."""
         unknown = removed().model_copy(update={"rule": "OF_A_LATER_RELEASE"})
-        run = check_sarif(sarif.render(Run("x", (breaking(removed(), unknown),))))
+        run = check_sarif(sarif.render(GateRun("x", (breaking(removed(), unknown),))))
         rules = run["tool"]["driver"]["rules"]
         assert [rules[each["ruleIndex"]]["id"] for each in run["results"]] == [removed().rule, "OF_A_LATER_RELEASE"]
         assert "without one, no value can be made" in " ".join(rules[0]["help"]["text"].split())
@@ -338,20 +340,20 @@ class TestSarif:
         """It stays when the line moves, and differs by path."""
         moved = removed().model_copy(update={"line": 90, "message": "in other words"})
         other = removed().model_copy(update={"path": "artist_id"})
-        results = check_sarif(sarif.render(Run("x", (breaking(removed(), moved, other),))))["results"]
+        results = check_sarif(sarif.render(GateRun("x", (breaking(removed(), moved, other),))))["results"]
         one, two, three = (each["partialFingerprints"]["ruleAddressPath/v1"] for each in results)
         assert one == two != three
 
     def test_braces_are_no_placeholders(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
         """Literal braces are doubled in messages, as the specification's 3.11.5 wants it."""
         finding = removed().model_copy(update={"message": 'give it {"default": 0}', "advice": ""})
-        (result,) = check_sarif(sarif.render(Run("x", (breaking(finding),))))["results"]
+        (result,) = check_sarif(sarif.render(GateRun("x", (breaking(finding),))))["results"]
         assert result["message"]["text"] == 'give it {{"default": 0}}'
 
     def test_a_file_with_odd_words(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
         """A path is a URI reference: what it may not hold is percent-encoded."""
         finding = removed().model_copy(update={"file": "schemas/a b%ü.avsc"})
-        (result,) = check_sarif(sarif.render(Run("x", (breaking(finding),))))["results"]
+        (result,) = check_sarif(sarif.render(GateRun("x", (breaking(finding),))))["results"]
         physical = result["locations"][0]["physicalLocation"]
         assert physical["artifactLocation"]["uri"] == "schemas/a%20b%25%C3%BC.avsc"
 

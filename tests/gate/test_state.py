@@ -15,7 +15,7 @@ from meshport.catalog import WaiverRequest
 from meshport.compat import Finding, State
 from meshport.errors import DescriptorError, RegistrationRefused
 from meshport.gate.docket import docket
-from meshport.gate.lines import Places
+from meshport.gate.lines import FindingLines
 from meshport.gate.sources import parse_against
 from meshport.process import load_pipeline
 from meshport.process.logic.pipeline import Apply
@@ -55,10 +55,10 @@ def found(mesh: Mesh, *, against: str = "main", registry: Registry | None = None
         return registry
 
     project = mesh.project
-    places = Places(project)
+    lines = FindingLines(project)
     asked = [Address.parse("shop/revenue")] if registry else []
     cases = docket(project, asked, parse_against(against, project, known)).cases
-    return [each for case in cases for each in places.of(case.verdict(TODAY), case.product).findings]
+    return [each for case in cases for each in lines.of(case.verdict(TODAY), case.product).findings]
 
 
 def told(mesh: Mesh, **given: Any) -> list[tuple[str, str]]:

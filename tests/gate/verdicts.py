@@ -16,7 +16,7 @@ from meshport.compat.finding import (
     State,
     Verdict,
 )
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 from meshport.product import Compatibility
 
 TODAY = date(2026, 3, 2)
@@ -133,9 +133,9 @@ def passing(address: str, outcome: Outcome, **given: Any) -> Verdict:
     return Verdict(address=Address.parse(address), outcome=outcome, judged_on=TODAY, **(fields | given))
 
 
-def story() -> Run:
+def story() -> GateRun:
     """One contract that breaks in every manner, one that is new, one that changed well, five that nobody touched."""
-    return Run(
+    return GateRun(
         against="git main (3f2c1ab)",
         verdicts=(
             breaking(removed(), waived(), warned(), settled()),

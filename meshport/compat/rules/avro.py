@@ -9,7 +9,7 @@ from typing import Any, Final
 from meshport.compat.comparison import Comparison, Form, brief, form_of, inner, named_types, type_at
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
-from meshport.compat.resolution import Misfit
+from meshport.compat.resolution import Incompatibility
 from meshport.compat.rule import Rule, Scope
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
@@ -176,7 +176,7 @@ RULES: Final = (
 )
 
 
-def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Misfit, str, Form, Form | None]]:
+def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Incompatibility, str, Form, Form | None]]:
     """What Avro's checker found of one kind: with the path, and what stands there for the reader and for the writer."""
     misfits = [each for each in comparison.resolution if each.rule == rule]
     if not misfits:
@@ -184,7 +184,7 @@ def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Misfit, str, F
     ours, theirs = named_types(comparison.reader.form), named_types(comparison.writer.form)
     written: dict[str, Form | None] = {}
     for misfit in misfits:
-        path, form = _place_of(comparison.reader.form, misfit.location, ours)
+        path, form = _path_at(comparison.reader.form, misfit.location, ours)
         if path not in written:
             written[path] = type_at(comparison.writer.form, path)
         like = written[path]
@@ -208,11 +208,11 @@ def _within(held: Form, like: Form, named: Mapping[str, Form]) -> Form | None:
 
 
 def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
-    told: set[str] = set()
+    reported: set[str] = set()
     for misfit, path, _, _ in _misfits(comparison, rule):
-        if path in told:
+        if path in reported:
             continue
-        told.add(path)
+        reported.add(path)
         types = (type_at(each.form, path) for each in (comparison.reader, comparison.writer))
         before, after = comparison.sides(*(brief(each) if each else None for each in types))
         yield Found(path, misfit.message, before, after, beside(path), RollOut.READERS)
@@ -226,7 +226,7 @@ def beside(path: str) -> str:
     )
 
 
-def _place_of(form: Any, location: str, named: Mapping[str, Form]) -> tuple[str, Form]:
+def _path_at(form: Any, location: str, named: Mapping[str, Form]) -> tuple[str, Form]:
     """The path of fields that leads to a pointer of Avro's checker, and the field or type that stands nearest to it.
 
     Args:

@@ -145,10 +145,10 @@ def alias_dropped(comparison: Comparison) -> Iterator[Found]:
         known = {after["name"], *after.get("aliases", ())}
         gone = [alias for alias in before.get("aliases", ()) if alias not in known]
         if gone:
-            told = ", ".join(map(repr, gone))
+            names = ", ".join(map(repr, gone))
             yield Found(
                 path,
-                f"{after['name']!r} loses the alias {told}: what was written under that name is not found any more",
+                f"{after['name']!r} loses the alias {names}: what was written under that name is not found any more",
                 before["aliases"],
                 after.get("aliases"),
                 f'keep "aliases": {as_json(before["aliases"])}',
@@ -176,10 +176,10 @@ def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
             answers = [name for name in dict.fromkeys((field["name"], *aliases)) if name in written]
             if len(answers) > 1:
                 who = "older events have" if comparison.direction is Direction.BACKWARD else "new events would have"
-                told = " and ".join(map(repr, answers))
+                names = " and ".join(map(repr, answers))
                 yield Found(
                     inner(each.path, field["name"]),
-                    f"{who} {told}, and to the reader both are {field['name']!r}",
+                    f"{who} {names}, and to the reader both are {field['name']!r}",
                     *comparison.sides(field["name"], answers),
                     f"take the alias {answers[-1]!r} away and keep {answers[-1]!r} as a field of its own"
                     if comparison.direction is Direction.BACKWARD

@@ -95,7 +95,7 @@ def owner_dropped(change: Change) -> Iterator[Found]:
     if product is None:
         return
     for key, was, now in (("owner", before.owner, product.owner), ("contact", before.contact, product.contact)):
-        if not _nothing(was) and _nothing(now):
+        if not _is_placeholder(was) and _is_placeholder(now):
             yield Found(
                 key,
                 f"the {key} was {was!r} and would be {'gone' if now is None else repr(now)}",
@@ -114,7 +114,7 @@ def owner_changed(change: Change) -> Iterator[Found]:
     Let both teams review the change, and set `contact` along with `owner`.
     """
     was, product = change.before.product.owner, change.product
-    if product is not None and product.owner != was and not _nothing(was) and not _nothing(product.owner):
+    if product is not None and product.owner != was and not _is_placeholder(was) and not _is_placeholder(product.owner):
         yield Found(
             "owner",
             f"the owner was {was!r} and would be {product.owner!r}",
@@ -133,7 +133,7 @@ def description_dropped(change: Change) -> Iterator[Found]:
     Write a sentence that says what the product holds.
     """
     before, product = change.before.product, change.product
-    if product is not None and not _says_nothing(before) and _says_nothing(product):
+    if product is not None and not _is_meaningless(before) and _is_meaningless(product):
         yield Found(
             "description",
             f"the description would be {product.description!r}, which says nothing of what the product holds",
@@ -189,13 +189,16 @@ RULES: Final = (
 )
 
 
-def _nothing(text: str | None) -> bool:
+def _is_placeholder(text: str | None) -> bool:
     return text is None or _PLACEHOLDER.fullmatch(text) is not None
 
 
-def _says_nothing(product: Product) -> bool:
+def _is_meaningless(product: Product) -> bool:
     said = _letters(product.description)
-    return _nothing(product.description) or said in {_letters(product.address.product), _letters(product.address.key)}
+    return _is_placeholder(product.description) or said in {
+        _letters(product.address.product),
+        _letters(product.address.key),
+    }
 
 
 def _letters(text: str) -> str:

@@ -67,7 +67,7 @@ def key_schema(change: Change) -> Iterator[Found]:
             continue
         yield Found(
             name,
-            f"the key field {name!r} was {_told(was)} and would be {_told(now)}: the same key would have other bytes",
+            f"the key field {name!r} was {_type_words(was)} and would be {_type_words(now)}: the same key would have other bytes",
             brief(was),
             brief(now),
             f"keep the type of {name!r} and add a field beside it, such as {name + '_v2'!r}, with a default; with "
@@ -135,16 +135,16 @@ def _written(schema: Schema, form: Form) -> frozenset[str]:
     """How a key field's values are written in the key; null is not written at all."""
     named = named_types(schema.form)
     forms = [form_of(branch, named) for branch in _branches(form)]
-    return frozenset(_way_of(each) for each in forms if each["type"] != "null")
+    return frozenset(_key_form(each) for each in forms if each["type"] != "null")
 
 
-def _way_of(form: Form) -> str:
+def _key_form(form: Form) -> str:
     kind = kind_of(form)
     if kind.endswith("-decimal"):
         return f"decimal of scale {form.get('scale', 0)}"
     return _WRITTEN_ALIKE.get(kind, kind)
 
 
-def _told(form: Form) -> str:
+def _type_words(form: Form) -> str:
     words = brief(form)
     return " or ".join(map(str, words)) if isinstance(words, list) else f"of type {words}"

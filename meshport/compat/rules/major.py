@@ -38,21 +38,21 @@ def moves_readers(change: Change) -> Iterator[Found]:
     if not _sooner(was, now, change.today):
         return
     line = f"{port.name}@{following}"
-    told = None if was is None else was.live_from
+    announced = None if was is None else was.live_from
     yield Found(
         f"outputPorts.{line}",
         f"readers of {port.name!r} that name no major would be moved from {port.name}@{port.major} to {line!r} "
         + (
             "at once"
-            if told is None
-            else f"from {now.live_from} on, and were told {told}"
+            if announced is None
+            else f"from {now.live_from} on, and were told {announced}"
             if now.live_from
-            else f"at once, and were told {told}"
+            else f"at once, and were told {announced}"
         ),
-        None if told is None else told.isoformat(),
+        None if announced is None else announced.isoformat(),
         None if now.live_from is None else now.live_from.isoformat(),
-        f"keep `liveFrom: {told}` at {line}"
-        if told
+        f"keep `liveFrom: {announced}` at {line}"
+        if announced
         else f"give {line} a day to come, `liveFrom: <day>`, as `meshport new {before.address.key} --major` writes it; "
         f"until then readers move by naming {product.address.at(port.name, following).key}",
         RollOut.READERS,

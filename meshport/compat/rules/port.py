@@ -43,11 +43,11 @@ def time_changed(change: Change) -> Iterator[Found]:
         return
     was, now = change.before.port.time, after.port.time
     if was != now:
-        told = [f"the field {name!r}" if name else "the moment of publishing" for name in (was, now)]
+        times = [f"the field {name!r}" if name else "the moment of publishing" for name in (was, now)]
         keep = f"keep `time: {was}`" if was else "keep the port without `time`"
         yield Found(
             "time",
-            f"the time of an event was {told[0]} and would be {told[1]}",
+            f"the time of an event was {times[0]} and would be {times[1]}",
             was,
             now,
             f"{keep}, and leave the other moment an ordinary field; or {new_major(change.before)}",
@@ -173,13 +173,13 @@ def retention(change: Change) -> Iterator[Found]:
         return
     was, now = change.before.port.retention, after.port.retention
     if now is not None and (was is None or now < was):
-        told = "forever" if was is None else format_duration(was)
+        kept = "forever" if was is None else format_duration(was)
         yield Found(
             "retention",
-            f"events were kept {'' if was is None else 'for '}{told} and would be kept for {format_duration(now)}",
-            told,
+            f"events were kept {'' if was is None else 'for '}{kept} and would be kept for {format_duration(now)}",
+            kept,
             format_duration(now),
-            f"keep `retention: {told}`",
+            f"keep `retention: {kept}`",
             RollOut.READERS,
             Part.PORT,
         )

@@ -22,7 +22,7 @@ from meshport.schema import Schema
 from meshport.schema.canonical import PRIMITIVES, canonical_text
 
 # Paths that are told of one comparison.
-_TOLD: Final = 8
+_MAX_PATHS: Final = 8
 
 Failures = tuple[tuple[str, str, str], ...]
 # Outcomes by fingerprint, so that no schema is kept alive: some hundred bytes, for what takes 0.6 ms to find for ten fields,
@@ -111,9 +111,9 @@ def _failures(writer: Schema, reader: Schema) -> Failures:
             decode(body, 0)
         except DecodeError as error:
             words = _OFFSET.sub("", error.message)
-            path, advice = _told(words)
+            path, advice = _path_and_advice(words)
             found.setdefault(path, (path, words, advice))
-            if len(found) == _TOLD:
+            if len(found) == _MAX_PATHS:
                 break
     return tuple(found.values())
 
@@ -148,7 +148,7 @@ def _is_flat(form: Any) -> bool:
     return (form if isinstance(form, str) else form["type"]) in PRIMITIVES
 
 
-def _told(words: str) -> tuple[str, str]:
+def _path_and_advice(words: str) -> tuple[str, str]:
     """The path of an error of the decoder, which writes `items[].name` and `by_id{}.name`, and what to do about it."""
     at, lacks = _FIELD.match(words), _LACKS.match(words)
     path = _HELD.sub("", at[1]) if at else ""

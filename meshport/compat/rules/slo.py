@@ -8,7 +8,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope, Stops
-from meshport.compat.service_levels import Relation, figure, path_of, promised, relation, told
+from meshport.compat.service_levels import LevelChange, figure, level_change, path_of, promise_text, promised
 from meshport.product import ServiceLevel
 
 _CONTRACT: Final = (Direction.CONTRACT,)
@@ -25,12 +25,12 @@ def slo_weakened(change: Change) -> Iterator[Found]:
 
     Keep the level, or agree on the new one with the readers first.
     """
-    for was, now in _changed_levels(change, Relation.WEAKER):
+    for was, now in _changed_levels(change, LevelChange.WEAKER):
         yield Found(
             path_of(was),
-            f"{was.property!r} was promised at {told(was)} and would be at {told(now)}, which is weaker",
-            told(was),
-            told(now),
+            f"{was.property!r} was promised at {promise_text(was)} and would be at {promise_text(now)}, which is weaker",
+            promise_text(was),
+            promise_text(now),
             f"keep {_line(was)} in slaProperties, or have the readers agree first",
             RollOut.READERS,
             part=Part.PRODUCT,
@@ -53,8 +53,8 @@ def slo_removed(change: Change) -> Iterator[Found]:
             for was in levels:
                 yield Found(
                     path_of(was),
-                    f"{was.property!r} was promised at {told(was)} and would not be promised any more",
-                    told(was),
+                    f"{was.property!r} was promised at {promise_text(was)} and would not be promised any more",
+                    promise_text(was),
                     None,
                     f"keep {_line(was)} in slaProperties",
                     RollOut.READERS,
@@ -69,12 +69,13 @@ def slo_changed(change: Change) -> Iterator[Found]:
 
     Look at it yourself; if it promises less, agree on it with the readers first.
     """
-    for was, now in _changed_levels(change, Relation.OTHER):
+    for was, now in _changed_levels(change, LevelChange.OTHER):
         yield Found(
             path_of(was),
-            f"{was.property!r} was promised at {told(was)} and would be at {told(now)}; which is weaker is not known",
-            told(was),
-            told(now),
+            f"{was.property!r} was promised at {promise_text(was)} and would be at {promise_text(now)}; "
+            "which is weaker is not known",
+            promise_text(was),
+            promise_text(now),
             f"if it promises less, keep {_line(was)} in slaProperties, or have the readers agree first",
             part=Part.PRODUCT,
         )
@@ -108,15 +109,15 @@ RULES: Final = (
 )
 
 
-def _changed_levels(change: Change, kind: Relation) -> Iterator[tuple[ServiceLevel, ServiceLevel]]:
+def _changed_levels(change: Change, kind: LevelChange) -> Iterator[tuple[ServiceLevel, ServiceLevel]]:
     """The service levels of the port that none of the new ones keeps, with the nearest new one, where that is of a kind."""
     if change.after is None or change.product is None:
         return
     left = promised(change.product, change.after.port.name)
     for name, levels in promised(change.before.product, change.before.port.name).items():
         for was in levels:
-            became = {relation(was, now): now for now in left.get(name, ())}
-            if became and not became.keys() & {Relation.KEPT, Relation.STRONGER} and kind in became:
+            became = {level_change(was, now): now for now in left.get(name, ())}
+            if became and not became.keys() & {LevelChange.KEPT, LevelChange.STRONGER} and kind in became:
                 yield was, became[kind]
 
 

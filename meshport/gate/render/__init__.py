@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Final
 
 from meshport.gate.render import document, github, junit, sarif, text
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 
-RENDERINGS: Final[Mapping[str, Callable[[Run], str]]] = MappingProxyType(
+RENDERINGS: Final[Mapping[str, Callable[[GateRun], str]]] = MappingProxyType(
     {
         "text": text.render,
         "json": document.render,

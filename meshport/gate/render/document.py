@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 
 
-def render(run: Run) -> str:
+def render(run: GateRun) -> str:
     """The run as JSON: one line, so that it is a record of a log as well as a document for `jq`."""
     return json.dumps(as_data(run), ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def as_data(run: Run) -> dict[str, Any]:
+def as_data(run: GateRun) -> dict[str, Any]:
     """The run as JSON data.
 
     Returns:

@@ -11,14 +11,14 @@ from typing import Final
 
 from meshport.compat.finding import Finding, Severity, State, Verdict
 from meshport.gate.render import wording
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 
 _DATA: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 _LEVELS: Final = ("error", "warning", "notice")
 
 
-def render(run: Run) -> str:
+def render(run: GateRun) -> str:
     """A command a finding; then the summary and the notes as notices."""
     commands = {level: list[str]() for level in _LEVELS}
     for evidence in run.evidence:
@@ -58,7 +58,7 @@ def _annotation(level: str, verdict: Verdict, finding: Finding) -> str:
 
 
 def _consequence(verdict: Verdict, finding: Finding) -> str:
-    return wording.aside(verdict, finding) or (
+    return wording.why_excused(verdict, finding) or (
         f"breaks {wording.who(finding)}" if finding.severity is Severity.ERROR else f"touches {wording.who(finding)}"
     )
 

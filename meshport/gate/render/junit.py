@@ -15,8 +15,9 @@ from xml.etree import ElementTree as ET
 
 from meshport.address import Address
 from meshport.compat.finding import Verdict
+from meshport.gate.evidence import Evidence
 from meshport.gate.render import text, wording
-from meshport.gate.run import Evidence, Run
+from meshport.gate.run import GateRun
 
 # XML 1.0, production 2: no reference can name any other character, so it has to be spelled otherwise. CR is legal but
 # read as LF.
@@ -24,11 +25,12 @@ _ILLEGAL: Final = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 _NO_DAY: Final = "1970-01-01"
 
 
-def render(run: Run) -> str:
+def render(run: GateRun) -> str:
     """The run as one `testsuites` document."""
     root = ET.Element("testsuites")
     days = [each.judged_on.isoformat() for each in run.verdicts]
-    products = dict.fromkeys(each.address.of_product for each in (*run.verdicts, *run.evidence))
+    judged = [*(each.address for each in run.verdicts), *(each.address for each in run.evidence)]
+    products = dict.fromkeys(each.of_product for each in judged)
     for number, product in enumerate(products):
         suite = ET.SubElement(root, "testsuite", _suite(product, number, max(days, default=_NO_DAY)))
         _product(suite, run, product)
@@ -47,14 +49,14 @@ def _suite(product: Address, number: int, day: str) -> dict[str, str]:
     }
 
 
-def _product(suite: ET.Element, run: Run, product: Address) -> None:
+def _product(suite: ET.Element, run: GateRun, product: Address) -> None:
     properties = ET.SubElement(suite, "properties")
     ET.SubElement(properties, "property", name="against", value=_legal(run.against))
-    told: list[str] = []
+    output: list[str] = []
     for verdict in run.verdicts:
         if verdict.address.of_product == product:
             _port(_case(suite, verdict.address, ""), verdict)
-            told += _told(verdict)
+            output += _warnings_and_excused(verdict)
     for evidence in run.evidence:
         if evidence.address.of_product == product:
             _history(_case(suite, evidence.address, ", stored events"), evidence)
@@ -62,7 +64,7 @@ def _product(suite: ET.Element, run: Run, product: Address) -> None:
     suite.set("tests", str(len(cases)))
     suite.set("failures", str(sum(each.find("failure") is not None for each in cases)))
     suite.set("errors", "0")
-    ET.SubElement(suite, "system-out").text = _joined((*told, *(f"note: {note}" for note in run.notes)))
+    ET.SubElement(suite, "system-out").text = _joined((*output, *(f"note: {note}" for note in run.notes)))
     ET.SubElement(suite, "system-err")
 
 
@@ -90,7 +92,7 @@ def _history(case: ET.Element, evidence: Evidence) -> None:
         failure.text = _joined(lines)
 
 
-def _told(verdict: Verdict) -> list[str]:
+def _warnings_and_excused(verdict: Verdict) -> list[str]:
     """What does not fail the case: warnings, and what is waived, settled or unread."""
     lines = [line for each in verdict.findings if not each.refuses for line in text.finding_lines(verdict, each)]
     return [wording.short(verdict.address), *lines] if lines else []

@@ -15,19 +15,19 @@ from meshport.compat.finding import Finding, Part, Severity, State, Verdict
 from meshport.compat.table import RULES
 from meshport.gate import manual
 from meshport.gate.render import wording
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 
 VERSION: Final = "2.1.0"
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _KINDS: Final = {Part.SCHEMA: "member", Part.PORT: "property", Part.PRODUCT: "property"}
 
 
-def render(run: Run) -> str:
+def render(run: GateRun) -> str:
     """The run as one SARIF log, indented: it is kept, uploaded and looked at."""
     return json.dumps(as_data(run), ensure_ascii=False, indent=2, default=str)
 
 
-def as_data(run: Run) -> dict[str, Any]:
+def as_data(run: GateRun) -> dict[str, Any]:
     """The run as JSON data of a SARIF log with one run."""
     found = run.findings()
     rules = list(dict.fromkeys((*RULES, *(finding.rule for _, finding in found))))
@@ -62,8 +62,8 @@ def _descriptor(rule_id: str) -> dict[str, Any]:
 
 
 def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, Any]:
-    aside = wording.aside(verdict, finding)
-    said = [finding.message, aside or (finding.advice and f"Do: {finding.advice}")]
+    why_excused = wording.why_excused(verdict, finding)
+    said = [finding.message, why_excused or (finding.advice and f"Do: {finding.advice}")]
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": rule_index,
@@ -81,7 +81,7 @@ def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, An
         },
     }
     if finding.state is State.WAIVED:
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": aside}]
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why_excused}]
     return result
 
 
@@ -117,7 +117,7 @@ def _fingerprint(verdict: Verdict, finding: Finding) -> str:
     return hashlib.sha256("\n".join(named).encode()).hexdigest()
 
 
-def _notifications(run: Run) -> list[dict[str, Any]]:
+def _notifications(run: GateRun) -> list[dict[str, Any]]:
     told = [{"level": "note", "message": _message(note)} for note in (wording.summary(run), *run.notes)]
     for evidence in run.evidence:
         level = "note" if evidence.passes else "error"

@@ -16,7 +16,7 @@ from rich.text import Text
 from meshport.catalog import Waiver
 from meshport.compat.finding import Finding, Outcome, Severity, State, Verdict
 from meshport.gate.render import wording
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 
 WIDTH: Final = 100
 """Columns. A longer line is harder to read, however wide the terminal is."""
@@ -27,7 +27,7 @@ _LABEL: Final = 9  # of the longest label, `warning`, with its indent
 _GAP: Final = 2
 
 
-def render(run: Run, *, width: int = WIDTH) -> str:
+def render(run: GateRun, *, width: int = WIDTH) -> str:
     """The verdicts as plain text.
 
     Args:
@@ -37,7 +37,7 @@ def render(run: Run, *, width: int = WIDTH) -> str:
     return styled(run, width=width).plain
 
 
-def styled(run: Run, *, width: int = WIDTH) -> Text:
+def styled(run: GateRun, *, width: int = WIDTH) -> Text:
     """The same text with its colours, for a terminal of rich.
 
     Args:
@@ -53,7 +53,7 @@ def finding_lines(verdict: Verdict, finding: Finding, *, width: int = WIDTH) -> 
     return [line for line, _ in _finding(verdict, finding, width)]
 
 
-def _run(run: Run, width: int) -> Iterator[_Line]:
+def _run(run: GateRun, width: int) -> Iterator[_Line]:
     for verdict in run.verdicts:
         if verdict.outcome is Outcome.UNCHANGED and not verdict.findings:
             continue
@@ -100,17 +100,17 @@ def _finding(verdict: Verdict, finding: Finding, width: int) -> Iterator[_Line]:
     style = _STYLES.get(label, "dim")
     indent = " " * (_LABEL + _GAP)
     yield from _wrapped(wording.change(finding), width, f"  {label:<{_LABEL}}", style)
-    yield from _wrapped(wording.place(finding), width, indent, "cyan")
+    yield from _wrapped(wording.where(finding), width, indent, "cyan")
     yield from _wrapped(finding.message, width, indent, "")
-    aside = wording.aside(verdict, finding)
-    if aside is not None:
-        yield from _wrapped(aside, width, indent, style)
-    if aside is not None and finding.state is not State.WAIVED:
+    why_excused = wording.why_excused(verdict, finding)
+    if why_excused is not None:
+        yield from _wrapped(why_excused, width, indent, style)
+    if why_excused is not None and finding.state is not State.WAIVED:
         return  # it is nobody's doing now: nothing to break, nothing to do
     yield from _sides(finding, width, indent)
     if finding.severity is Severity.ERROR:
         yield from _wrapped(wording.who(finding), width, f"{indent}breaks ", "")
-    if aside is not None:
+    if why_excused is not None:
         return
     if finding.advice:
         yield from _wrapped(finding.advice, width, f"{indent}do: ", "bold")

@@ -7,7 +7,7 @@ from typing import Final
 
 from meshport.address import Address
 from meshport.compat.finding import Direction, Finding, Part, ReaderVerdict, RollOut, Severity, State, Verdict
-from meshport.gate.run import Run
+from meshport.gate.run import GateRun
 
 _WHO: Final = {
     Direction.BACKWARD: "new readers on stored events",
@@ -32,7 +32,7 @@ def change(finding: Finding) -> str:
     return f"{finding.rule} at {finding.path}" if finding.path else finding.rule
 
 
-def place(finding: Finding) -> str:
+def where(finding: Finding) -> str:
     """`file:line` as editors and terminals open it; the part in words where there is no file."""
     if finding.file is None:
         return _FILES[finding.part]
@@ -59,7 +59,7 @@ def numbered(versions: Sequence[int]) -> str:
     return f"versions {', '.join(map(str, versions))}"
 
 
-def aside(verdict: Verdict, finding: Finding) -> str | None:
+def why_excused(verdict: Verdict, finding: Finding) -> str | None:
     """Why a finding does not count against the candidate; None where it does."""
     match finding.state:
         case State.SETTLED:
@@ -107,7 +107,7 @@ def reader_lines(verdict: Verdict) -> list[str]:
     return lines
 
 
-def summary(run: Run) -> str:
+def summary(run: GateRun) -> str:
     """The last line: how many contracts, and what became of them."""
     counts = run.counts
     total, breaking = counts["total"], [each for each in run.verdicts if not each.passes]
