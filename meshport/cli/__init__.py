@@ -62,7 +62,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0, or tells what went wrong (DESIGN 5)."""
+    """Run the command line and exit with 0, or with a code of `meshport.cli.output`."""
     try:
         app()
     except MeshError as error:

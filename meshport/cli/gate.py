@@ -18,7 +18,7 @@ from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.compat import Case
-from meshport.errors import GateError, NotRegistered
+from meshport.errors import GateError, NotRegistered, TopicError
 from meshport.gate.before import PastSource
 from meshport.gate.docket import Docket, docket
 from meshport.gate.evidence import Evidence
@@ -79,8 +79,8 @@ def check(
 ) -> None:
     """Check contracts against what their readers rely on.
 
-    Exits with 0 where nothing breaks, 1 where something does, 2 for wrong input, 3 where the registry did not answer.
-    With --registry, the readers and waivers that it knows count beside a git revision or a file too.
+    The exit code is 0 if nothing breaks, 1 for findings, 2 for wrong input, 3 if the registry or Kafka did not answer.
+    With --registry, its readers and waivers count for a comparison with a git revision or a file too.
 
     Examples:
         meshport gate check --against main
@@ -130,8 +130,13 @@ def _proof(case: Case, mesh: Registry, sample: Sample) -> Evidence:
         raise GateError(
             f"{case.address} has no stored events to look at: {error.message}", hint="check it without --history"
         ) from error
-    with progress(f"reading {binding.topic}") as advance:
-        return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=advance)
+    try:
+        with progress(f"reading {binding.topic}") as advance:
+            return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=advance)
+    except TopicError as error:
+        raise GateError(
+            f"the stored events of {case.address} cannot be read: {error.message}", hint=error.hint
+        ) from error
 
 
 def _show(run: GateRun, form: VerdictFormat) -> None:

@@ -18,20 +18,27 @@ from meshport.errors import (
     AddressError,
     DescriptorError,
     GateError,
+    JarRejected,
+    KafkaError,
     MeshError,
     ProcessError,
     ProjectError,
     RegistryUnavailable,
     ReplayError,
     SchemaError,
+    TopicError,
 )
 
 FINDINGS: Final = 1
+"""Something was refused, or two things differ that should not."""
 USAGE: Final = 2
+"""The command or its input is wrong."""
 NO_ANSWER: Final = 3
+"""The registry or Kafka did not answer, which is neither a pass nor a finding."""
 INTERRUPTED: Final = 130
 
 _USAGE: Final = (AddressError, DescriptorError, GateError, ProcessError, ProjectError, ReplayError, SchemaError)
+_ANSWERED: Final = (TopicError, JarRejected)  # KafkaErrors about what is there, not about a cluster that fails
 
 # rich honours NO_COLOR and a stream that is no terminal by itself.
 people = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -99,8 +106,8 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def exit_code(error: MeshError) -> int:
-    """2 for input that is wrong in itself, 3 where the registry did not answer, else 1 (DESIGN 5)."""
-    if isinstance(error, RegistryUnavailable):
+    """Return the exit code of a command that ends with an error: `USAGE`, `NO_ANSWER` or `FINDINGS`."""
+    if isinstance(error, RegistryUnavailable | KafkaError) and not isinstance(error, _ANSWERED):
         return NO_ANSWER
     if isinstance(error, _USAGE):
         return USAGE

@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from meshport.cli.output import FINDINGS, INTERRUPTED, emit, progress, say
+from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Unbroken
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
@@ -86,8 +86,10 @@ def publish(
         emit({"address": str(publisher.binding.address), "topic": publisher.binding.topic, **counts})
     if told.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if told.refused or told.unknown:
+    if told.refused:
         raise typer.Exit(FINDINGS)
+    if told.unknown:
+        raise typer.Exit(NO_ANSWER)
 
 
 class _Outcome:

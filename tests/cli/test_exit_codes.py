@@ -1,0 +1,106 @@
+"""Exit codes: a script can tell findings, wrong input, and a registry or a Kafka that does not answer, apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshport.cli.output import FINDINGS, NO_ANSWER, USAGE, exit_code
+from meshport.errors import (
+    BrokerUnavailable,
+    DeliveryUnknown,
+    GateError,
+    JarRejected,
+    KafkaError,
+    MeshError,
+    NotRegistered,
+    RegistrationRefused,
+    RegistryUnavailable,
+    SchemaError,
+    TopicError,
+)
+from meshport.product import parse_product
+from meshport.registry import Registry
+from meshport.schema import parse_schema
+from meshport_registry import Settings, running
+from tests.cli.running import Run
+
+NOTHING_LISTENS = "127.0.0.1:1"
+DESCRIPTOR = """\
+address: mesh://shop/orders
+id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a10
+archetype: source-aligned
+description: Orders as they are placed.
+owner: shop
+outputPorts:
+  - name: events
+    key: customer
+"""
+SCHEMA = {"type": "record", "name": "shop.Order", "fields": [{"name": "customer", "type": "string"}]}
+
+
+@pytest.fixture
+def registry_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry whose one product has its topic on a Kafka that does not listen; clients wait a second for it."""
+    monkeypatch.setattr("meshport.kafka.consumer._METADATA_S", 1.0)
+    monkeypatch.setattr("meshport.kafka.admin._TIMEOUT_S", 1.0)
+    database = tmp_path_factory.mktemp("registry") / "registry.db"
+    with running(Settings(database=f"sqlite:///{database}", port=0, bootstrap_servers=NOTHING_LISTENS)) as url:
+        with Registry(url) as registry:
+            registry.register(parse_product(DESCRIPTOR), {"events@1": parse_schema(json.dumps(SCHEMA))})
+        yield url
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose contract has one field more than the registered one."""
+    for name in ("producers/shop/orders", "processors", "schemas/shop"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "producers/shop/orders/product.yaml").write_text(DESCRIPTOR)
+    note = {"name": "note", "type": "string", "default": ""}
+    (tmp_path / "schemas/shop/orders.events.avsc").write_text(
+        json.dumps(SCHEMA | {"fields": [*SCHEMA["fields"], note]})
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RegistryUnavailable("no answer"), NO_ANSWER),
+        (BrokerUnavailable("no answer"), NO_ANSWER),
+        (DeliveryUnknown("no answer"), NO_ANSWER),
+        (KafkaError("the broker reported an error"), NO_ANSWER),
+        (TopicError("no such topic"), FINDINGS),
+        (JarRejected("another SHA-256"), FINDINGS),
+        (NotRegistered("no such product"), FINDINGS),
+        (RegistrationRefused("incompatible"), FINDINGS),
+        (GateError("no such rule"), USAGE),
+        (SchemaError("no schema"), USAGE),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_kind_of_error_has_its_exit_code(error: MeshError, code: int) -> None:
+    """1 is for findings, 2 for wrong input, and 3 for a registry or a Kafka that does not answer."""
+    assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["gate", "check", "--history"],
+        ["replay", "shop/orders"],
+        ["quarantine", "shop/orders"],
+        ["apply", "--kafka", NOTHING_LISTENS],
+    ],
+    ids=lambda arguments: str(arguments[0]),
+)
+@pytest.mark.usefixtures("project")
+def test_a_kafka_that_does_not_answer_is_3(cli: Run, registry_url: str, arguments: list[str]) -> None:
+    """A Kafka at an address where nothing listens ends a command with 3 and nothing on stdout, never with 1."""
+    ended = cli(*arguments, "--registry", registry_url)
+    assert (ended.code, ended.out) == (3, "")
+    assert NOTHING_LISTENS in ended.err or "orders.events" in ended.err
