@@ -19,7 +19,7 @@ from meshport.files.ingest import Format, read_rows
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.shape import derive_schema
-from meshport.product import Aggregate, Archetype, Processing, Step, Window
+from meshport.product import AggregateStep, Archetype, DeclaredWindow, Processing, Step
 from meshport.product.duration import parse_duration
 from meshport.product.lines import utc_today
 from meshport.project.project import Project
@@ -256,18 +256,18 @@ def _aggregate(by: list[str], window: str | None, values: list[str]) -> Step:
         named[name] = aggregation
     windows = _window(window) if window else None
     try:
-        return Step(aggregate=Aggregate(by=tuple(by), values=named, window=windows))
+        return Step(aggregate=AggregateStep.model_validate({"by": by, "values": named, "window": windows}))
     except ValidationError as error:
         raise typer.BadParameter(_reason(error), param_hint="--value") from error
 
 
-def _window(text: str) -> Window:
+def _window(text: str) -> DeclaredWindow:
     kind, _, length = text.rpartition(":")
     if kind not in {"", "tumbling", "session"}:
         raise typer.BadParameter(f"{text!r} is no window; write 1h or session:30m", param_hint="--window")
     try:
         parsed = parse_duration(length)
-        return Window(session=parsed) if kind == "session" else Window(tumbling=parsed)
+        return DeclaredWindow(session=parsed) if kind == "session" else DeclaredWindow(tumbling=parsed)
     except ValidationError as error:
         raise typer.BadParameter(_reason(error), param_hint="--window") from error
     except ValueError as error:

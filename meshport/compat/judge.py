@@ -28,7 +28,7 @@ from meshport.compat.rules import avro
 from meshport.compat.table import RULES, rules_of
 from meshport.errors import SchemaError
 from meshport.product import Compatibility, Product, Protection
-from meshport.product.state import place_of
+from meshport.product.state import step_path
 from meshport.schema import Schema
 
 _Raw = tuple[Rule, Direction, int | None, Found]
@@ -327,7 +327,7 @@ def _keys(product: Product, path: str) -> list[str]:
         case "outputPorts":
             names = [f"{port.name}@{port.major}" for port in product.output_ports]
         case "process":
-            return [str(key) for key in place_of(product.process, ".".join(rest))] if rest else [first]
+            return [str(key) for key in step_path(product.process, ".".join(rest))] if rest else [first]
         case _:
             return path.split(".") if path else []
     return [first, str(names.index(rest[0]))] if rest and rest[0] in names else [first]

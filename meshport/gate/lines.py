@@ -17,7 +17,7 @@ import yaml
 from meshport.compat.finding import Finding, Part, Verdict
 from meshport.product import OutputPort, Product
 from meshport.product.load import line_in
-from meshport.product.state import place_of
+from meshport.product.state import step_path
 from meshport.project.project import Project, schema_path
 
 # libyaml is ten times PyYAML, and refuses the halves of a surrogate pair that JSON may write; PyYAML does not.
@@ -160,7 +160,7 @@ def _descriptor_path(finding: Finding, product: Product, port: OutputPort | None
         index = next((i for i, each in enumerate(product.sla_properties) if each.property == keys[1]), None)
         return ("slaProperties",) if index is None else ("slaProperties", index)
     if len(keys) > 1 and keys[0] == "process":
-        return place_of(product.process, finding.path.partition(".")[2])
+        return step_path(product.process, finding.path.partition(".")[2])
     return keys or ("address",)
 
 

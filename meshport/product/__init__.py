@@ -1,5 +1,6 @@
 """The words of a data product: its descriptor, its ports, and how it is built."""
 
+from meshport.product.aggregation import Aggregation, AggregationKind
 from meshport.product.descriptor import (
     Archetype,
     Compatibility,
@@ -11,17 +12,27 @@ from meshport.product.descriptor import (
     Status,
 )
 from meshport.product.load import line_of, load_product, parse_product
-from meshport.product.processing import Aggregate, Apply, Deduplicate, Join, Processing, Step, Window
+from meshport.product.processing import (
+    AggregateStep,
+    ApplyStep,
+    DeclaredWindow,
+    DeduplicateStep,
+    JoinStep,
+    Processing,
+    Step,
+)
 from meshport.product.state import StateShape, declared_state
 
 __all__ = [
-    "Aggregate",
-    "Apply",
+    "AggregateStep",
+    "Aggregation",
+    "AggregationKind",
+    "ApplyStep",
     "Archetype",
     "Compatibility",
-    "Deduplicate",
+    "DeduplicateStep",
     "InputPort",
-    "Join",
+    "JoinStep",
     "OutputPort",
     "Processing",
     "Product",
@@ -30,7 +41,7 @@ __all__ = [
     "StateShape",
     "Status",
     "Step",
-    "Window",
+    "DeclaredWindow",
     "declared_state",
     "line_of",
     "load_product",

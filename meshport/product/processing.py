@@ -18,16 +18,17 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticKnownError
 
 from meshport.address import Address
+from meshport.product.aggregation import Aggregation
 from meshport.product.duration import format_duration, parse_duration
 
-AGGREGATORS: Final = ("count", "sum", "mean", "min", "max", "first", "last", "distinct", "collect")
-_AGGREGATION: Final = re.compile(r"([a-z]+)\(\s*([A-Za-z_][A-Za-z0-9_]*)?\s*\)")
 _CALLABLE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
 
 _Duration = Annotated[
@@ -44,12 +45,12 @@ _Address = Annotated[
 ]
 
 
-def _aggregation(text: str) -> str:
-    match = _AGGREGATION.fullmatch(text)
-    if not match or match[1] not in AGGREGATORS or (match[2] is None) != (match[1] == "count"):
-        known = ", ".join(f"{name}()" if name == "count" else f"{name}(field)" for name in AGGREGATORS)
-        raise ValueError(f"{text!r} is no aggregation; use one of {known}")
-    return text
+def _aggregation(value: object) -> Aggregation:
+    if isinstance(value, Aggregation):
+        return value
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    return Aggregation.parse(value)
 
 
 def _callable(text: str) -> str:
@@ -70,8 +71,12 @@ def _state(text: str) -> str:
     return text
 
 
-Aggregation = Annotated[str, AfterValidator(_aggregation)]
-"""`count()` or `<aggregator>(<field>)`."""
+_Aggregation = Annotated[
+    Aggregation,
+    PlainValidator(_aggregation),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
 
 PythonCallable = Annotated[str, AfterValidator(_callable)]
 """`<file>.py:<name>`, relative to the product's folder."""
@@ -81,7 +86,7 @@ class _Words(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class Window(_Words):
+class DeclaredWindow(_Words):
     """Event-time windows of one kind.
 
     Attributes:
@@ -114,7 +119,7 @@ class Window(_Words):
         return self
 
 
-class Aggregate(_Words):
+class AggregateStep(_Words):
     """Keyed aggregate over event-time windows.
 
     The record that it gives holds the fields of `by`, `window_start` and `window_end` (timestamps, where there is a
@@ -128,8 +133,8 @@ class Aggregate(_Words):
     """
 
     by: tuple[str, ...] = Field(min_length=1)
-    window: Window | None = None
-    values: dict[str, Aggregation] = Field(min_length=1)
+    window: DeclaredWindow | None = None
+    values: dict[str, _Aggregation] = Field(min_length=1)
     emit: Literal["update", "close"] = "update"
 
     @model_validator(mode="after")
@@ -139,7 +144,7 @@ class Aggregate(_Words):
         return self
 
 
-class Join(_Words):
+class JoinStep(_Words):
     """Join with a compacted product: the row of the event's key as it was at the event's time.
 
     With `within`, join with the events of another stream: a record for each pair of one key whose event times are no further
@@ -178,7 +183,7 @@ class Join(_Words):
         return self
 
 
-class Deduplicate(_Words):
+class DeduplicateStep(_Words):
     """Drop events that were seen before.
 
     Attributes:
@@ -190,7 +195,7 @@ class Deduplicate(_Words):
     within: _Duration
 
 
-class Apply(_Words):
+class ApplyStep(_Words):
     """A Python function of (state, event) per key, for what no operator does.
 
     Attributes:
@@ -221,10 +226,10 @@ class Step(_Words):
     filter: str | None = None
     derive: dict[str, str] | None = None
     flatten: str | None = None
-    join: Join | None = None
-    deduplicate: Deduplicate | None = None
-    aggregate: Aggregate | None = None
-    apply: Apply | None = None
+    join: JoinStep | None = None
+    deduplicate: DeduplicateStep | None = None
+    aggregate: AggregateStep | None = None
+    apply: ApplyStep | None = None
 
     @property
     def operator(self) -> str:
@@ -264,7 +269,7 @@ class Processing(_Words):
     python: PythonCallable | None = None
 
     @property
-    def applied(self) -> Apply | None:
+    def applied(self) -> ApplyStep | None:
         """The `apply` step, where there is one."""
         return next((step.apply for step in self.steps if step.apply is not None), None)
 

@@ -14,9 +14,10 @@ from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
 from meshport.address import Address
+from meshport.product.aggregation import Aggregation
 from meshport.product.descriptor import Product
 from meshport.product.duration import format_duration
-from meshport.product.processing import Aggregate, Join, Processing, Step, Window
+from meshport.product.processing import AggregateStep, DeclaredWindow, JoinStep, Processing, Step
 
 _DIGITS: Final = 16
 # How a stored digest spells a window of each kind: the names of its class and of its lengths in the process package.
@@ -27,7 +28,7 @@ _SPELT: Final = {
 }
 
 
-class Difference(NamedTuple):
+class StateDifference(NamedTuple):
     """One step whose state is another one.
 
     Attributes:
@@ -45,7 +46,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowShape:
     """Event-time windows.
 
     Attributes:
@@ -64,7 +65,7 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Duplicates:
+class DeduplicationShape:
     """What a `deduplicate` step remembers.
 
     Attributes:
@@ -80,7 +81,7 @@ class Duplicates:
 
 
 @dataclass(frozen=True)
-class Groups:
+class GroupShape:
     """The rows of a grouping.
 
     Attributes:
@@ -95,8 +96,8 @@ class Groups:
 
     operator: Literal["aggregate", "apply"]
     by: tuple[str, ...]
-    values: tuple[tuple[str, str], ...] = ()
-    windows: Windows | None = None
+    values: tuple[tuple[str, Aggregation], ...] = ()
+    windows: WindowShape | None = None
     emit: str = ""
     origins: tuple[str | None, ...] | None = None
 
@@ -107,7 +108,7 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class JoinShape:
     """The records with which a join of two streams waits for partners.
 
     Attributes:
@@ -145,11 +146,11 @@ class StateShape:
     """
 
     input: str | Address
-    duplicates: tuple[Duplicates, ...] = ()
-    groups: Groups | None = None
+    duplicates: tuple[DeduplicationShape, ...] = ()
+    groups: GroupShape | None = None
     upserts: bool | None = None
     rekeyed: bool | None = None
-    pairs: Pairs | None = None
+    pairs: JoinShape | None = None
 
     @property
     def digest(self) -> str:
@@ -165,21 +166,22 @@ class StateShape:
         if self.groups is not None:
             parts.append(repr(self.groups.by))
             if self.groups.operator == "aggregate":
-                parts += [repr(self.groups.values), _spelt(self.groups.windows), repr(self.groups.emit)]
+                values = tuple((name, each.text) for name, each in self.groups.values)
+                parts += [repr(values), _spelt(self.groups.windows), repr(self.groups.emit)]
         if (pairs := self.pairs) is not None:
             parts.append(repr((str(pairs.stream), pairs.on, pairs.within, pairs.taken, pairs.missing, pairs.made)))
         return sha256(f"[{', '.join(parts)}]".encode()).hexdigest()[:_DIGITS]
 
-    def differences(self, after: StateShape) -> Iterator[Difference]:
+    def differences(self, after: StateShape) -> Iterator[StateDifference]:
         """Each step whose stored state another pipeline cannot go on from; what one of the two does not know is no difference."""
         if not _may_be_same(self.input, after.input):
             was, now = str(self.input), str(after.input)
-            yield Difference("input", f"the input was {was} and would be {now}", was, now)
+            yield StateDifference("input", f"the input was {was} and would be {now}", was, now)
         yield from self._remembered(after)
         yield from self._grouped(after)
         yield from self._paired(after)
 
-    def _remembered(self, after: StateShape) -> Iterator[Difference]:
+    def _remembered(self, after: StateShape) -> Iterator[StateDifference]:
         for index in range(max(len(self.duplicates), len(after.duplicates))):
             was = self.duplicates[index] if index < len(self.duplicates) else None
             now = after.duplicates[index] if index < len(after.duplicates) else None
@@ -197,16 +199,16 @@ class StateShape:
                     )
                 message = "; ".join(told)
             step = "deduplicate" if index == 0 else f"deduplicate.{index + 1}"
-            yield Difference(step, message, _told(was), _told(now))
+            yield StateDifference(step, message, _told(was), _told(now))
 
-    def _grouped(self, after: StateShape) -> Iterator[Difference]:
+    def _grouped(self, after: StateShape) -> Iterator[StateDifference]:
         was, now = self.groups, after.groups
         if was is None and now is None:
             return
         if was is None or now is None:
             step = (was or now).operator  # type: ignore[union-attr]  # one of the two is there
             message = "it is gone, and its groups with it" if now is None else "it is new, and has seen nothing before"
-            yield Difference(step, message, _told(was), _told(now))
+            yield StateDifference(step, message, _told(was), _told(now))
             return
         told = list(_group_differences(was, now))
         if None not in (self.upserts, after.upserts) and self.upserts != after.upserts:
@@ -214,9 +216,9 @@ class StateShape:
         if None not in (self.rekeyed, after.rekeyed) and self.rekeyed != after.rekeyed:
             told.append("its records came from one partition each, or would, and from several in the other")
         if told:
-            yield Difference(now.operator, "; ".join(told), _told(was), _told(now))
+            yield StateDifference(now.operator, "; ".join(told), _told(was), _told(now))
 
-    def _paired(self, after: StateShape) -> Iterator[Difference]:
+    def _paired(self, after: StateShape) -> Iterator[StateDifference]:
         was, now = self.pairs, after.pairs
         if was is None and now is None:
             return
@@ -227,7 +229,7 @@ class StateShape:
         else:
             told = list(_pair_differences(was, now))
         if told:
-            yield Difference("join", "; ".join(told), _told(was), _told(now))
+            yield StateDifference("join", "; ".join(told), _told(was), _told(now))
 
 
 def declared_state(product: Product) -> StateShape | None:
@@ -240,24 +242,24 @@ def declared_state(product: Product) -> StateShape | None:
     if process is None or process.python:
         return None
     before: list[Step] = []
-    duplicates: list[Duplicates] = []
-    groups: Groups | None = None
-    pairs: Pairs | None = None
+    duplicates: list[DeduplicationShape] = []
+    groups: GroupShape | None = None
+    pairs: JoinShape | None = None
     for step in process.steps:
         if step.deduplicate is not None:
-            duplicates.append(Duplicates(step.deduplicate.by, step.deduplicate.within))
+            duplicates.append(DeduplicationShape(step.deduplicate.by, step.deduplicate.within))
         if step.aggregate is not None:
             groups = _aggregated(step.aggregate, before)
         if step.apply is not None:
-            groups = Groups("apply", step.apply.by, origins=_origins(step.apply.by, before))
+            groups = GroupShape("apply", step.apply.by, origins=_origins(step.apply.by, before))
         if step.join is not None and step.join.within is not None:
             pairs = _paired(step.join, before)
         before.append(step)
     return StateShape(process.input or product.input_ports[0].address, tuple(duplicates), groups, pairs=pairs)
 
 
-def place_of(process: Processing | None, step: str) -> tuple[str | int, ...]:
-    """Where a step of a `Difference` stands in product.yaml, with keys within it after dots: keys and indices.
+def step_path(process: Processing | None, step: str) -> tuple[str | int, ...]:
+    """Where a step of a `StateDifference` stands in product.yaml, with keys within it after dots: keys and indices.
 
     Args:
         process: that the file declares; None where it declares none.
@@ -278,8 +280,8 @@ def place_of(process: Processing | None, step: str) -> tuple[str | int, ...]:
     return ("process", "steps", found[number - 1], word, *keys)
 
 
-def _aggregated(aggregate: Aggregate, before: Sequence[Step]) -> Groups:
-    return Groups(
+def _aggregated(aggregate: AggregateStep, before: Sequence[Step]) -> GroupShape:
+    return GroupShape(
         "aggregate",
         aggregate.by,
         tuple(aggregate.values.items()),
@@ -289,10 +291,10 @@ def _aggregated(aggregate: Aggregate, before: Sequence[Step]) -> Groups:
     )
 
 
-def _paired(join: Join, before: Sequence[Step]) -> Pairs:
+def _paired(join: JoinStep, before: Sequence[Step]) -> JoinShape:
     made = tuple(each for step in before if (each := _made(step)))
     taken = tuple(sorted(set(join.take.values())))
-    return Pairs(join.table, join.on, join.within or timedelta(), taken, join.missing, made)
+    return JoinShape(join.table, join.on, join.within or timedelta(), taken, join.missing, made)
 
 
 def _made(step: Step) -> str:
@@ -307,12 +309,12 @@ def _made(step: Step) -> str:
     return f"{step.operator} {', '.join(made)}" if made else ""
 
 
-def _windows(window: Window) -> Windows:
+def _windows(window: DeclaredWindow) -> WindowShape:
     if window.tumbling is not None:
-        return Windows("tumbling", window.tumbling)
+        return WindowShape("tumbling", window.tumbling)
     if window.hopping is not None:
-        return Windows("hopping", window.hopping, window.every)
-    return Windows("session", window.session or timedelta())
+        return WindowShape("hopping", window.hopping, window.every)
+    return WindowShape("session", window.session or timedelta())
 
 
 def _origins(by: Sequence[str], steps: Sequence[Step]) -> tuple[str | None, ...]:
@@ -337,7 +339,7 @@ def _origin(name: str, steps: Sequence[Step]) -> str | None:
     return name
 
 
-def _group_differences(was: Groups, now: Groups) -> Iterator[str]:
+def _group_differences(was: GroupShape, now: GroupShape) -> Iterator[str]:
     if was.operator != now.operator:
         yield f"the groups were those of `{was.operator}` and would be those of `{now.operator}`"
         return
@@ -362,7 +364,7 @@ def _group_differences(was: Groups, now: Groups) -> Iterator[str]:
         yield f"emit was {was.emit} and would be {now.emit}"
 
 
-def _pair_differences(was: Pairs, now: Pairs) -> Iterator[str]:
+def _pair_differences(was: JoinShape, now: JoinShape) -> Iterator[str]:
     if not _may_be_same(was.stream, now.stream):
         yield f"the other stream was {was.stream} and would be {now.stream}"
     if was.on != now.on:
@@ -390,15 +392,15 @@ def _may_be_same(one: str | Address, other: str | Address) -> bool:
     )
 
 
-def _spelt(windows: Windows | None) -> str:
+def _spelt(windows: WindowShape | None) -> str:
     return "None" if windows is None else _SPELT[windows.kind].format(windows.size, windows.every)
 
 
-def _told(state: Duplicates | Groups | Pairs | None) -> str | None:
+def _told(state: DeduplicationShape | GroupShape | JoinShape | None) -> str | None:
     return None if state is None else str(state)
 
 
-def _by(duplicates: Duplicates) -> str:
+def _by(duplicates: DeduplicationShape) -> str:
     return f"by {', '.join(duplicates.by)}" if duplicates.by else "by the event's own id"
 
 

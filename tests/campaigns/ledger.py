@@ -16,7 +16,7 @@ from itertools import chain
 from meshport.errors import MeshError
 from meshport.event import Event, EventReader
 from meshport.process.logic import lossless_json
-from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.aggregators import aggregator_for
 from meshport.process.logic.event_time import duration_micros, to_micros
 from meshport.process.logic.pipeline import Deduplicate
 from meshport.process.runtime.quarantine import quarantined_event
@@ -299,7 +299,7 @@ def _check_seen(rows: Mapping[str, object], fates: _Fates, horizons: Mapping[int
 
 
 def _check_windows(rows: Mapping[str, object], fates: _Fates, horizons: Mapping[int, int], report: Report) -> None:
-    total = aggregator("sum(ms)")[0].result
+    total = aggregator_for("sum").result
     found: dict[str, tuple[int, int]] = {}
     for key, value in rows.items():
         if key.startswith("g") and isinstance(value, list):

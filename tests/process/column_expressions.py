@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
-from meshport.process.columns.expressions import Doubt, Unsupported, compile_columns
+from meshport.process.columns.expressions import Doubt, NotColumnar, compile_columns
 from meshport.process.logic.expression import Expression
 
 SCHEMA: Final = pa.schema(
@@ -176,7 +176,7 @@ def compared(text: str, seed: int) -> Counter[str]:
         return Counter(refused=1)
     try:
         compiled = compile_columns(expression, SCHEMA)
-    except Unsupported:
+    except NotColumnar:
         return Counter(unsupported=1)
     records, columns = table(seed)
     doubted = np.zeros(len(records), np.bool_)

@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
-from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.aggregators import aggregator_for
+from meshport.process.logic.pipeline import Aggregate
 from meshport.process.logic.records import RecordPosition
+from meshport.product.aggregation import Aggregation
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 
 
-def total(text: str, values: list[Any], places: list[RecordPosition] | None = None) -> Any:
+def total(text: str, values: list[Any], positions: list[RecordPosition] | None = None) -> Any:
     """The result over some values, its accumulator taken through the form in which it is stored."""
-    each, _ = aggregator(text)
+    each = aggregator_for(Aggregation.parse(text).kind)
     accumulator = each.start()
     for number, value in enumerate(values):
-        place = places[number] if places else (0, 0, number, 0)
-        accumulator = lossless_json.loads(lossless_json.dumps(each.add(accumulator, value, place)))
+        position = positions[number] if positions else (0, 0, number, 0)
+        accumulator = lossless_json.loads(lossless_json.dumps(each.add(accumulator, value, position)))
     return each.result(accumulator)
 
 
@@ -45,7 +47,7 @@ def test_sums_of_doubles_are_those_of_fsum_in_any_order(values: list[float], ran
 )
 def test_merged_parts_are_the_whole(parts: list[list[float | None]], text: str) -> None:
     """Accumulators of parts, merged, give what one accumulator over all gives: sessions that join depend on it."""
-    each, _ = aggregator(text)
+    each = aggregator_for(Aggregation.parse(text).kind)
     accumulators = [reduce(lambda a, v: each.add(a, v, (0, 0, 0, 0)), part, each.start()) for part in parts]
     merged = each.result(reduce(each.merge, accumulators))
     assert merged == total(text, [value for part in parts for value in part])
@@ -89,12 +91,12 @@ def test_extremes_do_not_depend_on_order(values: list[float | None]) -> None:
 
 @given(st.permutations(range(5)))
 def test_first_and_last_go_by_event_time(order: list[int]) -> None:
-    """The first and the last value are those by event time, then by place in the log, not by arrival."""
-    places: list[RecordPosition] = [(10, 0, 7, 0), (20, 0, 1, 0), (20, 1, 0, 0), (5, 3, 9, 1), (5, 3, 9, 0)]
+    """The first and the last value are those by event time, then by position in the log, not by arrival."""
+    positions: list[RecordPosition] = [(10, 0, 7, 0), (20, 0, 1, 0), (20, 1, 0, 0), (5, 3, 9, 1), (5, 3, 9, 0)]
     values = ["a", "b", "c", "d", "e"]
     given_ = [values[number] for number in order]
-    assert total("first(x)", given_, [places[number] for number in order]) == "e"
-    assert total("last(x)", given_, [places[number] for number in order]) == "c"
+    assert total("first(x)", given_, [positions[number] for number in order]) == "e"
+    assert total("last(x)", given_, [positions[number] for number in order]) == "c"
 
 
 def test_distinct_and_collect() -> None:
@@ -106,6 +108,15 @@ def test_distinct_and_collect() -> None:
 
 @pytest.mark.parametrize("text", ["median(x)", "count(x)", "sum()", "sum(x", "sum(x, y)", ""])
 def test_unknown_aggregations_are_refused(text: str) -> None:
-    """A word that is no aggregation is refused with those that are."""
+    """Text that is no aggregation is refused with the forms that are, in product.yaml and in Python."""
+    with pytest.raises(ValueError, match=r"is no aggregation; use one of count\(\), sum\(field\)"):
+        Aggregation.parse(text)
     with pytest.raises(ProcessError, match="is no aggregation"):
-        aggregator(text)
+        Aggregate(by=("id",), values={"value": text})
+
+
+def test_an_aggregation_keeps_its_text() -> None:
+    """An aggregation is parsed once; its text stays as written, since the digest of a stored state is made of it."""
+    assert Aggregation.parse("mean( delay )") == Aggregation("mean", "delay", "mean( delay )")
+    assert str(Aggregation("mean", "delay")) == "mean(delay)"
+    assert str(Aggregation("count")) == "count()"

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from meshport.columnar import arrow_schema
-from meshport.process.columns.expressions import Doubt, Unsupported, compile_columns, truth
+from meshport.process.columns.expressions import Doubt, NotColumnar, compile_columns, truth
 from meshport.process.logic.expression import Expression
 from meshport.schema import parse_schema
 from tests.process.column_expressions import SCHEMA, campaign, comparable, compared, table
@@ -150,7 +150,7 @@ def test_doubts(text: str, values: list[Any], kind: Any, doubts: list[bool]) -> 
 )
 def test_unsupported(text: str) -> None:
     """What has no columns is told before there are any."""
-    with pytest.raises(Unsupported):
+    with pytest.raises(NotColumnar):
         compile_columns(Expression(text), SCHEMA)
 
 
@@ -219,7 +219,7 @@ def test_uuids_of_a_schema() -> None:
     outer = {"type": "record", "name": "Order", "fields": [*fields, {"name": "inner", "type": record}]}
     schema = arrow_schema(parse_schema(json.dumps(outer)))
     for text in (*schema.names, "inner.f0", "inner.f1", "f0 == 'x'", "'x' in f2", "lower(f1)"):
-        with pytest.raises(Unsupported):
+        with pytest.raises(NotColumnar):
             compile_columns(Expression(text), schema)
     assert compile_columns(Expression("str(inner.f1)"), schema).type == pa.string()
 

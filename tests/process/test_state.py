@@ -36,7 +36,7 @@ from meshport.process.engines.memory import Crash, Harness, Ports
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.state_shape import describe, origins
 from meshport.product import Step
-from meshport.product.state import place_of
+from meshport.product.state import step_path
 from tests.compat.contracts import contract
 from tests.process.behaviour import LIKES, both_streams
 from tests.process.plays import ARTISTS, OUT, PLAY, PLAYS, field, pipeline, play, ports, record
@@ -255,7 +255,7 @@ def test_each_step_is_named_where_it_stands() -> None:
     process = contract(
         product={"archetype": "aggregate", "inputPorts": [{"address": "a/b"}], "process": {"steps": changed}}
     ).product.process
-    places = [place_of(process, step) for step in ("deduplicate.2", "aggregate.by", "apply", "input")]
+    places = [step_path(process, step) for step in ("deduplicate.2", "aggregate.by", "apply", "input")]
     assert places == [
         ("process", "steps", 2, "deduplicate"),
         ("process", "steps", 3, "aggregate", "by"),
@@ -269,7 +269,7 @@ def test_the_join_of_streams_is_named_where_it_stands() -> None:
     table = {"join": {"with": "mesh://artists/onboardings", "on": "artist", "take": {"label": "label"}}}
     assert found([table, JOINS[0]], [table, JOINS[2]]) == ["process.join"]
     process = declared([table, JOINS[2]]).product.process
-    assert place_of(process, "join") == ("process", "steps", 1, "join")
+    assert step_path(process, "join") == ("process", "steps", 1, "join")
 
 
 @pytest.mark.parametrize(

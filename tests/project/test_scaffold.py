@@ -9,7 +9,7 @@ import pytest
 
 from meshport.address import Address
 from meshport.errors import DescriptorError, ProjectError
-from meshport.product import Aggregate, Archetype, Processing, Step, Window
+from meshport.product import AggregateStep, Aggregation, Archetype, DeclaredWindow, Processing, Step
 from meshport.project.project import FOLDERS, Project
 from meshport.project.scaffold import Draft, fields_read, init_project, template_schema, write_product
 
@@ -91,7 +91,11 @@ def test_a_new_derived_product_loads_back(project: Project) -> None:
     write_product(project, draft())
     delays = Address("network", "delays")
     steps = (
-        Step(aggregate=Aggregate(by=("id",), window=Window(tumbling=timedelta(hours=1)), values={"n": "count()"})),
+        Step(
+            aggregate=AggregateStep(
+                by=("id",), window=DeclaredWindow(tumbling=timedelta(hours=1)), values={"n": Aggregation("count")}
+            )
+        ),
     )
     processing = Processing(steps=steps)
     derived = Draft(

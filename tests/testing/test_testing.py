@@ -16,7 +16,7 @@ import pytest
 from meshport.address import Address
 from meshport.errors import EncodeError, EventError, MeshError, ProcessError, ProjectError, PublishError
 from meshport.files.inference import MOMENT
-from meshport.product import Archetype, Join, Processing, Step
+from meshport.product import Archetype, JoinStep, Processing, Step
 from meshport.project.project import Project
 from meshport.project.scaffold import Draft, init_project, write_line, write_product
 from meshport.schema import parse_schema
@@ -353,7 +353,7 @@ def test_either_side_of_a_join_of_streams_is_given(tmp_path: Path) -> None:
         schema=parse_schema(json.dumps(settled)),
         inputs={Address("shop", "orders"): (), Address("shop", "payments"): ()},
         processing=Processing(
-            steps=(Step(join=Join.model_validate({**join, "missing": "keep"})),), lateness=timedelta(minutes=30)
+            steps=(Step(join=JoinStep.model_validate({**join, "missing": "keep"})),), lateness=timedelta(minutes=30)
         ),
     )
     write_product(Project.find(tmp_path), draft)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from meshport.process.columns.cells import EXACT, NOWHERE, Mask, either
+from meshport.process.columns.cells import EXACT, NOWHERE, Mask, union
 
 Numbers = NDArray[Any]
 Result = tuple[Numbers, Mask]
@@ -79,7 +79,7 @@ def divide_ints(one: Numbers, other: Numbers) -> Result:
     for each in (one, divisor):
         low, high = _bounds(each)
         if low < -EXACT or high > EXACT:
-            doubt = either(doubt, (each < -EXACT) | (each > EXACT))
+            doubt = union(doubt, (each < -EXACT) | (each > EXACT))
     return one.astype(np.float64) / divisor.astype(np.float64), doubt
 
 
@@ -88,7 +88,7 @@ def floor_divide(one: Numbers, other: Numbers) -> Result:
     divisor, doubt = _nonzero(other)
     if _bounds(one)[0] == _LEAST:
         beyond = (one == _LEAST) & (divisor == -1)
-        divisor, doubt = np.where(beyond, np.int64(1), divisor), either(doubt, beyond)
+        divisor, doubt = np.where(beyond, np.int64(1), divisor), union(doubt, beyond)
     return one // divisor, doubt
 
 
@@ -130,7 +130,7 @@ def divide_floats(one: Numbers, other: Numbers) -> Result:
     """`one / other` of floats."""
     divisor, zero = _nonzero(other)
     found = one / divisor
-    return found, either(zero, _not_a_number(found))
+    return found, union(zero, _not_a_number(found))
 
 
 def _remainders(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers, Numbers, Mask]:
@@ -139,7 +139,7 @@ def _remainders(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers, Numbers
     unknown = ~(np.isfinite(one) & np.isfinite(divisor))
     if unknown.any():
         one, divisor = np.where(unknown, 1.0, one), np.where(unknown, 1.0, divisor)
-        doubt = either(doubt, unknown)
+        doubt = union(doubt, unknown)
     return one, divisor, np.fmod(one, divisor), doubt
 
 

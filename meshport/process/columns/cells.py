@@ -20,7 +20,7 @@ NOWHERE: Final[Mask] = np.zeros((), np.bool_)
 EVERYWHERE: Final[Mask] = np.ones((), np.bool_)
 
 
-class Unsupported(ValueError):  # noqa: N818 - a verdict, not a mistake: its message says why rows have to do it
+class NotColumnar(ValueError):  # noqa: N818 - a verdict, not a mistake: its message says why rows have to do it
     """Raised for an expression that has no form over columns."""
 
 
@@ -29,7 +29,7 @@ class Doubt(Exception):  # noqa: N818 - as above
 
     Args:
         message: what cannot be told.
-        rows: of which rows, one bool a row; None where that cannot be told either.
+        rows: of which rows, one bool a row; None where that cannot be told union.
     """
 
     def __init__(self, message: str, rows: Mask | None = None) -> None:
@@ -55,7 +55,7 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ColumnBatch:
     """A batch.
 
     Attributes:
@@ -81,15 +81,15 @@ class Node(NamedTuple):
 
     kind: str
     type: Any
-    run: Callable[[Rows], Cells]
+    run: Callable[[ColumnBatch], Cells]
     literal: bool = False
 
 
-def once(node: Node) -> Node:
+def memoized(node: Node) -> Node:
     """A node that is computed once for a batch, however often it is asked."""
     key = object()
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         if key not in rows.made:
             rows.made[key] = node.run(rows)
         return rows.made[key]
@@ -122,7 +122,7 @@ def kind_of(column: Any) -> str:
     """The kind of a field of Arrow, by its type; a uuid is text whose field says so in its metadata.
 
     Raises:
-        Unsupported: it is none that the columns of `meshport.columnar` have.
+        NotColumnar: it is none that the columns of `meshport.columnar` have.
     """
     kind, types = column.type, pa.types
     tests: Mapping[str, bool] = {
@@ -145,7 +145,7 @@ def kind_of(column: Any) -> str:
     }
     found = next((name for name, true in tests.items() if true), None)
     if found is None:
-        raise Unsupported(f"{column.name!r} is {kind}")
+        raise NotColumnar(f"{column.name!r} is {kind}")
     return found
 
 
@@ -166,7 +166,7 @@ def _is_uuid(column: Any) -> bool:
     return bool(pa.types.is_string(column.type) and (column.metadata or {}).get(b"logicalType") == b"uuid")
 
 
-def either(*masks: Mask) -> Mask:
+def union(*masks: Mask) -> Mask:
     """Where one of the masks is."""
     found = NOWHERE
     for mask in masks:
@@ -249,7 +249,7 @@ def constant(kind: str, type: Any, value: Any, *, literal: bool = True) -> Node:
     return Node(kind, type, lambda _: cells, literal)
 
 
-def picked(mask: Mask, one: Cells, other: Cells) -> Cells:
+def choose(mask: Mask, one: Cells, other: Cells) -> Cells:
     """The one where a mask is, else the other, of the same type, with the doubts of what is picked."""
     doubt = _where(mask, one.doubt, other.doubt)
     whole = _where(mask, one.whole, other.whole)
@@ -267,7 +267,7 @@ def truth_of(cells: Cells, kind: str) -> Mask:
     """Where Python takes the value for true: not for None, zero, and what is empty.
 
     Raises:
-        Unsupported: the kind's truth is not known.
+        NotColumnar: the kind's truth is not known.
     """
     values = cells.values
     if kind in {"bool", "int", "float", "mixed", "duration"}:
@@ -285,7 +285,7 @@ def truth_of(cells: Cells, kind: str) -> Mask:
     elif kind == "map":
         true = np.diff(values.offsets.to_numpy()) > 0
     else:
-        raise Unsupported(f"the truth of {kind}")
+        raise NotColumnar(f"the truth of {kind}")
     found: Mask = true if cells.nulls is NOWHERE else true & ~cells.nulls
     return found
 
@@ -304,56 +304,56 @@ def in_unit(node: Node, type: Any) -> Node:
     if factor == 1:
         return node._replace(type=type)
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         return replace(cells, values=cells.values * factor)
 
     return Node(node.kind, type, run)
 
 
-def floated(node: Node) -> Node:
+def as_mixed(node: Node) -> Node:
     """Ints as floats of the kind "mixed"; those that have no float of their own are in doubt."""
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         beyond = (cells.values > EXACT) | (cells.values < -EXACT)
-        doubt = either(cells.doubt, beyond & ~cells.nulls) if beyond.any() else cells.doubt
+        doubt = union(cells.doubt, beyond & ~cells.nulls) if beyond.any() else cells.doubt
         return Cells(cells.values.astype(np.float64), cells.nulls, doubt, ~cells.nulls)
 
     return Node("mixed", pa.float64(), run, node.literal)
 
 
-def settled(node: Node) -> Node:
+def resolve_mixed(node: Node) -> Node:
     """The node as floats, where it is of the kind "mixed": its ints are in doubt."""
     if node.kind != "mixed":
         return node
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
-        return Cells(cells.values, cells.nulls, either(cells.doubt, cells.whole))
+        return Cells(cells.values, cells.nulls, union(cells.doubt, cells.whole))
 
     return Node("float", node.type, run, node.literal)
 
 
-def alike(nodes: Iterable[Node]) -> list[Node]:
+def unify(nodes: Iterable[Node]) -> list[Node]:
     """The nodes in one type, so that one can be picked from them.
 
     Raises:
-        Unsupported: they are of several kinds.
+        NotColumnar: they are of several kinds.
     """
     given = list(nodes)
     kinds = {node.kind for node in given} - {"null"}
     if kinds <= {"int", "float", "mixed"} and len(kinds) > 1:
-        given = [floated(node) if node.kind == "int" else node for node in given]
+        given = [as_mixed(node) if node.kind == "int" else node for node in given]
         given = [node._replace(kind="mixed") if node.kind == "float" else node for node in given]
         kinds = {"mixed"}
     if len(kinds) > 1:
-        raise Unsupported(f"values of several kinds in one place: {', '.join(sorted(kinds))}")
+        raise NotColumnar(f"values of several kinds in one place: {', '.join(sorted(kinds))}")
     if not kinds:
         return given
     kind = kinds.pop()
     if kind in {"record", "list", "map"} and len(given) > 1:
-        raise Unsupported(
+        raise NotColumnar(
             f"one {kind} or another"
         )  # two types are equal in Arrow where one holds a uuid and one a text
     type = _widest(kind, {node.type for node in given if node.kind != "null"})
@@ -366,7 +366,7 @@ def _widest(kind: str, types: set[Any]) -> Any:
     if len(types) > 1 and kind in {"int", "float", "mixed"}:
         return pa.int64() if kind == "int" else pa.float64()
     if len(types) > 1:
-        raise Unsupported(f"values of several types in one place: {', '.join(sorted(map(str, types)))}")
+        raise NotColumnar(f"values of several types in one place: {', '.join(sorted(map(str, types)))}")
     return next(iter(types))
 
 
@@ -374,7 +374,7 @@ def _typed(node: Node, kind: str, type: Any) -> Node:
     if node.kind == "null":
         empty = constant(kind, type, None).run
 
-        def run(rows: Rows) -> Cells:
+        def run(rows: ColumnBatch) -> Cells:
             return replace(empty(rows), doubt=node.run(rows).doubt)
 
         return Node(kind, type, run, node.literal)

@@ -16,17 +16,17 @@ from meshport.process.columns.cells import (
     EXACT,
     NOWHERE,
     Cells,
+    ColumnBatch,
     Mask,
     Node,
-    Rows,
-    Unsupported,
+    NotColumnar,
     arrow_of,
     constant,
-    either,
     in_unit,
     mask_of,
+    memoized,
     micros,
-    once,
+    union,
 )
 
 _NUMBERS: Final = frozenset({"bool", "int", "float", "mixed"})
@@ -43,7 +43,7 @@ _OPERATIONS: Final[Mapping[type[ast.cmpop], tuple[Callable[[Any, Any], Any], str
 Compared = Callable[[Cells, Cells], tuple[Mask, Mask]]
 
 
-def boolean(run: Callable[[Rows], Cells]) -> Node:
+def boolean(run: Callable[[ColumnBatch], Cells]) -> Node:
     """A node of bools."""
     return Node("bool", pa.bool_(), run)
 
@@ -51,7 +51,7 @@ def boolean(run: Callable[[Rows], Cells]) -> Node:
 def is_null(node: Node, *, yes: bool) -> Node:
     """`x is None`, or `x is not None`."""
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         return Cells(cells.nulls if yes else ~cells.nulls, doubt=cells.doubt)
 
@@ -62,17 +62,17 @@ def ordered(operation: type[ast.cmpop], one: Node, other: Node) -> Node:
     """`<`, `<=`, `>` or `>=`, which is false of a null.
 
     Raises:
-        Unsupported: the two have no order, or none that columns can tell.
+        NotColumnar: the two have no order, or none that columns can tell.
     """
     if "null" in (one.kind, other.kind):
         return _with_doubts(lambda _: NOWHERE, one, other)
     one, other, compared = _comparison(operation, one, other)
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         left, right = one.run(rows), other.run(rows)
-        known = ~either(left.nulls, right.nulls)
+        known = ~union(left.nulls, right.nulls)
         found, doubt = compared(left, right)
-        return Cells(found & known, doubt=either(left.doubt, right.doubt, doubt & known))
+        return Cells(found & known, doubt=union(left.doubt, right.doubt, doubt & known))
 
     return boolean(run)
 
@@ -81,7 +81,7 @@ def equal(one: Node, other: Node, *, yes: bool = True) -> Node:
     """`==` or `!=`, in which None equals None only.
 
     Raises:
-        Unsupported: columns cannot tell.
+        NotColumnar: columns cannot tell.
     """
 
     def nulls_only(left: Cells, right: Cells) -> tuple[Mask, Mask]:
@@ -94,14 +94,14 @@ def equal(one: Node, other: Node, *, yes: bool = True) -> Node:
     else:
         one, other, compared = _comparison(ast.Eq, one, other)
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         left, right = one.run(rows), other.run(rows)
         found, doubt = compared(left, right)
-        unknown = either(left.nulls, right.nulls)
+        unknown = union(left.nulls, right.nulls)
         if unknown is not NOWHERE:
             found = np.where(unknown, left.nulls & right.nulls, found)
             doubt = doubt & ~unknown
-        return Cells(found if yes else ~found, doubt=either(left.doubt, right.doubt, doubt))
+        return Cells(found if yes else ~found, doubt=union(left.doubt, right.doubt, doubt))
 
     return boolean(run)
 
@@ -122,7 +122,7 @@ def _comparison(operation: type[ast.cmpop], one: Node, other: Node) -> tuple[Nod
             return mask_of(function(arrow_of(left, types[0]), arrow_of(right, types[1]))), NOWHERE
 
         return one, other, compared
-    raise Unsupported(f"a comparison of {one.kind} and {other.kind}")
+    raise NotColumnar(f"a comparison of {one.kind} and {other.kind}")
 
 
 def _numbers_compared(numeric: Callable[[Any, Any], Any], one: str, other: str) -> Compared:
@@ -145,9 +145,9 @@ def _beyond(numbers: Any) -> Mask:
     return found if found.any() else NOWHERE
 
 
-def _with_doubts(value: Callable[[Rows], Mask], *nodes: Node) -> Node:
-    def run(rows: Rows) -> Cells:
-        return Cells(value(rows), doubt=either(*(node.run(rows).doubt for node in nodes)))
+def _with_doubts(value: Callable[[ColumnBatch], Mask], *nodes: Node) -> Node:
+    def run(rows: ColumnBatch) -> Cells:
+        return Cells(value(rows), doubt=union(*(node.run(rows).doubt for node in nodes)))
 
     return boolean(run)
 
@@ -155,9 +155,9 @@ def _with_doubts(value: Callable[[Rows], Mask], *nodes: Node) -> Node:
 def both(one: Node, other: Node) -> Node:
     """`one and other` of two comparisons: the other is computed where the one is true."""
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         left, right = one.run(rows), other.run(rows)
-        return Cells(left.values & right.values, doubt=either(left.doubt, right.doubt & left.values))
+        return Cells(left.values & right.values, doubt=union(left.doubt, right.doubt & left.values))
 
     return boolean(run)
 
@@ -166,30 +166,30 @@ def member(item: Node, items: Sequence[Node], *, yes: bool) -> Node:
     """`item in (a, b)`, or `not in`: the item is one of them or equals one.
 
     Raises:
-        Unsupported: columns cannot tell of one of them.
+        NotColumnar: columns cannot tell of one of them.
     """
     texts = {"str"} == {item.kind, *(each.kind for each in items)} and all(each.literal for each in items)
     if texts and len(items) > 1:
-        values = pa.array([each.run(Rows({}, 0)).values.as_py() for each in items], pa.string())
+        values = pa.array([each.run(ColumnBatch({}, 0)).values.as_py() for each in items], pa.string())
 
-        def run(rows: Rows) -> Cells:
+        def run(rows: ColumnBatch) -> Cells:
             cells = item.run(rows)
             found = mask_of(pc.is_in(cells.values, value_set=values))
             return Cells(found if yes else ~found, doubt=cells.doubt)
 
         return boolean(run)
-    item, items = once(item), [once(each) for each in items]
+    item, items = memoized(item), [memoized(each) for each in items]
     tests = [equal(item, each) for each in items]
     # Of a NaN, `is` may be true where `==` is not.
     floats = [each for each in items if {item.kind, each.kind} <= {"float", "mixed"} and not each.literal]
 
-    def run_each(rows: Rows) -> Cells:
+    def run_each(rows: ColumnBatch) -> Cells:
         cells = [test.run(rows) for test in tests]
-        found = either(*(each.values for each in cells))
-        doubt = either(item.run(rows).doubt, *(each.doubt for each in cells))
+        found = union(*(each.values for each in cells))
+        doubt = union(item.run(rows).doubt, *(each.doubt for each in cells))
         if floats:
             nans = np.isnan(item.run(rows).values)
-            doubt = either(doubt, *(nans & np.isnan(each.run(rows).values) for each in floats))
+            doubt = union(doubt, *(nans & np.isnan(each.run(rows).values) for each in floats))
         return Cells(found if yes else ~found, doubt=doubt)
 
     return boolean(run_each)
@@ -199,17 +199,17 @@ def within(item: Node, text: str | None, container: Node, *, yes: bool) -> Node:
     """`'a' in name` of a text, `'a' in tags` of a list of texts, or `not in`; both are false of a null.
 
     Raises:
-        Unsupported: anything else is looked for, or in anything else.
+        NotColumnar: anything else is looked for, or in anything else.
     """
     if container.kind == "null":
         return _with_doubts(lambda _: NOWHERE, item, container)
     if text is None or container.kind not in {"str", "list"}:
-        raise Unsupported(f"`in` of {container.kind}, or of what is no literal text")
+        raise NotColumnar(f"`in` of {container.kind}, or of what is no literal text")
     listed = container.kind == "list"
     if listed and not _of_texts(container.type):
-        raise Unsupported(f"`in` of {container.type}")
+        raise NotColumnar(f"`in` of {container.type}")
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = container.run(rows)
         found = _any_equal(cells.values, text) if listed else mask_of(pc.match_substring(cells.values, text))
         return Cells((found if yes else ~found) & ~cells.nulls, doubt=cells.doubt)
@@ -232,7 +232,7 @@ def none(*nodes: Node) -> Node:
     """None in every row, once the nodes are computed."""
     empty = constant("null", pa.null(), None).run
 
-    def run(rows: Rows) -> Cells:
-        return Cells(empty(rows).values, EVERYWHERE, either(*(node.run(rows).doubt for node in nodes)))
+    def run(rows: ColumnBatch) -> Cells:
+        return Cells(empty(rows).values, EVERYWHERE, union(*(node.run(rows).doubt for node in nodes)))
 
     return Node("null", pa.null(), run)

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from meshport.process.columns.cells import (
     NOWHERE,
     Cells,
+    ColumnBatch,
     Node,
-    Rows,
-    Unsupported,
+    NotColumnar,
     arrow_cells,
     arrow_of,
-    either,
     mask_of,
+    union,
 )
 
 _FUNCTIONS: Final = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
@@ -32,10 +32,10 @@ def arithmetic(sign: str, one: Node, other: Node) -> Node:
     """`one + other`, `one - other`, `one * other` of decimals, or of one and an int.
 
     Raises:
-        Unsupported: another sign, which rounds; or values that may have more digits than Arrow holds.
+        NotColumnar: another sign, which rounds; or values that may have more digits than Arrow holds.
     """
     if sign not in _FUNCTIONS:
-        raise Unsupported(f"{one.kind} {sign} {other.kind}")
+        raise NotColumnar(f"{one.kind} {sign} {other.kind}")
     left, right = (_INT if node.kind == "int" else node.type for node in (one, other))
     if sign == "*":
         scale, digits = left.scale + right.scale, left.precision + right.precision + 1
@@ -43,18 +43,18 @@ def arithmetic(sign: str, one: Node, other: Node) -> Node:
         scale = max(left.scale, right.scale)
         digits = max(left.precision - left.scale, right.precision - right.scale) + scale + 1
     if digits > _WIDE or scale > _NARROW:
-        raise Unsupported(f"{left} {sign} {right}")
+        raise NotColumnar(f"{left} {sign} {right}")
     wide = pa.decimal256 if digits > _NARROW else pa.decimal128
     types = [wide(kind.precision, kind.scale) for kind in (left, right)]
     function = _FUNCTIONS[sign]
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = [one.run(rows), other.run(rows)]
         operands = [
             pc.cast(arrow_of(each, node.type), kind)
             for each, node, kind in zip(cells, (one, other), types, strict=True)
         ]
-        return _exact(function(*operands), type, either(*(each.doubt for each in cells)))
+        return _exact(function(*operands), type, union(*(each.doubt for each in cells)))
 
     type = pa.decimal128(min(digits, _NARROW), scale)
     return Node("decimal", type, run)
@@ -63,7 +63,7 @@ def arithmetic(sign: str, one: Node, other: Node) -> Node:
 def magnitude(node: Node, *, turned: bool) -> Node:
     """`-x` of decimals where it is turned, else `abs(x)`."""
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         found = pc.negate(cells.values) if turned else pc.abs(cells.values)
         return _exact(found, node.type, cells.doubt)
@@ -79,7 +79,7 @@ def _exact(found: Any, type: Any, doubt: Any) -> Cells:
         bound = pa.scalar(Decimal(1).scaleb(places - type.scale), found.type)
         beyond = mask_of(pc.greater_equal(pc.abs(found), bound))
         if beyond.any():
-            doubt = either(doubt, beyond)
+            doubt = union(doubt, beyond)
             condition = pa.array(beyond) if np.ndim(beyond) else pa.scalar(bool(beyond))
             found = pc.if_else(condition, pa.scalar(None, found.type), found)
     cells = arrow_cells(pc.cast(found, type), NOWHERE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from meshport.event.columns import EventColumns
-from meshport.process.columns.expressions import Unsupported
+from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, to_python
+from meshport.process.columns.expressions import NotColumnar
 from meshport.process.columns.overlay import Overlay
-from meshport.process.columns.relation import Fields, Integers, Relation, to_python
 from meshport.process.logic import lossless_json
 from meshport.process.state.deduplication import Deduplication
 
@@ -20,19 +20,19 @@ class ColumnarDeduplication:
         fields: of the records.
 
     Raises:
-        Unsupported: a field that tells records apart is none of plain values.
+        NotColumnar: a field that tells records apart is none of plain values.
     """
 
     def __init__(self, deduplication: Deduplication, fields: Fields) -> None:
         for name in deduplication.by:
             if name not in fields:
-                raise Unsupported(f"there is no field {name!r}")
+                raise NotColumnar(f"there is no field {name!r}")
         self._deduplication = deduplication
         self._by = {name: to_python(fields[name]) for name in deduplication.by}
 
     def through(
-        self, given: Relation, numbers: Integers, store: Overlay, columns: EventColumns
-    ) -> tuple[Relation, Integers]:
+        self, given: ColumnarRecords, numbers: Integers, store: Overlay, columns: EventColumns
+    ) -> tuple[ColumnarRecords, Integers]:
         """The records that are let through, and the number that each has had.
 
         Args:
@@ -48,7 +48,7 @@ class ColumnarDeduplication:
             new[at] = self._deduplication.lets_through(text, time, store)
         return given.take(new), numbers[new]
 
-    def _identities(self, given: Relation, numbers: Integers, columns: EventColumns) -> list[str]:
+    def _identities(self, given: ColumnarRecords, numbers: Integers, columns: EventColumns) -> list[str]:
         if self._by:
             parts = zip(*(values(given.columns[name]) for name, values in self._by.items()), strict=True)
             return [lossless_json.dumps(list(part)) for part in parts]

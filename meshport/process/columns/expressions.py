@@ -1,7 +1,7 @@
 """Expressions of product.yaml over Arrow columns: every row has the value that `Expression` gives, or is in doubt.
 
 A value that Arrow cannot tell with certainty (an int beyond int64, a division by zero, a letter beyond ASCII in `lower`)
-puts its row in doubt, and the row path computes it; an expression of which no rows could be told is `Unsupported`. Where
+puts its row in doubt, and the row path computes it; an expression of which no rows could be told is `NotColumnar`. Where
 two kinds of number meet in one place (`coalesce(price, 0)` of a double), the rows that have the int are in doubt unless it is
 only compared or computed with a float.
 """
@@ -21,27 +21,27 @@ import pyarrow.compute as pc
 from meshport.process.columns import arithmetic, comparisons, decimals, functions
 from meshport.process.columns.cells import (
     Cells,
+    ColumnBatch,
     Doubt,
     Node,
-    Rows,
-    Unsupported,
-    alike,
+    NotColumnar,
     arrow_cells,
+    choose,
     constant,
-    either,
     holds_uuid,
     in_unit,
     kind_of,
     load,
-    once,
-    picked,
-    settled,
+    memoized,
+    resolve_mixed,
     store,
     truth_of,
+    unify,
+    union,
 )
 from meshport.process.logic.expression import Expression
 
-__all__ = ["Compiled", "Doubt", "Unsupported", "compile_columns", "truth"]
+__all__ = ["Compiled", "Doubt", "NotColumnar", "compile_columns", "truth"]
 
 _SIGNS: Final[Mapping[type[ast.operator], str]] = {
     ast.Add: "+",
@@ -84,7 +84,7 @@ class Compiled:
         count = len(next(iter(columns.values())))
         try:
             with np.errstate(all="ignore"):
-                cells = self._node.run(Rows(columns, count))
+                cells = self._node.run(ColumnBatch(columns, count))
                 if cells.doubt.any():
                     raise Doubt(f"values of {self.text!r}", np.broadcast_to(cells.doubt, count).copy())
                 return store(cells, self._node, count)
@@ -100,20 +100,20 @@ def compile_columns(expression: Expression, arrow: pa.Schema) -> Compiled:
         arrow: the columns there are, as `meshport.columnar.arrow_schema` has them.
 
     Raises:
-        Unsupported: it has no form over columns; the message says why.
+        NotColumnar: it has no form over columns; the message says why.
     """
-    node = settled(_Compile(arrow).of(expression.tree))
+    node = resolve_mixed(_ColumnCompiler(arrow).of(expression.tree))
     if node.kind == "uuid" or holds_uuid(node.type):
-        raise Unsupported(f"{expression.text!r} is a uuid or holds one, which columns have as text")
+        raise NotColumnar(f"{expression.text!r} is a uuid or holds one, which columns have as text")
     read = {name: arrow.field(name).type for name in sorted(expression.fields)}
     compiled = Compiled(expression.text, node.type, node, read)
     # Which kernels Arrow has is told by no rows at all.
     try:
         found = compiled({name: pa.array([], kind) for name, kind in read.items()} or {"": pa.nulls(0)})
     except (pa.ArrowNotImplementedError, Doubt) as error:
-        raise Unsupported(f"{expression.text!r}: {error}") from error
+        raise NotColumnar(f"{expression.text!r}: {error}") from error
     if found.type != node.type:
-        raise Unsupported(f"{expression.text!r} makes {found.type}, where {node.type} was meant")
+        raise NotColumnar(f"{expression.text!r} makes {found.type}, where {node.type} was meant")
     return compiled
 
 
@@ -121,13 +121,13 @@ def truth(values: pa.Array) -> pa.Array:
     """Which values Python takes for true; null, zero and what is empty are not.
 
     Raises:
-        Unsupported: they are of a type that expressions do not have.
+        NotColumnar: they are of a type that expressions do not have.
     """
     kind = kind_of(pa.field("", values.type))
     return pa.array(np.broadcast_to(truth_of(load(values, kind), kind), len(values)))
 
 
-class _Compile:
+class _ColumnCompiler:
     """Makes a node of each node of a tree that `Expression` has let through."""
 
     def __init__(self, arrow: pa.Schema) -> None:
@@ -151,20 +151,20 @@ class _Compile:
             case ast.BoolOp(op=op, values=values):
                 return _chained(op, [self.of(value) for value in values])
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                return _conditional(self._truth(test), *alike([self.of(body), self.of(orelse)]))
+                return _conditional(self._truth(test), *unify([self.of(body), self.of(orelse)]))
             case ast.Compare(left=left, ops=ops, comparators=others):
                 return self._compare(left, ops, others)
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 return functions.called(name, [self.of(argument) for argument in arguments], arguments)
-        raise Unsupported(f"{type(node).__name__} as a value")
+        raise NotColumnar(f"{type(node).__name__} as a value")
 
     def _column(self, name: str) -> Node:
         if name not in self._columns:
             if self._arrow.get_field_index(name) < 0:
-                raise Unsupported(f"there is no one column {name!r}")
+                raise NotColumnar(f"there is no one column {name!r}")
             field = self._arrow.field(name)
             kind = kind_of(field)
-            self._columns[name] = once(Node(kind, field.type, lambda rows: load(rows.columns[name], kind)))
+            self._columns[name] = memoized(Node(kind, field.type, lambda rows: load(rows.columns[name], kind)))
         return self._columns[name]
 
     def _truth(self, node: ast.expr) -> Node:
@@ -176,7 +176,7 @@ class _Compile:
                 return _negation(self._truth(operand))
         found = self.of(node)
 
-        def run(rows: Rows) -> Cells:
+        def run(rows: ColumnBatch) -> Cells:
             cells = found.run(rows)
             return Cells(truth_of(cells, found.kind), doubt=cells.doubt)
 
@@ -189,10 +189,10 @@ class _Compile:
             if isinstance(op, ast.In | ast.NotIn):
                 pairs.append(self._member(left, one, right, yes=isinstance(op, ast.In)))
                 if len(pairs) < len(ops):
-                    raise Unsupported("a comparison of what was asked for a member")
+                    raise NotColumnar("a comparison of what was asked for a member")
                 break
             # Where comparisons are chained, each operand stands in two.
-            other = once(self.of(right))
+            other = memoized(self.of(right))
             pairs.append(_pair(one, op, other))
             left, one = right, other
         return reduce(comparisons.both, pairs)
@@ -226,17 +226,17 @@ def _literal(value: Any) -> Node:
             return constant("float", pa.float64(), value)
         case str() if value.isascii() or value.encode(errors="replace").decode() == value:
             return constant("str", pa.string(), value)
-    raise Unsupported(f"the literal {value!r}")
+    raise NotColumnar(f"the literal {value!r}")
 
 
 def _inner(outer: Node, name: str) -> Node:
     if outer.kind != "record" or outer.type.get_field_index(name) < 0:
-        raise Unsupported(f"{name!r} of {outer.type}")
+        raise NotColumnar(f"{name!r} of {outer.type}")
     place = outer.type.get_field_index(name)
     field = outer.type.field(place)
     kind = kind_of(field)
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = outer.run(rows)
         return replace(load(pc.struct_field(cells.values, [place]), kind), doubt=cells.doubt)
 
@@ -244,7 +244,7 @@ def _inner(outer: Node, name: str) -> Node:
 
 
 def _negation(node: Node) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         return Cells(~cells.values, doubt=cells.doubt)
 
@@ -253,27 +253,27 @@ def _negation(node: Node) -> Node:
 
 def _chained(op: ast.boolop, nodes: list[Node]) -> Node:
     """`and` and `or`, which give one of their operands; what comes after that one is not computed."""
-    first, *others = alike(nodes)
+    first, *others = unify(nodes)
     for other in others:
         first = _second(first, other, if_true=isinstance(op, ast.And))
     return first
 
 
 def _second(one: Node, other: Node, *, if_true: bool) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         left = one.run(rows)
         true = truth_of(left, one.kind)
-        found = picked(true if if_true else ~true, other.run(rows), left)
-        return replace(found, doubt=either(found.doubt, left.doubt))
+        found = choose(true if if_true else ~true, other.run(rows), left)
+        return replace(found, doubt=union(found.doubt, left.doubt))
 
     return Node(one.kind, one.type, run)
 
 
 def _conditional(test: Node, body: Node, orelse: Node) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         asked = test.run(rows)
-        found = picked(asked.values, body.run(rows), orelse.run(rows))
-        return replace(found, doubt=either(found.doubt, asked.doubt))
+        found = choose(asked.values, body.run(rows), orelse.run(rows))
+        return replace(found, doubt=union(found.doubt, asked.doubt))
 
     return Node(body.kind, body.type, run)
 
@@ -285,33 +285,33 @@ def _binary(sign: str, one: Node, other: Node) -> Node:
     if sign == "+" and kinds == ("str", "str"):
         return _joined(one, other)
     if sign == "-" and one.kind == other.kind and one.kind in {"instant", "local", "day", "duration"}:
-        return functions.lifted(
+        return functions.null_aware(
             "duration", _DURATION, arithmetic.subtract, in_unit(one, _DURATION), in_unit(other, _DURATION)
         )
     if sign == "+" and kinds == ("duration", "duration"):
-        return functions.lifted(
+        return functions.null_aware(
             "duration", _DURATION, arithmetic.add, in_unit(one, _DURATION), in_unit(other, _DURATION)
         )
     if set(kinds) <= {"bool", "int"}:
         kind = "float" if sign == "/" else "int"
         type = pa.float64() if sign == "/" else pa.int64()
-        return functions.lifted(kind, type, arithmetic.INTS[sign], functions.as_int(one), functions.as_int(other))
+        return functions.null_aware(kind, type, arithmetic.INTS[sign], functions.as_int(one), functions.as_int(other))
     if set(kinds) <= {"bool", "int", "float", "mixed"}:
         # An int that meets a float becomes one; two ints that stand as floats have to be told.
         if "float" not in kinds:
-            one, other = settled(one), settled(other)
-        return functions.lifted(
+            one, other = resolve_mixed(one), resolve_mixed(other)
+        return functions.null_aware(
             "float", pa.float64(), arithmetic.FLOATS[sign], functions.as_float(one), functions.as_float(other)
         )
     if "decimal" in kinds and set(kinds) <= {"decimal", "int"}:
         return decimals.arithmetic(sign, one, other)
-    raise Unsupported(f"{one.kind} {sign} {other.kind}")
+    raise NotColumnar(f"{one.kind} {sign} {other.kind}")
 
 
 def _joined(one: Node, other: Node) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         left, right = one.run(rows), other.run(rows)
         joined = pc.binary_join_element_wise(left.values, right.values, "")
-        return arrow_cells(joined, either(left.doubt, right.doubt))
+        return arrow_cells(joined, union(left.doubt, right.doubt))
 
     return Node("str", pa.string(), run)

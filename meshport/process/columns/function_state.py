@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Origins, to_python
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.overlay import Overlay
-from meshport.process.columns.relation import Field, Fields, Origins, Relation, to_python
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.pipeline import Apply, Occurrence
@@ -42,7 +42,7 @@ class ColumnarApply:
         output: the fields of the records that it makes.
 
     Raises:
-        Unsupported: records of these fields are none of plain values.
+        NotColumnar: records of these fields are none of plain values.
     """
 
     def __init__(self, apply: Apply, applied: StatefulFunction, fields: Fields, output: Fields) -> None:
@@ -50,13 +50,13 @@ class ColumnarApply:
         self._values = {name: to_python(field) for name, field in fields.items()}
         for name in apply.by:
             if name not in fields:
-                raise Unsupported(f"there is no field {name!r}")
+                raise NotColumnar(f"there is no field {name!r}")
             if pa.types.is_floating(fields[name].arrow):
-                raise Unsupported("0.0 and -0.0 are equal, and two keys")
+                raise NotColumnar("0.0 and -0.0 are equal, and two keys")
         self._by = apply.by
         self.fields = output
 
-    def add(self, given: Relation, store: Overlay, origins: Origins) -> Relation:
+    def add(self, given: ColumnarRecords, store: Overlay, origins: Origins) -> ColumnarRecords:
         """The records that become of records, their origin the index of the record.
 
         Args:
@@ -93,7 +93,7 @@ class ColumnarApply:
                 made.append(record)
                 origin.append(at)
         at_ = np.array(origin, "i8")
-        return Relation(self._columns(made), at_, given.time[at_])
+        return ColumnarRecords(self._columns(made), at_, given.time[at_])
 
     def _columns(self, made: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
         names = tuple(made[0]) if made else tuple(self.fields)
@@ -105,7 +105,7 @@ class ColumnarApply:
             raise Doubt(f"a record that is none of columns: {error}") from error
 
 
-def _column(values: list[Any], field: Field) -> pa.Array:
+def _column(values: list[Any], field: ColumnField) -> pa.Array:
     found = set(map(type, values)) - {type(None)}
     taken = next((kinds for is_kind, kinds in _TAKEN if is_kind(field.arrow)), frozenset())
     if field.uuid is not None or not found <= taken:

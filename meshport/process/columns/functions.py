@@ -14,18 +14,18 @@ from meshport.process.columns import arithmetic, decimals
 from meshport.process.columns.cells import (
     NOWHERE,
     Cells,
+    ColumnBatch,
     Mask,
     Node,
-    Rows,
-    Unsupported,
-    alike,
+    NotColumnar,
     arrow_cells,
     arrow_of,
-    either,
+    choose,
     in_unit,
     mask_of,
-    picked,
-    settled,
+    resolve_mixed,
+    unify,
+    union,
 )
 from meshport.process.columns.comparisons import none, ordered
 
@@ -42,15 +42,15 @@ _ROUNDINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
-def lifted(kind: str, type: Any, function: Callable[..., arithmetic.Result], *nodes: Node) -> Node:
+def null_aware(kind: str, type: Any, function: Callable[..., arithmetic.Result], *nodes: Node) -> Node:
     """A function of numbers as a node: null where one of them is, and not computed there."""
 
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = [node.run(rows) for node in nodes]
-        nulls = either(*(each.nulls for each in cells))
+        nulls = union(*(each.nulls for each in cells))
         values, own = function(*(each.values for each in cells))
         doubt = own if own is NOWHERE or nulls is NOWHERE else own & ~nulls
-        return Cells(values, nulls, either(doubt, *(each.doubt for each in cells)))
+        return Cells(values, nulls, union(doubt, *(each.doubt for each in cells)))
 
     return Node(kind, type, run)
 
@@ -59,29 +59,29 @@ def as_int(node: Node) -> Node:
     """Bools and ints as ints."""
     if node.kind == "int":
         return node._replace(type=pa.int64())
-    return lifted("int", pa.int64(), lambda values: (values.astype(np.int64), NOWHERE), node)
+    return null_aware("int", pa.int64(), lambda values: (values.astype(np.int64), NOWHERE), node)
 
 
 def as_float(node: Node) -> Node:
     """Numbers as floats, an int that has none of its own rounded as Python rounds it."""
     if node.kind == "float":
         return node._replace(type=pa.float64())
-    return lifted("float", pa.float64(), lambda values: (values.astype(np.float64), NOWHERE), node)
+    return null_aware("float", pa.float64(), lambda values: (values.astype(np.float64), NOWHERE), node)
 
 
 def signed(node: Node, *, minus: bool) -> Node:
     """`-x`, or `+x`."""
-    node = settled(node)
+    node = resolve_mixed(node)
     match node.kind:
         case "null":
             return none(node)
         case "float":
-            return lifted("float", pa.float64(), arithmetic.negate_float, node) if minus else as_float(node)
+            return null_aware("float", pa.float64(), arithmetic.negate_float, node) if minus else as_float(node)
         case "bool" | "int":
-            return lifted("int", pa.int64(), arithmetic.negate, as_int(node)) if minus else as_int(node)
+            return null_aware("int", pa.int64(), arithmetic.negate, as_int(node)) if minus else as_int(node)
         case "decimal" if minus:
             return decimals.magnitude(node, turned=True)
-    raise Unsupported(f"a sign before {node.kind}")
+    raise NotColumnar(f"a sign before {node.kind}")
 
 
 def called(name: str, nodes: Sequence[Node], arguments: Sequence[ast.expr]) -> Node:
@@ -93,17 +93,17 @@ def called(name: str, nodes: Sequence[Node], arguments: Sequence[ast.expr]) -> N
         arguments: as they are written.
 
     Raises:
-        Unsupported: columns do not have it, or not of such values.
+        NotColumnar: columns do not have it, or not of such values.
     """
     if name == "coalesce":
-        return _coalesce(alike(nodes))
+        return _coalesce(unify(nodes))
     if any(node.kind == "null" for node in nodes):
         return none(*nodes)
     if name in {"min", "max"}:
-        return _extreme(ast.Lt if name == "min" else ast.Gt, alike(nodes))
+        return _extreme(ast.Lt if name == "min" else ast.Gt, unify(nodes))
     if name == "float" and nodes[0].kind == "mixed":
         return as_float(nodes[0])
-    node = settled(nodes[0])
+    node = resolve_mixed(nodes[0])
     if len(nodes) > 1:
         return _round_digits(node, arguments[1])
     if node.kind == "str" and name in _OF_TEXT:
@@ -124,27 +124,27 @@ def _other(name: str, node: Node) -> Node:
         case "str", "day":
             return _text(node, pc.cast)
         case "seconds", "duration":
-            return lifted("float", pa.float64(), arithmetic.seconds, in_unit(node, _MICROS))
+            return null_aware("float", pa.float64(), arithmetic.seconds, in_unit(node, _MICROS))
         case "abs", "duration":
-            return lifted("duration", node.type, arithmetic.absolute, node)
+            return null_aware("duration", node.type, arithmetic.absolute, node)
         case "abs", "decimal":
             return decimals.magnitude(node, turned=False)
         case "hour", "instant":
-            return lifted("int", pa.int64(), arithmetic.hour, in_unit(node, _MICROS))
+            return null_aware("int", pa.int64(), arithmetic.hour, in_unit(node, _MICROS))
         case "date", "instant":
-            return lifted("day", pa.date32(), arithmetic.days, in_unit(node, _MICROS))
-    raise Unsupported(f"{name}() of {node.kind}")
+            return null_aware("day", pa.date32(), arithmetic.days, in_unit(node, _MICROS))
+    raise NotColumnar(f"{name}() of {node.kind}")
 
 
 def _coalesce(nodes: Sequence[Node]) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = [node.run(rows) for node in nodes]
         found = cells[0]
         for each in cells[1:]:
             if found.nulls.any():
-                found = picked(found.nulls, each, found)
+                found = choose(found.nulls, each, found)
         # Every argument is computed, whichever is taken.
-        return Cells(found.values, found.nulls, either(*(each.doubt for each in cells)), found.whole)
+        return Cells(found.values, found.nulls, union(*(each.doubt for each in cells)), found.whole)
 
     return Node(nodes[0].kind, nodes[0].type, run)
 
@@ -158,16 +158,16 @@ def _extreme(operation: type[ast.cmpop], nodes: Sequence[Node]) -> Node:
 
 
 def _better(operation: type[ast.cmpop], best: Node, node: Node) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         held, each = best.run(rows), node.run(rows)
         kept = Node(best.kind, best.type, lambda _: held), Node(node.kind, node.type, lambda _: each)
         compared = ordered(operation, kept[1], kept[0]).run(rows)
-        nulls = either(held.nulls, each.nulls)
+        nulls = union(held.nulls, each.nulls)
         # A null among them makes the result null.
-        found = picked(compared.values, each, held)
+        found = choose(compared.values, each, held)
         if nulls is not NOWHERE:
-            found = picked(held.nulls, held, picked(each.nulls, each, found))
-        return Cells(found.values, found.nulls, either(held.doubt, each.doubt, compared.doubt), found.whole & ~nulls)
+            found = choose(held.nulls, held, choose(each.nulls, each, found))
+        return Cells(found.values, found.nulls, union(held.doubt, each.doubt, compared.doubt), found.whole & ~nulls)
 
     return Node(best.kind, best.type, run)
 
@@ -175,35 +175,35 @@ def _better(operation: type[ast.cmpop], best: Node, node: Node) -> Node:
 def _round_digits(node: Node, digits: ast.expr) -> Node:
     count = digits.value if isinstance(digits, ast.Constant) else None
     if type(count) is not int or not 0 <= count <= _MOST_DIGITS:
-        raise Unsupported("round() to other than a literal number of digits from 0 to 15")
+        raise NotColumnar("round() to other than a literal number of digits from 0 to 15")
     if node.kind in {"bool", "int"}:
         return as_int(node)
     if node.kind != "float":
-        raise Unsupported(f"round() of {node.kind}")
-    return lifted("float", pa.float64(), arithmetic.round_digits(count), node)
+        raise NotColumnar(f"round() of {node.kind}")
+    return null_aware("float", pa.float64(), arithmetic.round_digits(count), node)
 
 
 def _whole(name: str) -> Callable[[Node], Node]:
     function = arithmetic.whole(_ROUNDINGS[name])
-    return lambda node: lifted("int", pa.int64(), function, node) if node.kind == "float" else as_int(node)
+    return lambda node: null_aware("int", pa.int64(), function, node) if node.kind == "float" else as_int(node)
 
 
 def _absolute(node: Node) -> Node:
     if node.kind == "float":
-        return lifted("float", pa.float64(), arithmetic.absolute_float, node)
-    return lifted("int", pa.int64(), arithmetic.absolute, as_int(node))
+        return null_aware("float", pa.float64(), arithmetic.absolute_float, node)
+    return null_aware("int", pa.int64(), arithmetic.absolute, as_int(node))
 
 
 def _number_text(node: Node) -> Node:
     if node.kind == "float":
-        raise Unsupported("str() of a float")  # Arrow writes other digits
+        raise NotColumnar("str() of a float")  # Arrow writes other digits
     if node.kind == "bool":
         return _text(node, lambda values, _: pc.if_else(values, "True", "False"))
     return _text(as_int(node), pc.cast)
 
 
 def _text(node: Node, written: Callable[[Any, Any], Any]) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         return arrow_cells(written(arrow_of(cells, node.type), pa.string()), cells.doubt)
 
@@ -214,10 +214,10 @@ def _of_ascii(function: Callable[[Any], Any]) -> Callable[[Node], Node]:
     """A function of text of which Arrow and Python agree where there is nothing but ASCII."""
 
     def compiled(node: Node) -> Node:
-        def run(rows: Rows) -> Cells:
+        def run(rows: ColumnBatch) -> Cells:
             cells = node.run(rows)
             beyond = mask_of(pc.invert(pc.string_is_ascii(cells.values)))
-            return arrow_cells(function(cells.values), either(cells.doubt, beyond))
+            return arrow_cells(function(cells.values), union(cells.doubt, beyond))
 
         return Node("str", pa.string(), run)
 
@@ -225,7 +225,7 @@ def _of_ascii(function: Callable[[Any], Any]) -> Callable[[Node], Node]:
 
 
 def _length(node: Node, function: Callable[[Any], Any]) -> Node:
-    def run(rows: Rows) -> Cells:
+    def run(rows: ColumnBatch) -> Cells:
         cells = node.run(rows)
         return _counted(pc.cast(function(cells.values), pa.int64()), cells.nulls, cells.doubt)
 
@@ -236,11 +236,11 @@ def _parsed(kind: str, type: Any, pattern: str) -> Callable[[Node], Node]:
     """Numbers of texts that look as both Python and Arrow take them; the others are in doubt."""
 
     def compiled(node: Node) -> Node:
-        def run(rows: Rows) -> Cells:
+        def run(rows: ColumnBatch) -> Cells:
             cells = node.run(rows)
             plain = pc.match_substring_regex(cells.values, pattern)
             numbers = pc.cast(pc.if_else(plain, cells.values, pa.scalar("0")), type)
-            return _counted(numbers, cells.nulls, either(cells.doubt, ~mask_of(plain) & ~cells.nulls))
+            return _counted(numbers, cells.nulls, union(cells.doubt, ~mask_of(plain) & ~cells.nulls))
 
         return Node(kind, type, run)
 

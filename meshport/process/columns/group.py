@@ -6,11 +6,11 @@ import logging
 from typing import Final
 
 from meshport.kafka.producer import Message
-from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.columnar_records import Fields, Origins
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import RekeyedBatch
-from meshport.process.columns.relation import Fields, Origins
 from meshport.process.state.groups import GroupProcessor
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.plan import Plan
@@ -58,7 +58,7 @@ class ColumnarGroup:
         if name not in self._programs:
             try:
                 self._programs[name] = ColumnarGrouping(self._plan, self._group, fields, {})
-            except Unsupported as why:
+            except NotColumnar as why:
                 _log.info("%s groups records one by one: %s", self._plan.group, why)
                 self._programs[name] = None
         return self._programs[name]

@@ -8,12 +8,12 @@ import numpy as np
 
 from meshport.address import Address
 from meshport.kafka.producer import Message
-from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Origins, fields_of
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.function_state import ColumnarApply
-from meshport.process.columns.operators import Joined, Step, compile_steps
+from meshport.process.columns.operators import JoinedTable, Step, compile_steps
 from meshport.process.columns.outputs import ColumnarOutputs
 from meshport.process.columns.overlay import Overlay
-from meshport.process.columns.relation import Fields, Origins, Relation, fields_of
 from meshport.process.columns.windows import ColumnarWindows
 from meshport.process.logic.pipeline import Aggregate, Apply
 from meshport.process.state.groups import GroupProcessor, StatefulFunction, WindowAggregate
@@ -31,11 +31,11 @@ class ColumnarGrouping:
         tables: the products that are joined.
 
     Raises:
-        Unsupported: it has no form over columns of these fields.
+        NotColumnar: it has no form over columns of these fields.
     """
 
     def __init__(
-        self, plan: Plan, group: GroupProcessor | None, fields: Fields, tables: Mapping[Address, Joined]
+        self, plan: Plan, group: GroupProcessor | None, fields: Fields, tables: Mapping[Address, JoinedTable]
     ) -> None:
         pipeline = plan.pipeline
         self._after: list[Step] = []
@@ -54,10 +54,10 @@ class ColumnarGrouping:
                 self._group = ColumnarApply(pipeline.grouping, group, fields, wanted)
                 fields = wanted
             case _:
-                raise Unsupported(f"{type(group).__name__} takes records one by one")
+                raise NotColumnar(f"{type(group).__name__} takes records one by one")
         self._outputs = ColumnarOutputs(plan, fields)
 
-    def messages(self, records: Relation, store: Overlay, origins: Origins) -> list[Message]:
+    def messages(self, records: ColumnarRecords, store: Overlay, origins: Origins) -> list[Message]:
         """What records give to the output port.
 
         Args:
@@ -70,7 +70,7 @@ class ColumnarGrouping:
         """
         if not len(records):
             return []
-        made = Relation(records.columns, np.arange(len(records)), records.time)
+        made = ColumnarRecords(records.columns, np.arange(len(records)), records.time)
         if self._group is not None:
             made = self._group.add(records, store, origins)
         if self._outputs is None:

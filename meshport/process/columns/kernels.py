@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from meshport.process.columns.expressions import Doubt, Unsupported
-from meshport.process.columns.relation import Field, Fields, Integers, to_python
-from meshport.process.logic.aggregators import Aggregator, aggregator
+from meshport.process.columns.columnar_records import ColumnField, Fields, Integers, to_python
+from meshport.process.columns.expressions import Doubt, NotColumnar
+from meshport.process.logic.aggregators import Aggregator, aggregator_for
 from meshport.process.logic.records import RecordPosition
+from meshport.product.aggregation import Aggregation
 
 # Beyond it a sum of two may leave 64 bits; and a quotient of whole numbers below the other is rounded once, as Python's.
 _SAFE: Final = 2**62
@@ -26,7 +27,7 @@ _NOWHERE: Final = (0, 0, 0, 0)
 Places = Callable[[], Sequence[RecordPosition]]
 
 
-class Groups(NamedTuple):
+class GroupIndex(NamedTuple):
     """Which group each of some values belongs to.
 
     Attributes:
@@ -42,7 +43,7 @@ class Groups(NamedTuple):
     counts: Integers
 
     @classmethod
-    def by(cls, of: Integers) -> Groups:
+    def by(cls, of: Integers) -> GroupIndex:
         """The groups of values, numbered from 0 without a gap."""
         counts = np.bincount(of)
         return cls(of, np.argsort(of, kind="stable"), np.cumsum(counts) - counts, counts)
@@ -69,7 +70,7 @@ class Kernel(Protocol):
 
     type: pa.DataType
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
         """The accumulator of each group.
 
         Args:
@@ -84,7 +85,7 @@ class Kernel(Protocol):
         ...
 
     def both(
-        self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places
+        self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places
     ) -> tuple[list[Any], pa.Array]:
         """As `finals`; and for each value the result of its group up to it."""
         ...
@@ -97,29 +98,29 @@ class _Apart:
     running: Callable[..., pa.Array]
 
     def both(
-        self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places
+        self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places
     ) -> tuple[list[Any], pa.Array]:
         given = values, groups, before, places
         return self.finals(*given), self.running(*given)
 
 
-def kernel_for(text: str, fields: Fields) -> Kernel:
+def kernel_for(aggregation: Aggregation, fields: Fields) -> Kernel:
     """The kernel of an aggregation.
 
     Args:
-        text: `sum(cents)`.
+        aggregation: over the records.
         fields: of the records.
 
     Raises:
-        Unsupported: its field is none of plain values.
+        NotColumnar: its field is none of plain values.
     """
-    by_one, name = aggregator(text)
-    if name is None:
+    kind = aggregation.kind
+    if aggregation.field is None:
         return _Count()
-    field = fields.get(name)
+    field = fields.get(aggregation.field)
     if field is None:
-        raise Unsupported(f"there is no field {name!r}")
-    kind, whole = text.partition("(")[0].strip(), pa.types.is_integer(field.arrow)
+        raise NotColumnar(f"there is no field {aggregation.field!r}")
+    by_one, whole = aggregator_for(kind), pa.types.is_integer(field.arrow)
     match kind:
         case "sum" if whole:
             return _WholeSum()
@@ -145,17 +146,17 @@ def _result(kind: str, values: pa.DataType) -> pa.DataType:
         case "sum" if pa.types.is_floating(values):
             return pa.float64()
         case "sum":
-            raise Unsupported(f"{values} is no number to add up")
+            raise NotColumnar(f"{values} is no number to add up")
     return values
 
 
 class _Count(_Apart):
     type = pa.int64()
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
         return [(known or 0) + more for known, more in zip(before, groups.counts.tolist(), strict=True)]
 
-    def running(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
+    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
         known = np.array([each or 0 for each in before], "i8")
         return pa.array(groups.running(np.ones(len(groups.of), "i8"), known))
 
@@ -196,7 +197,7 @@ def _numerator(accumulator: Any) -> int:
 class _WholeSum(_Apart):
     type = pa.int64()
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
         whole = _Whole.of(values)
         sums, some = groups.sums(whole.numbers).tolist(), groups.sums(whole.some).tolist()
         return [
@@ -204,7 +205,7 @@ class _WholeSum(_Apart):
             for known, more, count in zip(before, sums, some, strict=True)
         ]
 
-    def running(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
+    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
         whole = _Whole.of(values)
         known = np.array([_numerator(each) for each in before], "i8")
         seen = groups.running(whole.some, np.array([each is not None for each in before], "i8"))
@@ -215,7 +216,7 @@ class _WholeMean(_Apart):
     type = pa.float64()
     _sum: Final = _WholeSum()
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
         counts, sums = self._apart(before)
         whole = _Whole.of(values)
         made = zip(
@@ -223,7 +224,7 @@ class _WholeMean(_Apart):
         )
         return [[count + more, total] for count, more, total in made]
 
-    def running(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - every kernel takes them
+    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - every kernel takes them
         counts, sums = self._apart(before)
         whole = _Whole.of(values)
         count = groups.running(whole.some, np.array(counts, "i8"))
@@ -246,7 +247,7 @@ class _WholeExtreme(_Apart):
         info = np.iinfo("i8")
         self._none = info.max if kind == "min" else info.min
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
         numbers, some = self._numbers(values)
         found = self._of.reduceat(numbers[groups.order], groups.begins).tolist()
         merge = self._by_one.merge
@@ -255,7 +256,7 @@ class _WholeExtreme(_Apart):
             for known, each, count in zip(before, found, groups.sums(some).tolist(), strict=True)
         ]
 
-    def running(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
+    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
         numbers, some = self._numbers(values)
         ordered = numbers[groups.order]
         for known, begin, count in zip(before, groups.begins.tolist(), groups.counts.tolist(), strict=True):
@@ -275,16 +276,16 @@ class _WholeExtreme(_Apart):
 class _OneByOne:
     """Any aggregation that does not ask where a value stands, value by value."""
 
-    def __init__(self, by_one: Aggregator, field: Field, type_: pa.DataType) -> None:
+    def __init__(self, by_one: Aggregator, field: ColumnField, type_: pa.DataType) -> None:
         self.type = type_
         self._by_one = by_one
         self._values = to_python(field)
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
         return self._go(values, groups, before, places, lambda _: None)
 
     def both(
-        self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places
+        self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places
     ) -> tuple[list[Any], pa.Array]:
         made: list[Any] = []
         result = self._by_one.result
@@ -304,7 +305,7 @@ class _OneByOne:
     def _go(
         self,
         values: Any,
-        groups: Groups,
+        groups: GroupIndex,
         before: Sequence[Any],
         places: Places,
         told: Callable[[Any], None],
@@ -328,7 +329,7 @@ class _OneByOne:
 class _Edge(_OneByOne):
     """The first or last value by event time."""
 
-    def __init__(self, kind: str, by_one: Aggregator, field: Field) -> None:
+    def __init__(self, kind: str, by_one: Aggregator, field: ColumnField) -> None:
         super().__init__(by_one, field, field.arrow)
         self._last = kind == "last"
 
@@ -336,7 +337,7 @@ class _Edge(_OneByOne):
     def _places(places: Places, count: int) -> Sequence[RecordPosition]:  # noqa: ARG004 - as its sibling
         return places()
 
-    def finals(self, values: pa.Array | None, groups: Groups, before: Sequence[Any], places: Places) -> list[Any]:
+    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
         at_place = places()
         time = np.array([place[0] for place in at_place], "i8")
         # Of one time the later in the log is the later; the values stand in the order of the log.

@@ -11,18 +11,25 @@ import pyarrow.compute as pc
 
 from meshport.address import Address
 from meshport.columnar import values_of_fields
-from meshport.process.columns.expressions import Compiled, Doubt, Unsupported, compile_columns, truth
-from meshport.process.columns.relation import Field, Fields, Relation, fields_of, plain_schema, to_python
+from meshport.process.columns.columnar_records import (
+    ColumnarRecords,
+    ColumnField,
+    Fields,
+    fields_of,
+    plain_schema,
+    to_python,
+)
+from meshport.process.columns.expressions import Compiled, Doubt, NotColumnar, compile_columns, truth
 from meshport.process.logic.expression import Expression
 from meshport.process.logic.pipeline import Derive, Filter, Flatten, Join, Operator, Rename, Select
 from meshport.process.wire.tables import Table
 from meshport.schema import Schema
 
-Step = Callable[[Relation], Relation]
+Step = Callable[[ColumnarRecords], ColumnarRecords]
 """Raises `Doubt` for records that have to go the row path."""
 
 
-class Joined:
+class JoinedTable:
     """A compacted product as joins over columns see it.
 
     Args:
@@ -36,12 +43,12 @@ class Joined:
 
 
 def compile_steps(
-    operators: Sequence[Operator], fields: Fields, tables: Mapping[Address, Joined]
+    operators: Sequence[Operator], fields: Fields, tables: Mapping[Address, JoinedTable]
 ) -> tuple[list[Step], Fields]:
     """The steps of some operators, and the fields that come out.
 
     Raises:
-        Unsupported: one of them, with these fields, has no form over columns.
+        NotColumnar: one of them, with these fields, has no form over columns.
     """
     steps: list[Step] = []
     for operator in operators:
@@ -50,7 +57,7 @@ def compile_steps(
     return steps, fields
 
 
-def _step(operator: Operator, fields: Fields, tables: Mapping[Address, Joined]) -> tuple[Step, Fields]:
+def _step(operator: Operator, fields: Fields, tables: Mapping[Address, JoinedTable]) -> tuple[Step, Fields]:
     match operator:
         case Select(names):
             return _select(names), {name: _known(name, fields) for name in names}
@@ -66,27 +73,27 @@ def _step(operator: Operator, fields: Fields, tables: Mapping[Address, Joined]) 
             return _flatten(name, fields)
         case Join():
             return _join(operator, fields, tables[operator.table])
-    raise Unsupported(f"{type(operator).__name__.lower()} runs Python of the product, record by record")
+    raise NotColumnar(f"{type(operator).__name__.lower()} runs Python of the product, record by record")
 
 
-def _known(name: str, fields: Fields) -> Field:
+def _known(name: str, fields: Fields) -> ColumnField:
     if name not in fields:
-        raise Unsupported(f"there is no field {name!r}")
+        raise NotColumnar(f"there is no field {name!r}")
     return fields[name]
 
 
 def _select(names: Sequence[str]) -> Step:
-    return lambda given: Relation({name: given.columns[name] for name in names}, given.origin, given.time)
+    return lambda given: ColumnarRecords({name: given.columns[name] for name in names}, given.origin, given.time)
 
 
 def _rename(names: Mapping[str, str]) -> Step:
-    return lambda given: Relation(
+    return lambda given: ColumnarRecords(
         {names.get(name, name): column for name, column in given.columns.items()}, given.origin, given.time
     )
 
 
 def _filter(test: Compiled) -> Step:
-    def filtered(given: Relation) -> Relation:
+    def filtered(given: ColumnarRecords) -> ColumnarRecords:
         return given.take(truth(test(given.columns)).to_numpy(zero_copy_only=False))
 
     return filtered
@@ -97,41 +104,41 @@ def _derive(derived: Mapping[str, Any], fields: Fields) -> tuple[Step, Fields]:
     compiled: dict[str, Compiled] = {}
     for name, each in derived.items():
         if not isinstance(each, Expression):
-            raise Unsupported(f"{name!r} is derived by Python of the product, record by record")
+            raise NotColumnar(f"{name!r} is derived by Python of the product, record by record")
         compiled[name] = compile_columns(each, schema)
 
-    def with_derived(given: Relation) -> Relation:
+    def with_derived(given: ColumnarRecords) -> ColumnarRecords:
         made = {name: each(given.columns) for name, each in compiled.items()}
-        return Relation({**given.columns, **made}, given.origin, given.time)
+        return ColumnarRecords({**given.columns, **made}, given.origin, given.time)
 
-    return with_derived, {**fields, **{name: Field(each.type) for name, each in compiled.items()}}
+    return with_derived, {**fields, **{name: ColumnField(each.type) for name, each in compiled.items()}}
 
 
 def _flatten(name: str, fields: Fields) -> tuple[Step, Fields]:
     field = _known(name, fields)
     if not pa.types.is_list(field.arrow):
-        raise Unsupported(f"{name!r} is {field.arrow}, no list")
+        raise NotColumnar(f"{name!r} is {field.arrow}, no list")
 
-    def flattened(given: Relation) -> Relation:
+    def flattened(given: ColumnarRecords) -> ColumnarRecords:
         lists = given.columns[name]
         parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-        rest = Relation({each: c for each, c in given.columns.items() if each != name}, given.origin, given.time)
+        rest = ColumnarRecords({each: c for each, c in given.columns.items() if each != name}, given.origin, given.time)
         taken = rest.take(parents.astype("i8"))
         items = pc.list_flatten(lists)
         columns = {each: items if each == name else taken.columns[each] for each in given.columns}
-        return Relation(columns, taken.origin, taken.time)
+        return ColumnarRecords(columns, taken.origin, taken.time)
 
     uuid = None if field.uuid is None else field.arrow.value_field
-    return flattened, {**fields, name: Field(field.arrow.value_type, uuid)}
+    return flattened, {**fields, name: ColumnField(field.arrow.value_type, uuid)}
 
 
-def _join(join: Join, fields: Fields, joined: Joined) -> tuple[Step, Fields]:
+def _join(join: Join, fields: Fields, joined: JoinedTable) -> tuple[Step, Fields]:
     on = to_python(_known(join.on, fields))
     row_fields = fields_of(joined.schema)
     taken = {name: _known(field, row_fields) for name, field in join.take.items()}
     values = values_of_fields(joined.schema)
 
-    def joined_(given: Relation) -> Relation:
+    def joined_(given: ColumnarRecords) -> ColumnarRecords:
         rows = joined.table.rows_at(on(given.columns[join.on]), given.time.tolist())
         missing = np.array([row is None for row in rows], bool)
         if missing.any():
@@ -151,6 +158,6 @@ def _join(join: Join, fields: Fields, joined: Joined) -> tuple[Step, Fields]:
                 made[name] = pa.array(found, taken[name].arrow).take(index)
         except (KeyError, pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise Doubt("a row of an earlier schema") from error
-        return Relation({**given.columns, **made}, given.origin, given.time)
+        return ColumnarRecords({**given.columns, **made}, given.origin, given.time)
 
     return joined_, {**fields, **taken}

@@ -14,8 +14,16 @@ from meshport.event import EventWriter
 from meshport.event.attributes import rfc3339_of_micros
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import record_key
-from meshport.process.columns.expressions import Doubt, Unsupported
-from meshport.process.columns.relation import Field, Fields, Origins, Relation, fields_of, instants, to_python
+from meshport.process.columns.columnar_records import (
+    ColumnarRecords,
+    ColumnField,
+    Fields,
+    Origins,
+    fields_of,
+    instants,
+    to_python,
+)
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.wire.outputs import LARGEST, output_ids
 from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
@@ -29,20 +37,20 @@ class ColumnarOutputs:
         fields: of the records.
 
     Raises:
-        Unsupported: the records do not fit the port column by column.
+        NotColumnar: the records do not fit the port column by column.
     """
 
     def __init__(self, plan: Plan, fields: Fields) -> None:
         output = plan.output
         schema = parse_schema(output.schema_text, source=f"the schema of {output.address}")
         if why := supports(schema):
-            raise Unsupported(f"the output's schema has no columns: {why}")
+            raise NotColumnar(f"the output's schema has no columns: {why}")
         wanted = fields_of(schema)
         for name, field in fields.items():
             if name not in wanted:
-                raise Unsupported(f"the output has no field {name!r}")
+                raise NotColumnar(f"the output has no field {name!r}")
             if not _fits(field, wanted[name]):
-                raise Unsupported(f"{name!r} is {field.arrow}, and {wanted[name].arrow} in the output")
+                raise NotColumnar(f"{name!r} is {field.arrow}, and {wanted[name].arrow} in the output")
         self._encoder = ColumnarEncoder(schema)
         writer = EventWriter(
             source=str(output.address), type=output.type, codec=codec_for(schema), schema_id=output.schema_id
@@ -53,9 +61,9 @@ class ColumnarOutputs:
         self._keys = keys_of(output.key, fields)
         self._time = output.time
         if self._time is not None and not pa.types.is_timestamp(_known(self._time, fields).arrow):
-            raise Unsupported(f"the time field {self._time!r} is no timestamp")
+            raise NotColumnar(f"the time field {self._time!r} is no timestamp")
 
-    def messages(self, records: Relation, origins: Origins) -> list[Message]:
+    def messages(self, records: ColumnarRecords, origins: Origins) -> list[Message]:
         """The messages of some records.
 
         Args:
@@ -84,7 +92,7 @@ class ColumnarOutputs:
             )
         ]
 
-    def _times(self, records: Relation, origins: Origins) -> list[bytes]:
+    def _times(self, records: ColumnarRecords, origins: Origins) -> list[bytes]:
         if self._time is not None:
             column = records.columns[self._time]
             if column.null_count:
@@ -93,13 +101,13 @@ class ColumnarOutputs:
         return [origins.time[at] for at in records.origin.tolist()]
 
 
-def _known(name: str, fields: Fields) -> Field:
+def _known(name: str, fields: Fields) -> ColumnField:
     if name not in fields:
-        raise Unsupported(f"there is no field {name!r}")
+        raise NotColumnar(f"there is no field {name!r}")
     return fields[name]
 
 
-def _fits(given: Field, wanted: Field) -> bool:
+def _fits(given: ColumnField, wanted: ColumnField) -> bool:
     """Whether the encoder takes from a column what the codec takes from its values, and refuses what that refuses."""
     if given.uuid is not None and wanted.uuid is not None:
         return bool(wanted.uuid.with_name(given.uuid.name).equals(given.uuid, check_metadata=True))
@@ -118,7 +126,7 @@ def _fits(given: Field, wanted: Field) -> bool:
     return bool(one == pa.float32()) and bool(other == pa.float64())
 
 
-def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list[bytes | None]]:
+def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords], list[bytes | None]]:
     """The function that gives each record's key.
 
     Args:
@@ -126,7 +134,7 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list
         fields: of the records.
 
     Raises:
-        Unsupported: a key field is none of plain values.
+        NotColumnar: a key field is none of plain values.
     """
     if not names:
         return lambda records: [None] * len(records)
@@ -137,7 +145,7 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list
     exact = not any(pa.types.is_floating(each) or pa.types.is_nested(each) for each in kinds)
     key, values = record_key(names), {name: to_python(_known(name, fields)) for name in names}
 
-    def keys(records: Relation) -> list[bytes | None]:
+    def keys(records: ColumnarRecords) -> list[bytes | None]:
         parts = list(zip(*(each(records.columns[name]) for name, each in values.items()), strict=True))
         try:
             if exact:
@@ -151,8 +159,8 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[Relation], list
     return keys
 
 
-def _text_keys(name: str) -> Callable[[Relation], list[bytes | None]]:
-    def keys(records: Relation) -> list[bytes | None]:
+def _text_keys(name: str) -> Callable[[ColumnarRecords], list[bytes | None]]:
+    def keys(records: ColumnarRecords) -> list[bytes | None]:
         made: list[bytes | None] = records.columns[name].cast(pa.binary()).to_pylist()
         if not all(made):
             raise Doubt("an output without a key", np.array([not each for each in made]))

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from meshport.event.columns import EventColumns
 from meshport.kafka.producer import Message
-from meshport.process.columns.expressions import Unsupported
+from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Integers, to_python
+from meshport.process.columns.expressions import NotColumnar
 from meshport.process.columns.outputs import keys_of
-from meshport.process.columns.relation import Field, Fields, Integers, Relation, to_python
 from meshport.process.logic.records import EventRecord
 from meshport.process.wire.input import Headers, InputMessage, PartitionMessages
 from meshport.process.wire.messages import RekeyedRecord
@@ -53,13 +53,13 @@ class RekeyedBatchWriter:
         fields: of the records.
 
     Raises:
-        Unsupported: the records are none of plain values.
+        NotColumnar: the records are none of plain values.
     """
 
     def __init__(self, topic: str, partitions: int, by: tuple[str, ...], fields: Fields) -> None:
         for name in by:
             if name not in fields:
-                raise Unsupported(f"there is no field {name!r}")
+                raise NotColumnar(f"there is no field {name!r}")
         for field in fields.values():
             to_python(field)
         self._names = tuple(fields)
@@ -69,7 +69,12 @@ class RekeyedBatchWriter:
         self._partition_of: dict[bytes | None, int] = {}
 
     def messages(
-        self, records: Relation, numbers: Integers, columns: EventColumns, arrivals: PartitionMessages, redriven: int
+        self,
+        records: ColumnarRecords,
+        numbers: Integers,
+        columns: EventColumns,
+        arrivals: PartitionMessages,
+        redriven: int,
     ) -> list[Message]:
         """The messages of some records.
 
@@ -159,7 +164,7 @@ class RekeyedBatch(NamedTuple):
     redriven: int
     source: str
     fields: Fields
-    records: Relation
+    records: ColumnarRecords
     beside: dict[str, pa.Array]
     headers: Headers
 
@@ -175,14 +180,14 @@ class RekeyedBatch(NamedTuple):
             for at, name in enumerate(batch.schema.names)
             if at >= len(_BESIDE)
         }
-        records = Relation(columns, np.arange(batch.num_rows), _integers(beside["time"]))
+        records = ColumnarRecords(columns, np.arange(batch.num_rows), _integers(beside["time"]))
         headers = [(name, text.encode("latin-1")) for name, text in common["headers"]]
         return cls(
             common["topic"],
             common["partition"],
             common["redriven"],
             common["source"],
-            {name: Field(column.type) for name, column in columns.items()},
+            {name: ColumnField(column.type) for name, column in columns.items()},
             records,
             beside,
             headers,
@@ -207,7 +212,7 @@ class RekeyedBatch(NamedTuple):
         index = np.flatnonzero(new)
         records = self.records.take(index)
         return self._replace(
-            records=Relation(records.columns, np.arange(len(index)), records.time),
+            records=ColumnarRecords(records.columns, np.arange(len(index)), records.time),
             beside={name: column.take(pa.array(index)) for name, column in self.beside.items()},
         )
 

@@ -17,13 +17,13 @@ from meshport.address import Address
 from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW
+from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, Origins, fields_of
 from meshport.process.columns.deduplication import ColumnarDeduplication
-from meshport.process.columns.expressions import Doubt, Unsupported
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
-from meshport.process.columns.operators import Joined, Step, compile_steps
+from meshport.process.columns.operators import JoinedTable, Step, compile_steps
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import RekeyedBatchWriter
-from meshport.process.columns.relation import Fields, Integers, Origins, Relation, fields_of
 from meshport.process.logic.pipeline import Aggregate, Deduplicate
 from meshport.process.logic.records import Emission
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
@@ -101,7 +101,8 @@ class ColumnarSource:
         self._group = group
         self._deduplications = deduplications
         self._joined = {
-            address: Joined(table, parse_schema(plan.tables[address].schema_text)) for address, table in tables.items()
+            address: JoinedTable(table, parse_schema(plan.tables[address].schema_text))
+            for address, table in tables.items()
         }
         self._programs: dict[str, _Program | None] = {}
 
@@ -158,7 +159,7 @@ class ColumnarSource:
         if schema.fingerprint not in self._programs:
             try:
                 self._programs[schema.fingerprint] = self._compiled(schema)
-            except Unsupported as why:
+            except NotColumnar as why:
                 _log.info("%s works on events of %s one by one: %s", self._plan.group, schema.name, why)
                 self._programs[schema.fingerprint] = None
         return self._programs[schema.fingerprint]
@@ -187,7 +188,7 @@ class ColumnarSource:
             _InDoubt: events have to be worked on one by one.
         """
         marks, behind = self._lateness(columns.time, messages)
-        given = Relation(
+        given = ColumnarRecords(
             dict(zip(columns.data.schema.names, columns.data.columns, strict=True)),
             np.arange(len(columns)),
             columns.time,
@@ -206,7 +207,7 @@ class ColumnarSource:
         return Made(outputs, late_ones, self._advance(marks, messages), columns.recorded)
 
     def _origins(
-        self, given: Relation, numbers: Integers, columns: EventColumns, messages: PartitionMessages
+        self, given: ColumnarRecords, numbers: Integers, columns: EventColumns, messages: PartitionMessages
     ) -> Origins:
         events = given.origin.tolist()
         ids, time, recorded = (
@@ -262,14 +263,14 @@ class _InDoubt(Exception):  # noqa: N818 - names a finding
         self.events = events
 
 
-def _events(doubt: Doubt, records: Relation) -> Integers | None:
+def _events(doubt: Doubt, records: ColumnarRecords) -> Integers | None:
     """The events behind the records that are in doubt."""
     return None if doubt.rows is None else np.unique(records.origin[doubt.rows])
 
 
 def _through(
-    steps: Sequence[Step | ColumnarDeduplication], records: Relation, store: Overlay, columns: EventColumns
-) -> tuple[Relation, Integers]:
+    steps: Sequence[Step | ColumnarDeduplication], records: ColumnarRecords, store: Overlay, columns: EventColumns
+) -> tuple[ColumnarRecords, Integers]:
     """What becomes of records, and the number of each among those of its event.
 
     Raises:

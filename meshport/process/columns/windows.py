@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from meshport.process.columns.expressions import Unsupported
-from meshport.process.columns.kernels import Groups, kernel_for
+from meshport.process.columns.columnar_records import (
+    INSTANT,
+    ColumnarRecords,
+    ColumnField,
+    Fields,
+    Integers,
+    Origins,
+    timestamps,
+    to_python,
+)
+from meshport.process.columns.expressions import NotColumnar
+from meshport.process.columns.kernels import GroupIndex, kernel_for
 from meshport.process.columns.overlay import Overlay
-from meshport.process.columns.relation import INSTANT, Field, Fields, Integers, Origins, Relation, timestamps, to_python
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session
@@ -28,32 +37,32 @@ class ColumnarWindows:
         fields: of its results.
 
     Raises:
-        Unsupported: it has no form over these columns.
+        NotColumnar: it has no form over these columns.
     """
 
     def __init__(self, aggregate: Aggregate, windows: WindowAggregate, fields: Fields) -> None:
         self._windows = windows
         if isinstance(aggregate.window, Session):
-            raise Unsupported("sessions are joined record by record")
+            raise NotColumnar("sessions are joined record by record")
         for name in (*aggregate.by, *aggregate.inputs):
             if name not in fields:
-                raise Unsupported(f"there is no field {name!r}")
+                raise NotColumnar(f"there is no field {name!r}")
         self._by = {name: to_python(fields[name]) for name in aggregate.by}
         if any(pa.types.is_floating(fields[name].arrow) for name in aggregate.by):
-            raise Unsupported("0.0 and -0.0 are one key in columns, and two in records")
+            raise NotColumnar("0.0 and -0.0 are one key in columns, and two in records")
         self._window = aggregate.window
         self._size = duration_micros(aggregate.window.size) if aggregate.window else 0
-        self._kernels = {name: kernel_for(text, fields) for name, text in aggregate.values.items()}
-        self._reads = {name: text.partition("(")[2].rstrip(") ").strip() for name, text in aggregate.values.items()}
+        self._kernels = {name: kernel_for(each, fields) for name, each in aggregate.aggregations.items()}
+        self._reads = {name: each.field for name, each in aggregate.aggregations.items()}
         self._updates = aggregate.emit == "update"
-        window = {"window_start": Field(INSTANT), "window_end": Field(INSTANT)} if aggregate.window else {}
+        window = {"window_start": ColumnField(INSTANT), "window_end": ColumnField(INSTANT)} if aggregate.window else {}
         self.fields: Fields = {
             **{name: fields[name] for name in aggregate.by},
             **window,
-            **{name: Field(each.type) for name, each in self._kernels.items()},
+            **{name: ColumnField(each.type) for name, each in self._kernels.items()},
         }
 
-    def add(self, given: Relation, store: Overlay, origins: Origins) -> Relation:
+    def add(self, given: ColumnarRecords, store: Overlay, origins: Origins) -> ColumnarRecords:
         """Take records in.
 
         Args:
@@ -69,11 +78,11 @@ class ColumnarWindows:
         """
         at, starts = self._starts(given.time)
         if not len(at):
-            return Relation({}, at, at)
+            return ColumnarRecords({}, at, at)
         codes = self._codes(given)[at]
         known_starts, start_codes = np.unique(starts, return_inverse=True)
         _, first, of = np.unique(codes * len(known_starts) + start_codes, return_index=True, return_inverse=True)
-        groups = Groups.by(of)
+        groups = GroupIndex.by(of)
         texts = self._texts(given, codes[first], at[first])
         windowed = starts[first].tolist() if self._window else [None] * len(first)
         names = [row_name(start, text) for start, text in zip(windowed, texts, strict=True)]
@@ -101,7 +110,7 @@ class ColumnarWindows:
         for name, start, event, *each in zip(names, windowed, last, *finals, strict=True):
             store.at = event
             self._windows.put(name, start, each, store)
-        return Relation(columns, at, given.time[at]) if self._updates else Relation({}, at[:0], at[:0])
+        return ColumnarRecords(columns, at, given.time[at]) if self._updates else ColumnarRecords({}, at[:0], at[:0])
 
     def _starts(self, time: Integers) -> tuple[Integers, Integers]:
         """The index of a record, and the start of a window that holds it, for each such pair in order."""
@@ -115,7 +124,7 @@ class ColumnarWindows:
         first = time - time % hop - (counts - 1) * hop
         return at, first[at] + steps * hop
 
-    def _codes(self, given: Relation) -> Integers:
+    def _codes(self, given: ColumnarRecords) -> Integers:
         """A number for each record that is the same for records of one key."""
         codes = np.zeros(len(given), "i8")
         for name in self._by:
@@ -124,7 +133,7 @@ class ColumnarWindows:
             _, codes = np.unique(codes * (len(encoded.dictionary) + 1) + of, return_inverse=True)
         return codes
 
-    def _texts(self, given: Relation, codes: Integers, records: Integers) -> list[str]:
+    def _texts(self, given: ColumnarRecords, codes: Integers, records: Integers) -> list[str]:
         """The plain text of each group's key, told once for all windows of a key."""
         _, first, of = np.unique(codes, return_index=True, return_inverse=True)
         index = pa.array(records[first])

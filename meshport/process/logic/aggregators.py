@@ -8,17 +8,13 @@ the one that `math.fsum` gives.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import RecordPosition
-from meshport.product.processing import AGGREGATORS
-
-_TEXT: Final = re.compile(r"([a-z]+)\(\s*([A-Za-z_]\w*)?\s*\)")
+from meshport.product.aggregation import AggregationKind
 
 
 class Aggregator(Protocol):
@@ -41,17 +37,9 @@ class Aggregator(Protocol):
         ...
 
 
-def aggregator(text: str) -> tuple[Aggregator, str | None]:
-    """The aggregator of `count()` or `<name>(<field>)`, and the field that it reads.
-
-    Raises:
-        ProcessError: the text names none.
-    """
-    found = _TEXT.fullmatch(text.strip())
-    if not found or found[1] not in _KINDS or (found[2] is None) != (found[1] == "count"):
-        known = ", ".join(f"{name}()" if name == "count" else f"{name}(field)" for name in AGGREGATORS)
-        raise ProcessError(f"{text!r} is no aggregation", hint=f"use one of {known}")
-    return _KINDS[found[1]], found[2]
+def aggregator_for(kind: AggregationKind) -> Aggregator:
+    """Return the aggregator that computes one kind of aggregation."""
+    return _AGGREGATORS[kind]
 
 
 class Count:
@@ -278,7 +266,7 @@ class Collect(Distinct):
             return values
 
 
-_KINDS: Final[Mapping[str, Aggregator]] = {
+_AGGREGATORS: Final[Mapping[AggregationKind, Aggregator]] = {
     "count": Count(),
     "sum": Sum(),
     "mean": Mean(),

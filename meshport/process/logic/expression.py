@@ -75,7 +75,7 @@ class Expression:
         _Check(self.text).visit(tree, 0)
         object.__setattr__(self, "tree", tree)
         object.__setattr__(self, "fields", frozenset(_names(tree)))
-        body = ast.Expression(ast.Lambda(args=_RECORD_ARGUMENT, body=_Compile().of(tree)))
+        body = ast.Expression(ast.Lambda(args=_RECORD_ARGUMENT, body=_RowCompiler().of(tree)))
         code = compile(ast.fix_missing_locations(body), "<expression>", "eval")
         # Only nodes that `_Check` lets through reach this point, and they see nothing but `_WORLD`.
         object.__setattr__(self, "_run", eval(code, dict(_WORLD)))  # noqa: S307
@@ -214,7 +214,7 @@ def _calling(function: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(_load(function), list(arguments), [])
 
 
-class _Compile:
+class _RowCompiler:
     """Rewrites a checked tree: names into look-ups in the record, operators into their null-safe functions."""
 
     def __init__(self) -> None:

@@ -24,8 +24,7 @@ from meshport.process.logic.pipeline import (
     Tumbling,
     Window,
 )
-from meshport.product import Product, Step
-from meshport.product import Window as DeclaredWindow
+from meshport.product import DeclaredWindow, Product, Step
 from meshport.product.loading import load_callable
 
 

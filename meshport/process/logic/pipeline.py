@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from meshport.address import Address
 from meshport.errors import ProcessError, SchemaError
-from meshport.process.logic.aggregators import aggregator
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.expression import Expression
+from meshport.product.aggregation import AGGREGATION_FORMS, Aggregation
 from meshport.schema import Schema, parse_schema
 
 Record = Mapping[str, Any]
@@ -215,13 +215,13 @@ class Aggregate:
 
     Attributes:
         by: the fields that make the key.
-        values: field to aggregation, `count()` or `<name>(<field>)`.
-        window: None means one running total a key.
-        emit: `update` gives a record at each change, `close` one when the window can change no more.
+        values: output field to aggregation; a text, `count()` or `<kind>(<field>)`, is parsed.
+        window: None means one running total for each key.
+        emit: `update` emits a record at each change, `close` one when the window can no longer change.
     """
 
     by: tuple[str, ...]
-    values: Mapping[str, str]
+    values: Mapping[str, Aggregation | str]
     window: Window | None = None
     emit: Literal["update", "close"] = "update"
 
@@ -232,15 +232,20 @@ class Aggregate:
             ProcessError: no key, an unknown aggregation, or a running total that is to close.
         """
         _refuse_no_key(self.by)
-        for text in self.values.values():
-            aggregator(text)
+        parsed = {name: _aggregation(each) for name, each in self.values.items()}
+        object.__setattr__(self, "values", parsed)
         if self.emit == "close" and self.window is None:
             raise ProcessError("a running total never closes", hint="give it a window, or emit='update'")
 
     @property
+    def aggregations(self) -> Mapping[str, Aggregation]:
+        """The output fields and their aggregations, in order."""
+        return cast("Mapping[str, Aggregation]", self.values)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The fields that the aggregations read, each once."""
-        return tuple(dict.fromkeys(name for text in self.values.values() if (name := aggregator(text)[1])))
+        return tuple(dict.fromkeys(each.field for each in self.aggregations.values() if each.field is not None))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -352,6 +357,13 @@ class Pipeline:
 
 def _function(given: Function) -> Function:
     return Expression(given) if isinstance(given, str) else given
+
+
+def _aggregation(given: Aggregation | str) -> Aggregation:
+    try:
+        return given if isinstance(given, Aggregation) else Aggregation.parse(given)
+    except ValueError as error:
+        raise ProcessError(f"{given!r} is no aggregation", hint=f"use one of {AGGREGATION_FORMS}") from error
 
 
 def _refuse_no_key(by: Any) -> None:

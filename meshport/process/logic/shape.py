@@ -11,7 +11,6 @@ from typing import Any
 
 from meshport.address import Address, nearest
 from meshport.errors import ProcessError, SchemaError
-from meshport.process.logic.aggregators import aggregator
 from meshport.process.logic.expression import Expression
 from meshport.process.logic.pipeline import (
     Aggregate,
@@ -194,9 +193,8 @@ def _aggregate(aggregate: Aggregate, fields: Fields, named: Mapping[str, Type]) 
     made = {name: fields[name] for name in aggregate.by}
     if aggregate.window is not None:
         made |= {"window_start": INSTANT, "window_end": INSTANT}
-    for name, text in aggregate.values.items():
-        aggregator(text)
-        made[name] = aggregated(text, fields)
+    for name, aggregation in aggregate.aggregations.items():
+        made[name] = aggregated(aggregation, fields)
     return made
 
 

@@ -23,7 +23,7 @@ from meshport.process.logic.pipeline import (
     Tumbling,
     Window,
 )
-from meshport.product.state import Duplicates, Groups, Pairs, StateShape, Windows
+from meshport.product.state import DeduplicationShape, GroupShape, JoinShape, StateShape, WindowShape
 
 _COMPACT = "compact"
 
@@ -42,7 +42,7 @@ def describe(pipeline: Pipeline, source: Binding, stream: Binding | None = None)
     pairs = _pairs(grouping, stream, pipeline.before) if isinstance(grouping, JoinStream) and stream else None
     return StateShape(
         source.topic,
-        tuple(Duplicates(each.by, each.within) for each in pipeline.before if isinstance(each, Deduplicate)),
+        tuple(DeduplicationShape(each.by, each.within) for each in pipeline.before if isinstance(each, Deduplicate)),
         None if grouping is None or isinstance(grouping, JoinStream) else _groups(grouping),
         upserts(pipeline, source),
         rekeyed(pipeline, source),
@@ -86,9 +86,9 @@ def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]
     return held
 
 
-def _pairs(join: JoinStream, stream: Binding, before: Sequence[Operator]) -> Pairs:
+def _pairs(join: JoinStream, stream: Binding, before: Sequence[Operator]) -> JoinShape:
     made = tuple(each for operator in before if (each := _made(operator)))
-    return Pairs(stream.topic, join.on, join.within, tuple(sorted(set(join.take.values()))), join.missing, made)
+    return JoinShape(stream.topic, join.on, join.within, tuple(sorted(set(join.take.values()))), join.missing, made)
 
 
 def _made(operator: Operator) -> str:
@@ -107,22 +107,22 @@ def _made(operator: Operator) -> str:
     return ""
 
 
-def _groups(grouping: Aggregate | Apply) -> Groups:
+def _groups(grouping: Aggregate | Apply) -> GroupShape:
     if isinstance(grouping, Aggregate):
-        return Groups(
-            "aggregate", grouping.by, tuple(grouping.values.items()), _windows(grouping.window), grouping.emit
+        return GroupShape(
+            "aggregate", grouping.by, tuple(grouping.aggregations.items()), _windows(grouping.window), grouping.emit
         )
-    return Groups("apply", grouping.by)
+    return GroupShape("apply", grouping.by)
 
 
-def _windows(window: Window | None) -> Windows | None:
+def _windows(window: Window | None) -> WindowShape | None:
     match window:
         case None:
             return None
         case Tumbling(size):
-            return Windows("tumbling", size)
+            return WindowShape("tumbling", size)
         case Hopping(size, every):
-            return Windows("hopping", size, every)
+            return WindowShape("hopping", size, every)
         case Session(gap):
-            return Windows("session", gap)
+            return WindowShape("session", gap)
     raise ProcessError(f"no state is known for {window!r}")

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Mapping
 from typing import Any, Final
 
-from meshport.process.logic.aggregators import aggregator
 from meshport.process.logic.expression import Expression
+from meshport.product.aggregation import Aggregation
 from meshport.schema import Schema
 
 Type = Any
@@ -101,19 +101,18 @@ def common(one: Type, other: Type) -> Type:
     return nullable(first) if null else first
 
 
-def aggregated(text: str, fields: Mapping[str, Type]) -> Type:
-    """The type of an aggregation's result.
+def aggregated(aggregation: Aggregation, fields: Mapping[str, Type]) -> Type:
+    """Return the type of an aggregation's result.
 
     Args:
-        text: `sum(delay)`.
-        fields: the types of the records that are aggregated.
+        aggregation: over the records.
+        fields: the types of the records' fields.
 
     Raises:
-        TypeError: it adds up what is no number.
+        TypeError: it adds up a field that is no number.
     """
-    _, field = aggregator(text)
+    name, field = aggregation.kind, aggregation.field
     kind = fields[field] if field is not None else None
-    name = text.partition("(")[0].strip()
     if name in {"count", "distinct"}:
         return "long"
     if kind is None:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from meshport.process.logic import lossless_json
-from meshport.process.logic.aggregators import aggregator
+from meshport.process.logic.aggregators import aggregator_for
 from meshport.process.logic.event_time import duration_micros, to_datetime
 from meshport.process.logic.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
 from meshport.process.logic.records import Emission, EventRecord, RecordPosition, key_values
@@ -58,9 +58,8 @@ class _Values:
     def __init__(self, aggregate: Aggregate) -> None:
         self._by = aggregate.by
         self._names = tuple(aggregate.values)
-        parts = [aggregator(text) for text in aggregate.values.values()]
-        self._aggregators = [part for part, _ in parts]
-        self._fields = [name for _, name in parts]
+        self._aggregators = [aggregator_for(each.kind) for each in aggregate.aggregations.values()]
+        self._fields = [each.field for each in aggregate.aggregations.values()]
 
     def take(self, record: Mapping[str, Any]) -> list[Any]:
         """The values that the aggregations read, one each, as plain data."""

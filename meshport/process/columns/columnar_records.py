@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from meshport.columnar import arrow_schema
-from meshport.process.columns.expressions import Unsupported
+from meshport.process.columns.expressions import NotColumnar
 from meshport.process.logic.event_time import to_datetime
 from meshport.schema import Schema
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class Field(NamedTuple):
+class ColumnField(NamedTuple):
     """What is known of a column.
 
     Attributes:
@@ -29,16 +29,18 @@ class Field(NamedTuple):
     uuid: pa.Field | None = None
 
 
-Fields = Mapping[str, Field]
+Fields = Mapping[str, ColumnField]
 
 
-def fields_of(schema: Schema) -> dict[str, Field]:
+def fields_of(schema: Schema) -> dict[str, ColumnField]:
     """The fields of a record's columns, in order.
 
     Raises:
         ValueError: the schema has no columns.
     """
-    return {field.name: Field(field.type, field if _holds_uuid(field) else None) for field in arrow_schema(schema)}
+    return {
+        field.name: ColumnField(field.type, field if _holds_uuid(field) else None) for field in arrow_schema(schema)
+    }
 
 
 def _holds_uuid(field: pa.Field) -> bool:
@@ -58,7 +60,7 @@ def plain_schema(fields: Fields) -> pa.Schema:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class ColumnarRecords:
     """Records by columns.
 
     Attributes:
@@ -74,14 +76,14 @@ class Relation:
     def __len__(self) -> int:
         return len(self.origin)
 
-    def take(self, at: np.ndarray[Any, Any]) -> Relation:
+    def take(self, at: np.ndarray[Any, Any]) -> ColumnarRecords:
         """The records at these indices, or of this mask."""
         if at.dtype == bool:
             if at.all():
                 return self
             at = np.flatnonzero(at)
         index = pa.array(at)
-        return Relation(
+        return ColumnarRecords(
             {name: column.take(index) for name, column in self.columns.items()}, self.origin[at], self.time[at]
         )
 
@@ -108,15 +110,15 @@ def timestamps(micros: Integers) -> pa.Array:
 INSTANT: Final = pa.timestamp("us", "UTC")
 
 
-def to_python(field: Field) -> Callable[[pa.Array], list[Any]]:
+def to_python(field: ColumnField) -> Callable[[pa.Array], list[Any]]:
     """The function that gives a column's values as records hold them.
 
     Raises:
-        Unsupported: it is no column of plain values.
+        NotColumnar: it is no column of plain values.
     """
     kind = field.arrow
     if field.uuid is not None or not _is_plain(kind):
-        raise Unsupported(f"values of {kind} are taken one by one")
+        raise NotColumnar(f"values of {kind} are taken one by one")
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return _moments
     return _plain
