@@ -24,10 +24,9 @@ from functools import cached_property
 from importlib import resources
 from typing import Any, Final
 
-import yaml
-
 from meshport.compat.contract import Contract, Version
 from meshport.product import Product
+from meshport.product.yaml_file import load
 from meshport.schema import Schema, parse_schema
 
 _PRODUCT: Final[dict[str, Any]] = {
@@ -128,7 +127,7 @@ def fixtures(rule: str) -> list[Fixture]:
     if not folder.is_dir():
         return []
     files = sorted((each for each in folder.iterdir() if each.name.endswith(".yaml")), key=lambda each: each.name)
-    return [Fixture(rule, each.name.removesuffix(".yaml"), yaml.safe_load(each.read_text("utf-8"))) for each in files]
+    return [Fixture(rule, each.name.removesuffix(".yaml"), load(each.read_text("utf-8"))) for each in files]
 
 
 def contract_of(document: tuple[dict[str, Any], Any]) -> Contract:

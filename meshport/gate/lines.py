@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from meshport.compat.finding import Finding, Part, Verdict
 from meshport.product import OutputPort, Product
 from meshport.product.load import line_in
 from meshport.product.state import step_path
+from meshport.product.yaml_file import MappingNode, Node, ScalarNode, SequenceNode, compose_json
 from meshport.project.project import Project, schema_path
 
-# libyaml is ten times PyYAML, and refuses the halves of a surrogate pair that JSON may write; PyYAML does not.
-_LOADERS: Final[tuple[Any, ...]] = (getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.SafeLoader)
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
+
+_composed = lru_cache(maxsize=64)(compose_json)  # a verdict has several findings in one file
 
 
 class FindingLines:
@@ -99,15 +98,15 @@ def schema_line(text: str, pointer: str) -> int:
     return line
 
 
-def _step(node: yaml.Node, part: str, defined: dict[str, yaml.Node]) -> tuple[int, yaml.Node] | None:
+def _step(node: Node, part: str, defined: dict[str, Node]) -> tuple[int, Node] | None:
     """One token further: the line of what it leads to, and its node; None where the file has no such place."""
     for _ in range(len(defined) + 64):  # as deep as schemas nest, and names that lead to names in a ring end too
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             known = defined.get(str(node.value).rpartition(".")[2])
             if known is None:
                 return None
             node = known
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             if not part.isdecimal() or int(part) >= len(node.value):
                 return None
             item = node.value[int(part)]
@@ -116,32 +115,32 @@ def _step(node: yaml.Node, part: str, defined: dict[str, yaml.Node]) -> tuple[in
         if part in keys and (part != "type" or "name" in keys):
             key, value = keys[part]
             return int(key.start_mark.line) + 1, value
-        if "type" not in keys or isinstance(keys["type"][1], yaml.ScalarNode):
+        if "type" not in keys or isinstance(keys["type"][1], ScalarNode):
             return None
         node = keys["type"][1]  # a type that is wrapped
     return None
 
 
-def _line(node: yaml.Node) -> int:
+def _line(node: Node) -> int:
     """Where people see an item: a field at its name, whatever line its brace is on."""
-    if isinstance(node, yaml.MappingNode):
+    if isinstance(node, MappingNode):
         for key, _ in node.value:
             if key.value == "name":
                 return int(key.start_mark.line) + 1
     return int(node.start_mark.line) + 1
 
 
-def _definitions(root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
+def _definitions(root: Node) -> Iterator[tuple[str, Node]]:
     """Every named type that a file defines, by its last name; where two share it, the first is meant often enough."""
     stack, found = [root], set[str]()
     while stack:
         node = stack.pop()
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             stack.extend(reversed(node.value))
-        elif isinstance(node, yaml.MappingNode):
+        elif isinstance(node, MappingNode):
             keys = {str(key.value): value for key, value in node.value}
             kind, name = keys.get("type"), keys.get("name")
-            if name is not None and isinstance(kind, yaml.ScalarNode) and kind.value in _NAMED:
+            if name is not None and isinstance(kind, ScalarNode) and kind.value in _NAMED:
                 short = str(name.value).rpartition(".")[2]
                 if short not in found:
                     found.add(short)
@@ -162,14 +161,3 @@ def _descriptor_path(finding: Finding, product: Product, port: OutputPort | None
     if len(keys) > 1 and keys[0] == "process":
         return step_path(product.process, finding.path.partition(".")[2])
     return keys or ("address",)
-
-
-@lru_cache(maxsize=64)
-def _composed(text: str) -> yaml.Node | None:
-    """A JSON file as YAML nodes, which know their lines; None where it is not even that."""
-    for loader in _LOADERS:
-        try:
-            return yaml.compose(text.replace("\t", " "), Loader=loader)  # YAML takes no tabs for spaces
-        except yaml.YAMLError:
-            continue
-    return None

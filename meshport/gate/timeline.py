@@ -10,14 +10,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from meshport.compat.contract import Contract, Version
 from meshport.errors import SchemaError
 from meshport.gate.git import Commit, Revision
 from meshport.product import OutputPort, Product
+from meshport.product.yaml_file import YamlError, load
 from meshport.project.project import schema_path
 from meshport.schema import CommonTypes, Schema, parse_common, parse_schema
 
@@ -25,8 +24,6 @@ from meshport.schema import CommonTypes, Schema, parse_common, parse_schema
 MAX_VERSIONS: Final = 200
 
 _COMMON: Final = "schemas/common"
-# Only keys are looked up in what it reads, and the text is the repository's own; libyaml is ten times PyYAML.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Port = tuple[str, int]
 _Ports = dict[_Port, str | None]
 
@@ -234,12 +231,12 @@ class _CommonState:
 def _ports(text: str) -> _Ports | None:
     """Read as little as can be of a descriptor that an older Meshport took: its ports and their files."""
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        document = load(text)  # in which only keys are looked up
         return {
             (str(port.get("name", "events")), int(port.get("major", 1))): port.get("schema")
             for port in document["outputPorts"]
         }
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError, ValueError):
+    except (YamlError, TypeError, KeyError, AttributeError, ValueError):
         return None
 
 

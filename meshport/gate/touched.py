@@ -10,14 +10,13 @@ import json
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
-
-import yaml
 
 from meshport.address import Address
 from meshport.catalog import Reader
 from meshport.product import InputPort, OutputPort, Product, Status
+from meshport.product.yaml_file import load
 from meshport.project.project import Project
 from meshport.schema.canonical import qualified
 
@@ -26,7 +25,6 @@ _SCHEMA_KEY: Final = re.compile(r"""["']?\b(?:schema|state)["']?\s*:""")
 _OUTSIDE: Final = re.compile(r"""["']?\b(?:schema|state)["']?\s*:\s*["']?(?:/|[^\s"']*\.\.)""")
 _ID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _PORTS: Final = re.compile(r"outputPorts:\s*(?:#.*)?")
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMON: Final = "schemas/common/"
 
 Reading = tuple[Product, InputPort]
@@ -133,7 +131,7 @@ def port_count(text: str) -> int:
     """How many output ports a readable descriptor declares: its lines are counted, unless they are written in flow style."""
     lines = iter(text.splitlines())
     if not any(_PORTS.fullmatch(line) for line in lines):
-        return len((yaml.load(text, Loader=_Loader) or {}).get("outputPorts", ()))  # noqa: S506 - a SafeLoader
+        return len((load(text) or {}).get("outputPorts", ()))
     indent, count = None, 0
     for line in lines:
         bare = line.lstrip(" ")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Final
 
-import yaml
-
 from meshport.errors import DescriptorError, ProjectError
 from meshport.product.descriptor import OutputPort, Product
 from meshport.product.lines import misdated
 from meshport.product.load import parse_product
+from meshport.product.yaml_file import MappingNode, ScalarNode, SequenceNode, compose, dump, dump_flow
 
 _PORTS: Final = "outputPorts"
 # What belongs to one line alone: its file, its events' type and its days.
@@ -83,14 +82,14 @@ def _item(old: OutputPort, live_from: date) -> list[str]:
 
 def _entry(key: str, value: Any) -> str:
     if isinstance(value, list):
-        return f"{key}: {yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).strip()}"
-    return yaml.safe_dump({key: value}, default_flow_style=False, allow_unicode=True, width=10_000).rstrip()
+        return f"{key}: {dump_flow(value)}"
+    return dump({key: value}).rstrip()
 
 
 def _insert(text: str, index: int, item: list[str], end: str) -> str | None:
     """The text with `end` among the keys of a port, and the item after it; None where that cannot be told."""
-    ports = _value(yaml.compose(text, Loader=yaml.SafeLoader), _PORTS)
-    if not isinstance(ports, yaml.SequenceNode) or ports.flow_style:
+    ports = _value(compose(text), _PORTS)
+    if not isinstance(ports, SequenceNode) or ports.flow_style:
         return None
     port = ports.value[index]
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -117,10 +116,10 @@ def _value(node: Any, key: str) -> Any:
 
 def _end_of(node: Any) -> int:
     """Where a node's own text ends; the end mark of a block is that of whatever comes after it."""
-    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
+    if isinstance(node, ScalarNode) or node.flow_style or not node.value:
         return int(node.end_mark.index)
     last = node.value[-1]
-    return _end_of(last[1] if isinstance(node, yaml.MappingNode) else last)
+    return _end_of(last[1] if isinstance(node, MappingNode) else last)
 
 
 def _split_line(text: str, at: int) -> tuple[str, str]:

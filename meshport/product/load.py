@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from meshport.address import nearest
 from meshport.errors import DescriptorError
 from meshport.product.descriptor import Disagreement, Product
+from meshport.product.yaml_file import MappingNode, Node, SequenceNode, YamlError, compose, read
 
 _Path = tuple[str | int, ...]
 # The longest descriptor that anybody writes by hand has some hundred keys, six levels deep.
@@ -37,15 +36,9 @@ def load_product(file: Path) -> Product:
 def parse_product(text: str, *, file: str = "product.yaml") -> Product:
     """Read a descriptor from its text; see `load_product`."""
     try:
-        lines, document = _read(text, file)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=line) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise DescriptorError(
-            f"is no YAML: it holds the character U+{ord(text[error.position]):04X}", file=file, line=line
-        ) from error
+        lines, document = read(text, lambda root: _Lines(root, file))
+    except YamlError as error:
+        raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=error.line) from error
     if not isinstance(document, dict) or lines is None:
         raise DescriptorError(
             "holds no mapping", file=file, line=1, hint="a descriptor begins with `address: mesh://<domain>/<product>`"
@@ -63,18 +56,6 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
         raise DescriptorError(first + rest, file=file, line=findings[0][0]) from error
 
 
-def _read(text: str, file: str) -> tuple[_Lines | None, Any]:
-    """What a text holds, and the line of each of its paths; it is scanned once, which is most of the work."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None, None
-        return _Lines(node, file), loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
 def line_of(file: Path, *path: str | int) -> int:
     """The line of a readable descriptor at which a path of keys and indices stands, or of what is nearest around it."""
     return line_in(file.read_text(encoding="utf-8"), *path)
@@ -82,7 +63,7 @@ def line_of(file: Path, *path: str | int) -> int:
 
 def line_in(text: str, *path: str | int) -> int:
     """The line of a readable descriptor's text; see `line_of`."""
-    node = yaml.compose(text, Loader=_Loader)
+    node = compose(text)
     return _Lines(node, "product.yaml")(path) if node is not None else 1
 
 
@@ -99,36 +80,6 @@ def _follows(detail: Any, others: Sequence[Any]) -> bool:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe types, with the booleans of YAML 1.2: `on`, `off`, `yes` and `no` are words, and `on` is a join's key."""
-
-
-def _scalar(kind: str) -> Callable[[Any, Any], Any]:
-    """YAML's reading of a scalar, with the line of one that only looks like it: PyYAML raises a bare ValueError."""
-    read = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
-
-    def construct(loader: Any, node: yaml.Node) -> Any:
-        try:
-            return read(loader, node)
-        except ValueError as error:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{node.value!r} is no {kind}: {error}", node.start_mark
-            ) from error
-
-    return construct
-
-
-for _kind in ("int", "float", "timestamp"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _scalar(_kind))
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
 class _Lines:
     """Where each path of a YAML document stands.
 
@@ -136,18 +87,18 @@ class _Lines:
         DescriptorError: a key is given twice, or aliases make the document larger than any descriptor.
     """
 
-    def __init__(self, root: yaml.Node, file: str) -> None:
+    def __init__(self, root: Node, file: str) -> None:
         self._file = file
         self._at: dict[_Path, int] = {}
         self._walk(root, ())
 
-    def _walk(self, node: yaml.Node, path: _Path) -> None:
+    def _walk(self, node: Node, path: _Path) -> None:
         line = node.start_mark.line + 1
         if len(path) > _DEEPEST or len(self._at) > _LARGEST:
             # A few aliases of aliases, or one of itself, stand for a document without end.
             raise DescriptorError("nests too deep, or its aliases repeat too much", file=self._file, line=line)
         self._at.setdefault(path, line)
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, MappingNode):
             for key, value in node.value:
                 here = (*path, str(key.value))
                 if here in self._at:
@@ -159,7 +110,7 @@ class _Lines:
                     )
                 self._at[here] = key.start_mark.line + 1
                 self._walk(value, here)
-        elif isinstance(node, yaml.SequenceNode):
+        elif isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 self._walk(item, (*path, index))
 

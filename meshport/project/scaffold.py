@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-import yaml
-
 from meshport.address import Address
 from meshport.errors import ProjectError
 from meshport.files.inference import MOMENT, record_name
 from meshport.product import Archetype, OutputPort, Processing, Status, parse_product
 from meshport.product.edit import add_line
+from meshport.product.yaml_file import dump
 from meshport.project.project import FOLDERS, Project
 from meshport.schema import Schema, parse_schema
 
@@ -106,7 +105,7 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
         ProjectError: one of them exists; nothing is overwritten.
         DescriptorError: the draft makes no product.
     """
-    text = _yaml(_descriptor(draft))
+    text = dump(_descriptor(draft), width=110)
     product = parse_product(text, file="the new product.yaml")
     port = product.default_port
     descriptor = project.product_folder(product) / "product.yaml"
@@ -251,10 +250,6 @@ def _descriptor(draft: Draft) -> dict[str, Any]:
             mode="json", by_alias=True, exclude_unset=True, exclude_none=True
         )
     return document
-
-
-def _yaml(document: dict[str, Any]) -> str:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _pretty(schema: Schema) -> str:
