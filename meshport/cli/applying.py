@@ -7,17 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from meshport.address import Address
 from meshport.cli.output import emit, say
-from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, kafka_config, open_registry
-from meshport.errors import NotRegistered, ProcessError, ProjectError, RegistryUnavailable
+from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, kafka_config, open_registry, resolve_at
+from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.kafka.admin import Admin
-from meshport.process.logic.load import load_pipeline
-from meshport.process.logic.shape import check_pipeline
 from meshport.project.apply import ProductPlan, carry_out, plan
-from meshport.project.project import Project, ProjectProduct
+from meshport.project.check import Contracts, check_process
+from meshport.project.project import Project
 from meshport.registry import Registry
-from meshport.schema import Schema, parse_schema
 
 
 def check(registry: RegistryOption = None) -> None:
@@ -28,10 +25,13 @@ def check(registry: RegistryOption = None) -> None:
     Example: meshport check
     """
     project = Project.find(Path.cwd())
+    contracts = Contracts(project.products, resolve_at(registry))
     unchecked = 0
     for each in project.products:
         inputs = ""
-        if each.product.process is not None and not _check_process(project, each, registry):
+        try:
+            check_process(each, contracts)
+        except (NotRegistered, RegistryUnavailable):
             inputs, unchecked = "; its inputs are not known here", unchecked + 1
         say(f"{each.product.address.key}: {each.product.archetype}, {_counted(len(each.schemas), 'port')}{inputs}")
     say(
@@ -42,21 +42,6 @@ def check(registry: RegistryOption = None) -> None:
 
 def _counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _check_process(project: Project, product: ProjectProduct, registry: str | None) -> bool:
-    """Check a process against the contracts that it reads and writes; False where one of them cannot be had."""
-    pipeline = load_pipeline(product.product, product.folder)
-    try:
-        source, _ = contract_of(project, pipeline.input, registry)
-        tables = {address: contract_of(project, address, registry)[0] for address in pipeline.joined}
-    except (RegistryUnavailable, NotRegistered):
-        return False
-    try:
-        check_pipeline(pipeline, source, tables, product.schema(product.product.port() or product.product.default_port))
-    except ProcessError as error:
-        raise ProcessError(f"{product.descriptor_file}: {error.message}", hint=error.hint) from error
-    return True
 
 
 def apply(
@@ -77,9 +62,6 @@ def apply(
         raise typer.BadParameter(
             "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA or `meshport up`", param_hint="--kafka"
         )
-    for each in project.products:
-        if each.product.process is not None:
-            _check_process(project, each, registry)
     with open_registry(registry) as mesh:
         _apply(project, mesh, Admin(cluster), plan_only, json)
 
@@ -111,17 +93,3 @@ def _applied(planned: ProductPlan, done: bool) -> dict[str, Any]:
         "topics": [{"topic": topic.name, "new": topic.new, "config": topic.config} for topic in planned.topics],
         "applied": done,
     }
-
-
-def contract_of(project: Project, address: Address, registry: str | None = None) -> tuple[Schema, str | None]:
-    """The contract and the time field of the port that is read: the project's own, else the registry's."""
-    try:
-        product = project.product(address)
-    except ProjectError:
-        with open_registry(registry) as mesh:
-            binding = mesh.resolve(address)
-        return parse_schema(binding.schema_text), binding.time
-    port = product.product.port(address.port, address.major)
-    if port is None:
-        raise NotRegistered(f"{product.product.address} has no port {address.port!r}")
-    return product.schema(port), port.time

@@ -12,18 +12,20 @@ import typer
 from pydantic import ValidationError
 
 from meshport.address import Address
-from meshport.cli.applying import contract_of
 from meshport.cli.output import say
+from meshport.cli.session import resolve_at
 from meshport.files.inference import infer_schema, record_name
 from meshport.files.ingest import Format, read_rows
+from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.shape import derive_schema
 from meshport.product import AggregateStep, Archetype, DeclaredWindow, Processing, Step
 from meshport.product.duration import parse_duration
 from meshport.product.lines import utc_today
+from meshport.project.check import Contracts
 from meshport.project.project import Project
-from meshport.project.scaffold import Draft, fields_read, init_project, template_schema, write_line, write_product
+from meshport.project.scaffold import Draft, init_project, template_schema, write_line, write_product
 from meshport.schema import Schema
 
 # A schema is read off this many rows; more say little new and would be read twice.
@@ -217,7 +219,8 @@ def _derived(
     archetype: Archetype | None,
     about: _About,
 ) -> Draft:
-    schema, time = contract_of(project, source)
+    read = Contracts(project.products, resolve_at(None)).find(source)
+    schema = read.schema
     steps = [Step(filter=where)] if where else []
     if values:
         if not by:
@@ -236,9 +239,9 @@ def _derived(
         archetype=archetype or Archetype.AGGREGATE,
         schema=derive_schema(pipeline, f"{namespace}.{name}", schema, {}),
         key=(*by, *(("window_start",) if windowed else ())),
-        time="window_start" if windowed else None if values else time,
+        time="window_start" if windowed else None if values else read.time,
         compacted=bool(values),
-        inputs={source: fields_read(processing, schema, time)},
+        inputs={source: fields_read(pipeline, {source: read.as_input}).paths[source]},
         processing=processing,
         owner=about.owner,
         description=about.description,

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import IO, Annotated, Any, Final
 import platformdirs
 import typer
 
+from meshport.address import Address
+from meshport.binding import Binding
 from meshport.errors import ProjectError, RegistryUnavailable
 from meshport.kafka.config import KafkaConfig
 from meshport.project.project import Project
@@ -129,6 +131,19 @@ def open_registry(url: str | None) -> Registry:
             )
         url = mesh.registry_url
     return Registry(url)
+
+
+def resolve_at(url: str | None) -> Callable[[Address], Binding]:
+    """Return a function that resolves an address at the registry; nothing is asked before it is called.
+
+    The function raises RegistryUnavailable as `open_registry` does, and NotRegistered.
+    """
+
+    def resolve(address: Address) -> Binding:
+        with open_registry(url) as registry:
+            return registry.resolve(address)
+
+    return resolve
 
 
 def kafka_config(servers: str | None) -> KafkaConfig | None:

@@ -59,18 +59,17 @@ class LocalMesh:
         return {**brokers, **self._services.pids, **self.processors.pids}
 
     def apply(self, project: Project, say: Say) -> None:
-        """Register the project's products and make their topics, each before its readers.
+        """Register the project's products and make their topics, as `meshport apply` does: all of them, or none.
 
         Raises:
             MeshError: as `meshport.project.apply.plan` and `carry_out`.
         """
         admin = Admin(self.cluster.config)
-        made = registered = 0
-        for product in project.products:
-            (planned,) = plan([product], self.registry, admin)
-            made += sum(change.new for change in planned.topics)
-            registered += bool(planned.registration.changed)
-            carry_out(planned, self.registry, admin)
+        planned = plan(project.products, self.registry, admin)
+        for each in planned:
+            carry_out(each, self.registry, admin)
+        made = sum(change.new for each in planned for change in each.topics)
+        registered = sum(bool(each.registration.changed) for each in planned)
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
 
     def run(self, address: Address, project: Project) -> None:

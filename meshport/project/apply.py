@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from meshport.address import topic_name
 from meshport.catalog import Registration
-from meshport.errors import RegistrationRefused, TopicError
+from meshport.errors import NotRegistered, RegistrationRefused, TopicError
 from meshport.kafka.admin import Admin
 from meshport.product import OutputPort
+from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema
@@ -71,11 +73,18 @@ def plan(products: Iterable[ProjectProduct], registry: Registry, admin: Admin) -
         admin: of the cluster; the products are registered with its bootstrap servers.
 
     Raises:
+        ProcessError, DescriptorError: a process cannot run on its inputs, or reads more than its `inputPorts` declare;
+            see `meshport.project.check.check_process`.
         RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads what neither
             the registry nor this plan has.
         TopicError: a topic is there with another number of partitions.
         RegistryUnavailable, BrokerUnavailable: no answer.
     """
+    products = tuple(products)
+    contracts = Contracts(products, registry.resolve)
+    for product in products:
+        with suppress(NotRegistered):  # the input that is missing is named below
+            check_process(product, contracts)
     planned = [_plan(each, registry, admin) for each in products]
     here = {each.product.product.address for each in planned}
     for each in planned:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -212,15 +211,6 @@ def template_schema(address: Address) -> Schema:
     ]
     form = {"type": "record", "name": name, "namespace": namespace, "fields": fields}
     return parse_schema(json.dumps(form))
-
-
-def fields_read(processing: Processing, schema: Schema, time: str | None) -> list[str]:
-    """The input's fields that a declared process reads, in the schema's order."""
-    words: set[str] = {time} if time else set()
-    for step in processing.steps:
-        text = json.dumps(step.model_dump(mode="json", exclude_none=True))
-        words.update(re.findall(r"[A-Za-z_]\w*", text))
-    return [name for name in schema.field_names if name in words]
 
 
 def _descriptor(draft: Draft) -> dict[str, Any]:

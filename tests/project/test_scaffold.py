@@ -11,7 +11,7 @@ from meshport.address import Address
 from meshport.errors import DescriptorError, ProjectError
 from meshport.product import AggregateStep, Aggregation, Archetype, DeclaredWindow, Processing, Step
 from meshport.project.project import FOLDERS, Project
-from meshport.project.scaffold import Draft, fields_read, init_project, template_schema, write_product
+from meshport.project.scaffold import Draft, init_project, template_schema, write_product
 
 DEPARTURES = Address("operations", "departures")
 
@@ -106,7 +106,7 @@ def test_a_new_derived_product_loads_back(project: Project) -> None:
         schema=template_schema(delays),
         key=("id",),
         compacted=True,
-        inputs={DEPARTURES: fields_read(processing, template_schema(DEPARTURES), "happened_at")},
+        inputs={DEPARTURES: ("id", "happened_at")},
         processing=processing,
     )
     (descriptor, _) = write_product(project, derived)

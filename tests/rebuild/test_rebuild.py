@@ -165,7 +165,8 @@ def test_another_input_has_no_place_in_common(shop: Shop, tmp_path: Path) -> Non
     larger = shop.larger(tmp_path)
     shop.build(larger)
     port = {"cleanup": "compact", "key": ["customer", "window_start"], "time": "window_start"}
-    before = shop.derived(TOTALS, TOTAL, tmp_path, source=larger.product.address, **port)
+    steps = [{"derive": {"cents": "int(euros * 100)"}}, *TOTALS]
+    before = shop.derived(steps, TOTAL, tmp_path, source=larger.product.address, **port)
     shop.build(before)
     product = changed(before, TOTALS, source=shop.orders)
     with pytest.raises(ProcessError, match=r"was not made of tests.*: its logic read another input"):

@@ -1,0 +1,199 @@
+"""The fields of its inputs that a pipeline reads: what a product has to declare, so that the gate can protect it.
+
+A field is read by a pipeline if the pipeline would fail, or give other results, without it: the operands of expressions,
+aggregations and joins, the keys by which rows are matched, the time of the events, and whatever comes out unchanged.
+A path with dots (`shot.statsbomb_xg`) is a field within a record, as in expressions.
+
+What a product's own Python reads cannot be derived; see `FieldsRead.complete`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from meshport.address import Address
+from meshport.process.logic.expression import Expression
+from meshport.process.logic.pipeline import (
+    Aggregate,
+    Apply,
+    Deduplicate,
+    Derive,
+    Filter,
+    Flatten,
+    Join,
+    JoinStream,
+    Operator,
+    Pipeline,
+    Rename,
+    Select,
+)
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """What a pipeline relies on at one of its inputs.
+
+    Attributes:
+        fields: the names of the schema's fields, in order.
+        key: the fields of the record key.
+        time: the field of the event time; None where the publisher gives it.
+        compacted: whether a later record of a key replaces the earlier one.
+    """
+
+    fields: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    compacted: bool = False
+
+
+@dataclass(frozen=True)
+class FieldsRead:
+    """The fields of each input that a pipeline is known to read.
+
+    Attributes:
+        paths: by input, each field once, in the order of the input's schema. A path stands for all that is within it.
+        complete: whether that is all; False where a Python function sees whole records.
+    """
+
+    paths: Mapping[Address, tuple[str, ...]]
+    complete: bool
+
+    def missing(self, address: Address, declared: Iterable[str]) -> tuple[str, ...]:
+        """The paths of an input that a list of declared fields does not cover."""
+        names = tuple(declared)
+        return tuple(path for path in self.paths.get(address, ()) if not any(_within(path, name) for name in names))
+
+
+def fields_read(pipeline: Pipeline, inputs: Mapping[Address, InputContract]) -> FieldsRead:
+    """Derive the fields that a pipeline reads.
+
+    Args:
+        pipeline: the logic; its fields exist (`meshport.process.logic.shape.check_pipeline`).
+        inputs: the contract of its input and of each joined product.
+    """
+    source = inputs[pipeline.input]
+    walk = _Walk(pipeline.input, source)
+    for operator in pipeline.operators:
+        walk.step(operator)
+    walk.read(*walk.origins)  # what is left comes out as it is
+    needs = walk.needs
+    own = needs.setdefault(pipeline.input, set())
+    own |= {name for name in walk.present if not any(_within(path, name) for path in own)}
+    own |= {source.time} if source.time else set()
+    if source.compacted and isinstance(pipeline.grouping, Aggregate):
+        own |= set(source.key)  # an updated row replaces what it contributed before, by its key
+    for address in pipeline.joined:
+        other = inputs[address]
+        needs.setdefault(address, set()).update(other.key, [other.time] if other.time else [])
+    return FieldsRead(
+        {address: _in_order(paths, inputs[address].fields) for address, paths in needs.items()}, walk.complete
+    )
+
+
+@dataclass
+class _Walk:
+    """The operators one by one, with the input's field from which each field of the record comes unchanged."""
+
+    input: Address
+    source: InputContract
+    complete: bool = True
+    needs: dict[Address, set[str]] = field(default_factory=dict)
+    origins: dict[str, str] = field(init=False)
+    present: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.origins = {name: name for name in self.source.fields}
+
+    def read(self, *paths: str) -> None:
+        """Note that fields of the record are read, each by its path."""
+        for path in paths:
+            name, dot, inner = path.partition(".")
+            if name in self.origins:
+                self.needs.setdefault(self.input, set()).add(self.origins[name] + dot + inner)
+
+    def step(self, operator: Operator) -> None:
+        match operator:
+            case Select(names):
+                self._has_to_be_there(names)
+                self.origins = {name: self.origins[name] for name in names if name in self.origins}
+            case Rename(names):
+                self._has_to_be_there(names)
+                self.origins = {names.get(name, name): origin for name, origin in self.origins.items()}
+            case Filter(test):
+                self._function(test)
+            case Derive(derived):
+                for each in derived.values():
+                    self._function(each)
+                self._made(derived)
+            case Flatten(items):
+                if callable(items):
+                    self._anything()
+                else:  # the item has the name of its list, and paths lead on within it
+                    self._has_to_be_there((items,))
+            case Join() | JoinStream():
+                self.read(operator.on)
+                other = operator.table if isinstance(operator, Join) else operator.stream
+                self.needs.setdefault(other, set()).update(operator.take.values())
+                self._made(operator.take)
+            case Deduplicate(by=by):
+                self.read(*by)
+            case Aggregate():
+                self.read(*operator.by, *operator.inputs)
+                self.origins = {}
+            case Apply(by=by):
+                self.read(*by)
+                self._anything()
+
+    def _has_to_be_there(self, names: Iterable[str]) -> None:
+        """Note fields that are looked up without their content being read yet."""
+        self.present |= {self.origins[name] for name in names if name in self.origins}
+
+    def _function(self, function: object) -> None:
+        if isinstance(function, Expression):
+            self.read(*paths_in(function))
+        else:
+            self.complete = False
+
+    def _made(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.origins.pop(name, None)
+
+    def _anything(self) -> None:
+        """A function takes the whole record, and what it gives has no known origin."""
+        self.complete = False
+        self.origins = {}
+
+
+def paths_in(expression: Expression) -> frozenset[str]:
+    """The fields that an expression reads, those within records by their dotted path."""
+    found: set[str] = set()
+    pending: list[ast.expr] = [expression.tree]
+    while pending:
+        node = pending.pop()
+        if path := _path(node):
+            found.add(path)
+            continue
+        children = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+        pending += [child for child in children if isinstance(child, ast.expr)]
+    return frozenset(found)
+
+
+def _within(path: str, other: str) -> bool:
+    return path == other or path.startswith(f"{other}.")
+
+
+def _path(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (inner := _path(node.value)):
+        return f"{inner}.{node.attr}"
+    return None
+
+
+def _in_order(paths: set[str], fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Paths in the order of the schema's fields, without those that another path stands for."""
+    kept = [path for path in paths if not any(path != other and _within(path, other) for other in paths)]
+    order = {name: number for number, name in enumerate(fields)}
+    return tuple(sorted(kept, key=lambda path: (order.get(path.partition(".")[0], len(fields)), path)))
