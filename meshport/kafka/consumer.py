@@ -16,15 +16,17 @@ from functools import partial
 from operator import methodcaller
 from typing import Any, Final, Protocol, Self, TypeVar, cast
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message as ClientMessage
+from confluent_kafka import TopicPartition as ClientPartition
 
 from meshport.errors import KafkaError
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
+from meshport.kafka.topic_partition import TopicPartition
 
 __all__ = ["BEGINNING", "IN_MEMORY", "Consumer", "ReceivedMessage"]
 
@@ -82,7 +84,7 @@ class Consumer:
     ) -> None:
         self._bootstrap_servers = kafka.bootstrap_servers
         self._owed: KafkaError | None = None
-        self.ends: dict[tuple[str, int], int] = {}
+        self.ends: dict[TopicPartition, int] = {}
         """The end offset of each (topic, partition) that was read to its end; kept with `enable.partition.eof` only."""
         self._client = new_client(
             ClientConsumer,
@@ -122,32 +124,32 @@ class Consumer:
             on_lost: gets those that another member may have already, so that no place can be recorded; `on_revoke` by default.
         """
 
-        def ours(partitions: list[TopicPartition]) -> list[int]:
+        def ours(partitions: list[ClientPartition]) -> list[int]:
             return [each.partition for each in partitions if each.topic == topic]
 
-        def assigned(client: ClientConsumer, partitions: list[TopicPartition]) -> None:
+        def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             places = on_assign(ours(partitions))
-            client.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
+            client.assign([ClientPartition(topic, partition, offset) for partition, offset in places.items()])
 
-        def revoked(_: ClientConsumer, partitions: list[TopicPartition]) -> None:
+        def revoked(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
             on_revoke(ours(partitions))
 
-        def lost(_: ClientConsumer, partitions: list[TopicPartition]) -> None:
+        def lost(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
             (on_lost or on_revoke)(ours(partitions))
 
         self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def assign(self, places: Mapping[tuple[str, int], int]) -> None:
+    def assign(self, places: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets, without a group."""
         self.ends.clear()
-        assigned = [TopicPartition(topic, partition, offset) for (topic, partition), offset in places.items()]
+        assigned = [ClientPartition(topic, partition, offset) for (topic, partition), offset in places.items()]
         self._client.assign(assigned)
         # librdkafka keeps a partition paused that was paused in an earlier assignment; it would never give anything again.
         self._client.resume(assigned)
 
     def pause(self, topic: str, partition: int) -> None:
         """Read no more of one assigned partition until it is assigned anew."""
-        self._client.pause([TopicPartition(topic, partition)])
+        self._client.pause([ClientPartition(topic, partition)])
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
         """Up to `limit` messages: as soon as one is there, what comes within 5 ms of it; none after `timeout_s` seconds.
@@ -187,11 +189,11 @@ class Consumer:
             # A member that was out for too long joins again by itself; its partitions were lost, as `on_lost` is told.
             if error is None or error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
                 continue
-            place = (message.topic() or "", message.partition() or 0)
+            place = TopicPartition(message.topic() or "", message.partition() or 0)
             if error.code() == ClientError._PARTITION_EOF:  # noqa: SLF001 - as above
                 self.ends[place] = message.offset() or 0
             elif self._owed is None:
-                self._owed = client_error(error, f"cannot read {place[0]} [{place[1]}]")
+                self._owed = client_error(error, f"cannot read {place}")
         if self._owed is not None and not good:
             error_now, self._owed = self._owed, None
             raise error_now
@@ -217,7 +219,7 @@ class Consumer:
         """(first offset, end offset) of each partition; the end is the offset that the next event will have."""
         return {
             partition: _once_ready(
-                partial(self._client.get_watermark_offsets, TopicPartition(topic, partition), timeout=_METADATA_S),
+                partial(self._client.get_watermark_offsets, ClientPartition(topic, partition), timeout=_METADATA_S),
                 f"cannot see the offsets of {topic} [{partition}]",
             )
             for partition in self.partitions(topic)
@@ -239,7 +241,7 @@ class Consumer:
         if str(self._client.list_topics(topic, timeout=_METADATA_S).cluster_id).startswith(IN_MEMORY):
             return self.begin_offsets(topic)
         ends = self.end_offsets(topic)
-        asked = [TopicPartition(topic, partition, timestamp_ms) for partition in ends]
+        asked = [ClientPartition(topic, partition, timestamp_ms) for partition in ends]
         found = _once_ready(
             partial(self._client.offsets_for_times, asked, timeout=_METADATA_S),
             f"cannot look up the offsets of {topic} by time",
@@ -258,7 +260,7 @@ class Consumer:
         """
         if not offsets:
             return True
-        places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        places = [ClientPartition(topic, partition, offset) for partition, offset in offsets.items()]
         try:
             done = self._client.commit(offsets=places, asynchronous=False) or ()
         except KafkaException as error:
@@ -274,7 +276,7 @@ class Consumer:
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's recorded place per partition; partitions without one are left out."""
-        asked = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
+        asked = [ClientPartition(topic, partition) for partition in self.partitions(topic)]
         what = f"cannot see the group's place in {topic}"
         found = _once_ready(partial(self._client.committed, asked, timeout=_METADATA_S), what)
         for each in found:

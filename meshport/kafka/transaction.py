@@ -25,9 +25,10 @@ from typing import Any, Final, cast
 
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from meshport.errors import KafkaError, MeshError, TransactionAborted
 from meshport.kafka.client import new_client
@@ -35,11 +36,9 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.errors import client_error
 from meshport.kafka.producer import Message, refusal
+from meshport.kafka.topic_partition import TopicPartition
 
-__all__ = ["BATCH_BYTES", "Member", "Place", "Transactions"]
-
-Place = tuple[str, int]
-"""(topic, partition)."""
+__all__ = ["BATCH_BYTES", "Member", "Transactions"]
 
 BATCH_BYTES: Final = 32 * 1024 * 1024
 """A batch is held several times over: as messages, as records, as outputs and on its way out; so some 200 MB at most."""
@@ -81,15 +80,15 @@ class Member(Consumer):
         if instance is not None:
             settings["group.instance.id"] = instance
         super().__init__(kafka, group=group, settings=settings)
-        self._moved: set[Place] = set()
+        self._moved: set[TopicPartition] = set()
         self._refused: Exception | None = None
 
     def join(
         self,
         topics: Sequence[str],
         *,
-        on_assign: Callable[[Sequence[Place]], Mapping[Place, int]],
-        on_revoke: Callable[[Sequence[Place]], None],
+        on_assign: Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]],
+        on_revoke: Callable[[Sequence[TopicPartition]], None],
     ) -> None:
         """Join the group; the functions are called within `read` and `close`.
 
@@ -99,21 +98,21 @@ class Member(Consumer):
             on_revoke: gets those that go, before another member has them, or after it where this one was put out.
         """
 
-        def assigned(client: ClientConsumer, partitions: list[TopicPartition]) -> None:
+        def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             try:
                 places = on_assign(self._touched(partitions))
             except Exception as error:  # noqa: BLE001 - the client makes a SystemError of it; `read` raises it
                 self._refused, places = error, {}
-            client.incremental_assign([TopicPartition(*place, offset) for place, offset in places.items()])
+            client.incremental_assign([ClientPartition(*place, offset) for place, offset in places.items()])
 
-        def revoked(client: ClientConsumer, partitions: list[TopicPartition]) -> None:
+        def revoked(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             on_revoke(self._touched(partitions))
             client.incremental_unassign(partitions)
 
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
-    def _touched(self, partitions: Iterable[TopicPartition]) -> list[Place]:
-        places = [(each.topic, each.partition) for each in partitions]
+    def _touched(self, partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
+        places = [TopicPartition(each.topic, each.partition) for each in partitions]
         self._moved.update(places)
         for place in places:
             self.ends.pop(place, None)
@@ -160,7 +159,7 @@ class Member(Consumer):
         name = self._client.memberid()
         return metadata if metadata and name and name.encode() in metadata else None
 
-    def rewind(self, places: Mapping[Place, int]) -> None:
+    def rewind(self, places: Mapping[TopicPartition, int]) -> None:
         """Read assigned partitions from these offsets on; those that were lost since are left out.
 
         Raises:
@@ -170,9 +169,9 @@ class Member(Consumer):
         for place, offset in places.items():
             if place in assigned:
                 self.ends.pop(place, None)
-                self._seek(TopicPartition(*place, offset))
+                self._seek(ClientPartition(*place, offset))
 
-    def _seek(self, place: TopicPartition) -> None:
+    def _seek(self, place: ClientPartition) -> None:
         deadline = time.monotonic() + _SEEK_S
         while True:
             try:
@@ -268,7 +267,7 @@ class Transactions:
             return TransactionAborted(f"{self._name}: {error.args[0].str()}")
         return refusal(error, topic)
 
-    def commit(self, places: Mapping[Place, int], group: bytes) -> None:
+    def commit(self, places: Mapping[TopicPartition, int], group: bytes) -> None:
         """Commit what was sent together with the group's places.
 
         Args:
@@ -280,7 +279,7 @@ class Transactions:
                 generation or has put the member out.
             KafkaError: the producer has failed for good, or the outcome is not known; start from what is committed.
         """
-        offsets = [TopicPartition(*place, offset) for place, offset in places.items()]
+        offsets = [ClientPartition(*place, offset) for place, offset in places.items()]
         if offsets:
             send = partial(self._client.send_offsets_to_transaction, offsets, group)
             self._call("commit the group's place", send)

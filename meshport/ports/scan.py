@@ -10,6 +10,7 @@ from typing import Final
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.topic_partition import TopicPartition
 
 STUCK_S: Final = 30.0
 """A broker that gives nothing for this long, with events known to be there, is not merely slow; seconds."""
@@ -61,7 +62,7 @@ def scan(
         BrokerUnavailable: nothing came for half a minute though events were to come.
     """
     waiting = {partition for partition, offset in stretch.done.items() if offset < stretch.end[partition]}
-    consumer.assign({(stretch.topic, partition): stretch.done[partition] for partition in waiting})
+    consumer.assign({TopicPartition(stretch.topic, partition): stretch.done[partition] for partition in waiting})
     heard = time.monotonic()
     while waiting:
         messages = consumer.read(limit, 0.2)
@@ -109,7 +110,7 @@ class Follower:
         # more for four partitions with nothing new, where this one takes some milliseconds.
         self._asking = history_reader(kafka)
         self._places = {
-            (topic, partition): offset
+            TopicPartition(topic, partition): offset
             for topic in topics
             for partition, offset in self._asking.begin_offsets(topic).items()
         }
@@ -122,15 +123,16 @@ class Follower:
             BrokerUnavailable: nothing came for half a minute though events were to come.
         """
         ends = {
-            (topic, partition): end
+            TopicPartition(topic, partition): end
             for topic in self._topics
             for partition, end in self._asking.end_offsets(topic).items()
         }
         heard = time.monotonic()
         while behind := [place for place, end in ends.items() if self._places[place] < end]:
             messages = self._consumer.read(_LIMIT, 0.2)
-            for each in messages:
-                self._places[each.topic(), each.partition()] = each.offset() + 1
+            newest = {(each.topic(), each.partition()): each for each in messages}
+            for (topic, partition), message in newest.items():
+                self._places[TopicPartition(topic, partition)] = message.offset() + 1
             for place, offset in self._consumer.ends.items():
                 self._places[place] = max(self._places[place], offset)
             if messages:

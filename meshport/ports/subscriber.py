@@ -19,6 +19,7 @@ from meshport.errors import CodecError, EventError, KafkaError, MeshError, NotRe
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.following import LOOK_S, Watch, Way
 from meshport.ports.resolver import Resolver
 from meshport.schema import Schema, parse_schema
@@ -134,7 +135,7 @@ class Subscriber:
         """Read the topic of this leg: from these places, or where the group stands."""
         self._begins = places
         if self._group is None:
-            self._consumer.assign({(self._topic, each): at for each, at in places.items()})
+            self._consumer.assign({TopicPartition(self._topic, each): at for each, at in places.items()})
         else:
             self._consumer.subscribe(self._topic, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 

@@ -14,11 +14,11 @@ from meshport.binding import Continuation
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.bounded import BoundedProcessor, inputs_of
 from meshport.process.logic.pipeline import Apply
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.kafka_log import KafkaLog
-from meshport.process.runtime.worker import Place
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.function_state import states_for
 from meshport.process.state.rows import StateRows
@@ -38,7 +38,7 @@ class Alignment:
 
     ends: Mapping[int, int]
     begins: Mapping[int, int]
-    written: Mapping[Place, int]
+    written: Mapping[TopicPartition, int]
 
 
 class GenerationAligner:
@@ -145,15 +145,17 @@ class GenerationAligner:
         finally:
             log.close()
 
-    def _last_of_inputs(self, log: KafkaLog) -> dict[Place, int]:
+    def _last_of_inputs(self, log: KafkaLog) -> dict[TopicPartition, int]:
         return {
-            (stage.topic, partition): end
+            TopicPartition(stage.topic, partition): end
             for stage in inputs_of(self._old)
             for partition, end in readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic)).items()
         }
 
-    def _written(self, log: KafkaLog) -> dict[Place, int]:
-        return {(each, at): end for each in self._written_to for at, end in log.high_watermarks(each).items()}
+    def _written(self, log: KafkaLog) -> dict[TopicPartition, int]:
+        return {
+            TopicPartition(each, at): end for each in self._written_to for at, end in log.high_watermarks(each).items()
+        }
 
     @property
     def _written_to(self) -> list[str]:
@@ -172,15 +174,15 @@ class GenerationAligner:
     def _has_run(self) -> bool:
         return self._old.stages[0].changelog in self._topics
 
-    def _place(self, stands: list[dict[int, Checkpoint]]) -> dict[Place, int]:
+    def _place(self, stands: list[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
         inputs = inputs_of(self._old)
         return {
-            (stage.topic, partition): each.offset + 1
+            TopicPartition(stage.topic, partition): each.offset + 1
             for stage, checkpoints in zip(inputs, stands, strict=False)
             for partition, each in checkpoints.items()
         }
 
-    def _settled(self, log: KafkaLog) -> dict[Place, int]:
+    def _settled(self, log: KafkaLog) -> dict[TopicPartition, int]:
         """Where the old generation stands, with nothing between its stages, and the new one is not beyond it."""
         new = self._new.places
         if not self._has_run:
@@ -232,7 +234,9 @@ class GenerationAligner:
         return self._warm.entries(partition) if warm and self._warm is not None else None
 
     def _between(self, log: KafkaLog) -> None:
-        ends = {(each.topic, at): end for each in self._continues.values() for at, end in each.ends.items()}
+        ends = {
+            TopicPartition(each.topic, at): end for each in self._continues.values() for at, end in each.ends.items()
+        }
         begins = begins_of(self._continues)
         # An input that was not rebuilt is the same on both sides.
         stands = latest_checkpoints(self._old, log) if self._has_run else None
@@ -246,12 +250,14 @@ class GenerationAligner:
             if offset > begins.get(place, offset):
                 raise self._beyond(place, begins[place], offset)
 
-    def _is_short_of(self, ends: Mapping[Place, int], stands: list[dict[int, Checkpoint]], log: KafkaLog) -> bool:
+    def _is_short_of(
+        self, ends: Mapping[TopicPartition, int], stands: list[dict[int, Checkpoint]], log: KafkaLog
+    ) -> bool:
         last, place = self._last_of_inputs(log), self._place(stands)
         short = any(place[each] < min(end, last[each]) for each, end in ends.items())
         return short or self._waiting(stands, log) is not None
 
-    def _advance_old(self, place: Mapping[Place, int]) -> None:
+    def _advance_old(self, place: Mapping[TopicPartition, int]) -> None:
         with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress) as old:
             old.to(place)
 
@@ -270,16 +276,18 @@ class GenerationAligner:
                 )
         return True
 
-    def _waiting(self, stands: list[dict[int, Checkpoint]], log: KafkaLog) -> Place | None:
+    def _waiting(self, stands: list[dict[int, Checkpoint]], log: KafkaLog) -> TopicPartition | None:
         """A partition between the stages that holds records which are not grouped; None where all are."""
         if (stage := self._old.repartition) is None or stage.topic not in self._topics:
             return None
         last = readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic))
         short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
         partition = next(short, None)
-        return None if partition is None else (stage.topic, partition)
+        return None if partition is None else TopicPartition(stage.topic, partition)
 
-    def _refuse(self, place: Mapping[Place, int], new: Mapping[Place, int], waits: Place | None) -> None:
+    def _refuse(
+        self, place: Mapping[TopicPartition, int], new: Mapping[TopicPartition, int], waits: TopicPartition | None
+    ) -> None:
         if waits is not None:
             raise ProcessError(
                 f"{waits[0]} [{waits[1]}] holds records that the live processor has not grouped yet, and its state was made "
@@ -291,7 +299,7 @@ class GenerationAligner:
                 raise self._beyond(each, place[each], offset)
 
     @staticmethod
-    def _beyond(place: Place, old: int, new: int) -> ProcessError:
+    def _beyond(place: TopicPartition, old: int, new: int) -> ProcessError:
         return ProcessError(
             f"the live processor stands at offset {old} of {place[0]} [{place[1]}], the new generation at {new} already, and "
             "the live state was made by another logic",
@@ -299,13 +307,13 @@ class GenerationAligner:
         )
 
 
-def begins_of(continues: Mapping[str, Continuation]) -> dict[Place, int]:
+def begins_of(continues: Mapping[str, Continuation]) -> dict[TopicPartition, int]:
     """The places in inputs that were rebuilt where they continue what they were before.
 
     Args:
         continues: by topic, as of `GenerationAligner`.
     """
-    return {(topic, at): begin for topic, each in continues.items() for at, begin in each.begins.items()}
+    return {TopicPartition(topic, at): begin for topic, each in continues.items() for at, begin in each.begins.items()}
 
 
 def _reads_states(old: Plan, log: KafkaLog) -> bool:

@@ -29,10 +29,10 @@ from meshport.binding import Binding, Continuation
 from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, inputs_of
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
-from meshport.process.runtime.worker import Place
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan, processor_group
 from meshport.project.project import ProjectProduct
@@ -233,12 +233,12 @@ class Rebuild:
         for stage in new.stages:
             self._admin.set_config(stage.changelog, settings)
 
-    def _history(self, building: BoundedProcessor) -> dict[Place, int]:
+    def _history(self, building: BoundedProcessor) -> dict[TopicPartition, int]:
         """Where the input ends now; or where the old generation's input goes on in it."""
         log = KafkaLog(building.plan.kafka)
         try:
             found = {
-                (stage.topic, partition): end
+                TopicPartition(stage.topic, partition): end
                 for stage in inputs_of(building.plan)
                 for partition, (_, end) in log.decided(stage.topic).items()
             }

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import columns_for
 from meshport.process.engines.memory import Crash, Harness, MemoryLog
 from meshport.process.runtime.worker import Worker
@@ -88,7 +89,7 @@ class ColumnarHarness(Harness):
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports))
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
-                worker.assign((stage.topic, partition))
+                worker.assign(TopicPartition(stage.topic, partition))
         return worker
 
 

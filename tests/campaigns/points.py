@@ -19,6 +19,7 @@ from confluent_kafka import Producer as ClientProducer
 
 from meshport.kafka import transaction
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process.logic.pipeline import Record
 from meshport.process.runtime.kafka_log import KafkaLog
@@ -201,12 +202,12 @@ def _callbacks(*, assigned: Callable[[], None] = lambda: None, revoked: Callable
     def join(
         member: Member, topics: Sequence[str], *, on_assign: Callable[..., Any], on_revoke: Callable[..., Any]
     ) -> None:
-        def on_assigned(places: Sequence[transaction.Place]) -> Any:
+        def on_assigned(places: Sequence[TopicPartition]) -> Any:
             if places:
                 assigned()
             return on_assign(places)
 
-        def on_revoked(places: Sequence[transaction.Place]) -> None:
+        def on_revoked(places: Sequence[TopicPartition]) -> None:
             if places:
                 revoked()
             on_revoke(places)

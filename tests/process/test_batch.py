@@ -19,6 +19,7 @@ from meshport.errors import KafkaError, ProcessError, TransactionAborted
 from meshport.kafka import transaction
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member, Transactions
 from meshport.local.cluster import Cluster
 from meshport.process.engines import batch
@@ -187,7 +188,7 @@ def test_the_place_of_another_generation_is_refused(topics: Topics) -> None:
     stale = zombie.membership
     assert stale is not None
     zombie.close()
-    place = (plan.source.topic, 0)
+    place = TopicPartition(plan.source.topic, 0)
     sender = transactions(topics)
     with joined(plan) as successor:
         first_messages(successor)
@@ -217,7 +218,7 @@ def test_nothing_is_sent_behind_a_commit_that_failed(topics: Topics) -> None:
         return [each.value for each in topics.stored(output)]
 
     zombie = joined(topics.plan)
-    place = {(topics.plan.source.topic, 0): first_messages(zombie)}
+    place = {TopicPartition(topics.plan.source.topic, 0): first_messages(zombie)}
     stale = zombie.membership
     assert stale is not None
     zombie.close()
@@ -262,7 +263,7 @@ def test_who_takes_a_name_fences_its_owner(topics: Topics) -> None:
         wait_for(lambda: topics.log.high_watermarks(output)[0] == 1)
         second = transactions(topics, name)
         with pytest.raises(KafkaError, match="fenced") as told:
-            first.commit({(topics.plan.source.topic, 0): 1}, membership)
+            first.commit({TopicPartition(topics.plan.source.topic, 0): 1}, membership)
         assert not isinstance(told.value, TransactionAborted)
     first.close()
     second.close()
@@ -271,7 +272,7 @@ def test_who_takes_a_name_fences_its_owner(topics: Topics) -> None:
 
 def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     """State is restored as of the last commit: not from what was aborted, and not before what is open is decided."""
-    plan, place = topics.plan, (topics.plan.source.topic, 0)
+    plan, place = topics.plan, TopicPartition(topics.plan.source.topic, 0)
     topics.publish(world(60))
     sender = transactions(topics)
     log = KafkaLog(plan.kafka, sender)

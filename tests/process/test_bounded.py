@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Transactions
 from meshport.local.cluster import Cluster
 from meshport.process.runtime.watchdog import ProcessorProgress, run_engine
-from meshport.process.runtime.worker import Place
 from meshport.process.stages.partition import Counts
 from tests.process.processor import mesh
 from tests.process.topics import Topics, wait_for
@@ -26,7 +26,9 @@ class Through:
         redriven: as of `Engine`.
     """
 
-    def __init__(self, places: Mapping[Place, int], redriven: Mapping[Place, int] | None = None) -> None:
+    def __init__(
+        self, places: Mapping[TopicPartition, int], redriven: Mapping[TopicPartition, int] | None = None
+    ) -> None:
         self.failure: BaseException | None = None
         self.assigned = True
         self.places = places
@@ -80,16 +82,18 @@ def test_markers_are_no_events_that_wait(topics: Topics, transactions: Transacti
     leave_open(topics, transactions, topic)
     transactions.abort()
     wait_for(lambda: topics.log.bounds(topic)[0] == (0, 3))
-    assert run_engine(plan, Through({(topic, 0): 1}), stop=stop).lag == 0
-    assert run_engine(plan, Through({(topic, 0): 0}), stop=stop).lag == 1
+    assert run_engine(plan, Through({TopicPartition(topic, 0): 1}), stop=stop).lag == 0
+    assert run_engine(plan, Through({TopicPartition(topic, 0): 0}), stop=stop).lag == 1
 
 
 def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transactions: Transactions) -> None:
     """A transaction that is being committed on an output when everything is processed is waited for."""
     plan = topics.plan
     done: list[ProcessorProgress] = []
-    places = {(stage.topic, number): 0 for stage in plan.stages for number in topics.log.bounds(stage.topic)}
-    redriven = {(plan.redrive_topic, number): 0 for number in topics.log.bounds(plan.redrive_topic)}
+    places = {
+        TopicPartition(stage.topic, number): 0 for stage in plan.stages for number in topics.log.bounds(stage.topic)
+    }
+    redriven = {TopicPartition(plan.redrive_topic, number): 0 for number in topics.log.bounds(plan.redrive_topic)}
     leave_open(topics, transactions, plan.output.topic)
     run = threading.Thread(target=lambda: done.append(run_engine(plan, Through(places, redriven), until_end=True)))
     run.start()

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import pytest
 
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import columns_for
 from meshport.process.columns.group import ColumnarGroup
 from meshport.process.columns.source import ColumnarSource
@@ -80,7 +81,7 @@ class ByColumns(Harness):
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports))
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
-                worker.assign((stage.topic, partition))
+                worker.assign(TopicPartition(stage.topic, partition))
         return worker
 
 

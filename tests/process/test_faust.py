@@ -21,6 +21,7 @@ from meshport.errors import ProcessError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.cluster import Cluster
 from meshport.process.engines import faust as engine
 from meshport.process.engines.faust import run_processor
@@ -123,7 +124,7 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     topics = Topics(plan, bound)
     topics.publish([(f"p{number}", play(minutes=number)) for number in range(20)])
     stored = topics.stored(plan.source.topic)
-    place = (plan.source.topic, 0)
+    place = TopicPartition(plan.source.topic, 0)
     alone = engine._Engine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
     alone._work([place], {place: stored[5:8]})
     alone._work([], {place: [stored[15], stored[19]]})
@@ -144,10 +145,10 @@ def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) ->
         def bounds(self, topic: str) -> dict[int, tuple[int, int]]:  # noqa: ARG002 - as its parent
             return {0: (5, 20)}
 
-    starting_offset(("plays", 0), 0, Bounds())
-    starting_offset(("plays", 0), 20, Bounds())
+    starting_offset(TopicPartition("plays", 0), 0, Bounds())
+    starting_offset(TopicPartition("plays", 0), 20, Bounds())
     with pytest.raises(ProcessError, match=said):
-        starting_offset(("plays", 0), offset, Bounds())
+        starting_offset(TopicPartition("plays", 0), offset, Bounds())
 
 
 def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from meshport.codec import codec_for
 from meshport.errors import ProcessError
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pipeline, make_plan
 from meshport.process.columns import MANY, columns_for
 from meshport.process.engines.memory import Crash, Harness, Ports
-from meshport.process.runtime.worker import Place, Worker
+from meshport.process.runtime.worker import Worker
 from meshport.process.wire.input import InputMessage
 from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
 
@@ -43,10 +44,10 @@ class Interleaved(Harness):
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports), look_s=0)
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
-                worker.assign((stage.topic, partition))
+                worker.assign(TopicPartition(stage.topic, partition))
         return worker
 
-    def _next(self, sizes: Iterator[int]) -> dict[Place, Sequence[InputMessage]]:
+    def _next(self, sizes: Iterator[int]) -> dict[TopicPartition, Sequence[InputMessage]]:
         batches = super()._next(sizes)
         some = {place: messages for place, messages in batches.items() if self._dice.random() < 0.5} or batches
         return {place: messages[: self._dice.choice([1, 3, 40, 400])] for place, messages in some.items()}
@@ -201,7 +202,7 @@ def test_what_waits_is_bounded_by_time() -> None:
         harness.publish(PAYMENTS.key, payment(f"o{number}", number / 10 + number % 9, number))
         if number % 50 == 49:
             harness.run()
-            stage = harness.worker._stages[harness.plan.stages[-1].topic, 0]
+            stage = harness.worker._stages[TopicPartition(harness.plan.stages[-1].topic, 0)]
             longest = max(longest, len(list(stage._rows)))  # type: ignore[attr-defined]  # of every stage
             assert len(stage._join._waiting) <= len(list(stage._rows))  # type: ignore[attr-defined]  # of this one
     assert 300 < longest < 600

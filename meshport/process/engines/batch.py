@@ -23,13 +23,14 @@ from uuid import uuid4
 from meshport.errors import TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member, Transactions
 from meshport.process.columns import columns_for
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
-from meshport.process.runtime.worker import Place, Worker
+from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.plan import Plan
@@ -91,8 +92,8 @@ class _Engine:
         self._renew()
         self.failure: BaseException | None = None
         self.assigned = False
-        self.places: Mapping[Place, int] = {}
-        self.redriven: Mapping[Place, int] = {}
+        self.places: Mapping[TopicPartition, int] = {}
+        self.redriven: Mapping[TopicPartition, int] = {}
         self.counts = Counts()
         self.watermark: int | None = None
         self._thread = threading.Thread(target=self._run, name=f"batch {plan.output.topic}", daemon=True)
@@ -143,12 +144,12 @@ class _Engine:
 
     # -- what the consumer calls, within `read` and `close`: never while a transaction is open, but one may be at its commit
 
-    def _on_assign(self, places: Sequence[Place]) -> Mapping[Place, int]:
+    def _on_assign(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         begins = {place: starting_offset(place, self._worker.assign(place), self._log) for place in places}
         self.assigned = True
         return begins
 
-    def _on_revoke(self, places: Sequence[Place]) -> None:
+    def _on_revoke(self, places: Sequence[TopicPartition]) -> None:
         self._committing.wait()  # before another has the partitions
         for place in places:
             self._worker.revoke(place)
@@ -158,7 +159,7 @@ class _Engine:
 
     def _turn(self) -> None:
         messages = self._consumer.read(self._limit, _TURN_S)
-        batches = self._by_place(messages)
+        batches = self._by_partition(messages)
         waits = self._worker.look()
         try:
             if batches:
@@ -188,16 +189,16 @@ class _Engine:
             self._turn()
         self._committing.settle()
 
-    def _places(self) -> dict[Place, int]:
+    def _places(self) -> dict[TopicPartition, int]:
         # Markers of transactions take offsets that no message has; the end of a partition tells that they are behind.
         ends = self._consumer.ends
         return {place: max(offset, ends.get(place, 0)) for place, offset in self._worker.places.items()}
 
-    def _by_place(self, messages: Sequence[ReceivedMessage]) -> dict[Place, PartitionMessages]:
+    def _by_partition(self, messages: Sequence[ReceivedMessage]) -> dict[TopicPartition, PartitionMessages]:
         places = self._worker.places
-        return {place: there for place, there in PartitionMessages.by_place(messages).items() if place in places}
+        return {place: there for place, there in PartitionMessages.by_partition(messages).items() if place in places}
 
-    def _process(self, batches: Mapping[Place, Sequence[InputMessage]]) -> None:
+    def _process(self, batches: Mapping[TopicPartition, Sequence[InputMessage]]) -> None:
         counts = self._worker.process(batches)
         membership = self._consumer.membership
         if membership is None:
@@ -207,7 +208,7 @@ class _Engine:
         if self._worker.computed_s < _WORTH_S:
             self._committing.settle()
 
-    def _settled(self, places: Mapping[Place, int], counts: Counts) -> Callable[[], None]:
+    def _settled(self, places: Mapping[TopicPartition, int], counts: Counts) -> Callable[[], None]:
         """What is told of a batch once it is committed."""
         redriven, watermark = self._worker.redriven, self._worker.watermark
 

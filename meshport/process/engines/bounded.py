@@ -20,13 +20,14 @@ from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Transactions
 from meshport.process.columns import columns_for
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.input_reader import InputReader
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, Sink, ensure_topics, starting_offset
-from meshport.process.runtime.worker import Place, Worker
+from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.input import PartitionMessages
@@ -77,7 +78,7 @@ class BoundedProcessor:
         self._limit = 0
 
     @property
-    def places(self) -> dict[Place, int]:
+    def places(self) -> dict[TopicPartition, int]:
         """The first offset of each partition of the input that was not processed; its state is restored for it.
 
         Raises:
@@ -88,7 +89,7 @@ class BoundedProcessor:
         topics = {stage.topic for stage in inputs_of(self.plan)}
         return {place: offset for place, offset in self._worker.places.items() if place[0] in topics}
 
-    def to(self, until: Mapping[Place, int]) -> Counts:
+    def to(self, until: Mapping[TopicPartition, int]) -> Counts:
         """Process the input up to given offsets, through all stages, from where the state stands.
 
         Args:
@@ -132,7 +133,7 @@ class BoundedProcessor:
         self._log = _Log(self.plan.kafka, self._committing)
         self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
 
-    def _run(self, inputs: Sequence[StageTopics], until: Mapping[Place, int], counts: Counts) -> None:
+    def _run(self, inputs: Sequence[StageTopics], until: Mapping[TopicPartition, int], counts: Counts) -> None:
         for stage in inputs:
             self._process(
                 stage, {partition: end for (topic, partition), end in until.items() if topic == stage.topic}, counts
@@ -149,7 +150,7 @@ class BoundedProcessor:
     def _process(self, stage: StageTopics, ends: Mapping[int, int], counts: Counts) -> None:
         self._limit = _FIRST_GATHERED if stage is self.plan.repartition else _FIRST
         for messages in self._taken_up(stage).up_to(ends, lambda: self._limit, self._on_progress):
-            self._step(PartitionMessages.by_place(messages), counts)
+            self._step(PartitionMessages.by_partition(messages), counts)
             took = max(self._worker.computed_s, 0.001)
             self._limit = max(1, min(_MOST, 4 * self._limit, int(len(messages) * _AIM_S / took)))
 
@@ -157,12 +158,12 @@ class BoundedProcessor:
         if stage.topic not in self._inflows:
             begins = {}
             for partition in range(stage.partitions):
-                place = (stage.topic, partition)
+                place = TopicPartition(stage.topic, partition)
                 begins[partition] = starting_offset(place, self._worker.assign(place), self._log)
             self._inflows[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins)
         return self._inflows[stage.topic]
 
-    def _step(self, batches: Mapping[Place, PartitionMessages], counts: Counts) -> None:
+    def _step(self, batches: Mapping[TopicPartition, PartitionMessages], counts: Counts) -> None:
         made = self._worker.process(batches)
         self._committing.commit({}, b"", lambda: counts.add(made))
 

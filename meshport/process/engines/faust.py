@@ -32,10 +32,11 @@ from yarl import URL
 
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
 from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
-from meshport.process.runtime.worker import Place, Worker
+from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
@@ -80,13 +81,13 @@ class _Engine:
         self._folder = folder
         self._ending = threading.Event()
         self._hand = _Hand(f"worker {plan.output.topic}")
-        self._buffers: dict[Place, deque[FaustMessage]] = {}
+        self._buffers: dict[TopicPartition, deque[FaustMessage]] = {}
         self._buffered = 0
-        self._wanted: set[Place] = set()
+        self._wanted: set[TopicPartition] = set()
         self.failure: BaseException | None = None
         self.assigned = False
-        self.places: Mapping[Place, int] = {}
-        self.redriven: Mapping[Place, int] = {}
+        self.places: Mapping[TopicPartition, int] = {}
+        self.redriven: Mapping[TopicPartition, int] = {}
         self.counts = Counts()
         self.watermark: int | None = None
         self._thread = threading.Thread(target=self._run, name=f"faust {plan.output.topic}", daemon=True)
@@ -173,28 +174,28 @@ class _Engine:
             if message.generation_id != self._app.consumer_generation_id:
                 continue
             consumer.track_message(message)
-            self._buffers.setdefault((message.topic, message.partition), deque()).append(message)
+            self._buffers.setdefault(TopicPartition(message.topic, message.partition), deque()).append(message)
             self._buffered += 1
             self._wake.set()
 
     async def _on_assigned(self, _app: Any, *arguments: Any, **_: Any) -> None:
         assigned: set[TP] = arguments[0]
         ours = {stage.topic for stage in self._plan.stages}
-        self._wanted = {(tp.topic, tp.partition) for tp in assigned if tp.topic in ours}
+        self._wanted = {TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic in ours}
         self.assigned = True
         self._wake.set()
 
     async def _on_revoked(self, _app: Any, *arguments: Any, **_: Any) -> None:
         revoked: set[TP] = arguments[0]
         for tp in revoked:
-            self._buffered -= len(self._buffers.pop((tp.topic, tp.partition), ()))
+            self._buffered -= len(self._buffers.pop(TopicPartition(tp.topic, tp.partition), ()))
             self._consumer.forget(tp)
         self._room.set()
         # The batch in hand may still hold these partitions; nobody else gets them before this returns.
         async with asyncio.timeout(_SESSION_S * 0.9), self._busy:
             for tp in revoked:
                 self._wanted.discard((tp.topic, tp.partition))
-                self._worker.revoke((tp.topic, tp.partition))
+                self._worker.revoke(TopicPartition(tp.topic, tp.partition))
             self.places = self._worker.places
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -222,8 +223,8 @@ class _Engine:
             self._wake.set()
         self._room.set()
 
-    def _take(self) -> dict[Place, list[FaustMessage]]:
-        taken: dict[Place, list[FaustMessage]] = {}
+    def _take(self) -> dict[TopicPartition, list[FaustMessage]]:
+        taken: dict[TopicPartition, list[FaustMessage]] = {}
         for place in sorted(self._wanted & self._buffers.keys()):
             buffer = self._buffers[place]
             if buffer:
@@ -233,7 +234,7 @@ class _Engine:
 
     # -- in the worker's thread --------------------------------------------------------------------------------
 
-    def _work(self, wanted: list[Place], batches: dict[Place, list[InputMessage]]) -> None:
+    def _work(self, wanted: list[TopicPartition], batches: dict[TopicPartition, list[InputMessage]]) -> None:
         for place in wanted:
             offset = self._worker.assign(place)
             starting_offset(place, offset, self._log)
@@ -261,7 +262,7 @@ class _Engine:
                 hint="start it again; nothing is lost",
             )
 
-    def _without_gaps(self, place: Place, messages: list[InputMessage]) -> list[InputMessage]:
+    def _without_gaps(self, place: TopicPartition, messages: list[InputMessage]) -> list[InputMessage]:
         """The messages that follow what the state reflects; where offsets are missing, Kafka says what lies there."""
         expected = self._worker.places[place]
         fresh = [message for message in messages if message.offset >= expected]

@@ -24,11 +24,12 @@ from meshport.codec import codec_for
 from meshport.errors import KafkaError, NotRegistered
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.publisher import event_time, record_key
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_event
 from meshport.process.runtime.redrive import redrive_message, to_redrive
-from meshport.process.runtime.worker import Place, Worker
+from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord
 from meshport.process.wire.input import InputMessage
@@ -338,15 +339,15 @@ class Harness:
         worker = Worker(self.plan, self.ports, self.log, look_s=0)
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
-                worker.assign((stage.topic, partition))
+                worker.assign(TopicPartition(stage.topic, partition))
         return worker
 
-    def _next(self, sizes: Iterator[int]) -> dict[Place, Sequence[InputMessage]]:
-        batches: dict[Place, Sequence[InputMessage]] = {}
+    def _next(self, sizes: Iterator[int]) -> dict[TopicPartition, Sequence[InputMessage]]:
+        batches: dict[TopicPartition, Sequence[InputMessage]] = {}
         for (topic, partition), offset in self.worker.places.items():
             waiting = self.log.topic(topic)[partition][offset:]
             if waiting:
-                batches[topic, partition] = waiting[: max(1, next(sizes, len(waiting)))]
+                batches[TopicPartition(topic, partition)] = waiting[: max(1, next(sizes, len(waiting)))]
         return batches
 
 

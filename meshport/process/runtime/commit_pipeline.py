@@ -13,7 +13,8 @@ from contextlib import suppress
 
 from meshport.errors import MeshError
 from meshport.kafka.producer import Message
-from meshport.kafka.transaction import Place, Transactions
+from meshport.kafka.topic_partition import TopicPartition
+from meshport.kafka.transaction import Transactions
 
 __all__ = ["CommitPipeline"]
 
@@ -39,7 +40,7 @@ class CommitPipeline:
         self._begin()
         self._transactions.deliver(messages)
 
-    def commit(self, places: Mapping[Place, int], group: bytes, settled: Callable[[], None]) -> None:
+    def commit(self, places: Mapping[TopicPartition, int], group: bytes, settled: Callable[[], None]) -> None:
         """Begin to commit what was sent together with the group's places.
 
         Args:
@@ -98,7 +99,11 @@ class _Commit(threading.Thread):
     """One commit; it does not keep a process alive that ends."""
 
     def __init__(
-        self, transactions: Transactions, places: Mapping[Place, int], group: bytes, settled: Callable[[], None]
+        self,
+        transactions: Transactions,
+        places: Mapping[TopicPartition, int],
+        group: bytes,
+        settled: Callable[[], None],
     ) -> None:
         super().__init__(name="commit", daemon=True)
         self._transactions = transactions

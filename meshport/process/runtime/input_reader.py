@@ -9,6 +9,7 @@ from typing import Final
 
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
 from meshport.ports.scan import STUCK_S, history_reader, stuck
 
@@ -71,7 +72,7 @@ class InputReader:
                 reached = self._beyond[partition][0].offset()
             else:
                 # Compaction and markers of transactions leave offsets that no message has.
-                reached = self._consumer.ends.get((self._topic, partition), 0)
+                reached = self._consumer.ends.get(TopicPartition(self._topic, partition), 0)
             if self._next[partition] < end <= reached:
                 self._next[partition] = end
         return [partition for partition, end in ends.items() if self._next[partition] < end]
@@ -115,7 +116,9 @@ class InputReader:
         for messages in self._beyond.values():
             messages.clear()
         self._assigned = set(partitions)
-        self._consumer.assign({(self._topic, partition): self._next[partition] for partition in self._assigned})
+        self._consumer.assign(
+            {TopicPartition(self._topic, partition): self._next[partition] for partition in self._assigned}
+        )
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -11,6 +11,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.scan import Follower, Stretch, history_reader, scan
 from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord
 from meshport.process.wire.input import InputMessage
@@ -181,7 +182,7 @@ class KafkaLog:
                 yield from messages
 
 
-def starting_offset(place: tuple[str, int], offset: int, log: KafkaLog) -> int:
+def starting_offset(place: TopicPartition, offset: int, log: KafkaLog) -> int:
     """Refuse a place that is not in its partition any more.
 
     Args:

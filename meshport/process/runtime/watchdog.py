@@ -13,9 +13,9 @@ from typing import Final, Protocol, TypedDict
 
 from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
-from meshport.process.runtime.worker import Place
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan
 
@@ -44,8 +44,8 @@ class Engine(Protocol):
 
     failure: BaseException | None
     assigned: bool
-    places: Mapping[Place, int]
-    redriven: Mapping[Place, int]
+    places: Mapping[TopicPartition, int]
+    redriven: Mapping[TopicPartition, int]
     counts: Counts
     watermark: int | None
 
@@ -163,8 +163,8 @@ class Watchdog:
         self._log = log
         self._patience_s = patience_s
         self._lag: int | None = None
-        self._counted: Mapping[Place, tuple[int, int]] = {}
-        self._seen: tuple[bool, int, Mapping[Place, int]] = (False, 0, {})
+        self._counted: Mapping[TopicPartition, tuple[int, int]] = {}
+        self._seen: tuple[bool, int, Mapping[TopicPartition, int]] = (False, 0, {})
         self._moved = time.monotonic()
 
     def run(
@@ -221,7 +221,7 @@ class Watchdog:
             counts.redriven,
         )
 
-    def _waiting(self) -> dict[Place, tuple[int, int]]:
+    def _waiting(self) -> dict[TopicPartition, tuple[int, int]]:
         """Of each partition in hand that is not at its end, the next offset and the end."""
         ends = {
             (stage.topic, partition): end
@@ -231,7 +231,7 @@ class Watchdog:
         places = dict(self._engine.places)
         return {place: (offset, ends[place]) for place, offset in places.items() if offset < ends[place]}
 
-    def _readable(self, waiting: Mapping[Place, tuple[int, int]]) -> int:
+    def _readable(self, waiting: Mapping[TopicPartition, tuple[int, int]]) -> int:
         # Markers of transactions take offsets too, and one at the end of a partition may be all that is left of it.
         return sum(
             end - offset if end - offset > _LITTLE else len(self._log.between(*place, offset, end))
@@ -270,12 +270,12 @@ class Goal:
         self._later = [plan.repartition.topic] if plan.repartition else []
         self._probed = time.monotonic()
         self._ends = {
-            (topic, partition): end
+            TopicPartition(topic, partition): end
             for topic in (*(each.stage.topic for each in plan.sources), plan.redrive_topic)
             for partition, (_, end) in log.bounds(topic).items()
         }
 
-    def reached(self, places: Mapping[Place, int]) -> bool:
+    def reached(self, places: Mapping[TopicPartition, int]) -> bool:
         """Whether all of it is processed; looks at the next stage once one is through."""
         probe = time.monotonic() - self._probed > _PROBE_S
         if probe:
@@ -285,10 +285,12 @@ class Goal:
                 return True
             # What the stage before has committed may not be readable yet: markers are written after the commit's answer.
             topic = self._later.pop(0)
-            self._ends = {(topic, partition): end for partition, end in self._log.high_watermarks(topic).items()}
+            self._ends = {
+                TopicPartition(topic, partition): end for partition, end in self._log.high_watermarks(topic).items()
+            }
         return False
 
-    def _is_through(self, place: Place, places: Mapping[Place, int], *, probe: bool) -> bool:
+    def _is_through(self, place: TopicPartition, places: Mapping[TopicPartition, int], *, probe: bool) -> bool:
         offset, end = places.get(place), self._ends[place]
         if offset is None:
             return False

@@ -28,6 +28,7 @@ from meshport.errors import KafkaError, ProcessError
 from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.stages.group import GroupStage
 from meshport.process.stages.join import JoinStage
 from meshport.process.stages.partition import BatchResult, Counts, PartitionStage
@@ -37,9 +38,6 @@ from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan, StageTopics
 from meshport.process.wire.tables import Table
-
-Place = tuple[str, int]
-"""(topic, partition)."""
 
 _log: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -105,7 +103,7 @@ class Worker:
         self._look_s = look_s
         self._next_look = 0.0
         self._ends: Mapping[int, tuple[int, int]] = {}
-        self._goals: dict[Place, int] = {}
+        self._goals: dict[TopicPartition, int] = {}
         self._columns = columns
         self.counts = Counts()
         self.computed_s = 0.0
@@ -115,9 +113,9 @@ class Worker:
         self._log = log
         self._reader = EventReader(schemas)
         self._tables = {address: Table(binding, self._reader) for address, binding in plan.tables.items()}
-        self._stages: dict[Place, PartitionStage] = {}
+        self._stages: dict[TopicPartition, PartitionStage] = {}
 
-    def assign(self, place: Place) -> int:
+    def assign(self, place: TopicPartition) -> int:
         """Take a partition up.
 
         Returns:
@@ -144,26 +142,26 @@ class Worker:
             self.loaded += 1
             yield each
 
-    def revoke(self, place: Place) -> None:
+    def revoke(self, place: TopicPartition) -> None:
         """Let a partition go, and its state with it; another may have it from now on."""
         self._stages.pop(place, None)
 
     @property
-    def places(self) -> dict[Place, int]:
+    def places(self) -> dict[TopicPartition, int]:
         """The next offset of each partition that is in hand."""
         return {place: stage.next_offset for place, stage in self._stages.items()}
 
     @property
-    def redriven(self) -> dict[Place, int]:
+    def redriven(self) -> dict[TopicPartition, int]:
         """The next offset of each partition of the redrive topic, by the input in hand that is furthest behind in it."""
-        found: dict[Place, int] = {}
+        found: dict[TopicPartition, int] = {}
         for (_, partition), stage in self._sources.items():
-            place = (self.plan.redrive_topic, partition)
+            place = TopicPartition(self.plan.redrive_topic, partition)
             found[place] = min(stage.redriven, found.get(place, stage.redriven))
         return found
 
     @property
-    def _sources(self) -> dict[Place, SourceStage]:
+    def _sources(self) -> dict[TopicPartition, SourceStage]:
         return {place: stage for place, stage in self._stages.items() if isinstance(stage, SourceStage)}
 
     @property
@@ -172,12 +170,12 @@ class Worker:
         told = [stage.watermark for stage in self._sources.values() if stage.watermark is not None]
         return min(told) if told else None
 
-    def stage(self, place: Place) -> StageTopics:
+    def stage(self, place: TopicPartition) -> StageTopics:
         """The stage that reads a topic."""
         return next(stage for stage in self.plan.stages if stage.topic == place[0])
 
     def process(
-        self, batches: Mapping[Place, Sequence[InputMessage]], prove: Callable[[], None] | None = None
+        self, batches: Mapping[TopicPartition, Sequence[InputMessage]], prove: Callable[[], None] | None = None
     ) -> Counts:
         """Run the protocol over messages that follow what each partition has seen, and over redriven events.
 
@@ -240,7 +238,7 @@ class Worker:
     def _waits(self) -> bool:
         return any(stage.due > stage.redriven or self._more(place, stage) for place, stage in self._sources.items())
 
-    def _more(self, place: Place, stage: SourceStage) -> bool:
+    def _more(self, place: TopicPartition, stage: SourceStage) -> bool:
         return stage.redriven < self._ends.get(place[1], (0, 0))[1]
 
     def _begin(self) -> None:
@@ -252,7 +250,7 @@ class Worker:
 
     def _redrive_more(self, prove: Callable[[], None] | None, *, probe: bool) -> Counts:
         """Make some more of what waits due, and take it in."""
-        due: dict[Place, int] = {}
+        due: dict[TopicPartition, int] = {}
         for place, stage in self._sources.items():
             if self._more(place, stage) and self._is_caught_up(place, stage, probe=probe):
                 due[place] = min(self._ends[place[1]][1], stage.redriven + _AT_ONCE)
@@ -264,7 +262,7 @@ class Worker:
             prove()
         return self._redrive(due)
 
-    def _is_caught_up(self, place: Place, stage: SourceStage, *, probe: bool) -> bool:
+    def _is_caught_up(self, place: TopicPartition, stage: SourceStage, *, probe: bool) -> bool:
         """Whether the input is behind the end that it had when the partition was taken up."""
         goal, offset = self._goals[place], stage.next_offset
         # Compaction and transactions leave offsets at the end that no message has; whoever is idle has time to ask.
@@ -274,7 +272,7 @@ class Worker:
                 self._goals[place] = offset
         return offset >= self._goals[place]
 
-    def _redrive(self, due: Mapping[Place, int]) -> Counts:
+    def _redrive(self, due: Mapping[TopicPartition, int]) -> Counts:
         """Take in what is due, by partition of the input."""
         topic = self.plan.redrive_topic
         sources = self._sources

@@ -11,6 +11,7 @@ from operator import methodcaller
 from typing import Any, Final, NamedTuple, overload
 
 from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.topic_partition import TopicPartition
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -18,7 +19,7 @@ Headers = Sequence[tuple[str, bytes]]
 _PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "headers", "offset", "timestamp")))
 
 
-def _place(message: ReceivedMessage) -> tuple[str, int]:
+def _topic_and_partition(message: ReceivedMessage) -> tuple[str, int]:
     return message.topic(), message.partition()
 
 
@@ -85,15 +86,15 @@ class PartitionMessages(Sequence[InputMessage]):
         return cls(topics[0], partitions[0], offsets, keys, values, headers, timestamps)
 
     @classmethod
-    def by_place(cls, messages: Iterable[ReceivedMessage]) -> dict[tuple[str, int], PartitionMessages]:
+    def by_partition(cls, messages: Iterable[ReceivedMessage]) -> dict[TopicPartition, PartitionMessages]:
         """Messages of the Kafka client, by topic and partition."""
         found: dict[tuple[str, int], list[ReceivedMessage]] = {}
-        for place, run in groupby(messages, _place):
-            if place in found:
-                found[place] += run
+        for key, run in groupby(messages, _topic_and_partition):
+            if key in found:
+                found[key] += run
             else:
-                found[place] = list(run)
-        return {place: cls._received(*place, there) for place, there in found.items()}
+                found[key] = list(run)
+        return {TopicPartition(*key): cls._received(*key, each) for key, each in found.items()}
 
     @classmethod
     def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> PartitionMessages:
