@@ -11,7 +11,7 @@ from meshport.binding import RegisteredProduct
 from meshport.product.descriptor import AddressText, Archetype, OutputPort, Product, Status
 
 
-class _Answer(BaseModel):
+class _CatalogResponse(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -56,7 +56,7 @@ class Retirement(BaseModel):
     force: tuple[AddressText, ...] = ()
 
 
-class Change(_Answer):
+class RegistrationChange(_CatalogResponse):
     """One thing that a registration changes.
 
     Attributes:
@@ -75,7 +75,7 @@ class Change(_Answer):
         )
 
 
-class PortVersion(_Answer):
+class PortVersion(_CatalogResponse):
     """The contract of one port after a registration.
 
     Attributes:
@@ -90,7 +90,7 @@ class PortVersion(_Answer):
     fingerprint: str
 
 
-class Registration(_Answer):
+class Registration(_CatalogResponse):
     """The answer to a registration, or to its dry run.
 
     Attributes:
@@ -104,13 +104,13 @@ class Registration(_Answer):
 
     product: RegisteredProduct
     ports: tuple[PortVersion, ...]
-    changed: tuple[Change, ...] = ()
+    changed: tuple[RegistrationChange, ...] = ()
     unresolved: tuple[AddressText, ...] = ()
     notes: tuple[str, ...] = ()
     dry_run: bool = False
 
 
-class ProductSummary(_Answer):
+class ProductSummary(_CatalogResponse):
     """A product in a list."""
 
     guid: str
@@ -124,7 +124,7 @@ class ProductSummary(_Answer):
     classification: str
 
 
-class ProductPage(_Answer):
+class ProductPage(_CatalogResponse):
     """A page of a list; `total` counts all that were found."""
 
     items: tuple[ProductSummary, ...]
@@ -133,7 +133,7 @@ class ProductPage(_Answer):
     limit: int
 
 
-class Reader(_Answer):
+class Reader(_CatalogResponse):
     """A product that reads a port.
 
     Attributes:
@@ -173,7 +173,7 @@ class WaiverRequest(BaseModel):
     until: date
 
 
-class Waiver(_Answer):
+class Waiver(_CatalogResponse):
     """A breaking change that somebody approved; see `WaiverRequest`. It is void by itself after its day.
 
     Attributes:
@@ -197,7 +197,7 @@ class Waiver(_Answer):
         return self.revoked_at is None and today <= self.until
 
 
-class SchemaVersion(_Answer):
+class SchemaVersion(_CatalogResponse):
     """One version of a port's schema.
 
     Attributes:
@@ -211,7 +211,7 @@ class SchemaVersion(_Answer):
     schema_text: str = Field(repr=False)
 
 
-class PortPast(_Answer):
+class PortPast(_CatalogResponse):
     """What the readers of one port rely on.
 
     Attributes:
@@ -229,7 +229,7 @@ class PortPast(_Answer):
     waivers: tuple[Waiver, ...] = ()
 
 
-class ProductPast(_Answer):
+class ProductPast(_CatalogResponse):
     """A product as its readers know it: whatever a change of it is judged by.
 
     Attributes:
@@ -252,7 +252,7 @@ def declaring(product: Product, port: OutputPort) -> Product:
     return product.model_copy(update={"output_ports": (*product.output_ports, port)})
 
 
-class LineageNode(_Answer):
+class LineageNode(_CatalogResponse):
     """A product in a lineage.
 
     Attributes:
@@ -266,7 +266,7 @@ class LineageNode(_Answer):
     distance: int
 
 
-class LineageEdge(_Answer):
+class LineageEdge(_CatalogResponse):
     """`reader` reads these fields of `source`; no fields means all of them."""
 
     source: AddressText
@@ -274,7 +274,7 @@ class LineageEdge(_Answer):
     fields: tuple[str, ...] = ()
 
 
-class Lineage(_Answer):
+class Lineage(_CatalogResponse):
     """Everything that a product is made from, and everything that is made from it."""
 
     address: AddressText
@@ -282,7 +282,7 @@ class Lineage(_Answer):
     edges: tuple[LineageEdge, ...]
 
 
-class RegisteredSchema(_Answer):
+class RegisteredSchema(_CatalogResponse):
     """A schema by its identity.
 
     Attributes:
@@ -296,7 +296,7 @@ class RegisteredSchema(_Answer):
     schema_text: str = Field(repr=False)
 
 
-class Health(_Answer):
+class Health(_CatalogResponse):
     """The state of a registry process: `status` is `ok` where its database answers."""
 
     status: str

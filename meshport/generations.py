@@ -37,15 +37,15 @@ class Phase(StrEnum):
     """Processors of the address stand still, until the hold ends."""
 
 
-class _Answer(BaseModel):
+class _GenerationsResponse(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Request(BaseModel):
+class _GenerationsRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Hold(_Answer):
+class Hold(_GenerationsResponse):
     """A claim on a generation that is being built. It ends by itself, so that a holder who was killed blocks nobody.
 
     Attributes:
@@ -59,7 +59,7 @@ class Hold(_Answer):
     expires_in_s: float
 
 
-class Generation(_Answer):
+class Generation(_GenerationsResponse):
     """One generation of a port.
 
     Attributes:
@@ -79,7 +79,7 @@ class Generation(_Answer):
     ended_at: datetime | None = None
 
 
-class Generations(_Answer):
+class Generations(_GenerationsResponse):
     """Every generation of one port.
 
     Attributes:
@@ -108,7 +108,7 @@ class Generations(_Answer):
         return self.hold is not None and self.hold.phase is Phase.HANDOVER
 
 
-class OpenGeneration(_Request):
+class OpenGeneration(_GenerationsRequest):
     """What `POST .../open` takes.
 
     Attributes:
@@ -122,7 +122,7 @@ class OpenGeneration(_Request):
     made_by: str = Field(min_length=1, max_length=200)
 
 
-class HoldRequest(_Request):
+class HoldRequest(_GenerationsRequest):
     """What `POST .../hold` takes: see `OpenGeneration` and `Phase`."""
 
     holder: str = Field(min_length=1, max_length=64)
@@ -130,13 +130,13 @@ class HoldRequest(_Request):
     phase: Phase
 
 
-class Release(_Request):
+class Release(_GenerationsRequest):
     """What `POST .../release` and `POST .../abandon` take: who holds it."""
 
     holder: str = Field(min_length=1, max_length=64)
 
 
-class Switch(_Request):
+class Switch(_GenerationsRequest):
     """What `POST .../switch` takes: the one place at which both generations hold the outputs of the same input.
 
     Attributes:

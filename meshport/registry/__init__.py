@@ -1,6 +1,6 @@
 """The registry's client: addresses resolved, schemas found, products registered, contracts judged."""
 
-from meshport.registry.client import Registry, SchemaSource
+from meshport.registry.client import Registry
 from meshport.registry.generations import PortGenerations
 
-__all__ = ["PortGenerations", "Registry", "SchemaSource"]
+__all__ = ["PortGenerations", "Registry"]

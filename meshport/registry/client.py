@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
@@ -46,19 +46,6 @@ _SCHEMAS_KEPT: Final = 4096
 _BINDINGS_KEPT: Final = 4096
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
 _WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
-
-
-class SchemaSource(Protocol):
-    """Whoever finds the schema that a record names."""
-
-    def by_id(self, schema_id: int) -> Schema:
-        """The schema of a Confluent id."""
-
-    def by_fingerprint(self, fingerprint: str) -> Schema:
-        """The schema of a SHA-256 fingerprint, 64 lower-case hex digits."""
-
-    def by_guid(self, guid: UUID) -> Schema:
-        """The schema of a GUID, the first 128 bits of a fingerprint."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The service put together."""
+"""The registry service as an ASGI application: its routes, its error handlers and its lifespan."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from starlette.responses import Response
 from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry import confluent, gate_api, generations_api, mesh_api
-from meshport_registry.answers import BindingAnswers, SchemaAnswers
 from meshport_registry.confluent.bodies import ConfluentJSON
-from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, answer
-from meshport_registry.front import Front
-from meshport_registry.products import Cluster
+from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, render
+from meshport_registry.middleware import FastPathMiddleware
+from meshport_registry.products import DefaultCluster
+from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.settings import Settings, database_url
-from meshport_registry.store import Store
+from meshport_registry.store import RegistryStore
 
 _log: Final = logging.getLogger(__name__)
-# A schema has at most 256 kB; a product brings one for each of its ports.
+# A schema has at most 256 kB, and a registration carries the schema of each port.
 _LARGEST_BODY: Final = 4 * 1024 * 1024
 
 
-def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
-    """The service as an ASGI application.
+def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAPI:
+    """Return the service as an ASGI application.
 
     Args:
         settings: of this process.
-        store: the open database, which the application closes at its end; by default it opens that of the settings when
-            it starts up.
+        store: the open database, which the application closes on shutdown; by default it opens the database of the
+            settings on startup.
     """
     app = FastAPI(
         title="Meshport registry",
         version=__version__,
-        description="Addresses and bindings of a data mesh, and its contracts behind Confluent's Schema Registry API.",
+        description="Addresses and bindings of a data mesh, and its contracts through Confluent's Schema Registry API.",
         lifespan=lambda app: _lifespan(app, settings, store),
         exception_handlers={
             MeshError: _on_mesh_error,
@@ -51,9 +51,9 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         },
         max_body_size=_LARGEST_BODY,
         dependencies=[Depends(_refuse_forms)],
-        middleware=[Middleware(Front)],
+        middleware=[Middleware(FastPathMiddleware)],
     )
-    # Routes are tried in order; registrations and look-ups of serializers come first.
+    # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first.
     app.include_router(confluent.router)
     app.include_router(mesh_api.router)
     app.include_router(gate_api.router)
@@ -63,11 +63,11 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, settings: Settings, store: Store | None) -> AsyncIterator[None]:
-    store = store or Store(database_url(settings.database), longest_queue=settings.longest_queue).open()
+async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | None) -> AsyncIterator[None]:
+    store = store or RegistryStore(database_url(settings.database), longest_queue=settings.longest_queue).open()
     state = app.state
-    state.store, state.cluster = store, Cluster(settings.bootstrap_servers)
-    state.schemas, state.bindings = SchemaAnswers(store), BindingAnswers(store, state.cluster)
+    state.store, state.cluster = store, DefaultCluster(settings.bootstrap_servers)
+    state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:
         yield
     finally:
@@ -76,7 +76,11 @@ async def _lifespan(app: FastAPI, settings: Settings, store: Store | None) -> As
 
 
 async def _refuse_forms(request: Request) -> None:
-    """Refuse what a page of another site can make a browser send without asking first."""
+    """Refuse forms and plain text, which a page of another site can make a browser send without a preflight request.
+
+    Raises:
+        NotJSON: the request has such a content type.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and not kind.endswith("json"):
         raise NotJSON(f"a body of type {kind} is not taken", hint="send `Content-Type: application/json`")
@@ -84,7 +88,7 @@ async def _refuse_forms(request: Request) -> None:
 
 def _respond(request: Request, error: MeshError) -> Response:
     mesh = request.url.path.startswith(("/api/", "/health"))
-    status, body = answer(error, mesh=mesh)
+    status, body = render(error, mesh=mesh)
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.url.path, error.message)
     return JSONResponse(body, status) if mesh else ConfluentJSON(body, status)
@@ -102,8 +106,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 
 def _finding(detail: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in detail["loc"][1:])
-    return f"{place}: {detail['msg']}" if place else str(detail["msg"])
+    path = ".".join(str(part) for part in detail["loc"][1:])
+    return f"{path}: {detail['msg']}" if path else str(detail["msg"])
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

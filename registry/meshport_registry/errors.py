@@ -1,8 +1,9 @@
 # ruff: noqa: N818 - the names are Confluent's codes, and the mesh's verdicts, in words
-"""The service's errors, and the one table of what each answers.
+"""The service's errors, and the table of the HTTP response to each.
 
-Handlers raise; `answer` renders, in Confluent's form at the root and in the mesh's own form under `/api/v1`. The codes
-are Confluent's (Schema Registry API reference, "Errors"; `io.confluent.kafka.schemaregistry.rest.exceptions.Errors`).
+Handlers raise an error and `render` makes the response, in Confluent's format at the root and in the mesh's own format
+under `/api/v1`. The codes are Confluent's (Schema Registry API reference, "Errors";
+`io.confluent.kafka.schemaregistry.rest.exceptions.Errors`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from meshport.errors import AddressError, DescriptorError, MeshError, SchemaErro
 
 
 class ServiceError(MeshError):
-    """Root of what the service answers with an error.
+    """Root of the errors that the service responds with.
 
     Args:
         message: what was found.
         hint: what would be right.
+        findings: the single reasons, one text each.
+
+    Attributes:
         findings: the single reasons, one text each.
     """
 
@@ -29,53 +33,56 @@ class ServiceError(MeshError):
 
 
 class SubjectNotFound(ServiceError):
-    """The subject has no version."""
+    """Raised for a subject that has no version."""
 
 
 class VersionNotFound(ServiceError):
-    """The subject has no such version."""
+    """Raised for a version that the subject does not have."""
 
 
 class SchemaNotFound(ServiceError):
-    """No such schema."""
+    """Raised for a schema that is not registered."""
 
 
 class SubjectSoftDeleted(ServiceError):
-    """The subject is soft deleted already."""
+    """Raised when a subject to delete is soft deleted already."""
 
 
 class SubjectNotSoftDeleted(ServiceError):
-    """Deleting for good asks for a soft delete first."""
+    """Raised when a subject to delete permanently is not soft deleted."""
 
 
 class VersionSoftDeleted(ServiceError):
-    """The version is soft deleted already."""
+    """Raised when a version to delete is soft deleted already."""
 
 
 class VersionNotSoftDeleted(ServiceError):
-    """Deleting for good asks for a soft delete first."""
+    """Raised when a version to delete permanently is not soft deleted."""
 
 
 class LevelNotConfigured(ServiceError):
-    """The subject has no level of its own."""
+    """Raised when a subject has no compatibility level of its own."""
 
 
 class ModeNotConfigured(ServiceError):
-    """The subject has no mode of its own."""
+    """Raised when a subject has no mode of its own."""
 
 
 class NoAssociation(ServiceError):
-    """This registry holds no associations; clients fall back to the topic's name."""
+    """Raised for every association, because this registry has none. Clients then use the topic's name."""
 
 
 class Incompatible(ServiceError):
-    """The schema, or what is promised around it, breaks those who rely on what was before.
+    """Raised when a schema, or a change of a product's contract, breaks its readers.
 
     Args:
         message: what was found.
         hint: what would be right.
         findings: the single reasons; each begins with the id of its rule.
-        verdicts: on each port of the product, where one was judged.
+        verdicts: see the attribute.
+
+    Attributes:
+        verdicts: the gate's verdict on each port of the product; empty for a subject that belongs to no product.
     """
 
     def __init__(
@@ -91,63 +98,66 @@ class Incompatible(ServiceError):
 
 
 class InvalidSchema(ServiceError):
-    """The schema, or what it refers to, is not valid."""
+    """Raised for a schema that is not valid, is not Avro, or has a reference that cannot be resolved."""
 
 
 class InvalidVersion(ServiceError):
-    """No version number."""
+    """Raised for text that is no version number."""
 
 
 class InvalidLevel(ServiceError):
-    """None of the seven levels."""
+    """Raised for text that is no compatibility level."""
 
 
 class InvalidMode(ServiceError):
-    """None of the modes."""
+    """Raised for text that is no mode, or for a mode that a single subject cannot have."""
 
 
 class NotPermitted(ServiceError):
-    """The subject's mode or owner does not allow it."""
+    """Raised when the subject's mode, or the data product that it belongs to, forbids a change."""
 
 
 class ReferenceExists(ServiceError):
-    """Another schema refers to this one."""
+    """Raised when a version to delete is referred to by another schema."""
 
 
 class InvalidSubject(ServiceError):
-    """A name that no subject can have."""
+    """Raised for text that is no subject name."""
 
 
 class InvalidRuleSet(ServiceError):
-    """Rules and metadata are not kept here."""
+    """Raised for a schema that comes with a rule set, which this registry would not apply."""
 
 
 class InvalidRequest(ServiceError):
-    """A body or parameter that cannot be read."""
+    """Raised for a body or a parameter that cannot be read."""
 
 
 class NotJSON(ServiceError):
-    """The body is of a type that is not taken."""
+    """Raised for a body whose content type is not JSON."""
 
 
 class StoreBusy(ServiceError):
-    """Too many writes wait."""
+    """Raised when the queue of waiting writes is full."""
 
 
 class StoreFailed(ServiceError):
-    """The database did not answer."""
+    """Raised when the database did not answer."""
 
 
 class NotInMesh(ServiceError):
-    """Raised for a product, port or address that the mesh does not have."""
+    """Raised for a product, port, generation or waiver that is not registered."""
 
 
 class Retired(ServiceError):
-    """Raised on resolving an address that is retired.
+    """Raised when an address to resolve is retired.
 
     Args:
         message: what was found.
-        successor: the address that replaces it, where one was named.
+        successor: see the attribute.
+
+    Attributes:
+        successor: the address that replaces it, or None.
     """
 
     def __init__(self, message: str, *, successor: str | None) -> None:
@@ -155,22 +165,26 @@ class Retired(ServiceError):
         self.successor = successor
 
 
-class Refused(ServiceError):
-    """Raised for a product that is not fit to be registered: a key that no field holds, an input that is not there."""
+class RequestRefused(ServiceError):
+    """Raised for a request that is well-formed but contradicts itself or what is registered.
+
+    Examples are a product whose key is no field of its schema, an input port that is not registered, and a waiver of a
+    rule that cannot be waived.
+    """
 
 
 class Conflict(ServiceError):
-    """Raised for what contradicts that which the mesh already promised."""
+    """Raised for a change that the current state of a product or generation does not allow."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """How one class of errors is answered.
+class ErrorResponse:
+    """The HTTP response to one class of errors.
 
     Attributes:
-        status: of HTTP.
-        code: Confluent's `error_code`.
-        word: the mesh API's `error`.
+        status: the HTTP status.
+        code: `error_code` of Confluent's format.
+        word: `error` of the mesh API's format.
     """
 
     status: int
@@ -178,49 +192,49 @@ class Answer:
     word: str
 
 
-ANSWERS: Final[dict[type[MeshError], Answer]] = {
-    SubjectNotFound: Answer(404, 40401, "subject-not-found"),
-    VersionNotFound: Answer(404, 40402, "version-not-found"),
-    SchemaNotFound: Answer(404, 40403, "schema-not-found"),
-    SubjectSoftDeleted: Answer(404, 40404, "subject-soft-deleted"),
-    SubjectNotSoftDeleted: Answer(404, 40405, "subject-not-soft-deleted"),
-    VersionSoftDeleted: Answer(404, 40406, "version-soft-deleted"),
-    VersionNotSoftDeleted: Answer(404, 40407, "version-not-soft-deleted"),
-    LevelNotConfigured: Answer(404, 40408, "level-not-configured"),
-    ModeNotConfigured: Answer(404, 40409, "mode-not-configured"),
-    NoAssociation: Answer(404, 40401, "no-association"),
-    NotInMesh: Answer(404, 404, "not-found"),
-    Incompatible: Answer(409, 409, "incompatible"),
-    Conflict: Answer(409, 409, "conflict"),
-    Retired: Answer(410, 410, "retired"),
-    NotJSON: Answer(415, 415, "not-json"),
-    InvalidSchema: Answer(422, 42201, "invalid-schema"),
-    SchemaError: Answer(422, 42201, "invalid-schema"),
-    InvalidVersion: Answer(422, 42202, "invalid-version"),
-    InvalidLevel: Answer(422, 42203, "invalid-level"),
-    InvalidMode: Answer(422, 42204, "invalid-mode"),
-    NotPermitted: Answer(422, 42205, "not-permitted"),
-    ReferenceExists: Answer(422, 42206, "reference-exists"),
-    InvalidSubject: Answer(422, 42208, "invalid-subject"),
-    InvalidRuleSet: Answer(422, 42210, "invalid-rules"),
-    InvalidRequest: Answer(422, 422, "invalid-request"),
-    AddressError: Answer(422, 422, "invalid-address"),
-    DescriptorError: Answer(422, 422, "invalid-descriptor"),
-    Refused: Answer(422, 422, "refused"),
-    StoreBusy: Answer(503, 50002, "busy"),
-    StoreFailed: Answer(500, 50001, "store-failed"),
+ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
+    SubjectNotFound: ErrorResponse(404, 40401, "subject-not-found"),
+    VersionNotFound: ErrorResponse(404, 40402, "version-not-found"),
+    SchemaNotFound: ErrorResponse(404, 40403, "schema-not-found"),
+    SubjectSoftDeleted: ErrorResponse(404, 40404, "subject-soft-deleted"),
+    SubjectNotSoftDeleted: ErrorResponse(404, 40405, "subject-not-soft-deleted"),
+    VersionSoftDeleted: ErrorResponse(404, 40406, "version-soft-deleted"),
+    VersionNotSoftDeleted: ErrorResponse(404, 40407, "version-not-soft-deleted"),
+    LevelNotConfigured: ErrorResponse(404, 40408, "level-not-configured"),
+    ModeNotConfigured: ErrorResponse(404, 40409, "mode-not-configured"),
+    NoAssociation: ErrorResponse(404, 40401, "no-association"),
+    NotInMesh: ErrorResponse(404, 404, "not-found"),
+    Incompatible: ErrorResponse(409, 409, "incompatible"),
+    Conflict: ErrorResponse(409, 409, "conflict"),
+    Retired: ErrorResponse(410, 410, "retired"),
+    NotJSON: ErrorResponse(415, 415, "not-json"),
+    InvalidSchema: ErrorResponse(422, 42201, "invalid-schema"),
+    SchemaError: ErrorResponse(422, 42201, "invalid-schema"),
+    InvalidVersion: ErrorResponse(422, 42202, "invalid-version"),
+    InvalidLevel: ErrorResponse(422, 42203, "invalid-level"),
+    InvalidMode: ErrorResponse(422, 42204, "invalid-mode"),
+    NotPermitted: ErrorResponse(422, 42205, "not-permitted"),
+    ReferenceExists: ErrorResponse(422, 42206, "reference-exists"),
+    InvalidSubject: ErrorResponse(422, 42208, "invalid-subject"),
+    InvalidRuleSet: ErrorResponse(422, 42210, "invalid-rules"),
+    InvalidRequest: ErrorResponse(422, 422, "invalid-request"),
+    AddressError: ErrorResponse(422, 422, "invalid-address"),
+    DescriptorError: ErrorResponse(422, 422, "invalid-descriptor"),
+    RequestRefused: ErrorResponse(422, 422, "refused"),
+    StoreBusy: ErrorResponse(503, 50002, "busy"),
+    StoreFailed: ErrorResponse(500, 50001, "store-failed"),
 }
-_UNKNOWN: Final = Answer(500, 50001, "failed")
+_UNKNOWN: Final = ErrorResponse(500, 50001, "failed")
 
 
-def answer(error: MeshError, *, mesh: bool) -> tuple[int, dict[str, Any]]:
-    """The HTTP status and the body that an error answers.
+def render(error: MeshError, *, mesh: bool) -> tuple[int, dict[str, Any]]:
+    """Return the HTTP status and the JSON body of the response to an error.
 
     Args:
-        error: what was raised.
-        mesh: whether the mesh API was asked, or Confluent's.
+        error: the error.
+        mesh: true for the mesh API's format, false for Confluent's.
     """
-    row = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), _UNKNOWN)
+    row = next((ERROR_RESPONSES[kind] for kind in type(error).__mro__ if kind in ERROR_RESPONSES), _UNKNOWN)
     findings = list(getattr(error, "findings", ()))
     if not mesh:
         text = f"{error.message}; {error.hint}" if error.hint else error.message

@@ -1,7 +1,7 @@
-"""The gate at the registry: what the engine judges, put together from what is stored. Reads only.
+"""The gate at the registry: the input of the gate's engine, read from the tables. This module only reads.
 
-A registration is judged on a reading connection first. Inside its writing transaction, what the judgement followed from
-is put together once more: if it is the same, the verdict still holds, and nothing can change between it and the commit.
+A registration is judged before its writing transaction, on a reading connection. The transaction reads the input of the
+judgement again. If it is the same, the verdict still holds, and nothing can change it before the commit.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from meshport.compat import Case, Contract, Past, Verdict, Version, judge_port
 from meshport.compat.judge import refused_schema
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Status
-from meshport_registry.contracts import Candidate, schemas_of
-from meshport_registry.declaration import Declared, Line, kept_on, line_of
 from meshport_registry.errors import VersionNotFound
 from meshport_registry.lineage import readers
+from meshport_registry.product_declaration import Line, ProductDeclaration, keep_lifecycle, line_of
 from meshport_registry.products import (
-    Cluster,
+    DefaultCluster,
     bindings_of,
     descriptor_of,
     find_address,
@@ -33,20 +32,21 @@ from meshport_registry.products import (
     require_address,
     require_guid,
 )
-from meshport_registry.subjects import LATEST, History, Subject, find_history
+from meshport_registry.schemas import CandidateSchema, parsed_schemas
+from meshport_registry.subjects import LATEST, Subject, SubjectHistory, find_history
 from meshport_registry.waivers import waivers
 
-_NOWHERE: Final = Cluster()  # the gate does not look at clusters
+_NO_CLUSTER: Final = DefaultCluster()  # the gate does not judge clusters
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts, and what they follow from.
+    """Verdicts with the input that they follow from.
 
     Attributes:
-        cases: one for each port of the declaration, then one for each that it drops.
-        today: the day (UTC).
-        verdicts: in the same order.
+        cases: one for each port of the declaration, then one for each registered port that it drops.
+        today: the day (UTC) on which the verdicts hold.
+        verdicts: in the order of the cases.
     """
 
     cases: tuple[Case, ...]
@@ -54,40 +54,42 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
 
 
-def judge(connection: Connection, wanted: Declared, today: date, *, before: Judgement | None = None) -> Judgement:
-    """The verdict on each port of a declaration, then on each that it drops.
+def judge(
+    connection: Connection, declaration: ProductDeclaration, today: date, *, before: Judgement | None = None
+) -> Judgement:
+    """Judge each port of a declaration, then each registered port that it drops.
 
     Args:
         connection: to the database.
-        wanted: the declaration; each port has its schema.
+        declaration: the product; each port has a schema.
         today: the day (UTC).
-        before: a judgement of the same declaration, which is given again if nothing has changed since. To see whether it has
-            takes milliseconds, to judge a long history takes a second: the one writer of all should not wait for that.
+        before: an earlier judgement of the same declaration, which is returned if its input has not changed. Comparing
+            the input takes milliseconds, judging a long history takes a second, and there is only one writer.
 
     Raises:
-        SchemaError: two schemas that cannot be compared; never to be read as compatible.
+        SchemaError: two schemas cannot be compared. Callers must not take that for compatible.
     """
-    cases = tuple(_cases(connection, wanted))
+    cases = tuple(_cases(connection, declaration))
     if before is not None and (before.cases, before.today) == (cases, today):
         return before
     return Judgement(cases, today, tuple(each.verdict(today) for each in cases))
 
 
-def _cases(connection: Connection, wanted: Declared) -> Iterator[Case]:
-    product = wanted.product
-    # Whoever changes an address or an id is judged as the product that it was: both are findings.
+def _cases(connection: Connection, declaration: ProductDeclaration) -> Iterator[Case]:
+    product = declaration.product
+    # A changed address or id is a finding of the gate, so the product is found by either.
     row = find_address(connection, product.address) or find_guid(connection, str(product.id))
     bound: dict[Line, Binding] = {}
     if row is not None:
-        product = kept_on(product, descriptor_of(row))
-        bound = {_line(each): each for each in bindings_of(connection, row, _NOWHERE)}
+        product = keep_lifecycle(product, descriptor_of(row))
+        bound = {_line(each): each for each in bindings_of(connection, row, _NO_CLUSTER)}
     for port in product.output_ports:
-        candidate, binding = wanted.contracts[line_of(port)], bound.get(line_of(port))
-        schema = candidate.schema if isinstance(candidate, Candidate) else candidate
+        candidate, binding = declaration.contracts[line_of(port)], bound.get(line_of(port))
+        schema = candidate.schema if isinstance(candidate, CandidateSchema) else candidate
         if row is not None and binding is not None:
             yield Case.declared(product, port, schema, past_of(connection, row, binding))
         else:
-            yield Case.declared(product, port, schema, None, _followers(connection, port, bound))
+            yield Case.declared(product, port, schema, None, _future_readers(connection, port, bound))
     declared = {line_of(port) for port in product.output_ports}
     for line, binding in bound.items():
         if row is not None and line not in declared and binding.status is not Status.RETIRED:
@@ -98,8 +100,8 @@ def _line(binding: Binding) -> Line:
     return binding.address.port or "", binding.address.major or 0
 
 
-def _followers(connection: Connection, port: OutputPort, bound: Mapping[Line, Binding]) -> tuple[Reader, ...]:
-    """Whoever reads a port at whichever major is live, and so reads a new one once its day has come."""
+def _future_readers(connection: Connection, port: OutputPort, bound: Mapping[Line, Binding]) -> tuple[Reader, ...]:
+    """Return the readers of a port that name no major: they read a new line from its first live day."""
     known = next((each.address for (name, _), each in bound.items() if name == port.name), None)
     found = () if known is None else readers(connection, replace(known, major=None))
     return tuple(each for each in found if each.reads.major is None)
@@ -108,26 +110,26 @@ def _followers(connection: Connection, port: OutputPort, bound: Mapping[Line, Bi
 def judge_next(
     connection: Connection,
     subject: Subject,
-    candidate: Candidate | SchemaError,
+    candidate: CandidateSchema | SchemaError,
     today: date,
     *,
     version: int | None = None,
 ) -> Verdict:
-    """The verdict on a schema that would come next in a product's subject, while all around it stays as it is.
+    """Judge a schema as the next version of a product's subject, with the rest of the contract unchanged.
 
     Args:
         connection: to the database.
-        subject: of a product.
-        candidate: the schema, or why it is none.
+        subject: a subject that belongs to a product.
+        candidate: the schema, or the error of a schema that a rule of the gate refuses.
         today: the day (UTC).
-        version: the only version to compare it with, or `LATEST`; None for those that the level asks for.
+        version: the only version to compare it with, or `LATEST`; None for the versions that the level requires.
 
     Raises:
         VersionNotFound: the subject has no such version.
-        SchemaError: what was sent is no schema at all, or cannot be compared.
+        SchemaError: two schemas cannot be compared. Callers must not take that for compatible.
     """
     row = require_guid(connection, subject.owner or "")
-    binding = next(each for each in bindings_of(connection, row, _NOWHERE) if each.subject == subject.name)
+    binding = next(each for each in bindings_of(connection, row, _NO_CLUSTER) if each.subject == subject.name)
     past = past_of(connection, row, binding)
     product, port = past.contract.product, past.contract.port
     if isinstance(candidate, SchemaError):
@@ -142,17 +144,17 @@ def judge_next(
 
 
 def past_of(connection: Connection, row: Row[Any], binding: Binding) -> Past:
-    """What the readers of one line rely on.
+    """Return what the readers of a line rely on: its contract, versions, readers and waivers.
 
     Args:
         connection: to the database.
-        row: of the product.
-        binding: of the line.
+        row: the product's row.
+        binding: the line's binding.
     """
     history = find_history(connection, binding.subject)
-    # A product may have gone back to an older version; what stands is the newest as its readers see it.
+    # A product may have gone back to an older version. The bound version comes last, as the newest that readers see.
     live = sorted(history.live, key=lambda each: each.fingerprint == binding.fingerprint)
-    schemas = schemas_of(connection, [each.fingerprint for each in live])
+    schemas = parsed_schemas(connection, [each.fingerprint for each in live])
     versions = tuple(Version(each.number, schema) for each, schema in zip(live, schemas, strict=True))
     product = descriptor_of(row)
     port = product.port(*_line(binding)) or _dropped(binding, history)
@@ -160,8 +162,11 @@ def past_of(connection: Connection, row: Row[Any], binding: Binding) -> Past:
     return Past(contract, versions, readers(connection, binding.address), waivers(connection, binding.address))
 
 
-def _dropped(binding: Binding, history: History) -> OutputPort:
-    """The entry of a retired line that the descriptor has dropped: how long its events are kept was promised to nobody."""
+def _dropped(binding: Binding, history: SubjectHistory) -> OutputPort:
+    """Return the port entry of a retired line that the descriptor has dropped.
+
+    Its retention is the minimum, so that no declared retention counts as shorter.
+    """
     name, major = _line(binding)
     return OutputPort(
         name=name,
@@ -177,16 +182,17 @@ def _dropped(binding: Binding, history: History) -> OutputPort:
 
 
 def product_past(connection: Connection, address: Address) -> ProductPast:
-    """Whatever a change of a product is judged by, for whoever wants to judge it elsewhere.
+    """Return everything that the gate judges a change of a product by, so that a client can judge it too.
 
     Raises:
-        NotInMesh: no such product.
+        NotInMesh: the product is not registered.
     """
     row = require_address(connection, address)
     return ProductPast(
         product=descriptor_of(row),
         ports=tuple(
-            _port_past(past_of(connection, row, each), each.status) for each in bindings_of(connection, row, _NOWHERE)
+            _port_past(past_of(connection, row, each), each.status)
+            for each in bindings_of(connection, row, _NO_CLUSTER)
         ),
     )
 

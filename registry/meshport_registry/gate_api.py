@@ -1,4 +1,4 @@
-"""The gate's part of the mesh API: verdicts without a registration, what they are judged by, and waivers."""
+"""Routes of the gate: verdicts without a registration, what the gate judges by, its rules, and waivers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from meshport.catalog import ProductPast, ProductRegistration, Waiver, WaiverReq
 from meshport.compat import RULES, Direction, Severity, Verdict
 from meshport.product.descriptor import AddressText
 from meshport.product.lines import utc_today
-from meshport_registry.declaration import declared, unmatched
-from meshport_registry.errors import Refused
+from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import judge, product_past
-from meshport_registry.mesh_api import Database, Problem, Word, as_json
+from meshport_registry.mesh_api import Database, Problem, Segment, as_json
+from meshport_registry.product_declaration import read_declaration, unmatched
 from meshport_registry.waivers import record, revoke, waivers
 
 router = APIRouter(
@@ -26,25 +26,25 @@ router = APIRouter(
 
 
 class Verdicts(BaseModel):
-    """What `POST /api/v1/gate/check` answers.
+    """The body of the response to `POST /api/v1/gate/check`.
 
     Attributes:
-        verdicts: on each port of the declaration, then on each that it drops.
+        verdicts: on each port of the declaration, then on each registered port that it drops.
     """
 
     verdicts: tuple[Verdict, ...]
 
 
 class RuleFacts(BaseModel):
-    """A row of the gate's table.
+    """One rule of the gate.
 
     Attributes:
-        id: as findings and waivers name it.
-        purpose: what it keeps, in one line.
-        breaks: who would break without it.
-        severity: an error refuses, a warning is told.
-        waivable: whether a waiver lets it pass.
-        manual: why it is so, and what to do.
+        id: the id that findings and waivers name.
+        purpose: what the rule protects, in one line.
+        breaks: the directions of compatibility that it protects.
+        severity: an error refuses a change, a warning is reported and lets it pass.
+        waivable: whether a waiver can let the change pass.
+        manual: the manual page: the reason for the rule, and what to do.
     """
 
     id: str
@@ -56,32 +56,32 @@ class RuleFacts(BaseModel):
 
 
 class WaiverQuery(BaseModel):
-    """What a list of waivers is narrowed to: a product, one of its ports, or one major of it."""
+    """The query parameter of a list of waivers: the address of a product, a port, or a line of a port."""
 
     address: AddressText | None = None
 
 
 @router.post("/gate/check", response_model=Verdicts)
 async def check(store: Database, body: ProductRegistration) -> Any:
-    """The verdict on every port of a product, whether it passes or not; nothing is written."""
-    wanted = await store.compute(lambda: declared(body))
-    if findings := tuple(unmatched(wanted)):
-        raise Refused(f"{wanted.product.address} cannot be judged: {findings[0]}", findings=findings)
+    """The verdict on every port of a product, whether it passes or not. Nothing is written."""
+    declaration = await store.compute(lambda: read_declaration(body))
+    if findings := tuple(unmatched(declaration)):
+        raise RequestRefused(f"{declaration.product.address} cannot be judged: {findings[0]}", findings=findings)
     today = utc_today()
-    judgement = await store.read(lambda c: judge(c, wanted, today))
+    judgement = await store.read(lambda c: judge(c, declaration, today))
     return as_json(Verdicts(verdicts=judgement.verdicts))
 
 
 @router.get("/gate/past/{domain}/{product}", response_model=ProductPast)
-async def past(store: Database, domain: Word, product: Word) -> Any:
-    """Whatever a change of a product is judged by: contracts, versions, readers, waivers."""
+async def past(store: Database, domain: Segment, product: Segment) -> Any:
+    """What the gate judges a change of a product by: contracts, versions, readers and waivers."""
     address = Address(domain, product)
     return as_json(await store.read(lambda c: product_past(c, address)))
 
 
 @router.get("/gate/rules", response_model=list[RuleFacts])
 async def rules() -> Any:
-    """Every rule, in the order in which they are asked."""
+    """Every rule, in the order in which the gate applies them."""
     return [
         RuleFacts(
             id=each.id,
@@ -97,18 +97,18 @@ async def rules() -> Any:
 
 @router.post("/waivers", response_model=Waiver, status_code=201)
 async def record_waiver(store: Database, body: WaiverRequest) -> Any:
-    """Record that one change of one port is to pass until a day, and who approved it."""
+    """Record a waiver: one change of one port that is to pass through a day, and its approver."""
     today = utc_today()
     return as_json(await store.write(lambda c: record(c, body, today)), status=201)
 
 
 @router.get("/waivers", response_model=list[Waiver])
 async def list_waivers(store: Database, wanted: Annotated[WaiverQuery, Query()]) -> Any:
-    """Every waiver that was ever recorded, newest first; of one product or port where an address is given."""
+    """Every waiver that was ever recorded, newest first; with an address, those of one product, port or line."""
     return await store.read(lambda c: waivers(c, wanted.address))
 
 
 @router.post("/waivers/{number}/revoke", response_model=Waiver)
 async def revoke_waiver(store: Database, number: int) -> Any:
-    """Take a waiver back."""
+    """Revoke a waiver."""
     return as_json(await store.write(lambda c: revoke(c, number)))

@@ -1,8 +1,10 @@
-"""The generations of a port: opened, held, bound, given up and retired. Writes run in the writing transaction.
+"""The generations of a port: opening, holding, switching, releasing, abandoning and retiring one.
 
-The one that is bound stands in `binding`, and a first one nowhere else until it is replaced. At most one is being built.
-Whoever builds it holds it, for a time that the registry's clock measures; only a holder can have the address bound to
-it, so that one who was stopped for longer than its time cannot come back and do so.
+The bound generation is in the table `binding`. A first generation has no row in `generation` until it is replaced. At
+most one generation of a line is being built. Its builder holds it for a time that the registry's clock measures. Only
+the holder can bind the address to it, so a builder that was paused for longer than its hold cannot do so later.
+
+Every function but `generations` runs in the writing transaction.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ from meshport.generations import (
 )
 from meshport.product import Status
 from meshport_registry import tables
-from meshport_registry.errors import Conflict, NotInMesh, Refused
+from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.lifecycle import next_revision
-from meshport_registry.products import Cluster, bindings_of, choose, require_address
+from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, require_address
 from meshport_registry.store import now_us
 
 _OWN: Final = tables.generation.c
@@ -43,21 +45,21 @@ _SECOND: Final = 1_000_000
 
 
 class _Line:
-    """One port's major with its generations.
+    """One line of a port with its generations.
 
     Args:
         connection: to the database.
-        address: of a product, a port or a line.
+        address: of a product, a port, or a line of a port.
 
     Raises:
-        NotInMesh: there is no such line.
-        Conflict: it is retired.
+        NotInMesh: the address is not registered.
+        Conflict: the line is retired.
     """
 
     def __init__(self, connection: Connection, address: Address) -> None:
         self._connection = connection
         self.product = require_address(connection, address)
-        self.binding = choose(bindings_of(connection, self.product, Cluster()), address)
+        self.binding = choose_binding(bindings_of(connection, self.product, DefaultCluster()), address)
         if self.binding.status is Status.RETIRED:
             raise Conflict(f"{self.binding.address} is retired")
         self.address = self.binding.address
@@ -66,27 +68,27 @@ class _Line:
 
     @property
     def building(self) -> Row[Any] | None:
-        """The row of the generation that is being built."""
+        """The row of the generation that is being built, or None."""
         return next((each for each in self.rows if each.state == GenerationState.BUILDING), None)
 
     def row(self, number: int) -> Row[Any]:
-        """One generation's row.
+        """Return the row of a generation.
 
         Raises:
-            NotInMesh: there is none of this number, or it is a first one that is bound still.
+            NotInMesh: no generation has this number, or it is a first one that is still bound.
         """
         found = next((each for each in self.rows if each.number == number), None)
         if found is None:
-            there = ", ".join(str(each.number) for each in self.rows) or "none but the one that is bound"
-            raise NotInMesh(f"{self.address} has no rebuilt generation {number}", hint=f"it has {there}")
+            known = ", ".join(str(each.number) for each in self.rows) or "none but the one that is bound"
+            raise NotInMesh(f"{self.address} has no rebuilt generation {number}", hint=f"it has {known}")
         return found
 
     def held(self, number: int, holder: str) -> Row[Any]:
-        """The row of a generation that is being built by this holder.
+        """Return the row of a generation that this holder is building.
 
         Raises:
-            NotInMesh: there is none of this number.
-            Conflict: it is not being built any more, or the hold has ended.
+            NotInMesh: no generation has this number.
+            Conflict: the generation is not being built, or this holder's hold has expired.
         """
         row = self.row(number)
         if row.state != GenerationState.BUILDING:
@@ -99,16 +101,16 @@ class _Line:
         return row
 
     def change(self, number: int, **values: Any) -> None:
-        """Change a generation's row."""
+        """Update the row of a generation."""
         own = (_OWN[name] == value for name, value in (self._key | {"number": number}).items())
         self._connection.execute(update(tables.generation).where(*own).values(**values))
 
     def add(self, number: int, **values: Any) -> None:
-        """Add a generation's row."""
+        """Insert the row of a generation."""
         self._connection.execute(insert(tables.generation), self._key | {"number": number} | values)
 
     def bind(self, number: int, topic: str) -> None:
-        """Bind the address to a generation, and tell every node that the product changed."""
+        """Bind the address to a generation, and increment the change counter."""
         own = tables.binding
         rows = (own.c.guid == self.product.guid) & (own.c.port == self.address.port)
         rows &= own.c.major == self.address.major
@@ -116,22 +118,23 @@ class _Line:
         self.touch()
 
     def touch(self) -> None:
-        """Tell every node that the product changed."""
+        """Increment the change counter, so that every node drops its cached bindings of the product."""
         product = tables.product
         values = {"revision": next_revision(self._connection), "updated_at": now_us()}
         self._connection.execute(update(product).where(product.c.guid == self.product.guid).values(**values))
 
 
 def generations(connection: Connection, address: Address) -> Generations:
-    """Every generation of a port.
+    """Return every generation of a line, and the hold on the one that is being built.
 
     Raises:
         NotInMesh: the mesh has no such port.
+        Conflict: the line is retired.
     """
-    return _told(_Line(connection, address))
+    return _generations(_Line(connection, address))
 
 
-def _told(line: _Line) -> Generations:
+def _generations(line: _Line) -> Generations:
     found = [
         Generation(
             number=each.number,
@@ -152,28 +155,28 @@ def _told(line: _Line) -> Generations:
         )
         found.append(first)
     hold = None
-    if (row := line.building) is not None and row.holder and (left := row.held_until - now_us()) > 0:
-        hold = Hold(number=row.number, phase=Phase(row.phase), expires_in_s=left / _SECOND)
+    if (row := line.building) is not None and row.holder and (remaining := row.held_until - now_us()) > 0:
+        hold = Hold(number=row.number, phase=Phase(row.phase), expires_in_s=remaining / _SECOND)
     ordered = tuple(sorted(found, key=lambda each: each.number))
     return Generations(address=line.address, generations=ordered, hold=hold)
 
 
 def open_generation(connection: Connection, address: Address, wanted: OpenGeneration) -> Generations:
-    """Begin a generation beside the one that is bound, or go on with one that the same logic began; the holder has it then.
+    """Begin a generation beside the bound one, or continue one that the same logic began, and hold it.
 
-    One that was begun by another logic is abandoned: its outputs would be partly of the one, partly of the other.
+    A generation that other logic began is abandoned, because its topic would mix the outputs of both.
 
     Raises:
         NotInMesh: the mesh has no such port.
-        Conflict: somebody else is at it; or the port is retired.
+        Conflict: another holder is building a generation, or the line is retired.
     """
     line = _Line(connection, address)
     hold = {"holder": wanted.holder, "phase": Phase.BUILD, "held_until": now_us() + int(wanted.seconds * _SECOND)}
     if (row := line.building) is not None:
-        if row.holder not in {None, wanted.holder} and (left := row.held_until - now_us()) > 0:
+        if row.holder not in {None, wanted.holder} and (remaining := row.held_until - now_us()) > 0:
             raise Conflict(
                 f"generation {row.number} of {line.address} is being built by {row.holder}",
-                hint=f"its hold ends in {left / _SECOND:.1f} s unless it is alive and renews it",
+                hint=f"its hold ends in {remaining / _SECOND:.1f} s unless it is alive and renews it",
             )
         if row.made_by == wanted.made_by:
             line.change(row.number, **hold)
@@ -192,11 +195,11 @@ def open_generation(connection: Connection, address: Address, wanted: OpenGenera
 
 
 def hold_generation(connection: Connection, address: Address, number: int, wanted: HoldRequest) -> Generations:
-    """Hold on to a generation that one is building, and say what one does.
+    """Renew the hold on a generation that is being built, and set its phase.
 
     Raises:
-        NotInMesh: there is no such generation.
-        Conflict: the hold had ended.
+        NotInMesh: no generation has this number.
+        Conflict: the hold has expired.
     """
     line = _Line(connection, address)
     line.held(number, wanted.holder)
@@ -205,7 +208,13 @@ def hold_generation(connection: Connection, address: Address, number: int, wante
 
 
 def release_generation(connection: Connection, address: Address, number: int, holder: str) -> Generations:
-    """Let go of a generation; it stays as it is, for who goes on with it. Who does not hold it changes nothing."""
+    """Release the hold on a generation. The generation stays as it is, so that another holder can continue it.
+
+    A call by anyone but the holder changes nothing.
+
+    Raises:
+        NotInMesh: no generation has this number.
+    """
     line = _Line(connection, address)
     row = line.row(number)
     if row.holder == holder:
@@ -214,14 +223,14 @@ def release_generation(connection: Connection, address: Address, number: int, ho
 
 
 def switch_generation(
-    connection: Connection, address: Address, number: int, wanted: Switch, cluster: Cluster
+    connection: Connection, address: Address, number: int, wanted: Switch, cluster: DefaultCluster
 ) -> Binding:
-    """Bind an address to the generation that was built. Asked again after the answer was lost, it answers the same.
+    """Bind an address to the generation that was built. A repeated call returns the same binding.
 
     Raises:
-        NotInMesh: there is no such generation.
-        Conflict: whoever asks does not hold it in the phase `handover`.
-        Refused: a partition is missing in the places.
+        NotInMesh: no generation has this number.
+        Conflict: the caller does not hold the generation in the phase `handover`.
+        RequestRefused: the offsets do not cover every partition.
     """
     line = _Line(connection, address)
     if line.binding.generation != number:
@@ -230,11 +239,13 @@ def switch_generation(
             raise Conflict(f"generation {number} of {line.address} is held to be built, its processors still run")
         partitions = set(range(line.binding.partitions))
         if not (set(wanted.ends) == set(wanted.begins) == partitions):
-            raise Refused(f"the places of a switch are of each of the {len(partitions)} partitions of {line.address}")
+            raise RequestRefused(
+                f"a switch needs the offsets of each of the {len(partitions)} partitions of {line.address}"
+            )
         _replace(line, number, wanted)
         line.change(number, state=GenerationState.LIVE, holder=None, phase=None, held_until=None)
         line.bind(number, row.topic)
-    return choose(bindings_of(connection, line.product, cluster), line.address)
+    return choose_binding(bindings_of(connection, line.product, cluster), line.address)
 
 
 def _replace(line: _Line, successor: int, wanted: Switch) -> None:
@@ -253,11 +264,11 @@ def _replace(line: _Line, successor: int, wanted: Switch) -> None:
 
 
 def abandon_generation(connection: Connection, address: Address, number: int, holder: str) -> Generations:
-    """Give a generation up that is being built.
+    """Abandon a generation that is being built.
 
     Raises:
-        NotInMesh: there is no such generation.
-        Conflict: it is not being built, or somebody else is at it.
+        NotInMesh: no generation has this number.
+        Conflict: the generation is not being built, or another holder is building it.
     """
     line = _Line(connection, address)
     row = line.row(number)
@@ -270,26 +281,26 @@ def abandon_generation(connection: Connection, address: Address, number: int, ho
 
 
 def retire_generation(connection: Connection, address: Address, number: int) -> Generations:
-    """Take note that a generation is to go: nobody is led to its topic any more. A second time changes nothing.
+    """Retire a generation, so that no binding names its topic any more. A repeated call changes nothing.
 
     Raises:
-        NotInMesh: there is no such generation.
-        Conflict: it is the one that is bound, or one that is being built.
+        NotInMesh: no generation has this number.
+        Conflict: the generation is bound, or is being built.
     """
     line = _Line(connection, address)
     if number == line.binding.generation:
         raise Conflict(f"generation {number} is the one that {line.address} is bound to")
     row = line.row(number)
     if row.state == GenerationState.BUILDING:
-        raise Conflict(f"generation {number} of {line.address} is being built", hint="give it up first")
+        raise Conflict(f"generation {number} of {line.address} is being built", hint="abandon it first")
     if row.state != GenerationState.RETIRED:
         line.change(number, state=GenerationState.RETIRED, ended_at=now_us())
         line.touch()
     return generations(connection, line.address)
 
 
-def _dump(places: Mapping[int, int]) -> str:
-    return json.dumps({str(partition): offset for partition, offset in sorted(places.items())})
+def _dump(offsets: Mapping[int, int]) -> str:
+    return json.dumps({str(partition): offset for partition, offset in sorted(offsets.items())})
 
 
 def _instant(microseconds: int) -> datetime:

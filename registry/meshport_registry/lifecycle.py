@@ -1,4 +1,4 @@
-"""The end of a product's life: deprecated, then retired. Every function runs in the writing transaction."""
+"""The end of a product's life, deprecation and retirement. Every function but `revision` runs in the writing transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.errors import Conflict, InvalidRequest, NotInMesh
 from meshport_registry.lineage import readers
-from meshport_registry.products import Cluster, bindings_of, descriptor_of, lines_of, require_address, require_guid
+from meshport_registry.products import (
+    DefaultCluster,
+    bindings_of,
+    descriptor_of,
+    lines_of,
+    require_address,
+    require_guid,
+)
 
 _REVISION: Final = select(tables.setting.c.value).where(tables.setting.c.name == "revision")
 _NEXT_REVISION: Final = (
@@ -26,20 +33,20 @@ _NEXT_REVISION: Final = (
 
 
 def next_revision(connection: Connection) -> int:
-    """Move the change counter on; every node drops what it holds of a product with a newer revision."""
+    """Increment the change counter and return it. Every node drops its cached bindings of a product with a newer one."""
     return int(connection.execute(_NEXT_REVISION).scalar_one())
 
 
 def revision(connection: Connection) -> int:
-    """The change counter of all products."""
+    """Return the change counter of all products."""
     return int(connection.execute(_REVISION).scalar_one())
 
 
 def deprecate(connection: Connection, guid: str, wanted: Deprecation) -> None:
-    """Say until when readers should have gone, and where to.
+    """Deprecate a product: record the day after which it may go, and its successor.
 
     Raises:
-        NotInMesh: no such product, or no such successor.
+        NotInMesh: the product or the successor is not registered.
         Conflict: the product is retired already.
     """
     row = require_guid(connection, guid)
@@ -55,24 +62,24 @@ def deprecate(connection: Connection, guid: str, wanted: Deprecation) -> None:
 
 
 def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
-    """End a product, or one port's major: its address answers 410 from now on, its history stays readable.
+    """Retire a product or one of its lines. Its address resolves to 410 from now on; its topics stay as they are.
 
     Raises:
-        NotInMesh: no such product, port or successor.
-        Conflict: somebody reads it who is not named in `force`.
+        NotInMesh: the product, the port or the successor is not registered.
+        Conflict: a product that `force` does not name still reads it.
     """
     row = require_guid(connection, guid)
     product = descriptor_of(row)
     _check_successor(connection, product, wanted.successor)
     address = product.address if wanted.port is None else _line(product, wanted.port)
-    left = [each for each in readers(connection, address) if each.address not in wanted.force]
+    remaining = [each for each in readers(connection, address) if each.address not in wanted.force]
     if address.major is not None:
-        left = [each for each in left if _has_to_read(connection, row, each, address)]
-    if left:
-        findings = tuple(f"{each.address} reads {each.reads} (owner {each.owner})" for each in left)
-        named = ", ".join(str(each.address) for each in left)
+        remaining = [each for each in remaining if _loses_its_input(connection, row, each, address)]
+    if remaining:
+        findings = tuple(f"{each.address} reads {each.reads} (owner {each.owner})" for each in remaining)
+        named = ", ".join(str(each.address) for each in remaining)
         raise Conflict(
-            f"{address} has {len(left)} reader(s): {named}",
+            f"{address} has {len(remaining)} reader(s): {named}",
             findings=findings,
             hint="move them, or name each of them in `force`",
         )
@@ -87,11 +94,11 @@ def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
 
 
 def activate(connection: Connection, guid: str) -> None:
-    """Take a deprecation back.
+    """Undo a deprecation.
 
     Raises:
-        NotInMesh: no such product.
-        Conflict: it is retired; a new product has to take its place.
+        NotInMesh: the product is not registered.
+        Conflict: the product is retired; only a new product can succeed it.
     """
     row = require_guid(connection, guid)
     product = descriptor_of(row)
@@ -100,14 +107,15 @@ def activate(connection: Connection, guid: str) -> None:
     _store(connection, row, {"status": Status.ACTIVE, "deprecated_on": None, "successor": None})
 
 
-def _has_to_read(connection: Connection, row: Row[Any], reader: Reader, address: Address) -> bool:
-    """Whether a reader would be left without the line that is to go.
+def _loses_its_input(connection: Connection, row: Row[Any], reader: Reader, address: Address) -> bool:
+    """Whether a reader has no line to read once the line at `address` is retired.
 
-    One bound to no major reads the next line, once that one is live: it is not to be moved there before the day.
+    A reader that names no major reads another line if one is live today. A line that becomes live later does not count,
+    because nothing moves a reader before that day.
     """
     if reader.reads.major is not None:
         return True
-    lines = lines_of(bindings_of(connection, row, Cluster()), address)
+    lines = lines_of(bindings_of(connection, row, DefaultCluster()), address)
     today = utc_today()
     return not any(
         each.status is not Status.RETIRED and (each.live_from is None or each.live_from <= today)

@@ -1,4 +1,4 @@
-"""Who reads whom."""
+"""Readers and lineage: which products read which, and which fields."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from meshport.product import Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.products import (
-    Cluster,
+    DefaultCluster,
     bindings_of,
-    choose,
+    choose_binding,
     descriptor_of,
     lines_of,
     live_line,
     require_address,
 )
 
-_IN_ONE_QUERY = 500  # SQLite and PostgreSQL both take far more; the answer of one query stays small
+_PER_QUERY = 500  # SQLite and PostgreSQL both take far more parameters; this keeps the result of one query small
 
 
 def readers(connection: Connection, address: Address, *, today: date | None = None) -> tuple[Reader, ...]:
-    """The products that read a product, one of its ports, or one major of it; retired ones do not count.
+    """Return the products that read a product, a port, or a line of a port. Retired products are omitted.
 
-    A reader that names a major reads that line. One that names none reads the live line, and will read every later one
-    once its day has come: it counts for all of these, since a change of a line that is not live yet reaches it too, and
-    nobody asks it again on the day. It does not count for an earlier line, which it has left.
+    A reader that names a major reads that line. A reader that names none reads the live line now, and each later line
+    from the day on which that becomes live. It is a reader of all of these lines, because the gate judges a change of a
+    later line before that day and not again on it. It is not a reader of an earlier line.
 
     Args:
         connection: to the database.
-        address: of the product, of a port or of one of its lines.
+        address: of the product, of a port, or of a line of a port.
         today: the day (UTC) that decides which major is live; by default the current one.
 
     Raises:
         NotInMesh: the mesh has no such product or port.
     """
     row = require_address(connection, address)
-    bindings = bindings_of(connection, row, Cluster())
+    bindings = bindings_of(connection, row, DefaultCluster())
     if address.port is not None:
-        choose(bindings, address)
-    unpinned = address.major is None or address.major in _reached(bindings, address, today or utc_today())
+        choose_binding(bindings, address)
+    unpinned = address.major is None or address.major in _live_now_or_later(bindings, address, today or utc_today())
     source = descriptor_of(row).address
     own = tables.input_port.c
     rows = connection.execute(
@@ -64,12 +64,12 @@ def readers(connection: Connection, address: Address, *, today: date | None = No
     )
 
 
-def _reached(bindings: Sequence[Binding], address: Address, today: date) -> set[int]:
-    """The majors to which an address without one leads, on that day or a later one."""
+def _live_now_or_later(bindings: Sequence[Binding], address: Address, today: date) -> set[int]:
+    """Return the majors to which an address without one resolves on that day or a later day."""
     lines = lines_of(bindings, address)
     live = live_line(lines, today)
-    ended = {major for major, each in lines.items() if each.status is Status.RETIRED}
-    return set() if live is None else {major for major in lines.keys() - ended if major >= live}
+    retired = {major for major, each in lines.items() if each.status is Status.RETIRED}
+    return set() if live is None else {major for major in lines.keys() - retired if major >= live}
 
 
 def _reader(row: Row[Any], source: Address) -> Reader:
@@ -86,7 +86,7 @@ def _reader(row: Row[Any], source: Address) -> Reader:
 
 
 def lineage(connection: Connection, address: Address) -> Lineage:
-    """Everything upstream and downstream of a product.
+    """Return every product upstream and downstream of a product, with the fields that each reads.
 
     Raises:
         NotInMesh: the mesh has no such product.
@@ -127,11 +127,14 @@ def lineage(connection: Connection, address: Address) -> Lineage:
 
 
 def _edges(connection: Connection, guids: Iterable[str], *, upstream: bool) -> dict[tuple[str, str], set[str] | None]:
-    """Fields per (source, reader) next to these products; None where a reader takes all fields."""
+    """Return the fields read, by (source, reader), of the direct neighbours of these products.
+
+    The value is None if a reader reads all fields.
+    """
     own = tables.input_port.c
     column = own.guid if upstream else own.source_guid
     edges: dict[tuple[str, str], set[str] | None] = {}
-    for some in _in_parts(guids):
+    for some in _batches(guids):
         for row in connection.execute(select(own.source_guid, own.guid, own.fields).where(column.in_(some))):
             pair, fields = (row.source_guid, row.guid), set(json.loads(row.fields))
             before = edges.get(pair, fields)
@@ -140,11 +143,11 @@ def _edges(connection: Connection, guids: Iterable[str], *, upstream: bool) -> d
 
 
 def _products(connection: Connection, guids: Iterable[str]) -> Iterable[Row[Any]]:
-    for some in _in_parts(guids):
+    for some in _batches(guids):
         yield from connection.execute(select(tables.product).where(tables.product.c.guid.in_(some)))
 
 
-def _in_parts(guids: Iterable[str]) -> Iterable[list[str]]:
+def _batches(guids: Iterable[str]) -> Iterable[list[str]]:
     every = list(guids)
-    for start in range(0, len(every), _IN_ONE_QUERY):
-        yield every[start : start + _IN_ONE_QUERY]
+    for start in range(0, len(every), _PER_QUERY):
+        yield every[start : start + _PER_QUERY]

@@ -1,4 +1,4 @@
-"""The mesh API, `/api/v1`: products, addresses, lineage, lifecycle."""
+"""Routes of the mesh API, `/api/v1`: products, addresses, lineage and lifecycle."""
 
 from __future__ import annotations
 
@@ -29,28 +29,34 @@ from meshport.compat import Verdict
 from meshport.product import Archetype, Status
 from meshport.product.descriptor import AddressText
 from meshport.product.lines import utc_today
-from meshport_registry import tables
-from meshport_registry.answers import BindingAnswers
-from meshport_registry.contracts import contract_of
-from meshport_registry.declaration import declared, unmatched
-from meshport_registry.errors import Refused, SchemaNotFound
+from meshport_registry import product_registration, tables
+from meshport_registry.errors import RequestRefused, SchemaNotFound
 from meshport_registry.gate import judge
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
-from meshport_registry.products import Cluster, Search, registered, require_address, require_guid, search
-from meshport_registry.publication import publish
-from meshport_registry.store import Store, Work
+from meshport_registry.product_declaration import read_declaration, unmatched
+from meshport_registry.products import (
+    DefaultCluster,
+    ProductFilter,
+    registered_product,
+    require_address,
+    require_guid,
+    search,
+)
+from meshport_registry.response_cache import BindingResponseCache
+from meshport_registry.schemas import stored_schema
+from meshport_registry.store import RegistryStore, Work
 
 
 class Problem(BaseModel):
-    """How the mesh API answers an error.
+    """The body of an error response of the mesh API.
 
     Attributes:
-        error: the kind, a word that scripts may rely on.
+        error: the kind of the error, a word that scripts may rely on.
         message: what was found.
         hint: what would be right.
         findings: the single reasons; those of the gate begin with the id of a rule.
-        verdicts: of the gate on each port, where it refused.
+        verdicts: the gate's verdict on each port, if the gate refused.
     """
 
     error: str
@@ -61,9 +67,11 @@ class Problem(BaseModel):
 
 
 class ListQuery(BaseModel):
-    """What a list is narrowed to, and the page of it."""
+    """The query parameters of a list of products: a filter and a page."""
 
-    q: str | None = Field(default=None, description="words that all stand in address, name, description, owner or tags")
+    q: str | None = Field(
+        default=None, description="words that all appear in address, name, description, owner or tags"
+    )
     address: AddressText | None = None
     domain: str | None = None
     archetype: Archetype | None = None
@@ -73,29 +81,29 @@ class ListQuery(BaseModel):
     offset: int = Field(default=0, ge=0)
     limit: int = Field(default=50, ge=1, le=1000)
 
-    def search(self) -> Search:
-        """The same as the words of the store."""
-        return Search(self.q, self.address, self.domain, self.archetype, self.owner, self.status, self.tag)
+    def matching(self) -> ProductFilter:
+        """Return the filter."""
+        return ProductFilter(self.q, self.address, self.domain, self.archetype, self.owner, self.status, self.tag)
 
 
-async def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
+async def _store(request: Request) -> RegistryStore:
+    store: RegistryStore = request.app.state.store
     return store
 
 
-async def _cluster(request: Request) -> Cluster:
-    cluster: Cluster = request.app.state.cluster
+async def _cluster(request: Request) -> DefaultCluster:
+    cluster: DefaultCluster = request.app.state.cluster
     return cluster
 
 
-async def _bindings(request: Request) -> BindingAnswers:
-    bindings: BindingAnswers = request.app.state.bindings
+async def _bindings(request: Request) -> BindingResponseCache:
+    bindings: BindingResponseCache = request.app.state.bindings
     return bindings
 
 
-Database = Annotated[Store, Depends(_store)]
-OwnCluster = Annotated[Cluster, Depends(_cluster)]
-Word = Annotated[str, Path(examples=["player"]), AfterValidator(unquote)]
+Database = Annotated[RegistryStore, Depends(_store)]
+OwnCluster = Annotated[DefaultCluster, Depends(_cluster)]
+Segment = Annotated[str, Path(examples=["player"]), AfterValidator(unquote)]
 Major = Annotated[int | None, Query(ge=1, description="the contract's major; by default the live one")]
 
 router = APIRouter(
@@ -106,7 +114,7 @@ router = APIRouter(
 
 
 def as_json(model: BaseModel, *, status: int = 200) -> Response:
-    """A model as it answers; it is valid already, so the framework need not check it a second time."""
+    """Return a model as a JSON response, without the second validation that the framework would make."""
     return Response(model.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
@@ -114,55 +122,59 @@ def as_json(model: BaseModel, *, status: int = 200) -> Response:
 async def register_product(
     store: Database, cluster: OwnCluster, body: ProductRegistration, dry_run: Annotated[bool, Query()] = False
 ) -> Any:
-    """Register a product or bring it up to date; with `dry_run`, say what that would change and write nothing."""
-    wanted = await store.compute(lambda: declared(body))
-    judged = None if any(unmatched(wanted)) else await store.read(lambda c: judge(c, wanted, utc_today()))
-    return as_json(await store.write(lambda c: publish(c, wanted, cluster, judged=judged, dry_run=dry_run)))
+    """Register a product or update it. With `dry_run`, answer what that would change and write nothing."""
+    declaration = await store.compute(lambda: read_declaration(body))
+    judged = None if any(unmatched(declaration)) else await store.read(lambda c: judge(c, declaration, utc_today()))
+    return as_json(
+        await store.write(
+            lambda c: product_registration.register_product(c, declaration, cluster, judged=judged, dry_run=dry_run)
+        )
+    )
 
 
 @router.get("/dataproducts", response_model=ProductPage)
-async def list_products(store: Database, wanted: Annotated[ListQuery, Query()]) -> Any:
-    """Products by address, narrowed by words and attributes."""
+async def list_products(store: Database, query: Annotated[ListQuery, Query()]) -> Any:
+    """A page of the products that match a filter, ordered by address."""
     return as_json(
-        await store.read(lambda c: search(c, wanted.search(), offset=wanted.offset, limit=wanted.limit)),
+        await store.read(lambda c: search(c, query.matching(), offset=query.offset, limit=query.limit)),
     )
 
 
 @router.get("/dataproducts/by-address/{domain}/{product}", response_model=RegisteredProduct)
-async def product_by_address(store: Database, cluster: OwnCluster, domain: Word, product: Word) -> Any:
+async def product_by_address(store: Database, cluster: OwnCluster, domain: Segment, product: Segment) -> Any:
     """A product by its address."""
     address = Address(domain, product)
-    return as_json(await store.read(lambda c: registered(c, require_address(c, address), cluster)))
+    return as_json(await store.read(lambda c: registered_product(c, require_address(c, address), cluster)))
 
 
 @router.get("/dataproducts/{guid}", response_model=RegisteredProduct)
 async def product_by_guid(store: Database, cluster: OwnCluster, guid: UUID) -> Any:
     """A product by its GUID."""
-    return as_json(await store.read(lambda c: registered(c, require_guid(c, str(guid)), cluster)))
+    return as_json(await store.read(lambda c: registered_product(c, require_guid(c, str(guid)), cluster)))
 
 
 @router.post("/dataproducts/{guid}/deprecate", response_model=RegisteredProduct)
 async def deprecate_product(store: Database, cluster: OwnCluster, guid: UUID, body: Deprecation) -> Any:
-    """Say until when readers should have gone, and where to."""
+    """Deprecate a product: record the day after which it may go, and its successor."""
     return as_json(await _change(store, cluster, guid, lambda c: deprecate(c, str(guid), body)))
 
 
 @router.post("/dataproducts/{guid}/retire", response_model=RegisteredProduct)
 async def retire_product(store: Database, cluster: OwnCluster, guid: UUID, body: Retirement) -> Any:
-    """End a product, or one of its ports; refused while somebody reads it who is not named in `force`."""
+    """Retire a product, or one of its lines; refused while a product that `force` does not name reads it."""
     return as_json(await _change(store, cluster, guid, lambda c: retire(c, str(guid), body)))
 
 
 @router.post("/dataproducts/{guid}/activate", response_model=RegisteredProduct)
 async def activate_product(store: Database, cluster: OwnCluster, guid: UUID) -> Any:
-    """Take a deprecation back."""
+    """Undo a deprecation."""
     return as_json(await _change(store, cluster, guid, lambda c: activate(c, str(guid))))
 
 
-async def _change(store: Store, cluster: Cluster, guid: UUID, change: Work[None]) -> RegisteredProduct:
+async def _change(store: RegistryStore, cluster: DefaultCluster, guid: UUID, change: Work[None]) -> RegisteredProduct:
     def work(connection: Connection) -> RegisteredProduct:
         change(connection)
-        return registered(connection, require_guid(connection, str(guid)), cluster)
+        return registered_product(connection, require_guid(connection, str(guid)), cluster)
 
     return await store.write(work)
 
@@ -170,22 +182,24 @@ async def _change(store: Store, cluster: Cluster, guid: UUID, change: Work[None]
 @router.get("/resolve/{domain}/{product}", response_model=Binding)
 @router.get("/resolve/{domain}/{product}/{port}", response_model=Binding)
 async def resolve_address(
-    bindings: Annotated[BindingAnswers, Depends(_bindings)],
-    domain: Word,
-    product: Word,
+    bindings: Annotated[BindingResponseCache, Depends(_bindings)],
+    domain: Segment,
+    product: Segment,
     port: str | None = None,
     major: Major = None,
 ) -> Any:
-    """What stands behind an address now; 410 with a successor, where it is retired."""
+    """The binding of an address; 410 with its successor if it is retired."""
     address = Address(domain, product, port, major if port else None)
     if major is not None and port is None:
-        raise Refused(f"{address} names a major and no port", hint=f"resolve /{domain}/{product}/<port>?major={major}")
+        raise RequestRefused(
+            f"{address} names a major and no port", hint=f"resolve /{domain}/{product}/<port>?major={major}"
+        )
     return Response(await bindings.body(address), media_type="application/json")
 
 
 @router.get("/lineage/{domain}/{product}", response_model=Lineage)
-async def product_lineage(store: Database, domain: Word, product: Word) -> Any:
-    """Everything that a product is made from, and everything that is made from it."""
+async def product_lineage(store: Database, domain: Segment, product: Segment) -> Any:
+    """Every product upstream and downstream of a product, with the fields that each reads."""
     address = Address(domain, product)
     return as_json(await store.read(lambda c: lineage(c, address)))
 
@@ -193,7 +207,7 @@ async def product_lineage(store: Database, domain: Word, product: Word) -> Any:
 @router.get("/readers/{domain}/{product}", response_model=list[Reader])
 @router.get("/readers/{domain}/{product}/{port}", response_model=list[Reader])
 async def product_readers(
-    store: Database, domain: Word, product: Word, port: str | None = None, major: Major = None
+    store: Database, domain: Segment, product: Segment, port: str | None = None, major: Major = None
 ) -> Any:
     """The products that read a product or one of its ports, and the fields that they read."""
     address = Address(domain, product, port, major if port else None)
@@ -202,7 +216,7 @@ async def product_readers(
 
 @router.get("/schemas/{fingerprint}", response_model=RegisteredSchema)
 async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Any:
-    """A schema by its identity, the SHA-256 of its canonical form."""
+    """A schema by its fingerprint, the SHA-256 of its canonical form."""
 
     def work(connection: Connection) -> RegisteredSchema:
         table = tables.schema
@@ -211,7 +225,7 @@ async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Pat
         ).one_or_none()
         if row is None:
             raise SchemaNotFound(f"no schema has the fingerprint {fingerprint}")
-        text = contract_of(row).schema.text
+        text = stored_schema(row).schema.text
         return RegisteredSchema(fingerprint=fingerprint, guid=row.guid, id=row.id, schema_text=text)
 
     return as_json(await store.read(work))

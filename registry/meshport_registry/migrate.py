@@ -1,4 +1,4 @@
-"""Bringing a database to this version's tables, at every start; safe when many nodes start at once."""
+"""Migrating a database to the tables of this version. Any number of nodes may do so at the same time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy import Engine
 
 
 def migrate(writer: Engine) -> None:
-    """Run what is missing, all or nothing.
+    """Run the missing migrations in one transaction.
 
-    The writing engine lets one transaction in at a time on either database, so a second node waits here and then finds
-    nothing to do.
+    The database admits one writing transaction at a time. A second node that starts waits here, and then finds nothing
+    to do.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""What the registry knows about data products and their bindings. Reads only."""
+"""Registered data products, their bindings, and the resolution of addresses. This module only reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, Retired
 
 _LIFECYCLE: Final = (Status.DRAFT, Status.ACTIVE, Status.DEPRECATED, Status.RETIRED)
-
 
 _BY_GUID: Final = select(tables.product).where(tables.product.c.guid == bindparam("guid"))
 _BY_ADDRESS: Final = select(tables.product).where(
@@ -45,29 +44,33 @@ _REPLACED: Final = select(tables.generation).where(
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """The Kafka cluster of bindings that name none of their own; None where the registry was told of none."""
+class DefaultCluster:
+    """The Kafka cluster of the bindings that name no cluster of their own.
+
+    Attributes:
+        bootstrap_servers: of the cluster; None if the registry was started without one.
+    """
 
     bootstrap_servers: str | None = None
 
 
-def later(one: Status, other: Status) -> Status:
-    """The status that is further along a product's life."""
+def later_status(one: Status, other: Status) -> Status:
+    """Return the status that is further along a product's lifecycle."""
     return max(one, other, key=_LIFECYCLE.index)
 
 
 def find_guid(connection: Connection, guid: str) -> Row[Any] | None:
-    """A product's row by its GUID."""
+    """Return the row of the product with this GUID, or None."""
     return connection.execute(_BY_GUID, {"guid": guid}).one_or_none()
 
 
 def find_address(connection: Connection, address: Address) -> Row[Any] | None:
-    """A product's row by its address; port and major are not looked at."""
+    """Return the row of the product at this address, or None. Port and major of the address are ignored."""
     return connection.execute(_BY_ADDRESS, {"domain": address.domain, "name": address.product}).one_or_none()
 
 
 def require_guid(connection: Connection, guid: str) -> Row[Any]:
-    """A product's row by its GUID.
+    """Return the row of the product with this GUID.
 
     Raises:
         NotInMesh: no product has it.
@@ -79,10 +82,10 @@ def require_guid(connection: Connection, guid: str) -> Row[Any]:
 
 
 def require_address(connection: Connection, address: Address) -> Row[Any]:
-    """A product's row by its address.
+    """Return the row of the product at this address.
 
     Raises:
-        NotInMesh: no product has it; the hint names the nearest one.
+        NotInMesh: the address is not registered; the hint names the nearest one.
     """
     row = find_address(connection, address)
     if row is None:
@@ -103,35 +106,35 @@ def _nearest_product(connection: Connection, address: Address) -> str:
 
 
 def descriptor_of(row: Row[Any]) -> Product:
-    """The descriptor of a product's row, with the lifecycle that the registry holds."""
+    """Return the descriptor in a product's row, with the lifecycle that the registry keeps."""
     return Product.model_validate_json(row.descriptor)
 
 
-def bindings_of(connection: Connection, row: Row[Any], cluster: Cluster) -> tuple[Binding, ...]:
-    """Every binding of a product in the order of its descriptor; those that it does not name any more come last."""
+def bindings_of(connection: Connection, row: Row[Any], cluster: DefaultCluster) -> tuple[Binding, ...]:
+    """Return every binding of a product in the descriptor's order, then those that the descriptor has dropped."""
     product = descriptor_of(row)
     rows = connection.execute(_BINDINGS, {"guid": row.guid}).all()
     retired = {(each.port, each.major) for each in rows if each.status == Status.RETIRED}
     replaced = connection.execute(_REPLACED, {"guid": row.guid}).all()
-    return tuple(_binding(each, product, cluster, retired, _continues(each, replaced)) for each in rows)
+    return tuple(_binding(each, product, cluster, retired, _continuations(each, replaced)) for each in rows)
 
 
-def _continues(line: Row[Any], replaced: Sequence[Row[Any]]) -> tuple[Continuation, ...]:
-    """The generations that lead to the one a line is bound to, oldest first, back to where one of them is retired."""
+def _continuations(line: Row[Any], replaced: Sequence[Row[Any]]) -> tuple[Continuation, ...]:
+    """Return the chain of replaced generations up to the bound one, oldest first; a retired one ends the chain."""
     by_successor = {each.successor: each for each in replaced if (each.port, each.major) == (line.port, line.major)}
     found: list[Continuation] = []
-    at = line.generation
-    while (row := by_successor.get(at)) is not None:
-        places = {"ends": json.loads(row.ends), "begins": json.loads(row.begins)}
-        found.insert(0, Continuation(generation=row.number, topic=row.topic, **places))
-        at = row.number
+    successor = line.generation
+    while (row := by_successor.get(successor)) is not None:
+        offsets = {"ends": json.loads(row.ends), "begins": json.loads(row.begins)}
+        found.insert(0, Continuation(generation=row.number, topic=row.topic, **offsets))
+        successor = row.number
     return tuple(found)
 
 
 def _binding(
     row: Row[Any],
     product: Product,
-    cluster: Cluster,
+    cluster: DefaultCluster,
     retired: Set[tuple[str, int]],
     continues: tuple[Continuation, ...],
 ) -> Binding:
@@ -152,7 +155,7 @@ def _binding(
         generation=row.generation,
         continues=continues,
         live_from=line.live_from if line else None,
-        **_end(row, line, product, retired),
+        **_lifecycle(row, line, product, retired),
         owner=product.owner,
         slo={
             each.property: {"value": each.value, "unit": each.unit}
@@ -162,23 +165,25 @@ def _binding(
     )
 
 
-def _end(row: Row[Any], line: OutputPort | None, product: Product, retired: Set[tuple[str, int]]) -> dict[str, Any]:
-    """How a line ends, by itself or with its product: its status, its day, and where its readers move."""
-    status, day, successor = later(product.status, Status(row.status)), product.deprecated_on, product.successor
+def _lifecycle(
+    row: Row[Any], line: OutputPort | None, product: Product, retired: Set[tuple[str, int]]
+) -> dict[str, Any]:
+    """Return the status, the last day and the successor of a line, from its own lifecycle and its product's."""
+    status, day, successor = later_status(product.status, Status(row.status)), product.deprecated_on, product.successor
     if line is not None and line.deprecated_on is not None:
-        status = later(status, Status.DEPRECATED)
+        status = later_status(status, Status.DEPRECATED)
         day = min(line.deprecated_on, day or line.deprecated_on)
     elif row.status != Status.RETIRED:
         return {"status": status, "deprecated_on": day, "successor": successor}
-    left = (major for major in product.lines(row.port) if (row.port, major) not in retired)
-    following = next_major(left, row.major)
+    remaining = (major for major in product.lines(row.port) if (row.port, major) not in retired)
+    following = next_major(remaining, row.major)
     if following is not None and product.status is not Status.RETIRED:
         successor = product.address.at(row.port, following)
     return {"status": status, "deprecated_on": day, "successor": successor}
 
 
-def registered(connection: Connection, row: Row[Any], cluster: Cluster) -> RegisteredProduct:
-    """A product as `GET /api/v1/dataproducts/{guid}` answers it."""
+def registered_product(connection: Connection, row: Row[Any], cluster: DefaultCluster) -> RegisteredProduct:
+    """Return a product as `GET /api/v1/dataproducts/{guid}` returns it."""
     product = descriptor_of(row)
     return RegisteredProduct(
         guid=row.guid,
@@ -195,33 +200,33 @@ def registered(connection: Connection, row: Row[Any], cluster: Cluster) -> Regis
     )
 
 
-def resolve(connection: Connection, address: Address, cluster: Cluster, *, today: date | None = None) -> Binding:
-    """The binding behind an address: the default port, and its live major, where none is named.
+def resolve(connection: Connection, address: Address, cluster: DefaultCluster, *, today: date | None = None) -> Binding:
+    """Return the binding of an address. Without a port it is the default port's, without a major the live major's.
 
     Args:
         connection: to the database.
-        address: what is asked for.
-        cluster: the registry's own cluster.
+        address: of a product, a port, or a line of a port.
+        cluster: the registry's default cluster.
         today: the day (UTC) that decides which major is live; by default the current one.
 
     Raises:
         NotInMesh: the mesh has no such product, port or major.
-        Retired: it had; the error names the successor.
+        Retired: the address is retired; the error names its successor.
     """
     bindings = bindings_of(connection, require_address(connection, address), cluster)
-    binding = choose(bindings, address, today=today)
-    if _ended(binding):
+    binding = choose_binding(bindings, address, today=today)
+    if _is_retired(binding):
         successor = str(binding.successor) if binding.successor else None
         raise Retired(f"{binding.address} is retired", successor=successor)
     return binding
 
 
-def choose(bindings: Sequence[Binding], address: Address, *, today: date | None = None) -> Binding:
-    """The binding that an address means; without a major the live one, and a retired one only where no other is left.
+def choose_binding(bindings: Sequence[Binding], address: Address, *, today: date | None = None) -> Binding:
+    """Return the binding that an address means. Without a major it is the live one, or the highest if all are retired.
 
     Args:
-        bindings: of the product.
-        address: of the product, of a port or of one of its lines.
+        bindings: the product's bindings.
+        address: of the product, of a port, or of a line of a port.
         today: the day (UTC) that decides which major is live; by default the current one.
 
     Raises:
@@ -238,26 +243,32 @@ def choose(bindings: Sequence[Binding], address: Address, *, today: date | None 
 
 
 def lines_of(bindings: Sequence[Binding], address: Address) -> dict[int, Binding]:
-    """The lines, by major, of the port that an address names; of the default port where it names none."""
+    """Return the lines of an address's port by major; of the default port if the address names none."""
     port = address.port or bindings[0].address.port
     return {each.address.major: each for each in bindings if each.address.port == port and each.address.major}
 
 
 def live_line(lines: Mapping[int, Binding], today: date) -> int | None:
-    """The major that an address without one leads to on that day; None where every line is retired."""
-    return live_major({major: each.live_from for major, each in lines.items() if not _ended(each)}, today)
+    """Return the major that an address without one resolves to on that day, or None if every line is retired."""
+    return live_major({major: each.live_from for major, each in lines.items() if not _is_retired(each)}, today)
 
 
-def _ended(binding: Binding) -> bool:
+def _is_retired(binding: Binding) -> bool:
     return binding.status is Status.RETIRED
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What a list is narrowed to; None does not narrow.
+class ProductFilter:
+    """Which products a search returns. Each attribute that is not None has to match.
 
     Attributes:
-        text: words that all have to stand in address, name, description, owner or tags.
+        text: words that all have to appear in address, name, description, owner or tags.
+        address: of the product.
+        domain: of the product.
+        archetype: of the product.
+        owner: of the product.
+        status: of the product.
+        tag: one of the product's tags.
     """
 
     text: str | None = None
@@ -269,23 +280,23 @@ class Search:
     tag: str | None = None
 
 
-def search(connection: Connection, wanted: Search, *, offset: int, limit: int) -> ProductPage:
-    """A page of the products that fit, by address."""
+def search(connection: Connection, matching: ProductFilter, *, offset: int, limit: int) -> ProductPage:
+    """Return a page of the products that match a filter, ordered by address."""
     own = tables.product.c
     query = select(tables.product)
     for column, value in (
-        (own.domain, wanted.address and wanted.address.domain),
-        (own.name, wanted.address and wanted.address.product),
-        (own.domain, wanted.domain),
-        (own.archetype, wanted.archetype),
-        (own.owner, wanted.owner),
-        (own.status, wanted.status),
+        (own.domain, matching.address and matching.address.domain),
+        (own.name, matching.address and matching.address.product),
+        (own.domain, matching.domain),
+        (own.archetype, matching.archetype),
+        (own.owner, matching.owner),
+        (own.status, matching.status),
     ):
         if value is not None:
             query = query.where(column == value)
-    if wanted.tag is not None:
-        query = query.where(own.guid.in_(select(tables.tag.c.guid).where(tables.tag.c.tag == wanted.tag)))
-    for word in (wanted.text or "").lower().split():
+    if matching.tag is not None:
+        query = query.where(own.guid.in_(select(tables.tag.c.guid).where(tables.tag.c.tag == matching.tag)))
+    for word in (matching.text or "").lower().split():
         query = query.where(own.words.contains(word, autoescape=True))
     total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
     rows = connection.execute(query.order_by(own.domain, own.name).offset(offset).limit(limit))

@@ -1,4 +1,4 @@
-"""The registry as a process, or as a thread of one."""
+"""Running the registry with uvicorn, in the main thread or in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from meshport.errors import RegistryUnavailable
 from meshport_registry.app import create_app
 from meshport_registry.errors import StoreFailed
 from meshport_registry.settings import Settings, database_url
-from meshport_registry.store import Store
+from meshport_registry.store import RegistryStore
 
 
 def serve(settings: Settings) -> None:
     """Serve until interrupted.
 
-    One process with one event loop: group commit and the ready answers live in it. To grow, start more of them on one
-    PostgreSQL.
+    One process has one event loop, one writing thread and one response cache. For more throughput start more processes
+    on one PostgreSQL database.
 
     Raises:
         RegistryUnavailable: the port is taken, or the database cannot be opened.
     """
     server, listener = _prepare(settings)
-    with suppress(KeyboardInterrupt):  # uvicorn has closed everything in good order, and hands the signal on
+    with suppress(KeyboardInterrupt):  # uvicorn shuts down on the signal, then raises it again
         server.run(sockets=[listener])
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """Serve in a thread for as long as the context lasts; gives the URL once requests are taken.
+    """Serve in a thread while the context is open, and yield the URL once the service accepts requests.
 
     Raises:
         RegistryUnavailable: the port is taken, or the database cannot be opened.
@@ -50,7 +50,7 @@ def running(settings: Settings) -> Iterator[str]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with an event to wait for."""
+    """A uvicorn server with an event that is set once it accepts requests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -62,7 +62,11 @@ class _Server(uvicorn.Server):
 
 
 def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
-    """A server and its socket; what can go wrong at a start goes wrong here, before a line is served."""
+    """Return a server and its bound socket, its database opened.
+
+    Raises:
+        RegistryUnavailable: the port is taken, or the database cannot be opened.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
@@ -71,7 +75,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}", hint="choose another --port"
         ) from error
     try:
-        store = Store(database_url(settings.database), longest_queue=settings.longest_queue).open()
+        store = RegistryStore(database_url(settings.database), longest_queue=settings.longest_queue).open()
     except StoreFailed as error:
         listener.close()
         raise RegistryUnavailable(error.message, hint="is --database right, and does it run?") from error

@@ -1,10 +1,10 @@
-"""The database: many readers, one writer at a time, and nothing of either on the event loop.
+"""The database: concurrent reads, one writer at a time, and neither on the event loop.
 
-All writes of a process go through one thread, which takes whatever waits into one transaction (group commit). Between
-processes the database lets one such transaction in at a time: SQLite by `BEGIN IMMEDIATE`, PostgreSQL by an advisory
-lock that ends with the transaction. Inside it a write sees everything that came before it, so ids and versions are
-simply the highest so far plus one, and compatibility is checked against what is really there. There is no leader and
-nothing to elect; see Confluent's schema-registry issues 858 and 893 for two schemas with one id after a leader change.
+One thread makes all writes of a process. It puts all waiting writes into one transaction (group commit). The database
+admits one writing transaction at a time, of any process: SQLite by `BEGIN IMMEDIATE`, PostgreSQL by an advisory lock
+that the transaction holds to its end. A write therefore sees every earlier write: the next id or version is the highest
+plus one, and compatibility is checked against the current versions. There is no leader to elect; see Confluent's
+schema-registry issues 858 and 893 for two schemas with one id after a leader change.
 """
 
 from __future__ import annotations
@@ -31,39 +31,46 @@ _T = TypeVar("_T")
 Work = Callable[[Connection], _T]
 
 _READERS: Final = 4
-# One fsync for as many as wait, yet no write waits for more than these before it.
+# One fsync for all waiting writes, yet no write waits for more than this many others.
 _BATCH: Final = 32
 _SQLITE_BUSY_MS: Final = 10_000
-# Any constant does; it has to be the same in every node on one database.
+# The key of the advisory lock. Any constant does if every node on one database has the same.
 _WRITE_LOCK: Final = 0x6D65_7368_706F_7274
-_NAMED: Final = {"application_name": "meshport-registry"}
+_CONNECT_ARGS: Final = {"application_name": "meshport-registry"}
 
 
 def now_us() -> int:
-    """This instant in microseconds since the epoch."""
+    """Return the current time in microseconds since the epoch."""
     return time.time_ns() // 1000
 
 
-class Undo(Exception):  # noqa: N818 - carries a result out of a transaction that is to leave no trace
-    """Raised by a write to hand out `result` and be rolled back: a dry run."""
+class RollBack(Exception):  # noqa: N818 - not an error
+    """Raised by a write that is to be rolled back but still returns a result: a dry run.
+
+    Args:
+        result: what `RegistryStore.write` returns.
+    """
 
     def __init__(self, result: Any) -> None:
-        super().__init__("rolled back by intent")
+        super().__init__("rolled back on purpose")
         self.result = result
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _PendingWrite:
     work: Work[Any]
     future: Future[Any]
 
 
-class Store:
+class RegistryStore:
     """The registry's database.
 
     Args:
-        url: the database.
-        longest_queue: writes that may wait.
+        url: of the database.
+        longest_queue: the number of writes that may wait.
+
+    Attributes:
+        url: of the database, its password included.
     """
 
     def __init__(self, url: URL, *, longest_queue: int = 1000) -> None:
@@ -71,24 +78,26 @@ class Store:
         self._readers = _engine(url, writes=False)
         self._writers = _engine(url, writes=True)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="registry-read")
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(longest_queue)
+        self._queue: queue.Queue[_PendingWrite | None] = queue.Queue(longest_queue)
         self._thread = threading.Thread(target=self._write_all, name="registry-write", daemon=True)
 
     def open(self) -> Self:
-        """Bring the tables up to date and start to take writes.
+        """Migrate the tables and start the writing thread.
 
         Raises:
-            StoreFailed: the database cannot be reached, or its tables cannot be made.
+            StoreFailed: the database cannot be reached, or its tables cannot be created.
         """
         try:
             migrate(self._writers)
         except SQLAlchemyError as error:
-            raise StoreFailed(f"the database {self.url.render_as_string()} cannot be opened: {_told(error)}") from error
+            raise StoreFailed(
+                f"the database {self.url.render_as_string()} cannot be opened: {_reason(error)}"
+            ) from error
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Finish the writes that wait, then let go of the database."""
+        """Finish the waiting writes and close all connections."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
@@ -98,15 +107,15 @@ class Store:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a file of this machine."""
+        """Whether the database is a SQLite file."""
         return self.url.get_backend_name() == "sqlite"
 
     def watch(self) -> sqlite3.Connection:
-        """A connection to SQLite for `PRAGMA data_version`, to be used by the calling thread only."""
+        """Open a connection to the SQLite file, for `PRAGMA data_version`. Only the calling thread may use it."""
         return sqlite3.connect(self.url.database or "", isolation_level=None)
 
     async def read(self, work: Work[_T]) -> _T:
-        """Run a query in a thread.
+        """Run a query in a thread and return its result.
 
         Raises:
             StoreFailed: the database did not answer.
@@ -114,27 +123,27 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, work)
 
     async def compute(self, work: Callable[[], _T]) -> _T:
-        """Run what takes time and no database in a thread."""
+        """Run a computation that does not use the database in a thread, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def read_now(self, work: Work[_T]) -> _T:
-        """Run a query in this thread; see `read`."""
+        """Run a query in the calling thread; see `read`."""
         try:
             with self._readers.connect() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            raise StoreFailed(f"the database did not answer: {_told(error)}") from error
+            raise StoreFailed(f"the database did not answer: {_reason(error)}") from error
 
     async def write(self, work: Work[_T]) -> _T:
-        """Run a write and wait until it is durable.
+        """Run a write and return its result once the database has committed it.
 
         Raises:
-            StoreBusy: too many writes wait.
-            StoreFailed: the database did not take it.
+            StoreBusy: `longest_queue` writes are waiting already.
+            StoreFailed: the database did not commit the write.
         """
         future: Future[_T] = Future()
         try:
-            self._queue.put_nowait(_Waiting(work, future))
+            self._queue.put_nowait(_PendingWrite(work, future))
         except queue.Full as error:
             raise StoreBusy(f"{self._queue.maxsize} writes wait already", hint="try again in a moment") from error
         return await asyncio.wrap_future(future)
@@ -157,33 +166,33 @@ class Store:
             if ended:
                 return
 
-    def _write(self, batch: list[_Waiting]) -> list[tuple[Future[Any], Any]]:
-        """Run a batch in one transaction; nobody hears of an outcome before it is durable."""
+    def _write(self, batch: list[_PendingWrite]) -> list[tuple[Future[Any], Any]]:
+        """Run a batch of writes in one transaction and return their outcomes once it is committed."""
         outcomes: list[tuple[Future[Any], Any]] = []
         try:
             with self._writers.connect() as connection, connection.begin() as transaction:
                 for each in batch:
-                    # A write that fails takes nothing of the others with it; alone it needs no savepoint.
+                    # A savepoint each, so that a write that fails does not undo the others; a single write needs none.
                     scope = connection.begin_nested() if len(batch) > 1 else transaction
                     outcomes.append((each.future, _attempt(connection, each.work, scope.rollback)))
                     if scope.is_active and scope is not transaction:
                         scope.commit()
-        except Exception as error:  # noqa: BLE001 - a thread's edge: it outlives whatever a write does to it
-            failed = StoreFailed(f"the database did not take the write: {_told(error)}")
+        except Exception as error:  # noqa: BLE001 - the writing thread has to survive every error of a write
+            failed = StoreFailed(f"the database did not take the write: {_reason(error)}")
             failed.__cause__ = error
             return [(each.future, failed) for each in batch]
         return outcomes
 
 
-def _attempt(connection: Connection, work: Work[Any], undo: Callable[[], None]) -> Any:
-    """The result of a write, or the exception that it raised after it was undone."""
+def _attempt(connection: Connection, work: Work[Any], roll_back: Callable[[], None]) -> Any:
+    """Run a write and return its result, or roll it back and return the error that it raised."""
     try:
         return work(connection)
-    except Undo as dry:
-        undo()
-        return dry.result
+    except RollBack as dry_run:
+        roll_back()
+        return dry_run.result
     except MeshError as error:
-        undo()
+        roll_back()
         return error
 
 
@@ -193,19 +202,20 @@ def _engine(url: URL, *, writes: bool) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_immediate if writes else _begin)
     elif writes:
-        engine = create_engine(url, connect_args=_NAMED, pool_size=1, max_overflow=1, pool_pre_ping=True)
+        engine = create_engine(url, connect_args=_CONNECT_ARGS, pool_size=1, max_overflow=1, pool_pre_ping=True)
         event.listen(engine, "begin", _lock)
     else:
-        engine = create_engine(url, connect_args=_NAMED, pool_size=_READERS, isolation_level="AUTOCOMMIT")
+        engine = create_engine(url, connect_args=_CONNECT_ARGS, pool_size=_READERS, isolation_level="AUTOCOMMIT")
     return engine
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes late and upgrades a read, which fails at once
+    # The driver's own BEGIN starts a read transaction; its upgrade to a write fails at once if another connection writes.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # NORMAL may lose acknowledged commits when the power goes
+    cursor.execute("PRAGMA synchronous = FULL")  # NORMAL may lose acknowledged commits on a power failure
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
@@ -222,5 +232,5 @@ def _lock(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip()

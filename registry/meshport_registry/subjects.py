@@ -1,4 +1,8 @@
-"""What the registry knows about subjects: their versions, levels and modes. Reads only."""
+"""Subjects, their versions, and the queries over them. This module only reads.
+
+The statements of the hot paths are module constants, because SQLAlchemy takes longer to build one than SQLite takes to
+run it.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +14,23 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
 
-from meshport.compat import HistoryReport, check_history
-from meshport.compat import Version as Known
+from meshport.compat import HistoryReport, Version, check_history
 from meshport.product import Compatibility
 from meshport_registry import tables
-from meshport_registry.contracts import Candidate, Contract, contract_of, known_id, load, schemas_of
 from meshport_registry.errors import (
     InvalidSubject,
     InvalidVersion,
-    LevelNotConfigured,
-    ModeNotConfigured,
     SchemaNotFound,
     SubjectNotFound,
     VersionNotFound,
 )
+from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parsed_schemas, registered_id, stored_schema
 
-# Confluent's registry starts with this level, and clients rely on it.
-DEFAULT_LEVEL: Final = Compatibility.BACKWARD
 LATEST: Final = -1
+"""The version number that means the newest version, as in Confluent's API."""
 _LONGEST_SUBJECT: Final = 500
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 
-
-# Statements of the hot paths are made once: SQLAlchemy takes longer to put one together than SQLite to run it.
 _SUBJECT: Final = (
     select(tables.subject, tables.binding.c.guid)
     .outerjoin(tables.binding, tables.binding.c.subject_id == tables.subject.c.id)
@@ -53,11 +51,10 @@ _HISTORY: Final = (
     .where(tables.subject.c.name == bindparam("name"))
     .order_by(tables.version.c.version)
 )
-_SETTINGS: Final = select(tables.setting)
 
 
 class Mode(StrEnum):
-    """What a subject lets happen to it (Confluent's modes)."""
+    """Which changes a subject accepts (Confluent's modes)."""
 
     READWRITE = "READWRITE"
     READONLY = "READONLY"
@@ -67,14 +64,14 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A subject's row.
+    """A row of the table of subjects.
 
     Attributes:
-        id: of the row.
-        name: the subject.
-        level: its own level, if it has one.
-        mode: its own mode, if it has one.
-        owner: the GUID of the data product whose contract it holds, if it belongs to one.
+        id: the row's id.
+        name: the subject's name.
+        level: the subject's own compatibility level, or None if it has none.
+        mode: the subject's own mode, or None if it has none.
+        owner: the GUID of the data product that the subject belongs to, or None.
     """
 
     id: int
@@ -85,14 +82,14 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a subject.
+class SubjectVersion:
+    """One version of a subject.
 
     Attributes:
-        number: dense from 1 within the subject.
-        schema_id: the schema that it names.
-        fingerprint: of that schema.
-        deleted: whether it is soft deleted.
+        number: the version number, dense from 1 within the subject.
+        schema_id: the id of the version's schema.
+        fingerprint: the fingerprint of the version's schema.
+        deleted: whether the version is soft deleted.
     """
 
     number: int
@@ -102,47 +99,39 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """A subject as a change finds it.
+class SubjectHistory:
+    """A subject with all of its versions, as a change finds it.
 
     Attributes:
-        name: the subject.
-        subject: its row, if it has one.
-        versions: oldest first, the soft-deleted ones among them.
+        name: the subject's name.
+        subject: the subject's row, or None if it has no row yet.
+        versions: every version, oldest first, soft-deleted ones included.
     """
 
     name: str
     subject: Subject | None
-    versions: tuple[Version, ...]
+    versions: tuple[SubjectVersion, ...]
 
     @property
-    def live(self) -> list[Version]:
-        """The versions that are not deleted."""
+    def live(self) -> list[SubjectVersion]:
+        """The versions that are not soft deleted, oldest first."""
         return [each for each in self.versions if not each.deleted]
 
     @property
     def next_number(self) -> int:
-        """The number of the next version; that of a soft-deleted one is not given again."""
+        """The number of the next version. The number of a soft-deleted version is not reused."""
         return max((each.number for each in self.versions), default=0) + 1
 
-    def of_schema(self, schema_id: int | None) -> Version | None:
-        """The live version with this schema."""
+    def of_schema(self, schema_id: int | None) -> SubjectVersion | None:
+        """Return the live version that has this schema, or None."""
         return next((each for each in self.live if each.schema_id == schema_id), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Globals:
-    """The registry-wide level and mode, None where nobody set them."""
-
-    level: Compatibility | None
-    mode: Mode | None
-
-
-def subject_of(text: str) -> str:
-    """A subject's name as a client wrote it.
+def parse_subject(text: str) -> str:
+    """Return a subject's name without the prefix of the default context.
 
     Raises:
-        InvalidSubject: it is empty, unprintable, too long, or of a context other than the default one.
+        InvalidSubject: the name is empty, unprintable or too long, or names another context.
     """
     name = text.removeprefix(":.:")
     if not name or len(name) > _LONGEST_SUBJECT or _UNPRINTABLE.search(name):
@@ -152,11 +141,11 @@ def subject_of(text: str) -> str:
     return name
 
 
-def version_of(text: str) -> int:
-    """A version number, or `LATEST` for `latest` and `-1`.
+def parse_version(text: str) -> int:
+    """Return a version number, or `LATEST` for `latest` and `-1`.
 
     Raises:
-        InvalidVersion: neither.
+        InvalidVersion: the text is neither a number nor one of these two.
     """
     if text in {"latest", "-1"}:
         return LATEST
@@ -169,20 +158,22 @@ def version_of(text: str) -> int:
 
 
 def find_subject(connection: Connection, name: str) -> Subject | None:
-    """A subject's row, whether it has versions or not."""
+    """Return a subject's row, whether it has versions or not, or None if there is no row."""
     row = connection.execute(_SUBJECT, {"name": name}).one_or_none()
     return None if row is None else _subject(row)
 
 
-def find_history(connection: Connection, name: str) -> History:
-    """A subject with every version, the soft-deleted ones among them."""
+def find_history(connection: Connection, name: str) -> SubjectHistory:
+    """Return a subject with every version, soft-deleted ones included."""
     rows = connection.execute(_HISTORY, {"name": name}).all()
     if not rows:
-        return History(name, None, ())
+        return SubjectHistory(name, None, ())
     versions = tuple(
-        Version(row.version, row.schema_id, row.fingerprint, row.deleted) for row in rows if row.version is not None
+        SubjectVersion(row.version, row.schema_id, row.fingerprint, row.deleted)
+        for row in rows
+        if row.version is not None
     )
-    return History(name, _subject(rows[0]), versions)
+    return SubjectHistory(name, _subject(rows[0]), versions)
 
 
 def _subject(row: Row[Any]) -> Subject:
@@ -190,11 +181,17 @@ def _subject(row: Row[Any]) -> Subject:
     return Subject(row.id, row.name, level, Mode(row.mode) if row.mode else None, row.guid)
 
 
-def versions(connection: Connection, name: str, *, deleted: bool = False, deleted_only: bool = False) -> list[int]:
-    """The version numbers of a subject.
+def list_versions(connection: Connection, name: str, *, deleted: bool = False, deleted_only: bool = False) -> list[int]:
+    """Return the version numbers of a subject.
+
+    Args:
+        connection: to the database.
+        name: the subject.
+        deleted: include the soft-deleted versions.
+        deleted_only: return the soft-deleted versions alone.
 
     Raises:
-        SubjectNotFound: it has none.
+        SubjectNotFound: the subject has no such version.
     """
     found = [
         each.number
@@ -206,18 +203,20 @@ def versions(connection: Connection, name: str, *, deleted: bool = False, delete
     return found
 
 
-def find_version(connection: Connection, name: str, number: int, *, deleted: bool = False) -> tuple[Version, Contract]:
-    """One version of a subject.
+def find_version(
+    connection: Connection, name: str, number: int, *, deleted: bool = False
+) -> tuple[SubjectVersion, StoredSchema]:
+    """Return one version of a subject with its schema.
 
     Args:
         connection: to the database.
         name: the subject.
-        number: the version, or `LATEST`.
-        deleted: whether a soft-deleted version counts.
+        number: the version number, or `LATEST`.
+        deleted: include the soft-deleted versions.
 
     Raises:
         SubjectNotFound: the subject has no version.
-        VersionNotFound: it has not this one.
+        VersionNotFound: the subject has versions, but not this one.
     """
     every = [each for each in find_history(connection, name).versions if deleted or not each.deleted]
     if not every:
@@ -231,19 +230,19 @@ def find_version(connection: Connection, name: str, number: int, *, deleted: boo
     return found, load(connection, [found.schema_id])[found.schema_id]
 
 
-def lookup(
-    connection: Connection, name: str, candidate: Candidate, *, deleted: bool = False
-) -> tuple[Version, Contract]:
-    """The version under which a schema is registered.
+def find_registered(
+    connection: Connection, name: str, candidate: CandidateSchema, *, deleted: bool = False
+) -> tuple[SubjectVersion, StoredSchema]:
+    """Return the version under which a schema is registered in a subject.
 
     Raises:
         SubjectNotFound: the subject has no version.
-        SchemaNotFound: it has none with this schema.
+        SchemaNotFound: no version of the subject has this schema.
     """
     every = [each for each in find_history(connection, name).versions if deleted or not each.deleted]
     if not every:
         raise subject_not_found(name)
-    known = known_id(connection, candidate)
+    known = registered_id(connection, candidate)
     found = next((each for each in every if each.schema_id == known), None)
     if found is None:
         raise SchemaNotFound(f"the schema is not registered under subject '{name}'")
@@ -253,7 +252,14 @@ def lookup(
 def list_subjects(
     connection: Connection, *, prefix: str = "", deleted: bool = False, deleted_only: bool = False
 ) -> list[str]:
-    """Names of the subjects that have versions, in order."""
+    """Return the names of the subjects that have versions, sorted.
+
+    Args:
+        connection: to the database.
+        prefix: return only the names that begin with it; `:*:` in front of it is ignored.
+        deleted: include subjects all of whose versions are soft deleted.
+        deleted_only: return those subjects alone.
+    """
     wanted: Any = tables.version.c.deleted.is_(False)
     if deleted or deleted_only:
         wanted = true()
@@ -266,8 +272,17 @@ def list_subjects(
 
 def list_schemas(
     connection: Connection, *, prefix: str = "", deleted: bool = False, latest: bool = False, offset: int, limit: int
-) -> list[tuple[str, Version, Contract]]:
-    """Schemas with their subjects and versions, in order of both."""
+) -> list[tuple[str, SubjectVersion, StoredSchema]]:
+    """Return schemas with their subjects and versions, ordered by subject and version.
+
+    Args:
+        connection: to the database.
+        prefix: of the subjects' names; `:*:` in front of it is ignored.
+        deleted: include the soft-deleted versions.
+        latest: return only the newest version of each subject.
+        offset: the number of rows to skip.
+        limit: the number of rows to return; all of them if negative.
+    """
     query = (
         select(tables.subject.c.name, tables.version.c.version, tables.version.c.deleted, tables.schema)
         .select_from(tables.version)
@@ -289,13 +304,15 @@ def list_schemas(
             and_(newest.c.subject_id == tables.version.c.subject_id, newest.c.newest == tables.version.c.version),
         )
     return [
-        (row.name, Version(row.version, row.id, row.fingerprint, row.deleted), contract_of(row))
-        for row in connection.execute(paged(query, offset, limit))
+        (row.name, SubjectVersion(row.version, row.id, row.fingerprint, row.deleted), stored_schema(row))
+        for row in connection.execute(_page(query, offset, limit))
     ]
 
 
-def uses(connection: Connection, schema_id: int, *, subject: str = "", deleted: bool = False) -> list[tuple[str, int]]:
-    """The (subject, version) pairs that name a schema.
+def versions_using(
+    connection: Connection, schema_id: int, *, subject: str = "", deleted: bool = False
+) -> list[tuple[str, int]]:
+    """Return the (subject, version number) pairs that have a schema.
 
     Raises:
         SchemaNotFound: no schema has this id.
@@ -314,7 +331,10 @@ def uses(connection: Connection, schema_id: int, *, subject: str = "", deleted: 
 
 
 def referenced_by(connection: Connection, name: str, numbers: Sequence[int]) -> list[int]:
-    """Ids of the schemas, in versions that are not deleted, which refer to one of these versions."""
+    """Return the ids of the schemas that refer to one of these versions of a subject.
+
+    Only schemas with a version that is not soft deleted count.
+    """
     rows = connection.execute(
         select(tables.reference.c.schema_id)
         .join(tables.version, tables.version.c.schema_id == tables.reference.c.schema_id)
@@ -329,72 +349,35 @@ def referenced_by(connection: Connection, name: str, numbers: Sequence[int]) -> 
     return [number for (number,) in rows]
 
 
-def global_settings(connection: Connection) -> Globals:
-    """The registry-wide level and mode."""
-    found: dict[str, str] = {row.name: row.value for row in connection.execute(_SETTINGS)}
-    level, mode = found.get("level"), found.get("mode")
-    return Globals(Compatibility(level) if level else None, Mode(mode) if mode else None)
-
-
-def level_of(subject: Subject | None, everywhere: Globals) -> Compatibility:
-    """The level that a subject is held to."""
-    return (subject.level if subject else None) or everywhere.level or DEFAULT_LEVEL
-
-
-def mode_of(subject: Subject | None, everywhere: Globals) -> Mode:
-    """The mode that a subject is in."""
-    if everywhere.mode is Mode.READONLY_OVERRIDE:
-        return everywhere.mode
-    return (subject.mode if subject else None) or everywhere.mode or Mode.READWRITE
-
-
-def configured_level(connection: Connection, name: str, *, or_global: bool) -> Compatibility:
-    """The level set for a subject.
-
-    Raises:
-        LevelNotConfigured: none is set, and the global one was not asked for.
-    """
-    subject = find_subject(connection, name)
-    if not or_global and (subject is None or subject.level is None):
-        raise LevelNotConfigured(f"subject '{name}' does not have subject-level compatibility configured")
-    return level_of(subject, global_settings(connection))
-
-
-def configured_mode(connection: Connection, name: str, *, or_global: bool) -> Mode:
-    """The mode set for a subject.
-
-    Raises:
-        ModeNotConfigured: none is set, and the global one was not asked for.
-    """
-    subject = find_subject(connection, name)
-    if not or_global and (subject is None or subject.mode is None):
-        raise ModeNotConfigured(f"subject '{name}' does not have subject-level mode configured")
-    return mode_of(subject, global_settings(connection))
-
-
 def compare(
     connection: Connection,
-    candidate: Candidate,
-    history: Sequence[Version],
+    candidate: CandidateSchema,
+    history: Sequence[SubjectVersion],
     level: Compatibility,
 ) -> HistoryReport:
-    """The verdict on a candidate against versions of a subject, oldest first."""
+    """Compare a schema with versions of a subject at a compatibility level, by Avro's schema resolution alone.
+
+    Args:
+        connection: to the database.
+        candidate: the schema to register.
+        history: the versions to compare it with, oldest first; a level that is not transitive takes the last one.
+        level: the level.
+    """
     if level is Compatibility.NONE or not history:
         return HistoryReport(level, (), ())
     if not level.endswith("_TRANSITIVE"):
         history = history[-1:]
-    schemas = schemas_of(connection, [each.fingerprint for each in history])
-    versions = [Known(each.number, schema) for each, schema in zip(history, schemas, strict=True)]
+    schemas = parsed_schemas(connection, [each.fingerprint for each in history])
+    versions = [Version(each.number, schema) for each, schema in zip(history, schemas, strict=True)]
     return check_history(candidate.schema, versions, level)
 
 
 def subject_not_found(name: str) -> SubjectNotFound:
-    """The error for a subject without versions."""
+    """Return the error for a subject that has no version."""
     return SubjectNotFound(f"subject '{name}' not found")
 
 
-def paged(query: Select[Any], offset: int, limit: int) -> Select[Any]:
-    """A page of a query; Confluent's clients ask for `limit=-1` where they want everything."""
+def _page(query: Select[Any], offset: int, limit: int) -> Select[Any]:
     query = query.offset(offset) if offset > 0 else query
     # SQLite takes no OFFSET without a LIMIT; SQLAlchemy writes `LIMIT -1` for it.
     return query if limit < 0 else query.limit(limit)

@@ -1,7 +1,7 @@
 """The registry's tables, the same on SQLite and PostgreSQL.
 
-Rows of `schema` are never deleted and ids never given again: a record on Kafka names its schema for as long as it is
-kept. Instants are stored as UTC microseconds since the epoch, which both databases keep exactly.
+Rows of `schema` are never deleted and ids are never reused, because a record on Kafka names its schema by id for as
+long as it is retained. Instants are stored as UTC microseconds since the epoch, which both databases keep exactly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ schema = Table(
     "schema",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    # Fingerprint, and the references it was registered with: Confluent's registry tells the two apart.
+    # The hash of fingerprint and references: Confluent's registry gives schemas that differ in either different ids.
     Column("identity", String(64), nullable=False, unique=True),
     Column("fingerprint", String(64), nullable=False, index=True),
     Column("guid", String(36), nullable=False, index=True),
@@ -93,7 +93,7 @@ product = Table(
     # Lower-cased words of address, name, description, owner and tags, for search.
     Column("words", Text, nullable=False),
     Column("descriptor", Text, nullable=False),
-    # The value of the change counter when the product last changed; see `store.Pulse`.
+    # The value of the change counter when the product last changed; see `response_cache`.
     Column("revision", BigInteger, nullable=False, index=True),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
@@ -115,7 +115,7 @@ binding = Table(
     Column("port", Text, primary_key=True),
     Column("major", Integer, primary_key=True, autoincrement=False),
     Column("position", Integer, nullable=False),
-    # NULL means the registry's own cluster, so that a cluster which moves is named in one place.
+    # NULL means the registry's default cluster, so that its address is configured in one place.
     Column("bootstrap_servers", Text),
     Column("topic", Text, nullable=False, unique=True),
     Column("generation", Integer, nullable=False),
@@ -129,7 +129,7 @@ binding = Table(
     Column("status", String(20), nullable=False),
 )
 
-# The generations of a port but a first one that is bound still: `binding` names the one that is.
+# The generations of a line. `binding` names the bound one; a first generation gets a row only once it is replaced.
 generation = Table(
     "generation",
     metadata,
@@ -142,11 +142,12 @@ generation = Table(
     Column("made_by", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
-    # Of one that is being built: who does, what, and until when nobody else may.
+    # Of a generation that is being built: its holder, what the holder does, and when the hold expires.
     Column("holder", String(64)),
     Column("phase", String(20)),
     Column("held_until", BigInteger),
-    # Of one that was replaced: by which, its own end offsets, and where its readers go on there; JSON by partition.
+    # Of a replaced generation: its successor, its own end offsets, and the offsets at which readers continue there
+    # (JSON by partition).
     Column("successor", Integer),
     Column("ends", Text),
     Column("begins", Text),
@@ -159,7 +160,7 @@ input_port = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("source_guid", String(36), ForeignKey("product.guid"), nullable=False, index=True),
     Column("port", Text, nullable=False),
-    # NULL reads whichever major is live.
+    # NULL reads the live major.
     Column("major", Integer),
     Column("fields", Text, nullable=False),
 )

@@ -1,4 +1,7 @@
-"""Waivers: breaking changes that somebody approved, for one port and until a day. Nothing is ever deleted."""
+"""Waivers: approvals of one breaking change of one port, valid through a day.
+
+A waiver is never deleted. It expires after its day, or is revoked.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from meshport.address import Address, nearest
 from meshport.catalog import Waiver, WaiverRequest
 from meshport.compat import RULES
 from meshport_registry import tables
-from meshport_registry.errors import NotInMesh, Refused
+from meshport_registry.errors import NotInMesh, RequestRefused
 from meshport_registry.products import find_address, require_address
 from meshport_registry.store import now_us
 
-# A waiver that outlives a year is a decision about the contract: that is a new major, or another level.
+# What is to pass for longer than a year is a new contract: a new major, or another compatibility level.
 LONGEST: Final = timedelta(days=366)
 _INSERT: Final = insert(tables.waiver).returning(tables.waiver.c.id)
 _ALL: Final = (
@@ -26,15 +29,16 @@ _ALL: Final = (
 
 
 def record(connection: Connection, wanted: WaiverRequest, today: date) -> Waiver:
-    """Record that one change of one port is to pass.
+    """Record a waiver.
 
     Args:
         connection: the writing transaction.
-        wanted: the change, who approved it, and until when.
-        today: the day (UTC).
+        wanted: the change, its approver, and the last day of the waiver.
+        today: the current day (UTC).
 
     Raises:
-        Refused: there is no such port or rule, the rule lets nothing pass, or the day is past or too far away.
+        RequestRefused: the port or the rule does not exist, the rule cannot be waived, or the day is past or more than
+            `LONGEST` away.
     """
     address = wanted.address
     findings = [*_unfit(wanted, today)]
@@ -42,10 +46,10 @@ def record(connection: Connection, wanted: WaiverRequest, today: date) -> Waiver
     if address.major is not None:
         known = [] if row is None else _lines(connection, row)
         if address not in known:
-            there = f"; there are {', '.join(map(str, known))}" if known else ""
-            findings.append(f"{address} is not registered{there}")
+            others = f"; there are {', '.join(map(str, known))}" if known else ""
+            findings.append(f"{address} is not registered{others}")
     if findings or row is None:
-        raise Refused(f"the waiver cannot be recorded: {findings[0]}", findings=tuple(findings))
+        raise RequestRefused(f"the waiver cannot be recorded: {findings[0]}", findings=tuple(findings))
     number = connection.execute(
         _INSERT,
         {
@@ -93,14 +97,14 @@ def _example(address: Address) -> Address:
 
 
 def waivers(connection: Connection, address: Address | None = None) -> tuple[Waiver, ...]:
-    """Every waiver that was ever recorded, newest first.
+    """Return every waiver that was ever recorded, newest first.
 
     Args:
         connection: to the database.
-        address: a product, one of its ports, or one major of it; None for the whole mesh.
+        address: of a product, a port, or a line of a port; None for the whole mesh.
 
     Raises:
-        NotInMesh: no such product.
+        NotInMesh: the product is not registered.
     """
     query, own = _ALL, tables.waiver.c
     if address is not None:
@@ -113,10 +117,10 @@ def waivers(connection: Connection, address: Address | None = None) -> tuple[Wai
 
 
 def revoke(connection: Connection, number: int) -> Waiver:
-    """Take a waiver back; a second time changes nothing.
+    """Revoke a waiver. Revoking it again changes nothing.
 
     Raises:
-        NotInMesh: there is none of this number.
+        NotInMesh: no waiver has this number.
     """
     own = tables.waiver
     connection.execute(update(own).where(own.c.id == number, own.c.revoked_at.is_(None)).values(revoked_at=now_us()))

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryUnavailable
-from meshport.registry import Registry, SchemaSource
+from meshport.event import SchemaSource
+from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.registry.schemas import plays, schema, waiver_of_track
 

@@ -19,14 +19,14 @@ from meshport.product import Product, Status
 from meshport.product.lines import utc_today
 from meshport.registry import Registry
 from meshport.schema import Schema
-from meshport_registry.contracts import read_plain
-from meshport_registry.declaration import Declared
 from meshport_registry.errors import Incompatible
 from meshport_registry.gate import Judgement, judge
-from meshport_registry.products import Cluster
-from meshport_registry.publication import publish
+from meshport_registry.product_declaration import ProductDeclaration
+from meshport_registry.product_registration import register_product
+from meshport_registry.products import DefaultCluster
+from meshport_registry.schemas import read_plain
 from meshport_registry.settings import database_url
-from meshport_registry.store import Store
+from meshport_registry.store import RegistryStore
 from tests.registry.schemas import plays, product, record, schema, waiver_of_track
 
 RULE = "READER_FIELD_MISSING_DEFAULT_VALUE"
@@ -287,19 +287,21 @@ def test_the_rules_can_be_asked_for(http: httpx2.Client) -> None:
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Store]:
+def store(database: str) -> Iterator[RegistryStore]:
     """A node on the same database as the service."""
-    opened = Store(database_url(database)).open()
+    opened = RegistryStore(database_url(database)).open()
     yield opened
     opened.close()
 
 
-def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(registry: Registry, store: Store) -> None:
+def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(
+    registry: Registry, store: RegistryStore
+) -> None:
     """The writer does not judge a second time; whatever the verdict follows from makes it do so once it has changed."""
     product_, schemas = plays()
     registry.register(product_, schemas)
     waiver = registry.waive(waiver_of_track())
-    wanted = Declared(product_, {("events", 1): read_plain(record("user"))}, "k:1")
+    wanted = ProductDeclaration(product_, {("events", 1): read_plain(record("user"))}, "k:1")
     judged = store.read_now(lambda c: judge(c, wanted, utc_today()))
     assert judged.verdicts[0].passes
 
@@ -314,7 +316,7 @@ def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(registry
     registry.revoke(waiver.id)
     assert not again().verdicts[0].passes
     with pytest.raises(Incompatible):
-        asyncio.run(store.write(lambda c: publish(c, wanted, Cluster(), judged=judged)))
+        asyncio.run(store.write(lambda c: register_product(c, wanted, DefaultCluster(), judged=judged)))
     registry.register(product_, {"events@1": schema("user", "track", "device?")})
     assert again().verdicts[0].versions == (2, 1)
 

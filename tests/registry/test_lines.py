@@ -16,11 +16,11 @@ from meshport.catalog import Deprecation, Retirement
 from meshport.errors import NotRegistered, RegistrationRefused
 from meshport.product.lines import utc_today
 from meshport.registry import Registry
-from meshport_registry.answers import BindingAnswers
 from meshport_registry.lineage import readers
-from meshport_registry.products import Cluster
+from meshport_registry.products import DefaultCluster
+from meshport_registry.response_cache import BindingResponseCache
 from meshport_registry.settings import database_url
-from meshport_registry.store import Store
+from meshport_registry.store import RegistryStore
 from tests.registry.schemas import plays, product, schema
 
 ONE = timedelta(days=1)
@@ -42,10 +42,10 @@ def two_lines(registry: Registry, live_from: date | None = LATER, **old: Any) ->
 
 
 @pytest.fixture
-def store(database: str, service: str) -> Iterator[Store]:
+def store(database: str, service: str) -> Iterator[RegistryStore]:
     """The service's database, opened a second time."""
     assert service
-    store = Store(database_url(database)).open()
+    store = RegistryStore(database_url(database)).open()
     yield store
     store.close()
 
@@ -125,7 +125,9 @@ def test_the_next_line_is_led_to_where_nothing_else_is_left(registry: Registry) 
     assert registry.resolve("player/plays").address.major == 2
 
 
-def test_readers_count_for_the_line_they_read_and_those_they_will_be_moved_to(registry: Registry, store: Store) -> None:
+def test_readers_count_for_the_line_they_read_and_those_they_will_be_moved_to(
+    registry: Registry, store: RegistryStore
+) -> None:
     """Who names no major counts for the live line and every later one; who names one, for that alone."""
     two_lines(registry)
     for name, source in (
@@ -145,7 +147,7 @@ def test_readers_count_for_the_line_they_read_and_those_they_will_be_moved_to(re
     assert [each.address.product for each in registry.readers("player/plays/events@2")] == ["bare", "next"]
 
 
-def test_a_kept_answer_ends_with_its_day(registry: Registry, store: Store) -> None:
+def test_a_kept_answer_ends_with_its_day(registry: Registry, store: RegistryStore) -> None:
     """At midnight UTC an address leads to the line whose day it is, though nothing was written, and not before."""
     two_lines(registry)
     today = LATER - ONE
@@ -153,7 +155,7 @@ def test_a_kept_answer_ends_with_its_day(registry: Registry, store: Store) -> No
 
     async def work() -> None:
         nonlocal today
-        answers = BindingAnswers(store, Cluster(), today=day)
+        answers = BindingResponseCache(store, DefaultCluster(), today=day)
 
         async def major(text: str = "player/plays") -> int | None:
             return Binding.model_validate(json.loads(await answers.body(Address.parse(text)))).address.major
@@ -170,14 +172,14 @@ def test_a_kept_answer_ends_with_its_day(registry: Registry, store: Store) -> No
     asyncio.run(work())
 
 
-def test_an_answer_on_its_way_at_midnight_is_not_kept(registry: Registry, store: Store) -> None:
+def test_an_answer_on_its_way_at_midnight_is_not_kept(registry: Registry, store: RegistryStore) -> None:
     """What was asked for before midnight and found after it is answered as of the day of the question, and asked again."""
     two_lines(registry)
     today = LATER - ONE
 
     async def work() -> list[int]:
         nonlocal today
-        answers = BindingAnswers(store, Cluster(), today=lambda: today)
+        answers = BindingResponseCache(store, DefaultCluster(), today=lambda: today)
         read = store.read
 
         async def slow(work: Callable[[Any], Any]) -> Any:

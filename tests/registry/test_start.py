@@ -20,9 +20,9 @@ import meshport_registry.migrate
 from meshport.errors import RegistryUnavailable
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
-from meshport_registry.errors import ANSWERS, ServiceError, StoreBusy, StoreFailed, SubjectNotFound
+from meshport_registry.errors import ERROR_RESPONSES, ServiceError, StoreBusy, StoreFailed, SubjectNotFound
 from meshport_registry.settings import database_url
-from meshport_registry.store import Store
+from meshport_registry.store import RegistryStore
 from meshport_registry.tables import metadata
 from tests.registry.schemas import plays, waiver_of_track
 
@@ -46,9 +46,9 @@ def test_a_database_that_cannot_be_a_registrys_is_refused(url: str, finding: str
 def test_the_tables_are_those_of_the_migrations(database: str) -> None:
     """What the migrations make is what the code reads, column by column, and running them twice changes nothing."""
     for _ in range(2):
-        store = Store(database_url(database)).open()
+        store = RegistryStore(database_url(database)).open()
         store.close()
-    reader = Store(database_url(database)).open()
+    reader = RegistryStore(database_url(database)).open()
     try:
         made = reader.read_now(_columns)
         assert made == {name: {column.name for column in table.c} for name, table in metadata.tables.items()}
@@ -83,7 +83,7 @@ def test_a_database_of_an_earlier_version_is_brought_up(database: str) -> None:
 def test_many_nodes_may_start_at_once(database: str) -> None:
     """Eight stores open one empty database together; one makes the tables, the others find them."""
     with ThreadPoolExecutor(8) as pool:
-        stores = list(pool.map(lambda _: Store(database_url(database)).open(), range(8)))
+        stores = list(pool.map(lambda _: RegistryStore(database_url(database)).open(), range(8)))
     for store in stores:
         assert "schema" in store.read_now(_columns)
         store.close()
@@ -115,7 +115,7 @@ def test_a_password_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_sqlite_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     """WAL with synchronous=FULL (2) and a busy timeout: what durability and concurrent writers rest on is on."""
-    store = Store(database_url(f"sqlite:///{tmp_path / 'r.db'}")).open()
+    store = RegistryStore(database_url(f"sqlite:///{tmp_path / 'r.db'}")).open()
 
     def pragmas(connection: Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -159,7 +159,7 @@ def test_a_restart_answers_what_was_registered(database: str) -> None:
 
 def test_a_write_that_fails_takes_no_other_with_it(database: str) -> None:
     """Of a batch in one transaction a refused write is undone alone; a broken one fails the batch, not the writer."""
-    store = Store(database_url(database)).open()
+    store = RegistryStore(database_url(database)).open()
 
     def insert(connection: Connection, name: str) -> str:
         connection.execute(text("INSERT INTO setting (name, value) VALUES (:name, 'x')"), {"name": name})
@@ -187,7 +187,7 @@ def test_a_write_that_fails_takes_no_other_with_it(database: str) -> None:
 
 def test_too_many_writes_are_told_to_come_back(database: str) -> None:
     """The queue is bounded: what does not fit is refused at once, and what fits is done."""
-    store = Store(database_url(database), longest_queue=2).open()
+    store = RegistryStore(database_url(database), longest_queue=2).open()
 
     async def flood() -> list[object]:
         return await asyncio.gather(*(store.write(lambda _: None) for _ in range(200)), return_exceptions=True)
@@ -204,11 +204,13 @@ def test_too_many_writes_are_told_to_come_back(database: str) -> None:
 def test_every_error_of_the_service_has_its_row() -> None:
     """No class answers by accident: each has a status and a code, and no two classes share Confluent's five digits."""
     classes = {each for each in ServiceError.__subclasses__() if each.__module__ == ServiceError.__module__}
-    assert classes <= ANSWERS.keys()
+    assert classes <= ERROR_RESPONSES.keys()
     own = [
         row.code
-        for kind, row in ANSWERS.items()
+        for kind, row in ERROR_RESPONSES.items()
         if row.code > 1000 and kind.__name__ not in {"SchemaError", "NoAssociation"}
     ]
     assert len(own) == len(set(own))
-    assert all(row.code == row.status or row.status >= 500 or row.code // 100 == row.status for row in ANSWERS.values())
+    assert all(
+        row.code == row.status or row.status >= 500 or row.code // 100 == row.status for row in ERROR_RESPONSES.values()
+    )

@@ -1,7 +1,7 @@
-"""Confluent's Schema Registry API, at the root.
+"""Routes of Confluent's Schema Registry API, at the root.
 
-Calls, parameters and answers are those of Confluent's API reference. `normalize` is taken and changes nothing: every
-schema is kept in canonical form.
+Routes, parameters and responses are those of Confluent's API reference. The parameter `normalize` is accepted and
+changes nothing, because every schema is stored in canonical form.
 """
 
 from fastapi import APIRouter

@@ -1,4 +1,4 @@
-"""What goes in and out of Confluent's API: bodies, parameters, answers."""
+"""Request bodies, parameters and responses of Confluent's API."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from meshport_registry.answers import SchemaAnswers
-from meshport_registry.contracts import Candidate, Contract, Reference, read_candidate, read_plain
 from meshport_registry.errors import InvalidRuleSet, InvalidSchema
-from meshport_registry.front import CONFLUENT_JSON
-from meshport_registry.store import Store
-from meshport_registry.subjects import Version, subject_of
+from meshport_registry.middleware import CONFLUENT_JSON
+from meshport_registry.response_cache import SchemaResponseCache
+from meshport_registry.schemas import CandidateSchema, Reference, StoredSchema, read_candidate, read_plain
+from meshport_registry.store import RegistryStore
+from meshport_registry.subjects import SubjectVersion, parse_subject
 
 _T = TypeVar("_T")
-# Some 100 microseconds; a thread costs as much to ask.
-_SMALL: Final = 4096
+# Parsing 4 kB takes about 100 microseconds, as much as a call of a thread.
+_SMALL_SCHEMA: Final = 4096
 
 
 class ConfluentJSON(Response):
-    """An answer in Confluent's media type, whatever `Accept` asks for: every client takes it, none takes a 406."""
+    """A JSON response in Confluent's media type. It ignores `Accept`: every client reads this type, none expects a 406."""
 
     media_type = CONFLUENT_JSON
 
     def render(self, content: Any) -> bytes:
-        """JSON."""
+        """Return the content as JSON."""
         return orjson.dumps(content)
 
 
 class SchemaReference(BaseModel):
-    """A reference as Confluent writes it."""
+    """A reference in Confluent's format."""
 
     name: str
     subject: str
@@ -42,7 +42,7 @@ class SchemaReference(BaseModel):
 
 
 class SchemaBody(BaseModel):
-    """A schema as a client sends it; `null` is as good as absent."""
+    """A schema in Confluent's format. A field that is `null` counts as absent."""
 
     model_config = ConfigDict(populate_by_name=True, extra="ignore")
 
@@ -55,11 +55,11 @@ class SchemaBody(BaseModel):
     rules: dict[str, Any] | None = Field(default=None, alias="ruleSet")
 
     def check(self) -> tuple[Reference, ...]:
-        """The references, once it is sure that nothing else was sent which this registry would lose.
+        """Return the references, after refusing everything that this registry would not keep.
 
         Raises:
-            InvalidSchema: it is not Avro, or carries metadata.
-            InvalidRuleSet: it carries rules.
+            InvalidSchema: the schema is not Avro, or comes with metadata.
+            InvalidRuleSet: the schema comes with a rule set.
         """
         if (self.kind or "AVRO").upper() != "AVRO":
             raise InvalidSchema(f"schemas of type {self.kind} are not taken", hint="data products have Avro contracts")
@@ -67,60 +67,61 @@ class SchemaBody(BaseModel):
             raise InvalidRuleSet("a rule set would not be applied by this registry", hint="send no ruleSet")
         if self.metadata and any(self.metadata.values()):
             raise InvalidSchema("metadata is not kept by this registry", hint="send no metadata")
-        return tuple(Reference(each.name, subject_of(each.subject), each.version) for each in self.references or ())
+        return tuple(Reference(each.name, parse_subject(each.subject), each.version) for each in self.references or ())
 
 
 class LevelBody(BaseModel):
-    """A level as `PUT /config` takes it."""
+    """The body of `PUT /config`."""
 
     compatibility: str | None = None
 
 
 class ModeBody(BaseModel):
-    """A mode as `PUT /mode` takes it."""
+    """The body of `PUT /mode`."""
 
     mode: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The part of a list that is asked for; Confluent's clients send `limit=-1` for all of it."""
+    """The requested page of a list. Confluent's clients send `limit=-1` for the whole list."""
 
     offset: Annotated[int, Query(ge=0)] = 0
     limit: Annotated[int, Query(ge=-1)] = -1
 
     def of(self, items: list[_T]) -> list[_T]:
-        """That part."""
+        """Return the page of a list."""
         return items[self.offset :] if self.limit < 0 else items[self.offset : self.offset + self.limit]
 
 
-# Coroutines, though they wait for nothing: the framework runs plain functions in a thread each.
-async def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
+# Coroutines, although they await nothing: the framework runs a plain function in a thread.
+async def _store(request: Request) -> RegistryStore:
+    store: RegistryStore = request.app.state.store
     return store
 
 
-async def _schemas(request: Request) -> SchemaAnswers:
-    schemas: SchemaAnswers = request.app.state.schemas
+async def _schemas(request: Request) -> SchemaResponseCache:
+    schemas: SchemaResponseCache = request.app.state.schemas
     return schemas
 
 
-Database = Annotated[Store, Depends(_store)]
-# Paths are matched as they were sent, so that a subject may hold a slash (`%2F`).
-Name = Annotated[str, Path(), AfterValidator(lambda text: subject_of(unquote(text)))]
-Number = Annotated[str, Path(description="a version number, `latest` or `-1`")]
+Database = Annotated[RegistryStore, Depends(_store)]
+# Routes match the path as the client sent it, so that a subject may contain a slash (`%2F`).
+SubjectName = Annotated[str, Path(), AfterValidator(lambda text: parse_subject(unquote(text)))]
+VersionNumber = Annotated[str, Path(description="a version number, `latest` or `-1`")]
 Flag = Annotated[bool, Query()]
-Deleted = Annotated[bool, Query(description="count what is soft deleted")]
+Deleted = Annotated[bool, Query(description="include what is soft deleted")]
 Paged = Annotated[Page, Depends()]
-Kept = Annotated[SchemaAnswers, Depends(_schemas)]
+Schemas = Annotated[SchemaResponseCache, Depends(_schemas)]
 
 
-async def candidate_of(store: Store, body: SchemaBody) -> Candidate:
-    """The schema that a client sent.
+async def candidate_of(store: RegistryStore, body: SchemaBody) -> CandidateSchema:
+    """Parse the schema of a request.
 
     Raises:
-        SchemaError: it is no valid Avro.
-        InvalidSchema: it is not Avro at all, or a reference leads nowhere.
+        SchemaError: the text is not valid Avro.
+        InvalidSchema: the schema is of another type than Avro, or a reference cannot be resolved.
+        InvalidRuleSet: the schema comes with a rule set.
     """
     references = body.check()
     if references:
@@ -128,15 +129,15 @@ async def candidate_of(store: Store, body: SchemaBody) -> Candidate:
     return await read_text(store, body.text)
 
 
-async def read_text(store: Store, text: str) -> Candidate:
-    """A schema without references; a small one is read at once, a large one would hold up other requests.
+async def read_text(store: RegistryStore, text: str) -> CandidateSchema:
+    """Parse a schema that has no references; a large one in a thread, because it would delay other requests.
 
     Raises:
-        SchemaError: it is no valid Avro.
+        SchemaError: the text is not valid Avro.
     """
-    return read_plain(text) if len(text) < _SMALL else await store.compute(lambda: read_plain(text))
+    return read_plain(text) if len(text) < _SMALL_SCHEMA else await store.compute(lambda: read_plain(text))
 
 
-def version_facts(subject: str, version: Version, contract: Contract) -> dict[str, Any]:
-    """What an answer says about one version of a subject."""
-    return {"subject": subject, "id": contract.id, "version": version.number} | contract.facts
+def version_facts(subject: str, version: SubjectVersion, schema: StoredSchema) -> dict[str, Any]:
+    """Return the fields of a response about one version of a subject."""
+    return {"subject": subject, "id": schema.id, "version": version.number} | schema.facts

@@ -1,4 +1,7 @@
-"""Whether a schema may follow: by Avro's rules alone where the subject is anybody's, by the whole contract of a product's."""
+"""Routes that check the compatibility of a schema with a subject.
+
+A subject that belongs to no data product is checked by Avro's schema resolution alone, a product's subject by the gate.
+"""
 
 from __future__ import annotations
 
@@ -11,43 +14,45 @@ from sqlalchemy import Connection
 from meshport.compat import RULES, Finding
 from meshport.errors import SchemaError
 from meshport.product.lines import utc_today
-from meshport_registry.confluent.bodies import ConfluentJSON, Database, Flag, Name, Number, SchemaBody, candidate_of
-from meshport_registry.contracts import Candidate
-from meshport_registry.gate import judge_next
-from meshport_registry.store import Store
-from meshport_registry.subjects import (
-    LATEST,
-    compare,
-    find_history,
-    find_version,
-    global_settings,
-    level_of,
-    version_of,
+from meshport_registry.confluent.bodies import (
+    ConfluentJSON,
+    Database,
+    Flag,
+    SchemaBody,
+    SubjectName,
+    VersionNumber,
+    candidate_of,
 )
+from meshport_registry.gate import judge_next
+from meshport_registry.schemas import CandidateSchema
+from meshport_registry.store import RegistryStore
+from meshport_registry.subject_settings import effective_level, global_settings
+from meshport_registry.subjects import LATEST, compare, find_history, find_version, parse_version
 
 router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """Whether a schema may come next in a subject.
+class _CompatibilityCheck:
+    """A check whether a schema may be the next version of a subject.
 
     Attributes:
-        subject: its name.
-        candidate: the schema; or why it is none, where that is a rule of the gate.
-        version: the only version to compare with, or `LATEST`; None for those of the level.
+        subject: the subject's name.
+        candidate: the schema, or the error of a schema that a rule of the gate refuses.
+        version: the only version to compare with, or `LATEST`; None for the versions that the level requires.
     """
 
     subject: str
-    candidate: Candidate | SchemaError
+    candidate: CandidateSchema | SchemaError
     version: int | None = None
 
     def reasons(self, connection: Connection) -> list[Finding]:
-        """What speaks against it; a subject without versions takes anything as its first.
+        """Return the findings that make the schema incompatible. Any schema may be a subject's first version.
 
         Raises:
-            SubjectNotFound, VersionNotFound: there is no such version.
-            SchemaError: it cannot be compared.
+            SubjectNotFound: the subject has no version, and one was named.
+            VersionNotFound: the subject has no such version.
+            SchemaError: the schema cannot be compared.
         """
         history = find_history(connection, self.subject)
         if history.subject is not None and history.subject.owner is not None:
@@ -58,26 +63,26 @@ class _Question:
         versions = history.live
         if self.version is not None and (versions or self.version != LATEST):
             versions = [find_version(connection, self.subject, self.version)[0]]
-        level = level_of(history.subject, global_settings(connection))
+        level = effective_level(history.subject, global_settings(connection))
         return list(compare(connection, self.candidate, versions, level).findings)
 
 
 @router.post("/compatibility/subjects/{subject}/versions/{version}")
 async def check_version(
-    store: Database, subject: Name, version: Number, body: SchemaBody, verbose: Flag = False
+    store: Database, subject: SubjectName, version: VersionNumber, body: SchemaBody, verbose: Flag = False
 ) -> Any:
-    """Whether a schema may follow one version. With `verbose`, why not: each message begins with the id of its rule."""
-    number = version_of(version)
-    return await _answer(store, _Question(subject, await _read(store, body), number), verbose=verbose)
+    """Whether a schema is compatible with one version; with `verbose`, why not: each message begins with a rule's id."""
+    number = parse_version(version)
+    return await _respond(store, _CompatibilityCheck(subject, await _read(store, body), number), verbose=verbose)
 
 
 @router.post("/compatibility/subjects/{subject}/versions")
-async def check_versions(store: Database, subject: Name, body: SchemaBody, verbose: Flag = False) -> Any:
+async def check_versions(store: Database, subject: SubjectName, body: SchemaBody, verbose: Flag = False) -> Any:
     """Whether a schema may be the next version at the subject's level; `verbose` as for one version."""
-    return await _answer(store, _Question(subject, await _read(store, body)), verbose=verbose)
+    return await _respond(store, _CompatibilityCheck(subject, await _read(store, body)), verbose=verbose)
 
 
-async def _read(store: Store, body: SchemaBody) -> Candidate | SchemaError:
+async def _read(store: RegistryStore, body: SchemaBody) -> CandidateSchema | SchemaError:
     try:
         return await candidate_of(store, body)
     except SchemaError as error:
@@ -86,9 +91,9 @@ async def _read(store: Store, body: SchemaBody) -> Candidate | SchemaError:
         return error
 
 
-async def _answer(store: Store, question: _Question, *, verbose: bool) -> ConfluentJSON:
-    reasons = await store.read(question.reasons)
-    answer: dict[str, Any] = {"is_compatible": not reasons}
+async def _respond(store: RegistryStore, check: _CompatibilityCheck, *, verbose: bool) -> ConfluentJSON:
+    reasons = await store.read(check.reasons)
+    body: dict[str, Any] = {"is_compatible": not reasons}
     if verbose:
-        answer["messages"] = [str(each) for each in reasons]
-    return ConfluentJSON(answer)
+        body["messages"] = [str(each) for each in reasons]
+    return ConfluentJSON(body)

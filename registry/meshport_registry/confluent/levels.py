@@ -1,4 +1,4 @@
-"""Levels of compatibility, and modes."""
+"""Routes of compatibility levels and modes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from meshport_registry.confluent.bodies import (
     Flag,
     LevelBody,
     ModeBody,
-    Name,
+    SubjectName,
 )
 from meshport_registry.errors import InvalidLevel, InvalidMode
-from meshport_registry.registration import set_level, set_mode
-from meshport_registry.subjects import (
-    Mode,
+from meshport_registry.subject_settings import (
     configured_level,
     configured_mode,
+    effective_level,
+    effective_mode,
     global_settings,
-    level_of,
-    mode_of,
+    set_level,
+    set_mode,
 )
+from meshport_registry.subjects import Mode
 
 router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
 
@@ -47,7 +48,7 @@ def _mode(text: str) -> Mode:
 @router.get("/config")
 async def global_level(store: Database) -> Any:
     """The level of every subject that has none of its own."""
-    return ConfluentJSON({"compatibilityLevel": await store.read(lambda c: level_of(None, global_settings(c)))})
+    return ConfluentJSON({"compatibilityLevel": await store.read(lambda c: effective_level(None, global_settings(c)))})
 
 
 @router.put("/config")
@@ -60,13 +61,13 @@ async def set_global_level(store: Database, body: LevelBody) -> Any:
 
 @router.delete("/config")
 async def reset_global_level(store: Database) -> Any:
-    """Go back to BACKWARD; answers the level that held before."""
+    """Reset the level to BACKWARD; the answer is the level that was in force before."""
     return ConfluentJSON({"compatibilityLevel": await store.write(lambda c: set_level(c, None, None))})
 
 
 @router.get("/config/{subject}")
 async def subject_level(
-    store: Database, subject: Name, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
+    store: Database, subject: SubjectName, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
 ) -> Any:
     """The level of a subject."""
     level = await store.read(lambda c: configured_level(c, subject, or_global=default_to_global))
@@ -74,7 +75,7 @@ async def subject_level(
 
 
 @router.put("/config/{subject}")
-async def set_subject_level(store: Database, subject: Name, body: LevelBody) -> Any:
+async def set_subject_level(store: Database, subject: SubjectName, body: LevelBody) -> Any:
     """Set the level of a subject that belongs to no data product."""
     level = _level(body.compatibility)
     await store.write(lambda c: set_level(c, subject, level))
@@ -82,15 +83,15 @@ async def set_subject_level(store: Database, subject: Name, body: LevelBody) -> 
 
 
 @router.delete("/config/{subject}")
-async def reset_subject_level(store: Database, subject: Name) -> Any:
-    """Take a subject's level back; answers the level that held before."""
+async def reset_subject_level(store: Database, subject: SubjectName) -> Any:
+    """Remove a subject's level; the answer is the level that was in force before."""
     return ConfluentJSON({"compatibilityLevel": await store.write(lambda c: set_level(c, subject, None))})
 
 
 @router.get("/mode")
 async def global_mode(store: Database) -> Any:
     """The mode of every subject that has none of its own."""
-    return ConfluentJSON({"mode": await store.read(lambda c: mode_of(None, global_settings(c)))})
+    return ConfluentJSON({"mode": await store.read(lambda c: effective_mode(None, global_settings(c)))})
 
 
 @router.put("/mode")
@@ -103,20 +104,20 @@ async def set_global_mode(store: Database, body: ModeBody, force: Flag = False) 
 
 @router.delete("/mode")
 async def reset_global_mode(store: Database) -> Any:
-    """Go back to READWRITE; answers the mode that held before."""
+    """Reset the mode to READWRITE; the answer is the mode that was in force before."""
     return ConfluentJSON({"mode": await store.write(lambda c: set_mode(c, None, None))})
 
 
 @router.get("/mode/{subject}")
 async def subject_mode(
-    store: Database, subject: Name, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
+    store: Database, subject: SubjectName, default_to_global: Annotated[bool, Query(alias="defaultToGlobal")] = False
 ) -> Any:
     """The mode of a subject."""
     return ConfluentJSON({"mode": await store.read(lambda c: configured_mode(c, subject, or_global=default_to_global))})
 
 
 @router.put("/mode/{subject}")
-async def set_subject_mode(store: Database, subject: Name, body: ModeBody, force: Flag = False) -> Any:
+async def set_subject_mode(store: Database, subject: SubjectName, body: ModeBody, force: Flag = False) -> Any:
     """Set the mode of a subject that belongs to no data product."""
     mode = _mode(body.mode)
     await store.write(lambda c: set_mode(c, subject, mode, force=force))
@@ -124,6 +125,6 @@ async def set_subject_mode(store: Database, subject: Name, body: ModeBody, force
 
 
 @router.delete("/mode/{subject}")
-async def reset_subject_mode(store: Database, subject: Name) -> Any:
-    """Take a subject's mode back; answers the mode that held before."""
+async def reset_subject_mode(store: Database, subject: SubjectName) -> Any:
+    """Remove a subject's mode; the answer is the mode that was in force before."""
     return ConfluentJSON({"mode": await store.write(lambda c: set_mode(c, subject, None))})

@@ -1,4 +1,4 @@
-"""What clients ask for besides."""
+"""Routes of the service itself: its contexts, its version, and associations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
 
 @router.get("/")
 async def root() -> Any:
-    """An empty object, by which clients see that a registry is there."""
+    """An empty object; clients call this route to see whether a registry responds."""
     return ConfluentJSON({})
 
 
@@ -28,18 +28,18 @@ async def contexts() -> Any:
 
 @router.get("/v1/metadata/id")
 async def metadata_id() -> Any:
-    """Who answers."""
+    """The id of this registry."""
     clusters = {"kafka-cluster": "", "schema-registry-cluster": "meshport"}
     return ConfluentJSON({"id": "", "scope": {"path": [], "clusters": clusters}})
 
 
 @router.get("/v1/metadata/version")
 async def metadata_version() -> Any:
-    """Which version answers."""
+    """The version of this registry."""
     return ConfluentJSON({"version": __version__, "commitId": ""})
 
 
 @router.get("/associations/{rest:path}")
 async def associations(rest: str) -> Any:
-    """Always 404: clients since 2.14 ask for an association of the topic first, and then take `<topic>-value`."""
+    """Always 404. Clients since 2.14 ask for an association of the topic first, and then use `<topic>-value`."""
     raise NoAssociation(f"no associations found for {unquote(rest)}")

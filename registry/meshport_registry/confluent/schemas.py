@@ -1,4 +1,4 @@
-"""Schemas by id and GUID, whichever subjects have them."""
+"""Routes of schemas, by id and by GUID."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from fastapi.responses import Response
 from sqlalchemy import Connection, func, select
 
 from meshport_registry import tables
-from meshport_registry.confluent.bodies import ConfluentJSON, Database, Deleted, Kept, Paged, version_facts
-from meshport_registry.contracts import Contract, contract_of, load
+from meshport_registry.confluent.bodies import ConfluentJSON, Database, Deleted, Paged, Schemas, version_facts
 from meshport_registry.errors import SchemaNotFound
-from meshport_registry.front import CONFLUENT_JSON
-from meshport_registry.subjects import list_schemas, uses
+from meshport_registry.middleware import CONFLUENT_JSON
+from meshport_registry.schemas import StoredSchema, load, stored_schema
+from meshport_registry.subjects import list_schemas, versions_using
 
 router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 @router.get("/schemas/types")
 async def schema_types() -> Any:
-    """The kinds of schema that are taken."""
+    """The schema types that this registry accepts."""
     return ConfluentJSON(["AVRO"])
 
 
@@ -44,17 +44,17 @@ async def schemas(
 @router.get("/schemas/ids/{schema_id}")
 async def schema_by_id(
     store: Database,
-    kept: Kept,
+    cached: Schemas,
     schema_id: int,
     fetch_max_id: Annotated[bool, Query(alias="fetchMaxId")] = False,
     form: Annotated[str, Query(alias="format")] = "",
 ) -> Any:
-    """A schema by its id; it stays readable after its subject is deleted, since records still name it."""
-    body = await kept.body(schema_id)
+    """A schema by its id. It stays readable after its subject is deleted, because records still name it."""
+    body = await cached.body(schema_id)
     if not fetch_max_id and form != "resolved":
         return Response(body, media_type=CONFLUENT_JSON)
 
-    def more(connection: Connection) -> dict[str, Any]:
+    def read(connection: Connection) -> dict[str, Any]:
         facts = dict(load(connection, [schema_id])[schema_id].facts)
         if fetch_max_id:
             facts["maxId"] = connection.execute(select(func.max(tables.schema.c.id))).scalar()
@@ -62,16 +62,16 @@ async def schema_by_id(
             facts["schema"] = load(connection, [schema_id])[schema_id].schema.text
         return facts
 
-    return ConfluentJSON(await store.read(more))
+    return ConfluentJSON(await store.read(read))
 
 
 @router.get("/schemas/ids/{schema_id}/schema")
 async def schema_text_by_id(store: Database, schema_id: int) -> Any:
-    """The bare schema."""
-    return Response((await store.read(lambda c: _contract(c, schema_id))).text, media_type=CONFLUENT_JSON)
+    """The text of a schema, without other fields."""
+    return Response((await store.read(lambda c: _schema(c, schema_id))).text, media_type=CONFLUENT_JSON)
 
 
-def _contract(connection: Connection, schema_id: int) -> Contract:
+def _schema(connection: Connection, schema_id: int) -> StoredSchema:
     found = load(connection, [schema_id]).get(schema_id)
     if found is None:
         raise SchemaNotFound(f"schema {schema_id} not found")
@@ -87,7 +87,7 @@ async def subjects_of_schema(
     deleted: Deleted = False,
 ) -> Any:
     """The subjects that have a schema."""
-    found = await store.read(lambda c: uses(c, schema_id, subject=subject, deleted=deleted))
+    found = await store.read(lambda c: versions_using(c, schema_id, subject=subject, deleted=deleted))
     return ConfluentJSON(page.of(list(dict.fromkeys(name for name, _ in found))))
 
 
@@ -100,14 +100,14 @@ async def versions_of_schema(
     deleted: Deleted = False,
 ) -> Any:
     """The subjects and versions that have a schema."""
-    found = await store.read(lambda c: uses(c, schema_id, subject=subject, deleted=deleted))
+    found = await store.read(lambda c: versions_using(c, schema_id, subject=subject, deleted=deleted))
     return ConfluentJSON(page.of([{"subject": name, "version": number} for name, number in found]))
 
 
-def _by_guid(connection: Connection, guid: str) -> list[Contract]:
+def _by_guid(connection: Connection, guid: str) -> list[StoredSchema]:
     table = tables.schema
     rows = connection.execute(select(table).where(table.c.guid == guid.lower()).order_by(table.c.id))
-    found = [contract_of(row) for row in rows]
+    found = [stored_schema(row) for row in rows]
     if not found:
         raise SchemaNotFound(f"schema {guid} not found")
     return found
@@ -115,7 +115,7 @@ def _by_guid(connection: Connection, guid: str) -> list[Contract]:
 
 @router.get("/schemas/guids/{guid}")
 async def schema_by_guid(store: Database, guid: str, form: Annotated[str, Query(alias="format")] = "") -> Any:
-    """A schema by its GUID, the same in every registry: the first 128 bits of its fingerprint."""
+    """A schema by its GUID, which is the same in every registry: the first 128 bits of its fingerprint."""
     found = (await store.read(lambda c: _by_guid(c, guid)))[0]
     return ConfluentJSON(found.facts | ({"schema": found.schema.text} if form == "resolved" else {}))
 

@@ -1,4 +1,4 @@
-"""Subjects and their versions."""
+"""Routes of subjects and their versions."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
+from meshport_registry import schema_registration
 from meshport_registry.confluent.bodies import (
     ConfluentJSON,
     Database,
     Deleted,
     Flag,
-    Name,
-    Number,
     Paged,
     SchemaBody,
+    SubjectName,
+    VersionNumber,
     candidate_of,
     read_text,
     version_facts,
 )
-from meshport_registry.contracts import Contract, read_candidate
 from meshport_registry.errors import SubjectNotFound
-from meshport_registry.front import CONFLUENT_JSON
-from meshport_registry.registration import delete_subject, delete_version, register
+from meshport_registry.middleware import CONFLUENT_JSON
+from meshport_registry.schemas import StoredSchema, read_candidate
+from meshport_registry.subject_deletion import delete_subject, delete_version
 from meshport_registry.subjects import (
     find_history,
+    find_registered,
     find_version,
     list_subjects,
-    lookup,
+    list_versions,
+    parse_version,
     referenced_by,
-    version_of,
-    versions,
 )
 
 router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
@@ -54,71 +55,77 @@ async def subjects(
 
 
 @router.post("/subjects/{subject}")
-async def look_up(store: Database, subject: Name, body: SchemaBody, deleted: Deleted = False) -> Any:
+async def look_up(store: Database, subject: SubjectName, body: SchemaBody, deleted: Deleted = False) -> Any:
     """The version under which a schema is registered."""
     if not await store.read(lambda c: find_history(c, subject).versions):
         raise SubjectNotFound(f"subject '{subject}' not found")
     candidate = await candidate_of(store, body)
-    found = await store.read(lambda c: lookup(c, subject, candidate, deleted=deleted))
+    found = await store.read(lambda c: find_registered(c, subject, candidate, deleted=deleted))
     return ConfluentJSON(version_facts(subject, *found))
 
 
 @router.delete("/subjects/{subject}")
-async def remove_subject(store: Database, subject: Name, permanent: Flag = False) -> Any:
-    """Delete a subject: softly, then with `permanent` for good."""
+async def remove_subject(store: Database, subject: SubjectName, permanent: Flag = False) -> Any:
+    """Delete a subject: softly, or with `permanent` one that is soft deleted."""
     return ConfluentJSON(await store.write(lambda c: delete_subject(c, subject, permanent=permanent)))
 
 
 @router.get("/subjects/{subject}/versions")
 async def subject_versions(
     store: Database,
-    subject: Name,
+    subject: SubjectName,
     page: Paged,
     deleted: Deleted = False,
     deleted_only: Annotated[bool, Query(alias="deletedOnly")] = False,
 ) -> Any:
     """The version numbers of a subject."""
-    found = await store.read(lambda c: versions(c, subject, deleted=deleted, deleted_only=deleted_only))
+    found = await store.read(lambda c: list_versions(c, subject, deleted=deleted, deleted_only=deleted_only))
     return ConfluentJSON(page.of(found))
 
 
 @router.post("/subjects/{subject}/versions")
-async def register_schema(store: Database, subject: Name, body: SchemaBody) -> Any:
-    """Register a schema; the same schema again is answered with the id that it has."""
+async def register_schema(store: Database, subject: SubjectName, body: SchemaBody) -> Any:
+    """Register a schema. Registering the same schema again returns the id that it has."""
     references = body.check()
     if not references:
-        await read_text(store, body.text)  # what cannot be read never waits for the writer
+        await read_text(store, body.text)  # refuse an invalid schema before it waits for the writer
     wanted_id, wanted_version = (number if number and number > 0 else None for number in (body.id, body.version))
 
     def work(connection: Connection) -> dict[str, Any]:
-        done = register(connection, subject, body.text, references, wanted_id=wanted_id, wanted_version=wanted_version)
+        done = schema_registration.register_schema(
+            connection, subject, body.text, references, wanted_id=wanted_id, wanted_version=wanted_version
+        )
         candidate = read_candidate(connection, body.text, references)
-        contract = Contract(done.id, candidate.text, candidate.schema, candidate.references, 0)
-        return {"id": done.id, "version": done.version} | contract.facts
+        schema = StoredSchema(done.id, candidate.text, candidate.schema, candidate.references, 0)
+        return {"id": done.id, "version": done.version} | schema.facts
 
     return ConfluentJSON(await store.write(work))
 
 
 @router.get("/subjects/{subject}/versions/{version}")
-async def subject_version(store: Database, subject: Name, version: Number, deleted: Deleted = False) -> Any:
+async def subject_version(
+    store: Database, subject: SubjectName, version: VersionNumber, deleted: Deleted = False
+) -> Any:
     """One version of a subject."""
-    number = version_of(version)
+    number = parse_version(version)
     found = await store.read(lambda c: find_version(c, subject, number, deleted=deleted))
     return ConfluentJSON(version_facts(subject, *found))
 
 
 @router.get("/subjects/{subject}/versions/{version}/schema")
-async def subject_version_text(store: Database, subject: Name, version: Number, deleted: Deleted = False) -> Any:
-    """The bare schema of one version."""
-    number = version_of(version)
-    _, contract = await store.read(lambda c: find_version(c, subject, number, deleted=deleted))
-    return Response(contract.text, media_type=CONFLUENT_JSON)
+async def subject_version_text(
+    store: Database, subject: SubjectName, version: VersionNumber, deleted: Deleted = False
+) -> Any:
+    """The text of the schema of one version, without other fields."""
+    number = parse_version(version)
+    _, schema = await store.read(lambda c: find_version(c, subject, number, deleted=deleted))
+    return Response(schema.text, media_type=CONFLUENT_JSON)
 
 
 @router.get("/subjects/{subject}/versions/{version}/referencedby")
-async def version_referenced_by(store: Database, subject: Name, version: Number, page: Paged) -> Any:
-    """Ids of the schemas that refer to a version."""
-    number = version_of(version)
+async def version_referenced_by(store: Database, subject: SubjectName, version: VersionNumber, page: Paged) -> Any:
+    """The ids of the schemas that refer to a version."""
+    number = parse_version(version)
 
     def work(connection: Connection) -> list[int]:
         found, _ = find_version(connection, subject, number, deleted=True)
@@ -128,7 +135,7 @@ async def version_referenced_by(store: Database, subject: Name, version: Number,
 
 
 @router.delete("/subjects/{subject}/versions/{version}")
-async def remove_version(store: Database, subject: Name, version: Number, permanent: Flag = False) -> Any:
-    """Delete a version: softly, then with `permanent` for good."""
-    number = version_of(version)
+async def remove_version(store: Database, subject: SubjectName, version: VersionNumber, permanent: Flag = False) -> Any:
+    """Delete a version: softly, or with `permanent` one that is soft deleted."""
+    number = parse_version(version)
     return ConfluentJSON(await store.write(lambda c: delete_version(c, subject, number, permanent=permanent)))

@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs on the connection, and inside the transaction, that `migrate` hands over."""
+"""Alembic's entry point. It runs on the connection, and inside the transaction, that `migrate` passes."""
 
 from alembic import context
 
@@ -7,7 +7,7 @@ from meshport_registry.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    # SQLite rolls DDL back like anything else; Alembic assumes it does not.
+    # SQLite rolls DDL back too; Alembic's default for SQLite assumes that it does not.
     transactional_ddl=True,
 )
 with context.begin_transaction():

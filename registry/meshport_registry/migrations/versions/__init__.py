@@ -1,1 +1,1 @@
-"""One module a change; Alembic reads them in the order of their `down_revision`."""
+"""One module for each migration. Alembic orders them by their `down_revision`."""

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "product",
         sa.Column("guid", sa.String(length=36), nullable=False),
@@ -128,5 +128,5 @@ def upgrade() -> None:
         sa.UniqueConstraint("subject_id", "schema_id", name=op.f("uq_version_subject_id_schema_id")),
     )
     op.create_index(op.f("ix_version_schema_id"), "version", ["schema_id"], unique=False)
-    # The change counter of all products; there from the start, so that moving it on is one statement.
+    # The change counter of all products exists from the start, so that one statement increments it.
     op.bulk_insert(setting, [{"name": "revision", "value": "0"}])

@@ -1,4 +1,4 @@
-"""Generations: topics that are built beside the one that an address is bound to, and those that were before it."""
+"""Generations: topics built beside the one that an address is bound to, and topics it was bound to before."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Create the table."""
     op.create_table(
         "generation",
         sa.Column("guid", sa.String(length=36), nullable=False),

@@ -1,4 +1,4 @@
-"""Waivers: breaking changes that somebody approved."""
+"""Waivers: approvals of breaking changes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Create the table."""
     op.create_table(
         "waiver",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),

@@ -1,4 +1,7 @@
-"""Registering a data product from its descriptor: checked as a whole, then written as a whole."""
+"""Registering a data product from its descriptor.
+
+The whole product is checked first and then written, in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,34 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from meshport.address import nearest, subject_name, topic_name
-from meshport.catalog import Change, PortVersion, Registration
+from meshport.catalog import PortVersion, Registration, RegistrationChange
 from meshport.compat import Finding, Outcome, Part, Severity, State, Verdict
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
-from meshport_registry.contracts import Candidate, known_id
-from meshport_registry.declaration import Declared, kept_on, line_of, unfit, unmatched
-from meshport_registry.errors import Conflict, Incompatible, NotInMesh, Refused
+from meshport_registry.errors import Conflict, Incompatible, NotInMesh, RequestRefused
 from meshport_registry.gate import Judgement, judge
 from meshport_registry.lifecycle import next_revision
+from meshport_registry.product_declaration import ProductDeclaration, keep_lifecycle, line_of, unfit, unmatched
 from meshport_registry.products import (
-    Cluster,
+    DefaultCluster,
     bindings_of,
-    choose,
+    choose_binding,
     descriptor_of,
     find_address,
     find_guid,
-    registered,
+    registered_product,
 )
-from meshport_registry.registration import Registered, add_version, already, put_version, refuse_read_only
-from meshport_registry.store import Undo, now_us
-from meshport_registry.subjects import find_history, global_settings, mode_of
+from meshport_registry.schema_registration import (
+    RegisteredVersion,
+    add_version,
+    existing_version,
+    insert_version,
+)
+from meshport_registry.schemas import CandidateSchema, registered_id
+from meshport_registry.store import RollBack, now_us
+from meshport_registry.subject_settings import effective_mode, global_settings, refuse_read_only
+from meshport_registry.subjects import find_history
 
 _INSERT_PRODUCT: Final = insert(tables.product)
 _INSERT_BINDING: Final = insert(tables.binding)
@@ -41,87 +50,90 @@ _SET_LEVEL: Final = (
 
 
 @dataclass
-class _Plan:
-    """What was found on the way."""
+class _RegistrationPlan:
+    """What a registration has found so far, and what it changes."""
 
     refused: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
-    changed: list[Change] = field(default_factory=list)
+    changed: list[RegistrationChange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unresolved: list[InputPort] = field(default_factory=list)
     ports: list[PortVersion] = field(default_factory=list)
 
     def compare(self, item: str, before: Any, after: Any) -> None:
         if before != after:
-            self.changed.append(Change(item=item, before=before, after=after))
+            self.changed.append(RegistrationChange(item=item, before=before, after=after))
 
     def raise_if_refused(self, product: Product) -> None:
         if self.refused:
-            raise Refused(_told(f"{product.address} cannot be registered", self.refused), findings=tuple(self.refused))
+            raise RequestRefused(
+                _summary(f"{product.address} cannot be registered", self.refused), findings=tuple(self.refused)
+            )
 
-    def raise_if_contradicting(self, product: Product) -> None:
-        if self.conflicts:  # the gate has said so already, with its rule, unless no port is the same
+    def raise_if_conflicting(self, product: Product) -> None:
+        if self.conflicts:  # the gate reports the same as a finding of a rule, unless no port is the same
             raise Conflict(
-                _told(f"{product.address} contradicts what is registered", self.conflicts),
+                _summary(f"{product.address} contradicts what is registered", self.conflicts),
                 findings=tuple(self.conflicts),
             )
 
 
-def _told(message: str, findings: Sequence[str]) -> str:
+def _summary(message: str, findings: Sequence[str]) -> str:
     return f"{message}: {findings[0]}" if len(findings) == 1 else f"{message} in {len(findings)} ways"
 
 
-def publish(
+def register_product(
     connection: Connection,
-    wanted: Declared,
-    cluster: Cluster,
+    declaration: ProductDeclaration,
+    cluster: DefaultCluster,
     *,
     judged: Judgement | None = None,
     dry_run: bool = False,
 ) -> Registration:
-    """Register a product, or bring it up to date; the same again changes nothing.
+    """Register a product, or update it. Registering the same declaration again changes nothing.
 
     Args:
         connection: the writing transaction.
-        wanted: the product.
-        cluster: the registry's own cluster.
-        judged: the gate's judgement of it from before the transaction.
-        dry_run: do everything, then undo it: the plan is what would really happen.
+        declaration: the product with its schemas.
+        cluster: the registry's default cluster.
+        judged: the gate's judgement of the declaration, made before the transaction.
+        dry_run: do everything, then roll it back, so that the answer is what a registration would do.
 
     Raises:
-        Refused: the declaration does not hold together, or reads what is not there.
-        Conflict: its address or its id belongs to another product.
-        Incompatible: a port would break what it promised.
-        Undo: the answer of a dry run.
+        RequestRefused: ports and schemas do not fit each other, an input port is not registered or lacks a field that
+            is read, or no Kafka cluster is known.
+        Conflict: the address or the id belongs to another product.
+        Incompatible: the gate refuses the change of a port.
+        RollBack: carries the answer of a dry run.
     """
-    plan = _Plan()
-    row = _identify(connection, wanted.product, plan)
-    product = _with_lifecycle(wanted.product, row, plan)
-    if not (wanted.bootstrap_servers or cluster.bootstrap_servers):
+    plan = _RegistrationPlan()
+    row = _find_registered(connection, declaration.product, plan)
+    product = _with_lifecycle(declaration.product, row, plan)
+    if not (declaration.bootstrap_servers or cluster.bootstrap_servers):
         plan.refused.append("no Kafka cluster is named, and this registry was started without one")
-    refuse_read_only(str(product.address), mode_of(None, global_settings(connection)))
-    plan.refused += [*unmatched(wanted), *unfit(wanted)]
-    sources = _check_inputs(connection, product, plan, lenient=dry_run)
+    refuse_read_only(str(product.address), effective_mode(None, global_settings(connection)))
+    plan.refused += [*unmatched(declaration), *unfit(declaration)]
+    inputs = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
-    _heed(judge(connection, wanted, utc_today(), before=judged).verdicts, plan)
-    plan.raise_if_contradicting(product)
+    _apply_verdicts(judge(connection, declaration, utc_today(), before=judged).verdicts, plan)
+    plan.raise_if_conflicting(product)
     _plan_descriptor(product, row, plan)
     guid, now = str(product.id), now_us()
     if row is None:
         new = {"guid": guid, "created_at": now, "updated_at": now, "revision": next_revision(connection)}
         connection.execute(_INSERT_PRODUCT, _row(product) | new)
-    _write_bindings(connection, wanted, product, plan, dry_run=dry_run)
+    _write_bindings(connection, declaration, product, plan, dry_run=dry_run)
     if row is not None and plan.changed:
         values = _row(product) | {"updated_at": now, "revision": next_revision(connection)}
         connection.execute(update(tables.product).where(tables.product.c.guid == guid).values(**values))
         connection.execute(delete(tables.tag).where(tables.tag.c.guid == guid))
         connection.execute(delete(tables.input_port).where(tables.input_port.c.guid == guid))
     if plan.changed:
-        _write_words(connection, product, sources)
+        _write_tags_and_inputs(connection, product, inputs)
     stored = find_guid(connection, guid)
-    assert stored is not None  # noqa: S101 - written a moment ago in this transaction
+    assert stored is not None  # noqa: S101 - this transaction wrote it above
     answer = Registration(
-        product=registered(connection, stored, cluster),
+        product=registered_product(connection, stored, cluster),
         ports=tuple(plan.ports),
         changed=tuple(plan.changed),
         unresolved=tuple(each.address for each in plan.unresolved),
@@ -129,12 +141,12 @@ def publish(
         dry_run=dry_run,
     )
     if dry_run:
-        raise Undo(answer)
+        raise RollBack(answer)
     return answer
 
 
-def _identify(connection: Connection, product: Product, plan: _Plan) -> Row[Any] | None:
-    """The product's row by its GUID; GUID and address belong together for ever."""
+def _find_registered(connection: Connection, product: Product, plan: _RegistrationPlan) -> Row[Any] | None:
+    """Return the product's row by its GUID. A GUID and an address stay paired for ever; another pairing is a conflict."""
     by_guid, by_address = find_guid(connection, str(product.id)), find_address(connection, product.address)
     if by_guid is not None and descriptor_of(by_guid).address != product.address:
         plan.conflicts.append(
@@ -145,26 +157,28 @@ def _identify(connection: Connection, product: Product, plan: _Plan) -> Row[Any]
     return by_guid
 
 
-def _with_lifecycle(product: Product, row: Row[Any] | None, plan: _Plan) -> Product:
-    """The descriptor, with a lifecycle that never goes back by itself."""
-    kept = product if row is None else kept_on(product, descriptor_of(row))
+def _with_lifecycle(product: Product, row: Row[Any] | None, plan: _RegistrationPlan) -> Product:
+    """Return the descriptor with the registered lifecycle, unless its own is further along."""
+    kept = product if row is None else keep_lifecycle(product, descriptor_of(row))
     if kept is not product:
         plan.notes.append(f"the status stays {kept.status}, though the descriptor says {product.status}")
     return kept
 
 
-def _heed(verdicts: tuple[Verdict, ...], plan: _Plan) -> None:
-    """Refuse what breaks somebody; note what is let pass.
+def _apply_verdicts(verdicts: tuple[Verdict, ...], plan: _RegistrationPlan) -> None:
+    """Refuse a product that breaks its readers, and note the findings that the gate lets pass.
 
     Raises:
-        Incompatible: with every verdict.
+        Incompatible: a finding refuses the product; the error carries every verdict.
     """
     refusing = [(each, finding) for each in verdicts for finding in each.findings if finding.refuses]
     if refusing:
-        findings = tuple(dict.fromkeys(str(finding) for _, finding in refusing))  # of the product: at each of its ports
+        findings = tuple(
+            dict.fromkeys(str(finding) for _, finding in refusing)
+        )  # each port repeats a product's finding
         ports = ", ".join(dict.fromkeys(str(each.address) for each, _ in refusing))
         raise Incompatible(
-            _told(f"{ports} would not be what was promised", findings),
+            _summary(f"{ports} would not be what was promised", findings),
             findings=findings,
             verdicts=verdicts,
             hint="`meshport gate check --against registry` says who breaks and what to do",
@@ -175,24 +189,24 @@ def _heed(verdicts: tuple[Verdict, ...], plan: _Plan) -> None:
 
 
 def _note(verdict: Verdict, finding: Finding) -> str:
-    said = str(finding)
+    text = str(finding)
     if finding.part is not Part.PRODUCT:
-        said = f"{verdict.address.port}@{verdict.address.major}: {said}"
+        text = f"{verdict.address.port}@{verdict.address.major}: {text}"
     if finding.state is State.WAIVED:
         waiver = next(each for each in verdict.waivers if each.id == finding.waiver)
-        return f"{said}; waived by {waiver.approver} until {waiver.until}"
+        return f"{text}; waived by {waiver.approver} until {waiver.until}"
     if finding.state is State.SETTLED:
-        return f"{said}; the version before does so already"
+        return f"{text}; the version before does so already"
     if finding.state is State.UNREAD:
-        return f"{said}; no declared reader reads it"
-    return f"{said}; a warning" if finding.severity is Severity.WARNING else said
+        return f"{text}; no declared reader reads it"
+    return f"{text}; a warning" if finding.severity is Severity.WARNING else text
 
 
 def _check_inputs(
-    connection: Connection, product: Product, plan: _Plan, *, lenient: bool
+    connection: Connection, product: Product, plan: _RegistrationPlan, *, lenient: bool
 ) -> list[tuple[str, str, InputPort]]:
-    """The GUID and port behind each input that is registered."""
-    sources: list[tuple[str, str, InputPort]] = []
+    """Return the product's GUID and the port that each registered input resolves to."""
+    found: list[tuple[str, str, InputPort]] = []
     for each in product.input_ports:
         row = find_address(connection, each.address)
         if row is None:
@@ -202,13 +216,13 @@ def _check_inputs(
                 plan.refused.append(f"the input port {each.address} is not registered; register it first")
             continue
         try:
-            binding = choose(bindings_of(connection, row, Cluster()), each.address)
+            binding = choose_binding(bindings_of(connection, row, DefaultCluster()), each.address)
         except NotInMesh as error:
             plan.refused.append(f"the input port {error.message}; {error.hint}")
             continue
         if binding.status is Status.RETIRED:
-            to = f"; its successor is {binding.successor}" if binding.successor else ""
-            plan.refused.append(f"the input port {each.address} is retired{to}")
+            successor = f"; its successor is {binding.successor}" if binding.successor else ""
+            plan.refused.append(f"the input port {each.address} is retired{successor}")
         known = [str(one["name"]) for one in json.loads(binding.schema_text).get("fields", ())]
         for name in each.fields:
             if name.partition(".")[0] not in known:
@@ -217,11 +231,11 @@ def _check_inputs(
                     f"the input port {each.address} has no field {name!r}"
                     + (f"; did you mean {near!r}?" if near else "")
                 )
-        sources.append((row.guid, str(binding.address.port), each))
-    return sources
+        found.append((row.guid, str(binding.address.port), each))
+    return found
 
 
-def _plan_descriptor(product: Product, row: Row[Any] | None, plan: _Plan) -> None:
+def _plan_descriptor(product: Product, row: Row[Any] | None, plan: _RegistrationPlan) -> None:
     if row is None:
         plan.compare("product", None, str(product.address))
         return
@@ -230,49 +244,56 @@ def _plan_descriptor(product: Product, row: Row[Any] | None, plan: _Plan) -> Non
         plan.compare(f"descriptor.{key}", before.get(key), after.get(key))
 
 
-def _write_bindings(connection: Connection, wanted: Declared, product: Product, plan: _Plan, *, dry_run: bool) -> None:
+def _write_bindings(
+    connection: Connection,
+    declaration: ProductDeclaration,
+    product: Product,
+    plan: _RegistrationPlan,
+    *,
+    dry_run: bool,
+) -> None:
     own = tables.binding
     known = {
         (each.port, each.major): each for each in connection.execute(select(own).where(own.c.guid == str(product.id)))
     }
     declared = {line_of(port) for port in product.output_ports}
-    dropped = [each for line, each in known.items() if line not in declared]  # retired ones: the gate was asked
+    dropped = [each for line, each in known.items() if line not in declared]  # the gate lets only retired lines go
     for position, each in enumerate(dropped, len(declared)):
         rows = (own.c.guid == each.guid) & (own.c.port == each.port) & (own.c.major == each.major)
         connection.execute(update(own).where(rows).values(position=position))
     for position, port in enumerate(product.output_ports):
-        called, before = f"{port.name}@{port.major}", known.get(line_of(port))
-        candidate = wanted.contracts[line_of(port)]
-        assert isinstance(candidate, Candidate)  # noqa: S101 - the gate refused whatever is none
+        line, before = f"{port.name}@{port.major}", known.get(line_of(port))
+        candidate = declaration.contracts[line_of(port)]
+        assert isinstance(candidate, CandidateSchema)  # noqa: S101 - the gate refused a declaration with a SchemaError
         generation = before.generation if before else 1
-        at = _write_contract(connection, product, port, candidate, before)
+        version = _write_contract(connection, product, port, candidate, before)
         address = product.port_address(port)
         topic = topic_name(address, generation=generation)
         values = {
             "position": position,
-            "bootstrap_servers": wanted.bootstrap_servers,
+            "bootstrap_servers": declaration.bootstrap_servers,
             "topic": topic,
             "partitions": port.partitions,
             "key": json.dumps(port.key_fields),
             "time": port.time,
             "type": product.event_type(port),
             "cleanup": port.cleanup,
-            "schema_id": at.id,
+            "schema_id": version.id,
         }
         if before is None:
-            plan.compare(f"{called}.topic", None, topic)
+            plan.compare(f"{line}.topic", None, topic)
             new = {
                 "guid": str(product.id),
                 "port": port.name,
                 "major": port.major,
                 "generation": generation,
-                "subject_id": at.subject_id,
+                "subject_id": version.subject_id,
                 "status": Status.DRAFT,
             }
             connection.execute(_INSERT_BINDING, values | new)
         else:
             for name, value in values.items():
-                plan.compare(f"{called}.{name}", getattr(before, name), value)
+                plan.compare(f"{line}.{name}", getattr(before, name), value)
             rows = (own.c.guid == str(product.id)) & (own.c.port == port.name) & (own.c.major == port.major)
             connection.execute(update(own).where(rows).values(**values))
         plan.ports.append(
@@ -280,39 +301,39 @@ def _write_bindings(connection: Connection, wanted: Declared, product: Product, 
                 address=address,
                 topic=topic,
                 subject=subject_name(address),
-                schema_id=None if dry_run and at.created else at.id,
-                version=at.version,
+                schema_id=None if dry_run and version.created else version.id,
+                version=version.version,
                 fingerprint=candidate.schema.fingerprint,
             )
         )
 
 
 def _write_contract(
-    connection: Connection, product: Product, port: OutputPort, candidate: Candidate, before: Row[Any] | None
-) -> Registered:
-    """Make the schema the subject's latest version, if it is none yet, at the level of the descriptor.
+    connection: Connection, product: Product, port: OutputPort, candidate: CandidateSchema, before: Row[Any] | None
+) -> RegisteredVersion:
+    """Make the schema a version of the port's subject if it is none yet, and set the descriptor's level.
 
     Raises:
-        Incompatible: the subject had versions before it was this product's, and the level forbids what follows.
+        Incompatible: the subject had versions before it became this product's, and the level forbids the schema.
     """
     name, level = subject_name(product.port_address(port)), product.compatibility(port)
     history = find_history(connection, name)
-    known = known_id(connection, candidate)
-    at = already(history, known)
-    if at is None and before is None:
-        at = add_version(connection, history, candidate, level, known=known)
-    elif at is None:
-        at = put_version(connection, history, candidate, history.next_number, known=known)
+    known = registered_id(connection, candidate)
+    version = existing_version(history, known)
+    if version is None and before is None:
+        version = add_version(connection, history, candidate, level, known=known)
+    elif version is None:
+        version = insert_version(connection, history, candidate, history.next_number, known=known)
     if history.subject is None or history.subject.level is not level:
-        connection.execute(_SET_LEVEL, {"row": at.subject_id, "level": level})
-    return at
+        connection.execute(_SET_LEVEL, {"row": version.subject_id, "level": level})
+    return version
 
 
-def _write_words(connection: Connection, product: Product, sources: list[tuple[str, str, InputPort]]) -> None:
+def _write_tags_and_inputs(connection: Connection, product: Product, inputs: list[tuple[str, str, InputPort]]) -> None:
     guid = str(product.id)
     if product.tags:
         connection.execute(insert(tables.tag), [{"guid": guid, "tag": tag} for tag in dict.fromkeys(product.tags)])
-    if sources:
+    if inputs:
         connection.execute(
             insert(tables.input_port),
             [
@@ -324,7 +345,7 @@ def _write_words(connection: Connection, product: Product, sources: list[tuple[s
                     "major": each.address.major,
                     "fields": json.dumps(each.fields),
                 }
-                for position, (source, port, each) in enumerate(sources)
+                for position, (source, port, each) in enumerate(inputs)
             ],
         )
 

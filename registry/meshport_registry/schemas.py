@@ -1,4 +1,4 @@
-"""Schemas as rows: read, identified, stored and loaded again."""
+"""Schemas as the registry stores them: how one is read, identified, inserted and loaded."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from meshport_registry import tables
 from meshport_registry.errors import InvalidSchema
 from meshport_registry.store import now_us
 
-_KEPT: Final = 512
+_CACHED_SCHEMAS: Final = 512
 _DEEPEST_REFERENCES: Final = 32
 
-
-_KNOWN: Final = select(tables.schema.c.id).where(tables.schema.c.identity == bindparam("identity"))
 _BY_IDS: Final = select(tables.schema).where(tables.schema.c.id.in_(bindparam("ids", expanding=True)))
 _INSERT: Final = (
     insert(tables.schema)
@@ -37,12 +35,12 @@ _INSERT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A type of another subject that a schema refers to.
+    """A reference of a schema to a type that another subject defines.
 
     Attributes:
-        name: as the schema writes it; for Avro the type's full name.
-        subject: where it is registered.
-        version: of that subject.
+        name: the name by which the schema refers to the type; for Avro the type's full name.
+        subject: the subject that defines the type.
+        version: the version number of that subject.
     """
 
     name: str
@@ -51,13 +49,13 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A schema that somebody sent.
+class CandidateSchema:
+    """A schema that a client sent and that may not be registered yet.
 
     Attributes:
-        text: what is answered to readers: the canonical form, or the author's own text where it holds references.
+        text: the text that readers get: the canonical form, or the author's own text if it has references.
         schema: the canonical form with references inlined.
-        references: in the order they were given.
+        references: the references in the order in which the client gave them.
     """
 
     text: str
@@ -66,22 +64,22 @@ class Candidate:
 
     @cached_property
     def identity(self) -> str:
-        """Fingerprint and references: equal for two schemas that share one id."""
+        """The hash of fingerprint and references. Two schemas share an id if and only if it is the same."""
         if not self.references:
             return self.schema.fingerprint
         return hashlib.sha256((self.schema.fingerprint + _dump(self.references)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
-    """A schema that is registered; it never changes.
+class StoredSchema:
+    """A registered schema. It never changes.
 
     Attributes:
-        id: its number in this registry.
-        text: see `Candidate.text`.
-        schema: see `Candidate.schema`.
-        references: see `Candidate.references`.
-        created_at: microseconds since the epoch.
+        id: the schema's id in this registry.
+        text: see `CandidateSchema.text`.
+        schema: see `CandidateSchema.schema`.
+        references: see `CandidateSchema.references`.
+        created_at: when it was registered, in microseconds since the epoch.
     """
 
     id: int
@@ -92,12 +90,15 @@ class Contract:
 
     @property
     def guid(self) -> str:
-        """The schema's name in every registry: the first 128 bits of its fingerprint."""
-        return guid_of(self.schema)
+        """The schema's GUID, the same in every registry: the first 128 bits of its fingerprint."""
+        return schema_guid(self.schema)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What every answer about this schema says; Confluent leaves the type out for Avro, and empty references."""
+        """The fields that every answer about this schema has.
+
+        Like Confluent's registry, they omit the type of an Avro schema, and references if there are none.
+        """
         facts: dict[str, Any] = {"schema": self.text, "guid": self.guid}
         if self.references:
             facts["references"] = [
@@ -106,36 +107,37 @@ class Contract:
         return facts
 
 
-def guid_of(schema: Schema) -> str:
-    """The GUID of a schema: the first 128 bits of its fingerprint."""
+def schema_guid(schema: Schema) -> str:
+    """Return the GUID of a schema: the first 128 bits of its fingerprint."""
     return str(UUID(hex=schema.fingerprint[:32]))
 
 
-# A serializer sends its schema again from every process that starts.
+# Every process that starts a serializer sends the same schema again.
 @lru_cache(maxsize=64)
-def read_plain(text: str) -> Candidate:
-    """Read a schema that refers to nothing outside itself.
+def read_plain(text: str) -> CandidateSchema:
+    """Parse a schema that has no references.
 
     Raises:
-        SchemaError: it is no valid Avro.
+        SchemaError: the text is not valid Avro.
     """
     schema = parse_schema(text)
-    return Candidate(schema.text, schema)
+    return CandidateSchema(schema.text, schema)
 
 
-def read_candidate(connection: Connection, text: str, references: Sequence[Reference]) -> Candidate:
-    """Read a schema together with what it refers to.
+def read_candidate(connection: Connection, text: str, references: Sequence[Reference]) -> CandidateSchema:
+    """Parse a schema together with the schemas that it refers to.
 
     Raises:
-        SchemaError: it is no valid Avro.
-        InvalidSchema: a reference leads nowhere.
+        SchemaError: the text is not valid Avro.
+        InvalidSchema: a reference names no registered version, or references are nested too deeply.
     """
     if not references:
         return read_plain(text)
     named: dict[str, Any] = {}
     _collect(connection, references, named, 0)
     schema = parse_schema(text, common=CommonTypes(named=named))
-    return Candidate(json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")), schema, tuple(references))
+    compact = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    return CandidateSchema(compact, schema, tuple(references))
 
 
 def _collect(connection: Connection, references: Iterable[Reference], named: dict[str, Any], depth: int) -> None:
@@ -159,69 +161,68 @@ def _collect(connection: Connection, references: Iterable[Reference], named: dic
         take_apart(load(connection, [found])[found].schema.form, named)
 
 
-def load(connection: Connection, ids: Sequence[int]) -> dict[int, Contract]:
-    """The contracts of these ids; an id that is not there is left out."""
+def load(connection: Connection, ids: Sequence[int]) -> dict[int, StoredSchema]:
+    """Return the schemas of these ids, by id. An id that is not registered is omitted."""
     rows = connection.execute(_BY_IDS, {"ids": ids})
-    return {row.id: contract_of(row) for row in rows}
+    return {row.id: stored_schema(row) for row in rows}
 
 
-# A history is compared with every candidate. Kept by fingerprint: what a fingerprint names can never be another schema,
-# not even when the transaction that stored it is rolled back and its id goes to the next one.
-_kept: Final[dict[str, Schema]] = {}
-_lock: Final = threading.Lock()
+# A candidate is compared with every schema of a history. The cache is keyed by fingerprint, because an id may be reused
+# by another schema after the transaction that inserted the first one is rolled back.
+_cache: Final[dict[str, Schema]] = {}
+_cache_lock: Final = threading.Lock()
 
 
-def schemas_of(connection: Connection, fingerprints: Sequence[str]) -> list[Schema]:
-    """The schemas of these fingerprints, in the same order."""
-    with _lock:
-        found = {each: _kept[each] for each in fingerprints if each in _kept}
+def parsed_schemas(connection: Connection, fingerprints: Sequence[str]) -> list[Schema]:
+    """Return the schemas of these fingerprints, in the same order."""
+    with _cache_lock:
+        found = {each: _cache[each] for each in fingerprints if each in _cache}
     missing = [each for each in fingerprints if each not in found]
     if missing:
         rows = connection.execute(select(tables.schema).where(tables.schema.c.fingerprint.in_(missing)))
-        loaded = [contract_of(row).schema for row in rows]
+        loaded = [stored_schema(row).schema for row in rows]
         found |= {each.fingerprint: each for each in loaded}
-        _keep(loaded)
+        _remember(loaded)
     return [found[each] for each in fingerprints]
 
 
-def _keep(schemas: Iterable[Schema]) -> None:
-    with _lock:
+def _remember(schemas: Iterable[Schema]) -> None:
+    with _cache_lock:
         for each in schemas:
-            _kept[each.fingerprint] = Schema(
-                each.text
-            )  # without what was derived from it: that takes ten times as much
-        while len(_kept) > _KEPT:
-            del _kept[next(iter(_kept))]
+            # A new object, because what a schema object computes and keeps takes ten times the memory of its text.
+            _cache[each.fingerprint] = Schema(each.text)
+        while len(_cache) > _CACHED_SCHEMAS:
+            del _cache[next(iter(_cache))]
 
 
-def contract_of(row: Row[Any]) -> Contract:
-    """A contract from its row."""
+def stored_schema(row: Row[Any]) -> StoredSchema:
+    """Return a registered schema from its row."""
     references = tuple(Reference(**each) for each in json.loads(row.references)) if row.references else ()
-    return Contract(row.id, row.text, Schema(row.resolved or row.text), references, row.created_at)
+    return StoredSchema(row.id, row.text, Schema(row.resolved or row.text), references, row.created_at)
 
 
-def known_id(connection: Connection, candidate: Candidate) -> int | None:
-    """The id of a schema that is registered already, under whichever subject."""
+def registered_id(connection: Connection, candidate: CandidateSchema) -> int | None:
+    """Return the id of a schema that is registered under any subject, or None."""
     found = connection.execute(
         select(tables.schema.c.id).where(tables.schema.c.identity == candidate.identity)
     ).scalar()
     return None if found is None else int(found)
 
 
-def insert_contract(connection: Connection, candidate: Candidate, *, wanted: int | None = None) -> int:
-    """Store a schema that is new, and give it its id.
+def insert_schema(connection: Connection, candidate: CandidateSchema, *, wanted: int | None = None) -> int:
+    """Insert a new schema and return its id.
 
     Args:
-        connection: a writing transaction, so that the highest id cannot move.
+        connection: a writing transaction, so that no other writer can take the same id.
         candidate: the schema.
-        wanted: the id it has in the registry that it is imported from.
+        wanted: the id that it has in the registry it is imported from; None for the next free one.
     """
     schema = candidate.schema
-    _keep([schema])  # the next version is compared with it
+    _remember([schema])  # the next version of the subject is compared with it
     values = {
         "identity": candidate.identity,
         "fingerprint": schema.fingerprint,
-        "guid": guid_of(schema),
+        "guid": schema_guid(schema),
         "text": candidate.text,
         "resolved": None if schema.text == candidate.text else schema.text,
         "references": _dump(candidate.references) if candidate.references else None,

@@ -1,0 +1,112 @@
+"""What a team declares of its product: read from a request, and checked without the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from meshport.address import nearest
+from meshport.catalog import ProductRegistration
+from meshport.compat import RULES
+from meshport.errors import SchemaError
+from meshport.product import OutputPort, Product
+from meshport.schema import parse_schema
+from meshport_registry.errors import RequestRefused
+from meshport_registry.products import later_status
+from meshport_registry.schemas import CandidateSchema, read_plain
+
+Line = tuple[str, int]
+"""A line of a product: the name of a port and one of its majors."""
+
+
+@dataclass(frozen=True)
+class ProductDeclaration:
+    """A product with its schemas, as its team wants to register it.
+
+    Attributes:
+        product: the descriptor.
+        contracts: the schema of each output port, or the error of a schema that a rule of the gate refuses.
+        bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+    """
+
+    product: Product
+    contracts: Mapping[Line, CandidateSchema | SchemaError]
+    bootstrap_servers: str | None = None
+
+
+def line_of(port: OutputPort) -> Line:
+    """Return the line that an output port of a descriptor declares."""
+    return port.name, port.major
+
+
+def read_declaration(body: ProductRegistration) -> ProductDeclaration:
+    """Read the body of a registration.
+
+    Raises:
+        RequestRefused: the name of a schema is not of the form `<port>@<major>`.
+        SchemaError: a schema is not valid Avro.
+    """
+    contracts: dict[Line, CandidateSchema | SchemaError] = {}
+    for name, text in body.schemas.items():
+        port, at, major = name.partition("@")
+        if not at or not major.isdecimal():
+            raise RequestRefused(
+                f"{name!r} names no port and major", hint="name each schema <port>@<major>, as in events@1"
+            )
+        try:
+            contracts[port, int(major)] = read_plain(text)
+        except SchemaError as error:
+            if error.rule not in RULES:
+                raise
+            contracts[port, int(major)] = error
+    return ProductDeclaration(body.descriptor, contracts, body.bootstrap_servers)
+
+
+def unmatched(declaration: ProductDeclaration) -> Iterator[str]:
+    """Report ports without a schema, and schemas without a port."""
+    lines = {line_of(port) for port in declaration.product.output_ports}
+    for name, major in declaration.contracts.keys() - lines:
+        yield f"a schema is given for {name}@{major}, which is no output port"
+    for port in declaration.product.output_ports:
+        if line_of(port) not in declaration.contracts:
+            yield f"no schema is given for {port.name}@{port.major}"
+
+
+def unfit(declaration: ProductDeclaration) -> Iterator[str]:
+    """Report ports whose schema lacks their key or time field, and a process state whose schema cannot be read."""
+    yield from _unreadable_state(declaration.product)
+    for port in declaration.product.output_ports:
+        candidate, line = declaration.contracts.get(line_of(port)), f"{port.name}@{port.major}"
+        if not isinstance(candidate, CandidateSchema):
+            continue
+        schema = candidate.schema
+        if not schema.field_names:
+            yield f"the schema of {line} is {schema.name}; a port's events are records with fields"
+        for role, name in [*(("key", each) for each in port.key_fields), *([("time", port.time)] if port.time else [])]:
+            if name not in schema.field_names:
+                near = nearest(name, list(schema.field_names))
+                yield (
+                    f"the {role} field {name!r} of {line} is not in {schema.name}"
+                    + (f"; did you mean {near!r}?" if near else "")
+                )
+
+
+def _unreadable_state(product: Product) -> Iterator[str]:
+    applied = product.process.applied if product.process else None
+    if applied is None or applied.state is None:
+        return
+    try:
+        parse_schema(applied.state, source="the schema of the state that `apply` keeps")
+    except SchemaError as error:
+        yield f"{error.message}; a registry has no files: `meshport apply` sends the schema in place of one"
+
+
+def keep_lifecycle(product: Product, known: Product) -> Product:
+    """Return a descriptor with the lifecycle of the registered one, unless its own is further along.
+
+    A declaration never moves a lifecycle back.
+    """
+    if later_status(known.status, product.status) is product.status:
+        return product
+    lifecycle = {"status": known.status, "deprecated_on": known.deprecated_on, "successor": known.successor}
+    return product.model_copy(update=lifecycle)
