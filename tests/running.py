@@ -7,15 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.waiting import PATIENCE_S, wait_for
 
-PATIENCE_S = 90.0
 # What a developer has set for other work must not lead a test to another mesh; the cache is shared on purpose.
 _OTHERS = ("MESHPORT_KAFKA", "MESHPORT_REGISTRY")
 
@@ -44,15 +42,6 @@ def meshport(folder: Path, *arguments: str, expect: int = 0) -> subprocess.Compl
 def lines(told: str) -> list[dict[str, Any]]:
     """The JSON objects of a command's stdout."""
     return [json.loads(line) for line in told.splitlines()]
-
-
-def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], *, patience_s: float = PATIENCE_S) -> None:
-    """Wait until something holds; fails with `what` was awaited."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {patience_s:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(0.02)
 
 
 class Up:

@@ -18,7 +18,8 @@ from meshport.project.project import Project
 from meshport.registry import Registry
 from tests.e2e import flights
 from tests.e2e.flights import Flight, Totals
-from tests.running import Up, lines, meshport, wait_for
+from tests.running import Up, lines, meshport
+from tests.waiting import wait_for
 
 DEPARTURES = "operations/departures"
 DELAYS = "network/delays-by-airport"

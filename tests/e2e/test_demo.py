@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import environment, wait_for
+from tests.running import environment
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,8 @@ from meshport.ports.subscriber import Subscriber
 from tests.e2e import flights
 from tests.e2e.flights import COUNT
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, as_flight
-from tests.running import environment, lines, wait_for
+from tests.running import environment, lines
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kafka
 

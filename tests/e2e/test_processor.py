@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.e2e import flights
 from tests.e2e.newcomer import Newcomer
-from tests.running import wait_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kafka
 

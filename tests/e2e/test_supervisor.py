@@ -16,7 +16,7 @@ from meshport.cli import demo
 from meshport.errors import ProcessError
 from meshport.local.lag import Standing
 from meshport.local.supervisor import Supervisor
-from tests.running import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from tests.e2e import flights
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, headers
-from tests.running import lines, meshport, wait_for
+from tests.running import lines, meshport
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kafka
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-_PATIENCE_S: Final = 30.0
+from tests.waiting import PATIENCE_S, patiently
 
 
 def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
@@ -22,13 +21,13 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
         }
     )
     try:
-        partitions = consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         found: list[Message] = []
         ended: set[int | None] = set()
-        deadline = time.monotonic() + _PATIENCE_S
-        while len(ended) < len(partitions):
-            assert time.monotonic() < deadline, f"{topic} has no end within {_PATIENCE_S} s"
+        for _ in patiently(f"the end of {topic}"):
+            if len(ended) == len(partitions):
+                break
             message = consumer.poll(1.0)
             if message is None:
                 continue
@@ -50,7 +49,7 @@ def write(bootstrap_servers: str, topic: str, key: bytes | None, value: bytes | 
     producer.produce(
         topic, value, key, headers=headers, on_delivery=lambda error, _: failures.append(error) if error else None
     )
-    assert producer.flush(_PATIENCE_S) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert not failures
 
 

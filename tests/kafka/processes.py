@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-IMPATIENCE = 15.0  # seconds; what is awaited takes far less
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def words(process: subprocess.Popen[str]) -> list[str]:
     return process.stdout.readline().split()
 
 
-def ended(pid: int, timeout: float = IMPATIENCE) -> bool:
+def ended(pid: int, timeout: float = PATIENCE_S) -> bool:
     """Wait for the end of any process, of whatever parent.
 
     Returns:

@@ -12,9 +12,9 @@ from meshport.event import Event
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import Mesh
+from tests.waiting import PATIENCE_S
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
-PATIENCE_S = 30.0
 
 
 def reading(number: int, *, sensor: str | None = None, at: datetime | None = None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +21,8 @@ from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.schema import parse_schema
 from tests.columnar.rows import rows_of
 from tests.mesh_session import READING, Mesh
-from tests.ports.readings import PATIENCE_S, fill, reading, take
+from tests.ports.readings import fill, reading, take
+from tests.waiting import PATIENCE_S, patiently
 
 pytest.importorskip("pyruhvro", reason="the extra `columnar` is not installed")
 
@@ -38,9 +38,7 @@ QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.
 def gather(subscriber: Subscriber, count: int, limit: int = 10_000) -> list[EventBatch]:
     """Batches until so many rows and tombstones came."""
     found: list[EventBatch] = []
-    patience = time.monotonic() + PATIENCE_S
-    for batch in subscriber.arrow_batches(limit, wait_s=0.5):
-        assert time.monotonic() < patience, f"nothing came for {PATIENCE_S} s"
+    for batch, _ in zip(subscriber.arrow_batches(limit, wait_s=0.5), patiently(f"{count} rows"), strict=False):
         found += [batch] if len(batch) or batch.tombstones else []
         if sum(len(each) + len(each.tombstones) for each in found) >= count:
             break

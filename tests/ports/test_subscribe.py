@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from itertools import islice
 
 import pytest
@@ -23,7 +22,8 @@ from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import BadEvent, Start, Subscriber
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh
-from tests.ports.readings import PATIENCE_S, fill, numbers, reading, take
+from tests.ports.readings import fill, numbers, reading, take
+from tests.waiting import patiently, wait_for
 
 GROUP = "readers"
 # Nobody waits half a minute for a member that is gone.
@@ -139,15 +139,14 @@ def test_a_start_is_earliest_or_latest(mesh: Mesh, group: str | None) -> None:
     late = group and f"{group}-late"
     with Subscriber(binding.address, mesh.registry, group=late, start=Start.LATEST, kafka=QUICK) as subscriber:
         batches = subscriber.batches(10, wait_s=0.1)
-        deadline = time.monotonic() + PATIENCE_S
-        # A group has joined once its place is recorded.
-        while next(batches) == [] and late and not subscriber._committed:
-            assert time.monotonic() < deadline
+        # A group has joined once its position is recorded.
+        wait_for(lambda: next(batches) or not late or subscriber._committed)
         fill(mesh, binding.address, range(5, 8))
         found: list[Event] = []
-        while len(found) < 3:
+        for _ in patiently("three events"):
             found += next(batches)
-            assert time.monotonic() < deadline
+            if len(found) >= 3:
+                break
     assert sorted(numbers(found)) == [5, 6, 7]
 
 
@@ -158,10 +157,10 @@ def test_a_group_that_began_with_the_latest_skips_nothing_when_it_comes_back(mes
     fill(mesh, binding.address, range(3))
     first = Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, kafka=QUICK)
     batches = first.batches(10, wait_s=0.1)
-    deadline = time.monotonic() + PATIENCE_S
-    while not first._committed:
+    for _ in patiently("the group to join"):
+        if first._committed:
+            break
         assert next(batches) == []
-        assert time.monotonic() < deadline
     first.close()
     fill(mesh, binding.address, range(3, 6))
     with Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, kafka=QUICK) as back:
@@ -193,14 +192,6 @@ class Member(threading.Thread):
         self.subscriber.close()
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 @pytest.mark.kafka
 def test_members_share_partitions_and_lose_nothing_when_they_move(mesh: Mesh) -> None:
     """Two members share the partitions; when one joins and one leaves in mid-stream, every event is handled by somebody."""
@@ -208,16 +199,16 @@ def test_members_share_partitions_and_lose_nothing_when_they_move(mesh: Mesh) ->
     fill(mesh, binding.address, range(1000))
     one = Member(mesh, binding)
     one.start()
-    until(lambda: len(one.handled) > 100, "the first member reads")
+    wait_for(lambda: len(one.handled) > 100, "the first member reads")
     two = Member(mesh, binding)
     two.start()
-    until(lambda: bool(two.subscriber._committed), "the second member has partitions")
+    wait_for(lambda: bool(two.subscriber._committed), "the second member has partitions")
     fill(mesh, binding.address, range(1000, 2000))
-    until(lambda: len(two.handled) > 50, "the second member reads")
+    wait_for(lambda: len(two.handled) > 50, "the second member reads")
     one.end()
     fill(mesh, binding.address, range(2000, 2500))
     everything = set(range(2500))
-    until(lambda: {*numbers(one.handled), *numbers(two.handled)} >= everything, "every event is handled")
+    wait_for(lambda: {*numbers(one.handled), *numbers(two.handled)} >= everything, "every event is handled")
     two.end()
     assert (one.error, two.error) == (None, None)
     shared = {event.partition for event in one.handled} & {event.partition for event in two.handled}

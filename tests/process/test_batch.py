@@ -32,7 +32,8 @@ from meshport.process.runtime.worker import Worker
 from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
 from meshport.process.wire.plan import Plan
 from tests.process.processor import mesh
-from tests.process.topics import Topics, check, members_come_and_go, wait_for, world
+from tests.process.topics import Topics, check, members_come_and_go, world
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 OUT = "listening.out.events.v1"

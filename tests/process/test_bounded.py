@@ -15,7 +15,8 @@ from meshport.local.cluster import Cluster
 from meshport.process.runtime.watchdog import ProcessorProgress, run_engine
 from meshport.process.stages.partition import Counts
 from tests.process.processor import mesh
-from tests.process.topics import Topics, wait_for
+from tests.process.topics import Topics
+from tests.waiting import wait_for
 
 
 class Through:

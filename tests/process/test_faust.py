@@ -33,7 +33,8 @@ from meshport.process.wire.plan import make_plan
 from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 from tests.process.processor import mesh
-from tests.process.topics import Topics, at_least, check, members_come_and_go, wait_for, world
+from tests.process.topics import Topics, at_least, check, members_come_and_go, world
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 

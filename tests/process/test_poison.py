@@ -25,7 +25,7 @@ from meshport.process.runtime.quarantine import is_redriven, read_quarantine, re
 from meshport.process.runtime.redrive import redrive, waiting
 from meshport.process.wire.plan import Plan
 from tests.process.poison import RUN, Faults, Given, mesh, publish, publish_rows
-from tests.process.topics import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 USERS = [f"u{number}" for number in range(20)]

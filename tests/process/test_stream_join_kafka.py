@@ -25,7 +25,7 @@ from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.redrive import redrive
 from meshport.process.wire.plan import Plan
 from tests.process.streams import DAY, ENGINES, ORDERS, UNKNOWN, Untold, mesh, order, payment, recount
-from tests.process.topics import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 

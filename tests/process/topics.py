@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from meshport.process.wire.plan import Plan
 from tests.process.plays import play
 from tests.process.processor import LATENESS, WITHIN
 from tests.process.recount import hourly, on_time, unique
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class Topics:
@@ -93,14 +93,6 @@ def check(topics: Topics) -> None:
     assert len(late) == len(source) - len(kept) > 0
 
 
-def wait_for(condition: Callable[[], bool], *, pause_s: float = 0.05) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(pause_s)
-
-
 def at_least(topics: Topics, count: int) -> bool:
     """Whether there are that many outputs."""
     return topics.written() >= count
@@ -137,11 +129,11 @@ def members_come_and_go(topics: Topics, run: Callable[..., ProcessorProgress]) -
         threads[1].start()
         wait_for(second_reads, pause_s=0.3)
         stops[0].set()
-        threads[0].join(30)
+        threads[0].join(PATIENCE_S)
         more()
     finally:
         for stop, thread in zip(stops, threads, strict=True):
             stop.set()
-            thread.join(30)
+            thread.join(PATIENCE_S)
     assert failed == []
     run(topics.plan, topics.ports, until_end=True)

@@ -14,7 +14,7 @@ from meshport.kafka.admin import Admin
 from meshport.local.cluster import Cluster
 from meshport.local.lag import Tally
 from meshport.ports.scan import Follower
-from tests.running import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize("seed", range(20))

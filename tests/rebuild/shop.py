@@ -24,10 +24,10 @@ from meshport.project.project import ProjectProduct
 from meshport.rebuild.live import LivePlan, run_live
 from meshport.schema import parse_schema
 from tests.mesh_session import Mesh
+from tests.waiting import PATIENCE_S
 
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
-PATIENCE_S = 40.0
 
 
 def record(name: str, **fields: Any) -> str:

@@ -26,7 +26,7 @@ from tests.mesh_session import Mesh
 from tests.ports.readings import take
 from tests.rebuild.killed import IN_THE_SUITE, POINTS
 from tests.rebuild.shop import INSTANT, TOTAL, TOTALS, Readers, Shop, changed, open_shop, record
-from tests.running import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
