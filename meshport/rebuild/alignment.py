@@ -15,7 +15,7 @@ from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.process.engines.bounded import BoundedProcessor, inputs_of
+from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.logic.pipeline import Apply
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.kafka_log import KafkaLog
@@ -95,7 +95,7 @@ class GenerationAligner:
             place = self._place(latest_checkpoints(self._old, log))
         finally:
             log.close()
-        self._new.to(place)
+        self._new.advance_to(place)
 
     def cut(self) -> Alignment:
         """Bring both to one place; the old processor must not run.
@@ -113,7 +113,7 @@ class GenerationAligner:
             if self._continues:
                 self._between(log)
             else:
-                self._new.to(self._settled(log))
+                self._new.advance_to(self._settled(log))
             topic = self._old.output.topic
             ends = readable_ends(self._old.kafka, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
@@ -148,7 +148,7 @@ class GenerationAligner:
     def _last_of_inputs(self, log: KafkaLog) -> dict[TopicPartition, int]:
         return {
             TopicPartition(stage.topic, partition): end
-            for stage in inputs_of(self._old)
+            for stage in input_stages(self._old)
             for partition, end in readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic)).items()
         }
 
@@ -175,7 +175,7 @@ class GenerationAligner:
         return self._old.stages[0].changelog in self._topics
 
     def _place(self, stands: list[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
-        inputs = inputs_of(self._old)
+        inputs = input_stages(self._old)
         return {
             TopicPartition(stage.topic, partition): each.offset + 1
             for stage, checkpoints in zip(inputs, stands, strict=False)
@@ -184,7 +184,7 @@ class GenerationAligner:
 
     def _settled(self, log: KafkaLog) -> dict[TopicPartition, int]:
         """Where the old generation stands, with nothing between its stages, and the new one is not beyond it."""
-        new = self._new.places
+        new = self._new.next_offsets
         if not self._has_run:
             self._advance_old(new)
             return new
@@ -195,7 +195,7 @@ class GenerationAligner:
             # An input that the other logic did not read stands nowhere in it.
             read = [
                 stage.topic
-                for stage, checkpoints in zip(inputs_of(self._old), stands, strict=False)
+                for stage, checkpoints in zip(input_stages(self._old), stands, strict=False)
                 if any(each.shape for each in checkpoints.values())
             ]
             place |= {each: offset for each, offset in new.items() if each[0] not in read}
@@ -226,10 +226,10 @@ class GenerationAligner:
             self._gather_old()
 
     def _gather_old(self) -> None:
-        with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress, known=self._known) as old:
-            old.gather()
+        with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress, cached=self._cached) as old:
+            old.drain_repartition_topic()
 
-    def _known(self, topic: str, partition: int) -> Iterable[ChangelogRecord] | None:
+    def _cached(self, topic: str, partition: int) -> Iterable[ChangelogRecord] | None:
         warm = self._warm is not None and self._old.repartition is not None and topic == self._old.repartition.changelog
         return self._warm.entries(partition) if warm and self._warm is not None else None
 
@@ -241,12 +241,12 @@ class GenerationAligner:
         # An input that was not rebuilt is the same on both sides.
         stands = latest_checkpoints(self._old, log) if self._has_run else None
         known = {} if stands is None else self._place(stands)
-        new = {each: offset for each, offset in self._new.places.items() if each not in begins}
+        new = {each: offset for each, offset in self._new.next_offsets.items() if each not in begins}
         joined = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
         if stands is None or self._is_short_of(ends | joined, stands, log):
             self._advance_old(ends | joined)
-        self._new.to(begins | joined)
-        for place, offset in self._new.places.items():
+        self._new.advance_to(begins | joined)
+        for place, offset in self._new.next_offsets.items():
             if offset > begins.get(place, offset):
                 raise self._beyond(place, begins[place], offset)
 
@@ -259,7 +259,7 @@ class GenerationAligner:
 
     def _advance_old(self, place: Mapping[TopicPartition, int]) -> None:
         with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress) as old:
-            old.to(place)
+            old.advance_to(place)
 
     def _is_another_logic(self, stands: list[dict[int, Checkpoint]]) -> bool:
         old = self._old

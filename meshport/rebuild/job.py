@@ -31,7 +31,7 @@ from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process import load_pipeline, make_plan
-from meshport.process.engines.bounded import BoundedProcessor, inputs_of
+from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan, processor_group
@@ -172,7 +172,7 @@ class Rebuild:
         with ExitStack() as stack:
             building = stack.enter_context(BoundedProcessor(new, self._mesh, on_progress=self._on_progress))
             self._keep_changes(new, CHANGELOG_WHILE_BUILT)
-            processed = building.to(self._history(building))
+            processed = building.advance_to(self._history(building))
             building.commit_offsets()
             seconds = time.perf_counter() - began
             held.check()
@@ -239,7 +239,7 @@ class Rebuild:
         try:
             found = {
                 TopicPartition(stage.topic, partition): end
-                for stage in inputs_of(building.plan)
+                for stage in input_stages(building.plan)
                 for partition, (_, end) in log.decided(stage.topic).items()
             }
         finally:

@@ -126,7 +126,7 @@ def moved(dice: random.Random) -> Evidence:
     harness, log = _transactional()
 
     def turn(_: bool) -> None:
-        for place in list(harness.worker.places):
+        for place in list(harness.worker.next_offsets):
             harness.worker.revoke(place)
         successor = harness._taken_up()
         for worker in (harness.worker, successor):

@@ -256,10 +256,10 @@ def _faust_call(name: str, when: Literal["before", "after", "within"]) -> Callab
     """Around one of the engine's own coroutines; of those with partitions, where there are some."""
 
     def arm(trap: Trap) -> None:
-        from meshport.process.engines.faust import _Engine  # noqa: PLC0415 - as above
+        from meshport.process.engines.faust import FaustEngine  # noqa: PLC0415 - as above
         from meshport.process.engines.faust_commits import TrackedConsumer  # noqa: PLC0415 - loads faust
 
-        owner: Any = TrackedConsumer if name == "_commit_offsets" else _Engine
+        owner: Any = TrackedConsumer if name == "_commit_offsets" else FaustEngine
         real = getattr(owner, name)
 
         async def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -279,10 +279,10 @@ def _faust_call(name: str, when: Literal["before", "after", "within"]) -> Callab
 
 
 def _faust_between(trap: Trap) -> None:
-    from meshport.process.engines.faust import _Engine  # noqa: PLC0415 - loads faust
+    from meshport.process.engines.faust import FaustEngine  # noqa: PLC0415 - loads faust
 
-    revoke: Any = _Engine._on_revoked
-    assign: Any = _Engine._on_assigned
+    revoke: Any = FaustEngine._on_revoked
+    assign: Any = FaustEngine._on_assigned
 
     async def revoked(engine: Any, app: Any, *args: Any, **kwargs: Any) -> None:
         await revoke(engine, app, *args, **kwargs)
@@ -293,22 +293,22 @@ def _faust_between(trap: Trap) -> None:
             trap.cross()
         await assign(engine, app, *args, **kwargs)
 
-    put(_Engine, "_on_revoked", revoked)
-    put(_Engine, "_on_assigned", assigned)
+    put(FaustEngine, "_on_revoked", revoked)
+    put(FaustEngine, "_on_assigned", assigned)
 
 
 def _faust_idle(trap: Trap) -> None:
-    from meshport.process.engines.faust import _Engine  # noqa: PLC0415 - loads faust
+    from meshport.process.engines.faust import FaustEngine  # noqa: PLC0415 - loads faust
 
-    real: Any = _Engine._turn
+    real: Any = FaustEngine._turn
 
     async def turn(engine: Any) -> None:
         worked = engine._worker.counts.read
         await real(engine)
-        if engine._worker.counts.read == worked and engine.places:
+        if engine._worker.counts.read == worked and engine.next_offsets:
             trap.cross()
 
-    put(_Engine, "_turn", turn)
+    put(FaustEngine, "_turn", turn)
 
 
 def _faust_ends(trap: Trap) -> None:

@@ -129,7 +129,7 @@ def main(bootstrap_servers: str, prefix: str, on: str) -> None:
     """Run it until it is told to stop."""
     plan, bound = mesh(bootstrap_servers, prefix)
     bound.mended = True
-    worker._AT_ONCE = 50  # type: ignore[misc]
+    worker._REDRIVE_BATCH = 50  # type: ignore[misc]
     RUN[on](plan, bound)
 
 

@@ -159,7 +159,7 @@ def test_engines_take_over_from_each_other(topics: Topics) -> None:
 )
 def test_a_batch_is_as_large_as_the_last_one_lets_it(count: int, took_s: float, next_: int) -> None:
     """What took long is followed by a batch that takes a fifth of a second, at the same pace; be it a single message."""
-    assert batch.fitting(count, took_s) == next_
+    assert batch.next_limit(count, took_s) == next_
 
 
 def test_a_batch_is_bounded_by_bytes(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +315,7 @@ def test_what_was_computed_behind_a_failed_commit_is_done_again(
     topics: Topics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Batches fail at their commit while later ones are computed; once the broker takes them, all is there once."""
-    monkeypatch.setattr(batch, "_WORTH_S", 0)  # each commit is under way while the next batch is computed
+    monkeypatch.setattr(batch, "_OVERLAP_S", 0)  # each commit is under way while the next batch is computed
     admin, output = Admin(topics.plan.kafka), topics.plan.output.topic
     admin.set_config(output, {"max.message.bytes": "100"})
     topics.publish(world(3000))

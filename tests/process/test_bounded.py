@@ -12,40 +12,31 @@ from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Transactions
 from meshport.local.cluster import Cluster
+from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.watchdog import ProcessorProgress, run_engine
-from meshport.process.stages.partition import Counts
 from tests.process.processor import mesh
 from tests.process.topics import Topics
 from tests.waiting import wait_for
 
 
-class Through:
-    """An engine that has processed all of its input when it starts.
-
-    Attributes:
-        places: where it stands, as of `Engine`.
-        redriven: as of `Engine`.
-    """
+class Finished(Engine):
+    """An engine that has processed all of its input when it starts, and then waits to be stopped."""
 
     def __init__(
-        self, places: Mapping[TopicPartition, int], redriven: Mapping[TopicPartition, int] | None = None
+        self, next_offsets: Mapping[TopicPartition, int], redriven_offsets: Mapping[TopicPartition, int] | None = None
     ) -> None:
-        self.failure: BaseException | None = None
+        super().__init__("finished")
         self.assigned = True
-        self.places = places
-        self.redriven = redriven or {}
-        self.counts = Counts()
-        self.watermark: int | None = None
-        self.loaded = 0
-        self.running = False
+        self.next_offsets = next_offsets
+        self.redriven_offsets = redriven_offsets or {}
 
-    def start(self) -> None:
-        """Be there."""
-        self.running = True
+    @property
+    def loaded(self) -> int:
+        """It reads nothing."""
+        return 0
 
-    def end(self, timeout_s: float = 30) -> None:  # noqa: ARG002 - as of `Engine`
-        """Be gone."""
-        self.running = False
+    def _run(self) -> None:
+        self._stopping.wait()
 
 
 @pytest.fixture
@@ -83,8 +74,8 @@ def test_markers_are_no_events_that_wait(topics: Topics, transactions: Transacti
     leave_open(topics, transactions, topic)
     transactions.abort()
     wait_for(lambda: topics.log.bounds(topic)[0] == (0, 3))
-    assert run_engine(plan, Through({TopicPartition(topic, 0): 1}), stop=stop).lag == 0
-    assert run_engine(plan, Through({TopicPartition(topic, 0): 0}), stop=stop).lag == 1
+    assert run_engine(plan, Finished({TopicPartition(topic, 0): 1}), stop=stop).lag == 0
+    assert run_engine(plan, Finished({TopicPartition(topic, 0): 0}), stop=stop).lag == 1
 
 
 def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transactions: Transactions) -> None:
@@ -96,7 +87,7 @@ def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transac
     }
     redriven = {TopicPartition(plan.redrive_topic, number): 0 for number in topics.log.bounds(plan.redrive_topic)}
     leave_open(topics, transactions, plan.output.topic)
-    run = threading.Thread(target=lambda: done.append(run_engine(plan, Through(places, redriven), until_end=True)))
+    run = threading.Thread(target=lambda: done.append(run_engine(plan, Finished(places, redriven), until_end=True)))
     run.start()
     run.join(0.5)
     assert run.is_alive()

@@ -111,7 +111,7 @@ def test_standing_still_is_an_error(kafka: Cluster) -> None:
     plan = make_plan(pipeline(Apply(hang, by=("user",))), OUT, bound)
     topics = Topics(plan, bound)
     topics.publish([("p0", play())])
-    with pytest.raises(ProcessError, match="stands still: 1 events wait"):
+    with pytest.raises(ProcessError, match="has stalled: 1 events wait"):
         run_processor(plan, bound, patience_s=4)
     topics.log.close()
 
@@ -126,10 +126,10 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     topics.publish([(f"p{number}", play(minutes=number)) for number in range(20)])
     stored = topics.stored(plan.source.topic)
     place = TopicPartition(plan.source.topic, 0)
-    alone = engine._Engine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
+    alone = engine.FaustEngine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
     alone._work([place], {place: stored[5:8]})
     alone._work([], {place: [stored[15], stored[19]]})
-    alone.end()
+    alone.stop()
     assert {event.id: event.time for event in topics.events(plan.source.topic)} == {f"p{n}": at(n) for n in range(20)}
     assert len(topics.events(plan.output.topic)) == 20
     topics.log.close()

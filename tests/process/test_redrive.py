@@ -93,7 +93,7 @@ def totals(by: str) -> tuple[Pipeline, dict[str, Any], Fault]:
 @pytest.mark.parametrize("at_once", [1, 3, 3000])
 def test_totals_of_what_was_redriven(by: str, at_once: int) -> None:
     """Killed anywhere, redriven in the middle of it, mended or not: each event counts once, and an id says one thing."""
-    with patch.object(worker, "_AT_ONCE", at_once):
+    with patch.object(worker, "_REDRIVE_BATCH", at_once):
         for seed in range(40):
             logic, given_ports, fault = totals(by)
             harness = Harness(logic, output="listening/out", ports=given_ports)

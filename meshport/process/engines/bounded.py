@@ -1,118 +1,116 @@
-"""Bringing a processor to exactly one place of its input after another, alone: no group, no member, nothing beyond the place.
+"""A processor that is advanced to exact input offsets, alone: without a consumer group, and never beyond the offsets.
 
-The engines run on as long as there is input; where they are when they are told to stop is nobody's choice. A generation
-is replaced by another at one place that both have reached, so both are brought there: what their topics hold then are
-the outputs of the same events. Each step is a transaction like the batch engine's, under a name of its own, so that one
-who was here before and comes back is fenced off. No engine may run the plan meanwhile.
+The engines run for as long as there is input, and stop wherever they are when they are told to. A rebuild replaces one
+generation by another at input offsets that both have reached, so both are advanced to them: their topics then hold the
+outputs of the same events. Each step is a transaction as in the batch engine, under a transactional id of its own, so that an
+earlier run that comes back is fenced off. No engine may run the plan meanwhile.
 
-The state is kept from place to place: to restore it takes as long as its changelog is, while the last few hundred events
-before a place take a tenth of a second.
+The state is kept from one call to the next: restoring it takes as long as its changelog is, while the last few hundred
+events before an offset take a tenth of a second.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Self
 
 from meshport.errors import TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.kafka.transaction import Transactions
-from meshport.process.columns import columns_for
-from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.input_reader import InputReader
-from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog, Sink, ensure_topics, starting_offset
-from meshport.process.runtime.worker import Worker
+from meshport.process.runtime.kafka_log import CachedEntries, ensure_topics
+from meshport.process.runtime.transactional import TransactionalWorker
 from meshport.process.stages.partition import Counts
-from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.input import PartitionMessages
 from meshport.process.wire.plan import Plan, StageTopics
 
 _log: Final = logging.getLogger(__name__)
 
-_NAME: Final = "rebuild"
+_ID_SUFFIX: Final = "rebuild"
 _TRIES: Final = 5
-# The larger a batch, the fewer rows go to the changelog; a transaction has ten seconds, of which this is far from.
+# The larger a batch, the fewer rows go to the changelog; it takes far less than a transaction's timeout of 10 s.
 _MOST: Final = 10_000
-# Nothing is known of a product's functions at first. A message between the stages holds up to some thousand records.
+# The cost of a product's own functions is not known at first. A repartition message holds up to a few thousand records.
 _FIRST: Final = 100
-_FIRST_GATHERED: Final = 2
+_FIRST_REKEYED: Final = 2
 _AIM_S: Final = 1.0
 
-Told = Callable[[int, int], None]
-Known = Callable[[str, int], Iterable[ChangelogRecord] | None]
+OnRead = Callable[[int, int], None]
+"""Called with (offsets read, offsets in all)."""
 
 
 class BoundedProcessor:
-    """A processor that is brought from place to place; to be used as a context.
+    """A processor that is advanced to given input offsets, again and again. Use it as a context manager.
 
     Args:
-        plan: the processor; nobody else may run it meanwhile.
-        schemas: where the schemas of events are found, a registry.
-        on_progress: called with (offsets read, offsets in all) of the stage at work.
-        known: gives the entries of a partition, (topic, partition), of a changelog that was read already; None of others.
+        plan: what to run; nothing else may run it meanwhile.
+        schemas: where the schemas of events are found, such as a registry.
+        on_progress: called with (offsets read, offsets in all) of the stage that is being read.
+        cached: entries of changelogs that were read already; see `KafkaLog`.
 
     Raises:
         KafkaError: the cluster did not answer.
     """
 
     def __init__(
-        self, plan: Plan, schemas: SchemaSource, *, on_progress: Told | None = None, known: Known | None = None
+        self,
+        plan: Plan,
+        schemas: SchemaSource,
+        *,
+        on_progress: OnRead | None = None,
+        cached: CachedEntries | None = None,
     ) -> None:
         self.plan = plan
-        self._schemas = schemas
         self._on_progress = on_progress
         ensure_topics(plan, Admin(plan.kafka))
-        self._columns = columns_for(plan, schemas)
-        transactions = Transactions(plan.kafka, f"{plan.group}.{_NAME}", settings=PRODUCER_SETTINGS)
-        transactions.start()
-        self._committing = CommitPipeline(transactions)
-        self._log = _Log(plan.kafka, self._committing, known)
-        self._worker = Worker(plan, schemas, self._log, self._columns)
-        self._inflows: dict[str, InputReader] = {}
+        self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{_ID_SUFFIX}", cached=cached)
+        self._transactional.transactions.start()
+        self._commits = self._transactional.commits
+        self._readers: dict[str, InputReader] = {}
         self._limit = 0
 
     @property
-    def places(self) -> dict[TopicPartition, int]:
-        """The first offset of each partition of the input that was not processed; its state is restored for it.
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of each partition of the inputs; restores the state where that has not been done yet.
 
         Raises:
-            ProcessError: as of `to`.
+            ProcessError: as `advance_to`.
         """
-        for stage in inputs_of(self.plan):
-            self._taken_up(stage)
-        topics = {stage.topic for stage in inputs_of(self.plan)}
-        return {place: offset for place, offset in self._worker.places.items() if place[0] in topics}
+        for stage in input_stages(self.plan):
+            self._reader_of(stage)
+        topics = {stage.topic for stage in input_stages(self.plan)}
+        offsets = self._transactional.worker.next_offsets
+        return {partition: offset for partition, offset in offsets.items() if partition[0] in topics}
 
-    def to(self, until: Mapping[TopicPartition, int]) -> Counts:
-        """Process the input up to given offsets, through all stages, from where the state stands.
+    def advance_to(self, ends: Mapping[TopicPartition, int]) -> Counts:
+        """Process the inputs up to given offsets, through all stages.
 
         Args:
-            until: by partition of the input, the first offset that is not to be processed. Partitions beyond it stay there.
+            ends: by partition of the inputs, the first offset that is not to be processed. A partition that is beyond it
+                stays where it is.
 
         Returns:
             What became of the events.
 
         Raises:
             ProcessError: the state is damaged, or was made by another pipeline, or events were lost to retention.
-            KafkaError: the cluster did not store what was to be stored; nothing is lost, begin again.
+            KafkaError: the cluster did not store what was sent. Nothing is lost; make a new processor.
         """
-        return self._tried(lambda counts: self._run(inputs_of(self.plan), until, counts))
+        return self._retried(lambda counts: self._run(input_stages(self.plan), ends, counts))
 
-    def gather(self) -> Counts:
-        """Process what waits between the stages, and no input; the state of the stages before is not looked at.
+    def drain_repartition_topic(self) -> Counts:
+        """Process what waits in the repartition topic, and no input; the state of the first stage is not restored.
 
         Raises:
-            ProcessError, KafkaError: as of `to`.
+            ProcessError, KafkaError: as `advance_to`.
         """
-        return self._tried(lambda counts: self._run((), {}, counts))
+        return self._retried(lambda counts: self._run((), {}, counts))
 
-    def _tried(self, run: Callable[[Counts], None]) -> Counts:
+    def _retried(self, run: Callable[[Counts], None]) -> Counts:
         counts = Counts()
         for left in reversed(range(_TRIES)):
             try:
@@ -120,74 +118,70 @@ class BoundedProcessor:
                     run(counts)
                 break
             except TransactionAborted as error:
-                self._committing.abort()
+                self._commits.abort()
                 if not left:
                     raise
                 _log.warning("%s; it is done again", error.message)
-                self._renew()
+                self._close_readers()
+                self._transactional.reset()
         return counts
 
-    def _renew(self) -> None:
-        """Give up the state, which is ahead of the log."""
-        self._release()
-        self._log = _Log(self.plan.kafka, self._committing)
-        self._worker = Worker(self.plan, self._schemas, self._log, self._columns)
-
-    def _run(self, inputs: Sequence[StageTopics], until: Mapping[TopicPartition, int], counts: Counts) -> None:
+    def _run(self, inputs: Sequence[StageTopics], ends: Mapping[TopicPartition, int], counts: Counts) -> None:
         for stage in inputs:
             self._process(
-                stage, {partition: end for (topic, partition), end in until.items() if topic == stage.topic}, counts
+                stage, {partition: end for (topic, partition), end in ends.items() if topic == stage.topic}, counts
             )
-        while inputs and self._worker.look():
-            self._step({}, counts)  # quarantined events that are brought back
-        self._committing.settle()
-        if (behind := self.plan.repartition) is not None:
-            # What the stage before has committed can be read once its markers are written.
-            ends = {partition: end for partition, (_, end) in self._log.decided(behind.topic).items()}
-            self._process(behind, ends, counts)
-            self._committing.settle()
+        while inputs and self._transactional.worker.look():
+            self._step({}, counts)  # redriven events
+        self._commits.settle()
+        if (second := self.plan.repartition) is not None:
+            # What the first stage has committed can be read once the markers are written.
+            rekeyed = {number: end for number, (_, end) in self._transactional.log.decided(second.topic).items()}
+            self._process(second, rekeyed, counts)
+            self._commits.settle()
 
     def _process(self, stage: StageTopics, ends: Mapping[int, int], counts: Counts) -> None:
-        self._limit = _FIRST_GATHERED if stage is self.plan.repartition else _FIRST
-        for messages in self._taken_up(stage).up_to(ends, lambda: self._limit, self._on_progress):
+        self._limit = _FIRST_REKEYED if stage is self.plan.repartition else _FIRST
+        for messages in self._reader_of(stage).read_until(ends, lambda: self._limit, self._on_progress):
             self._step(PartitionMessages.by_partition(messages), counts)
-            took = max(self._worker.computed_s, 0.001)
+            took = max(self._transactional.worker.computed_s, 0.001)
             self._limit = max(1, min(_MOST, 4 * self._limit, int(len(messages) * _AIM_S / took)))
 
-    def _taken_up(self, stage: StageTopics) -> InputReader:
-        if stage.topic not in self._inflows:
-            begins = {}
-            for partition in range(stage.partitions):
-                place = TopicPartition(stage.topic, partition)
-                begins[partition] = starting_offset(place, self._worker.assign(place), self._log)
-            self._inflows[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins)
-        return self._inflows[stage.topic]
+    def _reader_of(self, stage: StageTopics) -> InputReader:
+        """Return the reader of a stage's topic; the first call restores the state of the stage."""
+        if stage.topic not in self._readers:
+            begins = {
+                number: self._transactional.assign(TopicPartition(stage.topic, number))
+                for number in range(stage.partitions)
+            }
+            self._readers[stage.topic] = InputReader(self.plan.kafka, stage.topic, begins)
+        return self._readers[stage.topic]
 
     def _step(self, batches: Mapping[TopicPartition, PartitionMessages], counts: Counts) -> None:
-        made = self._worker.process(batches)
-        self._committing.commit({}, b"", lambda: counts.add(made))
+        made = self._transactional.worker.process(batches)
+        self._commits.commit({}, b"", lambda: counts.add(made))
 
     def commit_offsets(self) -> None:
-        """Record the places as those of the processor's group, which nobody is in: for who asks how far it has come.
+        """Commit the input offsets to the processor's consumer group, which has no members, for tools that report lag.
 
         Raises:
-            KafkaError: they were not recorded.
+            KafkaError: they were not committed.
         """
-        for stage in inputs_of(self.plan):
-            places = {partition: offset for (topic, partition), offset in self.places.items() if topic == stage.topic}
+        for stage in input_stages(self.plan):
+            offsets = {number: offset for (topic, number), offset in self.next_offsets.items() if topic == stage.topic}
             with Consumer(self.plan.kafka, group=self.plan.group) as group:
-                group.commit(stage.topic, places)
+                group.commit(stage.topic, offsets)
 
-    def _release(self) -> None:
-        for each in self._inflows.values():
+    def _close_readers(self) -> None:
+        for each in self._readers.values():
             each.close()
-        self._inflows.clear()
-        self._log.close()
+        self._readers.clear()
 
     def close(self) -> None:
-        """Undo what is open, let go of the state and of the connections."""
-        self._committing.close()
-        self._release()
+        """Abort an open transaction, and close the connections."""
+        self._commits.close()
+        self._close_readers()
+        self._transactional.log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -196,19 +190,6 @@ class BoundedProcessor:
         self.close()
 
 
-class _Log(KafkaLog):
-    """A log of which some changelogs are known."""
-
-    def __init__(self, kafka: KafkaConfig, sink: Sink, known: Known | None = None) -> None:
-        super().__init__(kafka, sink)
-        self._known = known
-
-    def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
-        """As of `KafkaLog`."""
-        known = None if self._known is None else self._known(topic, partition)
-        return super().entries(topic, partition) if known is None else iter(known)
-
-
-def inputs_of(plan: Plan) -> tuple[StageTopics, ...]:
-    """The stages that read the inputs, as opposed to what the stage before has written."""
+def input_stages(plan: Plan) -> tuple[StageTopics, ...]:
+    """Return the stages that read the plan's inputs, as opposed to the repartition topic."""
     return tuple(each.stage for each in plan.sources)

@@ -1,12 +1,12 @@
-"""The faust engine: faust's agents feed the worker, and nothing else of faust is relied on.
+"""The faust engine: event by event, with faust's agents as the source of messages and nothing else of faust relied upon.
 
-faust joins the group, fetches, and hands over raw messages. State, its changelog, quarantine, ids and the order of
-deliveries are the worker's (`meshport.process.runtime.worker`); what is committed is ours too (`faust_commits`), and only
-a hint: a partition is read from where its state stands. Where offsets are missing between two messages, Kafka is
-asked for what lies between before anything goes on (faust#216, faust#502).
+faust joins the group, fetches, and passes on raw messages. The worker (`meshport.process.runtime.worker`) keeps the state
+and its changelog, quarantines, derives ids and orders deliveries. `faust_commits` commits the group's offsets, which are only
+a hint: a partition is read from the offset that its state reflects. Where offsets are missing between two messages, the
+engine reads what lies between from Kafka before it goes on (faust#216, faust#502).
 
-Alive means moving: with events waiting and none processed for a minute the engine ends with an error, told from outside
-of faust's event loop, so that a supervisor starts it anew (faust#523, faust#532, aiokafka#1154).
+The watchdog ends the engine if it makes no progress for a minute while events wait; a process supervisor then starts it
+again (faust#523, faust#532, aiokafka#1154).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -34,10 +34,10 @@ from meshport.errors import ProcessError
 from meshport.event import SchemaSource
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
+from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Worker
-from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 
@@ -46,78 +46,65 @@ __all__ = ["ProcessorProgress", "run_processor"]
 _log: Final = logging.getLogger(__name__)
 
 _BATCH: Final = 1000
-_BRIDGE: Final = 10 * _BATCH
 _BUFFER: Final = 4 * _BATCH
+# Messages read from Kafka at once where faust left some out.
+_REREAD: Final = 10 * _BATCH
 _TURN_S: Final = 0.1
-# A member that was killed is let go after this time; shorter, and a long pause of a busy machine ends a membership.
+# After this time the group gives up a killed member; shorter, and a long pause of a busy machine would end a membership.
 _SESSION_S: Final = 8.0
 _HEARTBEAT_S: Final = 2.0
 _COMMIT_S: Final = 1.0
 
 
-def run_processor(plan: Plan, schemas: SchemaSource, **watched: Unpack[RunOptions]) -> ProcessorProgress:
-    """Run a processor on faust, as `run_engine` does.
+def run_processor(plan: Plan, schemas: SchemaSource, **options: Unpack[RunOptions]) -> ProcessorProgress:
+    """Run a processor on faust; see `meshport.process.runtime.watchdog.run_engine` for the result and the errors.
 
     Args:
         plan: what to run; see `meshport.process.make_plan`.
-        schemas: where the schemas of events are found, a registry.
-        watched: how; see `RunOptions`.
+        schemas: where the schemas of events are found, such as a registry.
+        options: see `RunOptions`.
     """
     with (
         closing(KafkaLog(plan.kafka)) as log,
-        # faust wants a data directory; nothing is kept there
+        # faust insists on a data directory; nothing is kept in it.
         tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
     ):
-        return run_engine(plan, _Engine(plan, Worker(plan, schemas, log), log, Path(folder)), **watched)
+        return run_engine(plan, FaustEngine(plan, Worker(plan, schemas, log), log, Path(folder)), **options)
 
 
-class _Engine:
-    """faust in a thread of its own, and the loop that gives the worker what the agents bring."""
+class FaustEngine(Engine):
+    """Runs faust's event loop in the engine's thread, and the worker in another.
+
+    Args:
+        plan: what to run.
+        worker: runs the plan.
+        log: the worker's log.
+        folder: a data directory for faust.
+    """
 
     def __init__(self, plan: Plan, worker: Worker, log: KafkaLog, folder: Path) -> None:
+        super().__init__(f"faust {plan.output.topic}")
         self._plan = plan
         self._worker = worker
         self._log = log
         self._folder = folder
-        self._ending = threading.Event()
-        self._hand = _Hand(f"worker {plan.output.topic}")
+        self._executor = _DaemonExecutor(f"worker {plan.output.topic}")
         self._buffers: dict[TopicPartition, deque[FaustMessage]] = {}
         self._buffered = 0
         self._wanted: set[TopicPartition] = set()
-        self.failure: BaseException | None = None
-        self.assigned = False
-        self.places: Mapping[TopicPartition, int] = {}
-        self.redriven: Mapping[TopicPartition, int] = {}
-        self.counts = Counts()
-        self.watermark: int | None = None
-        self._thread = threading.Thread(target=self._run, name=f"faust {plan.output.topic}", daemon=True)
-
-    def start(self) -> None:
-        """Start faust."""
-        self._thread.start()
 
     @property
     def loaded(self) -> int:
-        """Entries of changelogs and rows of joined tables that were read so far."""
+        """The number of changelog entries and rows of joined tables that the engine has read so far."""
         return self._worker.loaded
 
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._thread.is_alive()
-
-    def end(self, timeout_s: float = 30) -> None:
-        """Finish the batch in hand, commit, and leave the group; what takes longer than the timeout is abandoned."""
-        self._ending.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        self._hand.close()
+    def stop(self, timeout_s: float = 30) -> None:
+        """Ask the engine to stop and wait for it; after `timeout_s` seconds its threads are abandoned."""
+        super().stop(timeout_s)
+        self._executor.close()
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - the edge of the thread; the supervisor raises it in its own
-            self.failure = error
+        asyncio.run(self._main())
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -129,13 +116,13 @@ class _Engine:
                 stage.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
             app.agent(topic, name=f"read {stage.topic}", concurrency=1)(self._read)
-        # mode's own types ask for a handler that no method can be
+        # mode's own types ask for a handler that no method can be.
         app.on_partitions_assigned.connect(cast(Any, self._on_assigned))
         app.on_partitions_revoked.connect(cast(Any, self._on_revoked))
         async with faust_app_running(app):
-            while not (self._ending.is_set() or app.should_stop):
+            while not (self._stopping.is_set() or app.should_stop):
                 await self._turn()
-            if not self._ending.is_set():
+            if not self._stopping.is_set():
                 raise ProcessError(f"faust stopped by itself: {app.crash_reason!r}")
 
     def _new_app(self) -> MeshApp:
@@ -150,7 +137,7 @@ class _Engine:
             web_enabled=False,
             topic_allow_declare=False,
             topic_disable_leader=True,
-            stream_wait_empty=False,  # what is in hand is waited for by `_on_revoked`
+            stream_wait_empty=False,  # `_on_revoked` waits for the current batch
             stream_buffer_maxsize=_BUFFER,
             consumer_auto_offset_reset="earliest",
             broker_commit_interval=_COMMIT_S,
@@ -162,7 +149,7 @@ class _Engine:
     def _consumer(self) -> TrackedConsumer:
         return cast(TrackedConsumer, self._app.consumer)
 
-    # -- what faust calls, all in its loop ---------------------------------------------------------------------
+    # -- callbacks of faust, all in its event loop ---------------------------------------------------------------
 
     async def _read(self, stream: Any) -> None:
         consumer = self._consumer
@@ -191,30 +178,30 @@ class _Engine:
             self._buffered -= len(self._buffers.pop(TopicPartition(tp.topic, tp.partition), ()))
             self._consumer.forget(tp)
         self._room.set()
-        # The batch in hand may still hold these partitions; nobody else gets them before this returns.
+        # The current batch may hold messages of these partitions. No other member gets them before this returns.
         async with asyncio.timeout(_SESSION_S * 0.9), self._busy:
             for tp in revoked:
-                self._wanted.discard((tp.topic, tp.partition))
+                self._wanted.discard(TopicPartition(tp.topic, tp.partition))
                 self._worker.revoke(TopicPartition(tp.topic, tp.partition))
-            self.places = self._worker.places
+            self.next_offsets = self._worker.next_offsets
 
-    # -- the loop ----------------------------------------------------------------------------------------------
+    # -- the loop --------------------------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
         try:
             async with asyncio.timeout(_TURN_S):
                 await self._wake.wait()
         except TimeoutError:
-            if not self.places:
+            if not self.next_offsets:
                 return
         self._wake.clear()
         async with self._busy:
-            wanted = [place for place in self._wanted if place not in self.places]
+            new = [partition for partition in self._wanted if partition not in self.next_offsets]
             taken = self._take()
-            batches = {place: [_inbound(message) for message in messages] for place, messages in taken.items()}
-            await asyncio.wrap_future(self._hand.do(partial(self._work, wanted, batches)))
-            self.places, self.watermark = self._worker.places, self._worker.watermark
-            self.redriven = self._worker.redriven
+            batches = {partition: [_inbound(message) for message in messages] for partition, messages in taken.items()}
+            await asyncio.wrap_future(self._executor.submit(partial(self._work, new, batches)))
+            self.next_offsets, self.watermark = self._worker.next_offsets, self._worker.watermark
+            self.redriven_offsets = self._worker.redriven_offsets
             self.counts = replace(self._worker.counts)
             for messages in taken.values():
                 for message in messages:
@@ -224,72 +211,79 @@ class _Engine:
         self._room.set()
 
     def _take(self) -> dict[TopicPartition, list[FaustMessage]]:
+        """Take up to `_BATCH` messages of each assigned partition out of the buffers."""
         taken: dict[TopicPartition, list[FaustMessage]] = {}
-        for place in sorted(self._wanted & self._buffers.keys()):
-            buffer = self._buffers[place]
+        for partition in sorted(self._wanted & self._buffers.keys()):
+            buffer = self._buffers[partition]
             if buffer:
-                taken[place] = [buffer.popleft() for _ in range(min(len(buffer), _BATCH))]
-                self._buffered -= len(taken[place])
+                taken[partition] = [buffer.popleft() for _ in range(min(len(buffer), _BATCH))]
+                self._buffered -= len(taken[partition])
         return taken
 
-    # -- in the worker's thread --------------------------------------------------------------------------------
+    # -- in the worker's thread ------------------------------------------------------------------------------------
 
-    def _work(self, wanted: list[TopicPartition], batches: dict[TopicPartition, list[InputMessage]]) -> None:
-        for place in wanted:
-            offset = self._worker.assign(place)
-            starting_offset(place, offset, self._log)
-        whole = {place: self._without_gaps(place, messages) for place, messages in batches.items()}
-        fresh = {place: messages for place, messages in whole.items() if messages}
+    def _work(self, new: list[TopicPartition], batches: dict[TopicPartition, list[InputMessage]]) -> None:
+        """Restore the state of newly assigned partitions, and process a batch."""
+        for partition in new:
+            starting_offset(partition, self._worker.assign(partition), self._log)
+        whole = {partition: self._without_gaps(partition, messages) for partition, messages in batches.items()}
+        fresh = {partition: messages for partition, messages in whole.items() if messages}
         if self._worker.look() or fresh:
-            self._worker.process(fresh, self._prove)
+            self._worker.process(fresh, self._confirm_ownership)
 
-    def _prove(self) -> None:
-        """Have the group confirm that the partitions in hand are still ours.
+    def _confirm_ownership(self) -> None:
+        """Have the group confirm that the assigned partitions are still this member's.
 
         Raises:
-            ProcessError: it does not.
+            ProcessError: the group does not confirm it.
         """
         topics = [each.stage.topic for each in self._plan.sources]
-        places = {TP(*place): offset for place, offset in self._worker.places.items() if place[0] in topics}
-        proof = asyncio.run_coroutine_threadsafe(self._consumer.takes(places), self._loop)
+        offsets = {TP(*each): offset for each, offset in self._worker.next_offsets.items() if each[0] in topics}
+        commit = asyncio.run_coroutine_threadsafe(self._consumer.commit_accepted(offsets), self._loop)
         try:
-            proven = proof.result(_SESSION_S)
+            confirmed = commit.result(_SESSION_S)
         except TimeoutError:
-            proven = False
-        if not proven:
+            confirmed = False
+        if not confirmed:
             raise ProcessError(
-                f"{self._plan.group} does not confirm that {len(places)} partitions of its input are still this member's",
+                f"{self._plan.group} does not confirm that {len(offsets)} partitions of its input are still this member's",
                 hint="start it again; nothing is lost",
             )
 
-    def _without_gaps(self, place: TopicPartition, messages: list[InputMessage]) -> list[InputMessage]:
-        """The messages that follow what the state reflects; where offsets are missing, Kafka says what lies there."""
-        expected = self._worker.places[place]
+    def _without_gaps(self, partition: TopicPartition, messages: list[InputMessage]) -> list[InputMessage]:
+        """Return the messages that follow what the state reflects; where offsets are missing, read them from Kafka."""
+        expected = self._worker.next_offsets[partition]
         fresh = [message for message in messages if message.offset >= expected]
         if not fresh or fresh[-1].offset - expected + 1 == len(fresh):
             return fresh
-        # Compaction and transactions leave gaps all along; many messages at once are as cheap to ask for as a few, and
-        # those that faust brings later are known by then.
-        _log.info("%s [%d]: offset %d was due, faust brought %d; asking Kafka", *place, expected, fresh[0].offset)
-        return self._log.onward(*place, expected, limit=_BRIDGE)
+        # Compaction and transactions leave gaps everywhere, so many messages are read at once: it costs as little as a few,
+        # and what faust brings of them later is passed over.
+        _log.info("%s [%d]: offset %d was due, faust brought %d; asking Kafka", *partition, expected, fresh[0].offset)
+        return self._log.onward(*partition, expected, limit=_REREAD)
 
 
-class _Hand:
-    """One thread that does one thing after another, and does not keep the process from ending while it is stuck."""
+class _DaemonExecutor:
+    """Runs one job after another in a daemon thread.
+
+    Unlike `concurrent.futures.ThreadPoolExecutor`, it does not keep the interpreter from exiting while a job is stuck.
+
+    Args:
+        name: the name of the thread.
+    """
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def do(self, job: Callable[[], None]) -> Future[None]:
-        """Have it done."""
+    def submit(self, job: Callable[[], None]) -> Future[None]:
+        """Queue a job; the future raises what the job raised."""
         done: Future[None] = Future()
         self._jobs.put((job, done))
         return done
 
     def close(self) -> None:
-        """Let the thread end after what it is doing."""
+        """Let the thread end after the queued jobs, and wait a second for it."""
         self._jobs.put(None)
         self._thread.join(timeout=1)
 
@@ -298,7 +292,7 @@ class _Hand:
             job, done = found
             try:
                 job()
-            except BaseException as error:  # noqa: BLE001 - the edge of the thread; whoever waits raises it
+            except BaseException as error:  # noqa: BLE001 - the edge of the thread; the future raises it
                 done.set_exception(error)
             else:
                 done.set_result(None)

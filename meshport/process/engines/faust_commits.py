@@ -93,7 +93,7 @@ class TrackedConsumer(Consumer):
         message.acked = True
         return True
 
-    async def takes(self, places: Mapping[TP, int]) -> bool:
+    async def commit_accepted(self, places: Mapping[TP, int]) -> bool:
         """Commit places; False where the group does not take them, since others may have the partitions by now."""
         return await self._commit_offsets(places)
 

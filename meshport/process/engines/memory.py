@@ -344,7 +344,7 @@ class Harness:
 
     def _next(self, sizes: Iterator[int]) -> dict[TopicPartition, Sequence[InputMessage]]:
         batches: dict[TopicPartition, Sequence[InputMessage]] = {}
-        for (topic, partition), offset in self.worker.places.items():
+        for (topic, partition), offset in self.worker.next_offsets.items():
             waiting = self.log.topic(topic)[partition][offset:]
             if waiting:
                 batches[TopicPartition(topic, partition)] = waiting[: max(1, next(sizes, len(waiting)))]

@@ -1,6 +1,6 @@
-"""How far a processor has come, told by the ends of its changelogs: every batch ends with a checkpoint.
+"""The latest checkpoints of a processor, read from the ends of its changelogs: every batch ends with a checkpoint.
 
-The state itself is not looked at, so that it takes no longer for a large one.
+The state itself is not read, so that a large state takes no longer.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.state.changelog import CHECKPOINT_KEY, Checkpoint
 from meshport.process.wire.plan import Plan
 
-_NEAR_END: Final = 200
-_FURTHER: Final = 8
+_FIRST_SEARCH: Final = 200
+_SEARCH_GROWTH: Final = 8
 
 _Found = TypeVar("_Found")
 
 
 def latest_checkpoints(plan: Plan, log: KafkaLog) -> list[dict[int, Checkpoint]]:
-    """How far a processor's state has come: the checkpoint of each partition, stage by stage.
+    """Return the latest checkpoint of each partition, stage by stage.
 
-    A stage whose changelog is not there, as where another logic had none of the kind, has come nowhere.
+    A stage without a changelog topic, such as one that an earlier logic did not have, has empty checkpoints.
     """
     known = Admin(plan.kafka).partitions()
     return [
@@ -42,14 +42,15 @@ def _checkpoints(plan: Plan, changelog: str, log: KafkaLog) -> dict[int, Checkpo
     def newest(messages: list[ReceivedMessage]) -> Checkpoint | None:
         values = [each.value() for each in messages if each.key() == CHECKPOINT_KEY]
         found = [Checkpoint.read(value) for value in values if value is not None]
-        return max(found, key=lambda each: each.stamp, default=None)  # a zombie's older one may come after a newer one
+        # The last one may be a zombie's, and older than the one before it.
+        return max(found, key=lambda each: each.stamp, default=None)
 
     found = search_from_end(plan.kafka, changelog, bounds, newest)
     return {partition: found.get(partition) or Checkpoint() for partition in bounds}
 
 
 def readable_ends(kafka: KafkaConfig, topic: str, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """The offset behind the last message of each partition: markers of transactions take offsets that no reader sees.
+    """Return the offset after the last message of each partition, without the markers of transactions that follow it.
 
     Args:
         kafka: the connection to the cluster.
@@ -66,29 +67,32 @@ def search_from_end(
     bounds: Mapping[int, tuple[int, int]],
     find: Callable[[list[ReceivedMessage]], _Found | None],
 ) -> dict[int, _Found]:
-    """What is found in the last messages of each partition; ever more of them are read where nothing is.
+    """Search the last messages of each partition, and ever more of them where nothing is found.
 
     Args:
         kafka: the connection to the cluster.
         topic: the topic.
         bounds: (first offset, end offset) of each partition.
-        find: gets some messages of one partition, one at least, in order.
+        find: called with the last messages of one partition, in order and at least one; returns what it found, or None.
+
+    Returns:
+        What `find` returned, by partition; a partition in which nothing was found is left out.
     """
     found: dict[int, _Found] = {}
     ends = {partition: end for partition, (begin, end) in bounds.items() if begin < end}
-    stretch = _NEAR_END
+    span = _FIRST_SEARCH
     while ends:
-        begins = {partition: max(bounds[partition][0], end - stretch) for partition, end in ends.items()}
-        # A new one each time: a partition that was read by one before comes a second later, by librdkafka's way of pausing.
+        begins = {partition: max(bounds[partition][0], end - span) for partition, end in ends.items()}
+        # A new consumer each time: librdkafka delays a partition that the same consumer has read and paused by a second.
         reader = history_reader(kafka)
-        there: dict[int, list[ReceivedMessage]] = {}
+        read: dict[int, list[ReceivedMessage]] = {}
         try:
             for messages in scan(reader, Stretch(topic, begins, ends)):
                 for each in messages:
-                    there.setdefault(each.partition(), []).append(each)
+                    read.setdefault(each.partition(), []).append(each)
         finally:
             reader.close()
-        for partition, messages in there.items():
+        for partition, messages in read.items():
             if (what := find(messages)) is not None:
                 found[partition] = what
         ends = {
@@ -96,5 +100,5 @@ def search_from_end(
             for partition, end in ends.items()
             if partition not in found and begins[partition] > bounds[partition][0]
         }
-        stretch *= _FURTHER
+        span *= _SEARCH_GROWTH
     return found

@@ -1,8 +1,8 @@
-"""Commits that are under way while the next batch is computed.
+"""Commits that are in progress while the next batch is computed.
 
-A commit is an answer that is waited for: of its time the engine's thread has nothing to do, and the next batch has been
-read already. So each is made in a thread of its own. At most one is: what belongs to the next transaction is sent, and
-partitions are let go, only once the last one is settled.
+A commit is a wait for the broker's answer, during which the engine's thread has nothing to do and the next batch has been
+read already. So each commit runs in a thread of its own. At most one is in progress: the next transaction begins, and
+partitions are given up, only after it is settled.
 """
 
 from __future__ import annotations
@@ -20,70 +20,70 @@ __all__ = ["CommitPipeline"]
 
 
 class CommitPipeline:
-    """Transactions, one after another, of which the last may still be at its commit. Used by one thread.
+    """Commits transactions one after another, the last of them in the background. Used by one thread.
 
     Args:
-        transactions: what commits.
+        transactions: the producer.
     """
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
-        self._under_way: _Commit | None = None
+        self._in_progress: _Commit | None = None
         self._open = False
 
     def deliver(self, messages: Iterable[Message]) -> None:
-        """Send messages as part of the open transaction; the first ones open it, once the last one is settled.
+        """Send messages as part of the open transaction; the first ones settle the last commit and begin a transaction.
 
         Raises:
-            KafkaError: as of `settle`, and of `Transactions.deliver`.
+            KafkaError: as `settle` and `Transactions.deliver`.
         """
         self._begin()
         self._transactions.deliver(messages)
 
-    def commit(self, places: Mapping[TopicPartition, int], group: bytes, settled: Callable[[], None]) -> None:
-        """Begin to commit what was sent together with the group's places.
+    def commit(self, offsets: Mapping[TopicPartition, int], group: bytes, on_settled: Callable[[], None]) -> None:
+        """Start to commit what was sent, together with the group's offsets.
 
         Args:
-            places: as of `Transactions.commit`.
-            group: as there.
-            settled: called by `settle` once it is done.
+            offsets: see `Transactions.commit`.
+            group: see `Transactions.commit`.
+            on_settled: called by `settle` once the commit has succeeded.
 
         Raises:
-            KafkaError: as of `settle`.
+            KafkaError: as `settle`.
         """
         self._begin()
-        self._under_way = _Commit(self._transactions, places, group, settled)
-        self._under_way.start()
+        self._in_progress = _Commit(self._transactions, offsets, group, on_settled)
+        self._in_progress.start()
         self._open = False
 
     def wait(self) -> None:
-        """Return once no commit is under way, whatever became of it; `settle` tells."""
-        if self._under_way is not None:
-            self._under_way.join()
+        """Return once no commit is in progress, without its outcome; `settle` reports that."""
+        if self._in_progress is not None:
+            self._in_progress.join()
 
     def settle(self) -> None:
-        """Wait for the commit that is under way.
+        """Wait for the commit in progress and raise its error.
 
         Raises:
-            TransactionAborted: nothing of it is or becomes visible: `abort`.
+            TransactionAborted: nothing of the transaction is or becomes visible; call `abort`.
             KafkaError: the producer has failed for good, or the outcome is not known.
         """
-        if self._under_way is not None:
-            done, self._under_way = self._under_way, None
+        if self._in_progress is not None:
+            done, self._in_progress = self._in_progress, None
             done.result()
 
     def abort(self) -> None:
-        """Undo what is not committed.
+        """Abort what is not committed.
 
         Raises:
-            KafkaError: the producer has failed for good; the broker undoes it.
+            KafkaError: the producer has failed for good; the broker aborts the transaction.
         """
         self.wait()
-        self._under_way, self._open = None, False
+        self._in_progress, self._open = None, False
         self._transactions.abort()
 
     def close(self) -> None:
-        """Wait for the commit that is under way, undo what is open, and let go of the connections."""
+        """Wait for the commit in progress, abort an open transaction, and close the connections."""
         with suppress(MeshError):
             self.settle()
         self._transactions.close()
@@ -96,32 +96,32 @@ class CommitPipeline:
 
 
 class _Commit(threading.Thread):
-    """One commit; it does not keep a process alive that ends."""
+    """One commit. A daemon thread: it does not keep the interpreter from exiting."""
 
     def __init__(
         self,
         transactions: Transactions,
-        places: Mapping[TopicPartition, int],
+        offsets: Mapping[TopicPartition, int],
         group: bytes,
-        settled: Callable[[], None],
+        on_settled: Callable[[], None],
     ) -> None:
         super().__init__(name="commit", daemon=True)
         self._transactions = transactions
-        self._places = places
+        self._offsets = offsets
         self._group = group
-        self._settled = settled
+        self._on_settled = on_settled
         self._failure: BaseException | None = None
 
     def run(self) -> None:
         """Commit."""
         try:
-            self._transactions.commit(self._places, self._group)
+            self._transactions.commit(self._offsets, self._group)
         except BaseException as error:  # noqa: BLE001 - the edge of the thread; `result` raises it in the engine's own
             self._failure = error
 
     def result(self) -> None:
-        """Wait for it, and tell what became of it."""
+        """Wait for the commit; raise its error, or call `on_settled`."""
         self.join()
         if self._failure is not None:
             raise self._failure
-        self._settled()
+        self._on_settled()

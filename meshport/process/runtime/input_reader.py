@@ -1,4 +1,4 @@
-"""Reading one topic up to one place after another: what was fetched beyond a place waits for the next."""
+"""Reading one topic up to given offsets, again and again; messages fetched beyond the offsets wait for the next call."""
 
 from __future__ import annotations
 
@@ -15,61 +15,61 @@ from meshport.ports.scan import STUCK_S, history_reader, stuck
 
 _SLICE: Final = 1000
 _TURN_S: Final = 0.2
-# Of one partition; one that has more beyond its place is fetched again for the next.
+# Messages of one partition that are kept for the next call; where more were fetched, they are fetched again.
 _KEPT: Final = 5000
 
 
 class InputReader:
-    """The messages of one topic, by partition from an offset on.
+    """Reads the messages of one topic, each partition from an offset on.
 
-    It keeps its assignment: assigning anew costs librdkafka up to a second before the first message.
+    It keeps its assignment, since a new assignment costs librdkafka up to a second before the first message.
 
     Args:
         kafka: the connection to the cluster.
-        topic: what is read.
-        begins: the first offset of each partition.
+        topic: the topic.
+        begins: the first offset to read of each partition.
     """
 
     def __init__(self, kafka: KafkaConfig, topic: str, begins: Mapping[int, int]) -> None:
         self._topic = topic
         self._next = dict(begins)
-        self._beyond: dict[int, deque[ReceivedMessage]] = {partition: deque() for partition in begins}
+        self._kept: dict[int, deque[ReceivedMessage]] = {partition: deque() for partition in begins}
         self._consumer = history_reader(kafka)
         self._assigned: set[int] = set()
 
-    def up_to(
-        self, ends: Mapping[int, int], most: Callable[[], int], progress: Callable[[int, int], None] | None = None
+    def read_until(
+        self, ends: Mapping[int, int], limit: Callable[[], int], progress: Callable[[int, int], None] | None = None
     ) -> Iterator[list[ReceivedMessage]]:
-        """What is there up to, not including, an offset of each partition, each in its order.
+        """Yield batches of messages up to, not including, an offset of each partition; each partition in order.
 
         Args:
-            ends: the offsets; partitions that are left out, or beyond it, stay where they are.
-            most: how many messages the next batch may have; whatever it says, one has little more than `BATCH_BYTES`.
+            ends: the offsets. A partition that is left out, or is beyond its offset, is not read.
+            limit: returns how many messages the next batch may have. No batch has much more than `BATCH_BYTES` of values.
             progress: called with (offsets read, offsets in all) after each batch.
 
         Raises:
-            BrokerUnavailable: nothing came for half a minute though messages were to come.
+            BrokerUnavailable: nothing came for half a minute though messages were due.
         """
         begins = dict(self._next)
         total = sum(max(0, end - begins[partition]) for partition, end in ends.items())
         heard = time.monotonic()
-        while behind := self._behind(ends):
-            if not self._assigned.issuperset(behind):
+        while unread := self._unread(ends):
+            if not self._assigned.issuperset(unread):
                 self._assign(ends)
-            found = self._kept(ends, most()) or self._fetched(ends, most())
+            found = self._take_kept(ends, limit()) or self._fetch(ends, limit())
             if found:
                 yield found
                 heard = time.monotonic()
             elif time.monotonic() - heard > STUCK_S:
-                raise stuck(self._topic, behind)
+                raise stuck(self._topic, unread)
             if progress is not None and found:
                 progress(sum(min(self._next[at], end) - min(begins[at], end) for at, end in ends.items()), total)
 
-    def _behind(self, ends: Mapping[int, int]) -> list[int]:
-        """The partitions that have something to give still."""
+    def _unread(self, ends: Mapping[int, int]) -> list[int]:
+        """Return the partitions that have not been read to their end."""
         for partition, end in ends.items():
-            if self._beyond[partition]:
-                reached = self._beyond[partition][0].offset()
+            if self._kept[partition]:
+                reached = self._kept[partition][0].offset()
             else:
                 # Compaction and markers of transactions leave offsets that no message has.
                 reached = self._consumer.ends.get(TopicPartition(self._topic, partition), 0)
@@ -77,26 +77,27 @@ class InputReader:
                 self._next[partition] = end
         return [partition for partition, end in ends.items() if self._next[partition] < end]
 
-    def _kept(self, ends: Mapping[int, int], limit: int) -> list[ReceivedMessage]:
+    def _take_kept(self, ends: Mapping[int, int], limit: int) -> list[ReceivedMessage]:
         found: list[ReceivedMessage] = []
-        for partition, messages in self._beyond.items():
+        for partition, messages in self._kept.items():
             while messages and len(found) < limit and messages[0].offset() < ends.get(partition, 0):
                 found.append(messages.popleft())
                 self._next[partition] = found[-1].offset() + 1
         return found
 
-    def _fetched(self, ends: Mapping[int, int], limit: int) -> list[ReceivedMessage]:
+    def _fetch(self, ends: Mapping[int, int], limit: int) -> list[ReceivedMessage]:
+        """Fetch messages, return those before the ends, and keep the others."""
         messages = self._read(limit)
         found: list[ReceivedMessage] = []
         for each in messages:
             partition, offset = each.partition(), each.offset()
-            if offset < ends.get(partition, 0) and not self._beyond[partition]:
+            if offset < ends.get(partition, 0) and not self._kept[partition]:
                 found.append(each)
                 self._next[partition] = offset + 1
             else:
-                self._beyond[partition].append(each)
-        if any(len(there) > _KEPT for there in self._beyond.values()):
-            self._assign(self._behind(ends))
+                self._kept[partition].append(each)
+        if any(len(kept) > _KEPT for kept in self._kept.values()):
+            self._assign(self._unread(ends))
         return found
 
     def _read(self, limit: int) -> list[ReceivedMessage]:
@@ -112,8 +113,8 @@ class InputReader:
         return found
 
     def _assign(self, partitions: Iterable[int]) -> None:
-        """Read these on, each from its place, and let go of what was fetched beyond."""
-        for messages in self._beyond.values():
+        """Assign partitions from their next offsets, and drop the messages that were kept."""
+        for messages in self._kept.values():
             messages.clear()
         self._assigned = set(partitions)
         self._consumer.assign(
@@ -121,5 +122,5 @@ class InputReader:
         )
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()

@@ -1,9 +1,9 @@
-"""Kafka as a worker needs it: deliveries that are acknowledged, changelogs and tables read to their end."""
+"""Kafka as a worker needs it: acknowledged deliveries, changelogs and joined tables read to their end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from meshport.errors import ProcessError
@@ -18,16 +18,16 @@ from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 
 _LARGEST: Final = 16 * 1024 * 1024
-"""A row in the changelog holds its value twice, what is set aside its original and more; 1 MB events must fit."""
+"""Bytes. A changelog row holds its value twice, a quarantined event its original and more; events of 1 MB must fit."""
 
 PRODUCER_SETTINGS: Final = {"message.max.bytes": _LARGEST, "linger.ms": 1}
 """librdkafka's settings for what a processor writes."""
 
-# The broker ends a transaction whose owner is gone after its timeout, a minute by default, and looks every 10 s.
+# The broker aborts an abandoned transaction after its timeout, a minute by default, and looks for such every 10 s.
 _DECIDED_S: Final = 90.0
 _PAUSE_S: Final = 0.05
 
-# A zombie's late write must not make compaction drop what its successor wrote within these ten minutes.
+# Compaction must not, within these ten minutes, drop a row because of a zombie's late write of an older one.
 CHANGELOG: Final = {
     "cleanup.policy": "compact",
     "min.compaction.lag.ms": "600000",
@@ -36,70 +36,87 @@ CHANGELOG: Final = {
     "segment.bytes": str(64 * 1024 * 1024),
     "max.message.bytes": str(_LARGEST),
 }
-"""Settings of a changelog."""
+"""The topic settings of a changelog."""
 
 CHANGELOG_WHILE_BUILT: Final = {
     "min.compaction.lag.ms": "0",
     "delete.retention.ms": "60000",
     "min.cleanable.dirty.ratio": "0.1",
-    "segment.bytes": str(32 * 1024 * 1024),  # the newest one is never compacted
+    "segment.bytes": str(32 * 1024 * 1024),  # the active segment is never compacted
 }
-"""Those that differ while only one writes who is fenced, and nobody reads: the cleaner may drop what a row was as soon as it gets
-there, so that whoever takes the state up in the end reads fewer changes."""
+"""The settings that differ while a rebuild writes the changelog: its one writer fences its predecessors and nothing reads
+the changelog yet, so the log cleaner may drop replaced rows at once, and the final restore reads fewer entries."""
 
-_REKEYED: Final = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000), "max.message.bytes": str(_LARGEST)}
-_ASIDE: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_LARGEST)}
+_REPARTITION: Final = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(7 * 86_400_000),
+    "max.message.bytes": str(_LARGEST),
+}
+_KEPT_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_LARGEST)}
+
+CachedEntries = Callable[[str, int], Iterable[ChangelogRecord] | None]
+"""Returns the entries of a changelog partition, (topic, partition), that was read already; None of any other."""
 
 
 def ensure_topics(plan: Plan, admin: Admin) -> None:
-    """Make the topics that belong to the processor itself: changelogs, re-keyed input, late port, quarantine, redrive.
+    """Create the topics that the processor itself owns: changelogs, repartition, late, quarantine and redrive topics.
 
     Raises:
         TopicError: one exists with another number of partitions.
     """
     if plan.repartition is not None:
-        admin.ensure_topic(plan.repartition.topic, plan.repartition.partitions, _REKEYED)
+        admin.ensure_topic(plan.repartition.topic, plan.repartition.partitions, _REPARTITION)
     for stage in plan.stages:
         admin.ensure_topic(stage.changelog, stage.partitions, CHANGELOG)
-    admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _ASIDE)
-    admin.ensure_topic(plan.redrive_topic, plan.redrive_partitions, _ASIDE)
+    admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _KEPT_FOREVER)
+    admin.ensure_topic(plan.redrive_topic, plan.redrive_partitions, _KEPT_FOREVER)
     if plan.timed:
-        admin.ensure_topic(plan.late_topic, plan.output.partitions, _ASIDE)
+        admin.ensure_topic(plan.late_topic, plan.output.partitions, _KEPT_FOREVER)
 
 
 class Sink(Protocol):
     """Where a worker's messages go."""
 
     def deliver(self, messages: Iterable[Message]) -> Any:
-        """Store messages, or have them stored with the transaction that is open."""
+        """Store messages, or add them to the open transaction."""
         ...
 
 
 class KafkaLog:
-    """A worker's view of one cluster. Used by one thread at a time.
+    """The topics of one cluster as a worker reads and writes them. Used by one thread at a time.
 
     Args:
         kafka: the connection to the cluster.
-        sink: where messages go; by default to a producer of its own, which has each acknowledged.
+        sink: where messages go; by default a producer of the log's own, which waits for acknowledgements.
+        cached: entries of changelogs that were read already; `entries` takes them instead of reading the topic.
     """
 
-    def __init__(self, kafka: KafkaConfig, sink: Sink | None = None) -> None:
+    def __init__(self, kafka: KafkaConfig, sink: Sink | None = None, cached: CachedEntries | None = None) -> None:
         self._sink = sink or Producer(kafka, settings=PRODUCER_SETTINGS)
+        self._cached = cached
         self._reader = history_reader(kafka)
         self._unfiltered: Consumer | None = None
         self._tables: dict[str, Follower] = {}
         self._kafka = kafka
 
     def deliver(self, messages: Iterable[Message]) -> None:
-        """Store messages; returns once all of them are acknowledged, or are part of the transaction that is open."""
+        """Store messages; return once all are acknowledged, or belong to the open transaction.
+
+        Raises:
+            KafkaError: a message was not stored, or the outcome is not known.
+        """
         self._sink.deliver(messages)
 
     def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
-        """All of one partition of a changelog that was committed by now.
+        """Yield all entries of one partition of a changelog that are committed by now.
 
         Raises:
-            ProcessError: it could not be read to its end.
+            ProcessError: the partition could not be read to its end.
         """
+        cached = None if self._cached is None else self._cached(topic, partition)
+        if cached is not None:
+            yield from cached
+            return
         begin, end = self.decided(topic, partition)[partition]
         stretch = Stretch(topic, {partition: begin}, {partition: end})
         yield from map(entry_of, self._scan(stretch))
@@ -107,14 +124,14 @@ class KafkaLog:
             raise ProcessError(f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}")
 
     def decided(self, topic: str, *partitions: int) -> dict[int, tuple[int, int]]:
-        """(first offset, end offset) of partitions, by default all, once transactions that are open now are decided.
+        """Return (first offset, end offset) of partitions, by default all, once transactions that are open now have ended.
 
-        Committed readers see nothing behind the first open transaction, not even what was committed since. What a member
-        left open when it was killed would hide what its successor wrote, so its end is waited for, as KIP-447 does. A
-        commit is answered before its markers are written, so that one's own last transaction may be open as well.
+        Committed readers see nothing after the first open transaction, not even what was committed since. The transaction of
+        a killed member would hide what its successor wrote, so its end is awaited, as in KIP-447. The worker's own last
+        transaction may be open as well, since the broker answers a commit before it writes the markers.
 
         Raises:
-            ProcessError: one stays open.
+            ProcessError: a transaction stays open.
         """
         highs = self.high_watermarks(topic)
         wanted = partitions or tuple(highs)
@@ -133,7 +150,7 @@ class KafkaLog:
             time.sleep(_PAUSE_S)
 
     def rows(self, topic: str) -> Iterator[InputMessage]:
-        """What a joined product's topic holds beyond the last call, up to the end that it has now."""
+        """Yield the messages of a joined product's topic since the last call, up to its present end."""
         follower = self._tables.get(topic)
         if follower is None:
             follower = self._tables[topic] = Follower(self._kafka, topic)
@@ -142,11 +159,11 @@ class KafkaLog:
                 yield inbound(message)
 
     def between(self, topic: str, partition: int, begin: int, end: int) -> list[InputMessage]:
-        """The messages of one partition from an offset up to, not including, another, as Kafka has them now."""
+        """Return the messages of one partition from one offset up to, not including, another, as Kafka has them now."""
         return [inbound(each) for each in self._scan(Stretch(topic, {partition: begin}, {partition: end}))]
 
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
-        """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
+        """Return about `limit` messages of one partition from an offset, or from the first that is retained."""
         first, end = self._reader.bounds(topic)[partition]
         found: list[InputMessage] = []
         for message in self._scan(Stretch(topic, {partition: max(begin, first)}, {partition: end})):
@@ -156,17 +173,17 @@ class KafkaLog:
         return found
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
-        """(first offset, end offset) of each partition; committed readers see nothing from the end on."""
+        """Return (first offset, end offset) of each partition; the end is that of committed readers."""
         return self._reader.bounds(topic)
 
     def high_watermarks(self, topic: str) -> dict[int, int]:
-        """The end of each partition, what is in open transactions included."""
+        """Return the end offset of each partition, open transactions included."""
         if self._unfiltered is None:
             self._unfiltered = Consumer(self._kafka, settings={"isolation.level": "read_uncommitted"})
         return self._unfiltered.end_offsets(topic)
 
     def close(self) -> None:
-        """Let go of the connections; the sink that was given is its owner's."""
+        """Close the connections; a sink that was given stays open."""
         if isinstance(self._sink, Producer):
             self._sink.flush(timeout_s=5)
         self._reader.close()
@@ -176,35 +193,32 @@ class KafkaLog:
             follower.close()
 
     def _scan(self, stretch: Stretch) -> Iterator[ReceivedMessage]:
-        # What a consumer has read before comes a second later when it is asked for again; a new one takes some 20 ms.
+        # A consumer that has read a partition before needs a second to read it again; a new consumer needs some 20 ms.
         with history_reader(self._kafka) as reader:
             for messages in scan(reader, stretch):
                 yield from messages
 
 
-def starting_offset(place: TopicPartition, offset: int, log: KafkaLog) -> int:
-    """Refuse a place that is not in its partition any more.
+def starting_offset(partition: TopicPartition, offset: int, log: KafkaLog) -> int:
+    """Return the offset from which to read a partition: that of its state, or the first retained where there is no state.
 
     Args:
-        place: topic and partition.
-        offset: where its state stands; 0 before the first message.
+        partition: topic and partition.
+        offset: the next offset after what the state reflects; 0 before the first message.
         log: the cluster.
 
-    Returns:
-        The offset to read from: the place, or the first that is left where nothing was read before.
-
     Raises:
-        ProcessError: the partition ends before the place, or begins behind it.
+        ProcessError: the partition ends before the offset, or its retained messages begin after it.
     """
-    begin, end = log.bounds(place[0])[place[1]]
+    begin, end = log.bounds(partition[0])[partition[1]]
     if offset > end:
         raise ProcessError(
-            f"{place[0]} [{place[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
+            f"{partition[0]} [{partition[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
             hint="delete the processor's changelog topics as well, to count from the beginning",
         )
     if 0 < offset < begin:
         raise ProcessError(
-            f"{place[0]} [{place[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
+            f"{partition[0]} [{partition[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
             "that were not processed",
             hint="rebuild the product from what is left, or from its snapshots",
         )
@@ -212,7 +226,7 @@ def starting_offset(place: TopicPartition, offset: int, log: KafkaLog) -> int:
 
 
 def entry_of(message: ReceivedMessage) -> ChangelogRecord:
-    """A message of a changelog as an entry."""
+    """Return a changelog message as an entry."""
     value = message.value()
     if value is not None:
         return ChangelogRecord(message.key() or b"", value)
@@ -221,7 +235,7 @@ def entry_of(message: ReceivedMessage) -> ChangelogRecord:
 
 
 def inbound(message: ReceivedMessage) -> InputMessage:
-    """A message of the Kafka client as the stages take it."""
+    """Return a message of the Kafka client in the form that the stages process."""
     kind, timestamp = message.timestamp()
     return InputMessage(
         message.topic() or "",

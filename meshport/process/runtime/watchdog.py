@@ -1,4 +1,7 @@
-"""Watching an engine from outside of its loop: progress, lag, whether it still moves, and whether it is through."""
+"""Supervision of a running engine: progress, lag, detection of a stall, and the end of a bounded run.
+
+The watchdog works outside of the engine's thread, so that an event loop or a function that hangs is noticed.
+"""
 
 from __future__ import annotations
 
@@ -9,74 +12,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, TypedDict
+from typing import Final, TypedDict
 
 from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.logic.event_time import to_datetime
+from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
-from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan
 
-PATIENCE_S: Final = 60.0
-"""With events waiting and none processed for this long, a processor is stuck."""
+STALL_S: Final = 60.0
+"""A processor that has processed nothing for so many seconds while events wait is reported as stalled."""
 
 _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
 _TURN_S: Final = 0.1
 _BOUNDED_TURN_S: Final = 0.05
-# Counting what is left by reading it pays only where little can be.
-_LITTLE: Final = 1000
-
-
-class Engine(Protocol):
-    """What is watched. All of it may be read while the engine runs.
-
-    Attributes:
-        failure: what ended it.
-        assigned: whether its group has given it partitions, be it none.
-        places: the next offset of each partition in hand.
-        redriven: the next offset of each partition of the redrive topic whose input is in hand.
-        counts: figures since its start.
-        watermark: microseconds.
-    """
-
-    failure: BaseException | None
-    assigned: bool
-    places: Mapping[TopicPartition, int]
-    redriven: Mapping[TopicPartition, int]
-    counts: Counts
-    watermark: int | None
-
-    @property
-    def loaded(self) -> int:
-        """Entries of changelogs and rows of joined tables that were read so far."""
-        ...
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        ...
-
-    def start(self) -> None:
-        """Start it."""
-        ...
-
-    def end(self, timeout_s: float = 30) -> None:
-        """Finish the batch in hand, commit, and leave the group."""
-        ...
+# Up to so many offsets are counted by reading them, which tells messages from the markers of transactions.
+_COUNTED_BY_READING: Final = 1000
 
 
 class RunOptions(TypedDict, total=False):
-    """How an engine is run.
+    """Options of a run, common to all engines.
 
     Attributes:
-        stop: ends it from another thread.
-        until_end: end by itself once everything is processed that the input held when this was called, and can be read
-            by committed readers. It needs all partitions of the group for itself.
-        on_progress: told of the progress about once a second, in this thread.
-        patience_s: how long it may stand still with events waiting.
+        stop: an event that stops the engine when another thread sets it.
+        until_end: whether to stop once everything that the inputs held at the start is processed and its outputs can be
+            read by committed readers. The processor has to be the only member of its group.
+        on_progress: called with the progress about once a second, in the caller's thread.
+        patience_s: seconds without progress, while events wait, after which the processor counts as stalled.
     """
 
     stop: threading.Event | None
@@ -92,33 +57,33 @@ def run_engine(
     stop: threading.Event | None = None,
     until_end: bool = False,
     on_progress: Callable[[ProcessorProgress], None] | None = None,
-    patience_s: float = PATIENCE_S,
+    patience_s: float = STALL_S,
 ) -> ProcessorProgress:
-    """Run an engine until it is told to stop: by `stop`, or by SIGTERM or SIGINT where this is the main thread.
+    """Run an engine until `stop` is set, or until SIGTERM or SIGINT where this is the main thread.
 
-    It then finishes the batch in hand, commits, and leaves the group. For the arguments see `RunOptions`.
+    The engine then finishes the current batch, commits, and leaves the group. `RunOptions` documents the arguments.
 
     Returns:
         The last progress.
 
     Raises:
-        ProcessError: it stood still, its state is damaged, or it lost events to retention.
-        KafkaError: the cluster did not store what was to be stored; nothing is lost, start again.
+        ProcessError: the processor stalled, its state is damaged, or events were lost to retention.
+        KafkaError: the cluster did not store what was sent. Nothing is lost; start the processor again.
     """
     stop = stop or threading.Event()
-    watch = KafkaLog(plan.kafka)
+    log = KafkaLog(plan.kafka)
     try:
         ensure_topics(plan, Admin(plan.kafka))
-        with _ended_by_signals(stop):
-            return Watchdog(plan, engine, watch, patience_s).run(stop, until_end, on_progress)
+        with _set_by_signals(stop):
+            return Watchdog(plan, engine, log, patience_s).run(stop, until_end, on_progress)
     finally:
-        engine.end(timeout_s=2)
-        watch.close()
+        engine.stop(timeout_s=2)
+        log.close()
 
 
 @contextmanager
-def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT end the processor, where signals can be had."""
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Set the event on SIGTERM and SIGINT; Python lets only the main thread install signal handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -132,17 +97,17 @@ def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorProgress:
-    """How a processor is doing.
+    """The progress of a processor since its start.
 
     Attributes:
-        read: events of the input that were new.
+        read: input events that were new.
         written: output records.
-        late: events that went to the late port.
-        quarantined: events that went to the quarantine.
-        lag: events that wait on the partitions in hand; None before it was first looked up. While it moves, markers of
-            transactions that lie between them are counted as well.
-        watermark: how far event time has come, by the partition furthest behind; None where it is not followed.
-        redriven: quarantined events that were brought back.
+        late: events that went to the late topic.
+        quarantined: events that went to the quarantine topic.
+        lag: events that wait on the assigned partitions; None before the first look. While the lag changes, the markers
+            of transactions among them are counted as well.
+        watermark: the watermark of the assigned partition that is furthest behind; None where the processor keeps none.
+        redriven: quarantined events that were redriven.
     """
 
     read: int = 0
@@ -155,7 +120,14 @@ class ProcessorProgress:
 
 
 class Watchdog:
-    """Watches an engine from outside of its loop."""
+    """Watches one engine from another thread.
+
+    Args:
+        plan: what the engine runs.
+        engine: the engine, not yet started.
+        log: the cluster.
+        patience_s: see `RunOptions`.
+    """
 
     def __init__(self, plan: Plan, engine: Engine, log: KafkaLog, patience_s: float) -> None:
         self._plan = plan
@@ -173,10 +145,10 @@ class Watchdog:
         until_end: bool,
         on_progress: Callable[[ProcessorProgress], None] | None,
     ) -> ProcessorProgress:
-        """Start the engine and stay with it; see `run_engine`."""
+        """Start the engine and watch it until it ends; see `run_engine`."""
         goal = Goal(self._plan, self._log) if until_end else None
         self._engine.start()
-        looked = told = time.monotonic()
+        looked = reported = time.monotonic()
         while not stop.wait(_BOUNDED_TURN_S if goal else _TURN_S):
             now = time.monotonic()
             if not self._engine.running:
@@ -184,14 +156,16 @@ class Watchdog:
             if now - looked >= _LOOK_S:
                 looked = now
                 self._look(now)
-            if on_progress is not None and now - told >= 1:
-                told = now
+            if on_progress is not None and now - reported >= 1:
+                reported = now
                 on_progress(self.progress)
-            if goal is not None and goal.reached({**self._engine.places, **self._engine.redriven}):
+            if goal is not None and goal.reached({**self._engine.next_offsets, **self._engine.redriven_offsets}):
                 break
-        self._engine.end()
+        self._engine.stop()
         if self._engine.running:
-            raise ProcessError("the processor did not end when it was told to", hint="nothing is lost; start it again")
+            raise ProcessError(
+                "the processor did not stop when it was asked to", hint="nothing is lost; start it again"
+            )
         if self._engine.failure is not None:
             raise _raisable(self._engine.failure)
         if goal is not None:
@@ -202,14 +176,14 @@ class Watchdog:
         return self.progress
 
     def _await_readable(self) -> None:
-        # A commit is answered before its markers are written; until they are, the last transaction is hidden.
+        # The broker answers a commit before it writes the markers; until then committed readers do not see the transaction.
         topics = [self._plan.output.topic, self._plan.quarantine_topic]
         for topic in [*topics, self._plan.late_topic] if self._plan.timed else topics:
             self._log.decided(topic)
 
     @property
     def progress(self) -> ProcessorProgress:
-        """As of now."""
+        """The current progress."""
         counts, watermark = self._engine.counts, self._engine.watermark
         return ProcessorProgress(
             counts.read,
@@ -222,31 +196,31 @@ class Watchdog:
         )
 
     def _waiting(self) -> dict[TopicPartition, tuple[int, int]]:
-        """Of each partition in hand that is not at its end, the next offset and the end."""
+        """Return the next offset and the end offset of each assigned partition that is not at its end."""
         ends = {
-            (stage.topic, partition): end
+            TopicPartition(stage.topic, partition): end
             for stage in self._plan.stages
             for partition, (_, end) in self._log.bounds(stage.topic).items()
         }
-        places = dict(self._engine.places)
-        return {place: (offset, ends[place]) for place, offset in places.items() if offset < ends[place]}
+        return {each: (offset, ends[each]) for each, offset in self._engine.next_offsets.items() if offset < ends[each]}
 
     def _readable(self, waiting: Mapping[TopicPartition, tuple[int, int]]) -> int:
-        # Markers of transactions take offsets too, and one at the end of a partition may be all that is left of it.
+        # Markers of transactions take offsets too; one at the end of a partition may be all that is left of it.
         return sum(
-            end - offset if end - offset > _LITTLE else len(self._log.between(*place, offset, end))
-            for place, (offset, end) in waiting.items()
+            end - offset if end - offset > _COUNTED_BY_READING else len(self._log.between(*each, offset, end))
+            for each, (offset, end) in waiting.items()
         )
 
     def _look(self, now: float) -> None:
+        """Update the lag, and raise where the engine has not moved for too long while events wait."""
         waiting = self._waiting()
-        seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.places))
+        seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.next_offsets))
         if seen != self._seen:
             self._seen, self._moved, self._counted = seen, now, {}
             self._lag = sum(end - offset for offset, end in waiting.values())
             return
         if waiting != self._counted:
-            # Reading takes a connection a partition; who stands still has the time.
+            # Reading takes a connection for each partition, which costs an idle processor nothing.
             self._lag, self._counted = self._readable(waiting), waiting
         if now - self._moved < self._patience_s:
             return
@@ -254,16 +228,21 @@ class Watchdog:
             raise ProcessError(
                 f"{self._plan.group} was given no partitions for {self._patience_s:g} s", hint="start it again"
             )
-        if any(self._log.between(*place, offset, end) for place, (offset, end) in waiting.items()):
+        if any(self._log.between(*each, offset, end) for each, (offset, end) in waiting.items()):
             raise ProcessError(
-                f"{self._plan.group} stands still: {self._lag} events wait and none was processed for "
+                f"{self._plan.group} has stalled: {self._lag} events wait and none was processed for "
                 f"{self._patience_s:g} s",
                 hint="start it again; nothing is lost",
             )
 
 
 class Goal:
-    """Everything that the inputs and the redrive topic held at a moment, through all stages."""
+    """The end of a bounded run: what the inputs and the redrive topic held when it was created, through all stages.
+
+    Args:
+        plan: what is run.
+        log: the cluster.
+    """
 
     def __init__(self, plan: Plan, log: KafkaLog) -> None:
         self._log = log
@@ -275,32 +254,36 @@ class Goal:
             for partition, (_, end) in log.bounds(topic).items()
         }
 
-    def reached(self, places: Mapping[TopicPartition, int]) -> bool:
-        """Whether all of it is processed; looks at the next stage once one is through."""
+    def reached(self, next_offsets: Mapping[TopicPartition, int]) -> bool:
+        """Return whether all of it is processed; once a stage has reached its end, the next stage is looked at."""
         probe = time.monotonic() - self._probed > _PROBE_S
         if probe:
             self._probed = time.monotonic()
-        while all(self._is_through(place, places, probe=probe) for place in self._ends):
+        while all(self._is_processed(each, next_offsets, probe=probe) for each in self._ends):
             if not self._later:
                 return True
-            # What the stage before has committed may not be readable yet: markers are written after the commit's answer.
+            # High watermarks: what the first stage has committed may not be readable yet, as its markers are written later.
             topic = self._later.pop(0)
             self._ends = {
                 TopicPartition(topic, partition): end for partition, end in self._log.high_watermarks(topic).items()
             }
         return False
 
-    def _is_through(self, place: TopicPartition, places: Mapping[TopicPartition, int], *, probe: bool) -> bool:
-        offset, end = places.get(place), self._ends[place]
+    def _is_processed(
+        self, partition: TopicPartition, next_offsets: Mapping[TopicPartition, int], *, probe: bool
+    ) -> bool:
+        offset, end = next_offsets.get(partition), self._ends[partition]
         if offset is None:
             return False
-        if probe and offset < end and end - offset < _LITTLE and not self._log.between(*place, offset, end):
-            self._ends[place] = offset  # what is left are markers of transactions, or was compacted away
+        few = offset < end and end - offset < _COUNTED_BY_READING
+        if probe and few and not self._log.between(*partition, offset, end):
+            self._ends[partition] = offset  # only markers of transactions are left, or compaction removed the rest
             return True
         return offset >= end
 
 
 def _raisable(failure: BaseException | None) -> BaseException:
+    """Return the error to raise for an engine that ended by itself."""
     if isinstance(failure, MeshError):
         return failure
     if failure is None:

@@ -1,20 +1,20 @@
-"""The protocol that makes a kill harmless, over whatever stands for Kafka.
+"""The protocol that keeps state, outputs and input offsets consistent through a kill, over an abstract Kafka.
 
-For the batches in hand, of one or of many partitions: compute; deliver outputs; deliver changed rows; deliver
-checkpoints; only then is the input done with. Each delivery is acknowledged before the next begins. Whoever takes a
-partition up restores its rows as of the last checkpoint and goes on behind it.
+For the current batches, of one or of many partitions, a worker computes; delivers outputs; delivers changed state rows;
+delivers checkpoints; only then is the input processed. Each delivery is acknowledged before the next begins. The member that
+is assigned a partition next restores the partition's state as of the last checkpoint and continues after it.
 
-An engine is a way of reading: it gives a worker messages, and tells it which partitions are its own.
+An engine supplies a worker with messages and with the assigned partitions.
 
-Whoever holds a partition of an input also reads the same partition of the redrive topic. Nothing but a clock decides when
-it looks there, and yet the same input has to give the same outputs after a kill. So, where the log is no transaction,
-when redriven events are taken in is settled by the log before any of their outputs is there:
+The member that is assigned an input partition also reads the partition of the same number of the redrive topic. Only a clock
+decides when it looks there, and yet the same input has to give the same outputs after a kill. So, where deliveries are not
+part of a transaction, the log settles when redriven events are processed, before any of their outputs is written:
 
-- A checkpoint says that the events up to some offset are `due` behind the input offset at which the state stands. It is
-  acknowledged, and then the engine proves that this member still has the partition: whoever takes it up later reads it.
-- Due events are taken in before anything else, by whoever restores such a checkpoint too.
-- No events are made due before the input is behind the end that it had when the partition was taken up. A predecessor
-  may have written outputs up to there that no checkpoint includes, and they are about to be made again.
+- A checkpoint declares that the redriven events up to some offset are `due` after the input offset that the state reflects.
+  Once it is acknowledged, the engine confirms that this member still owns the partition, so that its next owner reads it.
+- Due events are processed before anything else, also by a member that restores such a checkpoint.
+- No events become due before the input has passed the end that it had when the partition was assigned. Up to there a
+  predecessor may have written outputs that no checkpoint includes, and the worker is about to write them again.
 """
 
 from __future__ import annotations
@@ -43,51 +43,57 @@ _log: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _LOOK_S: Final = 1.0
-_AT_ONCE: Final = 3000
-"""Redriven events that one partition takes in before its input goes on."""
+_REDRIVE_BATCH: Final = 3000
+"""The number of redriven events of one partition that are processed before its input continues."""
 
 
 class Log(Protocol):
-    """What a worker asks of Kafka."""
+    """The operations of Kafka that a worker needs."""
 
     def deliver(self, messages: Iterable[Message]) -> Any:
-        """Store messages; returns once all of them are acknowledged.
+        """Store messages; return once all of them are acknowledged.
 
         Raises:
-            KafkaError: one is not, or it is not known.
+            KafkaError: a message was not stored, or the outcome is not known.
         """
         ...
 
     def entries(self, topic: str, partition: int) -> Iterable[ChangelogRecord]:
-        """All of one partition of a changelog, up to the end that it has now."""
+        """Return all entries of one partition of a changelog, up to its present end."""
         ...
 
     def rows(self, topic: str) -> Iterable[InputMessage]:
-        """What a joined product's topic holds beyond the last call, up to the end that it has now."""
+        """Return the messages of a joined product's topic since the last call, up to its present end."""
         ...
 
     def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
-        """(first offset, end offset) of each partition, as committed readers see it."""
+        """Return (first offset, end offset) of each partition."""
         ...
 
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> Sequence[InputMessage]:
-        """The messages of one partition from an offset, or from the first that is left, up to about `limit` of them."""
+        """Return about `limit` messages of one partition from an offset, or from the first that is retained."""
         ...
 
     def between(self, topic: str, partition: int, begin: int, end: int) -> Sequence[InputMessage]:
-        """The messages of one partition from an offset up to, not including, another, as they are now."""
+        """Return the messages of one partition from one offset up to, not including, another."""
         ...
 
 
 class Worker:
-    """Runs a plan over the partitions that it is given.
+    """Runs a plan over the assigned partitions.
 
     Args:
         plan: the plan.
         schemas: where the schemas of events are found.
         log: Kafka.
-        columns: reads the input by columns; None works on it event by event. See `meshport.process.columns.columns_for`.
-        look_s: how often it looks for redriven events, seconds.
+        columns: reads the input as Arrow columns; None processes it event by event. See
+            `meshport.process.columns.columns_for`.
+        look_s: seconds between two looks for redriven events.
+
+    Attributes:
+        counts: what became of the events since the worker was made.
+        computed_s: how long the stages took for the messages of the last `process`, seconds, without deliveries.
+        loaded: the number of changelog entries and rows of joined tables read so far; many may take minutes.
     """
 
     def __init__(
@@ -100,116 +106,115 @@ class Worker:
         look_s: float = _LOOK_S,
     ) -> None:
         self.plan = plan
-        self._look_s = look_s
-        self._next_look = 0.0
-        self._ends: Mapping[int, tuple[int, int]] = {}
-        self._goals: dict[TopicPartition, int] = {}
-        self._columns = columns
         self.counts = Counts()
         self.computed_s = 0.0
-        """How long the stages took for the messages of the last call of `process`, seconds; deliveries do not count."""
         self.loaded = 0
-        """Entries of changelogs and rows of joined tables that were read; many may take minutes."""
         self._log = log
+        self._columns = columns
+        self._look_s = look_s
+        self._next_look = 0.0
+        self._redrive_ends: Mapping[int, tuple[int, int]] = {}
+        self._ends_at_assignment: dict[TopicPartition, int] = {}
         self._reader = EventReader(schemas)
         self._tables = {address: Table(binding, self._reader) for address, binding in plan.tables.items()}
         self._stages: dict[TopicPartition, PartitionStage] = {}
 
-    def assign(self, place: TopicPartition) -> int:
-        """Take a partition up.
+    def assign(self, partition: TopicPartition) -> int:
+        """Restore the state of a partition that was assigned to this member.
 
         Returns:
-            The offset from which it has to be read.
+            The offset from which the partition has to be read.
 
         Raises:
             ProcessError: its state is damaged, or was made by another pipeline.
         """
-        topic, partition = place
-        state = StateRows.restore(self._counted(self._log.entries(self.stage(place).changelog, partition)))
+        topic, number = partition
+        state = StateRows.restore(self._counted(self._log.entries(self._stage_of(topic).changelog, number)))
         source = next((each for each in self.plan.sources if each.stage.topic == topic), None)
         if source is None:
             second = GroupStage if self.plan.stream is None else JoinStage
-            self._stages[place] = second(self.plan, partition, state, tables=self._tables)
+            self._stages[partition] = second(self.plan, number, state, tables=self._tables)
         else:
-            self._stages[place] = SourceStage(
-                self.plan, source, partition, state, reader=self._reader, tables=self._tables, columns=self._columns
+            self._stages[partition] = SourceStage(
+                self.plan, source, number, state, reader=self._reader, tables=self._tables, columns=self._columns
             )
-            self._goals[place] = self._log.bounds(topic)[partition][1]
-        return self._stages[place].next_offset
+            self._ends_at_assignment[partition] = self._log.bounds(topic)[number][1]
+        return self._stages[partition].next_offset
 
     def _counted(self, loaded: Iterable[_T]) -> Iterator[_T]:
         for each in loaded:
             self.loaded += 1
             yield each
 
-    def revoke(self, place: TopicPartition) -> None:
-        """Let a partition go, and its state with it; another may have it from now on."""
-        self._stages.pop(place, None)
+    def _stage_of(self, topic: str) -> StageTopics:
+        return next(stage for stage in self.plan.stages if stage.topic == topic)
+
+    def revoke(self, partition: TopicPartition) -> None:
+        """Drop a partition and its state."""
+        self._stages.pop(partition, None)
 
     @property
-    def places(self) -> dict[TopicPartition, int]:
-        """The next offset of each partition that is in hand."""
-        return {place: stage.next_offset for place, stage in self._stages.items()}
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of each assigned partition."""
+        return {partition: stage.next_offset for partition, stage in self._stages.items()}
 
     @property
-    def redriven(self) -> dict[TopicPartition, int]:
-        """The next offset of each partition of the redrive topic, by the input in hand that is furthest behind in it."""
+    def redriven_offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of each partition of the redrive topic; of two inputs that share one, the lesser offset."""
         found: dict[TopicPartition, int] = {}
-        for (_, partition), stage in self._sources.items():
-            place = TopicPartition(self.plan.redrive_topic, partition)
-            found[place] = min(stage.redriven, found.get(place, stage.redriven))
+        for (_, number), stage in self._sources.items():
+            partition = TopicPartition(self.plan.redrive_topic, number)
+            found[partition] = min(stage.redriven, found.get(partition, stage.redriven))
         return found
 
     @property
     def _sources(self) -> dict[TopicPartition, SourceStage]:
-        return {place: stage for place, stage in self._stages.items() if isinstance(stage, SourceStage)}
+        return {partition: stage for partition, stage in self._stages.items() if isinstance(stage, SourceStage)}
 
     @property
     def watermark(self) -> int | None:
-        """The least watermark of the input partitions in hand, microseconds."""
-        told = [stage.watermark for stage in self._sources.values() if stage.watermark is not None]
-        return min(told) if told else None
-
-    def stage(self, place: TopicPartition) -> StageTopics:
-        """The stage that reads a topic."""
-        return next(stage for stage in self.plan.stages if stage.topic == place[0])
+        """The least watermark of the assigned input partitions, microseconds."""
+        watermarks = [stage.watermark for stage in self._sources.values() if stage.watermark is not None]
+        return min(watermarks) if watermarks else None
 
     def process(
-        self, batches: Mapping[TopicPartition, Sequence[InputMessage]], prove: Callable[[], None] | None = None
+        self,
+        batches: Mapping[TopicPartition, Sequence[InputMessage]],
+        confirm_ownership: Callable[[], None] | None = None,
     ) -> Counts:
-        """Run the protocol over messages that follow what each partition has seen, and over redriven events.
+        """Process messages that follow what each partition's state reflects, and redriven events.
 
         Args:
-            batches: messages of each partition.
-            prove: returns once the cluster has confirmed that the partitions in hand are this member's; None where what
-                is delivered counts for nothing if they are not.
+            batches: messages by partition.
+            confirm_ownership: returns once the cluster has confirmed that the assigned partitions are still this
+                member's; None where deliveries are part of a transaction, which the cluster refuses otherwise.
 
         Returns:
-            The figures of these batches.
+            What became of the events of these batches.
 
         Raises:
-            KafkaError: a delivery failed; the worker is not to be used any more, its state is ahead of the log.
+            KafkaError: a delivery failed. Do not use the worker any more: its state is ahead of the log.
         """
         counts = Counts()
-        # A row that was stored before an event was fetched has to be seen by that event's join.
+        # The join of an event has to see each row that was stored before the event was fetched.
         for address, table in self._tables.items():
             table.take(self._counted(self._log.rows(self.plan.tables[address].topic)))
-        self._begin()
+        self._store_first_checkpoints()
         counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
-        stages = [(self._stages[place], messages) for place, messages in batches.items()]
+        stages = [(self._stages[partition], messages) for partition, messages in batches.items()]
         began = time.monotonic()
-        made = [(stage, stage.process(messages)) for stage, messages in stages]
+        results = [(stage, stage.process(messages)) for stage, messages in stages]
         self.computed_s = time.monotonic() - began
-        counts.add(self._run(made))
-        if self._waits:
-            counts.add(self._redrive_more(prove, probe=not batches))
+        counts.add(self._deliver_results(results))
+        if self._redriven_events_wait:
+            counts.add(self._redrive_more(confirm_ownership, probe=not batches))
         self.counts.add(counts)
         return counts
 
     def look(self) -> bool:
-        """Whether redriven events wait, so that `process` has something to do even without messages.
+        """Return whether redriven events wait, so that `process` has something to do even without messages.
 
-        It asks Kafka about once a second. To be called while no transaction is open, since an answer may take long.
+        Asks Kafka about once a second. Call it while no transaction is open, since the answer may take long.
 
         Raises:
             ProcessError: the redrive topic is not the one that the state was made with.
@@ -218,79 +223,79 @@ class Worker:
         if began >= self._next_look:
             topic = self.plan.redrive_topic
             try:
-                self._ends = self._log.bounds(topic)
+                self._redrive_ends = self._log.bounds(topic)
             except KafkaError as error:
-                self._ends = {}
+                self._redrive_ends = {}
                 _log.info("not looked for redriven events: %s", error.message)
-            for (_, partition), stage in self._sources.items():
-                if partition in self._ends and stage.redriven > self._ends[partition][1]:
+            for (_, number), stage in self._sources.items():
+                if number in self._redrive_ends and stage.redriven > self._redrive_ends[number][1]:
                     raise ProcessError(
-                        f"{topic} [{partition}] ends at offset {self._ends[partition][1]}, the state stands at "
+                        f"{topic} [{number}] ends at offset {self._redrive_ends[number][1]}, the state stands at "
                         f"{stage.redriven}: the topic was made anew",
                         hint="delete the processor's changelog topics as well, to count from the beginning",
                     )
-            # Many partitions take long to ask after; it is to cost a twentieth of the time at most.
+            # The end offsets of many partitions take long; the look is to cost a twentieth of the time at most.
             took = time.monotonic() - began
             self._next_look = began + took + max(self._look_s, 20 * took if self._look_s else 0)
-        return self._waits
+        return self._redriven_events_wait
 
     @property
-    def _waits(self) -> bool:
-        return any(stage.due > stage.redriven or self._more(place, stage) for place, stage in self._sources.items())
+    def _redriven_events_wait(self) -> bool:
+        return any(stage.due > stage.redriven or self._has_more(each, stage) for each, stage in self._sources.items())
 
-    def _more(self, place: TopicPartition, stage: SourceStage) -> bool:
-        return stage.redriven < self._ends.get(place[1], (0, 0))[1]
+    def _has_more(self, partition: TopicPartition, stage: SourceStage) -> bool:
+        return stage.redriven < self._redrive_ends.get(partition[1], (0, 0))[1]
 
-    def _begin(self) -> None:
-        """Store the first checkpoint of each state that has none."""
+    def _store_first_checkpoints(self) -> None:
+        """Store a checkpoint of each state that has none yet."""
         new = {each: stage for each, stage in self._sources.items() if stage.is_new}
         if new:
             ends = self._log.bounds(self.plan.redrive_topic)
-            self._deliver([stage.begin(ends[partition][1]) for (_, partition), stage in new.items()])
+            self._deliver([stage.begin(ends[number][1]) for (_, number), stage in new.items()])
 
-    def _redrive_more(self, prove: Callable[[], None] | None, *, probe: bool) -> Counts:
-        """Make some more of what waits due, and take it in."""
+    def _redrive_more(self, confirm_ownership: Callable[[], None] | None, *, probe: bool) -> Counts:
+        """Make more redriven events due, and process them."""
         due: dict[TopicPartition, int] = {}
-        for place, stage in self._sources.items():
-            if self._more(place, stage) and self._is_caught_up(place, stage, probe=probe):
-                due[place] = min(self._ends[place[1]][1], stage.redriven + _AT_ONCE)
+        for partition, stage in self._sources.items():
+            if self._has_more(partition, stage) and self._is_caught_up(partition, stage, probe=probe):
+                due[partition] = min(self._redrive_ends[partition[1]][1], stage.redriven + _REDRIVE_BATCH)
         if not due:
-            self._ends = {}  # until the next look
+            self._redrive_ends = {}  # until the next look
             return Counts()
-        self._deliver([self._sources[place].intend(end) for place, end in due.items()])
-        if prove is not None:
-            prove()
+        self._deliver([self._sources[partition].intend(end) for partition, end in due.items()])
+        if confirm_ownership is not None:
+            confirm_ownership()
         return self._redrive(due)
 
-    def _is_caught_up(self, place: TopicPartition, stage: SourceStage, *, probe: bool) -> bool:
-        """Whether the input is behind the end that it had when the partition was taken up."""
-        goal, offset = self._goals[place], stage.next_offset
-        # Compaction and transactions leave offsets at the end that no message has; whoever is idle has time to ask.
+    def _is_caught_up(self, partition: TopicPartition, stage: SourceStage, *, probe: bool) -> bool:
+        """Return whether the input has passed the end that it had when the partition was assigned."""
+        goal, offset = self._ends_at_assignment[partition], stage.next_offset
+        # Compaction and transactions leave offsets at the end that no message has; an idle worker has time to ask.
         if offset < goal and probe:
-            left = self._log.onward(*place, offset, limit=1)
+            left = self._log.onward(*partition, offset, limit=1)
             if not left or left[0].offset >= goal:
-                self._goals[place] = offset
-        return offset >= self._goals[place]
+                self._ends_at_assignment[partition] = offset
+        return offset >= self._ends_at_assignment[partition]
 
     def _redrive(self, due: Mapping[TopicPartition, int]) -> Counts:
-        """Take in what is due, by partition of the input."""
+        """Process the redriven events of each input partition up to an offset of the redrive topic."""
         topic = self.plan.redrive_topic
         sources = self._sources
-        made: list[tuple[PartitionStage, BatchResult]] = []
-        for place, end in due.items():
-            if (begin := sources[place].redriven) < end:
-                messages = self._log.between(topic, place[1], begin, end)
-                made.append((sources[place], sources[place].redrive(messages)))
-        return self._run(made)
+        results: list[tuple[PartitionStage, BatchResult]] = []
+        for partition, end in due.items():
+            if (begin := sources[partition].redriven) < end:
+                messages = self._log.between(topic, partition[1], begin, end)
+                results.append((sources[partition], sources[partition].redrive(messages)))
+        return self._deliver_results(results)
 
-    def _run(self, made: Sequence[tuple[PartitionStage, BatchResult]]) -> Counts:
-        self._deliver([message for _, batch in made for message in batch.outputs])
-        self._deliver([message for _, batch in made for message in batch.rows])
-        self._deliver([batch.checkpoint for _, batch in made if batch.checkpoint is not None])
+    def _deliver_results(self, results: Sequence[tuple[PartitionStage, BatchResult]]) -> Counts:
+        self._deliver([message for _, result in results for message in result.outputs])
+        self._deliver([message for _, result in results for message in result.rows])
+        self._deliver([result.checkpoint for _, result in results if result.checkpoint is not None])
         counts = Counts()
-        for stage, batch in made:
+        for stage, result in results:
             stage.settle()
-            counts.add(batch.counts)
+            counts.add(result.counts)
         return counts
 
     def _deliver(self, messages: list[Message]) -> None:

@@ -1,0 +1,60 @@
+"""A worker whose deliveries are part of Kafka transactions."""
+
+from __future__ import annotations
+
+from meshport.event import SchemaSource
+from meshport.kafka.topic_partition import TopicPartition
+from meshport.kafka.transaction import Transactions
+from meshport.process.columns import columns_for
+from meshport.process.runtime.commit_pipeline import CommitPipeline
+from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, CachedEntries, KafkaLog, starting_offset
+from meshport.process.runtime.worker import Worker
+from meshport.process.wire.plan import Plan
+
+
+class TransactionalWorker:
+    """A worker, its log and the transactions that the log writes to, with recovery from an aborted transaction.
+
+    Args:
+        plan: what the worker runs.
+        schemas: where the schemas of events are found, such as a registry.
+        transactional_id: of the producer; a later owner of the same id fences this one off.
+        cached: see `KafkaLog`; used until the first `reset`.
+
+    Attributes:
+        transactions: the producer; `Transactions.start` is the caller's to call.
+        commits: the transactions' commits.
+        log: the worker's log. `reset` replaces it.
+        worker: the worker. `reset` replaces it.
+    """
+
+    def __init__(
+        self, plan: Plan, schemas: SchemaSource, transactional_id: str, *, cached: CachedEntries | None = None
+    ) -> None:
+        self._plan = plan
+        self._schemas = schemas
+        self._columns = columns_for(plan, schemas)
+        self.transactions = Transactions(plan.kafka, transactional_id, settings=PRODUCER_SETTINGS)
+        self.commits = CommitPipeline(self.transactions)
+        self._connect(cached)
+
+    def _connect(self, cached: CachedEntries | None = None) -> None:
+        self.log = KafkaLog(self._plan.kafka, self.commits, cached)
+        self.worker = Worker(self._plan, self._schemas, self.log, self._columns)
+
+    def assign(self, partition: TopicPartition) -> int:
+        """Restore the state of a partition, and return the offset from which to read the partition.
+
+        Raises:
+            ProcessError: as `Worker.assign` and `starting_offset`.
+        """
+        return starting_offset(partition, self.worker.assign(partition), self.log)
+
+    def reset(self) -> None:
+        """Replace the worker by one without partitions and state, after a transaction was aborted.
+
+        The state of a worker whose transaction was aborted is ahead of the log. The new worker's log reads joined tables
+        from their beginning.
+        """
+        self.log.close()
+        self._connect()
