@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from meshport.errors import ProcessError
 from meshport.process.columns.expressions import Doubt, NotColumnar, compile_columns
 from meshport.process.logic.expression import Expression
+from meshport.process.logic.functions import FUNCTIONS
 
 SCHEMA: Final = pa.schema(
     [
@@ -137,7 +138,7 @@ def _for_arrow(value: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def table(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Records and their columns, which are slices of longer ones; of an even seed, no value but in `box` is null."""
+    """Return records and their columns, which are slices of longer ones; with an even seed only values in `box` are null."""
     chance = random.Random(seed)
     records = [_record(chance) if seed % 2 else {**_record(chance), **_values(chance)} for _ in range(ROWS + 1)]
     columns = {}
@@ -150,7 +151,7 @@ def table(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def comparable(value: Any) -> Any:
-    """What is equal for equal values of one type only: a float is its bits."""
+    """Return a form that is equal for equal values of one type only: a float becomes its bits."""
     if isinstance(value, float):
         return ("float", struct.pack("<d", value))
     if isinstance(value, dict):
@@ -165,7 +166,7 @@ def _given_back(value: Any, kind: Any) -> Any:
 
 
 def compared(text: str, seed: int) -> Counter[str]:
-    """Compares an expression's column with what the row path gives; counts rows that are equal and that are in doubt.
+    """Compare an expression's column with the row path; count the rows that are equal and that are in doubt.
 
     Raises:
         AssertionError: a value differs, or the row path raises for a row that is not in doubt.
@@ -216,7 +217,7 @@ def _infix(signs: str, one: st.SearchStrategy[str], other: st.SearchStrategy[str
 
 
 def _choices(kind: st.SearchStrategy[str]) -> list[st.SearchStrategy[str]]:
-    """What picks one of several values of a kind."""
+    """Return the expressions that pick one of several values of a kind."""
     return [
         _called("coalesce", kind, kind),
         _called("coalesce", kind, kind, kind),
@@ -318,9 +319,7 @@ ANYTHING: st.SearchStrategy[str] = st.deferred(
         *(INTS, REALS, NUMBERS, DECIMALS, TEXTS, BOOLS, INSTANTS, DAYS, st.sampled_from(_NAMES)),
         st.one_of(_infix(f"+ - * / // % {_COMPARED} in", st.sampled_from(_NAMES), st.sampled_from(_NAMES))),
         st.tuples(
-            st.sampled_from(
-                ["abs", "ceil", "date", "float", "floor", "hour", "int", "len", "lower", "round", "seconds", "str"]
-            ),
+            st.sampled_from([name for name, function in FUNCTIONS.items() if function.least == 1]),
             st.one_of(st.sampled_from(_NAMES), _infix("+ -", st.sampled_from(_NAMES), st.sampled_from(_NAMES))),
         ).map(lambda given: f"{given[0]}({given[1]})"),
         st.one_of(*_choices(st.one_of(st.sampled_from(_NAMES), NUMBERS, TEXTS))),
@@ -339,7 +338,7 @@ SEEDS: Final = st.integers(0, 63)
 
 
 def campaign(examples: int) -> Counter[str]:
-    """Compares many expressions, each of a table of its own choice, and counts."""
+    """Compare many random expressions, each over a random table, and add up the counts."""
     total: Counter[str] = Counter()
 
     @settings(
@@ -347,7 +346,7 @@ def campaign(examples: int) -> Counter[str]:
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # what fails is short enough
+        phases=[Phase.generate],  # a failing expression is short enough without shrinking
     )
     @given(text=ANYTHING, seed=SEEDS)
     def run(text: str, seed: int) -> None:

@@ -14,7 +14,11 @@ import pytest
 
 from meshport.columnar import arrow_schema
 from meshport.process.columns.expressions import Doubt, NotColumnar, compile_columns, truth
+from meshport.process.columns.functions import COLUMNAR_FORMS
 from meshport.process.logic.expression import Expression
+from meshport.process.logic.functions import FUNCTIONS
+from meshport.process.logic.inference import Inference
+from meshport.process.logic.types import DAY, INSTANT
 from meshport.schema import parse_schema
 from tests.process.column_expressions import SCHEMA, campaign, comparable, compared, table
 
@@ -32,7 +36,7 @@ def _doubted(text: str, values: list[Any], kind: Any) -> list[bool]:
 
 
 def test_random_expressions() -> None:
-    """Random expressions over random records have the row path's values, bit for bit, and what raises there is in doubt."""
+    """Random expressions over random records have the row path's values, bit for bit; rows that raise there are in doubt."""
     counted = campaign(250)
     assert counted["supported"] > counted["unsupported"]
     assert counted["rows"] > counted["doubts"]
@@ -91,7 +95,7 @@ def test_random_expressions() -> None:
     ],
 )
 def test_declared(text: str) -> None:
-    """What declared steps write has columns, and no row of theirs is in doubt where the row path has a value."""
+    """Expressions that declared steps use have a columnar form, and doubt no row that has a value by rows."""
     for seed in (0, 1):
         counted = compared(text, seed)
         assert counted["supported"] == 1
@@ -118,7 +122,7 @@ def test_declared(text: str) -> None:
     ],
 )
 def test_doubts(text: str, values: list[Any], kind: Any, doubts: list[bool]) -> None:
-    """Only the rows are in doubt whose values columns cannot tell."""
+    """A row is in doubt only where columns cannot compute its value."""
     assert _doubted(text, values, kind) == doubts
 
 
@@ -149,7 +153,7 @@ def test_doubts(text: str, values: list[Any], kind: Any, doubts: list[bool]) -> 
     ],
 )
 def test_unsupported(text: str) -> None:
-    """What has no columns is told before there are any."""
+    """An expression without a columnar form is refused when it is compiled, before there are columns."""
     with pytest.raises(NotColumnar):
         compile_columns(Expression(text), SCHEMA)
 
@@ -158,7 +162,7 @@ def test_unsupported(text: str) -> None:
     "text", ["round(x, 2)", "round(x)", "round(x, 0)", "floor(x)", "ceil(x)", "x // 0.3", "x % -0.7"]
 )
 def test_rounding(text: str) -> None:
-    """Floats are rounded as Python rounds them: halves, what only looks like one, and the sign of zero."""
+    """Floats are rounded as Python rounds them: halves, near halves, and the sign of zero."""
     chance = np.random.default_rng(5)
     cents = np.concatenate([np.arange(-4000, 4000) / 200, chance.integers(-(10**9), 10**9, 4000) / 1000])
     values = [*cents.tolist(), *chance.normal(size=2000).tolist(), 2.675, 1.005, 0.125, -0.0, 0.5, -0.5, 1e-320]
@@ -167,9 +171,50 @@ def test_rounding(text: str) -> None:
     assert [comparable(each) for each in found] == [comparable(expression({"x": value})) for value in values]
 
 
+_TYPES: dict[str, Any] = {
+    "small": "int",
+    "price": "double",
+    "status": "string",
+    "at": INSTANT,
+    "seen": {"type": "long", "logicalType": "timestamp-micros"},
+}
+_CALLS: dict[str, tuple[str, Any]] = {
+    "abs": ("abs(small)", "int"),
+    "ceil": ("ceil(price)", "long"),
+    "coalesce": ("coalesce(status, 'none')", "string"),
+    "date": ("date(at)", DAY),
+    "float": ("float(small)", "double"),
+    "floor": ("floor(price)", "long"),
+    "hour": ("hour(at)", "long"),
+    "int": ("int(price)", "long"),
+    "len": ("len(status)", "long"),
+    "lower": ("lower(status)", "string"),
+    "max": ("max(price, 1.5)", "double"),
+    "min": ("min(price, 1.5)", "double"),
+    "round": ("round(price, 2)", "double"),
+    "seconds": ("seconds(seen - at)", "double"),
+    "str": ("str(small)", "string"),
+    "upper": ("upper(status)", "string"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_each_of_its_parts(name: str) -> None:
+    """Every function computes rows, has a result type, and has a columnar form that gives the values of its rows."""
+    text, kind = _CALLS[name]
+    assert FUNCTIONS[name] in COLUMNAR_FORMS
+    assert compared(text, 1)["supported"] == 1
+    assert Inference(_TYPES, {}).of(Expression(text)) == kind
+
+
+def test_a_columnar_form_is_of_a_function() -> None:
+    """Columns have a form of each function of expressions and of nothing else."""
+    assert COLUMNAR_FORMS.keys() == set(FUNCTIONS.values())
+
+
 @pytest.mark.parametrize("name", ["lower", "upper", "len", "str"])
 def test_letters(name: str) -> None:
-    """Every letter that is not in doubt becomes what Python makes of it."""
+    """A function of text gives what Python gives for every letter that is not in doubt."""
     letters = [chr(point) for point in range(0x3000)]
     expression = Expression(f"{name}(x)")
     compiled = compile_columns(expression, pa.schema([("x", pa.string())]))
@@ -185,7 +230,7 @@ def test_letters(name: str) -> None:
 
 
 def test_branches_not_taken() -> None:
-    """A row for which Python would not compute a branch is not in doubt for it."""
+    """A branch that Python would not compute for a row puts that row in no doubt."""
     kind = pa.int64()
     assert _column("1 // x if x != 0 else 9", [0, 1], kind) == [9, 1]
     assert _column("x != 0 and 1 // x == 1", [0, 1], kind) == [False, True]
@@ -196,7 +241,7 @@ def test_branches_not_taken() -> None:
 
 @pytest.mark.parametrize("name", SCHEMA.names)
 def test_truth(name: str) -> None:
-    """The truth of every type's values is Python's."""
+    """A value of any type is true or false as in Python."""
     for seed in range(6):
         records, columns = table(seed)
         assert truth(columns[name]).to_pylist() == [bool(record[name]) for record in records]
@@ -211,7 +256,7 @@ def test_truth_of_edges() -> None:
 
 
 def test_uuids_of_a_schema() -> None:
-    """A uuid is known by what the columns of its schema say, wherever it stands."""
+    """A uuid is recognised by its field's metadata at any depth, and has no columnar form but `str`."""
     uuid = {"type": "string", "logicalType": "uuid"}
     kinds = [uuid, ["null", uuid], {"type": "array", "items": uuid}, {"type": "map", "values": ["null", uuid]}]
     fields = [{"name": f"f{at}", "type": kind} for at, kind in enumerate(kinds)]
@@ -225,7 +270,7 @@ def test_uuids_of_a_schema() -> None:
 
 
 def test_units() -> None:
-    """An instant keeps its type where it is picked, and meets another in the finer unit."""
+    """A timestamp keeps its type where it is picked; with another one both take the finer unit."""
     schema = pa.schema([("a", pa.timestamp("ms", "UTC")), ("b", pa.timestamp("us", "UTC"))])
     columns = {
         "a": pa.array([datetime(2026, 1, 1, tzinfo=UTC), None], schema.field("a").type),
@@ -237,8 +282,8 @@ def test_units() -> None:
     assert found.to_pylist() == [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
 
 
-def test_nested_questions() -> None:
-    """What nests in one another is computed once, though each is asked for several times."""
+def test_nested_operands() -> None:
+    """A nested operand that is read several times is computed once."""
     text = "x"
     for _ in range(30):
         text = f"({text} in (x, True))"
@@ -246,7 +291,7 @@ def test_nested_questions() -> None:
 
 
 def test_other_columns_are_refused() -> None:
-    """Columns of other types than those that it was compiled for are no doubt, but a mistake."""
+    """Columns of other types than those compiled for raise TypeError, not Doubt."""
     compiled = compile_columns(Expression("x + 1"), pa.schema([("x", pa.int64())]))
     with pytest.raises(TypeError, match="'x' of int64"):
         compiled({"x": pa.array([1.5])})

@@ -57,7 +57,7 @@ RECORD: dict[str, Any] = {
     ],
 )
 def test_value(text: str, value: Any) -> None:
-    """An expression has the value that its Python reading has, and nulls go through it as null."""
+    """An expression has the value that Python gives it, and a null operand gives null."""
     found = Expression(text)(RECORD)
     assert found == value
     assert type(found) is type(value)
@@ -97,7 +97,7 @@ def test_value(text: str, value: Any) -> None:
     ],
 )
 def test_hostile(text: str) -> None:
-    """Whatever is not in the small grammar is refused when it is read, before any record is seen."""
+    """Text outside the grammar is refused when it is parsed, before there is any record."""
     if text == "_record":
         with pytest.raises(KeyError):  # a name like any other: a field that this record does not have
             Expression(text)(RECORD)
@@ -110,13 +110,13 @@ def test_hostile(text: str) -> None:
     "text", ["origin * 1000000000", "'%999999999d' % delay", "tags * 100", "missing + 1", "delay / 0"]
 )
 def test_refused_at_run(text: str) -> None:
-    """What only the values tell (text that would grow to gigabytes, a field that is not there) raises for its event."""
+    """Text times a number, a missing field and the like raise for the record, since only its values show them."""
     with pytest.raises((TypeError, KeyError, ZeroDivisionError)):
         Expression(text)(RECORD)
 
 
 def test_an_unknown_name_has_its_neighbour_as_hint() -> None:
-    """A field or function that does not exist is refused with the one that was most likely meant."""
+    """An unknown field or function is refused with the nearest known name as a hint."""
     with pytest.raises(ProcessError, match="did you mean 'delay'"):
         Expression("dealy > 0 and price.amount > 1").refuse_unknown(["delay", "origin", "price"])
     with pytest.raises(ProcessError, match="did you mean 'round'"):

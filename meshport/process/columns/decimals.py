@@ -1,7 +1,8 @@
-"""Python's arithmetic over columns of decimals: exact up to the 28 digits of its default context, beyond them in doubt."""
+"""Python's arithmetic over columns of decimals: exact up to the 28 digits of its default context, in doubt beyond them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, getcontext
 from typing import Any, Final
 
@@ -23,16 +24,16 @@ from meshport.process.columns.cells import (
 
 _FUNCTIONS: Final = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
 _INT: Final = pa.decimal128(19, 0)
-# The digits of Arrow's two widths.
+# The most digits of Arrow's two widths.
 _NARROW: Final = 38
 _WIDE: Final = 76
 
 
 def arithmetic(sign: str, one: Node, other: Node) -> Node:
-    """`one + other`, `one - other`, `one * other` of decimals, or of one and an int.
+    """Return `one + other`, `one - other` or `one * other` of decimals, or of a decimal and an int.
 
     Raises:
-        NotColumnar: another sign, which rounds; or values that may have more digits than Arrow holds.
+        NotColumnar: the operator is another one, which rounds, or a result may have more digits than Arrow holds.
     """
     if sign not in _FUNCTIONS:
         raise NotColumnar(f"{one.kind} {sign} {other.kind}")
@@ -48,8 +49,8 @@ def arithmetic(sign: str, one: Node, other: Node) -> Node:
     types = [wide(kind.precision, kind.scale) for kind in (left, right)]
     function = _FUNCTIONS[sign]
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = [one.run(rows), other.run(rows)]
+    def run(batch: ColumnBatch) -> Cells:
+        cells = [one.run(batch), other.run(batch)]
         operands = [
             pc.cast(arrow_of(each, node.type), kind)
             for each, node, kind in zip(cells, (one, other), types, strict=True)
@@ -60,23 +61,30 @@ def arithmetic(sign: str, one: Node, other: Node) -> Node:
     return Node("decimal", type, run)
 
 
-def magnitude(node: Node, *, turned: bool) -> Node:
-    """`-x` of decimals where it is turned, else `abs(x)`."""
+def negate(node: Node) -> Node:
+    """Return `-x` of decimals."""
+    return _unary(node, pc.negate)
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = node.run(rows)
-        found = pc.negate(cells.values) if turned else pc.abs(cells.values)
-        return _exact(found, node.type, cells.doubt)
+
+def absolute(node: Node) -> Node:
+    """Return `abs(x)` of decimals."""
+    return _unary(node, pc.abs)
+
+
+def _unary(node: Node, function: Callable[[Any], Any]) -> Node:
+    def run(batch: ColumnBatch) -> Cells:
+        cells = node.run(batch)
+        return _exact(function(cells.values), node.type, cells.doubt)
 
     return Node("decimal", node.type, run)
 
 
 def _exact(found: Any, type: Any, doubt: Any) -> Cells:
-    """Results in a type; null and in doubt where Python would round them."""
-    places = getcontext().prec
-    if found.type.precision > places:
-        # An Arrow scalar of the results' own width, so that nothing is cast.
-        bound = pa.scalar(Decimal(1).scaleb(places - type.scale), found.type)
+    """Return results in a type; those that Python would round are null and in doubt."""
+    precision = getcontext().prec
+    if found.type.precision > precision:
+        # A scalar of the results' own width, so that Arrow casts neither.
+        bound = pa.scalar(Decimal(1).scaleb(precision - type.scale), found.type)
         beyond = mask_of(pc.greater_equal(pc.abs(found), bound))
         if beyond.any():
             doubt = union(doubt, beyond)

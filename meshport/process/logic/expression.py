@@ -6,62 +6,41 @@
     price.amount * quantity
 
 Names are fields of the record, dots go into nested records. There are literals, arithmetic (`+ - * / // %`),
-comparisons, `in`, `and`, `or`, `not`, `a if c else b`, and the functions of `FUNCTIONS`; nothing else, so an
-expression can neither reach into Python nor run for long.
+comparisons, `in`, `and`, `or`, `not`, `a if c else b`, and the functions of `meshport.process.logic.functions`; nothing
+else, so an expression can neither reach into Python nor run for long.
 
-Null: arithmetic and functions with a null give null, and an ordering comparison with a null is false. `x is None` and
-`coalesce(x, 0)` ask for it.
+Arithmetic and functions with a null give null, and an ordering comparison with a null is false. `x is None` tests for
+null, `coalesce(x, 0)` replaces it.
 """
 
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from meshport.address import nearest
 from meshport.errors import ProcessError
+from meshport.process.logic.functions import FUNCTIONS, null_safe
 
-# Longer than any expression that a person writes; far below what would exhaust Python's own parser.
+# Longer than expressions in practice, and far below what exhausts Python's own parser.
 _LONGEST: Final = 1000
 _DEEPEST: Final = 40
-
-FUNCTIONS: Final[Mapping[str, tuple[int, int]]] = {
-    "abs": (1, 1),
-    "ceil": (1, 1),
-    "coalesce": (1, 8),
-    "date": (1, 1),
-    "float": (1, 1),
-    "floor": (1, 1),
-    "hour": (1, 1),
-    "int": (1, 1),
-    "len": (1, 1),
-    "lower": (1, 1),
-    "max": (2, 8),
-    "min": (2, 8),
-    "round": (1, 2),
-    "seconds": (1, 1),
-    "str": (1, 1),
-    "upper": (1, 1),
-}
-"""Function to its least and greatest number of arguments. `date` and `hour` of a timestamp are in UTC; `seconds` is the
-length of a difference of two timestamps."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One expression, checked and compiled.
+    """An expression, checked and compiled.
 
     Attributes:
         text: as written.
-        fields: the fields that it reads, dotted paths by their first name.
+        fields: the fields that it reads; of a dotted path the first name.
+        tree: its syntax tree, of the nodes that expressions have.
 
     Raises:
-        ProcessError: the text is no such expression; the message names what was found.
+        ProcessError: the text is no such expression; the message names what it holds instead.
     """
 
     text: str
@@ -81,20 +60,23 @@ class Expression:
         object.__setattr__(self, "_run", eval(code, dict(_WORLD)))  # noqa: S307
 
     def __call__(self, record: Mapping[str, Any]) -> Any:
-        """The value for one record.
+        """Return the value for one record.
 
         Raises:
             KeyError: the record lacks a field.
-            TypeError: values do not go together.
+            TypeError: an operator or a function does not take these values.
             ArithmeticError: a division by zero, an overflow.
         """
         return self._run(record)
 
     def refuse_unknown(self, known: Sequence[str]) -> None:
-        """Check the fields against those that a record has.
+        """Check that every field that the expression reads exists.
+
+        Args:
+            known: the fields of the record.
 
         Raises:
-            ProcessError: one is not among them.
+            ProcessError: one does not.
         """
         for name in sorted(self.fields - set(known)):
             near = nearest(name, list(known))
@@ -130,7 +112,7 @@ _MEMBER: Final[Mapping[type[ast.cmpop], str]] = {ast.In: "_in", ast.NotIn: "_not
 
 
 class _Check:
-    """Refuses every node that is not in the grammar."""
+    """Refuses every node that is not in the grammar of expressions."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -182,8 +164,8 @@ class _Check:
                 f"{self._text!r} calls {name!r}",
                 hint=f"did you mean {near!r}?" if near else f"functions: {', '.join(FUNCTIONS)}",
             )
-        least, most = FUNCTIONS[name]
-        if not least <= len(arguments) <= most:
+        function = FUNCTIONS[name]
+        if not function.least <= len(arguments) <= function.most:
             raise self._refused(node, f"{name}() with {len(arguments)} arguments")
 
     def _refused(self, node: ast.expr, what: str) -> ProcessError:
@@ -215,7 +197,7 @@ def _calling(function: str, *arguments: ast.expr) -> ast.expr:
 
 
 class _RowCompiler:
-    """Rewrites a checked tree: names into look-ups in the record, operators into their null-safe functions."""
+    """Rewrites a checked tree: names to look-ups in the record, operators to their null-safe functions."""
 
     def __init__(self) -> None:
         self._middles = 0
@@ -250,7 +232,7 @@ class _RowCompiler:
         for number, (op, right) in enumerate(zip(ops, others, strict=True)):
             second = following = self.of(right)
             if number + 1 < len(ops):
-                # What stands in the middle is computed once; copied, it would double with every level of nesting.
+                # The middle operand is computed once; copied, it would double with every level of nesting.
                 self._middles += 1
                 name = f"_middle{self._middles}"
                 second, following = ast.NamedExpr(ast.Name(name, ast.Store()), second), _load(name)
@@ -258,13 +240,6 @@ class _RowCompiler:
             pairs.append(_calling(named, first, second) if named else ast.Compare(first, [op], [second]))
             first = following
         return pairs[0] if len(pairs) == 1 else ast.BoolOp(ast.And(), pairs)
-
-
-def _null_safe(function: Callable[..., Any], null: Any = None) -> Callable[..., Any]:
-    def called(*arguments: Any) -> Any:
-        return null if None in arguments else function(*arguments)
-
-    return called
 
 
 def _binary(function: Callable[[Any, Any], Any], null: Any = None) -> Callable[[Any, Any], Any]:
@@ -288,16 +263,6 @@ def _inner(record: Any, name: str) -> Any:
     return None if record is None else record[name]
 
 
-def _day(value: Any) -> date:
-    return value.astimezone(UTC).date() if isinstance(value, datetime) else date.fromisoformat(value)
-
-
-def _seconds(value: Any) -> float:
-    if not isinstance(value, timedelta):
-        raise TypeError(f"seconds() of {type(value).__name__}, not of a difference of timestamps")
-    return value / timedelta(seconds=1)
-
-
 _WORLD: Final[Mapping[str, Any]] = {
     "__builtins__": {},
     "_add": _binary(operator.add),
@@ -312,23 +277,8 @@ _WORLD: Final[Mapping[str, Any]] = {
     "_ge": _binary(operator.ge, False),
     "_in": lambda item, items: items is not None and item in items,
     "_not_in": lambda item, items: items is not None and item not in items,
-    "_neg": _null_safe(operator.neg),
-    "_pos": _null_safe(operator.pos),
+    "_neg": null_safe(operator.neg),
+    "_pos": null_safe(operator.pos),
     "_inner": _inner,
-    "_f_abs": _null_safe(abs),
-    "_f_ceil": _null_safe(math.ceil),
-    "_f_coalesce": lambda *values: next((value for value in values if value is not None), None),
-    "_f_date": _null_safe(_day),
-    "_f_float": _null_safe(float),
-    "_f_floor": _null_safe(math.floor),
-    "_f_hour": _null_safe(lambda value: value.astimezone(UTC).hour),
-    "_f_int": _null_safe(int),
-    "_f_len": _null_safe(len),
-    "_f_lower": _null_safe(lambda value: value.lower()),
-    "_f_max": _null_safe(max),
-    "_f_min": _null_safe(min),
-    "_f_round": _null_safe(round),
-    "_f_seconds": _null_safe(_seconds),
-    "_f_str": _null_safe(str),
-    "_f_upper": _null_safe(lambda value: value.upper()),
+    **{f"_f_{name}": function.row for name, function in FUNCTIONS.items()},
 }

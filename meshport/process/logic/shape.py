@@ -12,6 +12,7 @@ from typing import Any
 from meshport.address import Address, nearest
 from meshport.errors import ProcessError, SchemaError
 from meshport.process.logic.expression import Expression
+from meshport.process.logic.inference import Inference
 from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
@@ -26,7 +27,7 @@ from meshport.process.logic.pipeline import (
     Rename,
     Select,
 )
-from meshport.process.logic.types import INSTANT, Inference, Type, aggregated, nullable, plain_type, record_types
+from meshport.process.logic.types import INSTANT, Type, aggregated, nullable, plain_type, record_types
 from meshport.schema import Schema, parse_schema
 from meshport.schema.canonical import canonical, canonical_text
 
