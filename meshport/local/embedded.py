@@ -158,7 +158,7 @@ class EmbeddedKafka:
         self._data_dir = None
 
     def kill(self, node_id: int) -> None:
-        """Kill one broker as a power cut would (SIGKILL).
+        """Kill one broker with SIGKILL. What it wrote is in the page cache and survives, unlike in a power cut.
 
         Args:
             node_id: 1 to `brokers`.

@@ -6,8 +6,9 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ import pytest
 from faust.contrib.asgi import faust_app_running
 
 from meshport.errors import ProcessError
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
@@ -27,6 +27,7 @@ from meshport.process.engines import faust as engine
 from meshport.process.engines.faust import run_processor
 from meshport.process.engines.memory import Ports
 from meshport.process.logic.pipeline import Apply, Filter
+from meshport.process.runtime import watchdog
 from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import make_plan
@@ -34,7 +35,7 @@ from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 from tests.process.processor import mesh
 from tests.process.topics import Topics, at_least, check, members_come_and_go, world
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,24 +96,32 @@ def test_members_come_and_go(topics: Topics) -> None:
     check(topics)
 
 
-def hang(state: Any, _: object) -> tuple[Any, list[dict[str, Any]]]:
-    """A function that does not return for a long time: two looks at how far the processor is, and the end waits for it."""
-    time.sleep(11)
-    return state, []
-
-
-def test_standing_still_is_an_error(kafka: Cluster) -> None:
-    """With events waiting and none processed the processor ends with an error, though its loop is alive."""
+def test_a_stalled_engine_is_an_error(kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog raises once no event is processed while events wait, though faust's event loop is alive."""
     bound = Ports(
         ports(record("N", avro("user", "string")), ("user",)),
         bootstrap_servers=kafka.bootstrap_servers,
         prefix=f"t{uuid4().hex[:8]}.",
     )
+    released = threading.Event()
+
+    def hang(state: Any, _: object) -> tuple[Any, list[dict[str, Any]]]:
+        watching.patience_s = 0  # from now on; joining the group may take its time
+        released.wait(PATIENCE_S)
+        return state, []
+
     plan = make_plan(pipeline(Apply(hang, by=("user",))), OUT, bound)
     topics = Topics(plan, bound)
     topics.publish([("p0", play())])
-    with pytest.raises(ProcessError, match="has stalled: 1 events wait"):
-        run_processor(plan, bound, patience_s=4)
+    monkeypatch.setattr(watchdog, "_LOOK_S", 0.05)
+    hung = engine.FaustEngine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
+    with closing(KafkaLog(plan.kafka)) as log:
+        watching = watchdog.Watchdog(plan, hung, log, PATIENCE_S)
+        with pytest.raises(ProcessError, match="has stalled: 1 events wait"):
+            watching.run(threading.Event(), until_end=False, on_progress=None)
+        assert hung.running
+    released.set()
+    hung.stop()
     topics.log.close()
 
 
@@ -182,11 +191,10 @@ def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tm
                 if headers["ce_id"] == b"p7":
                     done.set()
 
-        async with faust_app_running(app), asyncio.timeout(40):
-            await done.wait()
-            await asyncio.sleep(1)  # a commit later than the last event
-        with Consumer(KafkaConfig(source.bootstrap_servers), group=app.conf.id) as consumer:
-            assert sum(consumer.committed(source.topic).values()) == 8
+        with Consumer(topics.plan.kafka, group=app.conf.id) as group:
+            async with faust_app_running(app), asyncio.timeout(PATIENCE_S):
+                await done.wait()
+                await asyncio.to_thread(wait_for, lambda: sum(group.committed(source.topic).values()) == 8)
 
     asyncio.run(alone())
     assert handled == [b"p%d" % number for number in range(8)]  # p3 once, the time that it failed

@@ -151,7 +151,7 @@ class Killed:
             assert http.get("/health").status_code == 200
 
     def kill(self) -> None:
-        """End it as a power cut ends a process."""
+        """Kill it with SIGKILL."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()

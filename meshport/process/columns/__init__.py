@@ -7,6 +7,7 @@ this module may be imported where the extra `meshport[columnar]` is not installe
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Final
 
 from meshport.columnar.native import unavailable
@@ -24,16 +25,22 @@ MANY: Final = b"\xff\xff\xff\xff"
 
 
 def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
-    """What reads a plan's input by columns; None, told once in the log, where all of it goes event by event.
+    """Return a reader of a plan's input as columns; None, with a warning, where all of it is processed event by event.
 
     Args:
         plan: the plan.
         schemas: where the schemas of events are found.
     """
     if why := unavailable() or _why_not(plan):
-        _log.info("%s works event by event: %s", plan.group, why)
+        warn_row_path(f"{plan.group} works event by event: {why}")
         return None
     return ColumnReader(schemas)
+
+
+@cache
+def warn_row_path(text: str) -> None:
+    """Log that a processor, or a part of one, leaves columns for rows; each text once a process, not once a partition."""
+    _log.warning(text)
 
 
 def _why_not(plan: Plan) -> str | None:

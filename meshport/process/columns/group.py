@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Final
-
 from meshport.kafka.producer import Message
+from meshport.process.columns import warn_row_path
 from meshport.process.columns.columnar_records import Fields, Origins
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
@@ -14,8 +12,6 @@ from meshport.process.columns.rekeying import RekeyedBatch
 from meshport.process.state.groups import GroupProcessor
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.plan import Plan
-
-_log: Final = logging.getLogger(__name__)
 
 
 class ColumnarGroup:
@@ -59,6 +55,6 @@ class ColumnarGroup:
             try:
                 self._programs[name] = ColumnarGrouping(self._plan, self._group, fields, {})
             except NotColumnar as why:
-                _log.info("%s groups records one by one: %s", self._plan.group, why)
+                warn_row_path(f"{self._plan.group} groups records one by one: {why}")
                 self._programs[name] = None
         return self._programs[name]

@@ -6,7 +6,6 @@ not known which one is, halves of the batch until few are left.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 from meshport.address import Address
 from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
-from meshport.process.columns import FEW
+from meshport.process.columns import FEW, warn_row_path
 from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, Origins, fields_of
 from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, NotColumnar
@@ -35,8 +34,6 @@ from meshport.process.wire.messages import late
 from meshport.process.wire.plan import Plan, SourcePlan
 from meshport.process.wire.tables import Table
 from meshport.schema import Schema, parse_schema
-
-_log: Final = logging.getLogger(__name__)
 
 # Times that a batch is halved to find what is in doubt.
 _HALVINGS: Final = 24
@@ -160,7 +157,7 @@ class ColumnarSource:
             try:
                 self._programs[schema.fingerprint] = self._compiled(schema)
             except NotColumnar as why:
-                _log.info("%s works on events of %s one by one: %s", self._plan.group, schema.name, why)
+                warn_row_path(f"{self._plan.group} works on events of {schema.name} one by one: {why}")
                 self._programs[schema.fingerprint] = None
         return self._programs[schema.fingerprint]
 

@@ -127,13 +127,16 @@ class Watchdog:
         engine: the engine, not yet started.
         log: the cluster.
         patience_s: see `RunOptions`.
+
+    Attributes:
+        patience_s: may be changed while it watches.
     """
 
     def __init__(self, plan: Plan, engine: Engine, log: KafkaLog, patience_s: float) -> None:
         self._plan = plan
         self._engine = engine
         self._log = log
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._lag: int | None = None
         self._counted: Mapping[TopicPartition, tuple[int, int]] = {}
         self._seen: tuple[bool, int, Mapping[TopicPartition, int]] = (False, 0, {})
@@ -222,16 +225,16 @@ class Watchdog:
         if waiting != self._counted:
             # Reading takes a connection for each partition, which costs an idle processor nothing.
             self._lag, self._counted = self._readable(waiting), waiting
-        if now - self._moved < self._patience_s:
+        if now - self._moved < self.patience_s:
             return
         if not self._engine.assigned:
             raise ProcessError(
-                f"{self._plan.group} was given no partitions for {self._patience_s:g} s", hint="start it again"
+                f"{self._plan.group} was given no partitions for {self.patience_s:g} s", hint="start it again"
             )
         if any(self._log.between(*each, offset, end) for each, (offset, end) in waiting.items()):
             raise ProcessError(
                 f"{self._plan.group} has stalled: {self._lag} events wait and none was processed for "
-                f"{self._patience_s:g} s",
+                f"{self.patience_s:g} s",
                 hint="start it again; nothing is lost",
             )
 
