@@ -1,10 +1,9 @@
 """The decoder of one schema: generated Python that checks every byte it reads.
 
-One function for the whole schema, and one for each named type that is referred to more than once, so that shared types
-stay linear and recursive ones carry their depth. Bounds that later reads would run into anyway are left to them: a
-string that would end beyond the data gives a short slice, after which the next read or the final comparison of
-positions fails. What fails is told apart afterwards, from the traceback (`Source.places`), so that it costs nothing
-before.
+The source has one function for the whole schema, and one for each named type that is referred to by name, so that its
+size is linear in the schema and recursive types can count their depth. Some bounds are checked by a later read: a string
+that ends after the data gives a short slice, and then the next read or the final comparison of positions fails. The cause
+of a failure is found afterwards from the traceback (`GeneratedSource.locate`), so that correct payloads do not pay for it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from meshport.codec import logical, varint
 from meshport.codec.layout import Layout
 from meshport.codec.limits import MAX_DEPTH, MAX_PAYLOAD, MAX_ZERO_WIDTH
 from meshport.codec.logical import kind_of
-from meshport.codec.source import MAX_INDENT, Source
+from meshport.codec.source import MAX_INDENT, GeneratedSource
 from meshport.codec.varint import Malformed
 from meshport.errors import DecodeError
 from meshport.schema import Schema
@@ -49,7 +48,7 @@ _CONSTANTS: Final = {
     "unpack_double": struct.Struct("<d").unpack_from,
     "BOOLEANS": {0: False, 1: True},
 }
-# What the generated code may meet in bytes that are not what their schema says; any other exception is a defect of ours.
+# Exceptions that bytes which do not match the schema can cause. Any other exception is a defect of the generator.
 _CAUGHT: Final = (IndexError, KeyError, ValueError, OverflowError, struct.error, InvalidOperation, RecursionError)
 _LONGEST_PATH: Final = 120
 NUMBERS: Final = {
@@ -64,10 +63,10 @@ NUMBERS: Final = {
 
 
 def decoder(schema: Schema) -> Decode:
-    """Generate the decoder of a schema: a function of (payload, position of the body's first byte) to the value.
+    """Generate the decoder of a schema: a function of (payload, index of the body's first byte) that returns the value.
 
     Raises:
-        SchemaError: no value of the schema could end.
+        SchemaError: a record contains itself without a union, array or map in between.
     """
     return DecoderSource(schema).build()
 
@@ -82,14 +81,14 @@ class DecoderSource:
     def __init__(self, schema: Schema) -> None:
         self._layout = Layout(schema)
         self._budget = ", budget" if self._layout.counts_zero_width else ""
-        self._source = Source(_CONSTANTS)
+        self._source = GeneratedSource(_CONSTANTS)
         self._functions: dict[str, str] = {}
         self._pending: list[Callable[[], None]] = []
 
     def build(self) -> Decode:
-        """Emit all and run it."""
+        """Emit the source, execute it and return the decoder."""
         source = self._source
-        source.place = ("", "payload")
+        source.location = ("", "payload")
         source.add(0, "def decode(b, p=0):")
         source.add(1, "try:")
         source.add(2, "end = len(b)")
@@ -98,7 +97,7 @@ class DecoderSource:
         if self._layout.counts_zero_width:
             source.add(2, f"budget = [{MAX_ZERO_WIDTH}]")
         self._root("v", 2)
-        source.place = ("", "record")
+        source.location = ("", "record")
         source.add(2, "if p == end: return v")
         source.add(2, "if p < end: raise Malformed('is followed by %d more bytes' % (end - p))")
         source.add(2, "raise IndexError")
@@ -113,7 +112,7 @@ class DecoderSource:
 
     def _function(self, name: str, kind: str, emit: Emit) -> None:
         source = self._source
-        source.place = ("", kind)
+        source.location = ("", kind)
         source.add(0, f"def {name}(b, p, end, d{self._budget}):")
         source.add(1, f"if d > {MAX_DEPTH}: raise Malformed('nests more than {MAX_DEPTH} levels deep')")
         emit("v", 0, 1)
@@ -123,11 +122,11 @@ class DecoderSource:
         """Emit a call of a function that is emitted later.
 
         Args:
-            key: what the function is found by again; None for one that is called here only.
-            kind: of type that it reads.
+            key: identifies the function for further calls; None for a function with one caller.
+            kind: the kind of type that it reads.
             emit: emits its code.
             into: the variable for the value.
-            depth: records, arrays and maps around the call within the calling function.
+            depth: records, arrays and maps that enclose the call within the calling function.
             indent: of the call.
         """
         name = self._functions.get(key) if key is not None else None
@@ -140,7 +139,7 @@ class DecoderSource:
         self._source.add(indent, f"{into}, p = {name}(b, p, end, {at}{self._budget})")
 
     def _key(self, form: Any) -> str | None:
-        """What the function of a type is found by: its name, if it is a record that is referred to."""
+        """Return the key of a type's function: the name of a record that is referred to, else None."""
         return str(form["name"]) if self._layout.is_shared(form) else None
 
     def _value(self, form: Any, into: str, depth: int, indent: int, *, whole: bool = False) -> None:
@@ -149,15 +148,15 @@ class DecoderSource:
         Args:
             form: its type.
             into: the variable.
-            depth: records, arrays and maps around it within the function.
+            depth: records, arrays and maps that enclose it within the function.
             indent: of the code.
-            whole: the function that is emitted is that of this very type.
+            whole: whether the function being emitted is that of this type.
         """
         source = self._source
         form = self._layout.definition(form)
         kind = kind_of(form)
-        path = source.place[0]
-        source.place = (path, kind)
+        path = source.location[0]
+        source.location = (path, kind)
         match kind:
             case "record" | "error" | "array" | "map" | "union":
                 key = self._key(form)
@@ -187,10 +186,10 @@ class DecoderSource:
                 self._enum({index << 1: symbol for index, symbol in enumerate(form["symbols"])}, into, indent)
             case _:
                 self._number(kind.partition("-")[0], kind, into, indent)
-        source.place = (path, kind)
+        source.location = (path, kind)
 
     def _prefixed(self, form: Any, kind: str, into: str, indent: int) -> None:
-        """Read what stands behind its length: text, bytes, a decimal of any size."""
+        """Emit a read of a length and that many bytes: text, bytes or a decimal."""
         source = self._source
         match kind:
             case "string":
@@ -208,7 +207,7 @@ class DecoderSource:
         source.add(indent + 1, f"{into} = {read.format('p')}; p = q")
 
     def _number(self, wire: str, kind: str, into: str, indent: int) -> None:
-        """Read an int or long of the wire as a number, or as what a logical type makes of it."""
+        """Emit a read of an int or long, converted to the value of its logical type, if any."""
         made = NUMBERS.get(kind)
         self._varint("n" if made else into, indent, "read_int" if wire == "int" else "read_raw")
         if made:
@@ -219,17 +218,17 @@ class DecoderSource:
         self._source.add(indent, f"{into} = {self._source.constant(symbols)}[n]")
 
     def _varint(self, into: str, indent: int, read: str = "read_raw") -> None:
-        """Read an int or a long: one byte by table, more by function."""
+        """Emit a read of an int or a long: one byte through a table, more through a function."""
         source = self._source
         source.add(indent, "n = b[p]")
         source.add(indent, f"if n < 128: {into} = ZIGZAG[n]; p += 1")
-        if read == "read_raw":  # every 64 bits are a long
+        if read == "read_raw":  # any 64 bits are a valid long
             source.add(indent, f"else: n, p = read_raw(b, p); {into} = n >> 1 ^ -(n & 1)")
         else:
             source.add(indent, f"else: {into}, p = {read}(b, p)")
 
     def _raw(self, indent: int) -> None:
-        """Read an index in its zig-zag form: twice the index, so that a negative one is odd and in no table."""
+        """Emit a read of an index in zig-zag form, which is odd for a negative index and so in no table."""
         self._source.add(indent, "n = b[p]")
         self._source.add(indent, "if n < 128: p += 1")
         self._source.add(indent, "else: n, p = read_raw(b, p)")
@@ -238,32 +237,32 @@ class DecoderSource:
         self, branches: list[Any], branch_value: Callable[..., None], into: str, depth: int, indent: int
     ) -> None:
         source = self._source
-        place = source.place
+        location = source.location
         self._raw(indent)
         for index, branch in enumerate(branches):
-            source.place = place
+            source.location = location
             source.add(indent, f"{'el' if index else ''}if n == {index << 1}:")
             branch_value(branch, into, depth, indent + 1)
-        source.place = place
+        source.location = location
         if branches:
             source.add(indent, "else:")
         source.add(indent + bool(branches), "raise KeyError(n)")
 
     def _record(self, form: Any, into: str, depth: int, indent: int) -> None:
         source = self._source
-        path, kind = source.place
+        path, kind = source.location
         parts = []
         for field in form["fields"]:
-            source.place = (f"{path}.{field['name']}" if path else str(field["name"]), "")
+            source.location = (f"{path}.{field['name']}" if path else str(field["name"]), "")
             parts.append(f"{field['name']!r}: {(name := source.name())}")
             self._value(field["type"], name, depth, indent)
-        source.place = (path, kind)
+        source.location = (path, kind)
         source.add(indent, f"{into} = {{{', '.join(parts)}}}")
 
     def _blocks(self, held: Any, emit: Emit, into: str, depth: int, indent: int) -> None:
-        """Emit an array or a map, as the place says: blocks of a count and so many items, ended by a count of zero."""
+        """Emit a read of an array or a map: blocks of a count and that many items, ended by a count of zero."""
         source = self._source
-        path, kind = source.place
+        path, kind = source.location
         count, stop, item = source.name("n"), source.name("s"), source.name()
         shape = self._layout.shape(held)
         width = shape.width if kind == "array" else shape.width + 1
@@ -274,7 +273,7 @@ class DecoderSource:
         self._varint(count, indent)
         source.add(indent, f"while {count}:")
         source.add(indent + 1, f"{stop} = 0")
-        # A negative count is followed by the size of the block in bytes, which readers may use to skip it.
+        # Avro: a negative count is followed by the size of the block in bytes, which lets readers skip it.
         source.add(indent + 1, f"if {count} < 0: {count} = -{count}; {stop}, p = read_length(b, p); {stop} += p")
         if width:
             source.add(indent + 1, f"if {count} * {width} > end - p: raise Malformed('has %d items' % {count})")
@@ -285,25 +284,25 @@ class DecoderSource:
         inner = f"{path}[]" if kind == "array" else f"{path}{{}}"
         if kind == "map":
             key = source.name("k")
-            source.place = (f"{inner}", "string")
+            source.location = (f"{inner}", "string")
             self._value("string", key, depth, indent + 2)
-        source.place = (inner, "")
+        source.location = (inner, "")
         target = item if kind == "array" else f"{into}[{key}]"
         emit(item, depth, indent + 2)
         source.add(indent + 2, f"{add}({item})" if kind == "array" else f"{target} = {item}")
-        source.place = (path, kind)
+        source.location = (path, kind)
         source.add(
             indent + 1, f"if {stop} and {stop} != p: raise Malformed('has a block of another size than it says')"
         )
         self._varint(count, indent + 1)
 
     def _explain(self, error: Exception, data: bytes) -> DecodeError:
-        """Say what was wrong, in which field and at which byte."""
+        """Return the error for a failed payload, with the field's path and the byte's offset."""
         path, kind, offset, behind = "", "", 0, 0
-        for place, word, local in self._source.places(error.__traceback__):
-            path = f"{path}.{place}" if path and place and place[0] not in "[{" else path + place
+        for location, word, local in self._source.locate(error.__traceback__):
+            path = f"{path}.{location}" if path and location and location[0] not in "[{" else path + location
             kind, offset, behind = word, local.get("p", 0), local.get("q", 0)
-        if len(path) > _LONGEST_PATH:  # a recursive value's
+        if len(path) > _LONGEST_PATH:  # in a recursive value
             path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
         where = f"{path!r} ({kind})" if path else f"the {kind}"
         if isinstance(error, IndexError | struct.error) or max(offset, behind) > len(data):

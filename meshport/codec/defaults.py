@@ -1,4 +1,4 @@
-"""The value of a field's default: Avro writes it as JSON, a record holds it as the decoder would give it."""
+"""Defaults of fields: from their JSON form in the schema to the value that the decoder would return."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _RANGES: Final = {"int": (INT_MIN, INT_MAX), "long": (LONG_MIN, LONG_MAX)}
 
 
 def default_of(form: Any, data: Any, named: Mapping[str, Any], *, depth: int = 0) -> Any:
-    """The value that a default stands for.
+    """Return the value of a default.
 
     Args:
         form: the field's type in canonical form.
         data: the default as JSON data.
         named: the schema's named types.
-        depth: of the default within another.
+        depth: nesting of the default within other defaults.
 
     Raises:
-        SchemaError: the default is no value of the type (Avro specification, "Complex Types", table of defaults).
+        SchemaError: the default is not a value of the type (Avro specification, "Complex Types", table of defaults).
     """
     if depth > MAX_DEPTH:
         raise SchemaError("a default contains itself")
@@ -42,7 +42,7 @@ def default_of(form: Any, data: Any, named: Mapping[str, Any], *, depth: int = 0
 
 def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int) -> Any:
     if kind == "union":
-        # Up to Avro 1.11 a default belongs to the first branch, since 1.12 to any; the first that fits is both.
+        # Up to Avro 1.11 a default has the type of the first branch, since 1.12 of any; the first that fits satisfies both.
         for branch in form:
             try:
                 return default_of(branch, data, named, depth=depth + 1)

@@ -1,7 +1,7 @@
-"""The encoder of one schema: generated Python that writes what fits and knows only that the rest does not.
+"""The encoder of one schema: generated Python that writes a record, or fails without saying where.
 
-Each value becomes one or a few pieces of bytes, joined once at the end, so that a prefix costs nothing. What does not
-fit is found by `fit.Fitting` afterwards. The bytes are those of fastavro; `tests/codec` proves it on random schemas.
+Each value becomes one or a few pieces of bytes, which are joined once at the end together with the prefix. After a
+failure `fit.Fitting` finds the field. The bytes equal fastavro's; `tests/codec` compares them on random schemas.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from meshport.codec.fit import REFUSALS, Fitting
 from meshport.codec.layout import Layout
 from meshport.codec.limits import MAX_DEPTH, MAX_PAYLOAD, MAX_ZERO_WIDTH
 from meshport.codec.logical import kind_of
-from meshport.codec.source import MAX_INDENT, Source
+from meshport.codec.source import MAX_INDENT, GeneratedSource
 from meshport.errors import EncodeError
 from meshport.schema import Schema
 
 Encode = Callable[[Any, bytes], bytes]
 
 _SMALL: Final = len(varint.VARINTS) // 2
-# The varint of each number from -8192 to 8191: a negative index counts from the end, where the negative numbers are.
+# The varint of each number from -8192 to 8191. A negative index counts from the end of the list, where they are.
 _NUMBERS: Final = tuple(varint.VARINTS[number << 1 ^ number >> 63] for number in (*range(_SMALL), *range(-_SMALL, 0)))
 _CONSTANTS: Final = {
     "NUMBERS": _NUMBERS,
@@ -65,7 +65,7 @@ _BY_FUNCTION: Final = {
     "int-time-millis": "time_millis",
     "long-time-micros": "time_micros",
 }
-# Python types by the kinds that may take them; a value whose type leaves one branch needs no closer look.
+# Python types by the kinds that may accept them. If a value's type leaves one branch of a union, no further check is made.
 _PYTHON: Final[Mapping[type, frozenset[str]]] = {
     type(None): frozenset({"null"}),
     bool: frozenset({"boolean"}),
@@ -81,15 +81,16 @@ _PYTHON: Final[Mapping[type, frozenset[str]]] = {
     dict: frozenset({"record", "error", "map"}),
     list: frozenset({"array"}),
 }
-# More pieces than these of a union's branch are joined at once, so that the other branches need not pad them.
+# A branch of a union with more pieces than this joins them first; the other branches need as many empty pieces.
 _PADDED: Final = 4
 
 
 def encoder(schema: Schema) -> Encode:
-    """Generate the encoder of a schema: a function of (record, prefix) to prefix and body.
+    """Generate the encoder of a schema: a function of (record, prefix) that returns prefix and body.
 
     Raises:
-        SchemaError: no value of the schema could end, or a default is no value of its field's type.
+        SchemaError: a record contains itself without a union, array or map in between, or a default is not a value of its
+            field's type.
     """
     return _Encoder(schema).build()
 
@@ -99,7 +100,7 @@ class _Encoder:
         self._layout = Layout(schema)
         self._fitting = Fitting(self._layout.named)
         self._budget = ", budget" if self._layout.counts_zero_width else ""
-        self._source = Source(_CONSTANTS)
+        self._source = GeneratedSource(_CONSTANTS)
         self._functions: dict[str, str] = {}
         self._pending: list[tuple[str, Any]] = []
 
@@ -141,18 +142,18 @@ class _Encoder:
         return [piece]
 
     def _whole(self, pieces: list[str]) -> str:
-        """One expression for some pieces."""
+        """Return one expression that joins pieces."""
         return pieces[0] if len(pieces) == 1 else f"join(({_listed(pieces)}))" if pieces else "b''"
 
     def _value(self, form: Any, value: str, depth: int, indent: int, *, whole: bool = False) -> list[str]:
-        """Emit code that turns a value into pieces of bytes.
+        """Emit code that encodes a value as pieces of bytes.
 
         Args:
             form: its type.
-            value: the expression that gives the value.
-            depth: records, arrays and maps around it within the function.
+            value: the expression of the value.
+            depth: records, arrays and maps that enclose it within the function.
             indent: of the code.
-            whole: the function that is emitted is that of this very type.
+            whole: whether the function being emitted is that of this type.
 
         Returns:
             The variables and constants that hold the pieces, in order.
@@ -191,7 +192,7 @@ class _Encoder:
             case "long-timestamp-millis" | "long-timestamp-micros":
                 unit = kind.rpartition("-")[2]
                 source.add(indent, f"v = {value}")
-                # A datetime whose zone takes it out of the years 1 to 9999 in UTC could not be read: `timestamp_...` tells.
+                # A datetime outside of the years 1 to 9999 in UTC could not be read; `accept.timestamp_*` raises for it.
                 source.add(indent, "if type(v) is datetime and 1 < v.year < 9999:")
                 source.add(indent + 1, f"{piece} = write_long((v - EPOCH) // {unit[:-1].upper()})")
                 source.add(indent, f"else: {piece} = timestamp_{unit}(v)")
@@ -211,7 +212,7 @@ class _Encoder:
         return [piece]
 
     def _prefixed(self, form: Any, kind: str, value: str, piece: str, indent: int) -> list[str]:
-        """Emit what is written behind its length: text, bytes, a decimal of any size."""
+        """Emit a write of a length and that many bytes: text, bytes or a decimal."""
         source = self._source
         if kind == "string-uuid":
             source.add(indent, f"{piece} = uuid_octets({value})")
@@ -242,7 +243,7 @@ class _Encoder:
         record = source.name("r")
         source.add(indent, f"{record} = {value}")
         source.add(indent, f"if type({record}) is not dict: {record} = mapping({record})")
-        # A field too many is seen by the number: one too many and one missing fail at the one that is missing.
+        # An extra field is found by the count; with an extra and a missing one, the missing one fails.
         source.add(indent, f"if len({record}) != {len(fields)}:")
         source.add(indent + 1, f"{record} = {source.constant(defaults)} | {record}")
         source.add(indent + 1, f"if len({record}) != {len(fields)}: raise KeyError")
@@ -264,7 +265,7 @@ class _Encoder:
             source.add(indent + 1, "if budget[0] < 0: raise ValueError")
         source.add(indent + 1, f"{out} = [LENGTHS[n] if n < {len(varint.LENGTHS)} else varint(n << 1)]")
         source.add(indent + 1, f"for {item} in {held}:")
-        self._gather(self._value(form["items"], item, depth, indent + 2), out, indent + 2)
+        self._append(self._value(form["items"], item, depth, indent + 2), out, indent + 2)
         source.add(indent + 1, f"{out}.append(b'\\0')")
         source.add(indent + 1, f"{piece} = join({out})")
         source.add(indent, f"else: {piece} = b'\\0'")
@@ -280,13 +281,13 @@ class _Encoder:
         source.add(indent + 1, f"{out} = [LENGTHS[n] if n < {len(varint.LENGTHS)} else varint(n << 1)]")
         source.add(indent + 1, f"for {key}, {item} in {held}.items():")
         pieces = self._value("string", key, depth, indent + 2)
-        self._gather(pieces + self._value(form["values"], item, depth, indent + 2), out, indent + 2)
+        self._append(pieces + self._value(form["values"], item, depth, indent + 2), out, indent + 2)
         source.add(indent + 1, f"{out}.append(b'\\0')")
         source.add(indent + 1, f"{piece} = join({out})")
         source.add(indent, f"else: {piece} = b'\\0'")
         return [piece]
 
-    def _gather(self, pieces: list[str], out: str, indent: int) -> None:
+    def _append(self, pieces: list[str], out: str, indent: int) -> None:
         if len(pieces) == 1:
             self._source.add(indent, f"{out}.append({pieces[0]})")
         elif pieces:
@@ -295,7 +296,7 @@ class _Encoder:
             self._source.add(indent, "pass")
 
     def _union(self, branches: list[Any], value: str, depth: int, indent: int) -> list[str]:
-        """Emit the index of the branch that takes the value, then the branch."""
+        """Emit the index of the branch that accepts the value, then the branch."""
         source = self._source
         chosen = source.name()
         source.add(indent, f"{chosen} = {value}")
@@ -303,7 +304,7 @@ class _Encoder:
             null = branches.index("null")
             tests = {null: f"if {chosen} is None:", 1 - null: "else:"}
             order = [null, 1 - null]
-            # fastavro's notation for a branch that is named, (name, value).
+            # fastavro's notation for a named branch: (name, value).
             source.add(indent, f"if type({chosen}) is tuple: {chosen} = {self._chooser(branches)}({chosen})[1]")
         else:
             index = source.name("i")
@@ -328,7 +329,7 @@ class _Encoder:
                     indent + 1, "; ".join(f"{into} = {piece}" for into, piece in zip(filled, pieces, strict=False))
                 )
             lines.append((source.mark(indent + 1), pieces))
-        for mark, pieces in lines:  # the pieces that only other branches have are empty here
+        for mark, pieces in lines:  # pieces that only other branches have are empty in this one
             if rest := filled[len(pieces) :]:
                 source.fill(mark, f"{' = '.join(rest)} = b''")
         return [count, *filled]

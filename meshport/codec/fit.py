@@ -1,7 +1,7 @@
-"""Whether a value fits its schema, and if not, where and why: the words behind an EncodeError.
+"""Finds where and why a value does not fit its schema, for an EncodeError.
 
-The generated encoder only knows that something did not fit. This walk over record and schema is slow and runs after
-a failure, and where a union's branch cannot be told from the value's Python type.
+The generated encoder fails without saying where. This walk over record and schema is slow; it runs after a failure,
+and where the Python type of a value does not decide the branch of a union.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshport.codec import accept, logical
 from meshport.codec.limits import MAX_DEPTH
 from meshport.codec.logical import kind_of
 
-# What an accepting function of `accept` or `logical` raises for a value that it does not take.
+# Raised by the functions of `accept` and `logical` for a value that they refuse.
 REFUSALS: Final = (TypeError, ValueError, OverflowError, struct.error, AttributeError, KeyError, IndexError)
 
 _REPR: Final = reprlib.Repr()
@@ -67,20 +67,20 @@ _WHOLE: Final = frozenset(kind for kind in logical.KNOWN if kind.startswith(("in
 
 
 class Misfit(NamedTuple):
-    """One place where a value does not fit: its path (`tags[2].name`), what was found, what would be right."""
+    """A part of a value that does not fit: its path (`tags[2].name`), what was found, and what would be right."""
 
     path: str
     message: str
     hint: str | None = None
 
 
-# What was found of a record under a definition, both by their ids: where two branches of a recursive type look alike,
-# each level would else be checked twice for each check of the level above. The value is held, so that its id stays its own.
+# Results for pairs of a record and a definition, by their ids. Without them, two similar branches of a recursive type
+# would double the checks at each level. The value is referenced, so that its id is not reused.
 Known = dict[tuple[int, int], tuple[Any, Misfit | None]]
 
 
 class Fitting:
-    """Fits values to the types of one schema.
+    """Checks values against the types of one schema.
 
     Args:
         named: the schema's named types by full name.
@@ -90,7 +90,7 @@ class Fitting:
         self._named = named
 
     def misfit(self, form: Any, value: Any) -> Misfit | None:
-        """The first place where a value does not fit a type, or None."""
+        """Return the first misfit of a value, or None."""
         return self._misfit(form, value, "", 0, {})
 
     def _misfit(self, form: Any, value: Any, path: str, depth: int, known: Known) -> Misfit | None:
@@ -136,14 +136,14 @@ class Fitting:
         return None
 
     def branch(self, branches: list[Any], value: Any) -> tuple[int, Any]:
-        """The index of the union's branch that takes a value, and the value itself.
+        """Return the index of the union's branch for a value, and the value itself.
 
-        A tuple of a branch's name and a value names its branch (fastavro's notation). Else the first branch that the
-        value fits, but: a number keeps its kind (a whole one goes to an int or long where there is one, a fraction to a
-        double before a float), and of several records the one with the most fields in common is taken.
+        A tuple (branch name, value) names its branch (fastavro's notation). Otherwise it is the first branch that the
+        value fits, with two exceptions. A number keeps its kind: an integer takes an int or long if there is one, a
+        fraction a double before a float. Of several records, the one with the most fields in common is taken.
 
         Raises:
-            TypeError: no branch takes it.
+            TypeError: the value fits no branch.
         """
         if _names_branch(value):
             for index, branch in enumerate(branches):
@@ -151,7 +151,7 @@ class Fitting:
                     return index, value[1]
             raise TypeError(value)
         candidates = self._candidates(branches, value)
-        # Deep checks only where the outside leaves a choice: else every level of a tree would check all below it again.
+        # Nested values are checked only if several branches remain; else each level of a tree would check all levels below.
         if len(candidates) > 1:
             known: Known = {}
             candidates = [index for index in candidates if self._misfit(branches[index], value, "", 0, known) is None]
@@ -162,7 +162,7 @@ class Fitting:
         return candidates[0], value
 
     def _candidates(self, branches: list[Any], value: Any) -> list[int]:
-        """Indices of the branches that may take a value by what can be seen of it from outside, the best kind first."""
+        """Return the indices of the branches that may accept a value by its outermost type, the best kind first."""
         found = [index for index, branch in enumerate(branches) if self.may_take(branch, value)]
         kinds = [kind_of(branch) for branch in branches]
         if isinstance(value, float):
@@ -172,7 +172,7 @@ class Fitting:
         return found
 
     def may_take(self, form: Any, value: Any) -> bool:
-        """Whether a type takes a value, as far as can be told without looking into it."""
+        """Return whether a type may accept a value, judged by its outermost type."""
         if isinstance(form, str) and form in self._named:
             form = self._named[form]
         match kind_of(form):
@@ -266,7 +266,7 @@ def _found(path: str, value: Any, takes: str, hint: str | None = None) -> Misfit
 
 
 def _hint(kind: str, value: Any) -> str | None:
-    """What would be right, for what people most often pass instead."""
+    """Return a hint for a common mistake."""
     match value:
         case datetime() if "local" in kind:
             return "a local timestamp has no zone: value.replace(tzinfo=None)"

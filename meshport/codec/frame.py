@@ -12,27 +12,22 @@ from uuid import UUID
 from meshport.errors import DecodeError
 
 PREFIX_BYTES: Final = 5
-# The header that names the value's schema where the value is the body alone.
+# The header that names the schema of a value without prefix.
 SCHEMA_HEADER: Final = "__value_schema_id"
 
 
 def prefix(schema_id: int) -> bytes:
-    """The five bytes before a body: pass them to `Codec.encode`, which joins them without a second copy."""
+    """Return the five bytes before a body. `Codec.encode` takes them as `prefix` and needs no second copy."""
     if not 0 <= schema_id < 2**32:
         raise ValueError(f"{schema_id} is no 4-byte schema id")
     return b"\x00" + schema_id.to_bytes(4, "big")
 
 
-def frame(schema_id: int, body: bytes) -> bytes:
-    """A body in Confluent's wire format."""
-    return prefix(schema_id) + body
-
-
 def unframe(value: bytes) -> tuple[int, int]:
-    """The schema's id and the position of the body's first byte, so that nothing is copied.
+    """Return the schema's id and the index of the body's first byte; the value is not copied.
 
     Raises:
-        DecodeError: fewer than five bytes, or another magic.
+        DecodeError: the value has fewer than five bytes, or another magic byte.
     """
     if len(value) < PREFIX_BYTES or value[0]:
         found = f"begins with {value[:1].hex()}" if value else "is empty"
@@ -45,10 +40,10 @@ def unframe(value: bytes) -> tuple[int, int]:
 
 
 def read_schema_header(value: bytes) -> int | UUID:
-    """What the header `__value_schema_id` names: a numeric id (0 and 4 bytes) or a GUID (1 and 16 bytes).
+    """Return the content of the header `__value_schema_id`: a numeric id (magic 0, 4 bytes) or a GUID (magic 1, 16 bytes).
 
     Raises:
-        DecodeError: it is neither.
+        DecodeError: the header has another magic byte or length.
     """
     if len(value) == 5 and value[0] == 0:
         return int.from_bytes(value[1:], "big")

@@ -1,7 +1,7 @@
 """Records as JSON data, for people and for structured CloudEvents.
 
-Plain JSON, not Avro's JSON encoding: a union's value stands alone, an instant is RFC 3339 text, a decimal and a UUID are
-text, bytes are base64.
+This is plain JSON, not Avro's JSON encoding: a value of a union has no wrapper, an instant is RFC 3339 text, decimals and
+UUIDs are text, bytes are base64.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from meshport.schema import Schema
 
 
 def to_json(value: Any) -> Any:
-    """The JSON data of a decoded value."""
+    """Return the JSON data of a decoded value."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -45,10 +45,10 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(schema: Schema, data: Any) -> Any:
-    """The value that JSON data stands for.
+    """Return the value of JSON data for a schema.
 
-    What JSON cannot hold is read from its text as `to_json` writes it; what the type does not take stays as it is, for
-    the encoder to refuse with its path. Fields that are left out get no default here.
+    Types that JSON does not have are read from the text that `to_json` writes. Data that does not fit its type is returned
+    unchanged; the encoder refuses it with its path. Omitted fields get no default here.
 
     Raises:
         DecodeError: the data nests too deep.
@@ -92,9 +92,9 @@ class _Reading:
         return data
 
     def _branch(self, branches: list[Any], data: Any, depth: int) -> Any:
-        """The value under the first branch that takes it, objects and lists by what can be seen from outside.
+        """Return the value for the first branch that accepts it; objects and lists are judged by their outermost type.
 
-        Looking into them for each branch would take time exponential in their depth.
+        Checking nested values for each branch would take time exponential in the depth.
         """
         for branch in branches:
             if isinstance(data, dict | list):

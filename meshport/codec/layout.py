@@ -1,4 +1,4 @@
-"""What both generators have to know of a schema before they begin."""
+"""Facts about a schema that both code generators need."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Layout:
     Attributes:
         form: the canonical form.
         named: definitions by full name.
-        counts_zero_width: whether an array's items can take no bytes, so that a payload needs a budget for them.
+        counts_zero_width: whether an array's items can take no bytes, so that the decoder must count them.
 
     Raises:
-        SchemaError: no value of the schema could end.
+        SchemaError: a record contains itself without a union, array or map in between.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -38,20 +38,20 @@ class Layout:
         )
 
     def shape(self, form: Any) -> Shape:
-        """The static bounds of a type."""
+        """Return the static bounds of a type."""
         return self._shapes.of(form)
 
     def definition(self, form: Any) -> Any:
-        """The type itself where it is given by name."""
+        """Return the definition of a type that may be given by name."""
         return self.named.get(form, form) if isinstance(form, str) else form
 
     def is_shared(self, form: Any) -> bool:
-        """Whether a record is referred to again, if only by itself: it becomes a function, others stand in place."""
+        """Return whether a record is referred to by name; then it becomes a function, otherwise its code is inlined."""
         return isinstance(form, dict) and form["type"] in {"record", "error"} and self._uses[form["name"]] > 0
 
 
 def _types(form: Any) -> Iterator[Any]:
-    """A type and all within it, references not followed."""
+    """Yield a type and all types within it, without following references."""
     stack = [form]
     while stack:
         each = stack.pop()

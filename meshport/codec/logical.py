@@ -1,8 +1,8 @@
-"""Avro's logical types: their Python values, made from and turned into what stands on the wire.
+"""Avro's logical types: conversion between wire values and Python values.
 
-The values are those of fastavro: aware datetimes in UTC for `timestamp-*`, naive ones for `local-timestamp-*`, date,
-time, Decimal, UUID. A logical type on a type it does not belong to, and one that is not known here (`timestamp-nanos`,
-`duration`, `uuid` on fixed), is its underlying type, as the specification demands.
+The Python values are those of fastavro: aware datetimes in UTC for `timestamp-*`, naive ones for `local-timestamp-*`,
+date, time, Decimal, UUID. An unknown logical type (`timestamp-nanos`, `duration`, `uuid` on fixed), and one on a type that
+it does not apply to, is ignored, as the specification requires.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local timestamps have no zone by definition
 MILLI: Final = timedelta(milliseconds=1)
 MICRO: Final = timedelta(microseconds=1)
-# `date.toordinal` counts from year 1.
+# `date.toordinal` counts days from the year 1.
 DAYS_BEFORE_EPOCH: Final = date(1970, 1, 1).toordinal()
 _MILLIS_PER_DAY: Final = 86_400_000
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -43,7 +43,7 @@ KNOWN: Final = frozenset(
 
 
 def kind_of(form: Any) -> str:
-    """What a codec has to do for a type: `string`, `record`, `union`, `long-timestamp-millis`, ..., or a name."""
+    """Return the kind of a type for the code generators: `string`, `record`, `union`, `long-timestamp-millis`, or a name."""
     if isinstance(form, str):
         return form
     if isinstance(form, list):
@@ -54,7 +54,7 @@ def kind_of(form: Any) -> str:
 
 
 def time_of_millis(number: int) -> time:
-    """The time of day so many milliseconds after midnight."""
+    """Return the time of day that many milliseconds after midnight."""
     if not 0 <= number < _MILLIS_PER_DAY:
         raise Malformed(f"is {number}, no millisecond of a day")
     seconds, millis = divmod(number, 1000)
@@ -64,7 +64,7 @@ def time_of_millis(number: int) -> time:
 
 
 def time_of_micros(number: int) -> time:
-    """The time of day so many microseconds after midnight."""
+    """Return the time of day that many microseconds after midnight."""
     if not 0 <= number < _MILLIS_PER_DAY * 1000:
         raise Malformed(f"is {number}, no microsecond of a day")
     seconds, micros = divmod(number, 1_000_000)
@@ -74,19 +74,19 @@ def time_of_micros(number: int) -> time:
 
 
 def micros_of_time(value: time) -> int:
-    """Microseconds since midnight."""
+    """Return the microseconds since midnight."""
     return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
 
 
 def uuid_of(text: str) -> UUID:
-    """The UUID of its text; only the form of RFC 4122, where `UUID` itself takes braces and `urn:uuid:` too."""
+    """Return the UUID of a text in the form of RFC 4122; `UUID` itself also accepts braces and `urn:uuid:`."""
     if not _UUID.fullmatch(text):
         raise Malformed("is no UUID")
     return UUID(text)
 
 
 def decimal_reader(form: Any) -> Callable[[bytes], Decimal]:
-    """A function from the bytes of one decimal type to its value."""
+    """Return a function from the bytes of a decimal type to its value."""
     context = Context(prec=form["precision"])
     bound = 10 ** form["precision"]
     scale = form.get("scale", 0)
@@ -94,7 +94,7 @@ def decimal_reader(form: Any) -> Callable[[bytes], Decimal]:
     from_bytes = int.from_bytes
 
     def read(data: bytes) -> Decimal:
-        # A fixed is refused at load if it is larger, bytes may have any length.
+        # A larger fixed is refused with the schema; bytes may have any length.
         if len(data) > MAX_DECIMAL_BYTES:
             raise Malformed(f"is a decimal of {len(data)} bytes, more than {MAX_DECIMAL_BYTES}")
         unscaled = from_bytes(data, "big", signed=True)
@@ -106,7 +106,7 @@ def decimal_reader(form: Any) -> Callable[[bytes], Decimal]:
 
 
 def decimal_writer(form: Any) -> Callable[[Any], bytes]:
-    """A function from a value to the bytes of one decimal type; TypeError or ValueError if it does not fit."""
+    """Return a function from a value to the bytes of a decimal type; it raises TypeError or ValueError for a misfit."""
     precision = form["precision"]
     scale = form.get("scale", 0)
     size = form.get("size") if form["type"] == "fixed" else None
@@ -117,11 +117,11 @@ def decimal_writer(form: Any) -> Callable[[Any], bytes]:
         sign, digits, exponent = value.as_tuple()
         if not isinstance(exponent, int):
             raise ValueError("is not finite")  # noqa: TRY004 - NaN is of the right type
-        # `adjusted` first: 10 ** shift would otherwise be as large as the writer of the value liked.
+        # `adjusted` is checked first, since a value with a huge exponent would make 10 ** shift huge.
         if exponent + scale < 0 or (value and value.adjusted() + 1 + scale > precision) or len(digits) > precision:
             raise ValueError(f"does not fit precision {precision} and scale {scale}")
         unscaled = int("".join(map(str, digits))) * 10 ** (exponent + scale) if value else 0
-        # One bit more than the magnitude for the sign; fastavro and Java read any length.
+        # The sign takes one bit more than the magnitude; fastavro and Java read any length.
         length = (unscaled.bit_length() + 8) // 8 if size is None else size
         return (-unscaled if sign else unscaled).to_bytes(length, "big", signed=True)
 

@@ -1,9 +1,9 @@
-"""Schema resolution: bytes of the writer's schema read as values of the reader's, in one pass.
+"""Schema resolution: decodes bytes of the writer's schema to values of the reader's schema, in one pass.
 
-Avro specification, "Schema Resolution". What is resolved is known before the first byte arrives, so it is generated: a
-field that the reader does not have is checked and dropped, one that the writer does not have is a constant, and a
-branch that has no counterpart is refused only if a value takes it. Where fastavro reads a default as its bare JSON (a
-number for an instant, one list shared by all records), here it is a value of its type, made anew for each record.
+Source: Avro specification, "Schema Resolution". Both schemas are known before the first byte, so the decoder is generated. A
+field that the reader does not have is checked and dropped; one that the writer does not have is a constant; a branch
+without a counterpart is refused only if a value takes it. A default is a value of its type, built anew for each record.
+fastavro returns a default as bare JSON: a number for an instant, one list shared by all records.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meshport.codec.varint import Malformed
 from meshport.schema import Schema
 
 _RECORDS: Final = frozenset({"record", "error"})
-# What a value may be read as beside its own type; text and bytes have one form on the wire.
+# Promotions: the types that a value may be read as. Text and bytes have the same form on the wire.
 PROMOTED: Final = {
     "int": frozenset({"long", "float", "double"}),
     "long": frozenset({"float", "double"}),
@@ -29,7 +29,7 @@ PROMOTED: Final = {
     "string": frozenset({"bytes"}),
     "bytes": frozenset({"string"}),
 }
-# Logical types whose values are of one kind, so that each unit may be read as the other.
+# Logical types with the same kind of value; each unit may be read as the other.
 _ALIKE: Final = (
     frozenset({"timestamp-millis", "timestamp-micros"}),
     frozenset({"local-timestamp-millis", "local-timestamp-micros"}),
@@ -38,21 +38,22 @@ _ALIKE: Final = (
 
 
 class ResolvingDecoder:
-    """Reads what one schema wrote as values of another.
+    """Decodes payloads of one schema to values of another.
 
     Args:
         writer: the schema of the bytes.
         reader: the schema of the values.
 
     Raises:
-        SchemaError: no value of the writer's schema could end, or a default of the reader's is none.
+        SchemaError: a record of the writer contains itself without a union, array or map in between, or a default of the
+            reader is not a value of its type.
     """
 
     decode: Decode
-    """The value of some bytes as the reader's schema has it: (payload, position of the body's first byte).
+    """Return the value of a payload in the reader's schema; takes (payload, index of the body's first byte).
 
     Raises:
-        DecodeError: the bytes are not what the writer's schema says, or the value has no place in the reader's.
+        DecodeError: the bytes do not match the writer's schema, or the value has no counterpart in the reader's.
     """
 
     def __init__(self, writer: Schema, reader: Schema) -> None:
@@ -62,7 +63,7 @@ class ResolvingDecoder:
 
 
 class _Symbols(dict[int, str]):
-    """Enum symbols by raw index, of which some are none of the reader's."""
+    """Enum symbols by raw index, with those that the reader does not have kept apart for the error."""
 
     def __init__(self, symbols: dict[int, str], unknown: dict[int, str]) -> None:
         super().__init__(symbols)
@@ -83,16 +84,16 @@ class _Resolution(DecoderSource):
         self._resolved(self._layout.form, self._reader.form, into, 0, indent)
 
     def _resolved(self, form: Any, reader: Any, into: str, depth: int, indent: int, *, whole: bool = False) -> None:
-        """Emit code that reads one value of the writer's type as one of the reader's."""
+        """Emit code that reads a value of the writer's type as a value of the reader's type."""
         source = self._source
         form, reader = self._layout.definition(form), self._reader.definition(reader)
         kind = kind_of(form)
-        path = source.place[0]
-        source.place = (path, kind)
+        path = source.location[0]
+        source.location = (path, kind)
         if not isinstance(form, list) and isinstance(reader, list):
             reader = self._reader.definition(self._branch(form, reader))
         if not isinstance(form, list) and (reader is None or not self._match(form, reader)):
-            # What stands there is still read, so that bytes are refused for what they are before what they lack.
+            # The value is read first, so that malformed bytes are reported as malformed, not as unresolvable.
             self._value(form, into, depth, indent)
             source.add(indent, "raise Malformed('has no place in the reader\\'s schema')")
         elif kind in {"record", "error", "array", "map", "union"}:
@@ -111,7 +112,7 @@ class _Resolution(DecoderSource):
                 self._fields(form, reader, into, depth + 1, indent)
         else:
             self._leaf(form, reader, into, indent)
-        source.place = (path, kind)
+        source.location = (path, kind)
 
     def _leaf(self, form: Any, reader: Any, into: str, indent: int) -> None:
         kind, wanted = kind_of(form), kind_of(reader)
@@ -130,7 +131,7 @@ class _Resolution(DecoderSource):
                 self._number(wire, wire, into, indent)
                 self._source.add(indent, f"{into} = float({into})")
             case "int" | "long":
-                # Between units the writer's says what the number is, else the reader's type does.
+                # The writer's unit decides between units of one kind; otherwise the reader's logical type decides.
                 self._number(wire, kind if logical_of(form) and logical_of(reader) else wanted, into, indent)
             case "string" | "bytes":
                 self._prefixed(reader, wanted, into, indent)
@@ -141,12 +142,12 @@ class _Resolution(DecoderSource):
 
     def _fields(self, form: Any, reader: Any, into: str, depth: int, indent: int) -> None:
         source = self._source
-        path, kind = source.place
+        path, kind = source.location
         wanted = {field["name"]: field for field in reader["fields"]}
         aliases = {alias: field for field in reader["fields"] for alias in field.get("aliases", ())}
         read: dict[str, str] = {}
         for field in form["fields"]:
-            source.place = (f"{path}.{field['name']}" if path else str(field["name"]), "")
+            source.location = (f"{path}.{field['name']}" if path else str(field["name"]), "")
             target = wanted.get(field["name"]) or aliases.get(field["name"])
             variable = source.name()
             if target is None or target["name"] in read:
@@ -154,7 +155,7 @@ class _Resolution(DecoderSource):
             else:
                 read[target["name"]] = variable
                 self._resolved(field["type"], target["type"], variable, depth, indent)
-        source.place = (path, kind)
+        source.location = (path, kind)
         for name, field in wanted.items():
             if name in read:
                 continue
@@ -171,7 +172,7 @@ class _Resolution(DecoderSource):
         source.add(indent, f"{into} = {{{parts}}}")
 
     def _branch(self, form: Any, branches: list[Any]) -> Any:
-        """The branch of the reader's union for a type of the writer's: its own type before a promoted one."""
+        """Return the branch of the reader's union for a type of the writer: the same type before a promoted one."""
         kind = kind_of(form).partition("-")[0]
         matching = [branch for branch in branches if self._match(form, self._reader.definition(branch))]
         for branch in matching:
@@ -182,10 +183,10 @@ class _Resolution(DecoderSource):
         return next(own, matching[0] if matching else None)
 
     def _match(self, form: Any, reader: Any) -> bool:
-        """Whether a type can be read as another; what is within records is told field by field."""
+        """Return whether a type can be read as another; the fields of records are resolved one by one later."""
         form, reader = self._layout.definition(form), self._reader.definition(reader)
         if isinstance(form, list) or isinstance(reader, list):
-            return True  # told branch by branch
+            return True  # resolved branch by branch later
         kind, wanted = (kind_of(each).partition("-")[0] for each in (form, reader))
         if kind in _RECORDS and wanted in _RECORDS:
             return same_name(form, reader)
@@ -206,12 +207,12 @@ class _Resolution(DecoderSource):
 
 
 def logical_of(form: Any) -> str | None:
-    """The logical type that the codec knows of a type."""
+    """Return the logical type of a type, if the codec supports it."""
     return kind_of(form).partition("-")[2] or None
 
 
 def logicals_agree(form: Any, reader: Any) -> bool:
-    """Whether the logical types agree; a type with none may be read as one with, and the other way."""
+    """Return whether the logical types agree. A type without one can be read as a type with one, and vice versa."""
     writes, reads = logical_of(form), logical_of(reader)
     if writes is None or reads is None:
         return True
@@ -225,7 +226,7 @@ def _name(form: Any) -> str | None:
 
 
 def same_name(form: Any, reader: Any) -> bool:
-    """Whether two named types are one: by their last names or by an alias (fastavro's and Java's reading of the rules)."""
+    """Return whether two named types match by unqualified name or alias, as fastavro and Java read the rule."""
     full, last = form["name"], form["name"].rpartition(".")[2]
     aliases = reader.get("aliases", ())
     return (

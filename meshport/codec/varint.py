@@ -1,6 +1,6 @@
 """Avro's variable-length zig-zag numbers: tables and functions that the generated codecs call.
 
-Most numbers on the wire take one byte and are handled in the generated code itself; what is here takes the rest.
+Most numbers on the wire take one byte, which the generated code handles itself. These functions handle the others.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 
-class Malformed(ValueError):  # noqa: N818 - never leaves the codec: it becomes a DecodeError where place and offset are known
-    """Raised by the parts of a decoder for bytes that are not what the schema says."""
+class Malformed(ValueError):  # noqa: N818 - never leaves the codec: it becomes a DecodeError, with path and offset
+    """Raised within a decoder for bytes that do not match the schema."""
 
 
 INT_MIN: Final = -(2**31)
@@ -17,27 +17,27 @@ INT_MAX: Final = 2**31 - 1
 LONG_MIN: Final = -(2**63)
 LONG_MAX: Final = 2**63 - 1
 
-# The number behind each one-byte varint.
+# The number of each one-byte varint.
 ZIGZAG: Final = tuple((raw >> 1) ^ -(raw & 1) for raw in range(128))
-# Size of a string or of bytes with the length byte itself, for lengths of one byte; 0 sends to `read_length`
-# (longer lengths, and negative ones, which are odd).
+# Size of a string or bytes including its length byte, for lengths of one byte. 0 means that `read_length` must read the
+# length: it is longer, or negative, which is odd in zig-zag form.
 SPAN: Final = tuple((raw >> 1) + 1 if raw < 128 and not raw & 1 else 0 for raw in range(256))
 
 _TABLE: Final = 1 << 14
 _MASK: Final = _TABLE - 1
-# Varints of one and two bytes whole, and every two bytes that another follows: longer ones are put together of these.
+# Complete varints of one and two bytes, and all two-byte beginnings of longer ones.
 VARINTS: Final = tuple(bytes((raw,)) if raw < 128 else bytes((raw & 127 | 128, raw >> 7)) for raw in range(_TABLE))
 _FOLLOWED: Final = tuple(bytes((raw & 127 | 128, raw >> 7 | 128)) for raw in range(_TABLE))
-# The varint of each length below 8,192: a length is not negative, so its zig-zag form is its double.
+# The varint of each length below 8,192. A length is not negative, so its zig-zag form is twice the length.
 LENGTHS: Final = VARINTS[::2]
 
 
 def read_raw(data: bytes, at: int) -> tuple[int, int]:
-    """The unsigned number whose varint of two bytes or more starts at `at`, and the position behind it.
+    """Read an unsigned varint of two bytes or more; return the number and the index after it.
 
-    Unrolled, in steps of three bytes so that most sums stay below 2**30, CPython's fast integers: a timestamp in
-    milliseconds takes six bytes, one in microseconds eight. Each step takes off the continuation bit (`0x80`,
-    shifted) that the step before has added.
+    The loop is unrolled in steps of three bytes, so that most sums stay below 2**30, where CPython's integers are fastest: a
+    timestamp in milliseconds takes six bytes, one in microseconds eight. Each step subtracts the continuation bit (`0x80`,
+    shifted) that the previous step added.
 
     Raises:
         Malformed: more than ten bytes or 64 bits.
@@ -84,10 +84,10 @@ def read_raw(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_int(data: bytes, at: int) -> tuple[int, int]:
-    """The int whose varint of two bytes or more starts at `at`, and the position behind it.
+    """Read a zig-zag int of two bytes or more; return the number and the index after it.
 
     Raises:
-        Malformed: as `read_raw`, and for a number beyond 32 bits.
+        Malformed: as `read_raw`, or the number has more than 32 bits.
         IndexError: the data ends within it.
     """
     raw, at = read_raw(data, at)
@@ -97,10 +97,10 @@ def read_int(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:
-    """A length or block size, its varint of any size, and the position behind it.
+    """Read a length or block size of any number of bytes; return it and the index after it.
 
     Raises:
-        Malformed: as `read_raw`, and for a length that is negative or goes beyond the data.
+        Malformed: as `read_raw`, or the length is negative or exceeds the data.
         IndexError: the data ends within it.
     """
     raw, at = read_raw(data, at) if data[at] > 127 else (data[at], at + 1)
@@ -110,7 +110,7 @@ def read_length(data: bytes, at: int) -> tuple[int, int]:
 
 
 def varint(raw: int) -> bytes:
-    """The varint of an unsigned number of at most 64 bits."""
+    """Return the varint of an unsigned number of at most 64 bits."""
     if raw < _TABLE:
         return VARINTS[raw]
     if raw < 1 << 28:
@@ -121,5 +121,5 @@ def varint(raw: int) -> bytes:
 
 
 def long_varint(number: int) -> bytes:
-    """The zig-zag varint of a number of at most 64 bits."""
+    """Return the zig-zag varint of a number of at most 64 bits."""
     return varint(number << 1 ^ number >> 63)

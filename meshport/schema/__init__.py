@@ -1,6 +1,6 @@
 """Avro schemas as contracts: loaded, checked, in canonical form, with their fingerprint.
 
-A contract may refer to what several products share, in `schemas/common/`: named types by their full name, and
+A contract may refer to shared declarations in `schemas/common/`: to named types by their full name, and to
 polysemes (global identifiers such as `customer_id`) by the attribute `"polyseme"` on a primitive type.
 """
 
@@ -22,9 +22,9 @@ from meshport.schema.bounds import refuse_bomb
 from meshport.schema.canonical import PRIMITIVES, canonical, canonical_text, qualified
 from meshport.schema.wellformed import refuse_malformed
 
-__all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_common", "load_schema", "parse_common", "parse_schema"]
+__all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_schema", "parse_common", "parse_schema"]
 
-# No contract seen in public repositories comes near; a larger one is an attack on the registry.
+# Far above the contracts of public repositories; bounds the work of the registry for one request.
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 
 
@@ -45,7 +45,7 @@ class Schema:
 
     @cached_property
     def guid(self) -> uuid.UUID:
-        """The fingerprint's first half as the GUID by which Confluent's clients ask for a schema."""
+        """First half of the fingerprint, as the GUID by which Confluent's clients request a schema."""
         return uuid.UUID(hex=self.fingerprint[:32])
 
     @cached_property
@@ -53,14 +53,9 @@ class Schema:
         """The canonical form as JSON data."""
         return json.loads(self.text)
 
-    @cached_property
-    def parsed(self) -> Any:
-        """The schema as fastavro takes it, parsed once."""
-        return fastavro.schema.parse_schema(self.form, expand=False)
-
     @property
     def name(self) -> str:
-        """Full name of the record; the type's word for anything else."""
+        """Full name of a named type; otherwise the name of its kind, such as `union` or `string`."""
         form = self.form
         return str(
             form.get("name", form["type"]) if isinstance(form, dict) else "union" if isinstance(form, list) else form
@@ -68,7 +63,7 @@ class Schema:
 
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
-        """The record's fields in order; empty for anything but a record."""
+        """Fields of the record in order; empty for other types."""
         return tuple(self.form.get("fields", ())) if isinstance(self.form, dict) else ()
 
     @property
@@ -79,7 +74,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class CommonTypes:
-    """What `schemas/common/` declares.
+    """The declarations of `schemas/common/`.
 
     Attributes:
         named: named types by full name.
@@ -99,14 +94,14 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         source: how errors name it: a file, a subject.
 
     Raises:
-        SchemaError: no JSON, no valid Avro (a default of the wrong type included), too large, a type that a few bytes
-            could turn into gigabytes, or a polyseme that is not declared as it is used.
+        SchemaError: the text is not JSON or not valid Avro (including a default of the wrong type), is too large, has a
+            type for which a few bytes could take gigabytes of memory, or uses a polyseme other than as declared.
     """
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_SCHEMA_BYTES:
         raise SchemaError(f"{source} has {size} bytes", hint=f"at most {MAX_SCHEMA_BYTES}", rule="DECODING_BOMB")
     try:
-        # A bare primitive name is a schema too, though it is no JSON, and `null` another JSON.
+        # A bare primitive name is a schema too. It is not JSON, and `null` would be JSON's null.
         data = text.strip() if text.strip() in PRIMITIVES else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{source} is no JSON: {error}") from error
@@ -114,16 +109,16 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         form = canonical(data, common.named if common else None)
         refuse_malformed(form)
         schema = Schema(canonical_text(form))
-        _ = schema.fingerprint  # JSON can spell what UTF-8 cannot, lone surrogates
+        _ = schema.fingerprint  # JSON can escape lone surrogates, which UTF-8 cannot encode
     except SchemaError as error:
         raise SchemaError(f"{source}: {error.message}", hint=error.hint, rule=error.rule) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
-    refuse_bomb(form, source=source)  # before anything else walks it
+    refuse_bomb(form, source=source)  # before other code walks it
     try:
         fastavro.schema.parse_schema(form)
     except fastavro.schema.SchemaParseException as error:
-        # fastavro says so in words only.
+        # fastavro distinguishes this case only by its message.
         misfit = str(error).startswith("Default value <")
         raise SchemaError(
             f"{source} is no valid Avro schema: {error}",
@@ -152,25 +147,14 @@ def load_schema(file: Path, *, common: CommonTypes | None = None) -> Schema:
     return parse_schema(text, common=common, source=str(file))
 
 
-def load_common(folder: Path) -> CommonTypes:
-    """Read every `*.avsc` of `schemas/common/`; see `parse_common`. A folder that does not exist holds nothing."""
-    texts: list[tuple[str, str]] = []
-    for file in sorted(folder.glob("*.avsc")):
-        try:
-            texts.append((str(file), file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SchemaError(f"{file} cannot be read as JSON: {error}") from error
-    return parse_common(texts)
-
-
 def parse_common(texts: Iterable[tuple[str, str]]) -> CommonTypes:
-    """Read the types that several products share: a named type each, or a polyseme (a primitive with `"polyseme"`).
+    """Read shared declarations: each text holds a named type or a polyseme (a primitive type with `"polyseme"`).
 
     Args:
-        texts: how errors name each file, and what it holds.
+        texts: pairs of a name for errors, usually a file, and the text.
 
     Raises:
-        SchemaError: a text is neither, or a name is declared twice.
+        SchemaError: a text holds neither, or a name is declared twice.
     """
     named: dict[str, Any] = {}
     polysemes: dict[str, Any] = {}

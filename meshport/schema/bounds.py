@@ -1,9 +1,9 @@
-"""Static bounds of a schema: what a decoder could be made to build out of few bytes.
+"""Static bounds of a schema: how much memory a decoder could need for a few bytes.
 
-The size of a value is settled by its bytes everywhere but in what takes none: nulls, empty records, the nesting
-itself. A schema of n records whose two fields both have the next one's type, ending in an empty record, asks for
-2^n dicts and not one byte ("billion laughs"). Everything is counted per named type and once, so that a schema built
-to explode is measured in time linear in its text.
+The bytes of a value bound its size, except for parts that take no bytes: nulls, empty records, nesting. For example, n
+records whose two fields both have the type of the next record, ending in an empty record, decode to 2^n dicts from
+zero bytes ("billion laughs"). Each named type is measured once, so that measuring takes time linear in the schema's
+text, whatever the schema.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, Final, NamedTuple
 from meshport.errors import SchemaError
 from meshport.schema.wellformed import MAX_FIXED
 
-# What one decoded value may weigh for each byte that it took on the wire. The heaviest honest item, a record of one
-# short number in an array, weighs about 220 bytes for 1; five such records around one number reach 1,000.
+# Bytes of memory that a decoded value may take for each byte on the wire. The largest ratio of a real contract is a
+# record of one short number in an array, about 220 to 1; five such records around one number reach 1,000.
 MAX_WEIGHT_PER_BYTE: Final = 1024
-# A value made of nothing but an envelope (an event with no fields set) may weigh this, whatever its bytes.
+# Wire bytes that are added before the ratio is taken, so that an event with no fields set is allowed.
 FREE_BYTES: Final = 64
-# Records in records, references followed: what the decoder and every other Avro library walk by recursion. It is the
-# bound of definitions in one another (`canonical.MAX_NESTING`) for types that are referred to by name.
+# Depth of records within records, with references followed. The decoder and every other Avro library recurse over it.
+# `canonical.MAX_NESTING` is the same bound for nested definitions.
 MAX_HEIGHT: Final = 64
 
-# Bytes that CPython 3.11 takes for a value, to the nearest order that matters here (sys.getsizeof).
+# Approximate size in bytes of a value in CPython 3.11 (sys.getsizeof).
 _WEIGHTS: Final = {
     "null": 0,
     "boolean": 0,
@@ -38,23 +38,23 @@ _WEIGHTS: Final = {
 }
 _WIDTHS: Final = {"null": 0, "float": 4, "double": 8}
 _CONTAINER: Final = 64
-# Values that all defaults of a schema make together, the branches of unions counted each: what a codec tries and builds
-# before the first event. A schema of MAX_TYPES fields whose default is null asks for some 15,000.
+# Number of values in all defaults of a schema, each branch of a union counted: a codec builds them before the first
+# event. A schema of MAX_TYPES fields with the default null has about 15,000.
 MAX_DEFAULT_VALUES: Final = 25_000
-# Values in one another that a default spells out or leaves to the defaults within; what the decoder allows an event.
+# Nesting of values within a default, including defaults of nested fields; the decoder allows an event the same depth.
 _DEFAULT_DEPTH: Final = 100
 _RECORD: Final = 184
 _LOGICAL: Final = 104
 
 
 class Shape(NamedTuple):
-    """What every value of a type has at least, or takes up without saying so in its bytes.
+    """Lower bounds of every value of a type.
 
     Attributes:
-        width: bytes on the wire that no value of the type goes below.
-        parts: values that are built before any count or index is read.
-        weight: bytes of memory that those take, roughly.
-        height: records in records, this one included.
+        width: the least number of bytes on the wire.
+        parts: the number of values that are built before any count or index is read.
+        weight: bytes of memory that those values take, approximately.
+        height: depth of nested records, this one included.
     """
 
     width: int
@@ -64,14 +64,14 @@ class Shape(NamedTuple):
 
 
 class Shapes:
-    """The shapes of a schema's types; each named type is measured once.
+    """Measures the types of a schema; each named type once.
 
     Args:
         form: the canonical form of the whole schema.
         source: how errors name the schema.
 
     Raises:
-        SchemaError: a record contains itself with no union, array or map between, or records nest too deep.
+        SchemaError: a record contains itself without a union, array or map in between, or records nest too deep.
     """
 
     def __init__(self, form: Any, *, source: str = "the schema") -> None:
@@ -82,7 +82,7 @@ class Shapes:
         self.of(form)
 
     def of(self, form: Any) -> Shape:
-        """The shape of one type within the schema: a part of its canonical form, or a name in it."""
+        """Return the shape of a type of the schema, given by its canonical form or by name."""
         if isinstance(form, str) and form not in _WEIGHTS:
             shape = self._named.get(form)
             if shape is None:
@@ -101,7 +101,7 @@ class Shapes:
 
     def _measure(self, form: Any) -> Shape:
         if isinstance(form, list):
-            # A branch may be a record that is not finished here: its index alone is what a value surely takes.
+            # A branch may be a record that is still being measured, so only the index of the branch is counted.
             for branch in form:
                 self._visit(branch)
             return Shape(1, 1, _WEIGHTS["string"], 0)
@@ -137,20 +137,20 @@ class Shapes:
         return shape
 
     def _visit(self, form: Any) -> None:
-        """Measure what stands behind an index or a count; a record that is being measured needs no second visit."""
+        """Measure the type of a branch, item or map value; a name refers to a record that is or will be measured."""
         if not isinstance(form, str):
             self.of(form)
 
 
 def refuse_bomb(form: Any, *, source: str) -> None:
-    """Refuse a schema whose values could grow out of all proportion to their bytes.
+    """Refuse a schema whose values could take far more memory than their bytes justify.
 
     Args:
         form: the canonical form.
         source: how errors name the schema.
 
     Raises:
-        SchemaError: it could.
+        SchemaError: a value could exceed `MAX_WEIGHT_PER_BYTE`, nest too deep, or have too large a default.
     """
     shapes = Shapes(form, source=source)
     _weigh(shapes.of(form), FREE_BYTES, "a value", source)
@@ -162,7 +162,7 @@ def refuse_bomb(form: Any, *, source: str) -> None:
 
 
 class _Defaults:
-    """What the defaults of a schema stand for; one that leaves fields out is filled from theirs, which may double it."""
+    """Counts the values of a schema's defaults. A default that omits fields takes their defaults, which can double its size."""
 
     def __init__(self, form: Any, source: str) -> None:
         self._records = {each["name"]: each for each in _records(form)}
@@ -183,7 +183,7 @@ class _Defaults:
                         )
 
     def _count(self, form: Any, data: Any, depth: int) -> int:
-        """Values that are made or tried for a default; each pair of a type and its data is counted through once."""
+        """Return the number of values that a default builds or tries; each pair of type and data is counted once."""
         form = self._records.get(form, form) if isinstance(form, str) else form
         if isinstance(form, str) or (not isinstance(data, dict | list) and not isinstance(form, list)):
             return 1
@@ -210,7 +210,7 @@ class _Defaults:
 
 
 def _records(form: Any) -> Iterator[Any]:
-    """Every record that a schema defines."""
+    """Yield every record that a schema defines."""
     stack = [form]
     while stack:
         each = stack.pop()
@@ -243,7 +243,7 @@ def _size(size: int) -> str:
 
 
 def _held(form: Any) -> Iterator[tuple[str, Any, int]]:
-    """What stands behind an index or a count, and the bytes that such an index or key takes beside it."""
+    """Yield each type that an index or a count precedes, with the bytes of that index or map key."""
     if isinstance(form, list):
         for branch in form:
             yield "a union's branch", branch, 1

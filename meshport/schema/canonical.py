@@ -2,8 +2,8 @@
 
 Avro's own Parsing Canonical Form (specification, "Transforming into Parsing Canonical Form") drops logical types,
 defaults and aliases, so that two schemas which decode to different values share one fingerprint. Ours keeps everything
-that the author wrote and settles only how it is written: names qualified, each named type defined in full at its
-first use and by name after that, attributes in one order, no white space.
+that the author wrote and normalizes only the spelling: names are qualified, each named type is defined at its first
+use and referred to by name afterwards, attributes have one order, and there is no white space.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "doubl
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _ORDER: Final = ("name", "type", "fields", "symbols", "items", "values", "size")
 _FULLNAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-# Deeper than this no real contract goes; the bound keeps our own recursion far from Python's limit.
+# Keeps recursion far below Python's limit; real contracts nest less.
 MAX_NESTING: Final = 64
-# Types in one schema, names counted where they stand. What reads it generates code for each, a millisecond for twenty; the
-# largest contract of 385 in eight public repositories has some hundreds.
+# Types in one schema, references counted as well. The codec generates code for each, about twenty in a millisecond; the
+# largest of 385 contracts in eight public repositories has some hundreds.
 MAX_TYPES: Final = 5_000
 
 
 def canonical(schema: Any, named: Mapping[str, Any] | None = None) -> Any:
-    """The canonical form, as JSON data.
+    """Return the canonical form as JSON data.
 
     Args:
         schema: the schema as JSON data.
-        named: schemas of other files by full name, which the schema may refer to; each is put in at its first use.
+        named: schemas of other files by full name, which the schema may refer to; each is inlined at its first use.
 
     Raises:
-        SchemaError: a type is unknown, a name is no name, definitions nest more than `MAX_NESTING` deep, or there are more
+        SchemaError: a type is unknown, a name is invalid, definitions nest more than `MAX_NESTING` deep, or there are more
             than `MAX_TYPES` types.
     """
     return _Canonical(named or {}).of(schema, "", 0, "")
 
 
 def canonical_text(form: Any) -> str:
-    """The canonical form as text: UTF-8 JSON without white space."""
+    """Return the canonical form as text: UTF-8 JSON without white space."""
     return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -123,7 +123,7 @@ class _Canonical:
         inside = full.rpartition(".")[0]
         form = {key: value for key, value in schema.items() if key != "namespace"} | {"name": full}
         if namespace and "." not in full:
-            form["namespace"] = ""  # without it a reader takes the name for one of the enclosing namespace
+            form["namespace"] = ""  # otherwise a reader resolves the name in the enclosing namespace
         _refuse_odd_aliases(schema, at)
         if aliases := schema.get("aliases"):
             form["aliases"] = [alias if "." in alias or not inside else f"{inside}.{alias}" for alias in aliases]
@@ -150,14 +150,14 @@ def _refuse_odd_aliases(form: Mapping[str, Any], at: str) -> None:
 
 
 def take_apart(form: Any, named: dict[str, Any]) -> Any:
-    """A canonical form with every named type referred to by its name.
+    """Return a canonical form in which every named type is referred to by its name.
 
     Args:
         form: the canonical form.
-        named: takes the definition of each named type by its full name, themselves taken apart.
+        named: receives the definition of each named type by full name, with its own named types replaced too.
 
     Raises:
-        SchemaError: a type is defined in `named` already, and otherwise.
+        SchemaError: `named` already has a different definition of a type.
     """
     if isinstance(form, list):
         return [take_apart(branch, named) for branch in form]
@@ -177,7 +177,7 @@ def take_apart(form: Any, named: dict[str, Any]) -> Any:
 
 
 def qualified(schema: Mapping[str, Any], namespace: str = "") -> str:
-    """The full name of a named type's definition that stands in `namespace`."""
+    """Return the full name of a named type that is defined within `namespace`."""
     name = str(schema.get("name", ""))
     if "." in name:
         return name

@@ -23,7 +23,10 @@ from meshport.codec import ResolvingDecoder, codec_for
 from meshport.event import EventReader, EventWriter, Headers
 from tests.bench.figures import Figure
 from tests.codec.samples import PLAY, PLAY_FORM, STARTED, play, schema
+from tests.codec.strategies import parsed
 from tests.event.registry import Known
+
+PARSED: Final = parsed(PLAY)
 
 _ROUNDS: Final = 7
 _CALLS: Final = 20_000
@@ -68,15 +71,15 @@ def figures() -> Iterator[Figure]:
 
     def write_fastavro() -> bytes:
         out = io.BytesIO()
-        fastavro.schemaless_writer(out, PLAY.parsed, record)
+        fastavro.schemaless_writer(out, PARSED, record)
         return out.getvalue()
 
     def read_fastavro(wanted: Any = None) -> Any:
-        return fastavro.schemaless_reader(io.BytesIO(body), PLAY.parsed, wanted)
+        return fastavro.schemaless_reader(io.BytesIO(body), PARSED, wanted)
 
     yield _figure("codec: decode", lambda: decode(body, 0), "fastavro", read_fastavro)
     yield _figure("codec: encode", lambda: encode(record, b""), "fastavro", write_fastavro)
-    yield _figure("codec: resolve", lambda: resolve(body, 0), "fastavro", lambda: read_fastavro(reader.parsed))
+    yield _figure("codec: resolve", lambda: resolve(body, 0), "fastavro", lambda: read_fastavro(parsed(reader)))
 
     writer = EventWriter(source="mesh://player/plays/events@1", type="player.plays.played", codec=codec, schema_id=7)
     value, made = writer.message(record, id="0" * 32, time=STARTED)

@@ -16,6 +16,9 @@ from meshport.codec import codec_for, prefix
 from meshport.columnar import ColumnarDecoder, ColumnarEncoder
 from tests.bench.figures import Figure
 from tests.codec.samples import PLAY, play
+from tests.codec.strategies import parsed
+
+PARSED: Final = parsed(PLAY)
 
 _ROUNDS: Final = 7
 _EVENTS: Final = 5_000
@@ -25,28 +28,32 @@ def figures() -> Iterator[Figure]:
     """Reading and writing a batch, events a second."""
     codec, decoder, encoder = codec_for(PLAY), ColumnarDecoder(PLAY), ColumnarEncoder(PLAY)
     records = [play(play_id=f"play-{index:09}", played_ms=index * 977 % 400_000) for index in range(_EVENTS)]
-    bodies = codec.encode_many(records)
-    framed = codec.encode_many(records, prefix(7))
+    bodies = [codec.encode(record) for record in records]
+    framed = [codec.encode(record, prefix(7)) for record in records]
     batch = decoder.decode(bodies)
 
     def read_fastavro() -> Any:
-        return [fastavro.schemaless_reader(io.BytesIO(body), PLAY.parsed, None) for body in bodies]
+        return [fastavro.schemaless_reader(io.BytesIO(body), PARSED, None) for body in bodies]
 
     def write_fastavro() -> list[bytes]:
         made = []
         for record in records:
             out = io.BytesIO()
-            fastavro.schemaless_writer(out, PLAY.parsed, record)
+            fastavro.schemaless_writer(out, PARSED, record)
             made.append(out.getvalue())
         return made
 
     assert encoder.encode(batch) == write_fastavro() == bodies
     read, write = "columnar: decode", "columnar: encode"
     yield _figure(read, lambda: decoder.decode(bodies), "fastavro", read_fastavro)
-    yield _figure(read, lambda: decoder.decode(bodies), "meshport.codec", lambda: codec.decode_many(bodies))
+    yield _figure(
+        read, lambda: decoder.decode(bodies), "meshport.codec", lambda: [codec.decode(body) for body in bodies]
+    )
     yield _figure(f"{read}, behind a prefix", lambda: decoder.decode(framed, 5), "fastavro", read_fastavro)
     yield _figure(write, lambda: encoder.encode(batch), "fastavro", write_fastavro)
-    yield _figure(write, lambda: encoder.encode(batch), "meshport.codec", lambda: codec.encode_many(records))
+    yield _figure(
+        write, lambda: encoder.encode(batch), "meshport.codec", lambda: [codec.encode(record) for record in records]
+    )
     bad = [*bodies[:2_500], bodies[2_500] + b"x", *bodies[2_501:]]
     yield _figure(f"{read}, one of 5,000 is bad", lambda: decoder.decode_good(bad), "fastavro", read_fastavro)
 

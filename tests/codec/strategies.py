@@ -7,6 +7,7 @@ import json
 import random
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import fastavro
@@ -217,14 +218,20 @@ def _leaf(form: Any, value: Any) -> bytes:
     return out.getvalue()
 
 
+@cache
+def parsed(schema: Schema) -> Any:
+    """The schema as fastavro takes it."""
+    return fastavro.parse_schema(schema.form)
+
+
 def fastavro_write(schema: Schema, value: Any) -> bytes:
     """What fastavro writes."""
     out = io.BytesIO()
-    fastavro.schemaless_writer(out, schema.parsed, value)
+    fastavro.schemaless_writer(out, parsed(schema), value)
     return out.getvalue()
 
 
 def fastavro_read(schema: Schema, body: bytes) -> tuple[Any, int]:
     """What fastavro reads, and how many bytes it took."""
     data = io.BytesIO(body)
-    return fastavro.schemaless_reader(data, schema.parsed, None), data.tell()
+    return fastavro.schemaless_reader(data, parsed(schema), None), data.tell()

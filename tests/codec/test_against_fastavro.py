@@ -14,7 +14,7 @@ from meshport.codec.fit import Fitting
 from meshport.codec.layout import Layout
 from meshport.errors import DecodeError, EncodeError
 from meshport.schema import Schema
-from tests.codec.strategies import fastavro_read, fastavro_write, loose, records, schemas
+from tests.codec.strategies import fastavro_read, fastavro_write, loose, parsed, records, schemas
 from tests.work import counted
 
 # A random schema with a record takes a few milliseconds; the runs stay below ten seconds each.
@@ -142,7 +142,7 @@ def _is_what_fastavro_writes(schema: Schema, body: bytes) -> bool:
     """Whether fastavro reads all the bytes as a value that is valid and that it writes as these very bytes."""
     try:
         value, used = fastavro_read(schema, body)
-        if used != len(body) or not validate(value, schema.parsed, raise_errors=False):
+        if used != len(body) or not validate(value, parsed(schema), raise_errors=False):
             return False
         return fastavro_write(schema, value) == body
     except Exception:  # noqa: BLE001 - whatever fastavro raises for bytes that are none of its own

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from meshport.codec import Codec, codec_for, frame, prefix, unframe
+from meshport.codec import Codec, codec_for, prefix, unframe
 from meshport.errors import DecodeError, EncodeError, SchemaError
 from tests.codec.samples import PLAY, PLAY_FORM, play, schema
 
@@ -171,7 +171,7 @@ def test_names_of_a_schema_never_become_code() -> None:
 def test_frames_hold_id_and_body() -> None:
     """A frame is a 0, the id in four bytes and the body; anything else is no frame."""
     body = Codec(PLAY).encode(play(), prefix(7))
-    assert body == frame(7, Codec(PLAY).encode(play()))
+    assert body == prefix(7) + Codec(PLAY).encode(play())
     assert unframe(body) == (7, 5)
     assert Codec(PLAY).decode(body, 5) == play()
     for wrong in (b"", b"\0\0\0\7", b"\1\0\0\0\7"):
@@ -180,11 +180,8 @@ def test_frames_hold_id_and_body() -> None:
 
 
 def test_a_codec_is_made_once_for_a_schema() -> None:
-    """Equal schemas share their codec; batches give what single calls give."""
-    codec = codec_for(schema(PLAY_FORM))
-    assert codec is codec_for(PLAY)
-    records = [play(played_ms=number) for number in range(3)]
-    assert codec.decode_many(codec.encode_many(records)) == records
+    """Equal schemas share one codec."""
+    assert codec_for(schema(PLAY_FORM)) is codec_for(PLAY)
 
 
 def test_types_nested_to_the_limit_are_written_and_read() -> None:

@@ -18,7 +18,7 @@ from meshport.codec import Codec, ResolvingDecoder
 from meshport.errors import DecodeError, SchemaError
 from meshport.schema import Schema
 from tests.codec.samples import PLAY, schema
-from tests.codec.strategies import fastavro_write, records, schemas
+from tests.codec.strategies import fastavro_write, parsed, records, schemas
 
 PROMOTED = {
     "int": ["long", "double"],
@@ -74,7 +74,7 @@ def _ours(writer: Schema, reader: Schema, body: bytes) -> Any:
 
 def _theirs(writer: Schema, reader: Schema, body: bytes) -> Any:
     try:
-        return fastavro.schemaless_reader(io.BytesIO(body), writer.parsed, reader.parsed)
+        return fastavro.schemaless_reader(io.BytesIO(body), parsed(writer), parsed(reader))
     except (fastavro.read.SchemaResolutionError, UnicodeDecodeError):
         return None
 

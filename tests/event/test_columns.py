@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshport.codec import codec_for, frame
+from meshport.codec import codec_for, prefix
 from meshport.errors import MeshError, RegistryUnavailable
 from meshport.event import Event, EventReader, EventWriter
 from meshport.event.attributes import rfc3339
@@ -123,8 +123,8 @@ _WHOLE: Final[list[Callable[[Any], Any]]] = [
     lambda given: (given[0][:4], given[1]),
     lambda given: (given[0][:-1], given[1]),
     lambda given: (given[0] + b"\0", given[1]),
-    lambda given: (frame(8, given[0][5:]), given[1]),
-    lambda given: (frame(99, given[0][5:]), given[1]),
+    lambda given: (prefix(8) + given[0][5:], given[1]),
+    lambda given: (prefix(99) + given[0][5:], given[1]),
     lambda given: (b"\1" + given[0][1:], given[1]),
     lambda given: (given[0][:5] + b"\xff" * 12, given[1]),
     _without_prefix,
@@ -276,7 +276,7 @@ def test_a_readers_schema_is_what_the_event_reader_resolves_to(records: list[tup
     """Rows have the reader's schema; one that has no place in it is read one by one, and refused there."""
     given: list[Message] = []
     for record, times in records:
-        body = frame(7, codec_for(ORDER).encode(record))
+        body = prefix(7) + codec_for(ORDER).encode(record)
         given += [(body, message(len(given) + at)[1]) for at in range(times)]
     runs = _runs(ColumnReader(Known(**KNOWN), NARROW), given)
     _assert_agree(given, runs, NARROW)
@@ -288,8 +288,8 @@ def test_what_has_no_place_is_counted_among_what_is_bad() -> None:
     """A bad payload before a row that the reader's schema refuses moves that row's place, not the verdict."""
     codec = codec_for(ORDER)
     records = [{"number": at, "note": None if at == 60 else f"note {at}", "state": "PAID"} for at in range(100)]
-    given: list[Message] = [(frame(7, codec.encode(record)), message(at)[1]) for at, record in enumerate(records)]
-    given[20] = (frame(7, b"\xff"), given[20][1])
+    given: list[Message] = [(prefix(7) + codec.encode(record), message(at)[1]) for at, record in enumerate(records)]
+    given[20] = (prefix(7) + b"\xff", given[20][1])
     runs = _runs(ColumnReader(Known(**KNOWN), NARROW), given)
     _assert_agree(given, runs, NARROW)
     assert [run.columns is None for run in runs for at in (20, 60) if run.first <= at < run.behind] == [True, True]
@@ -330,7 +330,7 @@ def test_schemas_take_turns() -> None:
 def test_a_bad_payload_cuts_the_run_around_it() -> None:
     """One payload that is refused stands alone; what is before and after it has columns."""
     given = [message(at) for at in range(100)]
-    given[40] = (frame(7, b"\xff"), given[40][1])
+    given[40] = (prefix(7) + b"\xff", given[40][1])
     runs = _runs(ColumnReader(Known(**KNOWN)), given)
     assert [(run.first, run.behind, run.columns is None) for run in runs] == [
         (0, 40, False),

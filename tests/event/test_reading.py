@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshport.codec import codec_for, frame
+from meshport.codec import codec_for, prefix
 from meshport.errors import DecodeError, EventError, NotRegistered
 from meshport.event import EventReader, EventWriter
 from tests.codec.samples import PLAY, PLAY_FORM, STARTED, play, schema
@@ -36,7 +36,7 @@ def _headers(*, without: str = "", **changed: bytes | None) -> Headers:
     return list(headers.items())
 
 
-def _read(headers: Headers, value: bytes | None = frame(7, BODY), **more: Any) -> Any:
+def _read(headers: Headers, value: bytes | None = prefix(7) + BODY, **more: Any) -> Any:
     return EventReader(Known(id7=PLAY), **more).read(b"key", value, headers, "topic", 2, 41, 1_000)
 
 
@@ -76,9 +76,9 @@ def test_headers_that_make_no_event_are_refused(headers: Headers | None, message
     """What the SDK invents or overlooks is refused by name and position, on the fast path as on the other."""
     reader = EventReader(Known(id7=PLAY))
     if warm:
-        reader.read(b"key", frame(7, BODY), _headers(), "topic", 2, 40, 1_000)
+        reader.read(b"key", prefix(7) + BODY, _headers(), "topic", 2, 40, 1_000)
     with pytest.raises(EventError) as caught:
-        reader.read(b"key", frame(7, BODY), headers, "topic", 2, 41, 1_000)
+        reader.read(b"key", prefix(7) + BODY, headers, "topic", 2, 41, 1_000)
     assert message in caught.value.message
     assert caught.value.message.startswith("topic[2]@41: ")
 
@@ -86,11 +86,11 @@ def test_headers_that_make_no_event_are_refused(headers: Headers | None, message
 def test_both_paths_read_the_same() -> None:
     """The second event of a writer takes the fast path and gives what the first gave, with other headers too."""
     reader = EventReader(Known(id7=PLAY))
-    first, second = (reader.read(b"key", frame(7, BODY), _headers(), "topic", 2, 41, 1_000) for _ in range(2))
+    first, second = (reader.read(b"key", prefix(7) + BODY, _headers(), "topic", 2, 41, 1_000) for _ in range(2))
     assert first == second
     assert first.as_dict() == second.as_dict()
     more: Headers = [*_headers(), ("ce_subject", b"s"), ("ce_traceparent", b"00-1"), ("other", b"\xff"), ("null", None)]
-    third = reader.read(b"key", frame(7, BODY), more, "topic", 2, 41, 1_000)
+    third = reader.read(b"key", prefix(7) + BODY, more, "topic", 2, 41, 1_000)
     assert (third.subject, third.extensions) == ("s", {"traceparent": "00-1"})
     assert _read(more) == third
 
@@ -100,7 +100,7 @@ def test_the_schema_is_asked_for_once() -> None:
     known = Known(id7=PLAY)
     reader = EventReader(known)
     for _ in range(5):
-        reader.read(None, frame(7, BODY), _headers())
+        reader.read(None, prefix(7) + BODY, _headers())
     assert known.asked == 1
 
 
@@ -122,17 +122,17 @@ def test_an_event_without_time_has_that_of_its_message() -> None:
 @pytest.mark.parametrize(
     ("headers", "value"),
     [
-        (_headers(), frame(7, BODY)),
-        (_headers(without="ce_dataschema"), frame(7, BODY)),
-        (_headers(ce_dataschema=b"https://registry.example/schemas/ids/7"), frame(7, BODY)),
+        (_headers(), prefix(7) + BODY),
+        (_headers(without="ce_dataschema"), prefix(7) + BODY),
+        (_headers(ce_dataschema=b"https://registry.example/schemas/ids/7"), prefix(7) + BODY),
         (_headers(), BODY),
         (_headers(ce_dataschema=f"https://any.example/{PLAY.fingerprint.upper()}".encode()), BODY),
-        (_headers(), frame(4711, BODY)),
-        (_headers(ce_dataschema=b"urn:meshport:schema:" + b"0" * 64), frame(7, BODY)),
+        (_headers(), prefix(4711) + BODY),
+        (_headers(ce_dataschema=b"urn:meshport:schema:" + b"0" * 64), prefix(7) + BODY),
         ([*_headers(without="ce_dataschema"), ("__value_schema_id", b"\0\0\0\0\7")], BODY),
         ([*_headers(), ("__value_schema_id", b"\1" + PLAY.guid.bytes)], BODY),
-        (_headers(content__type=b"application/vnd.example+avro"), frame(7, BODY)),
-        (_headers(without="content-type"), frame(7, BODY)),
+        (_headers(content__type=b"application/vnd.example+avro"), prefix(7) + BODY),
+        (_headers(without="content-type"), prefix(7) + BODY),
     ],
     ids=[
         "prefix and dataschema",
@@ -161,7 +161,7 @@ def test_a_plain_body_that_begins_with_a_zero_is_told_from_a_prefix() -> None:
     body = codec_for(PLAY).encode(record)
     assert body[0] == 0
     reader = EventReader(Known(id7=PLAY))
-    for value in (body, frame(7, body), body):
+    for value in (body, prefix(7) + body, body):
         assert reader.read(None, value, _headers()).data == record
 
 
@@ -184,7 +184,7 @@ def test_a_value_that_is_avro_in_two_ways_is_settled_by_its_id_or_refused() -> N
 def test_a_schema_that_nobody_knows_is_not_registered() -> None:
     """An unknown id and an unknown fingerprint are NotRegistered, with the position; the message is not at fault."""
     for headers, value in (
-        (_headers(without="ce_dataschema"), frame(8, BODY)),
+        (_headers(without="ce_dataschema"), prefix(8) + BODY),
         (_headers(ce_dataschema=b"urn:x:" + b"0" * 64), b"\2" + BODY),
     ):
         with pytest.raises(NotRegistered, match=r"topic\[2\]@41"):
@@ -211,9 +211,9 @@ def test_a_bad_value_says_where_it_stands() -> None:
     reader = EventReader(Known(id7=PLAY))
     for _ in range(2):
         with pytest.raises(DecodeError, match=r"topic\[2\]@41: .*'offline' \(boolean\)") as caught:
-            reader.read(None, frame(7, BODY)[:-1] + b"\7", _headers(), "topic", 2, 41, 0)
+            reader.read(None, prefix(7) + BODY[:-1] + b"\7", _headers(), "topic", 2, 41, 0)
         assert caught.value.offset == len(BODY) + 4
-        reader.read(None, frame(7, BODY), _headers(), "topic", 2, 42, 0)
+        reader.read(None, prefix(7) + BODY, _headers(), "topic", 2, 42, 0)
 
 
 def test_records_are_given_in_the_readers_schema() -> None:
@@ -237,7 +237,7 @@ def _structured(**changed: Any) -> dict[str, Any]:
     _, headers = EventWriter(source="/s", type="t", codec=codec_for(PLAY), schema_id=7).message(
         play(), id="1", time=STARTED
     )
-    event = EventReader(Known(id7=PLAY)).read(None, frame(7, BODY), list(headers))
+    event = EventReader(Known(id7=PLAY)).read(None, prefix(7) + BODY, list(headers))
     document = event.as_dict() | {"datacontenttype": "application/json"} | changed
     return {name: value for name, value in document.items() if value is not ...}
 
@@ -256,7 +256,9 @@ def test_structured_json_is_read_as_the_same_record() -> None:
         json.dumps(_structured(data=short)).encode(),
     )
     assert (event.id, event.data) == ("1", play(bitrate=160000))
-    encoded = _structured(data=..., data_base64=b64encode(frame(7, BODY)).decode(), datacontenttype="application/avro")
+    encoded = _structured(
+        data=..., data_base64=b64encode(prefix(7) + BODY).decode(), datacontenttype="application/avro"
+    )
     assert _read_structured(encoded).data == play()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshport.address import Address
-from meshport.codec import codec_for, frame
+from meshport.codec import codec_for, prefix
 from meshport.errors import EncodeError, EventError
 from meshport.event import EventWriter, Extension, new_id
 from meshport.event.attributes import instant, rfc3339
@@ -25,7 +25,7 @@ def test_a_message_on_the_wire() -> None:
     value, headers = WRITER.message(
         play(), id="1", time=STARTED, recorded_time=STARTED + timedelta(seconds=1), subject="a", extensions={"n": 1}
     )
-    assert value == frame(7, codec_for(PLAY).encode(play()))
+    assert value == prefix(7) + codec_for(PLAY).encode(play())
     assert headers == [
         ("ce_specversion", b"1.0"),
         ("ce_source", b"mesh://player/plays/events@1"),
