@@ -11,12 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.in_memory import in_memory_cluster
 from meshport.product import Product
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import ProjectProduct
@@ -104,12 +104,11 @@ def mesh(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]
 @pytest.fixture(scope="session")
 def in_memory_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A mesh over librdkafka's in-memory cluster, which lives as long as its producer."""
-    host = Producer({"bootstrap.servers": "in-memory", "test.mock.num.brokers": 1, "log_level": 0})
-    brokers = host.list_topics(timeout=10).brokers.values()
-    servers = ",".join(f"{each.host}:{each.port}" for each in brokers)
-    with open_test_mesh(tmp_path_factory.mktemp("in-memory"), servers) as opened:
+    with (
+        in_memory_cluster() as kafka,
+        open_test_mesh(tmp_path_factory.mktemp("in-memory"), kafka.bootstrap_servers) as opened,
+    ):
         yield opened
-    del host
 
 
 @pytest.fixture(params=["in-memory", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -22,8 +22,8 @@ from confluent_kafka.admin import (
 from meshport.errors import BrokerUnavailable, TopicError
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import IN_MEMORY
 from meshport.kafka.errors import client_error
+from meshport.kafka.in_memory import is_in_memory
 
 _Answer = TypeVar("_Answer")
 
@@ -59,7 +59,7 @@ class Admin:
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         # It has no admin requests: a topic makes itself, with four partitions, when its metadata is asked for, and keeps
         # no settings.
-        self._in_memory = str(self._metadata().cluster_id).startswith(IN_MEMORY)
+        self._in_memory = is_in_memory(self._metadata().cluster_id)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         what = f"no broker answers at {self.kafka.bootstrap_servers}"

@@ -26,12 +26,10 @@ from meshport.errors import KafkaError
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
+from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic_partition import TopicPartition
 
-__all__ = ["BEGINNING", "IN_MEMORY", "Consumer", "ReceivedMessage"]
-
-# librdkafka's in-memory cluster names itself so (rdkafka_mock.c).
-IN_MEMORY: Final = "mockCluster"
+__all__ = ["BEGINNING", "Consumer", "ReceivedMessage"]
 
 _Answer = TypeVar("_Answer")
 
@@ -238,7 +236,7 @@ class Consumer:
 
         librdkafka's in-memory cluster finds nothing by time; there it is the first of all.
         """
-        if str(self._client.list_topics(topic, timeout=_METADATA_S).cluster_id).startswith(IN_MEMORY):
+        if is_in_memory(self._client.list_topics(topic, timeout=_METADATA_S).cluster_id):
             return self.begin_offsets(topic)
         ends = self.end_offsets(topic)
         asked = [ClientPartition(topic, partition, timestamp_ms) for partition in ends]

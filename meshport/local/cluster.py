@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
-
-from meshport.errors import BrokerUnavailable
+from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.in_memory import in_memory_cluster
+from meshport.kafka.probe import ClusterProbe
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import JarsUnavailable, Progress
 
@@ -113,17 +112,9 @@ def open_cluster(
         finally:
             kafka.stop()
         return
-    # The mock cluster lives in this client and ends with it.
-    host = Producer({"bootstrap.servers": "in-memory", "test.mock.num.brokers": brokers, "log_level": 3})
-    found = host.list_topics(timeout=ANSWER_SECONDS).brokers.values()
-    servers = ",".join(f"{broker.host}:{broker.port}" for broker in found)
-    yield Cluster(
-        KafkaConfig(servers),
-        "in-memory",
-        None,
-        f"in-memory stand-in for Kafka (librdkafka), {_count(len(found))}, {servers}",
-    )
-    del host
+    with in_memory_cluster(brokers) as config:
+        what = f"in-memory stand-in for Kafka (librdkafka), {_count(brokers)}, {config.bootstrap_servers}"
+        yield Cluster(config, "in-memory", None, what)
 
 
 def _embedded(kafka: EmbeddedKafka) -> Cluster:
@@ -135,16 +126,16 @@ def _embedded(kafka: EmbeddedKafka) -> Cluster:
 
 
 def _given(servers: str) -> Cluster:
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0, "reconnect.backoff.max.ms": 1000})
+    config = KafkaConfig(servers)
     try:
-        answer = admin.list_topics(timeout=ANSWER_SECONDS)
-    except KafkaException as error:
+        state = ClusterProbe(config).look(ANSWER_SECONDS)
+    except KafkaError as error:
         raise BrokerUnavailable(
-            f"the given Kafka at {servers} did not answer within {ANSWER_SECONDS:.0f} s: {error.args[0].str()}",
+            f"the given Kafka at {servers} did not answer within {ANSWER_SECONDS:.0f} s: {error.message}",
             hint="check the address and that the broker runs, or leave the address out to start one",
         ) from error
-    what = f"Kafka at {servers}, given, {_count(len(answer.brokers))}, cluster id {answer.cluster_id or 'unknown'}"
-    return Cluster(KafkaConfig(servers), "given", None, what)
+    what = f"Kafka at {servers}, given, {_count(state.brokers)}, cluster id {state.cluster_id or 'unknown'}"
+    return Cluster(config, "given", None, what)
 
 
 def _count(brokers: int) -> str:

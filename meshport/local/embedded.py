@@ -23,10 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from meshport.errors import BrokerUnavailable
+from meshport.errors import BrokerUnavailable, KafkaError
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.probe import ClusterProbe
 from meshport.local.guardian import GuardedProcess, guard
 from meshport.local.jars import JarLock, Progress, ensure_jars, read_lock
 from meshport.local.java import Java, find_java
@@ -307,22 +306,15 @@ class EmbeddedKafka:
 
     def _await_brokers(self, expected: int) -> None:
         deadline = time.monotonic() + self._start_timeout
-        admin = AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "reconnect.backoff.ms": 20,
-                "reconnect.backoff.max.ms": 100,
-                "log_level": 0,  # refused connections are expected until the brokers listen
-            }
-        )
+        probe = ClusterProbe(KafkaConfig(self.bootstrap_servers))
         watched = set(self.pids)
         seen = 0
         while time.monotonic() < deadline:
             for node in watched:
                 if (code := self._processes[node].returncode) is not None:
                     self._report_death(node, code)
-            with contextlib.suppress(KafkaException):
-                seen = len(admin.list_topics(timeout=0.5).brokers)
+            with contextlib.suppress(KafkaError):
+                seen = probe.look(0.5).brokers
                 if seen >= expected:
                     return
                 time.sleep(0.05)

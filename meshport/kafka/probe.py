@@ -1,0 +1,55 @@
+"""Whether the brokers of a cluster answer, for one who waits until they do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from meshport.kafka.client import new_client
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.errors import client_error
+
+
+class ClusterState(NamedTuple):
+    """What a cluster's metadata says of its brokers.
+
+    Attributes:
+        brokers: how many there are.
+        cluster_id: the cluster's id; None where the cluster has none.
+    """
+
+    brokers: int
+    cluster_id: str | None
+
+
+class ClusterProbe:
+    """Looks again and again whether a cluster answers; a refused connection is tried again within 0.1 s.
+
+    Args:
+        kafka: the connection to the cluster.
+    """
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        self._servers = kafka.bootstrap_servers
+        # Refused connections are expected until the brokers listen, and are not logged.
+        self._client = new_client(
+            AdminClient, kafka, {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "log_level": 0}
+        )
+
+    def look(self, timeout_s: float) -> ClusterState:
+        """Return the cluster's state.
+
+        Args:
+            timeout_s: seconds to wait for an answer.
+
+        Raises:
+            BrokerUnavailable: no broker answered in that time.
+            KafkaError: the cluster refuses the connection, for its login for instance.
+        """
+        try:
+            found = self._client.list_topics(timeout=timeout_s)
+        except KafkaException as error:
+            raise client_error(error, f"no broker answers at {self._servers}") from error
+        return ClusterState(len(found.brokers), found.cluster_id)
