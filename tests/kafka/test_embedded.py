@@ -106,7 +106,7 @@ def test_nothing_is_left_when_the_parent_is_killed(jars: Path) -> None:
     source = """
 import sys, time
 from pathlib import Path
-from meshport.kafka.embedded import EmbeddedKafka
+from meshport.local.embedded import EmbeddedKafka
 kafka = EmbeddedKafka(cache_dir=Path(sys.argv[1])).start()
 process = next(iter(kafka._processes.values()))
 print(process.pid, process.guardian_pid, kafka.data_dir, flush=True)
@@ -273,7 +273,7 @@ def test_library_says_nothing(jars: Path) -> None:
     """Starting and stopping prints nothing, on stdout and on stderr: librdkafka's log neither."""
     source = f"""
 from pathlib import Path
-from meshport.kafka.embedded import EmbeddedKafka
+from meshport.local.embedded import EmbeddedKafka
 with EmbeddedKafka(cache_dir=Path({os.fspath(jars)!r})): pass
 """
     answer = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)

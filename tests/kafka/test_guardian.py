@@ -20,7 +20,7 @@ SLEEPER = "import time; time.sleep(600)"
 PARENT = f"""
 import os, signal, sys, time
 from pathlib import Path
-from meshport.kafka.guardian import guard
+from meshport.local.guardian import guard
 
 folder = Path(sys.argv[1])
 process = guard([sys.executable, "-c", {SLEEPER!r}], output=folder / "output", remove_if_orphaned=[folder / "data"])

@@ -68,7 +68,7 @@ def refuse(*_): raise AssertionError("a socket was opened")
 socket.socket.connect = socket.getaddrinfo = refuse
 sys.modules["jgo"] = sys.modules["requests"] = None
 from pathlib import Path
-from meshport.kafka.jars import ensure_jars, read_lock
+from meshport.local.jars import ensure_jars, read_lock
 print(len(ensure_jars(Path({os.fspath(jars)!r}), read_lock())))
 """
     answer = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
@@ -164,7 +164,7 @@ def test_two_first_starts_at_once_do_no_harm(repository: tuple[str, Path], tmp_p
     """Two processes that fill one cache at the same time both end with a verified class path."""
     source = f"""
 from pathlib import Path
-from meshport.kafka.jars import ensure_jars, read_lock
+from meshport.local.jars import ensure_jars, read_lock
 print(len(ensure_jars(Path({os.fspath(tmp_path / "cache")!r}), read_lock(), repository={repository[0]!r})))
 """
     starts = [subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True) for _ in range(2)]
