@@ -1,6 +1,6 @@
-"""The gate's engine: can these readers read what those writers wrote, and is what was promised around it kept.
+"""The gate's engine: whether readers can read what writers write, and whether the promises around a schema are kept.
 
-One engine for the command line, the registry and the library, so that CI and server never disagree.
+The command line, the registry and the library use this one engine, so that CI and server cannot disagree.
 """
 
 from meshport.compat.case import Case

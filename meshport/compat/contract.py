@@ -18,7 +18,7 @@ class Contract:
 
     Attributes:
         product: the descriptor that declares it.
-        port: the entry of the descriptor.
+        port: its entry in the descriptor.
         schema: of the events' values.
     """
 
@@ -34,7 +34,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Version:
-    """A schema that the port had before, or has now.
+    """One schema of a port's history.
 
     Attributes:
         number: as the registry or the git history counts it.
@@ -47,12 +47,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Change:
-    """A port before and after; what the rules of the contract look at.
+    """A port before and after a change, as the rules of scope CHANGE receive it.
 
     Attributes:
         before: the port as its readers know it.
-        after: the port as it would be; None where the product or the port is gone.
-        product: the product as it would be, though it may lack the port; None where the product is gone.
+        after: the port after the change; None if the product or the port is removed.
+        product: the product after the change, which may lack the port; None if it is removed.
         today: the day of the judgement (UTC).
         versions: of the port's schema, oldest first.
     """
@@ -71,11 +71,11 @@ class Found:
     Attributes:
         path: the field or key that it is about; "" for the whole part.
         message: what was found, in one sentence, with quoted names.
-        before: what was, as JSON data.
-        after: what would be, as JSON data.
-        advice: how to make it pass; concrete enough to be typed.
-        roll_out: who deploys first then.
-        part: where it stands.
+        before: the value before the change, as JSON data.
+        after: the value after the change, as JSON data.
+        advice: how to make the change pass, concrete enough to be typed.
+        roll_out: which side deploys first then.
+        part: the part of the contract that it is about.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""What the gate says: values that travel as JSON. Rendering and exit codes belong to whoever asked."""
+"""What the gate returns: values that travel as JSON. Rendering and exit codes belong to the caller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from meshport.product.descriptor import AddressText
 
 
 class Direction(StrEnum):
-    """Which of two sides would break.
+    """Which side would break.
 
     Attributes:
-        BACKWARD: the candidate's readers, on what was written before.
-        FORWARD: today's readers, on what the candidate writes.
-        CONTRACT: whoever relies on what was promised around the schema.
+        BACKWARD: readers with the candidate's schema, on events that were written before.
+        FORWARD: today's readers, on events that are written with the candidate's schema.
+        CONTRACT: readers that rely on what the contract promises around the schema.
     """
 
     BACKWARD = "backward"
@@ -28,17 +28,17 @@ class Direction(StrEnum):
 
 
 class Severity(StrEnum):
-    """What a finding does to the verdict: an error refuses, a warning is told."""
+    """What a finding does to the verdict: an error refuses the candidate, a warning is only reported."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Part(StrEnum):
-    """Where a finding stands.
+    """The part of a contract that a finding is about.
 
     Attributes:
-        SCHEMA: the port's Avro file; `path` names a field, with dots for fields within (`device.kind`).
+        SCHEMA: the port's Avro file; `path` names a field, with dots for nested fields (`device.kind`).
         PORT: the port's entry of product.yaml; `path` is its key (`retention`).
         PRODUCT: product.yaml; `path` is a key of it (`classification`).
     """
@@ -49,7 +49,7 @@ class Part(StrEnum):
 
 
 class RollOut(StrEnum):
-    """Who deploys first, once the change is made so that it passes."""
+    """Which side deploys first, once the change is made in a form that passes."""
 
     READERS = "readers first"
     PRODUCERS = "producers first"
@@ -57,12 +57,12 @@ class RollOut(StrEnum):
 
 
 class State(StrEnum):
-    """Whether a finding still speaks against the candidate.
+    """Whether a finding counts against the candidate.
 
     Attributes:
-        STANDS: it does.
-        WAIVED: somebody approved this change, until a day that has not passed.
-        SETTLED: the newest version breaks in the same way already; it is not the candidate's doing.
+        STANDS: it counts.
+        WAIVED: a waiver approves this change, and its last day has not passed.
+        SETTLED: the newest version breaks in the same way already, so the candidate is not the cause.
         UNREAD: the port protects declared readers only, and none of them reads what breaks.
     """
 
@@ -77,25 +77,26 @@ class _FindingModel(BaseModel):
 
 
 class Finding(_FindingModel):
-    """One thing that speaks against a candidate.
+    """One thing that counts against a candidate.
 
     Attributes:
         rule: id of the rule that found it.
-        severity: an error refuses, a warning is told.
-        directions: who would break: readers of old events, today's readers, whoever relies on the contract.
-        part: where it stands.
-        path: the field or key; "" is the whole part. With the rule it names the change, for waivers too.
-        pointer: JSON pointer (RFC 6901) of the nearest place that the candidate's file still has.
-        before: what was, as JSON data; None for what is new.
-        after: what would be, as JSON data; None for what goes.
+        severity: an error refuses the candidate, a warning is only reported.
+        directions: the sides that would break.
+        part: the part of the contract that it is about.
+        path: the field or key; "" for the whole part. Rule and path together name the change, also in a waiver.
+        pointer: JSON pointer (RFC 6901) to the nearest value that the candidate's file still has.
+        before: the value before the change, as JSON data; None if it is new.
+        after: the value after the change, as JSON data; None if it is removed.
         message: what was found, in one sentence.
-        advice: how to make it pass.
-        roll_out: who deploys first then.
-        versions: numbers of the earlier versions that disagree, newest first; empty for the contract around the schema.
-        state: whether it still speaks against the candidate.
+        advice: how to make the change pass.
+        roll_out: which side deploys first then.
+        versions: numbers of the earlier versions that the candidate breaks, newest first; empty for the contract around
+            the schema.
+        state: whether it counts against the candidate.
         waiver: id of the waiver that lets it pass.
-        file: the candidate's file, where the asker has one.
-        line: 1-based, of `pointer` in it.
+        file: the candidate's file, if the caller has one.
+        line: 1-based line of `pointer` in that file.
     """
 
     rule: str
@@ -117,7 +118,7 @@ class Finding(_FindingModel):
 
     @property
     def refuses(self) -> bool:
-        """Whether the candidate cannot pass because of it."""
+        """Whether it refuses the candidate."""
         return self.severity is Severity.ERROR and self.state is State.STANDS
 
     def __str__(self) -> str:
@@ -132,9 +133,9 @@ class ReaderVerdict(_FindingModel):
 
     Attributes:
         address: of the reader.
-        owner: the team to talk to.
-        fields: that it declares to read; empty counts as all of them.
-        breaks: `RULE path` of each finding that breaks it; empty where it stays whole.
+        owner: the reader's team.
+        fields: the fields that it declares to read; empty counts as all of them.
+        breaks: `RULE path` of each finding that breaks it; empty if none does.
     """
 
     address: AddressText
@@ -144,7 +145,7 @@ class ReaderVerdict(_FindingModel):
 
 
 class Outcome(StrEnum):
-    """The verdict in a word."""
+    """The verdict in one word."""
 
     NEW = "new"
     UNCHANGED = "unchanged"
@@ -157,12 +158,12 @@ class Verdict(_FindingModel):
 
     Attributes:
         address: of the port, its major given.
-        outcome: `new` is no pass by silence: there was nothing to compare with, and the schema by itself is sound.
-        level: what the schema is held to.
+        outcome: `new` means that there was no earlier version to compare with, and the schema by itself is sound.
+        level: the compatibility level of the schema.
         versions: numbers of the versions that it was compared with, newest first.
         findings: errors first.
         readers: every known reader of the port.
-        waivers: those of the port that hold today, whether they were needed or not.
+        waivers: the port's waivers that hold today, needed or not.
         judged_on: the day, which decides whether a waiver holds.
     """
 
@@ -177,5 +178,5 @@ class Verdict(_FindingModel):
 
     @property
     def passes(self) -> bool:
-        """Whether nothing refuses the candidate."""
+        """Whether no finding refuses the candidate."""
         return not any(finding.refuses for finding in self.findings)

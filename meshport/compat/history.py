@@ -1,4 +1,4 @@
-"""A schema against the versions of a subject that belongs to no product: judged as Avro and Confluent's registry would."""
+"""The check of a schema against the versions of a subject that has no product, as Avro and Confluent's registry do it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TRANSITIVE: Final = "_TRANSITIVE"
 
 @dataclass(frozen=True, slots=True)
 class HistoryReport:
-    """The verdict on one schema.
+    """The result of a check of one schema.
 
     Attributes:
-        level: what was asked for.
+        level: the level that was checked.
         versions: numbers of the versions that it was compared with, newest first; empty for a new subject.
-        findings: the reasons against it.
+        findings: the reasons against the schema.
     """
 
     level: Compatibility
@@ -33,20 +33,20 @@ class HistoryReport:
 
     @property
     def compatible(self) -> bool:
-        """Whether nothing speaks against the schema."""
+        """Whether there is no finding."""
         return not self.findings
 
 
 def check_history(candidate: Schema, versions: Sequence[Version], level: Compatibility) -> HistoryReport:
-    """Check a schema against a history, as Confluent's registry defines its levels.
+    """Check a schema against a history by the levels of Confluent's registry.
 
     Args:
-        candidate: the schema that wants to be the next version.
-        versions: the history, oldest first. Levels that are not transitive look at the last one only.
-        level: the level to hold.
+        candidate: the schema that would be the next version.
+        versions: the history, oldest first. A level that is not transitive compares with the last one only.
+        level: the level to check.
 
     Raises:
-        SchemaError: a schema that the checker cannot compare; never to be read as compatible.
+        SchemaError: the checker cannot compare a schema, which must never count as compatible.
     """
     reached = reach(versions, [level])
     found: list[tuple[Rule, Direction, int, Found]] = []
@@ -59,7 +59,7 @@ def check_history(candidate: Schema, versions: Sequence[Version], level: Compati
 
 
 def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[Version]:
-    """The versions that the strictest of some levels looks at, newest first."""
+    """Return the versions that the strictest of some levels compares with, newest first."""
     held = [level for level in levels if level is not Compatibility.NONE]
     if not held:
         return []
@@ -67,7 +67,7 @@ def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[
 
 
 def comparisons(candidate: Schema, version: Version, levels: Iterable[Compatibility]) -> Iterator[Comparison]:
-    """A candidate beside one version, in each direction that one of some levels asks for."""
+    """Yield a candidate's comparison with one version, in each direction that one of some levels requires."""
     words = {level.removesuffix(_TRANSITIVE) for level in levels}
     if words & {"BACKWARD", "FULL"}:
         yield Comparison(candidate, version.schema, Direction.BACKWARD)
@@ -76,7 +76,7 @@ def comparisons(candidate: Schema, version: Version, levels: Iterable[Compatibil
 
 
 def merge(found: Iterable[tuple[Rule, Direction, int | None, Found]]) -> tuple[Finding, ...]:
-    """One finding for each rule and path, in the order in which they came, with all directions and versions of it."""
+    """Return one finding for each rule and path with all its directions and versions, in the order of their first occurrence."""
     merged: dict[tuple[str, str, str], Finding] = {}
     for rule, direction, number, each in found:
         key = (rule.id, each.part, each.path)

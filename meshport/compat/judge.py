@@ -1,4 +1,4 @@
-"""The verdict on one output port: every rule asked, then what is settled, waived or unread set aside."""
+"""The verdict on one output port: every rule is called, then findings are marked as settled, waived or unread."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Past:
     """A port as its readers know it.
 
     Attributes:
-        contract: as it stands.
+        contract: the present contract.
         versions: every schema that it had, oldest first; the last one is the contract's.
-        readers: whoever is known to read it.
-        waivers: that were ever recorded for it.
+        readers: every known reader.
+        waivers: every waiver that was ever recorded for it.
     """
 
     contract: Contract
@@ -54,18 +54,18 @@ class Past:
 
 
 def judge_port(past: Past, after: Contract | None, product: Product | None, *, today: date) -> Verdict:
-    """The verdict on a port that is there already.
+    """Return the verdict on an existing port.
 
-    The level is that of before and that of after together, so that lowering it and breaking with it cannot pass at once.
+    The levels before and after the change both hold, so that a change cannot lower its level and break with it at once.
 
     Args:
         past: what its readers rely on.
-        after: the port as it would be; None where it is gone.
-        product: the product as it would be; None where it is gone.
+        after: the port after the change; None if it is removed.
+        product: the product after the change; None if it is removed.
         today: the day (UTC), which decides whether a waiver holds.
 
     Raises:
-        SchemaError: two schemas that cannot be compared; never to be read as compatible.
+        SchemaError: two schemas cannot be compared, which must never count as compatible.
     """
     before = past.contract
     waivers = tuple(each for each in past.waivers if each.holds(today))
@@ -106,12 +106,12 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
 
 
 def judge_new(contract: Contract, *, today: date, readers: Sequence[Reader] = ()) -> Verdict:
-    """The verdict on a port that nobody knows yet: `new`, unless its declaration is unsound by itself.
+    """Return the verdict on a new port: `new`, unless its declaration is unsound by itself.
 
     Args:
         contract: the port.
         today: the day (UTC).
-        readers: who would read it.
+        readers: the readers that it will have.
     """
     findings = tuple(_with_pointer(each, contract) for each in _ordered(merge(_declared(contract))))
     return Verdict(
@@ -125,7 +125,7 @@ def judge_new(contract: Contract, *, today: date, readers: Sequence[Reader] = ()
 
 
 def refused_schema(address: Address, level: Compatibility, error: SchemaError, *, today: date) -> Verdict:
-    """The verdict on a port whose schema cannot even be read, for a reason that is one of the gate's rules.
+    """Return the verdict on a port whose schema was refused when it was parsed, for a reason that is a rule of the gate.
 
     Args:
         address: of the port, its major given.
@@ -134,7 +134,7 @@ def refused_schema(address: Address, level: Compatibility, error: SchemaError, *
         today: the day (UTC).
 
     Raises:
-        SchemaError: `error` itself, where it is no rule's: input that is wrong in itself.
+        SchemaError: `error` itself if it names no rule: the input is wrong in itself.
     """
     rule = RULES.get(error.rule or "")
     if rule is None:
@@ -145,7 +145,7 @@ def refused_schema(address: Address, level: Compatibility, error: SchemaError, *
     return Verdict(address=address, outcome=Outcome.BREAKING, level=level, findings=(finding,), judged_on=today)
 
 
-# --- asking the rules
+# --- the calls of the rules
 
 
 def _changes(change: Change) -> Iterator[_Raw]:
@@ -159,7 +159,7 @@ def _declared(contract: Contract) -> Iterator[_Raw]:
 
 
 def _compared(comparison: Comparison) -> Iterator[tuple[Rule, Found]]:
-    """What one comparison finds: where Avro itself says no, our own rules have nothing to add."""
+    """Yield what one comparison finds; where Avro itself refuses a path, Meshport's rules report nothing more of it."""
     if comparison.reader.fingerprint == comparison.writer.fingerprint:
         return
     refused: set[str] = set()
@@ -177,11 +177,11 @@ def _compared(comparison: Comparison) -> Iterator[tuple[Rule, Found]]:
             yield from ((rule, each) for each in rule.handler(comparison))
 
 
-# --- what does not count against the candidate
+# --- findings that do not count against the candidate
 
 
 def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility], today: date) -> dict[_Key, Finding]:
-    """Set aside what the newest version does already: to the versions before it, by itself, or over its history."""
+    """Mark the findings that the newest version has already: against the versions before it, by itself, or over its history."""
     newest, before = past.versions[-1], past.contract
     known: dict[int | None, set[_Key]] = {None: set()}
     if any(not each.versions for each in found.values()):
@@ -205,7 +205,7 @@ def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility], 
 def _mark_waived_and_unread(
     found: dict[_Key, Finding], past: Past, broken: dict[Reader, set[_Key]], waivers: Sequence[Waiver]
 ) -> dict[_Key, Finding]:
-    """Mark what is waived, and what nobody reads of a port that protects declared readers only."""
+    """Mark what is waived, and on a port that protects declared readers only, what none of them reads."""
     declared = past.contract.port.protects is Protection.DECLARED
     read = set().union(*broken.values()) if broken else set()
     marked = dict(found)
@@ -221,13 +221,13 @@ def _mark_waived_and_unread(
     return marked
 
 
-# --- who breaks
+# --- the readers that break
 
 
 def _broken(
     found: dict[_Key, Finding], past: Past, after: Contract | None, levels: set[Compatibility]
 ) -> dict[Reader, set[_Key]]:
-    """The errors that reach each reader: a comparison is made again with the fields that it reads."""
+    """Return the errors that reach each reader: a comparison is repeated with the schema cut down to the fields that it reads."""
     errors = {
         key: each for key, each in found.items() if each.severity is Severity.ERROR and each.state is not State.SETTLED
     }
@@ -256,11 +256,11 @@ def _compared_for(fields: tuple[str, ...], after: Contract, version: Version, le
 
 
 def _reaches(finding: Finding, reader: Reader) -> bool:
-    """Whether a finding of the contract around the schema, or of one schema by itself, stops a reader."""
+    """Return whether a finding of the contract around the schema, or of one schema by itself, stops a reader."""
     stops = RULES[finding.rule].stops
     if finding.part is Part.SCHEMA and finding.path and reader.fields:
         return any(_touch(finding.path, field) for field in reader.fields)
-    return stops is Stops.EVERYONE or (stops is Stops.UNPINNED and reader.reads.major is None)
+    return stops is Stops.EVERY_READER or (stops is Stops.UNPINNED and reader.reads.major is None)
 
 
 def _touch(path: str, field: str) -> bool:
@@ -279,7 +279,7 @@ def _readers(readers: Iterable[Reader], broken: dict[Reader, set[_Key]]) -> tupl
     )
 
 
-# --- how it is told
+# --- order, pointers and advice of the findings
 
 
 def _level(contract: Contract) -> Compatibility:
@@ -294,7 +294,7 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _with_pointer(finding: Finding, contract: Contract, versions: Sequence[Version] = ()) -> Finding:
-    """A finding with the pointer of the nearest place that the contract's file has, and advice that can be typed."""
+    """Return a finding with the pointer to the nearest value that the contract's file has, and with advice that can be typed."""
     if finding.part is Part.SCHEMA:
         known = {version.number: version.schema for version in versions}
         earlier = known[finding.versions[0]] if finding.versions else contract.schema
@@ -308,7 +308,7 @@ def _with_pointer(finding: Finding, contract: Contract, versions: Sequence[Versi
 
 
 def _pointer(path: str, schema: Schema, earlier: Schema) -> str:
-    """Where a field stands; where it is gone, the field after which it stood: there a change is looked at."""
+    """Return the pointer to a field, or if it is removed, to the field before it, where a reviewer looks for the change."""
     pointer, found = locate(schema.form, path)
     if path and (not pointer or found["name"] != path.rpartition(".")[2]):
         for preceding in preceding_fields(earlier.form, path):
@@ -319,7 +319,7 @@ def _pointer(path: str, schema: Schema, earlier: Schema) -> str:
 
 
 def _keys(product: Product, path: str) -> list[str]:
-    """The keys and indices of a descriptor that a finding's path leads to: it names the items of lists."""
+    """Return the keys and indices of the descriptor that a finding's path leads to; the path names the items of lists."""
     first, *rest = path.split(".") if path else [""]
     match first:
         case "slaProperties":

@@ -16,10 +16,10 @@ class Scope(StrEnum):
     """What a rule's handler is given.
 
     Attributes:
-        RESOLUTION: a `Comparison`: a reader's schema and a writer's; asked in each direction that the level holds.
-        DECLARATION: a `Contract`: the candidate by itself; asked of new ports too.
-        CHANGE: a `Change`: the whole contract before and after.
-        PROOF: a `Comparison` in which no other rule found an error: the second judgement before "compatible" is said.
+        RESOLUTION: a `Comparison` of a reader's schema and a writer's; once for each direction of the level.
+        DECLARATION: a `Contract`, the candidate by itself; also called for new ports.
+        CHANGE: a `Change`, the whole contract before and after.
+        PROOF: a `Comparison` in which no other rule found an error: the second judgement before a change is compatible.
     """
 
     RESOLUTION = "resolution"
@@ -29,17 +29,17 @@ class Scope(StrEnum):
 
 
 class Stops(StrEnum):
-    """Which readers cannot go on as before.
+    """Which readers a finding stops, for rules that do not compare the fields that a reader reads.
 
     Attributes:
-        EVERYONE: every reader of the port.
-        UNPINNED: those that name no major.
-        NOBODY: a promise is weakened, and nobody has to change anything for it.
+        EVERY_READER: every reader of the port.
+        UNPINNED: the readers whose address names no major.
+        NO_READER: none; a promise is weakened, and no reader has to change for it.
     """
 
-    EVERYONE = "every reader"
+    EVERY_READER = "every reader"
     UNPINNED = "readers that name no major"
-    NOBODY = "no reader"
+    NO_READER = "no reader"
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Rule:
     """One rule.
 
     Attributes:
-        id: as verdicts, waivers and scripts name it. Avro's own rules have Avro's words.
-        purpose: what it keeps, in one line.
-        breaks: who would break without it.
+        id: its name in verdicts, waivers and scripts; Avro's own rules have Avro's names.
+        purpose: what the rule keeps, in one line.
+        breaks: the sides that a change would break.
         scope: what the handler is given.
         handler: yields what it finds; its docstring is the rule's manual page.
         severity: of its findings.
-        waivable: whether a waiver lets it pass; not where the mesh itself would be wrong afterwards.
-        stops: which readers cannot go on as before, where the schema does not tell by the fields that they read.
+        waivable: whether a waiver lets a finding pass; False if the mesh itself would be wrong afterwards.
+        stops: which readers a finding stops.
     """
 
     id: str
@@ -64,9 +64,9 @@ class Rule:
     handler: Callable[[Any], Iterable[Found]]
     severity: Severity = Severity.ERROR
     waivable: bool = True
-    stops: Stops = Stops.EVERYONE
+    stops: Stops = Stops.EVERY_READER
 
     @property
     def manual(self) -> str:
-        """The manual page: why it is so, and what to do."""
+        """The manual page: the reasons of the rule, and what to do."""
         return inspect.getdoc(self.handler) or ""

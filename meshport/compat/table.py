@@ -1,4 +1,4 @@
-"""The table of every rule: what the gate, its manual and `meshport gate rules` are made from."""
+"""The table of all rules, from which the gate, its manual and `meshport gate rules` are made."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _ROWS: Final = (
     *process.RULES,
 )
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.id: rule for rule in _ROWS})
-"""Every rule by its id, in the order in which they are asked."""
+"""Every rule by its id, in the order in which they are called."""
 
 
 def rules_of(scope: Scope) -> tuple[Rule, ...]:
-    """The rules that look at the same thing, in the order of the table."""
+    """Return the rules of one scope, in the order of the table."""
     return tuple(rule for rule in RULES.values() if rule.scope is scope)

@@ -18,31 +18,31 @@ from meshport.compat.table import RULES
 from meshport.errors import GateError
 
 _WIDTH: Final = 100
-_LONGEST_EXAMPLE: Final = 24  # lines; more is no example
+_LONGEST_EXAMPLE: Final = 24  # lines
 _WHO: Final = {
     Direction.BACKWARD: "new readers on stored events (backward)",
     Direction.FORWARD: "today's readers on new events (forward)",
-    Direction.CONTRACT: "whoever relies on what was promised (contract)",
+    Direction.CONTRACT: "readers that rely on its promises (contract)",
 }
 _LOOKS_AT: Final = {
-    Scope.RESOLUTION: "a reader's schema beside a writer's, in each direction that the level holds",
-    Scope.DECLARATION: "the candidate by itself; new ports too",
+    Scope.RESOLUTION: "a reader's schema and a writer's, in each direction of the level",
+    Scope.DECLARATION: "the candidate by itself; also of new ports",
     Scope.CHANGE: "the whole contract before and after",
-    Scope.PROOF: "generated events, written with one schema and read with the other",
+    Scope.PROOF: "generated events that are written with one schema and read with the other",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSummary:
-    """A rule in the table that people see.
+    """A rule in the table that `gate rules` prints.
 
     Attributes:
         id: of the rule.
         severity: `error` or `warning`.
-        breaks: who would break without it.
-        purpose: what it keeps, in one line.
-        breaking: the fixtures that show a change which it refuses or warns of, by their titles.
-        keeping: those that show one which it lets pass.
+        breaks: the sides that a change would break.
+        purpose: what the rule keeps, in one line.
+        breaking: titles of the fixtures whose change the rule refuses or warns of.
+        keeping: titles of the fixtures whose change it passes.
     """
 
     id: str
@@ -54,15 +54,15 @@ class RuleSummary:
 
 
 def rules_table() -> list[RuleSummary]:
-    """Every rule, in the order in which they are asked."""
+    """Return every rule, in the order in which they are called."""
     return [_row(rule) for rule in RULES.values()]
 
 
 def rule_named(rule_id: str) -> Rule:
-    """The rule of an id, in whatever case it is typed.
+    """Return the rule with an id, in upper or lower case.
 
     Raises:
-        GateError: there is none; the hint names the nearest.
+        GateError: no rule has this id; the hint names the nearest.
     """
     word = rule_id.strip().upper().replace("-", "_")
     if word in RULES:
@@ -75,10 +75,10 @@ def rule_named(rule_id: str) -> Rule:
 
 
 def explain(rule_id: str) -> str:
-    """The manual of one rule: what it keeps, who breaks without it, what to do, and a change of each kind.
+    """Return the manual of one rule: what it keeps, who breaks without it, what to do, and an example of each kind.
 
     Raises:
-        GateError: there is no such rule; the hint names the nearest.
+        GateError: no rule has this id; the hint names the nearest.
     """
     rule = rule_named(rule_id)
     examples = fixtures(rule.id)
@@ -89,7 +89,7 @@ def explain(rule_id: str) -> str:
 
 
 def page(rule: Rule) -> str:
-    """The prose of the manual: the docstring of the rule's handler, its paragraphs filled."""
+    """Return the prose of the manual: the docstring of the rule's handler, its paragraphs filled."""
     paragraphs = inspect.cleandoc(rule.manual).split("\n\n")
     return "\n\n".join(_filled(each) for each in paragraphs)
 
@@ -103,7 +103,7 @@ def _row(rule: Rule) -> RuleSummary:
 def _facts(rule: Rule) -> str:
     waiver = "a waiver lets it pass" if rule.waivable else "no waiver lets it pass"
     severity = (
-        f"{rule.severity}: {waiver}" if rule.severity is Severity.ERROR else f"{rule.severity}: told, never refused"
+        f"{rule.severity}: {waiver}" if rule.severity is Severity.ERROR else f"{rule.severity}: reported, never refused"
     )
     facts = [
         ("severity", severity),
@@ -114,7 +114,7 @@ def _facts(rule: Rule) -> str:
 
 
 def _filled(paragraph: str) -> str:
-    """A paragraph at the manual's width; the items of a list hang, a block of code keeps its lines."""
+    """Return a paragraph filled to the manual's width, with hanging list items and code blocks kept as they are."""
     if paragraph.startswith("- "):
         items = paragraph[2:].split("\n- ")
         return "\n".join(_fill(each, "- ", "  ") for each in items)
@@ -129,7 +129,7 @@ def _fill(text: str, first: str = "", hanging: str = "") -> str:
 
 
 def _examples(heading: str, of_kind: list[Fixture], scope: Scope) -> Iterator[str]:
-    """The smallest change of a kind as an example, and what the others are called."""
+    """Yield the smallest change of a kind as an example, and the titles of the others."""
     if not of_kind:
         return
     shown = {each.name: list(_shown(each, scope)) for each in of_kind}
@@ -144,13 +144,13 @@ def _examples(heading: str, of_kind: list[Fixture], scope: Scope) -> Iterator[st
 
 
 def _titled(fixture: Fixture) -> str:
-    """Its title, with the level where that is not the one which most sources have."""
+    """Return a fixture's title, with its level if that is not the default, FULL."""
     level = str(fixture.document.get("level", "FULL"))
     return fixture.title if level == "FULL" else f"{fixture.title} ({level})"
 
 
 def _shown(fixture: Fixture, scope: Scope) -> Iterator[str]:
-    """A change as a diff of what changed, schema or descriptor; a declaration as it stands."""
+    """Yield a change as a diff of the schema or descriptor; a declaration as it is."""
     if scope is Scope.DECLARATION:
         given = fixture.document.get("after") or {}
         for name in ("schema", "port", "product"):
@@ -166,7 +166,7 @@ def _shown(fixture: Fixture, scope: Scope) -> Iterator[str]:
 
 
 def _laid_out(value: Any, lead: str = "", tail: str = "") -> list[str]:
-    """JSON in which whatever fits a line has one: a field of a schema is a line of the diff."""
+    """Return JSON in which everything that fits on a line is on one, so that a field of a schema is a line of the diff."""
     text = _compact(value)
     record = "fields" in value if isinstance(value, dict) else isinstance(value, list) and _objects(value)
     if not isinstance(value, dict | list) or (not record and len(lead) + len(text) <= _WIDTH - 4):
@@ -182,7 +182,7 @@ def _laid_out(value: Any, lead: str = "", tail: str = "") -> list[str]:
 
 
 def _objects(value: list[Any]) -> bool:
-    """Whether it is a list of objects, such as a record's fields or a product's ports."""
+    """Return whether a list contains objects only, such as a record's fields or a product's ports."""
     return bool(value) and all(isinstance(each, dict) for each in value)
 
 

@@ -1,4 +1,4 @@
-"""One run of the gate: the verdicts of every contract that was asked for, as the renderings take them."""
+"""One run of the gate: the verdicts of all requested contracts, as the renderings receive them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class GateRun:
     """What was judged, and against what.
 
     Attributes:
-        against: the before-side in words: `git main (3f2c1ab)`, `the registry at http://...`, `file plays.json`.
-        verdicts: of the contracts that were judged.
-        unchanged: how many contracts are as they were, so that nobody had to look at them.
-        notes: what the reader of the verdicts has to know (`offline: waivers are not known`).
-        evidence: proof on history, where it was asked for.
+        against: the source of the comparison in words: `git main (3f2c1ab)`, `the registry at http://...`, `file plays.json`.
+        verdicts: on the contracts that were judged.
+        unchanged: the number of contracts that were not judged, because none of their files differs.
+        notes: what limits the verdicts (`offline: waivers are not known`).
+        evidence: proof on history, if it was requested.
     """
 
     against: str
@@ -29,19 +29,19 @@ class GateRun:
 
     @property
     def passes(self) -> bool:
-        """Whether nothing refuses any candidate, and no stored event speaks against one."""
+        """Whether no finding refuses a candidate, and a candidate reads every stored event that its predecessor reads."""
         return all(each.passes for each in self.verdicts) and all(each.passes for each in self.evidence)
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Contracts by what became of them: `total`, `breaking`, `compatible`, `new`, `unchanged`."""
+        """The number of contracts by outcome: `total`, `breaking`, `compatible`, `new`, `unchanged`."""
         outcomes = [Outcome.BREAKING if not each.passes else each.outcome for each in self.verdicts]
         counted = {outcome.value: outcomes.count(outcome) for outcome in Outcome}
         counted["unchanged"] += self.unchanged
         return {"total": len(self.verdicts) + self.unchanged, **counted}
 
     def findings(self, *states: State) -> list[tuple[Verdict, Finding]]:
-        """Every finding with its verdict, in order; those of some states only, where any are given."""
+        """Return every finding with its verdict, in order; only those of some states if any are given."""
         return [
             (verdict, finding)
             for verdict in self.verdicts

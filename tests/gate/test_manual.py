@@ -63,17 +63,17 @@ what is new can be read
 
 severity  error: a waiver lets it pass
 breaks    new readers on stored events (backward)
-looks at  a reader's schema beside a writer's, in each direction that the level holds
+looks at  a reader's schema and a writer's, in each direction of the level
 
-A field that a reader needs is not written, and the reader's schema says no default for it.
+A reader's field is not written, and the reader's schema has no default for it.
 
-Avro fills a field that the bytes do not have with the reader's default; without one, no value can
-be made and decoding fails. Backward, this is a new field without a default: it cannot be read from
-older events. Forward, it is a field that was removed although today's readers have no default for
-it.
+Avro fills a field that is missing in the bytes with the default of the reader's schema. Without a
+default there is no value, and decoding fails. Backward, this is a new field without a default:
+older events cannot be read. Forward, it is a field that was removed although today's readers have
+no default for it.
 
-A new field passes with a default. A removal takes two steps: first give the field a default and let
-the readers take that version, then remove it. Where the level is transitive, readers of the
+A new field passes if it has a default. A removal takes two steps: first give the field a default
+and let the readers take that version, then remove it. At a transitive level the readers of the
 versions without the default stay broken for ever: keep the field, or publish a new major.
 
 Breaks: A field comes without a default
@@ -136,7 +136,7 @@ def test_a_declaration_is_shown_as_it_stands(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(manual, "RULES", {"ADDED": rule})
     monkeypatch.setattr(manual, "fixtures", lambda _: EXAMPLES[:1])
     page = manual.explain("ADDED")
-    assert "severity  warning: told, never refused" in page
+    assert "severity  warning: reported, never refused" in page
     assert 'Warns: A field comes without a default\n  {\n    "type": "record",' in page
 
 

@@ -65,7 +65,7 @@ it; or publish it as a new major beside this one: `meshport new ADDRESS --major`
 roll-out: readers deploy first, then producers
 ::warning file=producers/player/plays/product.yaml,line=14,title=RETENTION_SHORTENED at retention::\
 retention falls from '365d' to '30d'%0A\
-player/plays/events@1: touches whoever relies on what was promised%0A\
+player/plays/events@1: touches readers that rely on its promises%0A\
 do: keep `retention: 365d`
 ::notice title=Meshport gate::1 of 8 contracts breaks its readers; 5 unchanged, 1 compatible, 1 new, 1 warning \
 (against git main (3f2c1ab))
@@ -333,7 +333,7 @@ class TestSarif:
         run = check_sarif(sarif.render(GateRun("x", (breaking(removed(), unknown),))))
         rules = run["tool"]["driver"]["rules"]
         assert [rules[each["ruleIndex"]]["id"] for each in run["results"]] == [removed().rule, "OF_A_LATER_RELEASE"]
-        assert "without one, no value can be made" in " ".join(rules[0]["help"]["text"].split())
+        assert "Without a default there is no value" in " ".join(rules[0]["help"]["text"].split())
         assert rules[-1] == {"id": "OF_A_LATER_RELEASE"}
 
     def test_a_fingerprint_is_of_the_change(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:

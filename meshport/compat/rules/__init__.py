@@ -1,1 +1,1 @@
-"""What each rule looks for, by what it looks at."""
+"""The rules, in one module for each thing that they examine."""

@@ -6,7 +6,7 @@ from meshport.compat.contract import Contract
 
 
 def new_major(before: Contract) -> str:
-    """To publish the port as a new major line beside the one that is there."""
+    """Return the advice to publish the port as a new major line beside the present one."""
     address = before.address.of_product.key
     if before.port.name != before.product.default_port.name:
         address += f"/{before.port.name}"

@@ -1,4 +1,4 @@
-"""Avro's own rules of schema resolution, judged by Apache Avro's checker, named by its incompatibility types."""
+"""Avro's own rules of schema resolution, checked by Apache Avro and named after its incompatibility types."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NEW_MAJOR: Final = "publish it as a new major beside this one: `meshport new AD
 
 
 def missing_default(comparison: Comparison) -> Iterator[Found]:
-    """A field that a reader needs is not written, and the reader's schema says no default for it.
+    """A reader's field is not written, and the reader's schema has no default for it.
 
-    Avro fills a field that the bytes do not have with the reader's default; without one, no value can be made and
-    decoding fails. Backward, this is a new field without a default: it cannot be read from older events. Forward, it
-    is a field that was removed although today's readers have no default for it.
+    Avro fills a field that is missing in the bytes with the default of the reader's schema. Without a default there is no
+    value, and decoding fails. Backward, this is a new field without a default: older events cannot be read. Forward, it is
+    a field that was removed although today's readers have no default for it.
 
-    A new field passes with a default. A removal takes two steps: first give the field a default and let the readers take
-    that version, then remove it. Where the level is transitive, readers of the versions without the default stay
-    broken for ever: keep the field, or publish a new major.
+    A new field passes if it has a default. A removal takes two steps: first give the field a default and let the readers
+    take that version, then remove it. At a transitive level the readers of the versions without the default stay broken
+    for ever: keep the field, or publish a new major.
     """
-    for _, path, form, _ in _misfits(comparison, "READER_FIELD_MISSING_DEFAULT_VALUE"):
+    for _, path, form, _ in _incompatibilities(comparison, "READER_FIELD_MISSING_DEFAULT_VALUE"):
         name = path.rpartition(".")[2]
         if comparison.direction is Direction.BACKWARD:
             yield Found(
@@ -59,41 +59,41 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
 
 
 def type_mismatch(comparison: Comparison) -> Iterator[Found]:
-    """A reader's type cannot take what was written.
+    """The reader's type cannot take the type that was written.
 
-    Avro promotes int to long, float and double, long to float and double, float to double, and takes string and bytes
-    for one another. Nothing else: a value of another type cannot be decoded.
+    Avro promotes int to long, float and double, long to float and double, and float to double; string and bytes can be
+    read as each other. A value of any other type cannot be decoded.
 
-    Promotion goes one way, so that at a FULL level no type may change at all. Add a field of the new type beside the
-    old one and write both until the readers have moved, or publish a new major.
+    Promotion works in one direction only, so at a FULL level no type can change at all. Add a field of the new type beside
+    the old one and write both until the readers have moved, or publish a new major.
     """
     yield from _mismatches(comparison, "TYPE_MISMATCH")
 
 
 def missing_branch(comparison: Comparison) -> Iterator[Found]:
-    """A value may be written of a type for which the reader's union has no branch.
+    """A value can be written whose type is no branch of the reader's union.
 
-    Readers whose union lacks the branch fail at the first value that takes it. A branch may be added where only new
-    readers read old events (BACKWARD), and removed where only old readers read new events (FORWARD).
+    A reader whose union lacks the branch fails at the first such value. A branch can be added where only new readers read
+    old events (BACKWARD), and removed where only old readers read new events (FORWARD).
 
-    Let the readers take the wider union first, at a level that allows it; else add a field of the new type beside.
+    Let the readers take the wider union first, at a level that allows it. Otherwise add a field of the new type.
     """
     yield from _mismatches(comparison, "MISSING_UNION_BRANCH")
 
 
 def name_mismatch(comparison: Comparison) -> Iterator[Found]:
-    """A record, enum or fixed is named otherwise by the writer, and the reader has no alias for that name.
+    """A record, enum or fixed has another name in the writer's schema, and the reader has no alias for that name.
 
-    Avro brings named types together by their names. A reader that has the writer's name among its `aliases` takes it;
-    today's readers cannot know a name that comes later, so a rename breaks them at every FORWARD level.
+    Avro matches named types by their names. A reader whose `aliases` contain the writer's name takes the type. Today's
+    readers cannot contain a name that comes later, so a rename breaks them at every FORWARD level.
 
-    Keep the name. Where only older events matter, add the old name to `aliases`.
+    Keep the name. If only older events matter, add the old name to `aliases`.
     """
-    for misfit, path, form, like in _misfits(comparison, "NAME_MISMATCH"):
+    for found, path, form, like in _incompatibilities(comparison, "NAME_MISMATCH"):
         before, after = comparison.sides(form.get("name"), (like or {}).get("name"))
         yield Found(
             path,
-            misfit.message,
+            found.message,
             before,
             after,
             f'name it {before!r} again, or add "aliases": ["{before}"] where only older events have to be read',
@@ -102,26 +102,27 @@ def name_mismatch(comparison: Comparison) -> Iterator[Found]:
 
 
 def fixed_size(comparison: Comparison) -> Iterator[Found]:
-    """A fixed has another size for the reader than for the writer.
+    """A fixed has another size in the reader's schema than in the writer's.
 
-    The size stands in the schema alone, not in the bytes: read with another one, all that follows is out of step.
+    The size is in the schema only, not in the bytes: with another size, everything that follows is read at the wrong
+    offset.
 
     Add a field with a fixed of another name beside the old one, or publish a new major.
     """
-    for misfit, path, form, like in _misfits(comparison, "FIXED_SIZE_MISMATCH"):
+    for found, path, form, like in _incompatibilities(comparison, "FIXED_SIZE_MISMATCH"):
         before, after = comparison.sides(form.get("size"), (like or {}).get("size"))
-        yield Found(path, misfit.message, before, after, beside(path))
+        yield Found(path, found.message, before, after, beside(path))
 
 
 def missing_symbols(comparison: Comparison) -> Iterator[Found]:
-    """An enum may hold a symbol that the reader's enum does not have, and that enum has no default.
+    """An enum can hold a symbol that the reader's enum does not have, and the reader's enum has no default.
 
-    With a default in the enum itself (not in the field) a reader takes an unknown symbol for the default; without one
-    decoding fails at the first event that has the symbol.
+    With a default on the enum itself (not on the field) a reader takes an unknown symbol as the default. Without one,
+    decoding fails at the first event with that symbol.
 
-    Give every enum a default from its first version on; then symbols can be added. Otherwise add a field beside.
+    Give every enum a default in its first version; symbols can then be added. Otherwise add a field beside this one.
     """
-    for _, path, form, like in _misfits(comparison, "MISSING_ENUM_SYMBOLS"):
+    for _, path, form, like in _incompatibilities(comparison, "MISSING_ENUM_SYMBOLS"):
         ours, theirs = form.get("symbols", ()), (like or {}).get("symbols", ())
         known = set(ours)
         missing = [symbol for symbol in theirs if symbol not in known]
@@ -151,7 +152,7 @@ def missing_symbols(comparison: Comparison) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "READER_FIELD_MISSING_DEFAULT_VALUE",
-        "a field that somebody reads is written, or has a default",
+        "a field that is read is written, or has a default",
         _BOTH,
         Scope.RESOLUTION,
         missing_default,
@@ -159,7 +160,7 @@ RULES: Final = (
     Rule("TYPE_MISMATCH", "a reader's type takes what is written", _BOTH, Scope.RESOLUTION, type_mismatch),
     Rule(
         "MISSING_UNION_BRANCH",
-        "a reader's union has a branch for whatever is written",
+        "a reader's union has a branch for every type that is written",
         _BOTH,
         Scope.RESOLUTION,
         missing_branch,
@@ -176,26 +177,26 @@ RULES: Final = (
 )
 
 
-def _misfits(comparison: Comparison, rule: str) -> Iterator[tuple[Incompatibility, str, Form, Form | None]]:
-    """What Avro's checker found of one kind: with the path, and what stands there for the reader and for the writer."""
-    misfits = [each for each in comparison.resolution if each.rule == rule]
-    if not misfits:
+def _incompatibilities(comparison: Comparison, rule: str) -> Iterator[tuple[Incompatibility, str, Form, Form | None]]:
+    """Yield what Avro's checker found of one kind, with its path and the types of the reader and the writer at that path."""
+    reasons = [each for each in comparison.resolution if each.rule == rule]
+    if not reasons:
         return
     ours, theirs = named_types(comparison.reader.form), named_types(comparison.writer.form)
     written: dict[str, Form | None] = {}
-    for misfit in misfits:
-        path, form = _path_at(comparison.reader.form, misfit.location, ours)
+    for each in reasons:
+        path, form = _path_at(comparison.reader.form, each.location, ours)
         if path not in written:
             written[path] = type_at(comparison.writer.form, path)
         like = written[path]
         kind = form["type"]  # of a field it may be a union
         if like and isinstance(kind, str) and kind in {"enum", "fixed", "record", "error"}:
             like = _within(like, form, theirs)
-        yield misfit, path, form, like
+        yield each, path, form, like
 
 
 def _within(held: Form, like: Form, named: Mapping[str, Form]) -> Form | None:
-    """The type of a kind that stands in a field's type, within its union, array or map; the namesake before others."""
+    """Return the type of one kind within a field's union, array or map, preferably the one of the same name."""
     found: list[Form] = []
     stack: list[Any] = [held]
     while stack:
@@ -209,17 +210,17 @@ def _within(held: Form, like: Form, named: Mapping[str, Form]) -> Form | None:
 
 def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
     reported: set[str] = set()
-    for misfit, path, _, _ in _misfits(comparison, rule):
+    for found, path, _, _ in _incompatibilities(comparison, rule):
         if path in reported:
             continue
         reported.add(path)
         types = (type_at(each.form, path) for each in (comparison.reader, comparison.writer))
         before, after = comparison.sides(*(brief(each) if each else None for each in types))
-        yield Found(path, misfit.message, before, after, beside(path), RollOut.READERS)
+        yield Found(path, found.message, before, after, beside(path), RollOut.READERS)
 
 
 def beside(path: str) -> str:
-    """The advice for a type that may not change: leave it, and add another field."""
+    """Return the advice for a type that cannot change: keep it and add another field."""
     name = path.rpartition(".")[2] or "value"
     return (
         f"keep {name!r} as it is and add a field beside it, such as {name + '_v2'!r}, with a default; or {_NEW_MAJOR}"
@@ -227,11 +228,11 @@ def beside(path: str) -> str:
 
 
 def _path_at(form: Any, location: str, named: Mapping[str, Form]) -> tuple[str, Form]:
-    """The path of fields that leads to a pointer of Avro's checker, and the field or type that stands nearest to it.
+    """Return the path of fields that a pointer of Avro's checker leads to, and the field or type nearest to it.
 
     Args:
         form: the canonical form.
-        location: the pointer; it leads through names as if their definitions stood there.
+        location: the pointer, which leads through names as if their definitions were in their stead.
         named: the schema's named types.
     """
     here, path, found = form, "", form_of(form, named)
@@ -282,7 +283,7 @@ def _default_for(kind: Any, named: Mapping[str, Form]) -> str:
 
 
 def _renamed(comparison: Comparison, path: str, field: Form) -> str | None:
-    """The field that took a lost field's place: of the same type, in the same record, new with the writer."""
+    """Return the only new field of the writer with a lost field's type in the same record, which may be that field renamed."""
     holder = path.rpartition(".")[0]
     ours, theirs = (type_at(each.form, holder) for each in (comparison.reader, comparison.writer))
     if not ours or not theirs or "fields" not in ours or "fields" not in theirs:
@@ -293,11 +294,11 @@ def _renamed(comparison: Comparison, path: str, field: Form) -> str | None:
 
 
 def as_json(value: Any) -> str:
-    """JSON as a schema's author would type it."""
+    """Return a value as JSON, as the author of a schema would type it."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def shown(value: Any) -> str:
-    """A default as a message shows it, however long it is."""
+    """Return a default as a message shows it, cut to 60 characters."""
     text = as_json(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

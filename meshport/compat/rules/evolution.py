@@ -1,4 +1,4 @@
-"""What a schema's history means: defaults, unions, aliases and names that Avro resolves without a word."""
+"""Changes that Avro resolves without an error and that still change what is read: defaults, unions, aliases, names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from meshport.schema import Schema
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
 _TRANSITIVE: Final = "_TRANSITIVE"
-# What keeps a type from taking what was written, though bytes of it may be there.
+# The rules that find a value of one type unreadable as another type.
 _TAKES: Final = (
     *avro.RULES,
     *(rule for rule in values.RULES if rule.id in {"LOGICAL_TYPE", "DECIMAL_SCALE", "DECIMAL_PRECISION", "TIME_UNIT"}),
@@ -35,17 +35,17 @@ _TAKES: Final = (
 
 
 def default_changed(comparison: Comparison) -> Iterator[Found]:
-    """The default of a field becomes another one, or is taken away.
+    """The default of a field is another value, or is removed.
 
-    A default is what every event that lacks the field is read as: all those that were written before the field came,
-    and they are stored for good. With another default the same event means one thing to today's readers and another
-    to the candidate's: a replay no longer adds up to what was counted. It is an error, not a warning, because nobody
-    sees it happen; only BACKWARD is asked, since today's readers go by their own default. Taken away, the oldest
-    events cannot be read at all, which a level that is not transitive does not see. (Avro 1.12, "Schema Resolution":
-    "the reader should use the default value from its field".) For a field that can be null the rule is
+    Every event without the field is read as the default: all events that were written before the field was added, and they
+    stay stored. With another default, the same event means one thing to today's readers and another to the candidate's, so
+    that a replay no longer gives the figures that were computed before. This is an error and not a warning, because the
+    change goes unnoticed. Only BACKWARD is checked, since today's readers use their own default. Without a default, the
+    oldest events cannot be read at all, which a level that is not transitive does not detect. (Avro 1.12, "Schema
+    Resolution": "the reader should use the default value from its field".) For a nullable field the rule is
     NULLABLE_REQUIRED.
 
-    Keep the default, and let producers write the new value. A default that was wrong from the start: a waiver.
+    Keep the default, and let producers write the new value. If the default was wrong from the start, use a waiver.
     """
     if comparison.direction is not Direction.BACKWARD:
         return
@@ -68,14 +68,14 @@ def default_changed(comparison: Comparison) -> Iterator[Found]:
 
 
 def nullable_required(comparison: Comparison) -> Iterator[Found]:
-    """A field that can be null loses its default, so that nobody can leave it out any more.
+    """A nullable field loses its default, so that it can no longer be left out.
 
-    In Avro a field is optional by its default, not by its null: without one each producer that leaves it out is
-    refused, events from before the field cannot be read, and the field can never be removed again, since readers of
-    this version have nothing to put in its place. Avro's checker is silent as long as the version before has the
-    field.
+    In Avro a field is optional if it has a default, not if it is nullable. Without a default, a producer that leaves the
+    field out is refused, events from before the field cannot be read, and the field can never be removed again, since
+    readers of this version have no value to use instead. Avro's checker passes the change as long as the earlier version
+    has the field.
 
-    Keep the default. To make a value mandatory, add a field beside that has no null and a default for the past.
+    Keep the default. To make a value mandatory, add a field that is not nullable, with a default for the past.
     """
     for pair, before, after in _sides(comparison):
         if "default" in before and "default" not in after and _nullable(before):
@@ -90,14 +90,14 @@ def nullable_required(comparison: Comparison) -> Iterator[Found]:
 
 
 def union_order(comparison: Comparison) -> Iterator[Found]:
-    """The branches of a union move, so that the field's default means another branch, or none for older libraries.
+    """The branches of a union are reordered, and the field's default then belongs to another branch.
 
-    A default names no branch. Up to Avro 1.11 it belongs to the first one ("Default values for union fields
-    correspond to the first schema in the union"), since 1.12 to the first that it fits. So 0 is an int in ["int",
-    "double"] and a double in ["double", "int"]; and ["string", "null"] with the default null, which was first before,
-    is refused by every reader that parses the schema with an older library. Both are compatible to Avro's checker.
+    A default does not name its branch. Up to Avro 1.11 it belongs to the first branch ("Default values for union fields
+    correspond to the first schema in the union"), since 1.12 to the first branch that it fits. So 0 is an int in ["int",
+    "double"] and a double in ["double", "int"]. A reader with an older library refuses the schema if null, the default, is
+    no longer first: ["string", "null"]. Avro's checker passes both.
 
-    Put the branches back in their order; new ones go to the end.
+    Restore the order of the branches; add new branches at the end.
     """
     named: list[Mapping[str, Form]] = []
     for pair, before, after in _sides(comparison):
@@ -122,20 +122,20 @@ def union_order(comparison: Comparison) -> Iterator[Found]:
             f"the branches of {after['name']!r} moved under its default {shown(before['default'])}, {why}",
             brief(before["type"]),
             brief(after["type"]),
-            f"write the branches in the order {as_json(ours)}, and new ones behind",
+            f"write the branches in the order {as_json(ours)}, and new ones after them",
             RollOut.ANY,
         )
 
 
 def alias_dropped(comparison: Comparison) -> Iterator[Found]:
-    """A field or a type loses an alias, by which older events are still read.
+    """A field or a type loses an alias by which older events are read.
 
-    An alias says what a field was called in older events (Avro, "Aliases"). Without it a reader finds nothing under
-    the new name and takes the default: years of values read as "" or null, and Avro calls it compatible. Where there
-    is no default, or for a type, levels that are not transitive do not see it, since the version before has the new
+    An alias is the name that a field has in older events (Avro, "Aliases"). Without it a reader finds no field of the new
+    name in them and takes the default: years of values are read as "" or null, and Avro passes the change. If there is no
+    default, or for a type, levels that are not transitive do not detect it, since the version before already has the new
     name.
 
-    Keep the alias as long as events of the old name are stored. It costs nothing.
+    Keep the alias as long as events with the old name are stored. It costs nothing.
     """
     if comparison.direction is not Direction.BACKWARD:
         return
@@ -157,14 +157,14 @@ def alias_dropped(comparison: Comparison) -> Iterator[Found]:
 
 
 def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
-    """Two fields that were written answer to one field of the reader: by its name and an alias, or by two aliases.
+    """Two written fields match one field of the reader: by its name and an alias, or by two aliases.
 
-    Aliases work by renaming the writer's fields (Avro 1.12, "Aliases"), and then two of them have one name. Java's
-    checker stops with "matches multiple fields in writer record schema", Python's sees no fault; fastavro stops at
-    the first event with a KeyError, and others take one of the two, not the same one. It happens when two fields are
-    merged by an alias, and when a name that is an alias of today's readers is used for a new field.
+    Aliases rename the writer's fields (Avro 1.12, "Aliases"), after which two of them have the same name. Java's checker
+    stops with "matches multiple fields in writer record schema" and Python's reports nothing; fastavro stops at the first
+    event with a KeyError, and other libraries take one of the two fields, not all the same one. It happens when two fields
+    are merged by an alias, and when a new field gets a name that is an alias in today's readers.
 
-    Give the field one alias at most that any stored version has beside it, and new fields names that were never used.
+    Give the field at most one alias that any stored version has beside it, and give new fields names that were never used.
     """
     for each in comparison.types:
         if "fields" not in each.reader or "fields" not in each.writer:
@@ -189,15 +189,15 @@ def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
 
 
 def alias_collision(contract: Contract) -> Iterator[Found]:
-    """An alias says that two things are one: it is the name of a live field or type, or stands at two of them.
+    """An alias is the name of another field or type that is in use, or two fields or types have the same alias.
 
-    What was written under that name is then claimed twice, and all checkers call the schema compatible. Where `b` has
-    the alias of a live field `a`, an event with a = 5 is {a: 5, b: 0} to fastavro and {a: 0, b: 5} to Java, which
-    renames what was written (Avro 1.12, "Aliases"; 0 is the default): two readers of one port disagree, and neither
-    notices.
+    What was written under that name then matches twice, and all checkers report the schema as compatible. If `b` has the
+    name of the existing field `a` as an alias, an event with a = 5 is {a: 5, b: 0} in fastavro and {a: 0, b: 5} in Java,
+    which renames the written field (Avro 1.12, "Aliases"; 0 is the default). Two readers of one port disagree, and neither
+    of them notices.
 
-    Take the alias away where the old name is still in use. To rename a field, the old one has to go when the alias
-    comes: give it a default first, let the readers take that version, then rename it.
+    Remove the alias if the old name is still in use. To rename a field, remove the old field when the alias is added: give
+    it a default first, let the readers take that version, then rename it.
     """
     form = contract.schema.form
     types = [(path, each) for path, each in declared(form) if is_named(each)]
@@ -208,14 +208,14 @@ def alias_collision(contract: Contract) -> Iterator[Found]:
 
 
 def field_retyped(change: Change) -> Iterator[Found]:
-    """A field that was dropped in some version comes back under its name, or by an alias, as something else.
+    """A field that an earlier version removed returns, by its name or an alias, as another type.
 
-    A level that is not transitive compares with the newest version only, and that one does not have the field. The
-    older events still do: whoever replays them reads text as a number, or stops. Confluent's levels leave this gap by
-    definition, which is why it is looked for over all versions, in the directions that the level holds; where the
-    level is transitive, Avro's own rules say it.
+    A level that is not transitive compares with the newest version only, and that version lacks the field. Older events
+    still contain it: a reader that replays them reads text as a number, or stops. Confluent's levels have this gap by
+    definition, so this rule compares all versions, in the directions of the level. At a transitive level Avro's own rules
+    detect it.
 
-    Take a name that was never used, such as the old one with `_v2`. A name that was taken stays taken.
+    Use a name that was never used, such as the old one with `_v2`. A name that was used cannot be given away.
     """
     directions = _directions(change, change.after) if change.after else []
     if not change.after or not directions or len(change.versions) < 2:
@@ -243,12 +243,12 @@ def field_retyped(change: Change) -> Iterator[Found]:
 
 
 def doc_dropped(comparison: Comparison) -> Iterator[Found]:
-    """The doc of a record, another named type or a field is gone.
+    """The doc of a record, another named type or a field is removed.
 
-    Nothing breaks that a decoder would notice. The doc is what readers of another team know of a field: its unit,
-    what null means, when it is late. A changed doc is no finding, a lost one a warning.
+    No decoder depends on it. The doc is what the readers' teams know about a field: its unit, the meaning of null, when it
+    arrives late. A changed doc is no finding; a removed one is a warning.
 
-    Put the doc back.
+    Restore the doc.
     """
     named = [(each.path, each.reader, each.writer) for each in comparison.types if is_named(each.reader)]
     fields = [(each.path, each.reader, each.writer) for each in comparison.fields if each.writer is not None]
@@ -262,14 +262,14 @@ def doc_dropped(comparison: Comparison) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "DEFAULT_CHANGED",
-        "an event that lacks a field is read as it always was",
+        "an event without a field is read as before",
         (Direction.BACKWARD,),
         Scope.RESOLUTION,
         default_changed,
     ),
     Rule(
         "NULLABLE_REQUIRED",
-        "a field that could be left out can be left out",
+        "an optional field stays optional",
         _BOTH,
         Scope.RESOLUTION,
         nullable_required,
@@ -277,26 +277,26 @@ RULES: Final = (
     Rule("UNION_ORDER", "a default keeps its branch of a union", _BOTH, Scope.RESOLUTION, union_order),
     Rule(
         "ALIAS_DROPPED",
-        "older events are found under their old names",
+        "fields of older events are found under their old names",
         (Direction.BACKWARD,),
         Scope.RESOLUTION,
         alias_dropped,
     ),
-    Rule("ALIAS_AMBIGUOUS", "a reader's field takes one of the written", _BOTH, Scope.RESOLUTION, alias_ambiguous),
-    Rule("DOC_DROPPED", "what was explained stays so", _BOTH, Scope.RESOLUTION, doc_dropped, Severity.WARNING),
+    Rule("ALIAS_AMBIGUOUS", "a reader's field matches one written field", _BOTH, Scope.RESOLUTION, alias_ambiguous),
+    Rule("DOC_DROPPED", "the documentation is kept", _BOTH, Scope.RESOLUTION, doc_dropped, Severity.WARNING),
     Rule(
         "ALIAS_COLLISION",
-        "an alias claims no name that is in use",
+        "an alias is no name that is in use",
         (Direction.BACKWARD,),
         Scope.DECLARATION,
         alias_collision,
     ),
-    Rule("FIELD_RETYPED", "a name that was taken keeps its type", _BOTH, Scope.CHANGE, field_retyped),
+    Rule("FIELD_RETYPED", "a name that was used keeps its type", _BOTH, Scope.CHANGE, field_retyped),
 )
 
 
 def _sides(comparison: Comparison) -> Iterator[tuple[FieldPair, Form, Form]]:
-    """Every field that both sides have, with how it was and how it would be."""
+    """Yield every field that both sides have, with its form before and after."""
     for each in comparison.fields:
         if each.writer is not None:
             before, after = comparison.sides(each.reader, each.writer)
@@ -304,7 +304,7 @@ def _sides(comparison: Comparison) -> Iterator[tuple[FieldPair, Form, Form]]:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Whether two defaults are one; True is no 1, though Python takes them for equal."""
+    """Return whether two defaults are equal; True is not 1, though Python compares them as equal."""
     return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
 
 
@@ -314,7 +314,7 @@ def _nullable(field: Form) -> bool:
 
 
 def _branches(field: Form) -> list[str]:
-    """The branches of a field's type by their names; a type that is no union is the only one."""
+    """Return the names of the branches of a field's type; a type that is not a union is its only branch."""
     kind = field["type"]
     return [
         each if isinstance(each, str) else str(each["name"] if is_named(each) else each["type"])
@@ -323,7 +323,7 @@ def _branches(field: Form) -> list[str]:
 
 
 def _chosen(field: Form, named: Mapping[str, Form]) -> int | None:
-    """Which branch the default of a field means: the first that it fits."""
+    """Return the index of the branch that a field's default belongs to: the first that it fits."""
     kind = field["type"]
     for index, branch in enumerate(kind if isinstance(kind, list) else [kind]):
         try:
@@ -335,7 +335,7 @@ def _chosen(field: Form, named: Mapping[str, Form]) -> int | None:
 
 
 def _collisions(things: Sequence[tuple[str, Form]], what: str) -> Iterator[Found]:
-    """Aliases of fields of one record, or of types of one schema, that claim a name twice."""
+    """Yield the aliases, of the fields of one record or of the types of one schema, that match a name twice."""
     live = {form["name"] for _, form in things}
     owners: dict[str, str] = {}
     for path, form in things:
@@ -355,7 +355,7 @@ def _collisions(things: Sequence[tuple[str, Form]], what: str) -> Iterator[Found
 
 
 def _directions(change: Change, after: Contract) -> list[Direction]:
-    """The directions that the level holds, without those in which it looks at every version already."""
+    """Return the directions that the level checks with the newest version only."""
     levels = {each.product.compatibility(each.port) for each in (change.before, after)}
     found = []
     for direction in _BOTH:
@@ -366,7 +366,7 @@ def _directions(change: Change, after: Contract) -> list[Direction]:
 
 
 def _retyped(path: str, candidate: Schema, version: Version, directions: Iterable[Direction]) -> bool:
-    """Whether what stands at a path cannot be taken, in one of the directions."""
+    """Return whether the type at a path cannot be read in one of the directions."""
     for direction in directions:
         sides = (candidate, version.schema) if direction is Direction.BACKWARD else (version.schema, candidate)
         comparison = Comparison(*sides, direction)

@@ -1,6 +1,6 @@
-"""What a product promises to people: who may read it, who answers for it, and that they can tell what it holds.
+"""What a product promises to people: who may read it, who owns it, and a description of what it holds.
 
-None of it stops a reader that runs.
+None of these rules is about a change that stops a running reader.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _PLACEHOLDER: Final = re.compile(r"\W*((todo|tbd|fixme|xxx)\b.*|n/a|none|unknown
 def classification_lowered(change: Change) -> Iterator[Found]:
     """The product's classification is lower: public < internal < confidential < restricted.
 
-    Storage, access and masking follow it wherever the data goes, and readers pass it on to what they build. Data that was
-    collected as confidential does not become less so by an edit. It breaks no reader, but it cannot be taken back once
-    somebody has copied the data.
+    Storage, access and masking follow the classification wherever the data goes, and readers pass it on to what they build.
+    Data that was collected as confidential does not become less so by an edit. The change breaks no reader, but it cannot be
+    undone once the data has been copied.
 
-    Keep it. Where the data really became harmless (a field dropped, figures grouped), let somebody who answers for that
-    approve it by a waiver.
+    Keep the classification. If the data really became harmless (a field removed, figures aggregated), have the change
+    approved by a waiver.
     """
     was, product = change.before.product.classification, change.product
     if product is not None and _CLASSES.index(product.classification) < _CLASSES.index(was):
@@ -42,12 +42,12 @@ def classification_lowered(change: Change) -> Iterator[Found]:
 
 
 def security_group_dropped(change: Change) -> Iterator[Found]:
-    """No group is required any more to read the product.
+    """Readers no longer have to be in a security group.
 
-    Whoever grants access by the descriptor would let everybody in. As with a classification that is lowered, what was
-    read cannot be called back.
+    A system that grants access by the descriptor would then grant it to everyone. As with a lower classification, data that
+    was read cannot be called back.
 
-    Keep `requiredSecurityGroup`, or let somebody who answers for the data approve it by a waiver.
+    Keep `requiredSecurityGroup`, or have the change approved by a waiver.
     """
     was, product = change.before.product.required_security_group, change.product
     if product is not None and was and not product.required_security_group:
@@ -64,10 +64,10 @@ def security_group_dropped(change: Change) -> Iterator[Found]:
 def security_group_changed(change: Change) -> Iterator[Found]:
     """Readers have to be in another security group, or in one for the first time.
 
-    Today's readers lose access if they are not members by the time it is applied. It is a warning, since the descriptor
-    does not say who is a member.
+    Today's readers lose access if they are not members by the time the change is applied. It is a warning, since the
+    descriptor does not name the members.
 
-    Let the readers into the group first.
+    Add the readers to the group first.
     """
     product = change.product
     was, now = change.before.product.required_security_group, product.required_security_group if product else None
@@ -85,11 +85,12 @@ def security_group_changed(change: Change) -> Iterator[Found]:
 
 
 def owner_dropped(change: Change) -> Iterator[Found]:
-    """Nobody answers for the product any more, or nobody says how to reach who does.
+    """The product no longer has an owner or a contact.
 
-    When a reader breaks at night, owner and contact are all that it has. `TODO`, `unknown` and the like are nobody.
+    When a reader breaks at night, its team has only the owner and the contact to turn to. `TODO`, `unknown` and the like
+    count as missing.
 
-    Name the team and an address that somebody reads.
+    Name the team, and an address that it reads.
     """
     before, product = change.before.product, change.product
     if product is None:
@@ -107,11 +108,11 @@ def owner_dropped(change: Change) -> Iterator[Found]:
 
 
 def owner_changed(change: Change) -> Iterator[Found]:
-    """Another team answers for the product.
+    """Another team owns the product.
 
-    Its readers hear of it from the gate's verdict at best. The data stays as it is, so that it is a warning.
+    The readers learn of it from the gate's verdict at best. The data does not change, so this is a warning.
 
-    Let both teams review the change, and set `contact` along with `owner`.
+    Have both teams review the change, and set `contact` along with `owner`.
     """
     was, product = change.before.product.owner, change.product
     if product is not None and product.owner != was and not _is_placeholder(was) and not _is_placeholder(product.owner):
@@ -126,11 +127,11 @@ def owner_changed(change: Change) -> Iterator[Found]:
 
 
 def description_dropped(change: Change) -> Iterator[Found]:
-    """The description says nothing any more: a placeholder, or the product's own name.
+    """The description is a placeholder, or repeats the product's name.
 
-    It is what people find the product by and decide on. No reader that runs breaks, so that it is a warning.
+    People find a product by its description and decide on it. No running reader breaks, so this is a warning.
 
-    Write a sentence that says what the product holds.
+    Write a sentence that describes what the product holds.
     """
     before, product = change.before.product, change.product
     if product is not None and not _is_meaningless(before) and _is_meaningless(product):
@@ -147,19 +148,19 @@ def description_dropped(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "CLASSIFICATION_LOWERED",
-        "data stays as protected as it was",
+        "data stays at least as protected",
         _CONTRACT,
         Scope.CHANGE,
         classification_lowered,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "SECURITY_GROUP_DROPPED",
-        "only those read it who were meant to",
+        "access stays restricted to the readers it is meant for",
         _CONTRACT,
         Scope.CHANGE,
         security_group_dropped,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "SECURITY_GROUP_CHANGED",
@@ -171,16 +172,16 @@ RULES: Final = (
     ),
     Rule(
         "OWNER_DROPPED",
-        "somebody answers for the product and can be reached",
+        "the product has an owner who can be reached",
         _CONTRACT,
         Scope.CHANGE,
         owner_dropped,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
-    Rule("OWNER_CHANGED", "readers know who answers", _CONTRACT, Scope.CHANGE, owner_changed, Severity.WARNING),
+    Rule("OWNER_CHANGED", "readers know the owner", _CONTRACT, Scope.CHANGE, owner_changed, Severity.WARNING),
     Rule(
         "DESCRIPTION_DROPPED",
-        "people can tell what the product holds",
+        "the description says what the product holds",
         _CONTRACT,
         Scope.CHANGE,
         description_dropped,
@@ -194,8 +195,8 @@ def _is_placeholder(text: str | None) -> bool:
 
 
 def _is_meaningless(product: Product) -> bool:
-    said = _letters(product.description)
-    return _is_placeholder(product.description) or said in {
+    letters = _letters(product.description)
+    return _is_placeholder(product.description) or letters in {
         _letters(product.address.product),
         _letters(product.address.key),
     }

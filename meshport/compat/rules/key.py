@@ -1,6 +1,6 @@
-"""What a port promises of its record keys: which fields, in which bytes, and that there is one.
+"""What a port promises of its record keys: their fields, their bytes, and that every event has one.
 
-The key's text is made by `meshport.ports.publisher.record_key`.
+`meshport.ports.publisher.record_key` makes the text of a key.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from meshport.compat.rules.advice import new_major
 from meshport.schema import Schema
 
 _CONTRACT: Final = (Direction.CONTRACT,)
-# An enum is written as its symbol, a whole number in digits, a fixed in hexadecimal.
+# An enum is written as its symbol, an integer in digits, a fixed in hexadecimal.
 _WRITTEN_ALIKE: Final = {"enum": "string", "int": "long", "fixed": "bytes"}
 
 
 def key_changed(change: Change) -> Iterator[Found]:
-    """The record key is made of other fields, or of the same ones in another order.
+    """The record key consists of other fields, or of the same fields in another order.
 
-    The key decides the partition, and the partition the order: events of one thing follow each other only as long as
-    they have one key. It also says what compaction replaces (Kafka, "Log Compaction"), and by what readers join. What is
-    stored keeps its old key for as long as the topic lives: with another key for new events, the old and the new of one
-    thing lie in two partitions, in no order, and a compacted topic keeps both for ever. No reader can put that right,
-    and no waiver can either.
+    The key decides the partition, and the partition the order: events of one thing follow each other only if they have the
+    same key. Compaction (Kafka, "Log Compaction") and the readers' joins depend on it too. Stored events keep their old key
+    for the lifetime of the topic. If new events have another key, the old and the new events of one thing are in two
+    partitions without an order between them, and a compacted topic keeps both for ever. No reader and no waiver can correct
+    that.
 
     Keep the key, and publish the port with the new key as a new major beside this one.
     """
@@ -48,16 +48,16 @@ def key_changed(change: Change) -> Iterator[Found]:
 
 
 def key_schema(change: Change) -> Iterator[Found]:
-    """A field of the record key is of a type whose values are written otherwise in the key.
+    """A field of the record key changes to a type whose values have other bytes in the key.
 
-    The key is text made from the field's value: a string or an enum's symbol as it is, whole numbers in digits, bytes in
-    hexadecimal, times in ISO 8601, decimals with the digits of their scale, UUIDs in small letters. A promotion that
-    Avro allows may write the same value in other bytes: the int `5` is the key `5`, the double is `5.0`; the string `ab`
-    is `ab`, as bytes it is `6162`. Equal keys in different bytes go to different partitions and compaction keeps both.
-    Types that are written alike (int and long, string and enum, bytes and fixed) may take each other's place.
+    The key is text made from the field's value: a string or an enum's symbol as it is, integers in digits, bytes in
+    hexadecimal, times in ISO 8601, decimals with the digits of their scale, UUIDs in lower case. A promotion that Avro allows
+    can change the text of a value: the int `5` gives the key `5`, the double `5.0`; the string `ab` gives `ab`, as bytes
+    `6162`. Equal keys with different bytes go to different partitions, and compaction keeps both. Types with the same text
+    (int and long, string and enum, bytes and fixed) can replace each other.
 
-    Keep the key field's type, and add a field of the new type beside it. It can be waived, since the values decide
-    whether any bytes differ: a string that only ever held UUIDs in small letters may become a `uuid`.
+    Keep the key field's type, and add a field of the new type beside it. The rule can be waived, since the bytes of the
+    actual values may not differ: a string that only ever held lower-case UUIDs may become a `uuid`.
     """
     if (after := change.after) is None:
         return
@@ -77,14 +77,14 @@ def key_schema(change: Change) -> Iterator[Found]:
 
 
 def key_nullable(change: Change) -> Iterator[Found]:
-    """A field of the record key may be null, which it could not be before.
+    """A field of the record key becomes nullable.
 
-    Kafka spreads records without a key over all partitions, so that they have no order, and refuses them on compacted
-    topics (INVALID_RECORD). Meshport's publisher therefore refuses an event whose key field is null: it would fail at
-    the first such event, not before.
+    Kafka spreads records without a key over all partitions, so that they have no order, and refuses them on compacted topics
+    (INVALID_RECORD). Meshport's publisher therefore refuses an event whose key field is null; it would fail at the first such
+    event, not earlier.
 
-    Keep the key field required. If the value is really missing at times, it is no key: key the port by a field that is
-    always there, as a new major.
+    Keep the key field required. If its value really can be missing, key the port by a field that is always present, as a new
+    major.
     """
     if (after := change.after) is None:
         return
@@ -119,7 +119,7 @@ def _key_line(fields: tuple[str, ...]) -> str:
 
 
 def _shared_key(before: Contract, after: Contract) -> Iterator[str]:
-    """The fields that are of the key before and after."""
+    """Yield the fields that are in the key before and after."""
     return (name for name in before.port.key_fields if name in after.port.key_fields)
 
 
@@ -132,7 +132,7 @@ def _nullable(form: Form) -> bool:
 
 
 def _written(schema: Schema, form: Form) -> frozenset[str]:
-    """How a key field's values are written in the key; null is not written at all."""
+    """Return the forms in which a key field's values are written in the key; null is not written."""
     named = named_types(schema.form)
     forms = [form_of(branch, named) for branch in _branches(form)]
     return frozenset(_key_form(each) for each in forms if each["type"] != "null")

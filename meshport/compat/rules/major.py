@@ -1,4 +1,4 @@
-"""What a second major line means to the readers of the first: nobody is moved to it before the day that was told."""
+"""What a second major line means to the readers of the first: it moves no reader before the announced day."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _CONTRACT: Final = (Direction.CONTRACT,)
 
 
 def moves_readers(change: Change) -> Iterator[Found]:
-    """A higher major of the port would be live at once, or sooner than was told, while readers are on this one.
+    """A higher major of the port would be live at once, or earlier than announced, while this one has readers.
 
-    An address without a major leads to the highest major whose `liveFrom` has come. Most readers subscribe by such an
-    address; a new major is one because its contract does not fit theirs. Without a day to come they would be on it from
-    their next start on, with nobody having changed anything on their side. The same happens to a producer that publishes
-    to the bare address. A major line without `liveFrom` is live at once.
+    An address without a major resolves to the highest major whose `liveFrom` has come, and most readers subscribe by such an
+    address. A new major exists because its contract breaks them. Without a future day they would read it from their next
+    start on, although nothing changed on their side. A producer that publishes to an address without a major moves too. A
+    line without `liveFrom` is live at once.
 
-    Give the new line a `liveFrom` that leaves time to move, as `meshport new ADDRESS --major` does (30 days), publish to
-    both lines meanwhile, and never bring the day forward; a day that has passed does no harm where it stands. Readers
-    move by naming the new major, or stay for a while by naming the old one, until its `deprecatedOn`.
+    Give the new line a `liveFrom` that leaves time to move, as `meshport new ADDRESS --major` does (30 days), publish to both
+    lines meanwhile, and never move the day earlier; a day that has passed can stay as it is. Readers move by naming the new
+    major. They can stay by naming the old one, until its `deprecatedOn`.
     """
     before, product, port = change.before.product, change.product, change.before.port
     if product is None or change.after is None or before.status in {Status.DRAFT, Status.RETIRED}:
@@ -33,7 +33,7 @@ def moves_readers(change: Change) -> Iterator[Found]:
     known, lines = before.lines(port.name), product.lines(port.name)
     following = next_major(lines, port.major)
     if following is None or (following not in known and following < max(known)):
-        return  # a line below the one that is live moves nobody
+        return  # a line below the live one moves no reader
     was, now = known.get(following), lines[following]
     if not _sooner(was, now, change.today):
         return
@@ -61,12 +61,12 @@ def moves_readers(change: Change) -> Iterator[Found]:
 
 
 def line_dates(change: Change) -> Iterator[Found]:
-    """Readers would have less time to leave this line than they were told.
+    """Readers would have less time to leave this line than announced.
 
-    `deprecatedOn` is the day after which nobody counts on readers of the line any more: the producer may stop to publish
-    to it, and the line be retired. Teams plan their move by it. The day by itself stops nothing, so that it is a warning.
+    After `deprecatedOn` the line is not expected to have readers: the producer may stop publishing to it, and the line may be
+    retired. Teams plan their move by that day. The day by itself stops no reader, so this is a warning.
 
-    Move it back only, never forward. Readers that have left already can be seen: `meshport readers ADDRESS`.
+    Move the day later only. `meshport readers ADDRESS` lists the readers that have not left.
     """
     after, was = change.after, change.before.port.deprecated_on
     if after is None or was is None:
@@ -87,7 +87,7 @@ def line_dates(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "MAJOR_MOVES_READERS",
-        "nobody is led to another contract before the day that was told",
+        "no reader moves to another contract before the announced day",
         _CONTRACT,
         Scope.CHANGE,
         moves_readers,
@@ -95,18 +95,18 @@ RULES: Final = (
     ),
     Rule(
         "LINE_DATES",
-        "readers have the time to leave a line that they were told",
+        "readers have the announced time to leave a line",
         _CONTRACT,
         Scope.CHANGE,
         line_dates,
         Severity.WARNING,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
 )
 
 
 def _sooner(was: OutputPort | None, now: OutputPort, today: date) -> bool:
-    """Whether a line would lead readers to it without notice, or before the day that they know."""
+    """Return whether a line would become live without notice, or before the announced day."""
     starts = now.live_from or date.min
     if was is None:
         return starts <= today

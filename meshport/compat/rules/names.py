@@ -1,4 +1,4 @@
-"""Names of types that schema resolution takes for one another, and readers do not."""
+"""Names of types that schema resolution matches and some readers do not."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from meshport.schema import Schema
 
 
 def namespace_moved(comparison: Comparison) -> Iterator[Found]:
-    """A named type comes from another namespace, where Java's readers go by full names.
+    """A named type moves to another namespace, while Java's readers look it up by its full name.
 
-    The specification lets named types match by their last names, and the checkers do (Avro 1.12, "Schema Resolution":
-    "either schema is ... with the same (unqualified) name"). Java's `GenericDatumReader` looks a union's branch up by
-    the full name, and `Schema.applyAliases` a record's fields: a type that was moved cannot be read where it stands in
-    a union, or where its fields have aliases, though every registry calls it compatible. Seen with Avro Java 1.12.1.
+    The specification lets named types match by their unqualified names, and the checkers do so (Avro 1.12, "Schema
+    Resolution": "either schema is ... with the same (unqualified) name"). Java's `GenericDatumReader` looks up a union's
+    branch by the full name, and `Schema.applyAliases` a record's fields. A type that was moved cannot be read where it is a
+    branch of a union or where its fields have aliases, though every registry reports it as compatible. Observed with Avro
+    Java 1.12.1.
 
-    Keep the namespace. Where only older events matter, add the old full name to the type's `aliases`; today's readers
-    cannot know a name that comes later.
+    Keep the namespace. If only older events matter, add the old full name to the type's `aliases`; today's readers cannot
+    contain a name that comes later.
     """
     held = _in_unions(comparison.reader) | _in_unions(comparison.writer)
     for pair in comparison.types:
@@ -50,7 +51,7 @@ def namespace_moved(comparison: Comparison) -> Iterator[Found]:
 
 
 def _in_unions(schema: Schema) -> set[str]:
-    """Full names of the types that are branches of a union."""
+    """Return the full names of the types that are branches of a union."""
     found: set[str] = set()
     stack: list[Any] = [schema.form]
     while stack:

@@ -1,4 +1,4 @@
-"""What a port promises around its events: their time and type, the topic, the level that its schema is held to."""
+"""What a port promises around its events: their time and type, the topic, the level of its schema."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _HELD: Final = {
 
 
 def at_least(level: Compatibility, other: Compatibility) -> bool:
-    """Whether a level promises all that another one does; of BACKWARD and FORWARD neither does."""
+    """Return whether a level promises everything that another one does; BACKWARD and FORWARD do not promise each other."""
     return _HELD[level] >= _HELD[other]
 
 
 def time_changed(change: Change) -> Iterator[Found]:
-    """Another field says when the fact happened, or none does any more, or one does for the first time.
+    """The time of an event is taken from another field, or from a field for the first or last time.
 
-    `ce_time` is made from it. Readers put events into windows by it, tell late ones from it and replay from..to by it; no
-    decoder notices that it means something else, so that figures change in silence. Without a time field it is the moment
-    of publishing, which no repetition gives again.
+    `ce_time` is made from this field. Readers assign events to windows by it, judge them late by it and replay a range of it.
+    No decoder notices that it means something else, so figures change silently. Without a time field it is the moment of
+    publishing, which a repeated publish does not reproduce.
 
-    Keep `time`, and give the other moment as a field of its own; or publish a new major.
+    Keep `time`, and give the other moment a field of its own; or publish a new major.
     """
     if (after := change.after) is None:
         return
@@ -59,14 +59,16 @@ def time_changed(change: Change) -> Iterator[Found]:
 def event_type(change: Change) -> Iterator[Found]:
     """The CloudEvents type of the port's events changed.
 
-    Readers choose by `ce_type` which events are theirs (CloudEvents 1.0.2, "type": used for routing and policy
-    enforcement). Those that know the old one only pass the new events by, without an error. Events that are stored keep
-    the old type, so that a replay brings both.
+    Readers select events by `ce_type` (CloudEvents 1.0.2, "type": used for routing and policy enforcement). A reader that
+    knows only the old type skips the new events without an error. Stored events keep the old type, so a replay contains
+    both.
 
-    Write the old one out: `type: <old>`. If it has to change, teach the readers both first, or publish a new major.
+    Declare the old one: `type: <old>`. If it has to change, let the readers accept both first, or publish a new major.
     """
     after = change.after
-    if after is None or after.product.address != change.before.product.address:  # EVENT_SOURCE tells all of that
+    if (
+        after is None or after.product.address != change.before.product.address
+    ):  # EVENT_SOURCE reports a changed address
         return
     was, now = change.before.product.event_type(change.before.port), after.product.event_type(after.port)
     if was != now:
@@ -84,10 +86,10 @@ def event_type(change: Change) -> Iterator[Found]:
 def partitions(change: Change) -> Iterator[Found]:
     """The number of partitions changed.
 
-    A key's partition is its hash modulo their number (Kafka's default partitioner). With more partitions, new events of
-    a key go elsewhere than the stored ones: their order is lost, and joins of topics that were partitioned alike break.
-    Fewer is nothing that Kafka can do (INVALID_PARTITIONS, KIP-195). The topic would be wrong whoever agreed, so that no
-    waiver helps.
+    A key's partition is its hash modulo that number (Kafka's default partitioner). With more partitions, new events of a key
+    go to another partition than the stored ones: their order is lost, and joins of co-partitioned topics break. Kafka cannot
+    reduce the number (INVALID_PARTITIONS, KIP-195). No waiver lets it pass, because the topic would be wrong whatever was
+    approved.
 
     Rebuild the product into a new generation with that number, or publish a new major.
     """
@@ -108,13 +110,13 @@ def partitions(change: Change) -> Iterator[Found]:
 
 
 def cleanup_policy(change: Change) -> Iterator[Found]:
-    """Another cleanup policy: what the topic keeps is something else.
+    """The cleanup policy changed, so that the topic keeps something else.
 
-    With `compact`, Kafka removes all but the last event of each key: who reads facts finds no history, and cannot get it
-    back. With `delete`, it removes what is older than the retention, rows of a table too: who reads a table misses every
-    row that did not change lately.
+    With `compact`, Kafka removes all but the last event of each key: a reader of facts finds no history, and cannot get it
+    back. With `delete`, Kafka removes everything older than the retention, rows of a table included: a reader of the table
+    misses every row that did not change lately.
 
-    Keep the policy. Publish the other view as a port or product of its own; both can then be read.
+    Keep the policy. Publish the other view as a port or a product of its own, so that both can be read.
     """
     if (after := change.after) is None:
         return
@@ -137,12 +139,12 @@ def cleanup_policy(change: Change) -> Iterator[Found]:
 
 
 def tombstones(change: Change) -> Iterator[Found]:
-    """The port becomes a table: events with a null value say that a row is no more.
+    """The port becomes a table: events with a null value, tombstones, delete a row.
 
-    A reader of facts that meets its first null fails on it, or worse, skips it and keeps a row that is gone. It is a
-    warning, since CLEANUP_POLICY refuses the same edit; whoever waives that one has this left to do.
+    A reader of facts fails on its first null, or worse, skips it and keeps a row that was deleted. It is a warning, since
+    CLEANUP_POLICY refuses the same edit; this remains to be done if that rule is waived.
 
-    Let each reader handle an event without data first: remove the row of its key.
+    Let each reader handle an event without data first: delete the row of its key.
     """
     if (after := change.after) is None:
         return
@@ -161,12 +163,11 @@ def tombstones(change: Change) -> Iterator[Found]:
 def retention(change: Change) -> Iterator[Found]:
     """Events are kept for a shorter time.
 
-    Kafka removes what is older as soon as the setting is applied, not only what is written from then on. A reader that
-    was down for longer, or that builds itself from the beginning, misses events and is not told. It counts only where
-    time removes anything: on a compacted topic Kafka does not look at `retention.ms` (topic configuration,
-    `cleanup.policy`).
+    Kafka removes older events as soon as the setting is applied, including events written before. A reader that was down for
+    longer, or that builds its state from the beginning, misses events without being notified. The rule applies only where
+    time removes events: Kafka ignores `retention.ms` on a compacted topic (topic configuration, `cleanup.policy`).
 
-    Keep the retention, or agree on the shorter one with the readers and let them take what they need before.
+    Keep the retention, or agree on the shorter one with the readers and let them read what they need before.
     """
     after = change.after
     if after is None or change.before.port.cleanup == after.port.cleanup == "compact":
@@ -186,15 +187,14 @@ def retention(change: Change) -> Iterator[Found]:
 
 
 def compatibility_lowered(change: Change) -> Iterator[Found]:
-    """The compatibility level promises less than it did.
+    """The compatibility level promises less than before.
 
-    Readers rely on it when they choose to follow a port without looking at each change. A level that is lowered today
-    lets tomorrow's change break them: this is the edit that comes before the breaking one. Levels are ordered by what
-    they hold: a direction, and whether to all versions or the newest; of BACKWARD and FORWARD neither holds what the
-    other does, so that going from one to the other lowers it too. A change of archetype counts, where the level is its
-    default.
+    Readers that rely on the level follow a port without reviewing each change. A level that is lowered today lets tomorrow's
+    change break them: this edit comes before the breaking one. Levels are ordered by their direction, and by whether they
+    hold for all versions or the newest. BACKWARD and FORWARD do not include each other, so changing one into the other lowers
+    the level too. A change of archetype counts if the level is its default.
 
-    Keep the level, written out as `compatibility:` where it came from the archetype.
+    Keep the level; write it as `compatibility:` if it came from the archetype.
     """
     if (after := change.after) is None:
         return
@@ -212,13 +212,13 @@ def compatibility_lowered(change: Change) -> Iterator[Found]:
 
 
 def protection_lowered(change: Change) -> Iterator[Found]:
-    """The port would protect its declared readers only, where it protected everyone.
+    """The port protects its declared readers only, after it protected everyone.
 
-    From then on a change passes that breaks a reader whom the mesh does not know: a job that subscribes by itself, a
-    tool on the topic. They were promised otherwise.
+    From then on a change passes even if it breaks a reader that is not known to the mesh: a job that subscribes by itself, a
+    tool on the topic. These readers were promised otherwise.
 
-    Keep `protects: everyone`, or ask whoever reads the topic to declare it among its input ports first:
-    `meshport readers ADDRESS` and the topic's consumer groups say who is missing.
+    Keep `protects: everyone`, or ask the readers of the topic to declare it among their input ports first: comparing
+    `meshport readers ADDRESS` with the topic's consumer groups shows which are missing.
     """
     if (after := change.after) is None:
         return
@@ -237,14 +237,14 @@ def protection_lowered(change: Change) -> Iterator[Found]:
 
 
 def port_removed(change: Change) -> Iterator[Found]:
-    """An output port, or one of its major lines, is gone from the descriptor. A port under another name is gone too.
+    """An output port, or one of its major lines, is no longer in the descriptor; a renamed port counts as removed.
 
-    Its address would lead nowhere, while its topic, its subject and its readers are still there; an address is permanent.
-    A line ends in the registry, which knows its readers and answers 410 with the successor from then on; no waiver can
+    Its address would resolve to nothing, while its topic, its subject and its readers still exist; an address is permanent. A
+    line is retired in the registry, which knows its readers and answers 410 with the successor from then on. A waiver cannot
     do that.
 
-    Give readers a date and a place to go, retire the line once they have left, then take it out of the descriptor. The
-    ports of a retired product may go.
+    Give readers a day and a successor, retire the line once they have left, then remove it from the descriptor. The ports of
+    a retired product may be removed.
     """
     before, product = change.before, change.product
     if change.after is not None or product is None or before.product.status is Status.RETIRED:
@@ -263,13 +263,13 @@ def port_removed(change: Change) -> Iterator[Found]:
 
 
 RULES: Final = (
-    Rule("TIME_CHANGED", "the time of an event means what it meant", _CONTRACT, Scope.CHANGE, time_changed),
+    Rule("TIME_CHANGED", "the time of an event keeps its meaning", _CONTRACT, Scope.CHANGE, time_changed),
     Rule("EVENT_TYPE", "events keep their CloudEvents type", _CONTRACT, Scope.CHANGE, event_type),
     Rule("PARTITIONS", "keys stay in their partitions", _CONTRACT, Scope.CHANGE, partitions, waivable=False),
-    Rule("CLEANUP_POLICY", "a topic keeps the kind of thing that it kept", _CONTRACT, Scope.CHANGE, cleanup_policy),
+    Rule("CLEANUP_POLICY", "a topic keeps its cleanup policy", _CONTRACT, Scope.CHANGE, cleanup_policy),
     Rule(
         "TOMBSTONES",
-        "readers know of null values before they meet one",
+        "readers expect null values before the first is written",
         _CONTRACT,
         Scope.CHANGE,
         tombstones,
@@ -277,31 +277,31 @@ RULES: Final = (
     ),
     Rule(
         "RETENTION",
-        "events are kept as long as was promised",
+        "events are kept for the promised time",
         _CONTRACT,
         Scope.CHANGE,
         retention,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "COMPATIBILITY_LOWERED",
-        "the compatibility level holds all that it held",
+        "the compatibility level promises no less",
         _CONTRACT,
         Scope.CHANGE,
         compatibility_lowered,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "PROTECTION_LOWERED",
-        "whoever was protected stays so",
+        "protected readers stay protected",
         _CONTRACT,
         Scope.CHANGE,
         protection_lowered,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "PORT_REMOVED",
-        "an address leads somewhere until it is retired",
+        "an address resolves until it is retired",
         _CONTRACT,
         Scope.CHANGE,
         port_removed,

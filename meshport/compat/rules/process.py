@@ -1,4 +1,4 @@
-"""What a processor has stored: whether the code that is declared now can go on from it."""
+"""The stored state of a processor: whether the declared code can continue from it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _DEFAULT: Final = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 
 def state_changed(change: Change) -> Iterator[Found]:
-    """A step of the process keeps its state otherwise, so that what is stored serves it no more.
+    """A step of the process has another state, so that the stored state is of no use to it.
 
-    A processor keeps rows on Kafka and goes on from them when it starts again. What they mean follows from the input, from
-    what `deduplicate` remembers, and from the key, the windows, the values and the emission of `aggregate` or `apply`; of a
-    `join` of two streams, where the records themselves wait, from its key, how long they wait, what is taken of the other
-    stream, and the steps before it that make their fields. With another of these, totals of the one kind would be continued
-    as the other; so the processor refuses to start. Here that is said before it is deployed.
+    A processor stores its state in Kafka and restores it at the next start. What the state means follows from the input, from
+    what `deduplicate` remembers, and from the key, the windows, the values and the emission of `aggregate` or `apply`. For a
+    `join` of two streams, whose state are the records themselves, it follows from the key, the time that they wait, the
+    fields that are taken from the other stream, and the earlier steps that make those fields. With other settings, totals of
+    one kind would be continued as totals of another, so the processor refuses to start. The gate reports it before the
+    deployment.
 
-    Filters, names that are given after the grouping, lateness, the engine, and whatever an expression computes may change.
-    That holds for what is to come: groups that are stored keep what they have counted. A step that makes a field of the
-    key anew (`derive: {customer_id: ...}`) gives its groups other keys, and is told. What a product's own function keeps
-    is nothing that could be looked at, unless its schema is declared (`apply: {state: <file>.avsc}`): that is
-    PROCESS_STATE_UNREADABLE's.
+    Filters, names that are given after the grouping, lateness, the engine and the results of expressions may change. They
+    apply to later events: stored groups keep what they have counted. A step that makes a field of the key anew
+    (`derive: {customer_id: ...}`) gives its groups other keys, and is reported. The state of a product's own function cannot
+    be compared, unless its schema is declared (`apply: {state: <file>.avsc}`): see PROCESS_STATE_UNREADABLE.
 
-    Put the step back; or let the product be computed anew from its history: `meshport rebuild ADDRESS` makes a new
-    generation beside the live one, whose state begins with the first event. A waiver says that this will be done. A new
-    major has a state of its own as well.
+    Restore the step, or compute the product from its history: `meshport rebuild ADDRESS` makes a new generation beside the
+    live one, whose state begins with the first event. A waiver records that this will be done. A new major has a state of its
+    own as well.
     """
     if (sides := _sides(change)) is None:
         return
@@ -55,16 +55,15 @@ def state_changed(change: Change) -> Iterator[Found]:
 
 
 def state_unreadable(change: Change) -> Iterator[Found]:
-    """The schema of a function's state cannot read what an earlier version of the function has stored.
+    """The schema of a function's state cannot read what an earlier version of the function stored.
 
-    `apply` names the Avro schema of its state. Each stored state is read as the new code's schema has it, by Avro's rules
-    of resolution: a new field takes its default, one that is gone is dropped, int becomes long. Where those rules have no
-    answer, or would give another value, every event of that key would go to the quarantine; so the processor refuses to
-    start. The schemas are compared by the rules that an event's schema is held to backward; this one names the first of
-    them that says no.
+    `apply` names the Avro schema of its state. Each stored state is read with the schema of the new code, by Avro's rules of
+    resolution: a new field takes its default, a removed one is dropped, an int becomes a long. If the rules find no value, or
+    another value, every event of that key would be quarantined, so the processor refuses to start. The schemas are compared
+    by the rules that an event's schema has to satisfy backward; the finding names the first rule that refuses.
 
-    Give a new field a default, keep the type of the others; or let the product be computed anew from its history:
-    `meshport rebuild ADDRESS`. A waiver says that this will be done.
+    Give a new field a default and keep the types of the others, or compute the product from its history:
+    `meshport rebuild ADDRESS`. A waiver records that this will be done.
     """
     if (sides := _sides(change)) is None:
         return
@@ -91,12 +90,12 @@ def state_unreadable(change: Change) -> Iterator[Found]:
 
 
 def state_unknown(change: Change) -> Iterator[Found]:
-    """Other Python makes the steps of the process, so that nobody can tell here whether its stored state serves it.
+    """Other Python code makes the steps of the process, so that the gate cannot compare its stored state.
 
-    What `process.python` returns is known once it runs, and what an older revision would have returned is not: the gate
-    never runs a revision's code. If the state is another one, the processor refuses to start, and says so.
+    The result of `process.python` is known only when it runs, and what an older revision would have returned is not: the gate
+    never runs a revision's code. If the state differs, the processor refuses to start and reports it.
 
-    Declare the steps in product.yaml where they need no code; else try the change on a copy of the mesh first.
+    Declare the steps in product.yaml if they need no code. Otherwise try the change on a copy of the mesh first.
     """
     if (sides := _sides(change)) is None:
         return
@@ -116,34 +115,34 @@ def state_unknown(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "PROCESS_STATE_CHANGED",
-        "a processor can go on from the state that it stored",
+        "a processor can continue from its stored state",
         _CONTRACT,
         Scope.CHANGE,
         state_changed,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "PROCESS_STATE_UNREADABLE",
-        "a function reads the states that it stored",
+        "a function can read its stored state",
         _CONTRACT,
         Scope.CHANGE,
         state_unreadable,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "PROCESS_STATE_UNKNOWN",
-        "a change that nobody can look at is tried first",
+        "a change that the gate cannot compare is tried first",
         _CONTRACT,
         Scope.CHANGE,
         state_unknown,
         Severity.WARNING,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
 )
 
 
 def _sides(change: Change) -> tuple[Product, Product] | None:
-    """The product before and after, where the process builds this very port in both; a line that is new begins anew."""
+    """Return the product before and after if the process builds this very port in both; a new line starts with an empty state."""
     before, after, port = change.before.product, change.product, change.before.port
     if after is None or after.status is Status.RETIRED:
         return None

@@ -1,4 +1,4 @@
-"""What a product promises by being there: its address, its id, its ports' order, and how it ends."""
+"""What a product promises as a whole: its address, its id, the order of its ports, and its lifecycle."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CONTRACT: Final = (Direction.CONTRACT,)
 
 
 def event_source(change: Change) -> Iterator[Found]:
-    """The product has another address under its id.
+    """The product has another address under the same id.
 
-    An address is permanent: readers subscribe to it, topics and subjects are named after it, and it stands in each stored
-    event as `ce_source`, by which readers tell one event from another (CloudEvents 1.0.2: source and id together are
-    unique). Under a new address all of that would lead to nothing or count twice; so no waiver lets it pass.
+    An address is permanent: readers subscribe to it, topics and subjects are named after it, and each stored event has it as
+    `ce_source`, which identifies the event together with its id (CloudEvents 1.0.2: source and id together are unique). Under
+    a new address, readers would find nothing and events would count twice. No waiver lets it pass.
 
-    Keep the address. A better name is a product of its own, with an id of its own; name it as the `successor` of this
-    one and deprecate this one with a day.
+    Keep the address. A better name is a product of its own with its own id: name it as the `successor` of this one, and
+    deprecate this one with a day.
     """
     was, product = change.before.product.address, change.product
     if product is not None and product.address != was:
@@ -38,13 +38,13 @@ def event_source(change: Change) -> Iterator[Found]:
 
 
 def product_id(change: Change) -> Iterator[Found]:
-    """The product has another id under its address.
+    """The product has another id under the same address.
 
-    The id tells a product apart for good: the registry keeps versions, readers, waivers and lifecycle by it, and catalogs
-    elsewhere refer to it. With another id the address would be a product without a past. The registry refuses it, and no
-    waiver changes that.
+    The id identifies a product permanently: the registry keeps versions, readers, waivers and the lifecycle by it, and other
+    catalogs refer to it. With another id the address would be a product without a history. The registry refuses it, and a
+    waiver does not change that.
 
-    Write the old id again. What is really another product needs another address.
+    Restore the id. A different product needs another address.
     """
     was, product = change.before.product.id, change.product
     if product is not None and product.id != was:
@@ -59,10 +59,10 @@ def product_id(change: Change) -> Iterator[Found]:
 
 
 def product_removed(change: Change) -> Iterator[Found]:
-    """The whole product is gone, though nobody has retired it.
+    """The whole product is removed without having been retired.
 
-    Its topics and its readers are still there, with nobody to answer for them. A product ends in the registry: that knows
-    who reads it, and answers 410 with the successor from then on. No waiver can do that.
+    Its topics and its readers still exist, but no owner is left. A product is retired in the registry, which knows its
+    readers and answers 410 with the successor from then on. A waiver cannot do that.
 
     Deprecate it with a day and a successor, retire it once its readers have left, and then delete it.
     """
@@ -83,8 +83,8 @@ def product_removed(change: Change) -> Iterator[Found]:
 def product_retired(change: Change) -> Iterator[Found]:
     """The product is retired by an edit of its descriptor.
 
-    A retired address answers 410: whoever reads it stops at the next start. The registry's own way of retiring asks its
-    readers first and refuses while there are any; an edit asks nobody. A draft has promised nothing yet.
+    A retired address answers 410, and a reader stops at its next start. Retiring in the registry checks for readers and is
+    refused while there are any; an edit does not. A product that is still a draft has promised nothing.
 
     Deprecate it with a day and a successor, then retire it in the registry. From then on the edit changes nothing.
     """
@@ -104,12 +104,12 @@ def product_retired(change: Change) -> Iterator[Found]:
 
 
 def deprecation(change: Change) -> Iterator[Found]:
-    """The product is deprecated without a day or without a successor, or its day comes earlier than was said.
+    """The product is deprecated without a day or a successor, or its day is earlier than announced.
 
-    Readers plan by both. Without them a deprecation is ignored until the day on which it breaks them; a day that moves
-    forward takes time away that they counted on. It stops nobody today, so that it is a warning.
+    Readers plan by both. Without them a deprecation is ignored until the day on which it breaks them, and an earlier day
+    takes away time that they planned with. It stops no reader today, so this is a warning.
 
-    Give `deprecatedOn` and `successor`; move the day back only.
+    Give `deprecatedOn` and `successor`; move the day later only.
     """
     before, product = change.before.product, change.product
     if product is None or product.status is not Status.DEPRECATED:
@@ -148,13 +148,13 @@ def deprecation(change: Change) -> Iterator[Found]:
 
 
 def archetype_changed(change: Change) -> Iterator[Found]:
-    """The product is of another archetype.
+    """The product has another archetype.
 
-    It tells readers what they may expect: facts that are kept and replayed, figures computed from other products, or one
-    consumer's view that may be made anew. It also decides the default level of compatibility; where that is lowered by
-    it, COMPATIBILITY_LOWERED refuses. The change by itself breaks no reader, so that it is a warning.
+    The archetype states what readers can expect: facts that are kept and replayed, figures computed from other products, or
+    one consumer's view that may be recomputed. It also decides the default compatibility level; if it lowers the level,
+    COMPATIBILITY_LOWERED refuses the change. By itself the change breaks no reader, so this is a warning.
 
-    Tell the readers. If the data is made in another way now, it is mostly a product of its own.
+    Inform the readers. If the data is now made in another way, it is usually a product of its own.
     """
     was, product = change.before.product.archetype, change.product
     if product is not None and product.archetype is not was:
@@ -169,10 +169,10 @@ def archetype_changed(change: Change) -> Iterator[Found]:
 
 
 def default_port(change: Change) -> Iterator[Found]:
-    """Another output port is the first one, so that the product's bare address leads to it.
+    """Another output port comes first, so that the product's address without a port resolves to it.
 
-    Whoever subscribed to `mesh://domain/product` gets other events of another schema from its next start on, though it
-    changed nothing.
+    A reader that subscribed to `mesh://domain/product` gets other events with another schema from its next start on, although
+    nothing changed on its side.
 
     Put the port first again; the order of the others is free.
     """
@@ -197,23 +197,36 @@ RULES: Final = (
     Rule("PRODUCT_ID", "an id is permanent", _CONTRACT, Scope.CHANGE, product_id, waivable=False),
     Rule(
         "PRODUCT_REMOVED",
-        "a product is there until it is retired",
+        "a product exists until it is retired",
         _CONTRACT,
         Scope.CHANGE,
         product_removed,
         waivable=False,
     ),
-    Rule("PRODUCT_RETIRED", "readers are asked before their product ends", _CONTRACT, Scope.CHANGE, product_retired),
-    Rule("DEPRECATION", "a deprecation says when and where to", _CONTRACT, Scope.CHANGE, deprecation, Severity.WARNING),
+    Rule(
+        "PRODUCT_RETIRED",
+        "a product is retired only after its readers have left",
+        _CONTRACT,
+        Scope.CHANGE,
+        product_retired,
+    ),
+    Rule(
+        "DEPRECATION",
+        "a deprecation names a day and a successor",
+        _CONTRACT,
+        Scope.CHANGE,
+        deprecation,
+        Severity.WARNING,
+    ),
     Rule(
         "ARCHETYPE_CHANGED",
-        "readers know what kind of product they read",
+        "a product keeps its archetype",
         _CONTRACT,
         Scope.CHANGE,
         archetype_changed,
         Severity.WARNING,
     ),
-    Rule("DEFAULT_PORT", "the bare address leads where it led", _CONTRACT, Scope.CHANGE, default_port),
+    Rule("DEFAULT_PORT", "an address without a port keeps its port", _CONTRACT, Scope.CHANGE, default_port),
 )
 
 

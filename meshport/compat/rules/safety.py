@@ -1,4 +1,4 @@
-"""What a schema by itself lets happen to whoever reads or writes it: bombs, endless nesting, defaults that are no values."""
+"""What a schema by itself lets happen to its readers and writers: bombs, endless nesting, defaults that are no values."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ _RECORDS: Final = frozenset({"record", "error"})
 
 
 def decoding_bomb(contract: Contract) -> Iterator[Found]:
-    """A few bytes, or none, could be decoded into more than memory holds.
+    """A few bytes, or none, can be decoded into more than memory holds.
 
-    "Billion laughs" in Avro: n records whose two fields both have the next one's type and end in an empty record are
-    2^n values and not one byte. With 22 of them fastavro takes 12 s and 1 GB for an empty payload, with 26 it does
-    not come back; Avro's own hardening of 2026 (AVRO-4282, AVRO-4296, AVRO-4328) bounds counts and depth, not this.
-    The same holds for a record that contains itself with nothing between (no value of it ends), for more than 64
-    records in one another, more than 5,000 types, 256 kB of schema, and for defaults that fill in one another. Most
-    of these are refused when the schema is read, before any rule is asked. No waiver lets it pass: registration is
-    where such an attack begins.
+    "Billion laughs" in Avro: n records whose two fields both have the next record's type, the last one empty, are 2^n values
+    and not one byte. With 22 of them fastavro takes 12 s and 1 GB for an empty payload, with 26 it does not return. Avro's
+    own hardening of 2026 (AVRO-4282, AVRO-4296, AVRO-4328) bounds counts and depth, not this. The rule also refuses a record
+    that contains itself directly (no value of it ends), more than 64 records in one another, more than 5,000 types, more
+    than 256 kB of schema, and defaults that fill in one another. Most of these are refused when the schema is parsed, before
+    any rule runs. No waiver lets it pass: registration is where such an attack begins.
 
-    Nest fewer records without a field that takes bytes; refer to a record within itself through a union with null, an
-    array or a map.
+    Nest fewer records that have no field that takes bytes. Refer to a record from within itself through a union with null,
+    an array or a map.
     """
     try:
         refuse_bomb(contract.schema.form, source="the schema")
@@ -42,14 +41,13 @@ def decoding_bomb(contract: Contract) -> Iterator[Found]:
 def default_misfit(contract: Contract) -> Iterator[Found]:
     """The default of a field is no value of the field's type.
 
-    It is found out when the first event lacks the field, in production. Java refuses some when it reads the schema
-    ("Invalid default for field"), but not a symbol that the enum lacks, a fixed of the wrong size, a uuid that is
-    none or characters above U+00FF in bytes; fastavro looks at the outermost JSON type alone and lets pass 2^40 for
-    an int too, text among an array's numbers, a record without its fields; Python's avro takes anything and calls it
-    compatible (Avro 1.12, "Complex Types", table of defaults). No waiver lets it pass: the port's own encoder could
-    not be made.
+    The error appears in production, when the first event lacks the field. Java refuses some such defaults when it parses the
+    schema ("Invalid default for field"), but not a symbol that the enum lacks, a fixed of the wrong size, an invalid uuid,
+    or characters above U+00FF in bytes. fastavro checks the outermost JSON type only and accepts 2^40 for an int, text among
+    an array's numbers, or a record without its fields. Python's avro accepts anything and reports it as compatible (Avro
+    1.12, "Complex Types", table of defaults). No waiver lets it pass, because the port's own encoder could not be generated.
 
-    Write a default of the type. For "not known", use a union with null and the default null.
+    Write a default of the field's type. For "not known", use a union with null and the default null.
     """
     form = contract.schema.form
     named = named_types(form)
@@ -73,9 +71,9 @@ def default_misfit(contract: Contract) -> Iterator[Found]:
 def default_branch(contract: Contract) -> Iterator[Found]:
     """The default of a union is a value of a later branch than the first.
 
-    Avro allows it since 1.12. Up to 1.11 a default had to be of the first branch, and libraries of that age refuse
-    the schema, or read the default as the first branch: in ["string", "null"] the default null is none to them. The
-    mesh's own codec and fastavro take the first branch that fits; hence a warning.
+    Avro allows it since 1.12. Up to 1.11 a default had to be a value of the first branch; older libraries refuse the schema,
+    or read the default as the first branch: in ["string", "null"] the default null is no default to them. Meshport's codec
+    and fastavro take the first branch that fits; hence a warning.
 
     Put the default's branch first.
     """
@@ -102,10 +100,10 @@ def default_branch(contract: Contract) -> Iterator[Found]:
 def zero_width_items(contract: Contract) -> Iterator[Found]:
     """The items of an array take no bytes: null, an empty record, a fixed of size 0.
 
-    Then an array's count is all that it costs: six bytes say "a billion items", and a reader builds them. fastavro
-    1.13 takes 4 GB and 15 s before it fails; Apache Avro bounds such items since 2026 (AVRO-4282), older libraries do
-    not. Our own reader stops at 10,000 for one event; readers in other languages are on their own. A map of nulls is
-    none: each key takes a byte at least.
+    Such an array costs its count only: six bytes can announce a billion items, and a reader builds them. fastavro 1.13 takes
+    4 GB and 15 s before it fails; Apache Avro bounds such items since 2026 (AVRO-4282), older libraries do not. Meshport's
+    reader stops at 10,000 for one event; readers in other languages may not stop. A map of nulls is not affected: each key
+    takes at least a byte.
 
     Write the count itself as a long, or give the items a field that takes bytes.
     """
@@ -128,11 +126,11 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
 def recursive_type(contract: Contract) -> Iterator[Found]:
     """A record contains itself, through a union, an array or a map.
 
-    That is legal Avro, and how trees are written. How deep a value goes is then up to whoever writes it: fastavro's
-    reader recurses in C, and 6 kB of a linked list end the whole process (SIGSEGV; on a thread's stack 1 kB is
-    enough). The mesh's own reader stops at 100 levels; hence a warning, for readers that use another one.
+    This is legal Avro, and how trees are written. The writer alone then decides how deep a value nests: fastavro's reader
+    recurses in C, and 6 kB of a linked list end the whole process (SIGSEGV; on a thread's stack 1 kB is enough). Meshport's
+    reader stops at 100 levels; hence a warning, for readers that use another one.
 
-    Write the nodes as one array with the id of each node's parent, where the depth is not small by nature.
+    If the depth is not small by nature, write the nodes as one array, each with the id of its parent.
     """
     form = contract.schema.form
     for path, name in _references_back(form):
@@ -150,7 +148,7 @@ def recursive_type(contract: Contract) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "DECODING_BOMB",
-        "what is decoded stays in proportion to its bytes",
+        "a decoded value stays in proportion to its bytes",
         _READERS,
         Scope.DECLARATION,
         decoding_bomb,
@@ -175,7 +173,7 @@ RULES: Final = (
     Rule("ZERO_WIDTH_ITEMS", "an array's items take bytes", _READERS, Scope.DECLARATION, zero_width_items),
     Rule(
         "RECURSIVE_TYPE",
-        "how deep an event nests is settled by its schema",
+        "the schema bounds how deep an event nests",
         _READERS,
         Scope.DECLARATION,
         recursive_type,
@@ -185,7 +183,7 @@ RULES: Final = (
 
 
 def _fields(form: Any) -> Iterator[tuple[str, Form]]:
-    """Every field that a schema declares, with its path."""
+    """Yield every field that a schema declares, with its path."""
     for path, each in declared(form):
         for field in each.get("fields", ()) if each["type"] in _RECORDS else ():
             yield inner(path, field["name"]), field
@@ -200,9 +198,9 @@ def _fits(form: Any, data: Any, named: Mapping[str, Form]) -> bool:
 
 
 def _references_back(form: Any) -> Iterator[tuple[str, str]]:
-    """Where a record is named within its own definition: every circle of types has one such place.
+    """Yield where a record is named within its own definition; every cycle of types contains one such reference.
 
-    A definition stands at its first use, so that reading the text is a depth-first search of the types.
+    A type is defined at its first use, so walking the text is a depth-first search of the types.
     """
     stack: list[tuple[str, Any, frozenset[str]]] = [("", form, frozenset())]
     while stack:

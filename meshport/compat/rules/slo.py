@@ -1,4 +1,4 @@
-"""What a product promises of how good its data is: the service levels (ODCS `slaProperties`) that hold for a port."""
+"""What a product promises of the quality of its data: the service levels (ODCS `slaProperties`) of a port."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _CONTRACT: Final = (Direction.CONTRACT,)
 
 
 def slo_weakened(change: Change) -> Iterator[Found]:
-    """A service level promises less than it did.
+    """A service level promises less than before.
 
-    Readers build on it: an alarm after the promised delay, a report that counts on completeness. Which way is weaker
-    depends on the property: of a delay (timeliness, intervalOfChange, latency ..., errorRate) a larger figure, of a share
-    or an amount (completeness, availability, accuracy, throughput, retention) a smaller one. Units are converted (ms, s,
-    m, h, d, w, y); a figure in a unit that cannot be compared counts as weaker. A level of the port takes the place of one
-    of all ports.
+    Readers rely on it: an alarm after the promised delay, a report that needs complete data. The direction depends on the
+    property: for a delay or an error rate (timeliness, intervalOfChange, latency ..., errorRate) a larger figure is weaker,
+    for a share or an amount (completeness, availability, accuracy, throughput, retention) a smaller one. Units are converted
+    (ms, s, m, h, d, w, y); a figure in a unit that cannot be compared counts as weaker. A level of the port overrides the
+    same level of all ports.
 
     Keep the level, or agree on the new one with the readers first.
     """
@@ -40,8 +40,8 @@ def slo_weakened(change: Change) -> Iterator[Found]:
 def slo_removed(change: Change) -> Iterator[Found]:
     """A service level is no longer promised.
 
-    It is the weakest promise of all: whatever readers built on the old one rests on nothing. Nothing measures it any more
-    either.
+    This is the weakest promise of all: readers that relied on the old level have no promise left, and it is no longer
+    measured.
 
     Keep the level, with a figure that can be kept.
     """
@@ -63,11 +63,11 @@ def slo_removed(change: Change) -> Iterator[Found]:
 
 
 def slo_changed(change: Change) -> Iterator[Found]:
-    """A service level of a property that the gate does not know has another figure.
+    """A service level has another figure, and the gate does not know its property.
 
-    ODCS takes any property, and nobody here can tell which way is weaker; that is why it is a warning.
+    ODCS allows any property. The gate cannot decide which figure is weaker, so this is a warning.
 
-    Look at it yourself; if it promises less, agree on it with the readers first.
+    Compare the figures. If the new one promises less, agree on it with the readers first.
     """
     for was, now in _changed_levels(change, LevelChange.OTHER):
         yield Found(
@@ -84,11 +84,11 @@ def slo_changed(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule(
         "SLO_WEAKENED",
-        "a service level promises what it promised",
+        "a service level promises no less",
         _CONTRACT,
         Scope.CHANGE,
         slo_weakened,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "SLO_REMOVED",
@@ -96,11 +96,11 @@ RULES: Final = (
         _CONTRACT,
         Scope.CHANGE,
         slo_removed,
-        stops=Stops.NOBODY,
+        stops=Stops.NO_READER,
     ),
     Rule(
         "SLO_CHANGED",
-        "a service level that nobody can order is looked at",
+        "a service level of an unknown property is compared by its owner",
         _CONTRACT,
         Scope.CHANGE,
         slo_changed,
@@ -110,7 +110,7 @@ RULES: Final = (
 
 
 def _changed_levels(change: Change, kind: LevelChange) -> Iterator[tuple[ServiceLevel, ServiceLevel]]:
-    """The service levels of the port that none of the new ones keeps, with the nearest new one, where that is of a kind."""
+    """Yield each service level that no new level keeps, with the new level that has one kind of relation to it."""
     if change.after is None or change.product is None:
         return
     left = promised(change.product, change.after.port.name)

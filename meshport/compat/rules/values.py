@@ -1,4 +1,4 @@
-"""What a value means though Avro takes it: logical types, units, the digits of decimals, symbols of enums, polysemes."""
+"""What a value means beyond its Avro type: logical types, units, decimal digits, enum symbols, polysemes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshport.compat.rules.avro import beside
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
 
-# Avro 1.12, "Logical Types": the types that each annotates. Elsewhere it has to be ignored.
+# Avro 1.12, "Logical Types": the types that each logical type annotates. On any other type it must be ignored.
 _ANNOTATES: Final = {
     "decimal": {"bytes", "fixed"},
     "big-decimal": {"bytes"},
@@ -29,23 +29,23 @@ _ANNOTATES: Final = {
     "local-timestamp-micros": {"long"},
     "local-timestamp-nanos": {"long"},
 }
-# As above: a fixed of another size is no such value.
+# Avro 1.12, "Logical Types": on a fixed of another size these are ignored too.
 _SIZES: Final = {"uuid": 16, "duration": 12}
 _UNITS: Final = ("-millis", "-micros", "-nanos")
 
 
 def logical_type(comparison: Comparison) -> Iterator[Found]:
-    """A logical type is added, dropped or replaced by another one, on a type whose bytes Avro takes all the same.
+    """A logical type is added, removed or replaced on a type whose bytes Avro accepts either way.
 
-    Avro's resolution does not look at logical types, nor do its checker and the registries built on it: decimal to
-    plain bytes, uuid to string, date to int, an instant (`timestamp`) to a wall clock (`local-timestamp`), or a date
-    promoted from int to a timestamp's long are all called compatible. The bytes decode, into another value: fastavro
-    gives the reader a value of the *writer's* logical type (a Decimal where bytes were declared), Java the bare
-    number, so that days are read as milliseconds. Adding one to a bare type counts too: whoever handled a number gets
-    a datetime, and nothing says that the numbers were in that unit before.
+    Avro's resolution ignores logical types, and so do its checker and the registries built on it: decimal to plain bytes,
+    uuid to string, date to int, an instant (`timestamp`) to a wall clock (`local-timestamp`), or a date promoted from int
+    to a timestamp's long are all reported as compatible. The bytes decode, but into another value: fastavro returns a value
+    of the *writer's* logical type (a Decimal where bytes were declared), Java returns the bare number, so that days are
+    read as milliseconds. Adding a logical type to a bare type counts too: readers that handled a number get a datetime,
+    and nothing guarantees that the earlier numbers were in that unit.
 
-    Add a field of the new type beside the old one and write both until the readers have moved, or publish a new
-    major. Custom logical types, which the specification does not have, are LOGICAL_TYPE_CUSTOM's.
+    Add a field of the new type beside the old one and write both until the readers have moved, or publish a new major.
+    Custom logical types, which the specification does not define, are covered by LOGICAL_TYPE_CUSTOM.
     """
     for pair in comparison.types:
         reader, writer = _logical(pair.reader), _logical(pair.writer)
@@ -54,14 +54,13 @@ def logical_type(comparison: Comparison) -> Iterator[Found]:
 
 
 def custom_logical_type(comparison: Comparison) -> Iterator[Found]:
-    """A logical type that Avro's specification does not have is added, dropped or replaced.
+    """A logical type that Avro's specification does not define is added, removed or replaced.
 
-    A library has to ignore a logical type that it does not know and give the plain value ("Logical Types": "must
-    ignore unknown logical types when reading"), so that readers see no difference, except for those who registered a
-    conversion under that name: to them the type of the value changes. Nobody but they can say whether it matters;
-    hence a warning.
+    A library must ignore a logical type that it does not know and return the plain value ("Logical Types": "must ignore
+    unknown logical types when reading"). Most readers see no difference. A reader that registered a conversion under that
+    name gets a value of another type, and only its owner knows whether that matters; hence a warning.
 
-    Ask the readers who convert it; where there are some, add a field beside the old one.
+    Ask the readers that convert it. If there are any, add a field beside the old one.
     """
     for pair in comparison.types:
         reader, writer = (form.get("logicalType") for form in (pair.reader, pair.writer))
@@ -72,13 +71,13 @@ def custom_logical_type(comparison: Comparison) -> Iterator[Found]:
 
 
 def decimal_scale(comparison: Comparison) -> Iterator[Found]:
-    """A decimal has another scale for the reader than for the writer.
+    """A decimal has another scale in the reader's schema than in the writer's.
 
-    The scale stands in the schema, never in the bytes: 12.34 is written as the whole number 1234, and read with the
-    scale 4 it is 0.1234. The specification has two decimals "match if their scales and precisions match"; Apache's
-    checker does not look, and its generic reader hands out amounts that are wrong by powers of ten without an error.
+    The scale is in the schema, never in the bytes: 12.34 is written as the whole number 1234, and read with scale 4 it is
+    0.1234. By the specification two decimals "match if their scales and precisions match"; Apache's checker does not
+    compare them, and its generic reader returns amounts that are wrong by powers of ten, without an error.
 
-    Keep the scale. Where finer amounts are needed, add a field with the new scale beside and write both.
+    Keep the scale. If finer amounts are needed, add a field with the new scale and write both.
     """
     for pair in _decimals(comparison):
         if _scale(pair.reader) != _scale(pair.writer):
@@ -94,14 +93,14 @@ def decimal_scale(comparison: Comparison) -> Iterator[Found]:
 
 
 def decimal_precision(comparison: Comparison) -> Iterator[Found]:
-    """A decimal has fewer digits for the reader than for the writer.
+    """A decimal has fewer digits in the reader's schema than in the writer's.
 
-    A reader cannot hold what has more digits than its schema allows: some libraries refuse the value, others cut it,
-    and a column made from the reader's schema (DECIMAL(10,2)) overflows. The specification wants precisions equal;
-    more digits for the reader harm nobody and pass, so that the rule looks one way only.
+    A reader cannot hold more digits than its schema allows: some libraries refuse the value, others truncate it, and a
+    column made from the reader's schema (DECIMAL(10,2)) overflows. The specification requires equal precisions. More
+    digits in the reader's schema do no harm and pass, so the rule applies in one direction only.
 
-    Readers have to take the wider precision before anybody writes it: raise it at a BACKWARD level, or add a field
-    beside. It can only be lowered where old events are never read again, at a FORWARD level.
+    Readers have to take the wider precision before any producer writes it: raise it at a BACKWARD level, or add a field.
+    The precision can only be lowered at a FORWARD level, where old events are never read again.
     """
     for pair in _decimals(comparison):
         reader, writer = pair.reader["precision"], pair.writer["precision"]
@@ -120,13 +119,13 @@ def decimal_precision(comparison: Comparison) -> Iterator[Found]:
 
 
 def time_unit(comparison: Comparison) -> Iterator[Found]:
-    """A time or timestamp counts in another unit for the reader than for the writer.
+    """A time or timestamp is in another unit in the reader's schema than in the writer's.
 
-    milliseconds, microseconds and nanoseconds are the same number to Avro's resolution (a `time-millis` is even
-    promoted to the long of a `time-micros`). Apache's checker calls the change compatible, and a reader that takes
-    the number by its own schema is wrong a thousandfold: orders of 1970, or of the year 58,000.
+    Milliseconds, microseconds and nanoseconds are the same number to Avro's resolution (a `time-millis` is even promoted to
+    the long of a `time-micros`). Apache's checker reports the change as compatible, and a reader that interprets the number
+    by its own schema is wrong by a factor of a thousand: orders of 1970, or of the year 58,000.
 
-    Keep the unit and add a field of the finer one beside.
+    Keep the unit and add a field in the finer one.
     """
     for pair in comparison.types:
         reader, writer = _logical(pair.reader), _logical(pair.writer)
@@ -143,15 +142,15 @@ def time_unit(comparison: Comparison) -> Iterator[Found]:
 
 
 def symbol_removed(comparison: Comparison) -> Iterator[Found]:
-    """An enum loses a symbol that older events hold, and the enum's default takes its place without a word.
+    """An enum loses a symbol that older events contain, and they are silently read as the enum's default.
 
-    Avro reads a symbol that the reader's enum does not have as that enum's default, and calls it compatible; the
-    default is meant for symbols to come. For one that was there it falsifies the past: every "refunded" of last year
-    reads as "unknown", in any replay, without an error (Aiven-Open/karapace#524 is what it looks like when a registry
-    lets it pass). Adding a symbol to an enum with a default is the designed way, and no finding. Without a default
-    the rule is Avro's own, MISSING_ENUM_SYMBOLS.
+    Avro reads a symbol that the reader's enum lacks as that enum's default, and reports it as compatible. The default is
+    meant for symbols that are added later. For a symbol that was removed it falsifies the past: every "refunded" of last
+    year is read as "unknown", in any replay, without an error (Aiven-Open/karapace#524 shows the effect in a registry that
+    lets it pass). Adding a symbol to an enum with a default is the intended evolution and no finding. Without a default the
+    rule is Avro's own MISSING_ENUM_SYMBOLS.
 
-    Keep the symbol. One that nobody writes any more costs nothing; say so in the enum's doc.
+    Keep the symbol. A symbol that is no longer written costs nothing; mention it in the enum's doc.
     """
     if comparison.direction is not Direction.BACKWARD:
         return
@@ -172,12 +171,12 @@ def symbol_removed(comparison: Comparison) -> Iterator[Found]:
 
 
 def enum_default(comparison: Comparison) -> Iterator[Found]:
-    """The default of an enum (not of a field) becomes another symbol, or is taken away.
+    """The default of an enum (not of a field) becomes another symbol, or is removed.
 
-    It is what a reader sees for a symbol that its version does not know. With another one, two versions of a reader
-    take the same stored event for different things, and Avro calls it compatible. Without one the enum is closed: the
-    first new symbol breaks every reader of this version, at transitive levels for ever (MISSING_ENUM_SYMBOLS). Giving
-    an enum a default that had none is welcome.
+    The default is what a reader sees for a symbol that its version does not know. With another default, two versions of a
+    reader read the same stored event as different things, and Avro reports it as compatible. Without a default the enum is
+    closed: the first new symbol breaks every reader of this version, at transitive levels for ever (MISSING_ENUM_SYMBOLS).
+    Adding a default to an enum that had none passes.
 
     Keep the default. If the word is wrong, add a better symbol and keep the old one as the default.
     """
@@ -199,14 +198,14 @@ def enum_default(comparison: Comparison) -> Iterator[Found]:
 
 
 def polyseme(comparison: Comparison) -> Iterator[Found]:
-    """A value is no longer declared as the global identifier (polyseme) that it was, or as another one.
+    """A value is no longer declared as the global identifier (polyseme) that it was, or is declared as another one.
 
-    `"polyseme": "customer_id"` says that the value is the mesh-wide identifier which schemas/common/ declares, so
-    that products can be joined by it (Dehghani, Data Mesh, "polysemes"). The bytes stay as they are and every Avro
-    checker is content, but the catalog no longer shows the join, and with another identifier a join meets the wrong
-    things. Linking a value to a polyseme for the first time passes.
+    `"polyseme": "customer_id"` declares the value to be the mesh-wide identifier of schemas/common/, by which products can
+    be joined (Dehghani, Data Mesh, "polysemes"). The bytes stay the same, so every Avro checker passes the change, but the
+    catalog no longer shows the join, and with another identifier a join matches unrelated things. Linking a value to a
+    polyseme for the first time passes.
 
-    Keep the link. Where the value means something else now, it is another field: add it beside.
+    Keep the link. If the value now means something else, it is another field: add it beside this one.
     """
     for pair in comparison.types:
         before, after = (form.get("polyseme") for form in comparison.sides(pair.reader, pair.writer))
@@ -227,7 +226,7 @@ RULES: Final = (
     Rule("LOGICAL_TYPE", "a value keeps its logical type", _BOTH, Scope.RESOLUTION, logical_type),
     Rule(
         "LOGICAL_TYPE_CUSTOM",
-        "a logical type of one's own stays",
+        "a custom logical type stays",
         _BOTH,
         Scope.RESOLUTION,
         custom_logical_type,
@@ -244,18 +243,18 @@ RULES: Final = (
     Rule("TIME_UNIT", "a time keeps its unit", _BOTH, Scope.RESOLUTION, time_unit),
     Rule(
         "ENUM_SYMBOL_REMOVED",
-        "a symbol that was written stays readable as itself",
+        "a symbol that was written is still read as itself",
         (Direction.BACKWARD,),
         Scope.RESOLUTION,
         symbol_removed,
     ),
     Rule("ENUM_DEFAULT", "an enum keeps its default", _BOTH, Scope.RESOLUTION, enum_default),
-    Rule("POLYSEME", "a global identifier stays what it is", _BOTH, Scope.RESOLUTION, polyseme),
+    Rule("POLYSEME", "a value stays linked to its global identifier", _BOTH, Scope.RESOLUTION, polyseme),
 )
 
 
 def _logical(form: Form) -> str | None:
-    """The logical type of a type where the specification knows it and lets it stand there."""
+    """Return a type's logical type if the specification defines it for that type."""
     name = form.get("logicalType")
     if not isinstance(name, str) or form["type"] not in _ANNOTATES.get(name, ()):
         return None
@@ -265,7 +264,7 @@ def _logical(form: Form) -> str | None:
 
 
 def _differ_in_unit(reader: str | None, writer: str | None) -> bool:
-    """Whether both count the same thing: `time-millis` and `time-micros`."""
+    """Return whether two logical types count the same thing in different units: `time-millis` and `time-micros`."""
     if reader is None or writer is None or not reader.endswith(_UNITS) or not writer.endswith(_UNITS):
         return False
     return reader.rpartition("-")[0] == writer.rpartition("-")[0]

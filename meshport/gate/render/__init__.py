@@ -1,4 +1,4 @@
-"""Renderings of a run of the gate: pure functions from a `Run` to the text of one format."""
+"""Renderings of a run of the gate: pure functions from a `GateRun` to the text of one format."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ RENDERINGS: Final[Mapping[str, Callable[[GateRun], str]]] = MappingProxyType(
         "sarif": sarif.render,
     }
 )
-"""Every rendering by the word of `--format`; each gives whole lines, without the last line's end."""
+"""Every rendering by its `--format`; each returns whole lines, without the last line's end."""
 
 __all__ = ["RENDERINGS"]

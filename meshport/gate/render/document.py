@@ -9,16 +9,16 @@ from meshport.gate.run import GateRun
 
 
 def render(run: GateRun) -> str:
-    """The run as JSON: one line, so that it is a record of a log as well as a document for `jq`."""
+    """Return the run as JSON on one line, which is both a record of a log and a document for `jq`."""
     return json.dumps(as_data(run), ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def as_data(run: GateRun) -> dict[str, Any]:
-    """The run as JSON data.
+    """Return the run as JSON data.
 
     Returns:
-        `passes`, `against`, `counts`, `verdicts` (each a `Verdict` with `passes` beside), `unchanged`, `notes` and
-        `evidence`; every key is always there.
+        `passes`, `against`, `counts`, `verdicts` (each a `Verdict` and its `passes`), `unchanged`, `notes` and `evidence`; every
+        key is always present.
     """
     return {
         "passes": run.passes,

@@ -1,8 +1,8 @@
-"""The verdicts as annotations of a pull request: GitHub's workflow commands, one a line.
+"""The verdicts as annotations of a pull request: GitHub's workflow commands, one on each line.
 
-What is escaped is what the runner undoes: `%`, CR and LF in a message, `:` and `,` too in a property. A semicolon is
-none of them: the runner would show it as `%3B`. A step shows its first ten errors, warnings and notices each, so they
-come in that order and the summary is the first notice.
+Escaped is exactly what the runner unescapes: `%`, CR and LF in a message, also `:` and `,` in a property. A semicolon is
+not: the runner would show it as `%3B`. A step shows its first ten errors, warnings and notices each, so they are written
+in that order, and the summary is the first notice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LEVELS: Final = ("error", "warning", "notice")
 
 
 def render(run: GateRun) -> str:
-    """A command a finding; then the summary and the notes as notices."""
+    """Return a command for each finding, then the summary and the notes as notices."""
     commands = {level: list[str]() for level in _LEVELS}
     for evidence in run.evidence:
         level = "notice" if evidence.passes else "error"

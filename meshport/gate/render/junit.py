@@ -1,9 +1,9 @@
-"""The verdicts as a test report: JUnit's XML, as Ant writes it and every CI reads it.
+"""The verdicts as a test report: JUnit's XML, as Ant writes it and CI systems read it.
 
-A product is a suite, a port a test case. Ant's schema gives a case one failure at most, so a case's failure holds all
-findings that refuse the port; what is only told stands in the suite's `system-out`. The gate measures no time and is on
-no host that matters: `time` is 0, the timestamp is the day of the verdicts, the host is `localhost`, as the schema says
-for one that cannot be told.
+A product is a suite, a port a test case. Ant's schema allows one failure for each case, so a case's failure contains all
+findings that refuse the port; other findings are in the suite's `system-out`. The gate measures no time, and its host does
+not matter: `time` is 0, the timestamp is the day of the verdicts, and the host is `localhost`, which the schema prescribes
+for an unknown host.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from meshport.gate.evidence import Evidence
 from meshport.gate.render import text, wording
 from meshport.gate.run import GateRun
 
-# XML 1.0, production 2: no reference can name any other character, so it has to be spelled otherwise. CR is legal but
-# read as LF.
+# XML 1.0, production 2: no character reference can name these, so they are escaped. CR is legal but read as LF.
 _ILLEGAL: Final = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_DAY: Final = "1970-01-01"
 
 
 def render(run: GateRun) -> str:
-    """The run as one `testsuites` document."""
+    """Return the run as one `testsuites` document."""
     root = ET.Element("testsuites")
     days = [each.judged_on.isoformat() for each in run.verdicts]
     judged = [*(each.address for each in run.verdicts), *(each.address for each in run.evidence)]
@@ -93,7 +92,7 @@ def _history(case: ET.Element, evidence: Evidence) -> None:
 
 
 def _warnings_and_excused(verdict: Verdict) -> list[str]:
-    """What does not fail the case: warnings, and what is waived, settled or unread."""
+    """Return the lines that do not fail the case: warnings, and findings that are waived, settled or unread."""
     lines = [line for each in verdict.findings if not each.refuses for line in text.finding_lines(verdict, each)]
     return [wording.short(verdict.address), *lines] if lines else []
 

@@ -1,7 +1,7 @@
 """The verdicts for code scanning: SARIF 2.1.0 (OASIS).
 
-Every rule of the table is described in the driver, so that a viewer has its manual at hand. A waiver is a suppression,
-which a viewer shows as dismissed. Sections in the comments are those of the specification.
+The driver describes every rule of the table, so that a viewer can show its manual page. A waiver is a suppression, which a
+viewer shows as dismissed. Section numbers in comments are those of the specification.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _KINDS: Final = {Part.SCHEMA: "member", Part.PORT: "property", Part.PRODUCT: "pr
 
 
 def render(run: GateRun) -> str:
-    """The run as one SARIF log, indented: it is kept, uploaded and looked at."""
+    """Return the run as one SARIF log, indented, since it is kept and read as a file."""
     return json.dumps(as_data(run), ensure_ascii=False, indent=2, default=str)
 
 
 def as_data(run: GateRun) -> dict[str, Any]:
-    """The run as JSON data of a SARIF log with one run."""
+    """Return the run as the JSON data of a SARIF log with one run."""
     found = run.findings()
     rules = list(dict.fromkeys((*RULES, *(finding.rule for _, finding in found))))
     index = {rule: number for number, rule in enumerate(rules)}
@@ -48,7 +48,7 @@ def as_data(run: GateRun) -> dict[str, Any]:
 
 def _descriptor(rule_id: str) -> dict[str, Any]:
     rule = RULES.get(rule_id)
-    if rule is None:  # a newer registry's
+    if rule is None:  # a rule of a newer registry
         return {"id": rule_id}
     help_text = manual.page(rule)
     return {
@@ -63,12 +63,12 @@ def _descriptor(rule_id: str) -> dict[str, Any]:
 
 def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, Any]:
     why_excused = wording.why_excused(verdict, finding)
-    said = [finding.message, why_excused or (finding.advice and f"Do: {finding.advice}")]
+    words = [finding.message, why_excused or (finding.advice and f"Do: {finding.advice}")]
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": rule_index,
         "level": _level(finding),
-        "message": _message("\n".join(filter(None, said))),
+        "message": _message("\n".join(filter(None, words))),
         "locations": [_location(verdict, finding)],
         "partialFingerprints": {"ruleAddressPath/v1": _fingerprint(verdict, finding)},
         "properties": {
@@ -86,7 +86,7 @@ def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, An
 
 
 def _level(finding: Finding) -> str:
-    """What it would be, for a waived finding: its suppression says the rest."""
+    """Return a finding's level; a waived finding keeps the level that its suppression dismisses."""
     if finding.state in {State.SETTLED, State.UNREAD}:
         return "note"
     return "error" if finding.severity is Severity.ERROR else "warning"
@@ -112,19 +112,19 @@ def _location(verdict: Verdict, finding: Finding) -> dict[str, Any]:
 
 
 def _fingerprint(verdict: Verdict, finding: Finding) -> str:
-    """The same for the same change of the same port, wherever its line moves."""
+    """Return a value that is the same for the same change of the same port, whatever its line."""
     named = (finding.rule, str(verdict.address), finding.part.value, finding.path)
     return hashlib.sha256("\n".join(named).encode()).hexdigest()
 
 
 def _notifications(run: GateRun) -> list[dict[str, Any]]:
-    told = [{"level": "note", "message": _message(note)} for note in (wording.summary(run), *run.notes)]
+    notifications = [{"level": "note", "message": _message(note)} for note in (wording.summary(run), *run.notes)]
     for evidence in run.evidence:
         level = "note" if evidence.passes else "error"
-        told.append({"level": level, "message": _message(str(evidence))})
-    return told
+        notifications.append({"level": level, "message": _message(str(evidence))})
+    return notifications
 
 
 def _message(text: str) -> dict[str, str]:
-    """A message that holds no placeholder: literal braces are doubled (3.11.5)."""
+    """Return a message without placeholders: literal braces are doubled (3.11.5)."""
     return {"text": text.replace("{", "{{").replace("}", "}}")}

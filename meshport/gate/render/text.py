@@ -1,7 +1,7 @@
-"""The verdicts for people: what, where, why, who breaks, what to do, and at the end one line that says it all.
+"""The verdicts for people: what breaks, where, why, for whom, what to do, and a summary in the last line.
 
-Lines are plain text with styles beside them. `styled` gives both, for a terminal; `render` the text alone, so that a
-pipe, `NO_COLOR` and a log see the same words.
+Lines are plain text with a style each. `styled` returns both, for a terminal; `render` returns the text only, so that a
+pipe, `NO_COLOR` and a log get the same words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshport.gate.render import wording
 from meshport.gate.run import GateRun
 
 WIDTH: Final = 100
-"""Columns. A longer line is harder to read, however wide the terminal is."""
+"""The maximum width in columns; a longer line is harder to read on any terminal."""
 
 _Line = tuple[str, str]
 _STYLES: Final = {"error": "bold red", "warning": "yellow"}
@@ -28,28 +28,28 @@ _GAP: Final = 2
 
 
 def render(run: GateRun, *, width: int = WIDTH) -> str:
-    """The verdicts as plain text.
+    """Return the verdicts as plain text.
 
     Args:
         run: what was judged.
-        width: columns at which lines are broken; a single word may be longer.
+        width: the columns at which lines are broken; a single word may be longer.
     """
     return styled(run, width=width).plain
 
 
 def styled(run: GateRun, *, width: int = WIDTH) -> Text:
-    """The same text with its colours, for a terminal of rich.
+    """Return the same text with its colours, for rich.
 
     Args:
         run: what was judged.
-        width: columns at which lines are broken.
+        width: the columns at which lines are broken.
     """
     lines = list(_run(run, width))
     return Text("\n").join(Text(line, style) for line, style in lines)
 
 
 def finding_lines(verdict: Verdict, finding: Finding, *, width: int = WIDTH) -> list[str]:
-    """One finding as plain lines: as a failure's text in a test report."""
+    """Return one finding as plain lines, for the text of a failure in a test report."""
     return [line for line, _ in _finding(verdict, finding, width)]
 
 
@@ -106,7 +106,7 @@ def _finding(verdict: Verdict, finding: Finding, width: int) -> Iterator[_Line]:
     if why_excused is not None:
         yield from _wrapped(why_excused, width, indent, style)
     if why_excused is not None and finding.state is not State.WAIVED:
-        return  # it is nobody's doing now: nothing to break, nothing to do
+        return  # the candidate is not the cause, so there is nothing to do
     yield from _sides(finding, width, indent)
     if finding.severity is Severity.ERROR:
         yield from _wrapped(wording.who(finding), width, f"{indent}breaks ", "")
@@ -119,7 +119,7 @@ def _finding(verdict: Verdict, finding: Finding, width: int) -> Iterator[_Line]:
 
 
 def _sides(finding: Finding, width: int, indent: str) -> Iterator[_Line]:
-    """Both sides on a line, where both are there and a line holds them; the message has said it, JSON has all of it."""
+    """Yield both sides on one line if both exist and fit; the message describes the change already, and JSON has it in full."""
     if finding.before is None or finding.after is None:
         return
     before, after = (json.dumps(side, ensure_ascii=False, default=str) for side in (finding.before, finding.after))
@@ -134,7 +134,7 @@ def _unneeded(waiver: Waiver) -> str:
 
 
 def _wrapped(words: str, width: int, lead: str, style: str) -> Iterator[_Line]:
-    """Words in lines no longer than the width; the first begins with the lead, the others stand below its end."""
+    """Yield words as lines of at most the width; the first begins with the lead, the others are indented by its length."""
     blank = " " * len(lead)
     safe = printable(" ".join(words.split()))
     lines = textwrap.wrap(safe, max(width - len(lead), 20), break_long_words=False, break_on_hyphens=False)
@@ -143,7 +143,7 @@ def _wrapped(words: str, width: int, lead: str, style: str) -> Iterator[_Line]:
 
 
 def printable(text: str) -> str:
-    """Text in which nothing can move the cursor, colour a terminal or turn the reading direction: ESC is spelled out."""
+    """Return text with every character escaped that could move the cursor, colour a terminal or reverse the reading direction."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,4 +1,4 @@
-"""What every rendering says in the same words: who breaks, where, and what counts against nobody."""
+"""The words that all renderings share: who breaks, where, and why a finding does not count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshport.gate.run import GateRun
 _WHO: Final = {
     Direction.BACKWARD: "new readers on stored events",
     Direction.FORWARD: "today's readers on new events",
-    Direction.CONTRACT: "whoever relies on what was promised",
+    Direction.CONTRACT: "readers that rely on its promises",
 }
 _ROLL_OUT: Final = {
     RollOut.READERS: "readers deploy first, then producers",
@@ -23,35 +23,35 @@ _FILES: Final = {Part.SCHEMA: "the schema", Part.PORT: "the port in product.yaml
 
 
 def label(finding: Finding) -> str:
-    """`error` and `warning` for what speaks against a candidate, else the state that takes it away."""
+    """Return `error` or `warning` for a finding that counts against the candidate, else its state."""
     return finding.severity.value if finding.state is State.STANDS else finding.state.value
 
 
 def change(finding: Finding) -> str:
-    """The change as waivers name it: `RULE at path`."""
+    """Return the change as waivers name it: `RULE at path`."""
     return f"{finding.rule} at {finding.path}" if finding.path else finding.rule
 
 
 def where(finding: Finding) -> str:
-    """`file:line` as editors and terminals open it; the part in words where there is no file."""
+    """Return `file:line` as editors and terminals open it, or the part in words if there is no file."""
     if finding.file is None:
         return _FILES[finding.part]
     return finding.file if finding.line is None else f"{finding.file}:{finding.line}"
 
 
 def who(finding: Finding) -> str:
-    """Who would break, and against which versions."""
+    """Return who would break, and against which versions."""
     whom = " and ".join(_WHO[each] for each in finding.directions)
     return f"{whom} ({numbered(finding.versions)})" if finding.versions else whom
 
 
 def roll_out(finding: Finding) -> str | None:
-    """Who deploys first, in a sentence."""
+    """Return which side deploys first, as a sentence."""
     return _ROLL_OUT[finding.roll_out] if finding.roll_out else None
 
 
 def numbered(versions: Sequence[int]) -> str:
-    """`version 3`, `versions 3, 2, 1`, and of a long history its ends: `versions 20 to 1`."""
+    """Return `version 3`, `versions 3, 2, 1`, or the ends of a long history: `versions 20 to 1`."""
     if len(versions) == 1:
         return f"version {versions[0]}"
     if len(versions) > 3 and versions[0] - versions[-1] == len(versions) - 1:
@@ -60,7 +60,7 @@ def numbered(versions: Sequence[int]) -> str:
 
 
 def why_excused(verdict: Verdict, finding: Finding) -> str | None:
-    """Why a finding does not count against the candidate; None where it does."""
+    """Return why a finding does not count against the candidate; None if it counts."""
     match finding.state:
         case State.SETTLED:
             return "settled: what is published breaks in this way already"
@@ -76,18 +76,18 @@ def why_excused(verdict: Verdict, finding: Finding) -> str | None:
 
 
 def reads(reader: ReaderVerdict) -> str:
-    """Which of the fields that a reader declares are hit; `reads everything` for one that declares none."""
+    """Return which of a reader's declared fields break; `reads everything` for a reader that declares none."""
     if not reader.fields:
         return "reads everything"
     paths = [breaks.partition(" ")[2] for breaks in reader.breaks]
     hit = [field for field in reader.fields if any(_touch(path, field) for path in paths)]
-    if not hit:  # the contract around the schema: no field of its own is hit
+    if not hit:  # a finding of the contract around the schema: no declared field breaks
         return "by " + ", ".join(reader.breaks)
     return "reads " + ", ".join(f"`{field}`" for field in hit)
 
 
 def broken(verdict: Verdict, finding: Finding | None = None) -> list[ReaderVerdict]:
-    """The readers that the candidate breaks, or that one finding breaks."""
+    """Return the readers that the candidate breaks, or that one finding breaks."""
     if finding is None:
         return [reader for reader in verdict.readers if reader.breaks]
     name = " ".join(filter(None, (finding.rule, finding.path)))
@@ -95,7 +95,7 @@ def broken(verdict: Verdict, finding: Finding | None = None) -> list[ReaderVerdi
 
 
 def reader_lines(verdict: Verdict) -> list[str]:
-    """A line for each reader that breaks, the last with how many stay whole."""
+    """Return a line for each reader that breaks; the last one counts the readers that do not."""
     hit = broken(verdict)
     whole = len(verdict.readers) - len(hit)
     if not hit:
@@ -108,7 +108,7 @@ def reader_lines(verdict: Verdict) -> list[str]:
 
 
 def summary(run: GateRun) -> str:
-    """The last line: how many contracts, and what became of them."""
+    """Return the last line: the number of contracts, and the number of each outcome."""
     counts = run.counts
     total, breaking = counts["total"], [each for each in run.verdicts if not each.passes]
     rest = [f"{counts[word]} {word}" for word in ("unchanged", "compatible", "new") if counts[word]]
@@ -134,7 +134,7 @@ def summary(run: GateRun) -> str:
 
 
 def short(address: Address) -> str:
-    """An address as people type it, without its scheme."""
+    """Return an address without its scheme, as people type it."""
     return address.key
 
 
