@@ -19,6 +19,13 @@ PREFIX: Final = "ce_"
 CONTENT_TYPE: Final = "content-type"
 AVRO: Final = "application/avro"
 STRUCTURED: Final = "application/cloudevents"
+ID: Final = "ce_id"
+TIME: Final = "ce_time"
+RECORDED_TIME: Final = "ce_recordedtime"
+COMMON_HEADERS: Final = ("ce_specversion", "ce_source", "ce_type", "ce_dataschema", CONTENT_TYPE)
+"""The first headers of an event as it is written: those that all events of one port and schema have in common, in order."""
+OWN_HEADERS: Final = (ID, TIME, RECORDED_TIME)
+"""The headers that follow `COMMON_HEADERS`: those that differ from event to event, in order."""
 # Independent of where a registry lives: the fingerprint is the schema's identity.
 DATA_SCHEMA: Final = "urn:meshport:schema:"
 

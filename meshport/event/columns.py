@@ -17,7 +17,7 @@ from meshport.codec import PREFIX_BYTES, ResolvingDecoder, unframe
 from meshport.columnar import supports
 from meshport.columnar.native import unavailable
 from meshport.errors import MeshError, RegistryUnavailable, SchemaError
-from meshport.event.attributes import AVRO, CONTENT_TYPE, SPEC_VERSION, fingerprint_of
+from meshport.event.attributes import AVRO, COMMON_HEADERS, OWN_HEADERS, SPEC_VERSION, fingerprint_of
 from meshport.event.event import Envelope
 from meshport.event.reader import RawHeaders
 from meshport.event.value import SchemaSource
@@ -25,11 +25,8 @@ from meshport.schema import Schema
 
 _log: Final = logging.getLogger(__name__)
 
-# The headers of our writer: five that its events have in common, then what is each one's own.
-_CONSTANT: Final = ("ce_specversion", "ce_source", "ce_type", "ce_dataschema", CONTENT_TYPE)
-_OWN: Final = ("ce_id", "ce_time", "ce_recordedtime")
-_SAME: Final = len(_CONSTANT)
-_USUAL: Final = _SAME + len(_OWN)
+_SAME: Final = len(COMMON_HEADERS)
+_USUAL: Final = _SAME + len(OWN_HEADERS)
 # Messages below which row by row is as quick: a call of the native library takes 80 us whatever it reads.
 _FEW: Final = 8
 # Bytes that are decoded at once; the decoder takes no more than 1 GiB.
@@ -290,7 +287,8 @@ def _all_alike(values: Sequence[Any], headers: Sequence[Any]) -> bool:
         prefixes.count(prefix) == count
         and all(column.count(each) == count for column, each in zip(columns[:_SAME], constant, strict=True))
         and all(
-            [name for name, _ in column].count(own) == count for column, own in zip(columns[_SAME:], _OWN, strict=True)
+            [name for name, _ in column].count(own) == count
+            for column, own in zip(columns[_SAME:], OWN_HEADERS, strict=True)
         )
     )
 
@@ -298,7 +296,7 @@ def _all_alike(values: Sequence[Any], headers: Sequence[Any]) -> bool:
 def _alike(value: bytes | None, headers: RawHeaders | None) -> _Alike | None:
     if not value or len(value) < PREFIX_BYTES or not headers or len(headers) != _USUAL:
         return None
-    if tuple(name for name, _ in headers[_SAME:]) != _OWN:
+    if tuple(name for name, _ in headers[_SAME:]) != OWN_HEADERS:
         return None
     return tuple(headers[:_SAME]), value[:PREFIX_BYTES]
 
@@ -320,7 +318,7 @@ def _is_id(id: bytes | None) -> bool:
 
 def _envelope(constant: tuple[tuple[str, bytes | None], ...]) -> Envelope | None:
     """What the constant headers say, if they are those of our writer."""
-    if tuple(name for name, _ in constant) != _CONSTANT:
+    if tuple(name for name, _ in constant) != COMMON_HEADERS:
         return None
     try:
         version, source, kind, data_schema, content_type = (each.decode() if each else "" for _, each in constant)

@@ -20,11 +20,16 @@ from meshport.codec import PREFIX_BYTES, SCHEMA_HEADER, codec_for
 from meshport.codec.jsonform import from_json
 from meshport.errors import DecodeError, EncodeError, EventError, MeshError
 from meshport.event.attributes import (
+    COMMON_HEADERS,
     CONTENT_TYPE,
     CORE,
+    ID,
+    OWN_HEADERS,
     PREFIX,
+    RECORDED_TIME,
     SPEC_VERSION,
     STRUCTURED,
+    TIME,
     fingerprint_of,
     instant,
     is_name,
@@ -37,10 +42,8 @@ RawHeaders = Sequence[tuple[str, bytes | None]]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLI: Final = timedelta(milliseconds=1)
-# The headers that our writer puts first are the same for every event of a port.
-_CONSTANT: Final = 5
-# With the id and the two times that follow.
-_USUAL: Final = 8
+_CONSTANT: Final = len(COMMON_HEADERS)
+_USUAL: Final = _CONSTANT + len(OWN_HEADERS)
 _from_iso: Final = datetime.fromisoformat
 _new: Final = Event.__new__
 
@@ -90,9 +93,9 @@ class EventReader:
                 second, time_bytes = headers[_CONSTANT + 1]
                 third, recorded_bytes = headers[_CONSTANT + 2]
                 if (
-                    first == "ce_id"
-                    and second == "ce_time"
-                    and third == "ce_recordedtime"
+                    first == ID
+                    and second == TIME
+                    and third == RECORDED_TIME
                     and id_bytes
                     and time_bytes
                     and recorded_bytes
@@ -183,11 +186,7 @@ class EventReader:
     ) -> None:
         """Remember what the next event of the same writer will begin with."""
         names = [name for name, _ in headers]
-        if (
-            value is None
-            or schema_header is not None
-            or names[_CONSTANT:_USUAL] != ["ce_id", "ce_time", "ce_recordedtime"]
-        ):
+        if value is None or schema_header is not None or tuple(names[_CONSTANT:_USUAL]) != OWN_HEADERS:
             return
         decode = self._values.prefix_decoder(value, fingerprint_of(envelope.data_schema))
         if decode is not None:

@@ -11,9 +11,12 @@ from typing import Any, Final
 from meshport.codec import Codec, prefix
 from meshport.event.attributes import (
     AVRO,
-    CONTENT_TYPE,
+    COMMON_HEADERS,
     DATA_SCHEMA,
+    ID,
+    RECORDED_TIME,
     SPEC_VERSION,
+    TIME,
     Extension,
     Headers,
     extension_headers,
@@ -47,14 +50,14 @@ class EventWriter:
         self.prefix: Final = prefix(schema_id)
         """The bytes that every value of the port begins with."""
         self._bare: Final[Headers] = [
-            ("ce_specversion", SPEC_VERSION.encode()),
-            ("ce_source", text_bytes("source", str(source))),
-            ("ce_type", text_bytes("type", type)),
+            (COMMON_HEADERS[0], SPEC_VERSION.encode()),
+            (COMMON_HEADERS[1], text_bytes("source", str(source))),
+            (COMMON_HEADERS[2], text_bytes("type", type)),
         ]
         self.constant: Final[Headers] = [
             *self._bare,
-            ("ce_dataschema", f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode()),
-            (CONTENT_TYPE, AVRO.encode()),
+            (COMMON_HEADERS[3], f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode()),
+            (COMMON_HEADERS[4], AVRO.encode()),
         ]
         """The headers that every event of the port begins with; `ce_id`, `ce_time` and `ce_recordedtime` follow."""
         self.plain: Final = self._plain_way()
@@ -92,7 +95,7 @@ class EventWriter:
         checked = id.encode() if type(id) is str and id and id.isprintable() else text_bytes("id", id)
         value, headers = self.plain(record, checked, time)
         if recorded_time is not None:
-            headers[-1] = ("ce_recordedtime", rfc3339(recorded_time))
+            headers[-1] = (RECORDED_TIME, rfc3339(recorded_time))
         if subject is not None:
             headers.append(("ce_subject", text_bytes("subject", subject)))
         if extensions:
@@ -102,7 +105,7 @@ class EventWriter:
     def _plain_way(self) -> Callable[[Mapping[str, Any], bytes, datetime], tuple[bytes, Headers]]:
         encode, framed, constant, recorded = self._encode, self.prefix, self.constant, self._recorded
         # Events of one millisecond share the header of the time they were recorded.
-        told, now = -1, ("ce_recordedtime", b"")
+        told, now = -1, (RECORDED_TIME, b"")
 
         def plain(record: Mapping[str, Any], id: bytes, time: datetime) -> tuple[bytes, Headers]:
             nonlocal told, now
@@ -111,13 +114,13 @@ class EventWriter:
                 # In this order, so that another thread which sees the tick sees its header too, or a later one.
                 now = recorded(tick)
                 told = tick
-            return encode(record, framed), [*constant, ("ce_id", id), ("ce_time", rfc3339(time)), now]
+            return encode(record, framed), [*constant, (ID, id), (TIME, rfc3339(time)), now]
 
         return plain
 
     def _headers_way(self) -> Callable[[bytes, bytes], Headers]:
         constant, recorded = self.constant, self._recorded
-        told, now = -1, ("ce_recordedtime", b"")
+        told, now = -1, (RECORDED_TIME, b"")
 
         def headers(id: bytes, time: bytes) -> Headers:
             nonlocal told, now
@@ -126,7 +129,7 @@ class EventWriter:
                 # In this order, as in `plain`.
                 now = recorded(tick)
                 told = tick
-            return [*constant, ("ce_id", id), ("ce_time", time), now]
+            return [*constant, (ID, id), (TIME, time), now]
 
         return headers
 
@@ -147,9 +150,9 @@ class EventWriter:
         now = self._recorded(time_ns() // 1_000_000)
         headers = [
             *self._bare,
-            ("ce_id", text_bytes("id", id)),
-            ("ce_time", rfc3339(time)),
-            now if recorded_time is None else ("ce_recordedtime", rfc3339(recorded_time)),
+            (ID, text_bytes("id", id)),
+            (TIME, rfc3339(time)),
+            now if recorded_time is None else (RECORDED_TIME, rfc3339(recorded_time)),
         ]
         if subject is not None:
             headers.append(("ce_subject", text_bytes("subject", subject)))
@@ -158,4 +161,4 @@ class EventWriter:
     @staticmethod
     def _recorded(tick: int) -> tuple[str, bytes]:
         now = datetime.fromtimestamp(tick // 1000, UTC).replace(microsecond=tick % 1000 * 1000)
-        return "ce_recordedtime", rfc3339(now)
+        return RECORDED_TIME, rfc3339(now)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from meshport.kafka.config import KafkaConfig
 from meshport.ports.scan import Follower
 from meshport.process.runtime.kafka_log import KafkaLog, entry_of
-from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
+from meshport.process.state.keys import CHECKPOINT_KEY
 
 
 class ChangelogCache:

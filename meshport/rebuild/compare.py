@@ -20,7 +20,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for, prefix
 from meshport.errors import CodecError, EventError
 from meshport.event import Event, EventReader, SchemaSource
-from meshport.event.attributes import rfc3339
+from meshport.event.attributes import ID, rfc3339
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
@@ -217,7 +217,7 @@ def _messages(
 
 def _id(message: ReceivedMessage) -> bytes:
     for name, text in message.headers() or ():
-        if name == "ce_id":
+        if name == ID:
             return text or b""
     return b""
 

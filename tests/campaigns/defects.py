@@ -180,12 +180,12 @@ def _counts_late(patch: pytest.MonkeyPatch, _: random.Random) -> None:
 
 @_defect("counts doubles", killed, "doubled", "misstated")
 def _counts_doubles(patch: pytest.MonkeyPatch, _: random.Random) -> None:
-    real = Deduplication.is_new
+    real = Deduplication.admit
 
-    def is_new(self: Deduplication, item: EventRecord, rows_: StateRows) -> bool:
+    def admit(self: Deduplication, item: EventRecord, rows_: StateRows) -> bool:
         return real(self, item, rows_) or True
 
-    patch.setattr(Deduplication, "is_new", is_new)
+    patch.setattr(Deduplication, "admit", admit)
 
 
 @_defect("applies an event twice", killed, "misstated", "lost")
@@ -266,8 +266,8 @@ def _unchecked(patch: pytest.MonkeyPatch) -> None:
 
 
 def _entries(patch: pytest.MonkeyPatch, change: Callable[[Sequence[ChangelogRecord]], list[ChangelogRecord]]) -> None:
-    real = StateRows.entries
-    patch.setattr(StateRows, "entries", lambda self, stored: change(real(self, stored)))
+    real = StateRows.changes
+    patch.setattr(StateRows, "changes", lambda self, stored: change(real(self, stored)))
 
 
 @_defect("writes no changelog", killed, "miscounted")

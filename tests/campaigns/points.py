@@ -24,7 +24,8 @@ from meshport.kafka.transaction import Member, Transactions
 from meshport.process.logic.pipeline import Record
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.worker import Worker
-from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord
+from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.state.keys import CHECKPOINT_KEY
 from tests.campaigns.logic import COLUMNS, Function
 
 Needs = Literal["nothing", "a member that joins", "quiet", "a SIGTERM"]

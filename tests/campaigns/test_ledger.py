@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from meshport.kafka.producer import Message
-from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
+from meshport.process.state.keys import CHECKPOINT_KEY
 from meshport.process.wire.input import InputMessage
 from tests.campaigns import memory
 from tests.campaigns.evidence import Evidence
@@ -55,7 +56,7 @@ def empty(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:
     """A changelog that knows its place and nothing else."""
     last = [entry for entry in entries if entry.key == CHECKPOINT_KEY][-1]
     assert last.value is not None
-    return [replace(Checkpoint.read(last.value), rows=0, checksum=0).entry()]
+    return [replace(Checkpoint.read(last.value), rows=0, checksum=0).to_record()]
 
 
 def damaged(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:

@@ -30,7 +30,8 @@ from meshport.process.runtime.checkpoints import latest_checkpoints, readable_en
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.runtime.worker import Worker
-from meshport.process.state.changelog import CHECKPOINT_KEY, ChangelogRecord, Checkpoint
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
+from meshport.process.state.keys import CHECKPOINT_KEY
 from meshport.process.wire.plan import Plan
 from tests.process.processor import mesh
 from tests.process.topics import Topics, check, members_come_and_go, world
@@ -431,7 +432,7 @@ def test_a_damaged_state_is_told(topics: Topics) -> None:
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     changelog = topics.plan.stages[0].changelog
     with Producer(topics.plan.kafka) as producer:
-        damage = Checkpoint(10_000, None, {}, 3, 7, topics.plan.shape).entry()
+        damage = Checkpoint(10_000, None, {}, 3, 7, topics.plan.shape).to_record()
         producer.deliver([Message(changelog, damage.key, damage.value, (), None, 0)])
     with pytest.raises(ProcessError, match="the changelog holds"):
         batch.run_processor(topics.plan, topics.ports, until_end=True)

@@ -194,31 +194,31 @@ def state(harness: Harness) -> list[Any]:
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches that were made by columns."""
+    """The sizes of the spans that were computed over columns."""
     sizes: list[int] = []
-    inner: Callable[..., Any] = ColumnarSource._columns
+    inner: Callable[..., Any] = ColumnarSource._compute
 
     def counted(self: ColumnarSource, *given: Any) -> Any:
         made = inner(self, *given)
         sizes.append(len(given[-1]))
         return made
 
-    monkeypatch.setattr(ColumnarSource, "_columns", counted)
+    monkeypatch.setattr(ColumnarSource, "_compute", counted)
     return sizes
 
 
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the batches of re-keyed records that were grouped by columns."""
+    """The sizes of the batches of re-keyed records that were grouped over columns."""
     sizes: list[int] = []
-    inner: Callable[..., Any] = ColumnarGroup.messages
+    inner: Callable[..., Any] = ColumnarGroup.process
 
-    def counted(self: ColumnarGroup, found: Any, offset: int) -> Any:
-        made = inner(self, found, offset)
-        sizes.append(0 if made is None else len(found.records))
-        return made
+    def counted(self: ColumnarGroup, batch: Any) -> Any:
+        grouped = inner(self, batch)
+        sizes.append(0 if grouped is None else len(batch.records))
+        return grouped
 
-    monkeypatch.setattr(ColumnarGroup, "messages", counted)
+    monkeypatch.setattr(ColumnarGroup, "process", counted)
     return sizes
 
 

@@ -30,7 +30,7 @@ from meshport.process.logic.pipeline import (
 from meshport.process.runtime import worker
 from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.state.changelog import Checkpoint
-from meshport.process.state.redriven import QuarantinedEvents
+from meshport.process.state.quarantine import QuarantinedEvents, QuarantinedPosition
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.messages import redriven
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
@@ -287,28 +287,29 @@ def test_what_is_no_redriven_event_is_passed_over(caplog: pytest.LogCaptureFixtu
 
 def test_a_checkpoint_of_before_is_read() -> None:
     """A checkpoint that was written before events could be redriven is read, and written as it was while none is."""
-    entry = Checkpoint(5, 7, {}, 3, 9, "shape").entry()
+    entry = Checkpoint(5, 7, {}, 3, 9, "shape").to_record()
     assert entry.value == b'[5,7,{},3,9,"shape"]'
     assert Checkpoint.read(entry.value) == Checkpoint(5, 7, {}, 3, 9, "shape", 0, 0)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9000)), max_size=60))
-def test_runs_of_what_is_owed_are_a_set(changes: list[tuple[bool, int]]) -> None:
-    """What is owed is told of any offset as a set would tell it, whatever was set aside and taken in."""
-    rows, plainly = StateRows(), set()
-    owed = QuarantinedEvents(rows)
-    for owe, offset in changes:
+def test_the_quarantine_index_is_a_set_of_offsets(changes: list[tuple[bool, int]]) -> None:
+    """The index, which stores runs of offsets by blocks, contains the offsets that a set would."""
+    rows, expected = StateRows(), set()
+    index = QuarantinedEvents(rows)
+    for quarantined, offset in changes:
         near = {offset, offset // 700, offset // 700 + 4090}
         for each in near:
-            if owe:
-                owed.owe((0, each, -1), "")
-                plainly.add(each)
+            if quarantined:
+                index.add(QuarantinedPosition(0, each, -1), "")
+                expected.add(each)
             else:
-                owed.settle((0, each, -1), "", again=True)
-                plainly.discard(each)
+                index.redriven(QuarantinedPosition(0, each, -1), "")
+                expected.discard(each)
             rows.keep(each)
-    assert {each for each in range(9001) if owed.is_owed((0, each, -1), "")} == {e for e in plainly if e <= 9000}
+    found = {each for each in range(9001) if index.contains(QuarantinedPosition(0, each, -1), "")}
+    assert found == {each for each in expected if each <= 9000}
 
 
 def test_a_redriven_event_does_not_move_time() -> None:

@@ -203,8 +203,8 @@ def test_what_waits_is_bounded_by_time() -> None:
         if number % 50 == 49:
             harness.run()
             stage = harness.worker._stages[TopicPartition(harness.plan.stages[-1].topic, 0)]
-            longest = max(longest, len(list(stage._rows)))  # type: ignore[attr-defined]  # of every stage
-            assert len(stage._join._waiting) <= len(list(stage._rows))  # type: ignore[attr-defined]  # of this one
+            longest = max(longest, len(list(stage._rows)))
+            assert len(stage._join._waiting) <= len(list(stage._rows))  # type: ignore[attr-defined]  # a stage of joins
     assert 300 < longest < 600
     closed = [row for row in harness.records() if row["paid_cents"] is None]
     assert all(row["cents"] % 9 in {7, 8} for row in closed)

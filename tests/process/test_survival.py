@@ -245,11 +245,11 @@ def test_a_damaged_changelog_is_refused() -> None:
     for number in range(3):
         rows.put(f"g:{number}", number)
     rows.keep(5)
-    entries = rows.entries(-1)
+    entries = rows.changes(-1)
     checkpoint = Checkpoint(5, None, {}, rows.count, rows.checksum)
-    assert StateRows.restore([*entries, checkpoint.entry()])[0].count == 3
+    assert StateRows.restore([*entries, checkpoint.to_record()])[0].count == 3
     with pytest.raises(ProcessError, match="damaged"):
-        StateRows.restore([*entries[1:], checkpoint.entry()])
+        StateRows.restore([*entries[1:], checkpoint.to_record()])
 
 
 def test_a_zombie_that_writes_late_does_no_harm() -> None:
@@ -257,16 +257,16 @@ def test_a_zombie_that_writes_late_does_no_harm() -> None:
     old = StateRows()
     old.put("g:a", 1)
     old.keep(5)
-    zombie = old.entries(-1)
+    zombie = old.changes(-1)
     new = StateRows()
     new.put("g:a", 1)
     new.keep(5)
-    first = [*new.entries(-1), Checkpoint(5, None, {}, new.count, new.checksum).entry()]
-    new.settle()
+    first = [*new.changes(-1), Checkpoint(5, None, {}, new.count, new.checksum).to_record()]
+    new.mark_stored()
     new.put("g:a", 2)
     new.keep(9)
-    second = [*new.entries(5), Checkpoint(9, None, {}, new.count, new.checksum).entry()]
-    log: list[ChangelogRecord] = [*first, *second, *zombie, Checkpoint(5, None, {}, 1, old.checksum).entry()]
+    second = [*new.changes(5), Checkpoint(9, None, {}, new.count, new.checksum).to_record()]
+    log: list[ChangelogRecord] = [*first, *second, *zombie, Checkpoint(5, None, {}, 1, old.checksum).to_record()]
     rows, checkpoint = StateRows.restore(log)
     assert (rows.get("g:a"), checkpoint.offset) == (2, 9)
 
@@ -276,22 +276,22 @@ def test_a_row_that_is_gone_stays_gone() -> None:
     rows = StateRows()
     rows.put("g:a", 1)
     rows.keep(0)
-    zombie = rows.entries(-1)
+    zombie = rows.changes(-1)
     log = list(zombie)
     for offset in range(1, 4):
-        log.append(Checkpoint(offset - 1, None, {}, rows.count, rows.checksum).entry())
-        rows.settle()
+        log.append(Checkpoint(offset - 1, None, {}, rows.count, rows.checksum).to_record())
+        rows.mark_stored()
         rows.put("g:a", None)
         rows.put("g:b", offset)
         rows.keep(offset)
-        log += rows.entries(offset - 1)
-    log.append(Checkpoint(3, None, {}, rows.count, rows.checksum).entry())
+        log += rows.changes(offset - 1)
+    log.append(Checkpoint(3, None, {}, rows.count, rows.checksum).to_record())
     for late in ([], zombie):
         found, checkpoint = StateRows.restore([*log, *late])
         assert (dict(found.items()), checkpoint.offset) == ({"g:b": 3}, 3)
         found.put("g:b", 4)
         found.keep(4)
-        assert [each.key for each in found.entries(3)] == [b"g:a"] * len(late) + [b"g:b"]
+        assert [each.key for each in found.changes(3)] == [b"g:a"] * len(late) + [b"g:b"]
 
 
 def test_another_pipeline_does_not_go_on_from_this_state() -> None:

@@ -44,8 +44,8 @@ class ColumnarDeduplication:
         new = np.zeros(len(given), bool)
         texts = self._identities(given, numbers, columns)
         for at, (text, time) in enumerate(zip(texts, given.time.tolist(), strict=True)):
-            store.at = int(given.origin[at])
-            new[at] = self._deduplication.lets_through(text, time, store)
+            store.event = int(given.origin[at])
+            new[at] = self._deduplication.admit_identity(text, time, store)
         return given.take(new), numbers[new]
 
     def _identities(self, given: ColumnarRecords, numbers: Integers, columns: EventColumns) -> list[str]:

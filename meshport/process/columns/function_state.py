@@ -77,7 +77,7 @@ class ColumnarApply:
             zip(*columns, strict=True), zip(*parts, strict=True), given.time.tolist(), origins.ids, strict=True
         )
         for at, (values, by, time, id) in enumerate(records):
-            store.at = events[at]
+            store.event = events[at]
             key = keys.get(by)
             if key is None:
                 keys[by] = key = dumps(list(by))

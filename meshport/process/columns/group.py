@@ -1,6 +1,9 @@
-"""The group stage over columns: many records of the re-keyed topic at once."""
+"""The computation of the group stage over columns: a batch of records of the repartition topic at once."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from meshport.kafka.producer import Message
 from meshport.process.columns import warn_row_path
@@ -10,51 +13,57 @@ from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import RekeyedBatch
 from meshport.process.state.groups import GroupProcessor
-from meshport.process.state.rows import StateRows
+from meshport.process.state.rows import KeyValueStore
 from meshport.process.wire.plan import Plan
 
 
+class GroupedBatch(NamedTuple):
+    """What records come to.
+
+    Attributes:
+        outputs: for the output port.
+        changes: of the state, as `StateRows.apply` takes them, with the indices of records.
+    """
+
+    outputs: list[Message]
+    changes: Mapping[str, tuple[Any, int]]
+
+
 class ColumnarGroup:
-    """Groups the records of one partition by columns.
+    """Groups the records of one partition over columns.
 
     Args:
         plan: the plan.
-        group: of the state.
-        rows: the state.
+        group: the grouping.
+        rows: the state, which is only read.
     """
 
-    def __init__(self, plan: Plan, group: GroupProcessor, rows: StateRows) -> None:
+    def __init__(self, plan: Plan, group: GroupProcessor, rows: KeyValueStore) -> None:
         self._plan = plan
         self._group = group
         self._rows = rows
-        self._programs: dict[str, ColumnarGrouping | None] = {}
+        self._compiled: dict[str, ColumnarGrouping | None] = {}
 
-    def messages(self, found: RekeyedBatch, offset: int) -> list[Message] | None:
-        """What records give to the output port; None, and nothing is done, where they have to be taken one by one.
-
-        Args:
-            found: the records.
-            offset: of their message in the re-keyed topic.
-        """
-        program = self._program(found.fields)
-        if program is None:
+    def process(self, batch: RekeyedBatch) -> GroupedBatch | None:
+        """Return what records come to; None where they have to be applied one by one."""
+        grouping = self._grouping(batch.fields)
+        if grouping is None:
             return None
         store = Overlay(self._rows)
-        texts = (found.beside[name].to_pylist() for name in ("id", "time_text", "recorded_text"))
-        origins = Origins(found.partition, found.offsets, found.numbers, found.source, *texts)
+        texts = (batch.metadata[name].to_pylist() for name in ("id", "time_text", "recorded_text"))
+        origins = Origins(batch.partition, batch.offsets, batch.numbers, batch.source, *texts)
         try:
-            made = program.messages(found.records, store, origins)
+            outputs = grouping.messages(batch.records, store, origins)
         except Doubt:
             return None
-        store.keep([offset] * len(found.records))
-        return made
+        return GroupedBatch(outputs, store.changes)
 
-    def _program(self, fields: Fields) -> ColumnarGrouping | None:
+    def _grouping(self, fields: Fields) -> ColumnarGrouping | None:
         name = repr(fields)
-        if name not in self._programs:
+        if name not in self._compiled:
             try:
-                self._programs[name] = ColumnarGrouping(self._plan, self._group, fields, {})
+                self._compiled[name] = ColumnarGrouping(self._plan, self._group, fields, {})
             except NotColumnar as why:
                 warn_row_path(f"{self._plan.group} groups records one by one: {why}")
-                self._programs[name] = None
-        return self._programs[name]
+                self._compiled[name] = None
+        return self._compiled[name]

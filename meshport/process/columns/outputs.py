@@ -11,7 +11,7 @@ from meshport.codec import codec_for
 from meshport.columnar import ColumnarEncoder, supports
 from meshport.errors import EncodeError
 from meshport.event import EventWriter
-from meshport.event.attributes import rfc3339_of_micros
+from meshport.event.attributes import ID, RECORDED_TIME, TIME, rfc3339_of_micros
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import record_key
 from meshport.process.columns.columnar_records import (
@@ -86,7 +86,7 @@ class ColumnarOutputs:
         ids = output_ids(self._source, origins.partition, zip(*(each.tolist() for each in places), strict=True))
         topic, constant, recorded = self._topic, self._constant, origins.recorded
         return [
-            Message(topic, key, value, [*constant, ("ce_id", id), ("ce_time", time), ("ce_recordedtime", recorded[at])])
+            Message(topic, key, value, [*constant, (ID, id), (TIME, time), (RECORDED_TIME, recorded[at])])
             for key, value, id, time, at in zip(
                 self._keys(records), values, ids, self._times(records, origins), of, strict=True
             )

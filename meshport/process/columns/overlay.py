@@ -1,44 +1,33 @@
-"""Changes to the state that wait until nothing is in doubt any more."""
+"""Changes of state rows that are applied only if all of their batch can be computed over columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from meshport.process.state.rows import StateRows
+from meshport.process.state.rows import KeyValueStore
 
 
 class Overlay:
-    """Changes to the state that are not made yet, over the rows.
+    """A store that keeps changes to itself and reads through to another where there are none.
 
     Args:
-        rows: the state.
+        rows: the store beneath, which is only read.
 
     Attributes:
-        changed: the rows that change, by name, each with the index of the event that changed it last.
-        at: the index of the event that is worked on.
+        changes: by state key, the value and the index of the event that set it last; as `StateRows.apply` takes them.
+        event: the index of the event that is being processed; set it before `put`.
     """
 
-    def __init__(self, rows: StateRows) -> None:
+    def __init__(self, rows: KeyValueStore) -> None:
         self._rows = rows
-        self.changed: dict[str, tuple[Any, int]] = {}
-        self.at = 0
+        self.changes: dict[str, tuple[Any, int]] = {}
+        self.event = 0
 
     def get(self, key: str) -> Any | None:
-        """The row's value, or None where there is no such row."""
-        changed = self.changed.get(key)
+        """Return the row's value, or None where there is no such row."""
+        changed = self.changes.get(key)
         return self._rows.get(key) if changed is None else changed[0]
 
     def put(self, key: str, value: Any | None) -> None:
-        """Set a row; None removes it."""
-        self.changed[key] = value, self.at
-
-    def keep(self, offsets: Sequence[int]) -> None:
-        """Make the changes.
-
-        Args:
-            offsets: of the events.
-        """
-        for key, (value, at) in self.changed.items():
-            self._rows.put(key, value)
-            self._rows.keep(offsets[at])
+        """Set a row; None deletes it."""
+        self.changes[key] = value, self.event

@@ -1,7 +1,7 @@
-"""Records on their way to the partition of their group, a message for many: Arrow's IPC stream.
+"""Messages of the repartition topic that hold many records each, as an IPC stream of Arrow.
 
-One message a record costs as much as all the rest of the work. Each record brings what its event was read from, so that it
-can be quarantined, and redriven, as it came.
+A message for each record costs as much as all other work. Every record is accompanied by the message that its event was read
+from, so that the event can be quarantined and redriven as it was.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from meshport.event.attributes import OWN_HEADERS
 from meshport.event.columns import EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Integers, to_python
 from meshport.process.columns.expressions import NotColumnar
 from meshport.process.columns.outputs import keys_of
 from meshport.process.logic.records import EventRecord
-from meshport.process.wire.input import Headers, InputMessage, PartitionMessages
+from meshport.process.wire.headers import Headers
+from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.messages import RekeyedRecord
 from meshport.process.wire.partitioner import partition_of
 
-# What a record brings beside its own columns, in front of them.
-_BESIDE: Final = pa.schema(
+# Columns before those of the records: of each record, what `wire.messages.rekeyed` writes beside it.
+_METADATA: Final = pa.schema(
     [
         ("offset", pa.int64()),
         ("number", pa.int64()),
@@ -38,22 +40,23 @@ _BESIDE: Final = pa.schema(
     ]
 )
 _COMMON: Final = b"meshport"
-_AT_ONCE: Final = 4096
+"""Key of the stream's metadata: what all records have in common, as JSON."""
+_RECORDS_PER_MESSAGE: Final = 4096
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
-_REMEMBERED: Final = 100_000
+_CACHED_KEYS: Final = 100_000
 
 
 class RekeyedBatchWriter:
-    """Writes records for the re-keyed topic.
+    """Makes the messages of one source partition for the repartition topic.
 
     Args:
-        topic: its name.
-        partitions: of it.
+        topic: the repartition topic.
+        partitions: of that topic.
         by: the fields of the new key.
         fields: of the records.
 
     Raises:
-        NotColumnar: the records are none of plain values.
+        NotColumnar: a field of the key is missing, or a column's values are not those of records.
     """
 
     def __init__(self, topic: str, partitions: int, by: tuple[str, ...], fields: Fields) -> None:
@@ -73,44 +76,44 @@ class RekeyedBatchWriter:
         records: ColumnarRecords,
         numbers: Integers,
         columns: EventColumns,
-        arrivals: PartitionMessages,
+        originals: PartitionMessages,
         redriven: int,
     ) -> list[Message]:
-        """The messages of some records.
+        """Return the messages of some records, for each partition of the repartition topic.
 
         Args:
             records: their origin is the index of their event.
             numbers: of each record among those of its event.
             columns: the events.
-            arrivals: as they came.
-            redriven: where the source partition's redrive topic was read to.
+            originals: the messages that the events were read from.
+            redriven: the next offset of the source partition's redrive topic.
 
         Raises:
-            Doubt: one has no key.
+            Doubt: a record has no key.
         """
         if not len(records):
             return []
         targets = np.array([self._target(key) for key in self._keys(records)])
-        of = records.origin.tolist()
-        first = [list(each) for each in arrivals.headers[of[0]][:-3]]
+        events = records.origin.tolist()
+        headers = originals.headers[events[0]][: -len(OWN_HEADERS)]
         common = {
-            "topic": arrivals.topic,
-            "partition": arrivals.partition,
+            "topic": originals.topic,
+            "partition": originals.partition,
             "redriven": redriven,
             "source": columns.envelope.source,
-            "headers": [[name, value.decode("latin-1")] for name, value in first],
+            "headers": [[name, value.decode("latin-1")] for name, value in headers],
         }
-        beside = [
-            pa.array(np.array(arrivals.offsets, "i8")[records.origin]),
+        metadata = [
+            pa.array(np.array(originals.offsets, "i8")[records.origin]),
             pa.array(numbers),
             pa.array(records.time),
             pa.array(columns.recorded[records.origin]),
             *(
-                pa.array([part[at] for at in of], kind)
+                pa.array([part[at] for at in events], kind)
                 for part, kind in (
-                    (arrivals.timestamps_ms, pa.int64()),
-                    (arrivals.keys, pa.binary()),
-                    (arrivals.values, pa.binary()),
+                    (originals.timestamps_ms, pa.int64()),
+                    (originals.keys, pa.binary()),
+                    (originals.values, pa.binary()),
                     (columns.ids, pa.binary()),
                     (columns.time_text, pa.binary()),
                     (columns.recorded_text, pa.binary()),
@@ -119,20 +122,20 @@ class RekeyedBatchWriter:
         ]
         columns_ = [records.columns[name] for name in self._names]
         fields = [pa.field(f"f:{name}", each.type) for name, each in zip(self._names, columns_, strict=True)]
-        schema = pa.schema([*_BESIDE, *fields], {_COMMON: json.dumps(common).encode()})
-        whole = pa.RecordBatch.from_arrays([*beside, *columns_], schema=schema)
+        schema = pa.schema([*_METADATA, *fields], {_COMMON: json.dumps(common).encode()})
+        whole = pa.RecordBatch.from_arrays([*metadata, *columns_], schema=schema)
         made = []
         for target in np.unique(targets).tolist():
             there = whole.take(pa.array(np.flatnonzero(targets == target)))
-            for begin in range(0, len(there), _AT_ONCE):
-                value = _written(there.slice(begin, _AT_ONCE))
+            for begin in range(0, len(there), _RECORDS_PER_MESSAGE):
+                value = _written(there.slice(begin, _RECORDS_PER_MESSAGE))
                 made.append(Message(self._topic, None, value, (), None, target))
         return made
 
     def _target(self, key: bytes | None) -> int:
         found = self._partition_of.get(key)
         if found is None:
-            if len(self._partition_of) >= _REMEMBERED:
+            if len(self._partition_of) >= _CACHED_KEYS:
                 self._partition_of.clear()
             found = self._partition_of[key] = partition_of(key or b"", self._partitions)
         return found
@@ -146,17 +149,17 @@ def _written(batch: pa.RecordBatch) -> bytes:
 
 
 class RekeyedBatch(NamedTuple):
-    """Many records of one source partition, as they were read from the re-keyed topic.
+    """The records of one message of the repartition topic, all of one source partition.
 
     Attributes:
-        source_topic: of the input.
-        partition: of the input.
-        redriven: where its redrive topic was read to.
+        source_topic: the input topic.
+        partition: of the input topic.
+        redriven: the next offset of its redrive topic.
         source: CloudEvents source of the events.
         fields: of the records.
-        records: by columns, their origin the index of the record.
-        beside: what each record brings, by name.
-        headers: what the headers of all events begin with.
+        records: by columns; their origin is the index of the record.
+        metadata: the columns of `_METADATA`, by name.
+        headers: the first headers of all events.
     """
 
     source_topic: str
@@ -165,22 +168,22 @@ class RekeyedBatch(NamedTuple):
     source: str
     fields: Fields
     records: ColumnarRecords
-    beside: dict[str, pa.Array]
+    metadata: dict[str, pa.Array]
     headers: Headers
 
     @classmethod
     def read(cls, value: bytes) -> RekeyedBatch:
-        """The records of a message's value."""
+        """Return the records of a message, by its value."""
         with pa.ipc.open_stream(value) as stream:
             batch = stream.read_next_batch()
         common = json.loads(batch.schema.metadata[_COMMON])
-        beside = {name: batch.column(at) for at, name in enumerate(_BESIDE.names)}
+        metadata = {name: batch.column(at) for at, name in enumerate(_METADATA.names)}
         columns = {
             name.removeprefix("f:"): batch.column(at)
             for at, name in enumerate(batch.schema.names)
-            if at >= len(_BESIDE)
+            if at >= len(_METADATA)
         }
-        records = ColumnarRecords(columns, np.arange(batch.num_rows), _integers(beside["time"]))
+        records = ColumnarRecords(columns, np.arange(batch.num_rows), _integers(metadata["time"]))
         headers = [(name, text.encode("latin-1")) for name, text in common["headers"]]
         return cls(
             common["topic"],
@@ -189,22 +192,22 @@ class RekeyedBatch(NamedTuple):
             common["source"],
             {name: ColumnField(column.type) for name, column in columns.items()},
             records,
-            beside,
+            metadata,
             headers,
         )
 
     @property
     def offsets(self) -> Integers:
-        """Of the events in the input."""
-        return _integers(self.beside["offset"])
+        """The offset of each record's event in the input."""
+        return _integers(self.metadata["offset"])
 
     @property
     def numbers(self) -> Integers:
-        """Of each record among those of its event."""
-        return _integers(self.beside["number"])
+        """The number of each record among those of its event."""
+        return _integers(self.metadata["number"])
 
-    def behind(self, offset: int, number: int) -> RekeyedBatch:
-        """The records beyond a place of the input; records come in its order."""
+    def after(self, offset: int, number: int) -> RekeyedBatch:
+        """Return the records after a position of the input, whose order they have."""
         offsets, numbers = self.offsets, self.numbers
         new = (offsets > offset) | ((offsets == offset) & (numbers > number))
         if new.all():
@@ -213,21 +216,21 @@ class RekeyedBatch(NamedTuple):
         records = self.records.take(index)
         return self._replace(
             records=ColumnarRecords(records.columns, np.arange(len(index)), records.time),
-            beside={name: column.take(pa.array(index)) for name, column in self.beside.items()},
+            metadata={name: column.take(pa.array(index)) for name, column in self.metadata.items()},
         )
 
     def one_by_one(self) -> list[RekeyedRecord]:
-        """The records as they would have come by themselves."""
+        """Return the records as `wire.messages.read_rekeyed` would, had each been a message of its own."""
         values = {name: to_python(field)(self.records.columns[name]) for name, field in self.fields.items()}
-        beside = {name: column.to_pylist() for name, column in self.beside.items()}
+        metadata = {name: column.to_pylist() for name, column in self.metadata.items()}
         made = []
         for at in range(len(self.records)):
-            its: dict[str, Any] = {name: column[at] for name, column in beside.items()}
-            own = [("ce_id", its["id"]), ("ce_time", its["time_text"]), ("ce_recordedtime", its["recorded_text"])]
-            place = (self.source_topic, self.partition, its["offset"])
-            original = InputMessage(*place, its["key"], its["value"], [*self.headers, *own], its["stored_ms"])
+            its: dict[str, Any] = {name: column[at] for name, column in metadata.items()}
+            own = zip(OWN_HEADERS, (its["id"], its["time_text"], its["recorded_text"]), strict=True)
+            position = (self.source_topic, self.partition, its["offset"])
+            original = InputMessage(*position, its["key"], its["value"], [*self.headers, *own], its["stored_ms"])
             record = {name: column[at] for name, column in values.items()}
-            item = EventRecord(
+            event_record = EventRecord(
                 record,
                 its["time"],
                 self.partition,
@@ -237,7 +240,7 @@ class RekeyedBatch(NamedTuple):
                 self.source,
                 its["recorded"],
             )
-            made.append(RekeyedRecord(item, self.partition, None, original, self.redriven))
+            made.append(RekeyedRecord(event_record, self.partition, None, original, self.redriven))
         return made
 
 

@@ -1,13 +1,16 @@
-"""The source stage over columns: what `meshport.process.stages.source.SourceStage` makes event by event, made of whole batches.
+"""The computation of the source stage over columns: runs of events at once instead of one by one.
 
-What columns cannot tell beyond doubt is left to the stage, in the order of the log: a record in doubt alone, or, where it is
-not known which one is, halves of the batch until few are left.
+What cannot be computed with certainty is left to the row path: a single event, where it is known which one, else halves of a
+span until few events are left. The stage must process what is left before the following span can be computed, since that
+depends on the state and the watermark; so spans are computed one after the other, each when the stage asks for it.
+
+Nothing here changes state: a span holds its changes, and the stage applies them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,60 +27,88 @@ from meshport.process.columns.operators import JoinedTable, Step, compile_steps
 from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import RekeyedBatchWriter
 from meshport.process.logic.pipeline import Aggregate, Deduplicate
-from meshport.process.logic.records import Emission
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
 from meshport.process.state.deduplication import Deduplication
 from meshport.process.state.groups import GroupProcessor
 from meshport.process.state.rows import StateRows
-from meshport.process.wire.input import InputMessage, PartitionMessages
+from meshport.process.wire.input import PartitionMessages
 from meshport.process.wire.messages import late
 from meshport.process.wire.plan import Plan, SourcePlan
 from meshport.process.wire.tables import Table
 from meshport.schema import Schema, parse_schema
 
-# Times that a batch is halved to find what is in doubt.
-_HALVINGS: Final = 24
+_MAX_HALVINGS: Final = 24
+"""How often the spans of one run are halved to find the events in doubt; beyond that, the rest goes the row path."""
 
 
-class Made(NamedTuple):
-    """What some events came to.
+@dataclass(frozen=True, slots=True)
+class ComputedSpan:
+    """What consecutive events come to; nothing of it is applied yet.
 
     Attributes:
-        outputs: for the output port.
-        late: for the late topic, an event each.
-        closed: windows that the events closed, each with the index of the event that did.
-        recorded: of the events, microseconds.
+        outputs: for the output port, or for the repartition topic.
+        late: for the late topic, one for each late event.
+        changes: of the state, as `StateRows.apply` takes them, with the indices of events.
+        recorded: when each event was recorded, microseconds.
+        watermarks: before the first event, and after each; None where events cannot be late.
+        lateness: as of `Watermark`, microseconds.
     """
 
     outputs: list[Message]
     late: list[Message]
-    closed: list[tuple[Emission, int]]
+    changes: Mapping[str, tuple[Any, int]]
     recorded: Integers
+    watermarks: Integers | None
+    lateness: int
+
+    @property
+    def watermark(self) -> int | None:
+        """The watermark after the last event."""
+        return None if self.watermarks is None else int(self.watermarks[-1])
+
+    def closed_by(self, ends: Sequence[int]) -> list[int]:
+        """Return the index of the event that closed each of some windows, which are given by their ends, ascending."""
+        if self.watermarks is None:
+            return []
+        found: list[int] = np.searchsorted(self.watermarks[1:], np.array(ends, "i8") + self.lateness).tolist()
+        return found
 
 
-class _Program(NamedTuple):
-    """A pipeline over the events of one schema."""
+class SourceSpan(NamedTuple):
+    """Consecutive messages of the input.
 
-    before: list[Step | ColumnarDeduplication]
-    end: ColumnarGrouping | RekeyedBatchWriter
+    Attributes:
+        messages: in the order of their offsets.
+        computed: what their events come to; None where the stage has to process the messages one by one.
+    """
+
+    messages: PartitionMessages
+    computed: ComputedSpan | None
+
+
+class _CompiledPipeline(NamedTuple):
+    """A pipeline for the events of one schema."""
+
+    steps: list[Step | ColumnarDeduplication]
+    sink: ColumnarGrouping | RekeyedBatchWriter
 
 
 class ColumnarSource:
-    """Works on the events of one partition by columns.
+    """Computes what the events of one partition come to over columns.
 
     Args:
         plan: the plan.
         source: the input.
         partition: of the input.
         reader: reads events.
-        tables: of the joined products.
-        rows: the state.
-        clock: the partition's watermark.
-        group: of the state; None where nothing is grouped here.
-        deduplications: of the state, in order.
+        tables: the joined tables.
+        rows: the state, which is only read.
+        clock: the partition's watermark, which is only read.
+        group: the grouping; None where nothing is grouped here.
+        deduplications: those of the pipeline, in order.
     """
 
-    def __init__(  # noqa: PLR0917 - the parts of a stage
+    def __init__(  # noqa: PLR0917 - what the stage itself consists of
         self,
         plan: Plan,
         source: SourcePlan,
@@ -101,177 +132,153 @@ class ColumnarSource:
             address: JoinedTable(table, parse_schema(plan.tables[address].schema_text))
             for address, table in tables.items()
         }
-        self._programs: dict[str, _Program | None] = {}
+        self._compiled: dict[str, _CompiledPipeline | None] = {}
 
-    def process(
-        self,
-        messages: PartitionMessages,
-        made: Callable[[Made, PartitionMessages], None],
-        one: Callable[[InputMessage], None],
-    ) -> None:
-        """Work on messages in the order of their offsets; whatever is told was done when it returns.
+    def spans(self, messages: PartitionMessages) -> Iterator[SourceSpan]:
+        """Return the spans of some messages, in order; together they are all of the messages.
+
+        The caller applies a span, or processes its messages, before it asks for the next.
 
         Args:
-            messages: that follow what the state reflects.
-            made: told what the events of some messages came to.
-            one: works on a message by itself.
+            messages: that follow those which the state reflects.
         """
         for run in self._reader.runs(messages.values, messages.headers):
             there = messages[run.first : run.behind]
-            # Texts of times go out as they came in, so they have to be what would be written.
-            told = run.columns is not None and run.columns.canonical
-            program = self._program(run.columns.schema) if run.columns is not None and told else None
-            if run.columns is None or program is None:
-                for message in there:
-                    one(message)
+            # The texts of times are written as they were read, so they have to be in canonical form.
+            columns = run.columns if run.columns is not None and run.columns.canonical else None
+            pipeline = None if columns is None else self._pipeline(columns.schema)
+            if columns is None or pipeline is None:
+                yield SourceSpan(there, None)
             else:
-                self._run(program, run.columns, there, made, one)
+                yield from self._spans_of_run(pipeline, columns, there)
 
-    def _run(
-        self,
-        program: _Program,
-        columns: EventColumns,
-        messages: PartitionMessages,
-        made: Callable[[Made, PartitionMessages], None],
-        one: Callable[[InputMessage], None],
-    ) -> None:
-        spans = [(0, len(messages))]  # those that are open, the first ones last
+    def _spans_of_run(
+        self, pipeline: _CompiledPipeline, columns: EventColumns, messages: PartitionMessages
+    ) -> Iterator[SourceSpan]:
+        open_spans = [(0, len(messages))]  # [first, end), the next one last
         halvings = 0
-        while spans:
-            first, behind = spans.pop()
-            there = messages[first:behind]
-            if behind - first >= FEW and halvings < _HALVINGS:
+        while open_spans:
+            first, end = open_spans.pop()
+            there = messages[first:end]
+            computed = None
+            if end - first >= FEW and halvings < _MAX_HALVINGS:
                 try:
-                    done = self._columns(program, _cut(columns, first, behind), there)
-                except _InDoubt as doubt:
+                    computed = self._compute(pipeline, _slice(columns, first, end), there)
+                except _EventsInDoubt as doubt:
                     halvings += doubt.events is None
-                    spans += reversed(_apart(first, behind, doubt.events))
+                    open_spans += reversed(_split(first, end, doubt.events))
                     continue
-                made(done, there)
-            else:
-                for message in there:
-                    one(message)
+            yield SourceSpan(there, computed)
 
-    def _program(self, schema: Schema) -> _Program | None:
-        if schema.fingerprint not in self._programs:
+    def _pipeline(self, schema: Schema) -> _CompiledPipeline | None:
+        if schema.fingerprint not in self._compiled:
             try:
-                self._programs[schema.fingerprint] = self._compiled(schema)
+                self._compiled[schema.fingerprint] = self._compile(schema)
             except NotColumnar as why:
                 warn_row_path(f"{self._plan.group} works on events of {schema.name} one by one: {why}")
-                self._programs[schema.fingerprint] = None
-        return self._programs[schema.fingerprint]
+                self._compiled[schema.fingerprint] = None
+        return self._compiled[schema.fingerprint]
 
-    def _compiled(self, schema: Schema) -> _Program:
+    def _compile(self, schema: Schema) -> _CompiledPipeline:
         fields: Fields = fields_of(schema)
-        before: list[Step | ColumnarDeduplication] = []
-        seen = iter(self._deduplications)
+        steps: list[Step | ColumnarDeduplication] = []
+        deduplications = iter(self._deduplications)
         for operator in self._source.operators:
             if isinstance(operator, Deduplicate):
-                before.append(ColumnarDeduplication(next(seen), fields))
+                steps.append(ColumnarDeduplication(next(deduplications), fields))
             else:
-                steps, fields = compile_steps([operator], fields, self._joined)
-                before += steps
+                compiled, fields = compile_steps([operator], fields, self._joined)
+                steps += compiled
         if (stage := self._plan.repartition) is not None:
             grouping = self._plan.pipeline.grouping
             if isinstance(grouping, Aggregate):
                 fields = {name: field for name, field in fields.items() if name in {*grouping.by, *grouping.inputs}}
-            return _Program(before, RekeyedBatchWriter(stage.topic, stage.partitions, self._source.by, fields))
-        return _Program(before, ColumnarGrouping(self._plan, self._group, fields, self._joined))
+            return _CompiledPipeline(steps, RekeyedBatchWriter(stage.topic, stage.partitions, self._source.by, fields))
+        return _CompiledPipeline(steps, ColumnarGrouping(self._plan, self._group, fields, self._joined))
 
-    def _columns(self, program: _Program, columns: EventColumns, messages: PartitionMessages) -> Made:
-        """What events come to; the state is changed once nothing is in doubt any more.
+    def _compute(self, pipeline: _CompiledPipeline, columns: EventColumns, messages: PartitionMessages) -> ComputedSpan:
+        """Return what events come to.
 
         Raises:
-            _InDoubt: events have to be worked on one by one.
+            _EventsInDoubt: events have to be processed one by one.
         """
-        marks, behind = self._lateness(columns.time, messages)
-        given = ColumnarRecords(
+        watermarks, is_late = self._lateness(columns.time, messages)
+        records = ColumnarRecords(
             dict(zip(columns.data.schema.names, columns.data.columns, strict=True)),
             np.arange(len(columns)),
             columns.time,
-        ).take(~behind)
+        ).take(~is_late)
         store = Overlay(self._rows)
-        given, numbers = _through(program.before, given, store, columns)
+        records, numbers = _apply_steps(pipeline.steps, records, store, columns)
         try:
-            if isinstance(program.end, RekeyedBatchWriter):
-                outputs = program.end.messages(given, numbers, columns, messages, self._rows.redriven)
+            if isinstance(pipeline.sink, RekeyedBatchWriter):
+                outputs = pipeline.sink.messages(records, numbers, columns, messages, self._rows.redriven)
             else:
-                outputs = program.end.messages(given, store, self._origins(given, numbers, columns, messages))
+                outputs = pipeline.sink.messages(records, store, self._origins(records, numbers, columns, messages))
         except Doubt as doubt:
-            raise _InDoubt(_events(doubt, given)) from doubt
-        store.keep(messages.offsets)
-        late_ones = self._late(np.flatnonzero(behind).tolist(), columns, marks, messages)
-        return Made(outputs, late_ones, self._advance(marks, messages), columns.recorded)
+            raise _EventsInDoubt(_events_of(doubt, records)) from doubt
+        late_messages: list[Message] = []
+        if watermarks is not None:
+            late_messages = self._late(np.flatnonzero(is_late).tolist(), columns, watermarks, messages)
+        return ComputedSpan(outputs, late_messages, store.changes, columns.recorded, watermarks, self._clock.lateness)
 
     def _origins(
-        self, given: ColumnarRecords, numbers: Integers, columns: EventColumns, messages: PartitionMessages
+        self, records: ColumnarRecords, numbers: Integers, columns: EventColumns, messages: PartitionMessages
     ) -> Origins:
-        events = given.origin.tolist()
+        events = records.origin.tolist()
         ids, time, recorded = (
             [part[at] for at in events] for part in (columns.ids, columns.time_text, columns.recorded_text)
         )
-        offsets = np.array(messages.offsets, "i8")[given.origin]
+        offsets = np.array(messages.offsets, "i8")[records.origin]
         return Origins(self._partition, offsets, numbers, columns.envelope.source, ids, time, recorded)
 
-    def _lateness(self, time: Integers, messages: PartitionMessages) -> tuple[Integers, Any]:
-        """The watermark before each event and behind the last, and which events are late.
+    def _lateness(self, time: Integers, messages: PartitionMessages) -> tuple[Integers | None, Any]:
+        """Return the watermarks as of `ComputedSpan`, and a mask of the late events.
 
         Raises:
-            _InDoubt: events are further ahead than any clock, or there was none before.
+            _EventsInDoubt: event times are further ahead of Kafka's timestamps than a correct clock can be.
         """
         if not self._plan.timed:
-            return time, np.zeros(len(time), bool)
-        stamps = np.array(messages.timestamps_ms, "i8")
-        ahead = (stamps >= 0) & (time > stamps * 1000 + MAX_AHEAD_US)
-        if ahead.any():
-            raise _InDoubt(np.flatnonzero(ahead))
+            return None, np.zeros(len(time), bool)
+        timestamps = np.array(messages.timestamps_ms, "i8")
+        is_ahead = (timestamps >= 0) & (time > timestamps * 1000 + MAX_AHEAD_US)
+        if is_ahead.any():
+            raise _EventsInDoubt(np.flatnonzero(is_ahead))
         first = int(time[0]) if self._clock.at is None else self._clock.at
-        marks = np.maximum.accumulate(np.concatenate(([first], time)))
-        return marks, time < marks[:-1] - self._clock.lateness
+        watermarks = np.maximum.accumulate(np.concatenate(([first], time)))
+        return watermarks, time < watermarks[:-1] - self._clock.lateness
 
     def _late(
-        self, which: Sequence[int], columns: EventColumns, marks: Integers, messages: PartitionMessages
+        self, which: Sequence[int], columns: EventColumns, watermarks: Integers, messages: PartitionMessages
     ) -> list[Message]:
         topic, lateness = self._plan.late_topic, self._clock.lateness
-        return [late(topic, messages[at], int(columns.time[at]), int(marks[at]), lateness) for at in which]
-
-    def _advance(self, marks: Integers, messages: PartitionMessages) -> list[tuple[Emission, int]]:
-        """Move event time on, and close what is over: each with the index of the event that did it."""
-        if not self._plan.timed:
-            return []
-        self._clock.advance(int(marks[-1]))
-        for step in self._deduplications:
-            step.advance(self._clock.horizon, self._rows)
-        if self._group is None:
-            self._rows.keep(messages.offsets[-1])
-            return []
-        closed = self._group.advance(self._clock.horizon, self._rows)
-        self._rows.keep(messages.offsets[-1])
-        ends = np.array([each.time for each in closed], "i8")
-        by = np.searchsorted(marks[1:], ends + self._clock.lateness)
-        return list(zip(closed, by.tolist(), strict=True))
+        return [late(topic, messages[at], int(columns.time[at]), int(watermarks[at]), lateness) for at in which]
 
 
-class _InDoubt(Exception):  # noqa: N818 - names a finding
-    """Raised for events that have to be worked on one by one; None where it is not known which."""
+class _EventsInDoubt(Exception):  # noqa: N818 - names a finding
+    """Raised for events that have to be processed one by one.
+
+    Attributes:
+        events: their indices; None where it is not known which events of a span they are.
+    """
 
     def __init__(self, events: Integers | None) -> None:
         super().__init__()
         self.events = events
 
 
-def _events(doubt: Doubt, records: ColumnarRecords) -> Integers | None:
-    """The events behind the records that are in doubt."""
+def _events_of(doubt: Doubt, records: ColumnarRecords) -> Integers | None:
+    """Return the indices of the events whose records are in doubt."""
     return None if doubt.rows is None else np.unique(records.origin[doubt.rows])
 
 
-def _through(
+def _apply_steps(
     steps: Sequence[Step | ColumnarDeduplication], records: ColumnarRecords, store: Overlay, columns: EventColumns
 ) -> tuple[ColumnarRecords, Integers]:
-    """What becomes of records, and the number of each among those of its event.
+    """Return what records become, and the number of each among those of its event.
 
     Raises:
-        _InDoubt: some are in doubt.
+        _EventsInDoubt: some are in doubt.
     """
     numbers = records.ranks
     for step in steps:
@@ -284,17 +291,17 @@ def _through(
                 records = step(records)
                 numbers = records.ranks
         except Doubt as doubt:
-            raise _InDoubt(_events(doubt, records)) from doubt
+            raise _EventsInDoubt(_events_of(doubt, records)) from doubt
     return records, numbers
 
 
-def _cut(columns: EventColumns, first: int, behind: int) -> EventColumns:
-    if behind - first == len(columns):
+def _slice(columns: EventColumns, first: int, end: int) -> EventColumns:
+    if end - first == len(columns):
         return columns
-    span = slice(first, behind)
+    span = slice(first, end)
     return replace(
         columns,
-        data=columns.data.slice(first, behind - first),
+        data=columns.data.slice(first, end - first),
         ids=columns.ids[span],
         time=columns.time[span],
         time_text=columns.time_text[span],
@@ -303,13 +310,13 @@ def _cut(columns: EventColumns, first: int, behind: int) -> EventColumns:
     )
 
 
-def _apart(first: int, behind: int, events: Integers | None) -> list[tuple[int, int]]:
-    """The spans that are left of one: each event in doubt alone, or two halves where it is not known which are."""
+def _split(first: int, end: int, events: Integers | None) -> list[tuple[int, int]]:
+    """Return the spans that a span is split into: each event in doubt by itself, or halves where they are not known."""
     if events is None:
-        middle = (first + behind) // 2
-        return [(first, middle), (middle, behind)]
+        middle = (first + end) // 2
+        return [(first, middle), (middle, end)]
     spans = []
     for event in (events + first).tolist():
         spans += [(first, event), (event, event + 1)]
         first = event + 1
-    return [span for span in [*spans, (first, behind)] if span[0] < span[1]]
+    return [span for span in [*spans, (first, end)] if span[0] < span[1]]

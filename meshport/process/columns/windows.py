@@ -22,7 +22,8 @@ from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session
 from meshport.process.logic.records import RecordPosition
-from meshport.process.state.groups import WindowAggregate, row_name
+from meshport.process.state.groups import WindowAggregate
+from meshport.process.state.keys import window_key
 
 
 class ColumnarWindows:
@@ -85,7 +86,7 @@ class ColumnarWindows:
         groups = GroupIndex.by(of)
         texts = self._texts(given, codes[first], at[first])
         windowed = starts[first].tolist() if self._window else [None] * len(first)
-        names = [row_name(start, text) for start, text in zip(windowed, texts, strict=True)]
+        names = [window_key(start, text) for start, text in zip(windowed, texts, strict=True)]
         before = [store.get(name) for name in names]
 
         def places() -> list[RecordPosition]:
@@ -108,7 +109,7 @@ class ColumnarWindows:
             finals = [kernel.finals(values[name], groups, part, places) for name, kernel, part in kernels]
         last = given.origin[at[groups.order[groups.begins + groups.counts - 1]]].tolist()
         for name, start, event, *each in zip(names, windowed, last, *finals, strict=True):
-            store.at = event
+            store.event = event
             self._windows.put(name, start, each, store)
         return ColumnarRecords(columns, at, given.time[at]) if self._updates else ColumnarRecords({}, at[:0], at[:0])
 

@@ -31,7 +31,8 @@ from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_ev
 from meshport.process.runtime.redrive import redrive_message, to_redrive
 from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
-from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord
+from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.partitioner import partition_of
 from meshport.process.wire.plan import Plan, make_plan
@@ -97,8 +98,7 @@ class MemoryLog:
     def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         """All of one partition of a changelog."""
         for message in self.topic(topic)[partition]:
-            stamp = int(dict(message.headers).get(STAMP_HEADER, b"-1"))
-            yield ChangelogRecord(message.key or b"", message.value, stamp)
+            yield changelog_record(message.key, message.value, message.headers)
 
     def rows(self, topic: str) -> list[InputMessage]:
         """What a joined product's topic holds beyond the last call."""

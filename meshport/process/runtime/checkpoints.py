@@ -13,7 +13,8 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.runtime.kafka_log import KafkaLog
-from meshport.process.state.changelog import CHECKPOINT_KEY, Checkpoint
+from meshport.process.state.changelog import Checkpoint
+from meshport.process.state.keys import CHECKPOINT_KEY
 from meshport.process.wire.plan import Plan
 
 _FIRST_SEARCH: Final = 200

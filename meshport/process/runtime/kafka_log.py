@@ -13,7 +13,8 @@ from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.scan import Follower, Stretch, history_reader, scan
-from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord
+from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 
@@ -226,12 +227,8 @@ def starting_offset(partition: TopicPartition, offset: int, log: KafkaLog) -> in
 
 
 def entry_of(message: ReceivedMessage) -> ChangelogRecord:
-    """Return a changelog message as an entry."""
-    value = message.value()
-    if value is not None:
-        return ChangelogRecord(message.key() or b"", value)
-    stamp = next((text for name, text in _headers(message) if name == STAMP_HEADER), b"-1")
-    return ChangelogRecord(message.key() or b"", None, int(stamp))
+    """Return a changelog message as a changelog record."""
+    return changelog_record(message.key(), message.value(), message.headers())
 
 
 def inbound(message: ReceivedMessage) -> InputMessage:

@@ -9,11 +9,12 @@ from typing import Any
 from meshport.address import late_name, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
+from meshport.event.attributes import ID
 from meshport.kafka.config import KafkaConfig
 from meshport.ports.scan import Stretch, history_reader, scan
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import EventRecord
-from meshport.process.wire.messages import ERROR, OFFSET, OURS, PARTITION, REASON, RECORD, REDRIVEN, TIME, TOPIC, WINDOW
+from meshport.process.wire.headers import split_failure
 
 Origin = tuple[str, int, int, int]
 """(topic, partition, offset, number): an event of an input, or one record of it; the number is -1 for the whole event."""
@@ -60,7 +61,7 @@ class QuarantinedEvent:
     @property
     def id(self) -> str | None:
         """The CloudEvents id that the headers of the original give; None where they give none."""
-        given = dict(self.headers).get("ce_id")
+        given = dict(self.headers).get(ID)
         return None if given is None else given.decode("utf-8", "backslashreplace")
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,22 +82,21 @@ class QuarantinedEvent:
 def quarantined_event(
     key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
 ) -> QuarantinedEvent:
-    """What one message of a quarantine or late topic says."""
-    given = tuple((name, text or b"") for name, text in headers)
-    why = {name: text.decode() for name, text in given if name in OURS}
+    """Return the event of one message of a quarantine or late topic."""
+    failure, own = split_failure(headers)
     return QuarantinedEvent(
-        reason=why.get(REASON, ""),
-        error=why.get(ERROR),
-        topic=why.get(TOPIC, ""),
-        partition=int(why.get(PARTITION, -1)),
-        offset=int(why.get(OFFSET, -1)),
-        stored_at=why.get(TIME),
+        reason=failure.reason,
+        error=failure.error,
+        topic=failure.topic,
+        partition=failure.partition,
+        offset=failure.offset,
+        stored_at=failure.stored_at,
         key=key,
         value=value,
-        headers=tuple((name, text) for name, text in given if name not in OURS),
-        redriven_before=int(why.get(REDRIVEN, 0)),
-        record=why[RECORD].encode() if RECORD in why else None,
-        window=why.get(WINDOW),
+        headers=tuple(own),
+        redriven_before=failure.redriven,
+        record=failure.record,
+        window=failure.window,
     )
 
 

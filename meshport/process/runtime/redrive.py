@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from datetime import datetime
 from typing import Final
 
 from meshport.address import redrive_name
@@ -26,9 +25,9 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Transactions
 from meshport.ports.scan import history_reader
-from meshport.process.logic.event_time import to_micros
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
 from meshport.process.runtime.quarantine import Origin, QuarantinedEvent, is_redriven, read_quarantine, read_redriven
+from meshport.process.wire.headers import timestamp_ms
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import redriven
 
@@ -60,9 +59,9 @@ def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
         topic: the redrive topic.
         event: of the quarantine.
     """
-    stored = -1 if event.stored_at is None else to_micros(datetime.fromisoformat(event.stored_at)) // 1000
-    place = (event.topic, event.partition, event.offset)
-    return redriven(topic, InputMessage(*place, event.key, event.value, event.headers, stored), event.record)
+    position = (event.topic, event.partition, event.offset)
+    stored_ms = timestamp_ms(event.stored_at)
+    return redriven(topic, InputMessage(*position, event.key, event.value, event.headers, stored_ms), event.record)
 
 
 def waiting(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:

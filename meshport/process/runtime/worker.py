@@ -198,7 +198,7 @@ class Worker:
         counts = Counts()
         # The join of an event has to see each row that was stored before the event was fetched.
         for address, table in self._tables.items():
-            table.take(self._counted(self._log.rows(self.plan.tables[address].topic)))
+            table.add(self._counted(self._log.rows(self.plan.tables[address].topic)))
         self._store_first_checkpoints()
         counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
         stages = [(self._stages[partition], messages) for partition, messages in batches.items()]
@@ -294,7 +294,7 @@ class Worker:
         self._deliver([result.checkpoint for _, result in results if result.checkpoint is not None])
         counts = Counts()
         for stage, result in results:
-            stage.settle()
+            stage.mark_stored()
             counts.add(result.counts)
         return counts
 

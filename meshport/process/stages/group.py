@@ -1,4 +1,4 @@
-"""The second stage of a processor that re-keys: it reads one partition of the re-keyed topic, and keeps the groups."""
+"""The stage that groups the records of a repartition topic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from meshport.address import Address
 from meshport.errors import ProcessError
-from meshport.kafka.producer import Message
 from meshport.process.logic import lossless_json
 from meshport.process.logic.pipeline import Aggregate, Hopping, JoinStream, Tumbling
 from meshport.process.logic.records import EventRecord
@@ -16,7 +15,7 @@ from meshport.process.stages.partition import BatchResult
 from meshport.process.stages.repartition import RepartitionStage
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.groups import group_processor
-from meshport.process.state.redriven import QuarantinedPart
+from meshport.process.state.quarantine import QuarantinedPosition
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import RekeyedRecord
@@ -24,12 +23,22 @@ from meshport.process.wire.outputs import Outputs
 from meshport.process.wire.plan import Plan
 
 if TYPE_CHECKING:
-    from meshport.process.columns.group import ColumnarGroup
+    from meshport.process.columns.group import ColumnarGroup, GroupedBatch
     from meshport.process.columns.rekeying import RekeyedBatch
 
 
 class GroupStage(RepartitionStage):
-    """Reads the re-keyed topic and keeps the groups."""
+    """Groups the records of one partition of a repartition topic.
+
+    Args:
+        plan: the plan.
+        partition: of the repartition topic.
+        state: of that partition.
+        tables: the joined tables.
+
+    Raises:
+        ProcessError: the pipeline groups nothing, or the state was made by a pipeline of another shape.
+    """
 
     def __init__(
         self, plan: Plan, partition: int, state: tuple[StateRows, Checkpoint], *, tables: Mapping[Address, Lookup]
@@ -43,36 +52,35 @@ class GroupStage(RepartitionStage):
         self._group.watch(self._rows)
         self._columns: ColumnarGroup | None = None
 
-    def _take_many(self, new: RekeyedBatch, offset: int) -> list[Message] | None:
+    def _grouped(self, records: RekeyedBatch) -> GroupedBatch | None:
         if self._columns is None:
-            from meshport.process.columns.group import ColumnarGroup  # noqa: PLC0415 - needs numpy, which may not be there
+            from meshport.process.columns.group import ColumnarGroup  # noqa: PLC0415 - needs numpy, which may be absent
 
             self._columns = ColumnarGroup(self._plan, self._group, self._rows)
-        return self._columns.messages(new, offset)
+        return self._columns.process(records)
 
-    def _owing(self, item: EventRecord, found: RekeyedRecord) -> tuple[QuarantinedPart, str]:
-        """A record, and what it replaces: the part of one input row in one group."""
-        part, slot = super()._owing(item, found)
+    def _quarantine_key(self, record: EventRecord, found: RekeyedRecord) -> tuple[QuarantinedPosition, str]:
+        """See `RepartitionStage`; the slot of a compacted port is a contribution of one input row to one group."""
+        position, slot = super()._quarantine_key(record, found)
         if not self._plan.upserts:
-            return part, slot
-        by = [item.record.get(name) for name in self._grouping.by]
+            return position, slot
+        by = [record.record.get(name) for name in self._grouping.by]
         window = self._grouping.window if isinstance(self._grouping, Aggregate) else None
-        starts = window.starts(item.time) if isinstance(window, Tumbling | Hopping) else ()
-        return part, lossless_json.dumps([item.contributor, by, list(starts)])
+        starts = window.starts(record.time) if isinstance(window, Tumbling | Hopping) else ()
+        return position, lossless_json.dumps([record.contributor, by, list(starts)])
 
-    def _take(self, item: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
+    def _apply(self, record: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
         try:
-            made = self._outputs.of_item(self._group.add(item, self._rows), item)
-        except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the event is set aside
+            made = self._outputs.of_record(self._group.add(record, self._rows), record)
+        except Exception as error:  # noqa: BLE001 - raised by a product's own functions; the record is quarantined
             self._rows.undo()
-            self._set_aside(item, found, error, batch)
+            self._quarantine(record, found, error, batch)
             self._rows.keep(offset)
         else:
-            if found.alone or self._plan.upserts:
-                self._owed.settle(*self._owing(item, found), again=found.alone)
+            self._note_processed(record, found)
             self._rows.keep(offset)
             batch.counts.written += len(made)
             batch.outputs += made
 
-    def _pass(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:
-        self._closing.write(self._group.advance(horizon, self._rows), message, recorded, batch)
+    def _close(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:
+        self._windows.write(self._group.advance(horizon, self._rows), message, recorded, batch)

@@ -1,4 +1,4 @@
-"""The second stage of a processor that joins streams: it reads one partition of what both were brought together in."""
+"""The stage that joins the records of two streams, which it reads from one repartition topic."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.stages.partition import BatchResult
 from meshport.process.stages.repartition import RepartitionStage
 from meshport.process.state.changelog import Checkpoint
+from meshport.process.state.keys import JoinSide
 from meshport.process.state.rows import StateRows
-from meshport.process.state.stream_join import JoinResult, JoinSide, StreamJoin
+from meshport.process.state.stream_join import JoinResult, StreamJoin
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import RekeyedRecord
 from meshport.process.wire.outputs import Outputs
@@ -22,10 +23,19 @@ from meshport.process.wire.plan import Plan
 
 
 class JoinStage(RepartitionStage):
-    """Reads the re-keyed topic and pairs the records of both streams.
+    """Joins the records of one partition of a repartition topic.
 
-    A pair that cannot be written is set aside with the event that came second, which waits for other partners all the same:
-    were it taken back, which pairs there are would depend on who came first. Redriven, it makes the pairs that failed.
+    A pair that cannot be written is quarantined with the event that came second. That event still waits for other partners:
+    otherwise the set of pairs would depend on which of two events came first. Redriven, it makes the pairs that failed.
+
+    Args:
+        plan: the plan.
+        partition: of the repartition topic.
+        state: of that partition.
+        tables: the joined tables.
+
+    Raises:
+        ProcessError: the pipeline joins no streams, or the state was made by a pipeline of another shape.
     """
 
     def __init__(
@@ -39,33 +49,33 @@ class JoinStage(RepartitionStage):
         self._join = StreamJoin(join, plan.stream.key[0], self._topics)
         self._join.watch(self._rows)
 
-    def _take(self, item: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
+    def _apply(self, record: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
         side = JoinSide.LEFT if found.original.topic == self._topics[JoinSide.LEFT] else JoinSide.RIGHT
-        joined = (self._join.again if found.alone else self._join.add)(side, item, self._rows)
-        made, failed = self._made(joined)
+        results = (self._join.retry if found.alone else self._join.add)(side, record, self._rows)
+        made, failed = self._written(results)
         if failed:
-            self._join.failed(side, item, [each.partner for each, _ in failed], self._rows)
-            self._set_aside(item, found, failed[0][1], batch)
-        elif found.alone:
-            self._owed.settle(*self._owing(item, found), again=True)
+            self._join.note_failed(side, record, [each.partner for each, _ in failed], self._rows)
+            self._quarantine(record, found, failed[0][1], batch)
+        else:
+            self._note_processed(record, found)
         self._rows.keep(offset)
         batch.counts.written += len(made)
         batch.outputs += made
 
-    def _pass(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:  # noqa: ARG002 - each has its own
-        made, failed = self._made(self._join.advance(horizon, self._rows))
+    def _close(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:  # noqa: ARG002 - each result has its own
+        made, failed = self._written(self._join.advance(horizon, self._rows))
         for each, error in failed:
-            self._closing.set_aside(each.id, each.record, message, error, batch)
+            self._windows.quarantine(each.id, each.record, message, error, batch)
         batch.counts.written += len(made)
         batch.outputs += made
 
-    def _made(self, joined: Sequence[JoinResult]) -> tuple[list[Message], list[tuple[JoinResult, Exception]]]:
-        """The messages of what was joined, and what cannot be written."""
+    def _written(self, results: Sequence[JoinResult]) -> tuple[list[Message], list[tuple[JoinResult, Exception]]]:
+        """Return the messages of results, and the results that cannot be written."""
         made: list[Message] = []
         failed: list[tuple[JoinResult, Exception]] = []
-        for each in joined:
+        for each in results:
             try:
-                made += self._outputs.of_joined(each)
-            except Exception as error:  # noqa: BLE001 - the edge to a product's own functions; the pair is set aside
+                made += self._outputs.of_join(each)
+            except Exception as error:  # noqa: BLE001 - raised by a product's own functions; the pair is quarantined
                 failed.append((each, error))
         return made, failed

@@ -1,27 +1,29 @@
-"""What both stages of a processor share over one partition: figures, the state's changelog, windows that close.
+"""What the stages of a processor have in common over one partition: the batch result, the state's changelog, closed windows.
 
-A stage is pure, and deterministic to the byte. `process` takes messages in the order of their offsets and gives a
-`BatchResult`: what is to be delivered, in which order, so that a kill between any two deliveries costs nothing (see
+A stage does no I/O and is deterministic to the byte. `process` takes messages in the order of their offsets and returns a
+`BatchResult`, whose messages are delivered in this order, so that a kill between any two deliveries does no harm (see
 `meshport.process.state.rows`):
 
 1. outputs, late and quarantined events, re-keyed records;
 2. changed state rows;
 3. the checkpoint.
 
-Each group is acknowledged by the broker before the next is sent, and the input is acknowledged last.
+The broker acknowledges each of the three before the next is sent; the input's offset is committed last.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
 from meshport.process.logic.records import Emission
-from meshport.process.state.changelog import STAMP_HEADER, ChangelogRecord, Checkpoint
+from meshport.process.state.changelog import Checkpoint, SourceProgress
 from meshport.process.state.rows import StateRows
+from meshport.process.wire.headers import changelog_message
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import quarantined
 from meshport.process.wire.outputs import Outputs
@@ -35,7 +37,7 @@ class Counts:
     Attributes:
         read: events of the input port that were new.
         written: output records, tombstones included.
-        late: events that went to the late port.
+        late: events that went to the late topic.
         quarantined: events, or re-keyed records of one, that went to the quarantine.
         repeated: events that the state reflects already, and redriven rows of a table that a later row has replaced.
         redriven: events of the redrive topic; they are not among those `read`.
@@ -60,10 +62,10 @@ class Counts:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What one batch of one partition comes to.
+    """What is delivered for one batch of one partition.
 
     Attributes:
-        outputs: for the output, late, quarantine and re-keyed topics.
+        outputs: for the output, late, quarantine and repartition topics.
         rows: for the changelog.
         checkpoint: for the changelog, after the rows; None where nothing new was read.
         counts: figures.
@@ -75,30 +77,19 @@ class BatchResult:
     counts: Counts = field(default_factory=Counts)
 
 
-class PartitionStage(Protocol):
-    """A stage over one partition, whichever it is."""
+class PartitionStage(ABC):
+    """A stage over one partition: its position, its state rows and their changelog.
 
-    @property
-    def next_offset(self) -> int:
-        """The offset after the last one that the state reflects."""
-        ...
+    Args:
+        stage: the topics of the stage.
+        partition: of the topic that the stage reads.
+        rows: the state.
+        checkpoint: that the state was restored at.
+        shape: digest of what the pipeline keeps as state.
 
-    @property
-    def watermark(self) -> int | None:
-        """How far event time has come, microseconds."""
-        ...
-
-    def process(self, messages: Sequence[InputMessage]) -> BatchResult:
-        """Take messages in, in the order of their offsets; those that the state reflects are passed over."""
-        ...
-
-    def settle(self) -> None:
-        """Take note that all of the last batch is acknowledged."""
-        ...
-
-
-class Partition:
-    """What both stages share: offset, rows and their changelog."""
+    Raises:
+        ProcessError: the state was made by a pipeline of another shape.
+    """
 
     def __init__(self, stage: StageTopics, partition: int, rows: StateRows, checkpoint: Checkpoint, shape: str) -> None:
         if checkpoint.shape not in {"", shape}:
@@ -121,11 +112,28 @@ class Partition:
         """The offset after the last one that the state reflects."""
         return self._offset + 1
 
-    def _finish(self, batch: BatchResult, watermark: int | None, sources: dict[int, list[int | None]]) -> BatchResult:
+    @property
+    @abstractmethod
+    def watermark(self) -> int | None:
+        """The event time that the partition has reached, microseconds; None before there is any."""
+
+    @abstractmethod
+    def process(self, messages: Sequence[InputMessage]) -> BatchResult:
+        """Process messages in the order of their offsets, and skip those that the state reflects."""
+
+    def mark_stored(self) -> None:
+        """Note that the deliveries of the last batch are acknowledged."""
+        self._rows.mark_stored()
+        self._stored = self._stamp
+
+    def _finish(
+        self, batch: BatchResult, watermark: int | None, sources: dict[int, SourceProgress] | None = None
+    ) -> BatchResult:
+        """Add the changelog's messages to a batch."""
         if self._stamp == self._stored:
             return batch
-        entries = self._rows.entries(self._stored)
-        batch.rows = [self._logged(entry) for entry in entries]
+        changes = self._rows.changes(self._stored)
+        batch.rows = [changelog_message(self._stage.changelog, self._partition, each) for each in changes]
         batch.checkpoint = self._checkpoint(watermark, sources)
         return batch
 
@@ -133,52 +141,48 @@ class Partition:
     def _stamp(self) -> int:
         return self._offset + self._rows.redriven
 
-    def _checkpoint(self, watermark: int | None, sources: dict[int, list[int | None]]) -> Message:
+    def _checkpoint(self, watermark: int | None, sources: dict[int, SourceProgress] | None = None) -> Message:
         rows = self._rows
-        place = (self._offset, watermark, sources)
-        return self._logged(
-            Checkpoint(*place, rows.count, rows.checksum, self._shape, rows.redriven, self._due).entry()
+        checkpoint = Checkpoint(
+            self._offset, watermark, sources or {}, rows.count, rows.checksum, self._shape, rows.redriven, self._due
         )
-
-    def _logged(self, entry: ChangelogRecord) -> Message:
-        headers = [(STAMP_HEADER, str(entry.stamp).encode())] if entry.value is None else []
-        return Message(self._stage.changelog, entry.key, entry.value, headers, None, self._partition)
-
-    def settle(self) -> None:
-        """Take note that all of the last batch is acknowledged."""
-        self._rows.settle()
-        self._stored = self._stamp
+        return changelog_message(self._stage.changelog, self._partition, checkpoint.to_record())
 
 
 class WindowWriter:
-    """Gives out the windows that closed. One that cannot be written is set aside; no event is to blame for it."""
+    """Writes the results of windows that closed. One that cannot be written is quarantined by itself, without an event.
+
+    Args:
+        plan: the plan.
+        outputs: makes the messages.
+    """
 
     def __init__(self, plan: Plan, outputs: Outputs) -> None:
         self._outputs = outputs
-        self._topic = plan.quarantine_topic
+        self._quarantine_topic = plan.quarantine_topic
 
-    def write(self, emissions: Sequence[Emission], by: InputMessage, recorded: int, batch: BatchResult) -> None:
-        """Write windows, or set them aside.
+    def write(self, emissions: Sequence[Emission], closed_by: InputMessage, recorded: int, batch: BatchResult) -> None:
+        """Add the messages of windows to a batch.
 
         Args:
-            emissions: the windows.
-            by: the message that made them close.
-            recorded: when that was recorded, microseconds.
-            batch: takes the messages.
+            emissions: the results.
+            closed_by: the message that closed the windows.
+            recorded: when the event of that message was recorded, microseconds.
+            batch: what the messages are added to.
         """
         for emission in emissions:
             try:
                 made = self._outputs.of_window(emission, recorded)
-            except Exception as error:  # noqa: BLE001 - the edge to a product's own functions
-                self.set_aside(emission.name, emission.record, by, error, batch)
+            except Exception as error:  # noqa: BLE001 - raised by a product's own functions
+                self.quarantine(emission.name, emission.record, closed_by, error, batch)
             else:
                 batch.counts.written += len(made)
                 batch.outputs += made
 
-    def set_aside(
-        self, name: str, record: Mapping[str, Any], by: InputMessage, error: Exception, batch: BatchResult
+    def quarantine(
+        self, name: str, record: Mapping[str, Any], closed_by: InputMessage, error: Exception, batch: BatchResult
     ) -> None:
-        """Quarantine what cannot be written, under its name."""
+        """Quarantine a result that cannot be written, under its name."""
         batch.counts.quarantined += 1
-        window = by._replace(key=name.encode(), value=repr(record).encode(), headers=())
-        batch.outputs.append(quarantined(self._topic, window, error, window=name))
+        window = closed_by._replace(key=name.encode(), value=repr(record).encode(), headers=())
+        batch.outputs.append(quarantined(self._quarantine_topic, window, error, window=name))

@@ -1,27 +1,32 @@
-"""Records brought together under another key: reading one partition of the re-keyed topic, whatever is done with them.
+"""The stages that read a repartition topic: which of its records are new, and how far event time has come.
 
-The source stages may write a record twice after a crash. Records of one source partition come in order, so that one which is
-not beyond the last that was applied is a repetition. Redriven ones come in the order of the redrive topic, and are told apart
-by that: they are as of a source of their own, whose number is the complement of the partition's.
+A source stage may write a record twice after a crash. The records of one source partition come in their order, so that one
+which is not beyond the last that was applied is a repetition. Redriven records come in the order of the redrive topic; their
+progress is kept apart, under the bitwise complement of the source partition's number.
 
-Event time has come as far as the source partition that is furthest behind. One that has told nothing yet holds all windows
-open: right, only later.
+The watermark is the least of all source partitions. While one has reported none, no window closes: results are correct, but
+late.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshport.errors import ProcessError
-from meshport.kafka.producer import Message
 from meshport.process.columns import MANY
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.records import EventRecord
-from meshport.process.stages.partition import BatchResult, Partition, WindowWriter
-from meshport.process.state.changelog import Checkpoint
-from meshport.process.state.redriven import QuarantinedEvents, QuarantinedPart, QuarantinedRows, QuarantineIndex
+from meshport.process.stages.partition import BatchResult, PartitionStage, WindowWriter
+from meshport.process.state.changelog import Checkpoint, SourceProgress
+from meshport.process.state.quarantine import (
+    QuarantinedEvents,
+    QuarantinedPosition,
+    QuarantinedRows,
+    QuarantineIndex,
+)
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import RekeyedRecord, late, quarantined, read_rekeyed
@@ -29,17 +34,21 @@ from meshport.process.wire.outputs import Outputs
 from meshport.process.wire.plan import Plan
 
 if TYPE_CHECKING:
+    from meshport.process.columns.group import GroupedBatch
     from meshport.process.columns.rekeying import RekeyedBatch
 
 
-class RepartitionStage(Partition):
-    """What stages behind the re-keyed topic share: what is new, how far time has come, what was redriven.
+class RepartitionStage(PartitionStage):
+    """What the stages that read a repartition topic have in common.
 
     Args:
         plan: the plan.
-        partition: of the re-keyed topic.
+        partition: of the repartition topic.
         state: of that partition.
-        outputs: makes what is given.
+        outputs: makes the messages of the output port.
+
+    Raises:
+        ProcessError: the plan has no repartition topic.
     """
 
     def __init__(self, plan: Plan, partition: int, state: tuple[StateRows, Checkpoint], outputs: Outputs) -> None:
@@ -49,51 +58,57 @@ class RepartitionStage(Partition):
         super().__init__(plan.repartition, partition, rows, checkpoint, plan.shape)
         self._plan = plan
         self._outputs = outputs
-        self._closing = WindowWriter(plan, outputs)
-        self._sources = {source: list(place) for source, place in checkpoint.sources.items()}
+        self._windows = WindowWriter(plan, outputs)
+        self._sources = {number: replace(each) for number, each in checkpoint.sources.items()}
         self._lateness = duration_micros(plan.pipeline.lateness)
-        self._owed: QuarantineIndex = QuarantinedRows(rows) if plan.upserts else QuarantinedEvents(rows)
+        self._quarantined: QuarantineIndex = QuarantinedRows(rows) if plan.upserts else QuarantinedEvents(rows)
 
     @property
     def watermark(self) -> int | None:
-        """How far event time has come, microseconds."""
-        told = [place[2] for place in self._sources.values()]
-        known = [each for each in told if each is not None]
+        """See `PartitionStage`."""
+        known = [each.watermark for each in self._sources.values() if each.watermark is not None]
         return min(known) if len(known) == len(self._plan.numbers) else None
 
     def process(self, messages: Sequence[InputMessage]) -> BatchResult:
-        """Take messages in, in the order of their offsets."""
+        """See `PartitionStage`."""
         batch = BatchResult()
         for message in messages:
             if message.offset > self._offset:
                 if message.value is not None and message.value[:4] == MANY:
-                    self._many(message, batch)
+                    self._process_many(message, batch)
                 else:
-                    self._one(read_rekeyed(message), message, batch)
+                    self._process_one(read_rekeyed(message), message, batch)
                 self._offset = message.offset
         return self._finish(batch, None, self._sources)
 
     @abstractmethod
-    def _take(self, item: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
-        """Take in a record that is new and on time, the whole of it: its rows are kept when this returns."""
+    def _apply(self, record: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:
+        """Apply a record that is new and not late, and keep the changed rows."""
 
     @abstractmethod
-    def _pass(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:
-        """Take note that nothing before this time is taken any more."""
+    def _close(self, horizon: int, message: InputMessage, recorded: int, batch: BatchResult) -> None:
+        """Close what no record from `horizon` on can change.
 
-    def _take_many(self, new: RekeyedBatch, offset: int) -> list[Message] | None:  # noqa: ARG002 - stages that have columns take them
-        """What records give by columns; None, and nothing is done, where they have to be taken one by one."""
+        Args:
+            horizon: event time, microseconds.
+            message: that moved the watermark.
+            recorded: when its event was recorded, microseconds.
+            batch: what outputs are added to.
+        """
+
+    def _grouped(self, records: RekeyedBatch) -> GroupedBatch | None:  # noqa: ARG002 - overridden by a stage with columns
+        """Return what records come to over columns; None where they have to be applied one by one."""
         return None
 
-    def _owing(self, item: EventRecord, found: RekeyedRecord) -> tuple[QuarantinedPart, str]:
-        """A record, and what it replaces."""
-        return (self._number(found), item.offset, item.number), ""
+    def _quarantine_key(self, record: EventRecord, found: RekeyedRecord) -> tuple[QuarantinedPosition, str]:
+        """Return the arguments of `QuarantineIndex` for a record."""
+        return QuarantinedPosition(self._number_of(found), record.offset, record.number), ""
 
-    def _number(self, found: RekeyedRecord) -> int:
-        """The number of the source partition among those of all inputs."""
-        return self._numbered(found.original.topic, found.partition)
+    def _number_of(self, found: RekeyedRecord) -> int:
+        """Return the number of a record's source partition among those of all inputs."""
+        return self._source_number(found.original.topic, found.partition)
 
-    def _numbered(self, topic: str, partition: int) -> int:
+    def _source_number(self, topic: str, partition: int) -> int:
         number = self._plan.numbers.get((topic, partition))
         if number is None:
             raise ProcessError(
@@ -102,71 +117,77 @@ class RepartitionStage(Partition):
             )
         return number
 
-    def _many(self, message: InputMessage, batch: BatchResult) -> None:
-        """Take in the records of one message, which a source stage wrote by columns."""
-        from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may not be there
+    def _process_many(self, message: InputMessage, batch: BatchResult) -> None:
+        """Process the records of one message that a source stage wrote by columns."""
+        from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may be absent
 
         found = RekeyedBatch.read(message.value or b"")
-        place = self._sources.setdefault(self._numbered(found.source_topic, found.partition), [-1, -1, None])
-        new = found.behind(place[0] or 0, place[1] or 0)
+        number = self._source_number(found.source_topic, found.partition)
+        progress = self._sources.setdefault(number, SourceProgress())
+        new = found.after(progress.offset, progress.number)
         batch.counts.repeated += len(found.records) - len(new.records)
         if not len(new.records):
             return
-        made = self._take_many(new, message.offset)
-        if made is None:
+        grouped = self._grouped(new)
+        if grouped is None:
             for each in new.one_by_one():
-                self._one(each, message, batch)
+                self._process_one(each, message, batch)
         else:
-            place[:2] = int(new.offsets[-1]), int(new.numbers[-1])
-            batch.counts.written += len(made)
-            batch.outputs += made
+            self._rows.apply(grouped.changes, [message.offset] * len(new.records))
+            progress.offset, progress.number = int(new.offsets[-1]), int(new.numbers[-1])
+            batch.counts.written += len(grouped.outputs)
+            batch.outputs += grouped.outputs
 
-    def _one(self, found: RekeyedRecord, message: InputMessage, batch: BatchResult) -> None:
-        item = found.item
-        source = found.partition if item is None else self._number(found)
-        place = self._sources.setdefault(source if found.redrive is None else ~source, [-1, -1, None])
+    def _process_one(self, found: RekeyedRecord, message: InputMessage, batch: BatchResult) -> None:
+        record = found.record
+        source = found.partition if record is None else self._number_of(found)
+        is_redriven = found.redrive_offset is not None
+        progress = self._sources.setdefault(~source if is_redriven else source, SourceProgress())
         recorded = 0
-        if item is not None:
-            recorded = item.recorded
-            order = item.offset if found.redrive is None else found.redrive
-            if (order, item.number) <= (place[0], place[1]):
+        if record is not None:
+            recorded = record.recorded
+            order = record.offset if found.redrive_offset is None else found.redrive_offset
+            if (order, record.number) <= (progress.offset, progress.number):
                 batch.counts.repeated += 1
                 return
-            place[0], place[1] = order, item.number
-            if self._is_over(item, found, batch):
+            progress.offset, progress.number = order, record.number
+            if is_redriven and self._is_superseded(record, found, batch):
                 self._rows.keep(message.offset)
             else:
-                self._take(item, found, message.offset, batch)
-        if found.watermark is not None and (place[2] is None or found.watermark > place[2]):
-            place[2] = found.watermark
+                self._apply(record, found, message.offset, batch)
+        if found.watermark is not None and (progress.watermark is None or found.watermark > progress.watermark):
+            progress.watermark = found.watermark
             self._advance(message, recorded, batch)
 
-    def _is_over(self, item: EventRecord, found: RekeyedRecord, batch: BatchResult) -> bool:
-        """Whether a redriven record cannot be taken in any more."""
-        if found.redrive is None:
-            return False
-        owing = self._owing(item, found)
-        if found.alone and not self._owed.is_owed(*owing):
+    def _is_superseded(self, record: EventRecord, found: RekeyedRecord, batch: BatchResult) -> bool:
+        """Return whether a redriven record cannot be applied any more: it was applied since, or it is late by now."""
+        if found.alone and not self._quarantined.contains(*self._quarantine_key(record, found)):
             batch.counts.repeated += 1
             return True
-        # The source stage has judged it, but after a crash it may have done so when time had not come as far as here.
+        # After a crash the source stage may have judged lateness by an earlier watermark than this one.
         watermark = self.watermark
-        if watermark is None or not self._plan.timed or item.time >= watermark - self._lateness:
+        if watermark is None or not self._plan.timed or record.time >= watermark - self._lateness:
             return False
-        self._owed.settle(*owing, again=found.alone)
+        self._note_processed(record, found)
         batch.counts.late += 1
-        batch.outputs.append(late(self._plan.late_topic, found.original, item.time, watermark, self._lateness))
+        batch.outputs.append(late(self._plan.late_topic, found.original, record.time, watermark, self._lateness))
         return True
 
-    def _set_aside(self, item: EventRecord, found: RekeyedRecord, error: Exception, batch: BatchResult) -> None:
-        """Quarantine a record, and take note that it is owed."""
+    def _note_processed(self, record: EventRecord, found: RekeyedRecord) -> None:
+        """Note that a record was processed, so that it, or a row that it replaces, cannot be redriven."""
+        if found.alone:
+            self._quarantined.redriven(*self._quarantine_key(record, found))
+        elif self._plan.upserts:
+            self._quarantined.processed(self._quarantine_key(record, found)[1])
+
+    def _quarantine(self, record: EventRecord, found: RekeyedRecord, error: Exception, batch: BatchResult) -> None:
         batch.counts.quarantined += 1
-        batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, item))
-        self._owed.owe(*self._owing(item, found))
+        batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, record))
+        self._quarantined.add(*self._quarantine_key(record, found))
 
     def _advance(self, message: InputMessage, recorded: int, batch: BatchResult) -> None:
         watermark = self.watermark
         if watermark is None or not self._plan.timed:
             return
-        self._pass(watermark - self._lateness, message, recorded or watermark, batch)
+        self._close(watermark - self._lateness, message, recorded or watermark, batch)
         self._rows.keep(message.offset)

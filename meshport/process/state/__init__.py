@@ -1,1 +1,1 @@
-"""The state of processors: rows that a changelog restores, and what groups, windows, joins and de-duplication keep in them."""
+"""The state of a processor: its rows by key, their changelog, and what each operator keeps in them."""

@@ -1,4 +1,11 @@
-"""The changelog of one partition's state: its records, its checkpoint, and what a restore reads of them."""
+"""The changelog of one partition's state: its records, its checkpoints, and which records a restore takes into account.
+
+A state reflects the input up to an offset and, in a source stage, redriven events up to an offset of the redrive topic. One
+of the two offsets grows at a time, so that their sum, the *stamp*, grows with each event and identifies one state. That holds
+only if the two inputs are always processed in the same order. The changelog fixes it: before redriven events are processed, a
+checkpoint with `due` is acknowledged, which states that the events up to `due` follow the input offset of the checkpoint; a
+process that restores it processes them next (see `meshport.process.runtime.worker`).
+"""
 
 from __future__ import annotations
 
@@ -8,17 +15,18 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from meshport.process.logic import lossless_json
+from meshport.process.state.keys import CHECKPOINT_KEY
 
-CHECKPOINT_KEY: Final = b"checkpoint"
-STAMP_HEADER: Final = "stamp"
-_NEWER: Final = b'{"c":'
+_VALUE_PREFIX: Final = b'{"c":'
 
 
 class ChangelogRecord(NamedTuple):
-    """One record of the changelog, of a row or of the checkpoint.
+    """A record of the changelog: of a state row, or a checkpoint.
 
     Attributes:
-        stamp: for a tombstone, the offset as of which the row is gone; else -1.
+        key: the state key in UTF-8, or `CHECKPOINT_KEY`.
+        value: as of `meshport.process.state.rows`; None for a tombstone.
+        stamp: of the state that first lacked the row, for a tombstone; -1 for other records, whose values hold theirs.
     """
 
     key: bytes
@@ -26,25 +34,40 @@ class ChangelogRecord(NamedTuple):
     stamp: int = -1
 
 
+@dataclass(slots=True)
+class SourceProgress:
+    """What a stage has applied of one source partition of its repartition topic.
+
+    Attributes:
+        offset: of the last event, in the source partition (of a redriven one, in the redrive topic); -1 before the first.
+        number: of the last record among those of that event.
+        watermark: of the source partition, microseconds; None where it has reported none.
+    """
+
+    offset: int = -1
+    number: int = -1
+    watermark: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a partition has come.
+    """A consumer's position in one partition, and the state's size at that position.
 
     Attributes:
         offset: the last input offset that the state reflects; -1 before the first.
         watermark: of the partition, microseconds.
-        sources: for re-keyed input, what was last applied of each source partition: [offset, number, watermark].
-        rows: how many rows the state has.
-        checksum: of all rows, in any order.
-        shape: what the state is made of; a processor that keeps something else cannot go on from it.
-        redriven: the offset in the redrive topic before which the state reflects all.
-        due: the offset in the redrive topic up to which events are taken in before the next one of the input; where it is
-            not beyond `redriven`, none are.
+        sources: of a repartition topic, what was applied of each source partition, by its number.
+        rows: number of state rows.
+        checksum: of all rows, whatever their order.
+        shape: digest of what the pipeline keeps as state; a pipeline with another shape cannot use the state.
+        redriven: the offset in the redrive topic up to which (exclusive) the state reflects redriven events.
+        due: the offset in the redrive topic up to which (exclusive) redriven events are processed before the next event of
+            the input; none are where it is not beyond `redriven`.
     """
 
     offset: int = -1
     watermark: int | None = None
-    sources: dict[int, list[int | None]] = field(default_factory=dict)
+    sources: dict[int, SourceProgress] = field(default_factory=dict)
     rows: int = 0
     checksum: int = 0
     shape: str = ""
@@ -53,128 +76,132 @@ class Checkpoint:
 
     @property
     def stamp(self) -> int:
-        """What grows with every event of either input."""
+        """The stamp of the state."""
         return self.offset + self.redriven
 
-    def entry(self) -> ChangelogRecord:
-        """The checkpoint as the changelog holds it."""
-        sources = {str(partition): place for partition, place in self.sources.items()}
-        figures = [self.offset, self.watermark, sources, self.rows, self.checksum, self.shape]
+    def to_record(self) -> ChangelogRecord:
+        """Return the changelog record of the checkpoint."""
+        sources = {str(number): [each.offset, each.number, each.watermark] for number, each in self.sources.items()}
+        values = [self.offset, self.watermark, sources, self.rows, self.checksum, self.shape]
         if self.redriven or self.due:
-            figures += [self.redriven, self.due]
-        return ChangelogRecord(CHECKPOINT_KEY, lossless_json.dumps(figures).encode())
+            values += [self.redriven, self.due]
+        return ChangelogRecord(CHECKPOINT_KEY, lossless_json.dumps(values).encode())
 
     @classmethod
     def read(cls, value: bytes) -> Checkpoint:
-        """The checkpoint of an entry's value."""
+        """Return the checkpoint of a changelog record's value."""
         offset, watermark, sources, rows, checksum, shape, *redrive = lossless_json.loads(value)
-        places = {int(at): place for at, place in sources.items()}
-        return cls(offset, watermark, places, rows, checksum, shape, *redrive)
+        progress = {int(number): SourceProgress(*each) for number, each in sources.items()}
+        return cls(offset, watermark, progress, rows, checksum, shape, *redrive)
 
 
-def versions(entry: ChangelogRecord) -> Iterator[tuple[int, str | None]]:
-    """The versions of a state row that its changelog record holds, the newer one first: (stamp, text or None)."""
-    if entry.value is None:
-        yield entry.stamp, None
+def versions(record: ChangelogRecord) -> Iterator[tuple[int, str | None]]:
+    """Return the versions of a state row that its changelog record holds, the newer one first.
+
+    Each is a stamp and the row's JSON text, None where the state of that stamp lacks the row.
+    """
+    if record.value is None:
+        yield record.stamp, None
         return
-    found = lossless_json.loads(entry.value)
+    found = lossless_json.loads(record.value)
     yield found["c"], None if found["v"] is None else lossless_json.dumps(found["v"])
     yield found["w"], None if found["p"] is None else lossless_json.dumps(found["p"])
 
 
 class ChangelogReader:
-    """The entries of a changelog that can tell a row as of the last checkpoint, taken one by one.
+    """The records of a changelog from which its rows can be restored as of the last checkpoint.
 
-    A checkpoint settles the entries before it that are not ahead of it: of each row the newest is kept. Of a row that is
-    gone nothing is, but 16 bytes: a zombie may tell of it still, and it has to stay gone. So memory is needed for the rows
-    that there are, and not for all that there were.
+    A checkpoint settles the records before it whose stamps it includes: of these only the newest of each row is kept, and of
+    a row that was deleted 16 bytes, since a process that was replaced (a zombie) may still write an older version of it. So
+    memory grows with the rows that exist, not with all that ever existed.
     """
 
     def __init__(self) -> None:
         self.checkpoint = Checkpoint()
         self._settled: dict[bytes, ChangelogRecord] = {}
-        self._open: dict[bytes, list[ChangelogRecord]] = {}
-        self._late: set[bytes] = set()
-        self._gone = array("q"), array("q")  # the keys' hashes, the stamps
+        self._unsettled: dict[bytes, list[ChangelogRecord]] = {}
+        self._resurfaced: set[bytes] = set()
+        """Keys without a settled record of which a record with a settled stamp came: the row may have been deleted."""
+        self._tombstones = array("q"), array("q")  # hashes of keys, stamps
 
-    def take(self, entry: ChangelogRecord) -> None:
-        """Take the next one."""
-        if entry.key != CHECKPOINT_KEY:
-            known = self._open.get(entry.key)
+    def add(self, record: ChangelogRecord) -> None:
+        """Add the next record of the changelog."""
+        if record.key != CHECKPOINT_KEY:
+            known = self._unsettled.get(record.key)
             if known is not None:
-                known.append(entry)
+                known.append(record)
                 return
-            self._open[entry.key] = [entry]
-            if entry.value is not None and entry.key not in self._settled and _stamp(entry) <= self.checkpoint.stamp:
-                self._late.add(entry.key)
-        elif entry.value is not None:
-            found = Checkpoint.read(entry.value)
-            # A zombie's older checkpoint may come after a newer one, or after one that says what is due.
+            self._unsettled[record.key] = [record]
+            if record.value is not None and record.key not in self._settled and _stamp(record) <= self.checkpoint.stamp:
+                self._resurfaced.add(record.key)
+        elif record.value is not None:
+            found = Checkpoint.read(record.value)
+            # A zombie's older checkpoint may follow a newer one, or one with a later `due`.
             if (found.stamp, found.due) >= (self.checkpoint.stamp, self.checkpoint.due):
                 self.checkpoint = found
                 self._settle()
 
     def _settle(self) -> None:
-        opened, self._open = self._open, {}
-        behind = self.checkpoint.stamp
-        for key, entries in opened.items():
+        unsettled, self._unsettled = self._unsettled, {}
+        stamp = self.checkpoint.stamp
+        for key, records in unsettled.items():
             settled = self._settled.pop(key, None)
-            last = entries[-1]
-            if len(entries) == 1 and (-1 if settled is None else _stamp(settled)) <= _stamp(last) <= behind:
-                self._settle_by(key, last)
+            last = records[-1]
+            if len(records) == 1 and (-1 if settled is None else _stamp(settled)) <= _stamp(last) <= stamp:
+                self._settle_row(key, last)
             else:
-                self._choose(key, entries if settled is None else [settled, *entries])
+                self._settle_newest(key, records if settled is None else [settled, *records])
 
-    def _choose(self, key: bytes, known: list[ChangelogRecord]) -> None:
-        best = None
-        for entry in known:
-            if _stamp(entry) <= self.checkpoint.stamp and (best is None or _stamp(entry) >= _stamp(best)):
-                best = entry
-        # What is ahead stays; and what stands last, if it is to become a tombstone again.
-        left = [each for each in known if each is best or _stamp(each) > self.checkpoint.stamp]
-        if best is not None and best.value is None and left[-1] is best is not known[-1]:
+    def _settle_newest(self, key: bytes, known: list[ChangelogRecord]) -> None:
+        newest = None
+        for record in known:
+            if _stamp(record) <= self.checkpoint.stamp and (newest is None or _stamp(record) >= _stamp(newest)):
+                newest = record
+        # Records with later stamps stay; so does the last record of a deleted row, which needs another tombstone.
+        left = [each for each in known if each is newest or _stamp(each) > self.checkpoint.stamp]
+        if newest is not None and newest.value is None and left[-1] is newest is not known[-1]:
             left.append(known[-1])
-        if len(left) > 1 or best is None:
-            self._open[key] = left
+        if len(left) > 1 or newest is None:
+            self._unsettled[key] = left
         else:
-            self._settle_by(key, best)
+            self._settle_row(key, newest)
 
-    def _settle_by(self, key: bytes, entry: ChangelogRecord) -> None:
-        if entry.value is not None:
-            self._settled[key] = entry
+    def _settle_row(self, key: bytes, record: ChangelogRecord) -> None:
+        if record.value is not None:
+            self._settled[key] = record
         else:
-            self._gone[0].append(hash(key))
-            self._gone[1].append(entry.stamp)
+            self._tombstones[0].append(hash(key))
+            self._tombstones[1].append(record.stamp)
 
     def rows(self) -> Iterator[tuple[bytes, list[ChangelogRecord]]]:
-        """The key of each row that may be, and the entries that tell it, in order; what was taken is given up."""
+        """Return the records of each row that may exist, by key, in the order of the log. Call it once: it frees them."""
         self._settle()
-        dead = self._dead()
-        for key, known in self._open.items():
-            stamp = dead.get(hash(key))
+        tombstones = self._tombstones_of_mentioned_rows()
+        for key, known in self._unsettled.items():
+            stamp = tombstones.get(hash(key))
             yield key, known if stamp is None else [ChangelogRecord(key, None, stamp), *known]
-        for key in self._late:
-            best, stamp = self._settled.get(key), dead.get(hash(key))
-            if best is not None and stamp is not None:
+        for key in self._resurfaced:
+            record, stamp = self._settled.get(key), tombstones.get(hash(key))
+            if record is not None and stamp is not None:
                 del self._settled[key]
-                yield key, [ChangelogRecord(key, None, stamp), best]
+                yield key, [ChangelogRecord(key, None, stamp), record]
         while self._settled:
-            key, best = self._settled.popitem()
-            yield key, [best]
+            key, record = self._settled.popitem()
+            yield key, [record]
 
-    def _dead(self) -> dict[int, int]:
-        """As of which stamp those rows are gone of which somebody told after that."""
-        asked = {hash(key) for key in (*self._open, *self._late)}
+    def _tombstones_of_mentioned_rows(self) -> dict[int, int]:
+        """Tombstone stamps of rows that later records mention, by hash of the key."""
+        mentioned = {hash(key) for key in (*self._unsettled, *self._resurfaced)}
         found: dict[int, int] = {}
-        if asked:
-            for told, stamp in zip(*self._gone, strict=True):
-                if told in asked:
-                    found[told] = max(stamp, found.get(told, stamp))
+        if mentioned:
+            for key_hash, stamp in zip(*self._tombstones, strict=True):
+                if key_hash in mentioned:
+                    found[key_hash] = max(stamp, found.get(key_hash, stamp))
         return found
 
 
-def _stamp(entry: ChangelogRecord) -> int:
-    """As of which stamp the newer version of an entry is."""
-    if entry.value is None:
-        return entry.stamp
-    return int(entry.value[len(_NEWER) : entry.value.index(b",", len(_NEWER))])
+def _stamp(record: ChangelogRecord) -> int:
+    """The stamp of the newer version that a record holds; its JSON is not parsed."""
+    if record.value is None:
+        return record.stamp
+    return int(record.value[len(_VALUE_PREFIX) : record.value.index(b",", len(_VALUE_PREFIX))])

@@ -1,6 +1,6 @@
-"""What each row of a compacted input port has given to the groups.
+"""What each row of a compacted input port contributes to the groups of an aggregate.
 
-An update takes its place, and a tombstone takes it out.
+An update of the row replaces its contributions, and a tombstone withdraws them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import Any
 
 from meshport.process.logic.pipeline import Aggregate, Hopping, Tumbling
 from meshport.process.logic.records import EventRecord, key_values
+from meshport.process.state.keys import contributions_key
 from meshport.process.state.rows import StateRows
 
 
 class Contributions:
-    """The parts that the rows of one partition have in groups, a state row per record key.
+    """The contributions of the rows of one partition, a state row for each record key.
 
     Args:
         aggregate: the grouping.
@@ -25,28 +26,29 @@ class Contributions:
         self._window = aggregate.window if isinstance(aggregate.window, Tumbling | Hopping) else None
 
     def replace(
-        self, key: bytes, parts: Sequence[EventRecord], event: EventRecord, rows: StateRows
+        self, key: bytes, records: Sequence[EventRecord], event: EventRecord, rows: StateRows
     ) -> list[EventRecord]:
-        """The changes that bring the groups from what the key gave before to what it gives now.
+        """Replace what a row contributes, and return the changes of its groups.
 
         Args:
             key: the record key.
-            parts: what the row became; none for a tombstone, or a row that is filtered out.
-            event: any item of the event, for what all changes share.
+            records: what the row became; none for a tombstone, or a row that is filtered out.
+            event: any record of the event, for what all changes have in common.
             rows: the state.
 
         Returns:
-            Parts to drop, then parts to add, numbered anew.
+            Contributions to withdraw, then contributions to add, numbered from 0.
         """
-        row, name = f"c:{key.hex()}", key.hex()
+        name = key.hex()
+        row = contributions_key(name)
         before: list[Any] = rows.get(row) or []
-        after: list[list[Any]] = [[key_values(part.record, self._by), part.time] for part in parts]
+        after: list[list[Any]] = [[key_values(each.record, self._by), each.time] for each in records]
         changes = []
         for index, (by, time) in enumerate(before):
             if index >= len(after) or not self._same_groups((by, time), (after[index][0], after[index][1])):
-                gone = dict(zip(self._by, by, strict=True))
-                changes.append(event._replace(record=gone, time=time, kind="drop", contributor=f"{name}:{index}"))
-        changes += [part._replace(contributor=f"{name}:{index}") for index, part in enumerate(parts)]
+                withdrawn = dict(zip(self._by, by, strict=True))
+                changes.append(event._replace(record=withdrawn, time=time, kind="drop", contributor=f"{name}:{index}"))
+        changes += [each._replace(contributor=f"{name}:{index}") for index, each in enumerate(records)]
         if after != before:
             rows.put(row, after or None)
         return [change._replace(number=number) for number, change in enumerate(changes)]

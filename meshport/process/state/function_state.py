@@ -1,8 +1,9 @@
-"""The state of a product's own function: plain data as the function left it, or of a schema that outlives the function.
+"""The state of a product's own function: plain data as the function returned it, or data of an Avro schema.
 
-Without a schema a row holds what the function returned. With one it holds that beside the number of the schema that it
-was checked against: `[1, {"cents": 1200}]`; the schemas that were ever in force are rows too, `t0`, `t1` ... in order. So
-new code reads what older code stored: by Avro's resolution, from each schema to the next.
+Without a schema a row holds what the function returned. With one it holds that beside the number of the schema which it was
+checked against: `[1, {"cents": 1200}]`. Every schema that states were written with is a row of its own, numbered in the order
+in which the schemas came into force, so that newer code can read what older code stored: by Avro's schema resolution, from
+each schema to the next.
 """
 
 from __future__ import annotations
@@ -13,85 +14,77 @@ from meshport.codec import Codec, ResolvingDecoder, codec_for
 from meshport.compat.state import unreadable
 from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
-from meshport.process.state.rows import StateRows
+from meshport.process.state.keys import opaque_state_key, state_schema_key, typed_state_key
+from meshport.process.state.rows import KeyValueStore, StateRows
 from meshport.schema import Schema
 
-# What never changes, and is the same after it was plain text; most state is made of it, at a tenth of the cost.
+# Immutable, and unchanged by a round trip through JSON. Most states consist of them, and copy at a tenth of the cost.
 _ATOMS: Final = frozenset({type(None), bool, int, float, str})
-
-_OPAQUE: Final = "a:"
-_CHECKED: Final = "b:"
-
-
-class KeyValueStore(Protocol):
-    """Where states are kept: the rows of a partition, or what stands in for them."""
-
-    def get(self, key: str) -> Any | None:
-        """The row's value, or None where there is no such row."""
-        ...
-
-    def put(self, key: str, value: Any | None) -> None:
-        """Set a row; None removes it."""
-        ...
 
 
 class FunctionStates(Protocol):
-    """The states of a function, over the rows of one partition."""
+    """The states of a function, by the key of its group, over the rows of one partition."""
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the rows of a restored state."""
+        """Load the schemas of a restored state."""
         ...
 
-    def read(self, key: str, rows: KeyValueStore) -> Any:
-        """The state of a key, which the caller may change; None where there is none."""
+    def read(self, group: str, rows: KeyValueStore) -> Any:
+        """Return a copy of the state of a group; None where there is none.
+
+        Args:
+            group: the values of its key, as JSON text.
+            rows: the state.
+        """
         ...
 
-    def write(self, key: str, state: Any, rows: KeyValueStore) -> None:
-        """Keep a state, or forget it where it is None."""
+    def write(self, group: str, state: Any, rows: KeyValueStore) -> None:
+        """Store the state of a group, or delete it where `state` is None."""
         ...
 
 
 def states_for(schema: Schema | None) -> FunctionStates:
-    """The states of a function whose state has a schema, or none."""
-    return UntypedStates() if schema is None else SchemaStates(schema)
+    """Return the states of a function that declares this schema for them, or none."""
+    return OpaqueStates() if schema is None else TypedStates(schema)
 
 
-class UntypedStates:
-    """States that only the function reads."""
+class OpaqueStates:
+    """States that only the function itself interprets."""
 
     def watch(self, rows: StateRows) -> None:
-        """Nothing is known beforehand."""
+        """See `FunctionStates`; there is nothing to load."""
 
-    def read(self, key: str, rows: KeyValueStore) -> Any:
-        """See `FunctionStates`; what was kept under a schema is given as it was stored."""
-        state = rows.get(_OPAQUE + key)
-        if state is None and (checked := rows.get(_CHECKED + key)) is not None:
-            state = checked[1]
+    def read(self, group: str, rows: KeyValueStore) -> Any:
+        """See `FunctionStates`; a state that was stored with a schema is returned as it was stored."""
+        state = rows.get(opaque_state_key(group))
+        if state is None and (typed := rows.get(typed_state_key(group))) is not None:
+            state = typed[1]
         return None if state is None else _copy(state)
 
-    def write(self, key: str, state: Any, rows: KeyValueStore) -> None:
+    def write(self, group: str, state: Any, rows: KeyValueStore) -> None:
         """See `FunctionStates`.
 
         Raises:
-            ProcessError: it is no plain data.
+            ProcessError: the state is not plain data.
         """
-        if rows.get(_CHECKED + key) is not None:
-            rows.put(_CHECKED + key, None)
-        rows.put(_OPAQUE + key, None if state is None else _copy(state))
+        typed = typed_state_key(group)
+        if rows.get(typed) is not None:
+            rows.put(typed, None)
+        rows.put(opaque_state_key(group), None if state is None else _copy(state))
 
 
-class _Step(NamedTuple):
-    """From the states of one schema to those of the next."""
+class _Migration(NamedTuple):
+    """Reads states of one schema as states of the next."""
 
     writer: Codec
     reader: ResolvingDecoder
 
 
-class SchemaStates:
-    """States of a schema.
+class TypedStates:
+    """States of an Avro schema.
 
     Args:
-        schema: of what the function takes and returns.
+        schema: of the states that the function takes and returns.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -99,16 +92,16 @@ class SchemaStates:
         self._codec = codec_for(schema)
         self._known: list[Schema] = []
         self._number = 0
-        self._steps: dict[int, _Step] = {}
+        self._migrations: dict[int, _Migration] = {}
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the schemas of a restored state.
+        """See `FunctionStates`.
 
         Raises:
-            ProcessError: what the newest of them wrote cannot be read.
+            ProcessError: states of the newest stored schema cannot be read with this one.
         """
         self._known = []
-        while (text := rows.get(f"t{len(self._known)}")) is not None:
+        while (text := rows.get(state_schema_key(len(self._known)))) is not None:
             self._known.append(Schema(text))
         if not self._known or self._known[-1].fingerprint != self._schema.fingerprint:
             if self._known:
@@ -116,50 +109,52 @@ class SchemaStates:
             self._known.append(self._schema)
         self._number = len(self._known) - 1
 
-    def read(self, key: str, rows: KeyValueStore) -> Any:
-        """See `FunctionStates`; one of an older schema is resolved, one from before there was any is checked.
+    def read(self, group: str, rows: KeyValueStore) -> Any:
+        """See `FunctionStates`; a state of an older schema is resolved, one that was stored without a schema is checked.
 
         Raises:
-            EncodeError: it was stored when no schema was declared, and does not fit this one.
+            EncodeError: the state was stored without a schema, and does not fit this one.
         """
-        row = rows.get(_CHECKED + key)
+        row = rows.get(typed_state_key(group))
         if row is None:
-            opaque = rows.get(_OPAQUE + key)
+            opaque = rows.get(opaque_state_key(group))
             return None if opaque is None else self._checked(opaque)
         number, state = row
         if number == self._number:
             return _copy(state)
         for each in range(number, self._number):
-            step = self._step(each)
-            state = step.reader.decode(step.writer.encode(state), 0)
+            migration = self._migration(each)
+            state = migration.reader.decode(migration.writer.encode(state), 0)
         return state
 
-    def write(self, key: str, state: Any, rows: KeyValueStore) -> None:
+    def write(self, group: str, state: Any, rows: KeyValueStore) -> None:
         """See `FunctionStates`.
 
         Raises:
-            EncodeError: it does not fit the schema.
+            EncodeError: the state does not fit the schema.
         """
-        if rows.get(_OPAQUE + key) is not None:
-            rows.put(_OPAQUE + key, None)
+        key, opaque = typed_state_key(group), opaque_state_key(group)
+        if rows.get(opaque) is not None:
+            rows.put(opaque, None)
         if state is None:
-            rows.put(_CHECKED + key, None)
+            rows.put(key, None)
             return
-        name = f"t{self._number}"
-        if rows.get(name) is None:
-            rows.put(name, self._schema.text)
-        rows.put(_CHECKED + key, [self._number, self._checked(state)])
+        schema = state_schema_key(self._number)
+        if rows.get(schema) is None:
+            rows.put(schema, self._schema.text)
+        rows.put(key, [self._number, self._checked(state)])
 
     def _checked(self, state: Any) -> Any:
-        """The state as the schema has it, defaults filled in; nothing is shared with what was given."""
+        """Return the state as the schema has it, defaults filled in, sharing nothing with the argument."""
         return self._codec.decode(self._codec.encode(state))
 
-    def _step(self, number: int) -> _Step:
-        step = self._steps.get(number)
-        if step is None:
+    def _migration(self, number: int) -> _Migration:
+        found = self._migrations.get(number)
+        if found is None:
             writer = self._known[number]
-            step = self._steps[number] = _Step(codec_for(writer), ResolvingDecoder(writer, self._known[number + 1]))
-        return step
+            found = _Migration(codec_for(writer), ResolvingDecoder(writer, self._known[number + 1]))
+            self._migrations[number] = found
+        return found
 
     def _refuse_unreadable(self, stored: Schema) -> None:
         found = next(unreadable(self._schema, stored), None)
@@ -173,7 +168,7 @@ class SchemaStates:
 
 
 def _copy(state: Any) -> Any:
-    """The state as it would come back from the changelog, nothing of it shared with what was given."""
+    """Return the state as it would come back from the changelog, sharing nothing with the argument."""
     kind = type(state)
     if kind in _ATOMS:
         return state

@@ -1,4 +1,7 @@
-"""Grouping: the state machines behind `Aggregate` and `Apply`. Pure: rows in, rows and emissions out."""
+"""The state of a grouping: what `Aggregate` and `Apply` do with the records of one partition.
+
+No class here does I/O: records and rows go in, changed rows and emissions come out.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,48 @@ from meshport.process.logic.event_time import duration_micros, to_datetime
 from meshport.process.logic.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
 from meshport.process.logic.records import Emission, EventRecord, RecordPosition, key_values
 from meshport.process.state.expiry import Expiry
-from meshport.process.state.function_state import KeyValueStore, states_for
-from meshport.process.state.rows import StateRows
+from meshport.process.state.function_state import states_for
+from meshport.process.state.keys import (
+    SESSIONS,
+    WINDOW,
+    parse,
+    session_name,
+    sessions_key,
+    table_window_key,
+    window_key,
+)
+from meshport.process.state.rows import KeyValueStore, StateRows
 
-_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, datetime, date, Decimal, UUID})
+_SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes, datetime, date, Decimal, UUID})
 
 
 class GroupProcessor(Protocol):
-    """One grouping over one partition."""
+    """A grouping over one partition."""
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the rows of a restored state."""
+        """Load the rows of a restored state."""
         ...
 
-    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
-        """Take in one record."""
+    def add(self, record: EventRecord, rows: StateRows) -> list[Emission]:
+        """Add a record to its groups, and return what they emit."""
         ...
 
     def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:
-        """Take note that nothing before this time is taken any more: close and forget."""
+        """Close and delete what no record from `horizon` on can change, and return what it emits.
+
+        Args:
+            horizon: event time before which every record is late, microseconds; None before there is any.
+            rows: the state.
+        """
         ...
 
 
 def group_processor(grouping: Aggregate | Apply, *, upserts: bool) -> GroupProcessor:
-    """The machine of a grouping.
+    """Return the processor of a grouping.
 
     Args:
         grouping: the declaration.
-        upserts: the input is a compacted port, so that a record replaces what its key gave before.
+        upserts: whether the input is a compacted port, so that a record replaces the earlier one of its key.
     """
     if isinstance(grouping, Apply):
         return StatefulFunction(grouping)
@@ -52,8 +69,8 @@ def group_processor(grouping: Aggregate | Apply, *, upserts: bool) -> GroupProce
     return WindowAggregate(grouping)
 
 
-class _Values:
-    """The aggregations of one declaration, all at once."""
+class _Aggregators:
+    """All aggregators of one declaration. Accumulators and values are lists in the order of the declaration."""
 
     def __init__(self, aggregate: Aggregate) -> None:
         self._by = aggregate.by
@@ -61,12 +78,18 @@ class _Values:
         self._aggregators = [aggregator_for(each.kind) for each in aggregate.aggregations.values()]
         self._fields = [each.field for each in aggregate.aggregations.values()]
 
-    def take(self, record: Mapping[str, Any]) -> list[Any]:
-        """The values that the aggregations read, one each, as plain data."""
+    def values(self, record: Mapping[str, Any]) -> list[Any]:
+        """Return the values that the aggregators read of a record.
+
+        Raises:
+            KeyError: the record lacks a field.
+            ProcessError: a value cannot be written to a state row.
+        """
         found = [None if name is None else record[name] for name in self._fields]
         for value in found:
-            if type(value) not in _PLAIN:
-                lossless_json.dumps(value)  # it may end in a row; what cannot be written is refused now, with its event
+            if type(value) not in _SCALARS:
+                # An accumulator may keep the value; what cannot be written is refused now, with its event.
+                lossless_json.dumps(value)
         return found
 
     def add(self, accumulators: Sequence[Any] | None, values: Sequence[Any], position: RecordPosition) -> list[Any]:
@@ -90,110 +113,110 @@ class _Values:
 
 
 class WindowAggregate:
-    """Tumbling and hopping windows, and running totals: a row per key and window."""
+    """Tumbling and hopping windows, and running totals: a row of accumulators for each group and window."""
 
     def __init__(self, aggregate: Aggregate) -> None:
         window = aggregate.window
         self._by = aggregate.by
-        self._values = _Values(aggregate)
+        self._aggregators = _Aggregators(aggregate)
         self._window = window if isinstance(window, Tumbling | Hopping) else None
         self._size = duration_micros(self._window.size) if self._window else 0
-        self._closes = aggregate.emit == "close"
+        self._emits_closed = aggregate.emit == "close"
         self._expiry = Expiry()
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the rows of a restored state."""
+        """See `GroupProcessor`."""
         for key in rows:
-            if key.startswith("g") and self._window:
-                self._expiry.watch(key, self._end(key))
+            if key.startswith(WINDOW) and self._window:
+                self._expiry.watch(key, int(key[1 : key.index(":")]) + self._size)
 
-    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
-        """Add the record to the windows that hold its time."""
-        by = key_values(item.record, self._by)
-        values = self._values.take(item.record)
-        text = lossless_json.dumps(by)
+    def add(self, record: EventRecord, rows: StateRows) -> list[Emission]:
+        """Add the record to the windows that contain its time."""
+        by = key_values(record.record, self._by)
+        values = self._aggregators.values(record.record)
+        group = lossless_json.dumps(by)
         emissions = []
-        for start in self._window.starts(item.time) if self._window else (None,):
-            key = row_name(start, text)
-            accumulators = self._values.add(rows.get(key), values, item.position)
+        for start in self._window.starts(record.time) if self._window else (None,):
+            key = window_key(start, group)
+            accumulators = self._aggregators.add(rows.get(key), values, record.position)
             self.put(key, start, accumulators, rows)
             window = None if start is None else (start, start + self._size)
-            if not self._closes:
-                emissions.append(Emission(self._values.result(by, window, accumulators), item.time))
+            if not self._emits_closed:
+                emissions.append(Emission(self._aggregators.result(by, window, accumulators), record.time))
         return emissions
 
     def put(self, key: str, start: int | None, accumulators: Sequence[Any], store: KeyValueStore) -> None:
-        """Set the row of a key's window; `start` is None where there are no windows."""
+        """Set the row of a group and window.
+
+        Args:
+            key: as of `keys.window_key`.
+            start: of the window; None where there are no windows.
+            accumulators: of the aggregators, in their order.
+            store: the state.
+        """
         store.put(key, accumulators)
         if start is not None:
             self._expiry.watch(key, start + self._size)
 
     def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:
-        """Forget the windows that can change no more, and give them where that was asked for."""
+        """Delete the windows that ended by `horizon`; with `emit: close`, return their results."""
         emissions = []
         for key in self._expiry.due(horizon):
             accumulators = rows.get(key)
             if accumulators is None:
                 continue
             rows.put(key, None)
-            if self._closes:
-                end, by = self._end(key), lossless_json.loads(key.partition(":")[2])
-                record = self._values.result(by, (end - self._size, end), accumulators)
-                emissions.append(Emission(record, end, name=key))
+            if self._emits_closed:
+                _, start, group = parse(key)
+                window = None if start is None else (start, start + self._size)
+                record = self._aggregators.result(lossless_json.loads(group), window, accumulators)
+                emissions.append(Emission(record, (start or 0) + self._size, name=key))
         return emissions
-
-    def _end(self, key: str) -> int:
-        return int(key[1 : key.index(":")]) + self._size
-
-
-def row_name(start: int | None, key: str) -> str:
-    """The name of the row of a key, as plain text, in the window that starts then."""
-    return f"g:{key}" if start is None else f"g{start}:{key}"
 
 
 class SessionAggregate:
-    """Session windows: a row per key, which holds its open sessions as [start, end, accumulators], by start."""
+    """Session windows: a row for each group, which holds its open sessions as [start, end, accumulators], by start."""
 
     def __init__(self, aggregate: Aggregate, session: Session) -> None:
         self._by = aggregate.by
-        self._values = _Values(aggregate)
+        self._aggregators = _Aggregators(aggregate)
         self._gap = duration_micros(session.gap)
-        self._closes = aggregate.emit == "close"
+        self._emits_closed = aggregate.emit == "close"
         self._expiry = Expiry()
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the rows of a restored state."""
+        """See `GroupProcessor`."""
         for key, sessions in rows.items():
-            if key.startswith("s"):
+            if key.startswith(SESSIONS):
                 self._expiry.watch(key, self._due(sessions))
 
-    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
-        """Join the record and the sessions within the gap of it into one."""
-        by = key_values(item.record, self._by)
-        key = "s:" + lossless_json.dumps(by)
-        start = end = item.time
-        accumulators = self._values.add(None, self._values.take(item.record), item.position)
-        joined: list[Any] = []
-        apart: list[Any] = []
+    def add(self, record: EventRecord, rows: StateRows) -> list[Emission]:
+        """Merge the record and the sessions that are within the gap of it into one session."""
+        by = key_values(record.record, self._by)
+        key = sessions_key(lossless_json.dumps(by))
+        start = end = record.time
+        accumulators = self._aggregators.add(None, self._aggregators.values(record.record), record.position)
+        merged: list[Any] = []
+        others: list[Any] = []
         for session in rows.get(key) or ():
-            near = session[0] - self._gap <= item.time <= session[1] + self._gap
-            (joined if near else apart).append(session)
-        for session in joined:
+            near = session[0] - self._gap <= record.time <= session[1] + self._gap
+            (merged if near else others).append(session)
+        for session in merged:
             start, end = min(start, session[0]), max(end, session[1])
-            accumulators = self._values.merge(session[2], accumulators)
-        sessions = sorted([*apart, [start, end, accumulators]], key=lambda session: session[0])
+            accumulators = self._aggregators.merge(session[2], accumulators)
+        sessions = sorted([*others, [start, end, accumulators]], key=lambda session: session[0])
         rows.put(key, sessions)
         self._expiry.watch(key, self._due(sessions))
-        if self._closes:
+        if self._emits_closed:
             return []
         replaced = [
-            Emission(self._values.result(by, (session[0], session[1]), session[2]), item.time, gone=True)
-            for session in joined
+            Emission(self._aggregators.result(by, (session[0], session[1]), session[2]), record.time, gone=True)
+            for session in merged
         ]
-        return [*replaced, Emission(self._values.result(by, (start, end), accumulators), item.time)]
+        return [*replaced, Emission(self._aggregators.result(by, (start, end), accumulators), record.time)]
 
     def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:
-        """End the sessions that no event can join any more."""
+        """Delete the sessions that no record from `horizon` on can extend; with `emit: close`, return their results."""
         emissions = []
         for key in self._expiry.due(horizon):
             sessions = rows.get(key)
@@ -206,11 +229,12 @@ class SessionAggregate:
             if not over:
                 continue
             rows.put(key, left or None)
-            by = lossless_json.loads(key[2:])
+            group = parse(key).rest
+            by = lossless_json.loads(group)
             emissions += [
-                Emission(self._values.result(by, (start, end), accumulators), end, name=f"s{start}:{key[2:]}")
+                Emission(self._aggregators.result(by, (start, end), accumulators), end, name=session_name(start, group))
                 for start, end, accumulators in over
-                if self._closes
+                if self._emits_closed
             ]
         return sorted(emissions, key=lambda each: (each.time, each.name))
 
@@ -221,53 +245,55 @@ class SessionAggregate:
 class TableAggregate:
     """An aggregate over the latest rows of a compacted port.
 
-    A row per key and window holds every input row's part in it, so that a part can be replaced or taken out.
+    A row for each group and window holds the contribution of every input row, so that one can be replaced or withdrawn.
     """
 
     def __init__(self, aggregate: Aggregate) -> None:
         window = aggregate.window
         self._by = aggregate.by
-        self._values = _Values(aggregate)
+        self._aggregators = _Aggregators(aggregate)
         self._window = window if isinstance(window, Tumbling | Hopping) else None
         self._size = duration_micros(self._window.size) if self._window else 0
 
     def watch(self, rows: StateRows) -> None:
-        """Nothing is ever due."""
+        """See `GroupProcessor`; no row is ever due."""
 
-    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
-        """Put the contributor's part in its groups, or take it out."""
-        by = key_values(item.record, self._by)
-        text = lossless_json.dumps(by)
-        values = None if item.kind == "drop" else self._values.take(item.record)
+    def add(self, record: EventRecord, rows: StateRows) -> list[Emission]:
+        """Set the contribution of the record's contributor in its groups, or withdraw it."""
+        by = key_values(record.record, self._by)
+        group = lossless_json.dumps(by)
+        values = None if record.kind == "drop" else self._aggregators.values(record.record)
         emissions = []
-        for start in self._window.starts(item.time) if self._window else (None,):
-            key = f"u:{text}" if start is None else f"u{start}:{text}"
+        for start in self._window.starts(record.time) if self._window else (None,):
+            key = table_window_key(start, group)
             window = None if start is None else (start, start + self._size)
             before: dict[str, Any] = rows.get(key) or {}
             if values is None:
-                parts = {name: part for name, part in before.items() if name != item.contributor}
+                contributions = {name: each for name, each in before.items() if name != record.contributor}
             else:
-                parts = {**before, item.contributor: [list(item.position), values]}
-            if parts == before:
+                contributions = {**before, record.contributor: [list(record.position), values]}
+            if contributions == before:
                 continue
-            rows.put(key, parts or None)
-            emissions.append(Emission(self._total(by, window, parts or before), item.time, gone=not parts))
+            rows.put(key, contributions or None)
+            total = self._total(by, window, contributions or before)
+            emissions.append(Emission(total, record.time, gone=not contributions))
         return emissions
 
-    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:  # noqa: ARG002 - every group takes them
-        """A table never closes."""
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:  # noqa: ARG002 - as of the protocol
+        """See `GroupProcessor`; the groups of a table never close."""
         return []
 
-    def _total(self, by: Sequence[Any], window: tuple[int, int] | None, parts: Mapping[str, Any]) -> dict[str, Any]:
+    def _total(
+        self, by: Sequence[Any], window: tuple[int, int] | None, contributions: Mapping[str, Any]
+    ) -> dict[str, Any]:
         accumulators: list[Any] | None = None
-        for place, values in parts.values():
-            time, partition, offset, number = place
-            accumulators = self._values.add(accumulators, values, (time, partition, offset, number))
-        return self._values.result(by, window, accumulators or [])
+        for (time, partition, offset, number), values in contributions.values():
+            accumulators = self._aggregators.add(accumulators, values, (time, partition, offset, number))
+        return self._aggregators.result(by, window, accumulators or [])
 
 
 class StatefulFunction:
-    """A product's own function: a row per key, which holds its state."""
+    """A product's own function: a row for each group, which holds the function's state."""
 
     def __init__(self, apply: Apply) -> None:
         self._by = apply.by
@@ -275,41 +301,41 @@ class StatefulFunction:
         self._states = states_for(apply.schema)
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the schemas of a restored state; nothing is ever due."""
+        """See `GroupProcessor`."""
         self._states.watch(rows)
 
-    def add(self, item: EventRecord, rows: StateRows) -> list[Emission]:
-        """Call the function with a copy of the state.
+    def add(self, record: EventRecord, rows: StateRows) -> list[Emission]:
+        """Call the function with a copy of the state, and return the records that it makes.
 
         Raises:
             TypeError: it did not return (state, records).
             EncodeError: the state does not fit its schema.
             Exception: whatever it raises.
         """
-        by = key_values(item.record, self._by)
-        occurrence = Occurrence(item.record, to_datetime(item.time), item.id, item.source, tuple(by))
-        return [Emission(record, item.time) for record in self.call(lossless_json.dumps(by), occurrence, rows)]
+        by = key_values(record.record, self._by)
+        occurrence = Occurrence(record.record, to_datetime(record.time), record.id, record.source, tuple(by))
+        return [Emission(each, record.time) for each in self.call(lossless_json.dumps(by), occurrence, rows)]
 
-    def call(self, key: str, occurrence: Occurrence, store: KeyValueStore) -> list[dict[str, Any]]:
-        """The records that the function makes of an occurrence; the state goes from the store to the store.
+    def call(self, group: str, occurrence: Occurrence, store: KeyValueStore) -> list[dict[str, Any]]:
+        """Call the function for an occurrence, store the state that it returns, and return its records.
 
         Args:
-            key: the values of the key fields as plain text.
-            occurrence: what the function is given.
+            group: the values of the key fields, as JSON text.
+            occurrence: the argument of the function.
             store: the state.
 
         Raises:
             Exception: as of `add`.
         """
-        # The function may change what it is given and then raise; it gets a copy, and what it returns is copied too.
-        returned = self._function(self._states.read(key, store), occurrence)
+        # The function may change its argument and then raise; it gets a copy, and what it returns is copied too.
+        returned = self._function(self._states.read(group, store), occurrence)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise TypeError(f"{getattr(self._function, '__name__', 'the function')} returned no (state, records)")
-        new, records = returned
-        given = [dict(record) for record in records]
-        self._states.write(key, new, store)
-        return given
+        state, records = returned
+        made = [dict(record) for record in records]
+        self._states.write(group, state, store)
+        return made
 
-    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:  # noqa: ARG002 - every group takes them
-        """Nothing is ever due."""
+    def advance(self, horizon: int | None, rows: StateRows) -> list[Emission]:  # noqa: ARG002 - as of the protocol
+        """See `GroupProcessor`; no row is ever due."""
         return []

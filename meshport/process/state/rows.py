@@ -1,75 +1,87 @@
-"""The state of one partition: rows of plain data under text keys, and how they survive a kill.
+"""The state of one partition: rows of JSON data by state key, and how they survive a kill.
 
-Every row that changed in a batch is written to the changelog *before* the checkpoint that includes the batch. A kill
-between the two leaves rows that are ahead of the checkpoint. So a row's entry holds two versions, each stamped with the
-input offset that it reflects:
+Every row that changed in a batch is written to the changelog *before* the checkpoint that includes the batch. After a kill
+between the two, the changelog has rows that are newer than its checkpoint. So the record of a row holds two versions of it,
+each with the stamp of the state that it belongs to (see `meshport.process.state.changelog`):
 
-    {"c": 15, "v": <the row as of offset 15>, "w": 10, "p": <the row as of offset 10, the last known checkpoint>}
+    {"c": 15, "v": <the row at stamp 15>, "w": 10, "p": <the row at stamp 10, the last checkpoint when it was written>}
 
-and a restore takes, for each row, the newest version that is not ahead of the checkpoint. What it gets is exactly the
-state as of the checkpoint, whatever was written after it, by this process or by a zombie; reprocessing from there is
-reprocessing from a clean cut. The checkpoint holds the number of rows and a checksum of them, so that a changelog that
-has lost anything is refused instead of being counted on.
-
-A stage that takes redriven events in as well has two inputs, of which either may go on while the other stands. Its state
-is a point (offset, redriven) that moves by one of them at a time, so that their sum grows with each step: that is the
-stamp of versions and checkpoints. For one stamp to mean one state, the order in which the two were taken in has to be the
-same whoever takes them in. It is decided in the log: before redriven events are taken in, a checkpoint with `due` says that
-those up to there follow right behind this offset, and is acknowledged; whoever restores it does the same (see
-`meshport.process.runtime.worker`).
+and a restore takes, for each row, the newest version that is not newer than the checkpoint. The result is exactly the state of
+the checkpoint, whatever was written after it by this process or by a zombie. The checkpoint holds the number of rows and a
+checksum of them, so that a changelog which has lost a record is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zlib import crc32
 
 from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
 from meshport.process.state.changelog import ChangelogReader, ChangelogRecord, Checkpoint, versions
 
-_SUM_SPACE: Final = 1 << 64
+_CHECKSUMS: Final = 1 << 64
+
+
+class KeyValueStore(Protocol):
+    """What reads and changes the rows of one partition: the rows themselves, or changes that are not made yet."""
+
+    def get(self, key: str) -> Any | None:
+        """Return the row's value, or None where there is no such row."""
+        ...
+
+    def put(self, key: str, value: Any | None) -> None:
+        """Set a row; None deletes it."""
+        ...
 
 
 @dataclass(slots=True)
 class _Row:
     value: Any
-    stored: str | None  # the text as of the last acknowledged checkpoint; None where there was no such row
+    stored: str | None  # JSON text as of the last acknowledged checkpoint; None where there was no such row
     stamp: int
 
 
 class StateRows:
     """The rows of one partition.
 
-    Changes are made event by event: `keep` makes those since the last call permanent, `undo` takes them back, so that
-    an event whose processing fails half-way leaves no trace. Values are never changed in place.
+    Changes are pending until the event that made them is done: `keep` applies them, `undo` drops them, so that an event whose
+    processing fails leaves no trace. Values are never changed in place.
+
+    Attributes:
+        redriven: as of `Checkpoint`; part of every stamp.
+        count: rows in the changelog, counting those of the last `changes`.
+        checksum: of these rows.
     """
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
         self._changed: dict[str, None] = {}
         self._pending: dict[str, Any] = {}
-        self._gone: dict[str, int] = {}
+        self._deleted: dict[str, int] = {}
         self.redriven = 0
-        """As of `Checkpoint`; part of every stamp."""
         self.count = 0
         self.checksum = 0
 
     def get(self, key: str) -> Any | None:
-        """The row's value, or None where there is no such row."""
+        """Return the row's value, or None where there is no such row."""
         if key in self._pending:
             return self._pending[key]
         row = self._rows.get(key)
         return None if row is None else row.value
 
     def put(self, key: str, value: Any | None) -> None:
-        """Set a row; None removes it."""
+        """Set a row; None deletes it."""
         self._pending[key] = value
 
     def keep(self, offset: int) -> None:
-        """Make the changes permanent, as those of the input event at this offset, or of a redriven event behind it."""
+        """Apply the pending changes.
+
+        Args:
+            offset: of the input event that made them; the last one of the input, if a redriven event did.
+        """
         stamp = offset + self.redriven
         for key, value in self._pending.items():
             row = self._rows.get(key)
@@ -80,81 +92,93 @@ class StateRows:
             else:
                 row.value, row.stamp = value, stamp
             self._changed[key] = None
-            self._gone.pop(key, None)
+            self._deleted.pop(key, None)
         self._pending.clear()
 
+    def apply(self, changes: Mapping[str, tuple[Any, int]], offsets: Sequence[int]) -> None:
+        """Apply the changes of several events at once.
+
+        Args:
+            changes: by state key, the value that the last event left (None deletes the row), and the index of that event.
+            offsets: of the events, as of `keep`.
+        """
+        for key, (value, event) in changes.items():
+            self._pending[key] = value
+            self.keep(offsets[event])
+
     def undo(self) -> None:
-        """Take back the changes since the last `keep`."""
+        """Drop the pending changes."""
         self._pending.clear()
 
     def __iter__(self) -> Iterator[str]:
-        """The key of every row, in the order of their making."""
+        """Return the key of every row, in the order in which they were first set."""
         return (key for key, row in self._rows.items() if row.value is not None)
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Every row, in the order of their making."""
+        """Return key and value of every row, in the order in which they were first set."""
         return ((key, row.value) for key, row in self._rows.items() if row.value is not None)
 
-    def entries(self, stored: int) -> list[ChangelogRecord]:
-        """The changelog entries of everything that changed since the last `settle`, and the tombstones that are due.
+    def changes(self, stored: int) -> list[ChangelogRecord]:
+        """Return the changelog records of all that changed since the last `mark_stored`, tombstones first.
 
         Args:
             stored: the stamp of the last acknowledged checkpoint.
         """
-        entries = [ChangelogRecord(key.encode(), None, stamp) for key, stamp in self._gone.items()]
+        records = [ChangelogRecord(key.encode(), None, stamp) for key, stamp in self._deleted.items()]
         for key in self._changed:
             row = self._rows[key]
             text = "null" if row.value is None else lossless_json.dumps(row.value)
             value = f'{{"c":{row.stamp},"v":{text},"w":{stored},"p":{row.stored or "null"}}}'
-            entries.append(ChangelogRecord(key.encode(), value.encode()))
-            self._sum(key, row.stored, -1)
+            records.append(ChangelogRecord(key.encode(), value.encode()))
+            self._count(key, row.stored, -1)
             row.stored = None if row.value is None else text
-            self._sum(key, row.stored, 1)
-        return entries
+            self._count(key, row.stored, 1)
+        return records
 
-    def settle(self) -> None:
-        """Take note that the entries and a checkpoint that includes them are acknowledged."""
-        self._gone.clear()
+    def mark_stored(self) -> None:
+        """Note that the records of `changes`, and a checkpoint that includes them, are acknowledged."""
+        self._deleted.clear()
         for key in self._changed:
             row = self._rows[key]
             if row.value is None:
-                self._gone[key] = row.stamp  # the entry that says so may become a tombstone now, and not earlier
+                # Its tombstone is written with the next batch: until now a restore may have needed the version before.
+                self._deleted[key] = row.stamp
                 del self._rows[key]
         self._changed.clear()
 
-    def _sum(self, key: str, text: str | None, sign: int) -> None:
+    def _count(self, key: str, text: str | None, sign: int) -> None:
         if text is not None:
             self.count += sign
-            self.checksum = (self.checksum + sign * crc32(f"{key}\0{text}".encode())) % _SUM_SPACE
+            self.checksum = (self.checksum + sign * crc32(f"{key}\0{text}".encode())) % _CHECKSUMS
 
     @classmethod
-    def restore(cls, entries: Iterable[ChangelogRecord]) -> tuple[StateRows, Checkpoint]:
-        """The state that a changelog holds, as of its checkpoint.
+    def restore(cls, records: Iterable[ChangelogRecord]) -> tuple[StateRows, Checkpoint]:
+        """Return the rows that a changelog holds as of its checkpoint, and the checkpoint.
 
         Args:
-            entries: of one partition, from its beginning to its end.
+            records: of one partition, from its beginning to its end.
 
         Raises:
-            ProcessError: the changelog does not hold the rows that its checkpoint counts.
+            ProcessError: the rows are not those that the checkpoint counts.
         """
-        told = ChangelogReader()
-        for entry in entries:
-            told.take(entry)
-        checkpoint = told.checkpoint
+        reader = ChangelogReader()
+        for record in records:
+            reader.add(record)
+        checkpoint = reader.checkpoint
         rows = cls()
-        for key, known in told.rows():
+        for key, known in reader.rows():
             stamp, text = -1, None
-            for each in (found for entry in known for found in versions(entry)):
+            for each in (version for record in known for version in versions(record)):
                 if stamp <= each[0] <= checkpoint.stamp:  # of two with one stamp the later one was checkpointed
                     stamp, text = each
                     if len(known) == 1:
-                        break  # of one entry the newer version comes first
+                        break  # the newer version of a record comes first
             name = key.decode()
             if text is not None:
                 rows._rows[name] = _Row(lossless_json.loads(text), text, stamp)
-                rows._sum(name, text, 1)
+                rows._count(name, text, 1)
             elif known[-1].value is not None:
-                rows._gone[name] = checkpoint.stamp
+                rows._deleted[name] = checkpoint.stamp
         if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):
             raise ProcessError(
                 f"the changelog holds {rows.count} rows (checksum {rows.checksum:x}) where its checkpoint at offset "

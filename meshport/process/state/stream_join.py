@@ -1,18 +1,17 @@
-"""Joining two streams within a window: the records of one key that wait for partners. Pure: records in, pairs and rows out.
+"""The join of two streams within a time: records that wait for partners, by key.
 
-Each record that comes is set against those of the other side that wait, so that a pair is given by whichever of the two came
-second, and by nobody else. A record waits until no partner that is on time can come any more, which is told by the source
-partition of either side that is furthest behind. So which pairs there are does not depend on how the streams were interleaved;
-nor does what a pair says: its time and its id are made of both.
+Each record is joined with the waiting records of the other side, so that every pair is emitted once, by the record that came
+second. A record waits until every record that could still be its partner would be late, which follows from the least watermark
+of the source partitions of both sides. So neither the set of pairs nor the contents of a pair depend on how the two streams
+were interleaved: a pair has the later time of its records, and an id made of both positions.
 
-A row holds one record that waits. Which records of a key there are, by time, is kept in memory and made anew from the rows.
+A state row holds one waiting record. An index of them by key and time is kept in memory, and made from the rows at a restore.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
 from typing import Any, NamedTuple, Self
 
 from meshport.event.record import record_key
@@ -20,32 +19,21 @@ from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import JoinStream, Record
 from meshport.process.logic.records import EventRecord
 from meshport.process.state.expiry import Expiry
+from meshport.process.state.keys import JoinSide, join_key, parse
 from meshport.process.state.rows import StateRows
 
-
-class JoinSide(Enum):
-    """Where a record comes from. State keys of a side begin with its value."""
-
-    LEFT = "l"
-    """The pipeline's input."""
-    RIGHT = "r"
-    """The other stream."""
-
-    @property
-    def other(self) -> JoinSide:
-        """The one whose records are partners."""
-        return JoinSide.RIGHT if self is JoinSide.LEFT else JoinSide.LEFT
+_SIDES = {side.value: side for side in JoinSide}
 
 
 class JoinResult(NamedTuple):
-    """One record that a join gives.
+    """A record that a join emits.
 
     Attributes:
-        record: the left record with what was taken of the right one.
-        time: event time, the later of the two, microseconds.
-        id: what the ids of its outputs begin with: both places in the inputs, or the left one where there is no partner.
-        recorded: when the later of the two was recorded, microseconds.
-        partner: the row of the partner that waited; empty where there is none.
+        record: the left record with the fields that are taken of the right one.
+        time: event time, the later one of the two records, microseconds.
+        id: the beginning of the ids of its outputs: the positions of both records, or of the left one without a partner.
+        recorded: when the later recorded one of the two was recorded, microseconds.
+        partner: state key of the partner that had waited; empty where there is none.
     """
 
     record: dict[str, Any]
@@ -55,16 +43,16 @@ class JoinResult(NamedTuple):
     partner: str = ""
 
 
-class _Waiting(NamedTuple):
-    """A record that waits, as its row holds it.
+class _WaitingRecord(NamedTuple):
+    """A record that waits for partners, as its state row holds it.
 
     Attributes:
         key: of the join, as text.
         time: event time, microseconds.
-        recorded: likewise, when it was recorded.
-        record: of the right side only the fields that are taken, by their names there.
-        paired: whether it had a partner; told of the left side where `missing` is `keep`.
-        failed: the rows of partners with which it could not be written.
+        recorded: when it was recorded, microseconds.
+        record: of the right side only the fields that are taken.
+        paired: whether it had a partner; noted of the left side where `missing` is `keep`.
+        failed: state keys of the partners with which no output could be written.
     """
 
     key: str
@@ -75,28 +63,31 @@ class _Waiting(NamedTuple):
     failed: Sequence[str] = ()
 
     @classmethod
-    def read(cls, rows: StateRows, name: str) -> Self | None:
-        """The record of a row; None where there is no such row."""
-        value = rows.get(name)
+    def read(cls, rows: StateRows, key: str) -> Self | None:
+        """Return the record of a state key; None where there is no such row."""
+        value = rows.get(key)
         return None if value is None else cls(*value)
 
 
-def join_key(name: str) -> Callable[[Record], bytes]:
-    """The function that gives a record's key in a join: text as of `record_key`; empty where there is no value.
+def join_value(field: str) -> Callable[[Record], bytes]:
+    """Return the function that returns a record's key in a join: text as of `record_key`, empty where the field is null.
 
-    The function raises KeyError for a record that lacks the field, PublishError where it holds no plain value.
+    The function raises KeyError for a record that lacks the field, PublishError where the field holds no scalar.
+
+    Args:
+        field: the name of the key field.
     """
-    key = record_key((name,))
+    key = record_key((field,))
 
     def of(record: Record) -> bytes:
-        value = record[name]
+        value = record[field]
         return b"" if value is None or value == "" else key(record) or b""
 
     return of
 
 
 class StreamJoin:
-    """One join over one partition of what was brought together.
+    """One join over one partition of the repartition topic.
 
     Args:
         join: the declaration.
@@ -107,110 +98,119 @@ class StreamJoin:
     def __init__(self, join: JoinStream, key: str, topics: Mapping[JoinSide, str]) -> None:
         self._within = duration_micros(join.within)
         self._take = dict(join.take)
-        self._keeps = join.missing == "keep"
-        self._keys = {JoinSide.LEFT: join_key(join.on), JoinSide.RIGHT: join_key(key)}
+        self._keeps_unpaired = join.missing == "keep"
+        self._key_of = {JoinSide.LEFT: join_value(join.on), JoinSide.RIGHT: join_value(key)}
         self._topics = topics
         self._waiting: dict[tuple[JoinSide, str], list[tuple[int, str]]] = {}
+        """Time and state key of the waiting records of one side and key, in order."""
         self._expiry = Expiry()
 
     def watch(self, rows: StateRows) -> None:
-        """Take up the rows of a restored state."""
+        """Load the rows of a restored state."""
         for name, value in rows.items():
-            if name[:2] in {"l:", "r:"}:
-                self._wait(name, _Waiting(*value))
+            if name[0] in _SIDES:
+                self._index(name, _WaitingRecord(*value))
 
-    def add(self, side: JoinSide, item: EventRecord, rows: StateRows) -> list[JoinResult]:
-        """Take in a record: the pairs that it makes with those that wait. Then it waits too.
+    def add(self, side: JoinSide, record: EventRecord, rows: StateRows) -> list[JoinResult]:
+        """Return the pairs of a record with those that wait, and let it wait for further ones.
 
         Raises:
             KeyError: the record lacks a field.
         """
-        key = self._keys[side](item.record).decode()
+        key = self._key_of[side](record.record).decode()
+        name = _state_key(side, record)
         if not key:
-            alone = side is JoinSide.LEFT and self._keeps
-            return [self._unpaired(row_of(side, item), item.record, item.time, item.recorded)] if alone else []
-        kept = item.record if side is JoinSide.LEFT else {name: item.record[name] for name in self._take.values()}
-        name, own = row_of(side, item), _Waiting(key, item.time, item.recorded, kept)
-        found = self._read(self._partners(side, own), rows)
-        if self._keeps:
+            if side is JoinSide.RIGHT or not self._keeps_unpaired:
+                return []
+            return [self._unpaired(name, record.record, record.time, record.recorded)]
+        kept = record.record
+        if side is JoinSide.RIGHT:
+            kept = {field: kept[field] for field in self._take.values()}
+        own = _WaitingRecord(key, record.time, record.recorded, kept)
+        partners = self._read(self._partners(side, own), rows)
+        if self._keeps_unpaired:
             if side is JoinSide.LEFT:
-                own = own._replace(paired=bool(found))
+                own = own._replace(paired=bool(partners))
             else:
-                for partner, left in found:
+                for partner, left in partners:
                     if not left.paired:
                         rows.put(partner, list(left._replace(paired=True)))
         rows.put(name, list(own))
-        self._wait(name, own)
-        return [self._pair(side, (name, own), partner) for partner in found]
+        self._index(name, own)
+        return [self._pair(side, (name, own), partner) for partner in partners]
 
     @staticmethod
-    def failed(side: JoinSide, item: EventRecord, partners: Sequence[str], rows: StateRows) -> None:
-        """Take note of the partners with which a record that was taken in could not be written."""
-        name = row_of(side, item)
-        if (own := _Waiting.read(rows, name)) is not None:
+    def note_failed(side: JoinSide, record: EventRecord, partners: Sequence[str], rows: StateRows) -> None:
+        """Note the partners with which the outputs of a record that was added could not be written."""
+        name = _state_key(side, record)
+        if (own := _WaitingRecord.read(rows, name)) is not None:
             rows.put(name, list(own._replace(failed=partners)))
 
-    def again(self, side: JoinSide, item: EventRecord, rows: StateRows) -> list[JoinResult]:
-        """The pairs of a record that could not be written; those that could are given no more."""
-        name = row_of(side, item)
-        if (own := _Waiting.read(rows, name)) is None:
-            return self.add(side, item, rows)
+    def retry(self, side: JoinSide, record: EventRecord, rows: StateRows) -> list[JoinResult]:
+        """Return the pairs of a record whose outputs could not be written; those that were written are left out."""
+        name = _state_key(side, record)
+        if (own := _WaitingRecord.read(rows, name)) is None:
+            return self.add(side, record, rows)
         rows.put(name, list(own._replace(failed=())))
         return [self._pair(side, (name, own), partner) for partner in self._read(own.failed, rows)]
 
     def advance(self, horizon: int, rows: StateRows) -> list[JoinResult]:
-        """Forget the records that no partner can come to; those of the left side that had none are given, if asked for."""
-        alone: list[JoinResult] = []
+        """Delete the records that no partner can come for, and return the unpaired left ones where `missing` is `keep`.
+
+        Args:
+            horizon: event time before which every record is late, microseconds.
+            rows: the state.
+        """
+        unpaired: list[JoinResult] = []
         for name in self._expiry.due(horizon):
-            if (own := _Waiting.read(rows, name)) is None:
+            if (own := _WaitingRecord.read(rows, name)) is None:
                 continue
             rows.put(name, None)
-            self._forget(name, own)
-            if self._keeps and name[0] == JoinSide.LEFT.value and not own.paired:
-                alone.append(self._unpaired(name, own.record, own.time, own.recorded))
-        return alone
+            self._remove(name, own)
+            if self._keeps_unpaired and _SIDES[name[0]] is JoinSide.LEFT and not own.paired:
+                unpaired.append(self._unpaired(name, own.record, own.time, own.recorded))
+        return unpaired
 
-    def _wait(self, name: str, own: _Waiting) -> None:
-        insort(self._waiting.setdefault((JoinSide(name[0]), own.key), []), (own.time, name))
+    def _index(self, name: str, own: _WaitingRecord) -> None:
+        insort(self._waiting.setdefault((_SIDES[name[0]], own.key), []), (own.time, name))
         self._expiry.watch(name, own.time + self._within + 1)
 
-    def _forget(self, name: str, own: _Waiting) -> None:
-        waiting = self._waiting[JoinSide(name[0]), own.key]
+    def _remove(self, name: str, own: _WaitingRecord) -> None:
+        waiting = self._waiting[_SIDES[name[0]], own.key]
         del waiting[bisect_left(waiting, (own.time, name))]
         if not waiting:
-            del self._waiting[JoinSide(name[0]), own.key]
+            del self._waiting[_SIDES[name[0]], own.key]
 
     @staticmethod
-    def _read(names: Iterable[str], rows: StateRows) -> list[tuple[str, _Waiting]]:
-        return [(name, found) for name in names if (found := _Waiting.read(rows, name)) is not None]
+    def _read(names: Iterable[str], rows: StateRows) -> list[tuple[str, _WaitingRecord]]:
+        return [(name, found) for name in names if (found := _WaitingRecord.read(rows, name)) is not None]
 
-    def _partners(self, side: JoinSide, own: _Waiting) -> Iterator[str]:
-        """The rows of the other side's records of that key that are near enough, by time."""
+    def _partners(self, side: JoinSide, own: _WaitingRecord) -> Iterator[str]:
+        """Return the state keys of the other side's records with the same key that are near enough, by time."""
         waiting = self._waiting.get((side.other, own.key), [])
         first = bisect_left(waiting, (own.time - self._within, ""))
-        behind = bisect_right(waiting, own.time + self._within, key=lambda each: each[0])
-        return (name for _, name in waiting[first:behind])
+        end = bisect_right(waiting, own.time + self._within, key=lambda each: each[0])
+        return (name for _, name in waiting[first:end])
 
-    def _pair(self, side: JoinSide, own: tuple[str, _Waiting], partner: tuple[str, _Waiting]) -> JoinResult:
+    def _pair(self, side: JoinSide, own: tuple[str, _WaitingRecord], partner: tuple[str, _WaitingRecord]) -> JoinResult:
         (left_name, left), (right_name, right) = (own, partner) if side is JoinSide.LEFT else (partner, own)
         taken = {name: right.record[field] for name, field in self._take.items()}
         return JoinResult(
             {**left.record, **taken},
             max(left.time, right.time),
-            f"{self._origin(left_name)}+{self._origin(right_name)}",
+            f"{self._position(left_name)}+{self._position(right_name)}",
             max(left.recorded, right.recorded),
             partner[0],
         )
 
     def _unpaired(self, name: str, record: Record, time: int, recorded: int) -> JoinResult:
-        return JoinResult({**record, **dict.fromkeys(self._take)}, time, self._origin(name), recorded)
+        return JoinResult({**record, **dict.fromkeys(self._take)}, time, self._position(name), recorded)
 
-    def _origin(self, name: str) -> str:
-        """The place in the inputs that a row's name tells: `<topic>-<partition>-<offset>-<number>`."""
-        side, _, place = name.partition(":")
-        return f"{self._topics[JoinSide(side)]}-{place}"
+    def _position(self, name: str) -> str:
+        """Return the position in the inputs that a state key stands for: `<topic>-<partition>-<offset>-<number>`."""
+        side, _, position = parse(name)
+        return f"{self._topics[_SIDES[side]]}-{position}"
 
 
-def row_of(side: JoinSide, item: EventRecord) -> str:
-    """The name of the row of a record that waits."""
-    return f"{side.value}:{item.partition}-{item.offset}-{item.number}"
+def _state_key(side: JoinSide, record: EventRecord) -> str:
+    return join_key(side, record.partition, record.offset, record.number)

@@ -1,1 +1,1 @@
-"""Kafka messages of processors: what an input message is read as, and what an output is written as."""
+"""A processor on Kafka: its plan, the messages that it reads, and those that it writes."""

@@ -1,6 +1,6 @@
-"""Messages of one partition, both ways: one by one as `InputMessage`, or part by part for a whole batch.
+"""The messages that a processor reads: one by one, or those of a partition by columns.
 
-Making an object of each message costs as much as reading it; columns need none.
+A batch by columns spares an object for each message, which costs as much as reading the message.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any, Final, NamedTuple, overload
 
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.process.wire.headers import Headers
 
-Headers = Sequence[tuple[str, bytes]]
-
-# Headers take more than all else: the client makes eight pairs of each message.
 _PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "headers", "offset", "timestamp")))
 
 
-def _topic_and_partition(message: ReceivedMessage) -> tuple[str, int]:
-    return message.topic(), message.partition()
-
-
 class InputMessage(NamedTuple):
-    """One message as it was read.
+    """A message as it was read.
 
     Attributes:
+        topic: that it was read from.
+        partition: of the topic.
+        offset: in the partition.
+        key: its bytes; None for a null key.
+        value: its bytes; None for a tombstone.
+        headers: name and value of each, in order.
         timestamp_ms: the Kafka timestamp; -1 where there is none.
     """
 
@@ -40,21 +40,21 @@ class InputMessage(NamedTuple):
 
     @property
     def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:
-        """What `EventReader.read` takes, in its order."""
+        """The arguments of `EventReader.read`, in its order."""
         return self.key, self.value, self.headers, self.topic, self.partition, self.offset, self.timestamp_ms
 
 
 class PartitionMessages(Sequence[InputMessage]):
-    """Messages of one partition, in the order of their offsets.
+    """Messages of one partition by columns, in the order of their offsets.
 
     Args:
-        topic: of all of them.
-        partition: as `topic`.
-        offsets: of each.
-        keys: of each.
-        values: of each.
-        headers: of each.
-        timestamps_ms: of each; -1 where there is none.
+        topic: of all messages.
+        partition: of all messages.
+        offsets: one for each message.
+        keys: one for each message.
+        values: one for each message.
+        headers: one list for each message.
+        timestamps_ms: one for each message; -1 where there is none.
     """
 
     __slots__ = ("headers", "keys", "offsets", "partition", "timestamps_ms", "topic", "values")
@@ -79,7 +79,7 @@ class PartitionMessages(Sequence[InputMessage]):
 
     @classmethod
     def of(cls, messages: Sequence[InputMessage]) -> PartitionMessages:
-        """Messages that are objects already, all of one partition; at least one."""
+        """Return messages of one partition, at least one, by columns."""
         if isinstance(messages, cls):
             return messages
         topics, partitions, offsets, keys, values, headers, timestamps = zip(*messages, strict=True)
@@ -87,9 +87,9 @@ class PartitionMessages(Sequence[InputMessage]):
 
     @classmethod
     def by_partition(cls, messages: Iterable[ReceivedMessage]) -> dict[TopicPartition, PartitionMessages]:
-        """Messages of the Kafka client, by topic and partition."""
+        """Return messages of the Kafka client by topic and partition."""
         found: dict[tuple[str, int], list[ReceivedMessage]] = {}
-        for key, run in groupby(messages, _topic_and_partition):
+        for key, run in groupby(messages, _partition):
             if key in found:
                 found[key] += run
             else:
@@ -99,8 +99,8 @@ class PartitionMessages(Sequence[InputMessage]):
     @classmethod
     def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> PartitionMessages:
         keys, values, headers, offsets, times = (list(map(part, messages)) for part in _PARTS)
-        told = [each or () for each in headers] if None in headers else headers
-        return cls(topic, partition, offsets, keys, values, told, [time if kind else -1 for kind, time in times])
+        given = [each or () for each in headers] if None in headers else headers
+        return cls(topic, partition, offsets, keys, values, given, [time if kind else -1 for kind, time in times])
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -123,3 +123,7 @@ class PartitionMessages(Sequence[InputMessage]):
             self.headers[at],
             self.timestamps_ms[at],
         )
+
+
+def _partition(message: ReceivedMessage) -> tuple[str, int]:
+    return message.topic(), message.partition()

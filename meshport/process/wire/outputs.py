@@ -1,4 +1,4 @@
-"""From what a group or a transform gives to messages for the output port."""
+"""The messages of the output port: of a record, of a window that closed, of a pair of joined records."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ from meshport.process.state.stream_join import JoinResult
 from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
 
-# The namespace of the ids of windows that closed, itself the UUIDv5 of the URL namespace and "mesh://".
-_IDS: Final = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "mesh://")
+# The UUIDv5 of "mesh://" in the URL namespace.
+_WINDOW_NAMESPACE: Final = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "mesh://")
 
-# All bits but those of version and variant; these, of version 5.
-_FREE: Final = ~(0xF << 76 | 0x3 << 62)
+# RFC 9562, section 5.5: the bits of version and variant, for version 5.
+_OTHER_BITS: Final = ~(0xF << 76 | 0x3 << 62)
 _VERSION_5: Final = 0x5 << 76 | 0x2 << 62
 
 LARGEST: Final = 1_000_000
-"""Bytes of an output, key and headers left aside. Kafka refuses more than 1,048,588 for a whole record unless a topic is
-set otherwise; what the broker would refuse must be told here, where it can still be set aside with its event."""
+"""Bytes of an output's value, at most. By default a broker refuses a record of more than 1,048,588 bytes with key and headers;
+an output that it would refuse has to be found here, where its event can still be quarantined."""
 
 
 def output_id(topic: str, partition: int, offset: int, number: int, index: int) -> str:
-    """The id of an output that an event made: unique within the port, the same whenever the event is processed again.
+    """Return the id of an output: unique within the port, and the same whenever its event is processed again.
 
     Args:
         topic: of the input.
         partition: as `topic`.
         offset: of the event.
         number: of the record among those that the event became.
-        index: of the output among those that the record gave.
+        index: of the output among those of the record.
     """
     return f"{topic}-{partition}-{offset}-{number}-{index}"
 
 
-def output_ids(topic: str, partition: int, places: Iterable[tuple[int, int, int]]) -> list[bytes]:
-    """`output_id` of many, in UTF-8; each place is offset, number and index."""
+def output_ids(topic: str, partition: int, outputs: Iterable[tuple[int, int, int]]) -> list[bytes]:
+    """Return the ids of many outputs in UTF-8, each from its offset, number and index; see `output_id`."""
     before = f"{topic}-{partition}-".encode()
-    return [b"%b%d-%d-%d" % (before, offset, number, index) for offset, number, index in places]
+    return [b"%b%d-%d-%d" % (before, offset, number, index) for offset, number, index in outputs]
 
 
 def window_id(name: str) -> str:
-    """The id of an output of a window that closed: the UUIDv5 of a name, as text; `uuid.uuid5` takes four times as long."""
-    number = int.from_bytes(sha1(_IDS.bytes + name.encode(), usedforsecurity=False).digest()[:16])
-    text = f"{number & _FREE | _VERSION_5:032x}"  # RFC 9562, section 5.5
+    """Return the id of an output of a window that closed: the UUIDv5 of a name. `uuid.uuid5` takes four times as long."""
+    number = int.from_bytes(sha1(_WINDOW_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    text = f"{number & _OTHER_BITS | _VERSION_5:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Outputs:
-    """Makes the messages of one output port. Ids and bytes depend on the input alone.
+    """Makes the messages of one output port. Ids and bytes depend on nothing but the input.
 
     Args:
         plan: the plan.
-        after: the operators behind the grouping.
+        after: the operators that follow the grouping.
     """
 
     def __init__(self, plan: Plan, after: Transform) -> None:
@@ -79,61 +79,74 @@ class Outputs:
         self._after = after
         self._table = plan.table
         self._source = plan.source.topic
-        self._names = str(output.address)
+        self._address = str(output.address)
 
-    def of_item(self, emissions: Sequence[Emission], item: EventRecord) -> list[Message]:
-        """The messages that an input's record gives.
+    def of_record(self, emissions: Sequence[Emission], record: EventRecord) -> list[Message]:
+        """Return the messages of what was emitted for a record of the input.
 
         Raises:
             EncodeError: a record does not fit the port's schema, or is too large.
             PublishError: a record has no key.
             Exception: whatever a product's function raises.
         """
-        return self._messages(emissions, partial(output_id, self._source, *item.position[1:]), item.recorded)
+        return self._messages(emissions, partial(output_id, self._source, *record.position[1:]), record.recorded)
 
     def of_window(self, emission: Emission, recorded: int) -> list[Message]:
-        """The messages of a window that closed; their ids are told by key and window, whatever made it close."""
-        name = f"{self._names}|{emission.name}"
-        return self._messages([emission], lambda index: window_id(f"{name}|{index}"), recorded)
+        """Return the messages of a window that closed. Their ids depend on key and window, not on what made it close.
 
-    def of_joined(self, joined: JoinResult) -> list[Message]:
-        """The messages of a record that a join of streams gave; their ids are told by the events that it was made of.
+        Args:
+            emission: the result of the window.
+            recorded: when the event that closed it was recorded, microseconds.
 
         Raises:
-            Exception: as of `of_item`.
+            Exception: as of `of_record`.
         """
-        emission = Emission(joined.record, joined.time)
-        return self._messages([emission], lambda index: f"{joined.id}-{index}", joined.recorded)
+        name = f"{self._address}|{emission.name}"
+        return self._messages([emission], lambda index: window_id(f"{name}|{index}"), recorded)
 
-    def tombstone(self, key: bytes | None, item: EventRecord) -> Message:
-        """The row of an input table, under the same key, is no more."""
-        return self._gone(key, output_id(self._source, *item.position[1:], 0), item.time, item.recorded)
+    def of_join(self, result: JoinResult) -> list[Message]:
+        """Return the messages of a join's result. Their ids name the events that it was made of.
+
+        Raises:
+            Exception: as of `of_record`.
+        """
+        emission = Emission(result.record, result.time)
+        return self._messages([emission], lambda index: f"{result.id}-{index}", result.recorded)
+
+    def tombstone(self, key: bytes | None, record: EventRecord) -> Message:
+        """Return the tombstone of an output row that has the key of its input row.
+
+        Args:
+            key: of the row.
+            record: of the event that deleted the row, or changed it so that it is filtered out.
+        """
+        return self._tombstone_of(key, output_id(self._source, *record.position[1:], 0), record.time, record.recorded)
 
     def _messages(self, emissions: Sequence[Emission], id_of: Callable[[int], str], recorded: int) -> list[Message]:
         made: list[Message] = []
         live: set[bytes | None] = set()
-        gone: dict[bytes | None, int] = {}
+        deleted: dict[bytes | None, int] = {}
         for emission in emissions:
             records = () if emission.gone else self._after(emission.record, emission.time)
             for record in records:
-                made.append(self._made(record, id_of(len(made)), emission.time, recorded))
+                made.append(self._message_of(record, id_of(len(made)), emission.time, recorded))
                 live.add(made[-1].key)
             if self._table and (emission.gone or self._after.filters):
-                # What a filter holds back or a group no longer holds is a row of the table that ceases to be.
+                # A record that a filter drops, or a group that has become empty, is a row that no longer exists.
                 for record in self._after.unfiltered(emission.record, emission.time):
-                    gone[self._key(record)] = emission.time
-        for key, time in gone.items():
+                    deleted[self._key(record)] = emission.time
+        for key, time in deleted.items():
             if key not in live:
-                made.append(self._gone(key, id_of(len(made)), time, recorded))
+                made.append(self._tombstone_of(key, id_of(len(made)), time, recorded))
         return made
 
-    def _gone(self, key: bytes | None, id_: str, time: int, recorded: int) -> Message:
+    def _tombstone_of(self, key: bytes | None, id_: str, time: int, recorded: int) -> Message:
         value, headers = self._tombstone(id=id_, time=to_datetime(time), recorded_time=to_datetime(recorded))
         return Message(self._topic, key, value, headers)
 
-    def _made(self, record: dict[str, Any], id_: str, time: int, recorded: int) -> Message:
-        when = self._time(record) if self._time else to_datetime(time)
-        value, headers = self._message(record, id=id_, time=when, recorded_time=to_datetime(recorded))
+    def _message_of(self, record: dict[str, Any], id_: str, time: int, recorded: int) -> Message:
+        event_time = self._time(record) if self._time else to_datetime(time)
+        value, headers = self._message(record, id=id_, time=event_time, recorded_time=to_datetime(recorded))
         if len(value) > LARGEST:
             raise EncodeError(f"the output has {len(value)} bytes", hint=f"at most {LARGEST}")
         return Message(self._topic, self._key(record), value, headers)

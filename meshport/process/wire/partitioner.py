@@ -1,4 +1,4 @@
-"""The partition of a key, as Java's clients, faust and librdkafka's `murmur2_random` tell it."""
+"""The partition of a key, as the clients of Java, faust and librdkafka (`murmur2_random`) compute it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WORD: Final = 0xFFFFFFFF
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2, 32 bits, with Kafka's seed (org.apache.kafka.common.utils.Utils)."""
+    """Return MurmurHash2 of 32 bits with Kafka's seed (org.apache.kafka.common.utils.Utils)."""
     hashed = _SEED ^ len(data)
     whole = len(data) // 4 * 4
     for at in range(0, whole, 4):
@@ -24,5 +24,5 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that a keyed message goes to."""
+    """Return the partition of a message with this key."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,9 +1,9 @@
-"""From a pipeline and the bindings of its ports to a plan: what runs where, and under which names on Kafka.
+"""The plan of a processor: its stages and their topics, from a pipeline and the bindings of its ports.
 
-A group lives in one partition. Where the key of the grouping holds the input's whole record key, the events of a group
-are in one partition already and one stage does all. Else there are two: the first reads the input and writes each
-record under its new key to an internal topic, the second reads that topic and keeps the groups. Where two streams are
-joined, each has a first stage of its own, and the internal topic settles one order of both.
+All records of a group have to be in one partition. Where the grouping's key contains the input's whole record key, they are,
+and one stage is enough. Otherwise there are two: a source stage reads the input and writes each record under its new key to a
+repartition topic, and a second stage reads that and keeps the groups. Where two streams are joined, each has a source stage of
+its own, and the repartition topic fixes one order of the records of both.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ COMPACT = "compact"
 
 @dataclass(frozen=True)
 class StageTopics:
-    """One reading of one topic.
+    """The topics of one stage.
 
     Attributes:
-        topic: what is read.
-        partitions: of it.
-        changelog: the compacted topic that keeps the stage's state, partition by partition.
+        topic: the topic that the stage reads.
+        partitions: number of its partitions.
+        changelog: the compacted topic with the stage's state, of as many partitions.
     """
 
     topic: str
@@ -48,13 +48,13 @@ class StageTopics:
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """One input of a pipeline, and what becomes of its events before they meet those of another partition.
+    """An input of a pipeline, and what is done with its events before they are grouped.
 
     Attributes:
-        binding: of the port.
-        operators: what its events go through.
-        by: the fields of the key under which its records are grouped; empty where nothing is.
-        stage: what reads it.
+        binding: of the input port.
+        operators: applied to its events, in order.
+        by: the fields of the key of the grouping; empty where there is none.
+        stage: the topics of the stage that reads it.
         first: the number of its partition 0 among the partitions of all inputs.
     """
 
@@ -67,7 +67,7 @@ class SourcePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A pipeline with everything that its ports' bindings decide.
+    """A pipeline, and all that follows from the bindings of its ports.
 
     Attributes:
         pipeline: the logic.
@@ -89,7 +89,7 @@ class Plan:
     stream: Binding | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would give wrong results."""
+        """Refuse pipelines whose results over these ports would be wrong."""
         self._refuse_unkeyed_duplicates()
         self._refuse_over_table()
         self._refuse_unjoinable()
@@ -102,12 +102,12 @@ class Plan:
 
     @cached_property
     def upserts(self) -> bool:
-        """Whether the input is a table that an aggregate keeps in step with: rows replace, they do not add up."""
+        """Whether an aggregate follows the latest rows of a compacted input: a row replaces the one before it."""
         return upserts(self.pipeline, self.source)
 
     @cached_property
     def table(self) -> bool:
-        """Whether the output is a table: a row that ceases to be is told by a tombstone."""
+        """Whether the output is a table: a row that no longer exists is deleted by a tombstone."""
         over = isinstance(self.pipeline.grouping, Aggregate) or (
             self.pipeline.grouping is None and self.source.cleanup == COMPACT
         )
@@ -115,12 +115,12 @@ class Plan:
 
     @cached_property
     def timed(self) -> bool:
-        """Whether lateness is judged."""
+        """Whether events can be late."""
         return self.pipeline.timed and not self.upserts
 
     @cached_property
     def keeps_key(self) -> bool:
-        """Whether an output has the record key of the input row that it was made of."""
+        """Whether an output has the record key of its input row."""
         held = origins(self.pipeline.before, self.source.key)
         return (
             self.pipeline.grouping is None
@@ -130,12 +130,12 @@ class Plan:
 
     @cached_property
     def rekeyed(self) -> bool:
-        """Whether the records of a group come from several partitions, so that they have to be brought together."""
+        """Whether the records of a group come from several partitions, so that a repartition topic is needed."""
         return rekeyed(self.pipeline, self.source)
 
     @cached_property
     def sources(self) -> tuple[SourcePlan, ...]:
-        """The inputs whose events are taken in one after the other."""
+        """The inputs whose events are processed, tables excluded."""
         pipeline, topic = self.pipeline, self.output.topic
         stage = StageTopics(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
         source = SourcePlan(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
@@ -147,12 +147,12 @@ class Plan:
 
     @property
     def reads(self) -> tuple[Binding, ...]:
-        """All ports that are read: inputs, then tables."""
+        """The bindings of all ports that are read: inputs, then tables."""
         return (*(each.binding for each in self.sources), *self.tables.values())
 
     @cached_property
     def repartition(self) -> StageTopics | None:
-        """What reads the records that were brought together under another key; None where they need not be."""
+        """The topics of the stage that reads the repartition topic; None where there is none."""
         if not self.rekeyed:
             return None
         topic = self.output.topic
@@ -162,12 +162,12 @@ class Plan:
 
     @cached_property
     def stages(self) -> tuple[StageTopics, ...]:
-        """Those that read the inputs, then the one behind them."""
+        """The topics of the stages that read the inputs, then those of the repartition stage."""
         return (*(each.stage for each in self.sources), *([self.repartition] if self.repartition else []))
 
     @cached_property
     def numbers(self) -> dict[tuple[str, int], int]:
-        """The number of each partition, (topic, partition), among those of all inputs."""
+        """The number of each input partition, (topic, partition), among those of all inputs."""
         return {
             (each.stage.topic, partition): each.first + partition
             for each in self.sources
@@ -176,22 +176,22 @@ class Plan:
 
     @property
     def late_topic(self) -> str:
-        """Where late events go."""
+        """The topic of late events."""
         return late_name(self.output.topic)
 
     @property
     def quarantine_topic(self) -> str:
-        """Where events go that cannot be processed."""
+        """The topic of events that could not be processed."""
         return quarantine_name(self.output.topic)
 
     @property
     def redrive_topic(self) -> str:
-        """Where quarantined events are brought back, each in the partition that it has in its input."""
+        """The topic of redriven events, each in the partition that it has in its input."""
         return redrive_name(self.output.topic)
 
     @property
     def redrive_partitions(self) -> int:
-        """How many that topic has."""
+        """Number of partitions of the redrive topic."""
         return max(each.stage.partitions for each in self.sources)
 
     @property
@@ -201,7 +201,7 @@ class Plan:
 
     @cached_property
     def shape(self) -> str:
-        """What the state is made of: a processor with another shape cannot go on from it."""
+        """Digest of what the pipeline keeps as state; a pipeline with another one cannot use the state."""
         return describe(self.pipeline, self.source, self.stream).digest
 
     def _refuse_unkeyed_duplicates(self) -> None:
@@ -262,12 +262,12 @@ class Plan:
 
 
 def processor_group(topic: str) -> str:
-    """The consumer group of the processor that builds a topic."""
+    """Return the consumer group of the processor that builds a topic."""
     return f"meshport.process.{topic}"
 
 
 def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT) -> Plan:
-    """Resolve the ports of a pipeline.
+    """Return the plan of a pipeline over the ports that a registry resolves.
 
     Args:
         pipeline: the logic.

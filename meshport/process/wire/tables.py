@@ -1,8 +1,8 @@
-"""Rows of a compacted product, looked up as of an event's time.
+"""The rows of a joined compacted port, looked up as of an event's time.
 
-The row that holds for an event is the newest one that is not newer than the event, so that a recount from the log joins
-each event to the same row as the live processor did. A row with a time to come (terms that hold from tomorrow) waits
-for its time. Compaction takes old rows away in the end: an event from before the oldest row that is left finds none.
+An event is joined with the newest row that is not newer than the event, so that a recount from the log joins each event with
+the same row as the live processor did. A row with a time in the future (terms that hold from tomorrow) is not found before its
+time. Compaction deletes old versions of a row: an event from before the oldest version that is left finds none.
 """
 
 from __future__ import annotations
@@ -24,23 +24,26 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Table:
-    """All rows of one compacted port, by record key, each with its versions by event time.
+    """All rows of one compacted port, by record key, with the versions of each by event time.
 
     Args:
         binding: of the port.
         reader: decodes its rows.
+
+    Attributes:
+        refused: messages that could not be read.
     """
 
     def __init__(self, binding: Binding, reader: EventReader) -> None:
         self._binding = binding
         self._read = reader.read
         self._key = record_key(("value",))
-        # The offset settles two versions of one time; rows of a key are in one partition.
+        # Of two versions of one time the later offset is the newer one; the rows of a key are in one partition.
         self._versions: dict[bytes, list[tuple[int, int, Record | None]]] = {}
         self.refused = 0
 
-    def take(self, messages: Iterable[InputMessage]) -> None:
-        """Take rows in; one that cannot be read is told in the log and left out, and the row before it holds on."""
+    def add(self, messages: Iterable[InputMessage]) -> None:
+        """Add rows. One that cannot be read is logged and left out, so that the version before it stays in force."""
         for message in messages:
             try:
                 event = self._read(*message.parts)
@@ -60,7 +63,7 @@ class Table:
                 insort(versions, (to_micros(event.time), message.offset, event.data), key=lambda version: version[:2])
 
     def row(self, value: Any, time: int) -> Record | None:
-        """The row whose key is `value`, as it was at `time` (microseconds); None where there is none."""
+        """Return the row whose key is `value`, as of `time` (microseconds); None where there is none."""
         versions = self._versions.get(self._key({"value": value}) or b"")
         if not versions:
             return None
@@ -68,7 +71,7 @@ class Table:
         return versions[at - 1][2] if at else None
 
     def rows_at(self, values: Sequence[Any], times: Sequence[int]) -> list[Record | None]:
-        """`row` of many; what is asked for again is looked up once."""
+        """Return the rows of many values, each as of its time; a value that occurs again is looked up once."""
         known: dict[Any, Sequence[tuple[int, int, Record | None]]] = {}
         found: list[Record | None] = []
         for value, time in zip(values, times, strict=True):
