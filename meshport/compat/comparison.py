@@ -1,7 +1,7 @@
-"""A reader's schema beside a writer's: which type meets which, as Avro's resolution matches them.
+"""A reader's schema and a writer's: the pairs of types and fields that Avro's resolution matches.
 
-Every pair of types is given once, however often shared types repeat it, so that a schema built to explode is walked in
-time linear in its text for each type that it meets.
+Every pair of named types is yielded once, however often types are shared, so that the time of a walk is linear in the
+schemas' text for each pair, even in a schema that was built to explode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshport.schema.canonical import PRIMITIVES
 Form = Mapping[str, Any]
 """A type in canonical form with at least `type`; a union has the key `branches`."""
 
-# Avro 1.12, "Schema Resolution": what a reader may take for what was written.
+# Avro 1.12, "Schema Resolution": the types of a reader that can read a type of the writer.
 _PROMOTED: Final = {
     "int": {"long", "float", "double"},
     "long": {"float", "double"},
@@ -36,12 +36,12 @@ _WORDS: Final = PRIMITIVES | _NAMED | {"array", "map"}
 
 @dataclass(frozen=True, slots=True)
 class TypePair:
-    """A type of the reader that takes a type of the writer; neither is a union.
+    """A type of the reader that reads a type of the writer; neither is a union.
 
     Attributes:
-        reader: `{"type": "long", "logicalType": ...}`, a record, an enum ...; plain primitives too are mappings.
+        reader: `{"type": "long", "logicalType": ...}`, a record, an enum ...; a plain primitive is a mapping too.
         writer: likewise.
-        path: of the field that holds them, with dots; "" for the whole schema.
+        path: of the field that has the types, with dots; "" for the whole schema.
     """
 
     reader: Form
@@ -51,12 +51,12 @@ class TypePair:
 
 @dataclass(frozen=True, slots=True)
 class FieldPair:
-    """A field of the reader and the one of the writer that it takes; None where the writer has none.
+    """A field of the reader and the field of the writer that it reads.
 
     Attributes:
         record: the reader's record that has the field.
         reader: the field's form.
-        writer: the field's form.
+        writer: the field's form; None if the writer has no such field.
         path: of the reader's field.
     """
 
@@ -68,12 +68,12 @@ class FieldPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether `reader` can read what `writer` wrote; what the rules of resolution look at.
+    """Whether `reader` can read what `writer` wrote, as the rules of scope RESOLUTION receive it.
 
     Attributes:
         reader: the schema that is read with.
         writer: the schema that was written with.
-        direction: BACKWARD where the candidate reads, FORWARD where it writes.
+        direction: BACKWARD if the candidate reads, FORWARD if it writes.
     """
 
     reader: Schema
@@ -82,21 +82,21 @@ class Comparison:
 
     @cached_property
     def resolution(self) -> tuple[resolution.Incompatibility, ...]:
-        """Why Avro's schema resolution fails; empty where it does not."""
+        """The reasons for which Avro's schema resolution fails; empty if it succeeds."""
         return resolution.check(self.reader, self.writer)
 
     @cached_property
     def types(self) -> tuple[TypePair, ...]:
-        """Every pair of types that resolution brings together, each once, at the first path that leads to it."""
+        """Every pair of types that resolution matches, each once, with the first path that leads to it."""
         return tuple(each for each in self._walked if isinstance(each, TypePair))
 
     @cached_property
     def fields(self) -> tuple[FieldPair, ...]:
-        """Every field of the reader's records with its like, in the records that resolution brings together."""
+        """Every field of the reader's records and the writer's field for it, in the records that resolution matches."""
         return tuple(each for each in self._walked if isinstance(each, FieldPair))
 
     def sides(self, reader: Any, writer: Any) -> tuple[Any, Any]:
-        """Something of the reader and something of the writer as (before, after)."""
+        """Return a value of the reader and a value of the writer as (before, after)."""
         return (writer, reader) if self.direction is Direction.BACKWARD else (reader, writer)
 
     @cached_property
@@ -107,7 +107,7 @@ class Comparison:
 
 
 def form_of(form: Any, named: Mapping[str, Form]) -> Form:
-    """A type as a mapping: a name becomes its definition, a primitive `{"type": ...}`, a union `{"type": "union"}`."""
+    """Return a type as a mapping: a name as its definition, a primitive as `{"type": ...}`, a union as `{"type": "union"}`."""
     if isinstance(form, str):
         return named.get(form, {"type": form})
     if isinstance(form, list):
@@ -116,17 +116,18 @@ def form_of(form: Any, named: Mapping[str, Form]) -> Form:
 
 
 def is_named(form: Form) -> bool:
-    """Whether a type has a name of its own; `"name"` on a primitive is an attribute that means nothing."""
+    """Return whether a type is a named type; `"name"` on a primitive is an attribute without a meaning."""
     return form["type"] in _NAMED
 
 
-# A comparison asks for each of its findings, and always of the same two or three forms. Held, so that ids stay their own.
+# A comparison looks them up for each of its findings, always in the same two or three forms. The entry holds the form, so that
+# its id stays unique.
 _RECENT: Final[dict[int, tuple[Any, dict[str, Form]]]] = {}
 _RECENT_FORMS: Final = 4
 
 
 def named_types(form: Any) -> dict[str, Form]:
-    """Every named type that a canonical form defines; the form must not change."""
+    """Return every named type that a canonical form defines; the form must not change afterwards."""
     known = _RECENT.get(id(form))
     if known is None:
         if len(_RECENT) >= _RECENT_FORMS:
@@ -151,7 +152,7 @@ def _named_types(form: Any) -> dict[str, Form]:
 
 
 def declared(form: Any) -> Iterator[tuple[str, Form]]:
-    """Every type that a schema spells out with attributes, and the path of the field that holds it; names not followed."""
+    """Yield every type that a schema spells out with attributes, and the path of its field; names are not followed."""
     stack: list[tuple[str, Any]] = [("", form)]
     while stack:
         path, each = stack.pop()
@@ -166,14 +167,14 @@ def declared(form: Any) -> Iterator[tuple[str, Form]]:
 
 
 def locate(form: Any, path: str) -> tuple[str, Any]:
-    """Where a path of fields leads in a schema, or the nearest place on its way that is there.
+    """Return where a path of fields leads in a schema, or the last part of the path that exists.
 
     Args:
         form: the canonical form.
-        path: names of fields, with dots; unions, arrays and maps between them are looked into.
+        path: field names with dots; unions, arrays and maps between them are entered.
 
     Returns:
-        The JSON pointer, and what stands there: a field's form, or the schema itself.
+        The JSON pointer, and the form it points to: a field, or the schema itself.
     """
     named = named_types(form)
     pointer, found, here = "", form, form
@@ -187,7 +188,7 @@ def locate(form: Any, path: str) -> tuple[str, Any]:
 
 
 def preceding_fields(form: Any, path: str) -> list[str]:
-    """The paths of the fields that stand before a field in its record, the nearest first; none where it is not there.
+    """Return the paths of the fields before a field in its record, the nearest first; empty if there is no such field.
 
     Args:
         form: the canonical form.
@@ -203,7 +204,7 @@ def preceding_fields(form: Any, path: str) -> list[str]:
 
 
 def records_in(form: Any, named: Mapping[str, Form], seen: frozenset[str] = frozenset()) -> Iterator[Form]:
-    """The records that a type holds without another record between."""
+    """Yield the records that a type contains without another record between."""
     if isinstance(form, str):
         if form in named and form not in seen:
             yield from records_in(named[form], named, seen | {form})
@@ -219,7 +220,7 @@ def records_in(form: Any, named: Mapping[str, Form], seen: frozenset[str] = froz
 
 
 def type_at(form: Any, path: str) -> Form | None:
-    """The type of the field that a path leads to, the schema itself for ""; None where it leads nowhere."""
+    """Return the type of the field at a path, the schema itself for ""; None if there is no such field."""
     _, found = locate(form, path)
     if not path:
         return form_of(form, named_types(form))
@@ -231,7 +232,7 @@ def type_at(form: Any, path: str) -> Form | None:
 def _fields_named(
     name: str, form: Any, pointer: str, named: Mapping[str, Form], seen: set[str]
 ) -> Iterator[tuple[str, Form]]:
-    """The fields of that name in the records that a type holds without another record between."""
+    """Yield the fields of a name in the records that a type contains without another record between."""
     if isinstance(form, str):
         if form in named and form not in seen:
             seen.add(form)
@@ -249,7 +250,7 @@ def _fields_named(
 
 
 def brief(form: Any) -> Any:
-    """A type in few words, as a finding shows it: `long`, `timestamp-millis (long)`, `record shop.Order`."""
+    """Return a type in few words, as a finding shows it: `long`, `timestamp-millis (long)`, `record shop.Order`."""
     if isinstance(form, str):
         return form
     if isinstance(form, list):
@@ -273,7 +274,7 @@ def _type_words(words: Any) -> str:
 
 
 def inner(path: str, name: str) -> str:
-    """The path of a field within another."""
+    """Return the path of a nested field."""
     return f"{path}.{name}" if path else name
 
 
@@ -324,7 +325,7 @@ class _PairWalk:
                     found.append((field["type"], like["type"], at))
 
     def _branch(self, branches: list[Any], writer: Form) -> Any:
-        """The branch that takes what the writer wrote: the same type first, as the specification has it."""
+        """Return the branch that reads the writer's type: one of the same type first, as the specification requires."""
         forms = [(branch, form_of(branch, self._reader)) for branch in branches]
         for branch, form in forms:
             if form["type"] == writer["type"] and _takes(form, writer):
@@ -333,7 +334,7 @@ class _PairWalk:
 
 
 def _takes(reader: Form, writer: Form) -> bool:
-    """Whether two types, neither of them a union, are brought together by resolution; what is within is not looked at."""
+    """Return whether resolution matches two types that are not unions; their content is not compared."""
     ours, theirs = _kind(reader), _kind(writer)
     if ours != theirs:
         return ours in _PROMOTED.get(theirs, ())
@@ -343,7 +344,7 @@ def _takes(reader: Form, writer: Form) -> bool:
 
 
 def _taken(field: Form, written: Mapping[str, Form]) -> Form | None:
-    """The writer's field that a reader's field takes: of its name, else of an alias, the first that is there."""
+    """Return the writer's field that a reader's field reads: the one of its name, else of its first alias that is written."""
     names = (field["name"], *field.get("aliases", ()))
     return next((written[name] for name in names if name in written), None)
 

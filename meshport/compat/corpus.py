@@ -1,18 +1,18 @@
-"""The rules' fixtures: for each rule a folder of changes, of which some break and some do not.
+"""The rules' fixtures: for each rule a folder of changes, some of which break.
 
-They are the examples of `meshport gate explain`, the tests of the rules, and the corpus that every door of the gate has
-to judge alike. A fixture is a YAML file:
+They are the examples of `meshport gate explain`, the tests of the rules, and the corpus that the command line, the registry
+and the library have to judge alike. A fixture is a YAML file:
 
     title: The scale of a decimal grows
     verdict: breaks             # or `keeps`
-    level: FULL                 # of compatibility; FULL where none is given
-    earlier: [...]              # schemas before `before`, oldest first; none where left out
+    level: FULL                 # of compatibility; FULL by default
+    earlier: [...]              # schemas before `before`, oldest first; none by default
     before: {schema: {...}, port: {...}, product: {...}}
-    after: {schema: {...}}      # what is left out stays as before
-    finds: [DECIMAL_SCALE]      # every rule that finds something, warnings too
+    after: {schema: {...}}      # what is missing is as before
+    finds: [DECIMAL_SCALE]      # every rule with a finding, warnings included
 
-`port` and `product` are laid over the product below; a null takes a key away. A fixture is about the port `events@1`.
-Where `after` says `gone: port`, its product has to lack that port; where it says `gone: product`, nothing is left.
+`port` and `product` are merged into the product below; a null removes a key. A fixture is about the port `events@1`. With
+`gone: port` in `after`, the product lacks that port; with `gone: product`, the whole product is removed.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ _SCHEMA: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Fixture:
-    """One change, and what the gate has to say of it.
+    """One change, and what the gate has to find.
 
     Attributes:
-        rule: the rule whose folder holds it.
+        rule: the rule whose folder contains it.
         name: of its file.
-        document: as the file has it.
+        document: the content of the file.
     """
 
     rule: str
@@ -79,12 +79,12 @@ class Fixture:
 
     @property
     def breaks(self) -> bool:
-        """Whether the rule has to find something."""
+        """Whether the rule has a finding."""
         return bool(self.document["verdict"] == "breaks")
 
     @property
     def finds(self) -> frozenset[str]:
-        """Every rule that finds something."""
+        """Every rule that has a finding."""
         return frozenset(self.document["finds"])
 
     @cached_property
@@ -99,7 +99,7 @@ class Fixture:
 
     @property
     def gone(self) -> str | None:
-        """What the candidate lacks: `port`, `product`, or None; `after` is what is left, as before for no product."""
+        """What the candidate lacks: `port`, `product`, or None. For `product`, `after` is as before."""
         gone = (self.document.get("after") or {}).get("gone")
         return None if gone is None else str(gone)
 
@@ -110,7 +110,7 @@ class Fixture:
 
     @property
     def versions(self) -> tuple[Version, ...]:
-        """The history that the candidate meets."""
+        """The history that the candidate is compared with."""
         forms = [*self.earlier, self.before[1]]
         return tuple(Version(number, _schema(form)) for number, form in enumerate(forms, 1))
 
@@ -122,7 +122,7 @@ class Fixture:
 
 
 def fixtures(rule: str) -> list[Fixture]:
-    """The fixtures of a rule, by name; empty where it has none."""
+    """Return the fixtures of a rule, by name; empty if it has none."""
     folder = resources.files("meshport.compat").joinpath("fixtures", rule)
     if not folder.is_dir():
         return []
@@ -131,7 +131,7 @@ def fixtures(rule: str) -> list[Fixture]:
 
 
 def contract_of(document: tuple[dict[str, Any], Any]) -> Contract:
-    """The contract of a fixture's side: of the port `events@1`, of the first one where there is none."""
+    """Return the contract of one side of a fixture: of the port `events@1`, or of the first port if there is no such port."""
     product = Product.model_validate(document[0])
     return Contract(product, product.port("events", 1) or product.default_port, _schema(document[1]))
 

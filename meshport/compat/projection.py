@@ -1,4 +1,4 @@
-"""A schema cut down to the fields that somebody reads: what a change means to that reader, and to nobody else."""
+"""A schema cut down to the fields that one reader reads, which shows what a change means to that reader."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _RECORDS: Final = frozenset({"record", "error"})
 
 @lru_cache(maxsize=1024)
 def project(schema: Schema, fields: tuple[str, ...]) -> Schema:
-    """The schema with only these fields; a name with dots keeps a field within, and its own record else goes unread.
+    """Return a schema with some fields only; a dotted name keeps a nested field, and drops the other fields of its record.
 
-    A type that is shared is kept as far as any of its uses needs it. Fields that the schema does not have are left out.
+    A shared type keeps every field that any of its uses needs. Names of fields that the schema does not have are ignored.
 
     Args:
         schema: of a record.
-        fields: that are read; none means all of them.
+        fields: the fields that are read; empty means all of them.
     """
     form = schema.form
     if not fields or not isinstance(form, dict) or form["type"] not in _RECORDS:
@@ -36,14 +36,14 @@ def project(schema: Schema, fields: tuple[str, ...]) -> Schema:
 
 
 class _Needs:
-    """The fields of each record that are read; None where all of them are."""
+    """The fields of each record that are read; None for a record of which all are."""
 
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
         self._of: dict[str, set[str] | None] = {}
 
     def add(self, form: Any, path: list[str]) -> None:
-        """Need what a path of fields leads to, from a type on."""
+        """Add the fields that a path leads to, starting from a type."""
         for record in records_in(form, self._named):
             name = record["name"]
             known = self._of.setdefault(name, set())
@@ -60,7 +60,7 @@ class _Needs:
                     self.add(field["type"], path[1:])
 
     def cut(self, name: str, form: dict[str, Any]) -> dict[str, Any]:
-        """A definition, taken apart, with the needed fields only."""
+        """Return a definition, taken apart, with its needed fields only."""
         needed = self._of.get(name)
         if form["type"] not in _RECORDS or needed is None:
             return form

@@ -1,10 +1,10 @@
 """Avro's schema resolution (specification 1.12, "Schema Resolution"), by Apache Avro's own checker.
 
-The checker gives a sound verdict and poor reasons: inside unions it loses the path, and it hands the reasons of shared
-types up once per use, which doubles them at each level of a schema that is built to do so. Here every pair of types is
-looked at once, keeps its own reasons, and says where in the reader's schema it stands.
+The checker's verdict is sound, its reasons are poor: it loses the path inside unions, and it returns the reasons of a
+shared type once for each use, which doubles them at each level of a schema that was built to do so. Here each pair of
+types is checked once, keeps its own reasons, and records where in the reader's schema it is.
 
-The verdict is Apache's, with its known limits: logical types are not looked at.
+The verdict has the limits of Apache's: logical types are not compared.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _BY_LAST_TOKEN: Final = {
 }
 
 
-# Pairs of types that are looked at, some 20 us each. Honest schemas have as many as types; those in which every type may
-# be taken for every other, by aliases or last names, have their product.
+# Pairs of types that are checked, about 20 us each. Ordinary schemas have as many pairs as types; a schema in which every type
+# matches every other, by aliases or unqualified names, has the product of both numbers.
 MAX_PAIRS: Final = 2 * MAX_TYPES
 
 
 @dataclass(frozen=True, slots=True)
 class Incompatibility:
-    """One reason why a reader cannot read a writer.
+    """One reason for which a reader cannot read what a writer wrote.
 
     Attributes:
         rule: Avro's incompatibility type (`READER_FIELD_MISSING_DEFAULT_VALUE`).
-        location: JSON pointer into the reader's schema, references followed; "" is the schema itself.
+        location: JSON pointer into the reader's schema with references followed; "" for the schema itself.
         message: what was found, with quoted names.
     """
 
@@ -55,10 +55,10 @@ class Incompatibility:
 
 
 def check(reader: Schema, writer: Schema) -> tuple[Incompatibility, ...]:
-    """Why `reader` cannot read what `writer` wrote; empty where it can.
+    """Return the reasons for which `reader` cannot read what `writer` wrote; empty if it can.
 
     Raises:
-        SchemaError: the checker cannot compare them, so that nothing can be said.
+        SchemaError: the checker cannot compare the two, so that there is no verdict.
     """
     if reader.fingerprint == writer.fingerprint:
         return ()
@@ -73,7 +73,7 @@ def check(reader: Schema, writer: Schema) -> tuple[Incompatibility, ...]:
 
 @dataclass
 class _Frame:
-    """One pair of types while it is being looked at."""
+    """One pair of types while it is being checked."""
 
     reader: TypeShape
     writer: TypeShape
@@ -82,7 +82,10 @@ class _Frame:
 
 
 class _ResolutionChecker(ReaderWriterCompatibilityChecker):
-    """Apache's checker, with the reasons kept per pair; it is typed for its own schema classes, and given shapes."""
+    """Apache's checker, with the reasons kept for each pair.
+
+    The checker is typed for Avro's own schema classes, and receives `TypeShape` objects.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # avro leaves its constructor untyped
@@ -112,7 +115,7 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
             self._frames.pop()
             broken = result.compatibility is SchemaCompatibilityType.incompatible
             self._found[pair] = self._reasons(frame, result) if broken else ()
-            # The parent merges what it is handed; handed no reasons, it holds its own and nothing else.
+            # The parent merges the reasons that it receives; without any, it keeps its own only.
             self.memoize_map[pair] = SchemaCompatibilityResult(result.compatibility)
         known: SchemaCompatibilityResult = self.memoize_map[pair]
         if known.compatibility is SchemaCompatibilityType.recursion_in_progress:
@@ -132,12 +135,12 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
         return (*parent.path, str(next(i for i, branch in enumerate(parent.reader.schemas) if branch is reader)))
 
     def _reasons(self, frame: _Frame, result: SchemaCompatibilityResult) -> tuple[Incompatibility, ...]:
-        """The pair's own reasons, then those of the types within."""
+        """Return the pair's own reasons, then those of the types within."""
         if frame.reader.type == "union" and frame.writer.type == "union" and frame.nested:
-            return tuple(frame.nested)  # each branch that finds no reader has said so itself
+            return tuple(frame.nested)  # each branch without a reader has a reason of its own
         kinds = set(result.incompatibilities)
         own: dict[Incompatibility, None] = {}
-        # The checker's `merge` adds a "/" of its own to places that are relative to the root.
+        # The checker's `merge` adds a "/" to locations that are relative to the root.
         for location in sorted(result.locations - {"/"} if kinds else ()):
             kind = (
                 next(iter(kinds))
@@ -145,7 +148,7 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
                 else _BY_LAST_TOKEN.get(location.rpartition("/")[2], _MISSING_DEFAULT)
             )
             own[self._reason(frame, kind, location)] = None
-        if frame.reader.type == "union":  # that a null takes no record is no news; why its namesake does not is
+        if frame.reader.type == "union":  # only the branch of the same name has a reason worth reporting
             branches = {f"{_pointer(frame.path)}/{i}" for i in range(len(frame.reader.schemas))}
             return (*own, *(each for each in frame.nested if each.location not in branches))
         return tuple(own | frame.nested)
@@ -154,7 +157,7 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
         reader, writer = frame.reader, frame.writer
         holder = self._frames[-1] if self._frames else None
         if holder and holder.writer is writer and holder.reader.type == "record" and reader.type == "enum":
-            # An enum with a default of its own, in a field that has none: the checker then compares enum and record.
+            # For an enum with a default in a field without one, the checker compares the enum and the record.
             kind, location, reader = _MISSING_DEFAULT, location.removesuffix("/type"), holder.reader
         match kind:
             case SchemaIncompatibilityType.name_mismatch:
@@ -177,7 +180,7 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
 
 
 def _same(reader: Any, writer: Any) -> bool:
-    """Whether both are one primitive, or unions of the same primitives: nine of ten fields of most contracts."""
+    """Return whether both are the same primitive, or unions of the same primitives: nine of ten fields of most contracts."""
     kind = reader.type
     if kind != writer.type:
         return False

@@ -1,10 +1,10 @@
-"""Values of a schema, as bytes: every branch, symbol and boundary at least once, in as few events as that takes.
+"""Encoded sample values of a schema: every branch, symbol and boundary at least once, in as few events as possible.
 
-Sample `i` takes the `i`-th alternative of every field at once, so that their number is that of the richest field and no
-product. A type is covered where it is defined and once more wherever it is named; what lies behind a second name is the
-smallest value of it. Nothing depends on chance: the same schema has the same samples.
+Sample `i` contains the `i`-th alternative of every field, so that the number of samples is that of the field with the most
+alternatives, not the product. A type is covered where it is defined and once more wherever it is named; after a second name
+there is only its smallest value. The samples are deterministic: the same schema has the same samples.
 
-The bytes are written here and by no generated encoder, which would take longer to make than all samples together.
+The bytes are written here and not by a generated encoder, which would take longer to generate than all samples together.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from meshport.codec.varint import INT_MAX, INT_MIN, LENGTHS, LONG_MAX, LONG_MIN,
 from meshport.errors import SchemaError
 from meshport.schema import Schema
 
-# Alternatives of one field that are covered, evenly spread where there are more: all countries, all currencies.
+# Alternatives of one field that are covered, an even selection if there are more; enough for all countries or currencies.
 MAX_SAMPLES: Final = 512
-# Parts (numbers, texts, records ...) of all samples of a schema together; ten fields in 512 samples stay below.
+# Parts (numbers, texts, records ...) of all samples of a schema together; ten fields in 512 samples have fewer.
 MAX_PARTS: Final = 20_000
-# Parts of the smallest value of a type. A larger one is made by types that double one another: an attack, no event.
+# Parts of the smallest value of a type. Only types that double one another have a larger one, which is an attack.
 MAX_LEAST: Final = 5_000
 # Bytes of all samples of a schema together, above which no further one is made.
 MAX_BYTES: Final = MAX_PAYLOAD
 
-# Parts of one sample after which what is left of it is made as small as it can be.
+# Parts of one sample after which the rest of it is as small as possible.
 _ROOM: Final = 2_000
 _FEWEST: Final = 4
-# Items of an array or map that holds some; of large ones one does.
+# Items of an array or map that is not empty; one if the items are large.
 _ITEMS: Final = 3
 _LARGE: Final = 100
-# Names followed: the type itself, its smallest value.
+# The number of names that were followed: after the first the type itself is sampled, after the second its smallest value.
 _SHORT, _SMALLEST = 1, 2
 
 _RECORDS: Final = frozenset({"record", "error"})
@@ -75,15 +75,14 @@ _KEYED: Final = tuple(_prefixed(each.encode()) for each in _KEYS)
 
 
 def samples(schema: Schema, limit: int = MAX_SAMPLES) -> tuple[bytes, ...]:
-    """Bodies of events as a writer of the schema may send them.
+    """Return bodies of events that a writer of the schema may send.
 
     Args:
         schema: of the writer.
-        limit: of their number. Time and bytes are bounded too, so that a schema with very many types gets fewer.
+        limit: the maximum number of samples. Time and bytes are bounded too, so that a schema with very many types has fewer.
 
     Returns:
-        The bodies, without any prefix; each is what the schema says and within what the codec reads. None where the
-        schema has no value that ends.
+        The bodies without a prefix; each is valid and within the bounds of the codec. Empty if no value of the schema ends.
 
     Raises:
         SchemaError: the smallest value of a type has more than `MAX_LEAST` parts.
@@ -110,7 +109,7 @@ def samples(schema: Schema, limit: int = MAX_SAMPLES) -> tuple[bytes, ...]:
 
 
 class _Smallest:
-    """The smallest value of each type, in parts; None for a type of which no value ends."""
+    """The size of the smallest value of each type, in parts; None for a type of which no value ends."""
 
     def __init__(self, schema: Schema) -> None:
         self.form = schema.form
@@ -119,7 +118,7 @@ class _Smallest:
         self._named: dict[str, int] = {}
         self._branches: dict[int, int] = {}
         open_ = list(self._defined(self.form))
-        # What refers to itself ends after some rounds or never: one level of a value is found in each.
+        # A type that refers to itself ends after some rounds or never: each round finds one level of a value.
         for _ in range(MAX_DEPTH):
             left = [form for form in open_ if not self._settle(form)]
             if not left or len(left) == len(open_):
@@ -127,12 +126,12 @@ class _Smallest:
             open_ = left
 
     def of(self, form: Any) -> int | None:
-        """Parts of the type's smallest value."""
+        """Return the parts of the type's smallest value."""
         if isinstance(form, list):
             found = [(parts, index) for index, branch in enumerate(form) if (parts := self.of(branch)) is not None]
             if not found:
                 return None
-            # The first that was found stays: it was there before whatever refers to this union.
+            # The branch that was found first stays: it was known before any type that refers to this union.
             self._branches.setdefault(id(form), min(found)[1])
             return 1 + min(found)[0]
         if isinstance(form, str):
@@ -142,7 +141,7 @@ class _Smallest:
         return 1
 
     def branch(self, union: list[Any]) -> int:
-        """The index of the branch that has the smallest value; the union must have one that ends."""
+        """Return the index of the branch with the smallest value; a value of the union must end."""
         if id(union) not in self._branches:
             self.of(union)
         return self._branches[id(union)]
@@ -158,7 +157,7 @@ class _Smallest:
         return True
 
     def _defined(self, form: Any) -> Iterator[Any]:
-        """The records that a type defines, each behind those that it defines itself."""
+        """Yield the records that a type defines, each after those that it defines itself."""
         self.types += 1
         if isinstance(form, list):
             for branch in form:
@@ -178,7 +177,7 @@ class _Smallest:
 
 
 class _Alternatives:
-    """How many samples each type takes, at most `limit`; 0 where no value ends."""
+    """The number of samples that each type needs, at most `limit`; 0 if no value of it ends."""
 
     def __init__(self, smallest: _Smallest, limit: int) -> None:
         self.smallest = smallest
@@ -188,11 +187,11 @@ class _Alternatives:
         self._leaves: dict[int, tuple[bytes, ...]] = {}
 
     def of(self, form: Any, level: int) -> int:
-        """Alternatives of a type behind so many names."""
+        """Return the number of alternatives of a type after this many followed names."""
         return min(self.all(form, level), self.limit)
 
     def all(self, form: Any, level: int) -> int:
-        """As `of`, but without the limit on this very type."""
+        """Return the number of alternatives, without the limit on this type itself."""
         if isinstance(form, str):
             return self._reference(form, level)
         key = (id(form), level)
@@ -201,7 +200,7 @@ class _Alternatives:
         return self._known[key]
 
     def leaf(self, form: Any) -> tuple[bytes, ...]:
-        """What is written for a type that holds no other."""
+        """Return the encoded values of a type that contains no other."""
         if isinstance(form, str):
             return _LEAVES[form]
         if id(form) not in self._leaves:
@@ -209,7 +208,7 @@ class _Alternatives:
         return self._leaves[id(form)]
 
     def items(self, held: Any) -> int:
-        """Items of an array or map that holds some; 0 where it has to be empty."""
+        """Return the number of items of an array or map that has some; 0 if it has to be empty."""
         least = self.smallest.of(held)
         if least is None:
             return 0
@@ -250,7 +249,7 @@ class _Alternatives:
 
 
 class _TooLarge(Exception):  # noqa: N818 - never leaves this module
-    """Raised for a sample that no decoder would take."""
+    """Raised for a sample that no decoder would accept."""
 
 
 class _Sample:
@@ -264,7 +263,7 @@ class _Sample:
         self._parts = 0
 
     def body(self, index: int) -> bytes | None:
-        """The bytes of the whole; None where they would be more, or nest deeper, than a decoder takes."""
+        """Return the bytes of the sample; None if they are larger, or nest deeper, than a decoder accepts."""
         try:
             self._write(self._smallest.form, index, 0, 0)
         except _TooLarge:
@@ -283,9 +282,9 @@ class _Sample:
 
         Args:
             form: the type.
-            index: of the alternative; those beyond the last begin anew.
-            level: names that were followed.
-            depth: records, arrays and maps around.
+            index: of the alternative; an index beyond the last one starts over.
+            level: the number of names that were followed.
+            depth: the number of records, arrays and maps around it.
         """
         if isinstance(form, str) and form in self._smallest.named:
             form, level = self._smallest.named[form], min(level + 1, _SMALLEST)
@@ -309,10 +308,10 @@ class _Sample:
         self._add(pieces[0 if level == _SMALLEST else self._spread(form, index, level)])
 
     def _spread(self, form: Any, index: int, level: int) -> int:
-        """The alternative for an index: each in turn, or some of them where there are more than samples."""
+        """Return the alternative for an index: each in turn, or an even selection if there are more than samples."""
         every, covered = self._alternatives.all(form, level), self._alternatives.of(form, level)
         at = index % covered
-        # The last one is among them: what was added to an enum or a union mostly stands at its end.
+        # The selection includes the last one, where new symbols and branches usually are.
         return at if every == covered else at * (every - 1) // max(covered - 1, 1)
 
     def _union(self, branches: list[Any], index: int, level: int, depth: int) -> None:

@@ -1,8 +1,8 @@
-"""Service levels beside one another: which of two promises is the weaker one.
+"""The comparison of service levels: which of two promises is weaker.
 
-ODCS 3.1 ("Service-Level Agreement") leaves the list of properties open and names twelve, case-insensitive and with
-two-letter synonyms; it puts no direction to them. The directions here are what the words mean: of a delay less is more,
-of a share more is. Of a property that is not known here nothing is said but that it changed.
+ODCS 3.1 ("Service-Level Agreement") leaves the list of properties open and names twelve, in any case of letters and with
+two-letter synonyms, but without a direction. The directions here follow from the words: of a delay less is better, of a
+share more. For an unknown property the comparison reports only that it changed.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ _FLOORS: Final = frozenset({"completeness", "availability", "accuracy", "validit
 
 
 class LevelChange(Enum):
-    """What a promise is beside an earlier one.
+    """What a promise is in relation to an earlier one.
 
     Attributes:
-        KEPT: the same, though it may be in another unit.
+        KEPT: the same, possibly in another unit.
         STRONGER: it promises more.
         WEAKER: it promises less, or in a unit that cannot be compared.
-        OTHER: it is another one, and nobody here knows which promises more.
+        OTHER: it differs, and the property is unknown, so that its direction is unknown too.
     """
 
     KEPT = auto()
@@ -74,28 +74,28 @@ class LevelChange(Enum):
 
 
 def property_of(level: ServiceLevel) -> str:
-    """The property by its one name: ODCS takes synonyms, in any case of letters."""
+    """Return the property by its full name in lower case; ODCS accepts synonyms in any case."""
     word = level.property.strip().lower()
     return _SYNONYMS.get(word, word)
 
 
 def path_of(level: ServiceLevel) -> str:
-    """How a finding names a promise: `slaProperties.timeliness`, with the port's name after it where it is of one port."""
+    """Return the path of a promise in a finding: `slaProperties.timeliness`, followed by the port for a promise of one port."""
     return ".".join(filter(None, ("slaProperties", level.property, level.port)))
 
 
 def promise_text(level: ServiceLevel) -> str:
-    """A promise in words: `5 m`, `99.5 percent`."""
+    """Return a promise in words: `5 m`, `99.5 percent`."""
     return figure(level) + (f" {level.unit}" if level.unit else "")
 
 
 def figure(level: ServiceLevel) -> str:
-    """A promise's figure with all its digits, of which two that are weighed may differ in the last: `5`, `99.9999999`."""
+    """Return a promise's figure with all its digits, since two compared figures may differ in the last: `5`, `99.9999999`."""
     return repr(level.value).removesuffix(".0")
 
 
 def promised(product: Product, port: str) -> dict[str, list[ServiceLevel]]:
-    """What a product promises of one port, by property; a promise of that port takes the place of one of all ports."""
+    """Return what a product promises of one port, by property; a promise of that port overrides one of all ports."""
     found: dict[str, list[ServiceLevel]] = {}
     for name in (None, port):
         own: dict[str, list[ServiceLevel]] = {}
@@ -107,12 +107,12 @@ def promised(product: Product, port: str) -> dict[str, list[ServiceLevel]]:
 
 
 def level_change(before: ServiceLevel, after: ServiceLevel) -> LevelChange:
-    """What a promise became, of one property."""
+    """Return what a promise of one property became."""
     name = property_of(before)
     (family, was), (other, now) = _amount(before), _amount(after)
     if family == other and was == now:
         return LevelChange.KEPT
-    # "99 percent in time" is a promise of timeliness too, and there more is more.
+    # "99 percent in time" is a promise of timeliness too, for which more is better.
     less_is_more = name in _CEILINGS or (name in _DELAYS and family != _SHARE)
     if not less_is_more and name not in _FLOORS | _DELAYS:
         return LevelChange.OTHER
@@ -122,8 +122,8 @@ def level_change(before: ServiceLevel, after: ServiceLevel) -> LevelChange:
 
 
 def _amount(level: ServiceLevel) -> tuple[str, Fraction]:
-    """The kind of a figure, and the figure in that kind's smallest unit."""
-    # By its decimal text: 1.1 minutes are 66 seconds, which they are not in binary.
+    """Return the kind of a figure, and the figure in that kind's smallest unit."""
+    # The decimal text is what the author wrote; as a binary fraction, 1.1 minutes are not exactly 66 seconds.
     value, unit = Fraction(repr(level.value)), (level.unit or "").strip().lower()
     if unit in _TIMES:
         return _TIME, value * _TIMES[unit]

@@ -1,8 +1,8 @@
-"""What schema resolution sees of a schema: types with the attributes that Apache's checker reads, and nothing else.
+"""Types of a schema with the attributes that Apache's resolution checker reads, and no others.
 
-Made from the canonical form, where every name is full and every type is defined at its first use. Apache's own parser
-takes ten times as long, does not know `"type": "error"` as a record, and warns of logical types, which resolution does
-not look at.
+They are made from the canonical form, in which every name is full and every type is defined at its first use. Apache's own
+parser takes ten times as long, does not accept `"type": "error"` as a record, and warns of logical types, which resolution
+ignores.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class FieldShape:
         self.props = form
 
 
-# The shape of ten fields takes some 5 kB, and the versions of a subject are compared with each candidate.
+# The shape of ten fields takes about 5 kB. The versions of a subject are compared with each candidate.
 @lru_cache(maxsize=256)
 def shape_of(text: str) -> TypeShape:
-    """The shape of a schema in canonical form."""
+    """Return the shape of a schema in canonical form."""
     return _shape(json.loads(text), {})
 
 

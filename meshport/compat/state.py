@@ -1,4 +1,4 @@
-"""Whether state that one schema wrote can be read with another: the gate's answer, and a processor's at its start."""
+"""Whether stored state can be read with another schema: for the gate's verdict, and for a processor at its start."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from meshport.compat.rules import avro, names, proof, values
 from meshport.schema import Schema
 
 _AVRO: Final = frozenset(rule.id for rule in avro.RULES)
-# What a version leaves out is filled in when the next one reads it, so that what later defaults and aliases say is no matter.
+# The rules of `evolution` are left out: each version writes the state in full when it reads it, so that later defaults and
+# aliases do not apply to older state.
 _ASKED: Final = tuple(rule for rule in (*avro.RULES, *names.RULES, *values.RULES) if rule.severity is Severity.ERROR)
 
 
 class Unreadable(NamedTuple):
-    """Why stored state cannot be read.
+    """One reason for which stored state cannot be read.
 
     Attributes:
-        rule: id of the rule of resolution that says so.
+        rule: id of the rule of resolution that refuses it.
         found: what it found; its path leads to a field of the state.
     """
 
@@ -29,19 +30,19 @@ class Unreadable(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What was found, in the words of a state."""
+        """What was found, worded for a state."""
         return f"{self.found.message.replace('older events', 'states of before')} ({self.rule})"
 
 
 def unreadable(reader: Schema, writer: Schema) -> Iterator[Unreadable]:
-    """Why state that was written with one schema cannot be read with another, or would be read as something else.
+    """Yield the reasons for which state of one schema cannot be read with another, or would be read as another value.
 
     Args:
-        reader: of the new code.
-        writer: of the code that wrote it.
+        reader: the schema of the new code.
+        writer: the schema of the code that wrote the state.
 
     Raises:
-        SchemaError: the two cannot be compared; never to be read as compatible.
+        SchemaError: the two cannot be compared, which must never count as compatible.
     """
     if reader.fingerprint == writer.fingerprint:
         return
