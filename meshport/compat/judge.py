@@ -28,7 +28,7 @@ from meshport.compat.rules import avro
 from meshport.compat.table import RULES, rules_of
 from meshport.errors import SchemaError
 from meshport.product import Compatibility, Product, Protection
-from meshport.product.state import step_path
+from meshport.product.declared_state import step_path
 from meshport.schema import Schema
 
 _Raw = tuple[Rule, Direction, int | None, Found]

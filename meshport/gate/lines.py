@@ -14,8 +14,8 @@ from typing import Final
 
 from meshport.compat.finding import Finding, Part, Verdict
 from meshport.product import OutputPort, Product
+from meshport.product.declared_state import step_path
 from meshport.product.load import line_in
-from meshport.product.state import step_path
 from meshport.product.yaml_file import MappingNode, Node, ScalarNode, SequenceNode, compose_json
 from meshport.project.project import Project, schema_path
 

@@ -1,6 +1,7 @@
-"""The words of a data product: its descriptor, its ports, and how it is built."""
+"""A data product's descriptor: its ports, how it is built, and the state that building it keeps."""
 
 from meshport.product.aggregation import Aggregation, AggregationKind
+from meshport.product.declared_state import declared_state
 from meshport.product.descriptor import (
     Archetype,
     Compatibility,
@@ -21,7 +22,7 @@ from meshport.product.processing import (
     Processing,
     Step,
 )
-from meshport.product.state import StateShape, declared_state
+from meshport.product.state import StateShape
 
 __all__ = [
     "AggregateStep",

@@ -1,4 +1,4 @@
-"""The data product descriptor: what one product.yaml may say.
+"""The data product descriptor: the models of a product.yaml.
 
 Field names follow the Bitol standards where they have one: ODPS 1.0 (id, status, description, tags, inputPorts,
 outputPorts) and ODCS 3.1 (slaProperties, classification). JSON Schema for editors: `Product.model_json_schema()`.
@@ -30,11 +30,11 @@ from meshport.product.processing import Processing
 
 
 class Disagreement(ValueError):  # noqa: N818 - names a finding
-    """Raised for parts of a descriptor that do not go together.
+    """Raised for parts of a descriptor that contradict each other.
 
     Args:
-        message: what does not.
-        path: where, from the model on that finds it: keys and indices.
+        message: the contradiction.
+        path: its keys and indices, relative to the model that raises.
     """
 
     def __init__(self, message: str, *path: str | int) -> None:
@@ -43,13 +43,13 @@ class Disagreement(ValueError):  # noqa: N818 - names a finding
 
 
 class Model(BaseModel):
-    """Base of the descriptor's models: camelCase outside, frozen, unknown keys refused."""
+    """Base of the descriptor's models: frozen, camelCase in YAML, unknown keys refused."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 class Archetype(StrEnum):
-    """What a data product is made from (data mesh literature): facts, other products, or one consumer's need."""
+    """A product's kind, as the data mesh literature has them: of facts, of other products, or for one consumer's need."""
 
     SOURCE_ALIGNED = "source-aligned"
     AGGREGATE = "aggregate"
@@ -57,7 +57,7 @@ class Archetype(StrEnum):
 
 
 class Compatibility(StrEnum):
-    """The seven compatibility levels, named as Confluent's registry names them."""
+    """The seven compatibility levels, under the names of Confluent's Schema Registry."""
 
     NONE = "NONE"
     BACKWARD = "BACKWARD"
@@ -69,7 +69,10 @@ class Compatibility(StrEnum):
 
     @classmethod
     def default_for(cls, archetype: Archetype) -> Compatibility:
-        """Facts are kept and replayed for ever; an aggregate less so; a consumer's own view can be regenerated."""
+        """Return the default level of an archetype.
+
+        Facts are kept and replayed for ever, an aggregate less so, and a consumer's own view can be regenerated.
+        """
         return {
             Archetype.SOURCE_ALIGNED: cls.FULL_TRANSITIVE,
             Archetype.AGGREGATE: cls.FULL,
@@ -78,11 +81,11 @@ class Compatibility(StrEnum):
 
 
 class Protection(StrEnum):
-    """Whom the gate protects from a change of a port's schema.
+    """The readers that the gate protects from a change of a port's schema.
 
     Attributes:
-        EVERYONE: whoever reads the port, known or not; the default.
-        DECLARED: the products that declare it among their input ports; a change that none of them reads passes.
+        EVERYONE: all readers, known or not; the default.
+        DECLARED: the products that declare the port as an input port; a change of fields that none of them reads passes.
     """
 
     EVERYONE = "everyone"
@@ -90,7 +93,7 @@ class Protection(StrEnum):
 
 
 class Status(StrEnum):
-    """Lifecycle of a product (ODPS `status`)."""
+    """A product's position in its lifecycle (ODPS `status`)."""
 
     DRAFT = "draft"
     ACTIVE = "active"
@@ -104,7 +107,7 @@ Retention = Annotated[
     PlainSerializer(lambda value: "forever" if value is None else format_duration(value), return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d)|forever)$", "default": "forever"}),
 ]
-"""How long events are kept: a length of time, or None, written `forever`."""
+"""How long events are kept: a duration, or None, written `forever`."""
 
 
 def _address(value: Any) -> Any:
@@ -147,7 +150,7 @@ def _key(value: Any) -> Any:
 
 
 def _port_word(name: str) -> str:
-    Address("domain", "product", name)  # refuses what makes no address
+    Address("domain", "product", name)  # raises AddressError for a word that an address cannot have
     return name
 
 
@@ -155,8 +158,8 @@ class InputPort(Model):
     """A port of another product that this one reads.
 
     Attributes:
-        address: what is read.
-        fields: the fields that are read; empty means all of them, and the gate counts it so.
+        address: of the port.
+        fields: the fields that are read; empty means all of them, for the gate too.
     """
 
     address: AddressText
@@ -167,20 +170,20 @@ class OutputPort(Model):
     """A port that others subscribe to: one contract, one topic.
 
     Attributes:
-        name: the port's word in its address.
-        major: the contract's major line.
+        name: the port's name in its address.
+        major: the contract's major version.
         schema_file: the Avro file, relative to the project; by default the one whose path mirrors the address.
         key: the field whose value is the record key, so that events of one key keep their order; a list makes a
             composite key of the values joined by `|`.
-        time: the field that says when the fact happened (`ce_time`); without one the publisher gives the time.
+        time: the field that holds the event time (`ce_time`); without one the publisher gives the time.
         type: the CloudEvents type; by default `<domain>.<product>.<port>.v<major>`.
-        compatibility: default by archetype.
-        protects: whom the gate protects from a change of the schema.
-        partitions: of the topic. It never changes under one generation, since keys would move.
-        retention: how long events are kept on Kafka; None, written `forever`, for all time.
-        cleanup: `delete` keeps every event for the retention, `compact` the last of each key.
-        live_from: of a higher major: the day (UTC) from which on an address without a major leads here; until then
-            only the address with the major does. None: at once.
+        compatibility: the level of the contract; None for the archetype's default.
+        protects: the readers that the gate protects from a change of the schema.
+        partitions: the topic's partition count. It never changes within a generation, since keys would move.
+        retention: how long Kafka keeps events; None, written `forever`, for all time.
+        cleanup: `delete` keeps every event for the retention, `compact` the last event of each key.
+        live_from: of a higher major, the day (UTC) from which an address without a major resolves to this line; until
+            then only the address with the major does. None: at once.
         deprecated_on: the day after which readers should have moved to the next major.
     """
 
@@ -195,14 +198,14 @@ class OutputPort(Model):
     compatibility: Compatibility | None = None
     protects: Protection = Field(
         default=Protection.EVERYONE,
-        description="whom the gate protects: everyone, or only declared-readers, in the fields that they name",
+        description="the readers that the gate protects: everyone, or only declared-readers, in the fields that they name",
     )
     partitions: int = Field(default=4, ge=1, le=4096)
     retention: Retention = None
     cleanup: Literal["delete", "compact"] = "delete"
     live_from: date | None = Field(
         default=None,
-        description="the day (UTC) from which on an address without a major leads to this line; without it, at once",
+        description="the day (UTC) from which an address without a major leads to this line; without it, at once",
     )
     deprecated_on: date | None = Field(
         default=None, description="the day after which readers should have moved to the port's next major"
@@ -210,7 +213,7 @@ class OutputPort(Model):
 
     @property
     def key_fields(self) -> tuple[str, ...]:
-        """The fields of the record key, in order; empty for a port without a key."""
+        """The fields of the record key, in order; empty for a port without one."""
         return () if self.key is None else (self.key,) if isinstance(self.key, str) else self.key
 
     @model_validator(mode="after")
@@ -227,10 +230,10 @@ class ServiceLevel(Model):
     """One service level objective (ODCS `slaProperties`).
 
     Attributes:
-        property: what is promised: timeliness, intervalOfChange, completeness, availability, ...
-        value: the promised figure.
-        unit: of the figure (s, m, h, d, percent).
-        port: the port it holds for; None for all.
+        property: timeliness, intervalOfChange, completeness, availability, ...
+        value: the objective.
+        unit: of the value (s, m, h, d, percent).
+        port: the port that it applies to; None for all.
     """
 
     property: str
@@ -245,10 +248,10 @@ class Product(Model):
     Attributes:
         address: `mesh://<domain>/<product>`; permanent.
         id: a GUID that never changes, even if all else does.
-        archetype: decides the defaults of compatibility.
-        source_code_location: where the code that builds the product lives.
-        required_security_group: who may read it.
-        deprecated_on: the day after which readers should have gone; asks for `status: deprecated`.
+        archetype: determines the default compatibility.
+        source_code_location: of the code that builds the product.
+        required_security_group: the group whose members may read it.
+        deprecated_on: the day after which readers should have left; requires `status: deprecated`.
         successor: the address that replaces a deprecated product.
         source: `<file>:<callable>` of a source-aligned product that the mesh can run itself, relative to the
             product's folder.
@@ -259,7 +262,7 @@ class Product(Model):
     id: UUID = Field(description="a GUID that never changes, such as `uuidgen` gives")
     archetype: Archetype = Field(description="source-aligned, aggregate or consumer-aligned")
     display_name: str | None = None
-    description: str = Field(min_length=1, description="a sentence that says what the product holds")
+    description: str = Field(min_length=1, description="a sentence about what the product holds")
     owner: str = Field(min_length=1, description="the team that answers for the product")
     contact: str | None = None
     source_code_location: str | None = None
@@ -277,18 +280,21 @@ class Product(Model):
 
     @property
     def default_port(self) -> OutputPort:
-        """The port that the product's bare address means: the first one."""
+        """The port that the product's address without a port resolves to: the first one."""
         return self.output_ports[0]
 
     def port(
         self, name: str | None = None, major: int | None = None, *, today: date | None = None
     ) -> OutputPort | None:
-        """The port of that name at that major; where None is given, the default port at its live major.
+        """Return a port; by default the default port at its live major.
 
         Args:
-            name: the port's word.
+            name: of the port.
             major: of the contract.
-            today: the day (UTC) that decides which major is live; by default the current one.
+            today: the day (UTC) on which the live major is live; by default the current one.
+
+        Returns:
+            The port; None where the product has no such port or major.
         """
         lines = self.lines(name)
         if major is None:
@@ -296,19 +302,19 @@ class Product(Model):
         return None if major is None else lines.get(major)
 
     def lines(self, name: str | None = None) -> dict[int, OutputPort]:
-        """The lines of one port (the default one where None is given), by major."""
+        """Return the major lines of a port, by major; by default those of the default port."""
         return {port.major: port for port in self.output_ports if port.name == (name or self.default_port.name)}
 
     def port_address(self, port: OutputPort) -> Address:
-        """The full address of one of this product's ports."""
+        """Return the full address of one of this product's ports."""
         return self.address.at(port.name, port.major)
 
     def compatibility(self, port: OutputPort) -> Compatibility:
-        """The level that the port's contract is held to."""
+        """Return the compatibility level of a port's contract."""
         return port.compatibility or Compatibility.default_for(self.archetype)
 
     def event_type(self, port: OutputPort) -> str:
-        """The CloudEvents `type` of the port's events."""
+        """Return the CloudEvents `type` of a port's events."""
         return port.type or f"{self.address.domain}.{self.address.product}.{port.name}.v{port.major}"
 
     @model_validator(mode="after")
@@ -320,7 +326,7 @@ class Product(Model):
                     f"the output port {port.name}@{port.major} is declared twice", "outputPorts", index, "name"
                 )
             lines.add((port.name, port.major))
-            self.port_address(port)  # together they may be too long
+            self.port_address(port)  # raises AddressError where the parts together are too long
         read: set[Address] = set()
         for index, reads in enumerate(self.input_ports):
             if reads.address.of_product == self.address:

@@ -1,4 +1,4 @@
-"""Lengths of time as descriptors and flags write them: `30s`, `1h`, `365d`."""
+"""Durations as descriptors and flags write them: `30s`, `1h`, `365d`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _TEXT: Final = re.compile(r"([0-9]+)\s*(ms|s|m|h|d)")
 
 
 def parse_duration(value: Any) -> Any:
-    """A `timedelta` from `<number><unit>`; a `timedelta` is one already.
+    """Return the `timedelta` of `<number><unit>`; a `timedelta` is returned as it is.
 
     Raises:
-        ValueError: it is no such length, or longer than 100 years. A bare number is none: pydantic would take `7` for
-            seconds where somebody meant days.
+        ValueError: the value is no duration, or longer than 100 years. A bare number is none: pydantic would read `7` as
+            seconds where the author meant days.
     """
     if isinstance(value, timedelta):
         return value
@@ -29,7 +29,7 @@ def parse_duration(value: Any) -> Any:
 
 
 def format_duration(value: timedelta) -> str:
-    """The shortest `<number><unit>` that says exactly the same length (microseconds are cut)."""
+    """Return the shortest `<number><unit>` of exactly this duration, microseconds cut."""
     length = value // timedelta(milliseconds=1)
     for unit in ("d", "h", "m", "s"):
         if length and length % _UNITS[unit] == 0:

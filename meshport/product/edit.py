@@ -1,4 +1,4 @@
-"""Writing into a product.yaml as a person would: whatever stands there keeps its form, its order and its comments."""
+"""Edits of a product.yaml that keep the form, the order and the comments of all other text."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from meshport.product.load import parse_product
 from meshport.product.yaml_file import MappingNode, ScalarNode, SequenceNode, compose, dump, dump_flow
 
 _PORTS: Final = "outputPorts"
-# What belongs to one line alone: its file, its events' type and its days.
+# The keys that a new line does not take over from the line before it.
 _OWN: Final = {"name", "major", "schema", "type", "liveFrom", "deprecatedOn"}
 
 
 def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date, file: str) -> str:
-    """Add the next major line of a port right after the line before it, which is given its end.
+    """Add the next major line of a port after its highest one, and deprecate that one.
 
-    The new line is keyed, kept and held as the old one is; its contract's file and its events' type are the default ones.
+    The new line has the keys of the old one, but for the contract's file and the events' type, which are the default ones.
 
     Args:
         text: of the descriptor.
         old: the port's highest line.
-        live_from: the day from which on the new line is live.
+        live_from: the day from which the new line is live.
         deprecated_on: the day after which readers should have left the old line.
-        file: how errors call the descriptor.
+        file: the descriptor's name in errors.
 
     Returns:
         The text with the new line.
 
     Raises:
         DescriptorError: the text is no descriptor.
-        ProjectError: the days cannot be, or the ports are written in a form that cannot be added to without changing
-            what stands there; the hint has what to write.
+        ProjectError: the dates contradict each other, or the ports are written in a form that cannot be extended without
+            changing other text; the hint has the lines to write.
     """
     product = parse_product(text, file=file)
     after = _with_line(product, old, live_from, deprecated_on)
@@ -43,7 +43,7 @@ def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date
     index = product.output_ports.index(old)
     item = _item(old, live_from)
     written = _insert(text, index, item, f"deprecatedOn: {deprecated_on}")
-    if written is None or not _says(written, after):
+    if written is None or not _reads_as(written, after):
         raise ProjectError(
             f"{file} cannot be added to: its {_PORTS} are not written as one port after the other, each on lines of its own",
             hint=f"give {old.name}@{old.major} `deprecatedOn: {deprecated_on}`, and write after it:\n"
@@ -63,7 +63,7 @@ def _with_line(product: Product, old: OutputPort, live_from: date, deprecated_on
     return product.model_copy(update={"output_ports": tuple(ports)})
 
 
-def _says(text: str, wanted: Product) -> bool:
+def _reads_as(text: str, wanted: Product) -> bool:
     try:
         return parse_product(text).model_dump() == wanted.model_dump()
     except DescriptorError:
@@ -71,7 +71,7 @@ def _says(text: str, wanted: Product) -> bool:
 
 
 def _item(old: OutputPort, live_from: date) -> list[str]:
-    """The new line as an item of a block sequence, not indented."""
+    """Return the new line as an item of a block sequence, not indented."""
     kept = old.model_dump(mode="json", by_alias=True, exclude_unset=True)
     entries: dict[str, Any] = {"name": old.name, "major": old.major + 1}
     entries |= {key: value for key, value in kept.items() if key not in _OWN and value is not None}
@@ -87,7 +87,7 @@ def _entry(key: str, value: Any) -> str:
 
 
 def _insert(text: str, index: int, item: list[str], end: str) -> str | None:
-    """The text with `end` among the keys of a port, and the item after it; None where that cannot be told."""
+    """Return the text with `end` added to the keys of a port and `item` after it; None for ports that are no block sequence."""
     ports = _value(compose(text), _PORTS)
     if not isinstance(ports, SequenceNode) or ports.flow_style:
         return None
@@ -102,7 +102,7 @@ def _insert(text: str, index: int, item: list[str], end: str) -> str | None:
         head, tail = _split_line(text, len(text[: _end_of(port)].rstrip()))
         keys = " " * port.start_mark.column
         head += ("" if head.endswith("\n") else newline) + keys + end + newline
-        while _is_comment(tail, port.start_mark.column):  # about the keys above it
+        while _is_comment(tail, port.start_mark.column):  # a comment about the keys above it
             comment, tail = _split_line(tail, 0)
             head += comment
     if not head.endswith("\n"):
@@ -115,7 +115,7 @@ def _value(node: Any, key: str) -> Any:
 
 
 def _end_of(node: Any) -> int:
-    """Where a node's own text ends; the end mark of a block is that of whatever comes after it."""
+    """Return the index at which a node's own text ends; the end mark of a block is that of the next token."""
     if isinstance(node, ScalarNode) or node.flow_style or not node.value:
         return int(node.end_mark.index)
     last = node.value[-1]
@@ -123,12 +123,12 @@ def _end_of(node: Any) -> int:
 
 
 def _split_line(text: str, at: int) -> tuple[str, str]:
-    """The text until the end of the line in which a place is, line break included, and the rest."""
+    """Return the text up to the end of the line that holds an index, line break included, and the rest."""
     newline = text.find("\n", at)
     return (text, "") if newline < 0 else (text[: newline + 1], text[newline + 1 :])
 
 
 def _is_comment(text: str, least: int) -> bool:
-    """Whether a text begins with a comment that is indented so far at least."""
+    """Whether a text begins with a comment that is indented by at least this much."""
     bare = text.lstrip(" ")
     return bare.startswith("#") and len(text) - len(bare) >= least

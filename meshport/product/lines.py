@@ -1,4 +1,4 @@
-"""The major lines of a port: which one an address without a major leads to, and what the lines' dates may say."""
+"""The major lines of a port: which one an address without a major resolves to, and which dates the lines may have."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ class Line(Protocol):
 
     @property
     def name(self) -> str:
-        """The port's word."""
+        """The port's name."""
 
     @property
     def major(self) -> int:
-        """Of the contract."""
+        """The contract's major version."""
 
     @property
     def live_from(self) -> date | None:
-        """The day from which on an address without a major leads here; None for all time."""
+        """The day from which an address without a major resolves to this line; None for all time."""
 
     @property
     def deprecated_on(self) -> date | None:
-        """The day after which readers should have left; None where nothing is said."""
+        """The day after which readers should have left; None where none is declared."""
 
 
 def utc_today() -> date:
-    """The current day in UTC, by which every date of a line is meant."""
+    """Return the current day in UTC; every date of a line is one in UTC."""
     return datetime.now(UTC).date()
 
 
 def live_major(starts: Mapping[int, date | None], today: date) -> int | None:
-    """The major that an address without one leads to: the highest whose day has come.
+    """Return the major that an address without one resolves to: the highest that is live.
 
     Args:
-        starts: `live_from` by major, of the lines that may be led to.
+        starts: `live_from` by major, of the lines that the address may resolve to.
         today: the day (UTC).
 
     Returns:
-        The major; the lowest where no line's day has come, since an address is never without a line while one is left;
-        None of no lines.
+        The major; the lowest where none is live yet, so that an address resolves while any line is left; None without
+        lines.
     """
-    come = [major for major, start in starts.items() if start is None or start <= today]
-    return max(come) if come else min(starts, default=None)
+    live = [major for major, start in starts.items() if start is None or start <= today]
+    return max(live) if live else min(starts, default=None)
 
 
 def next_major(majors: Iterable[int], major: int) -> int | None:
-    """The line that readers of `major` move to; None where it is the highest."""
+    """Return the line that readers of `major` move to; None where `major` is the highest."""
     return min((each for each in majors if each > major), default=None)
 
 
 def misdated(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:
-    """What the dates of a product's lines say that cannot be.
+    """Yield the dates of a product's lines that contradict each other.
 
-    It looks at the lines alone, not at the product's status: the registry moves that without asking the descriptor.
+    Only the lines are checked, not the product's status, which the registry changes independently of the descriptor.
 
     Args:
         lines: every output port.

@@ -1,4 +1,4 @@
-"""Reading a product.yaml, with the file and line of everything that is wrong in it."""
+"""Reads a product.yaml and reports the file and line of each of its errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshport.product.descriptor import Disagreement, Product
 from meshport.product.yaml_file import MappingNode, Node, SequenceNode, YamlError, compose, read
 
 _Path = tuple[str | int, ...]
-# The longest descriptor that anybody writes by hand has some hundred keys, six levels deep.
+# Descriptors have some hundred keys, six levels deep; more is an alias bomb.
 _LARGEST: Final = 20_000
 _DEEPEST: Final = 50
 
@@ -23,8 +23,8 @@ def load_product(file: Path) -> Product:
     """Read one descriptor.
 
     Raises:
-        DescriptorError: the file is no YAML, holds an unknown key, a value that does not fit, or a pair that makes no
-            sense; it names file and line, and what would be right. All findings are listed.
+        DescriptorError: the file is no YAML, or holds an unknown key, a value of the wrong type, or values that contradict
+            each other. It lists every finding with file, line and what would be right.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def load_product(file: Path) -> Product:
 def parse_product(text: str, *, file: str = "product.yaml") -> Product:
     """Read a descriptor from its text; see `load_product`."""
     try:
-        lines, document = read(text, lambda root: _Lines(root, file))
+        lines, document = read(text, lambda root: _PathLines(root, file))
     except YamlError as error:
         raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=error.line) from error
     if not isinstance(document, dict) or lines is None:
@@ -57,18 +57,18 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
 
 
 def line_of(file: Path, *path: str | int) -> int:
-    """The line of a readable descriptor at which a path of keys and indices stands, or of what is nearest around it."""
+    """Return the line of a path of keys and indices in a valid descriptor, or of the path's nearest parent that is there."""
     return line_in(file.read_text(encoding="utf-8"), *path)
 
 
 def line_in(text: str, *path: str | int) -> int:
-    """The line of a readable descriptor's text; see `line_of`."""
+    """Return the line of a path in the text of a valid descriptor; see `line_of`."""
     node = compose(text)
-    return _Lines(node, "product.yaml")(path) if node is not None else 1
+    return _PathLines(node, "product.yaml")(path) if node is not None else 1
 
 
 def _follows(detail: Any, others: Sequence[Any]) -> bool:
-    """Whether a finding is there because of another one: a key is missing that is misspelt, a list short of wrong items."""
+    """Whether a finding follows from another one: a missing key that is misspelt, a list too short for its wrong items."""
     path = detail["loc"]
     if detail["type"] == "missing":
         unknown = [each["loc"] for each in others if each["type"] == "extra_forbidden"]
@@ -80,8 +80,8 @@ def _follows(detail: Any, others: Sequence[Any]) -> bool:
     )
 
 
-class _Lines:
-    """Where each path of a YAML document stands.
+class _PathLines:
+    """The line of each path of a YAML document.
 
     Raises:
         DescriptorError: a key is given twice, or aliases make the document larger than any descriptor.
@@ -95,7 +95,7 @@ class _Lines:
     def _walk(self, node: Node, path: _Path) -> None:
         line = node.start_mark.line + 1
         if len(path) > _DEEPEST or len(self._at) > _LARGEST:
-            # A few aliases of aliases, or one of itself, stand for a document without end.
+            # A few aliases of aliases, or an alias of its own parent, make a document without end.
             raise DescriptorError("nests too deep, or its aliases repeat too much", file=self._file, line=line)
         self._at.setdefault(path, line)
         if isinstance(node, MappingNode):
@@ -120,8 +120,8 @@ class _Lines:
         return self._at.get(path, 1)
 
 
-def _finding(detail: Any, lines: _Lines) -> tuple[int, str, str]:
-    """One pydantic error as (line, message, hint or "")."""
+def _finding(detail: Any, lines: _PathLines) -> tuple[int, str, str]:
+    """Return one pydantic error as (line, message, hint or "")."""
     cause = detail.get("ctx", {}).get("error")
     path = (*detail["loc"], *(cause.path if isinstance(cause, Disagreement) else ()))
     dotted = ".".join(str(part) for part in path)
@@ -152,13 +152,13 @@ def _finding(detail: Any, lines: _Lines) -> tuple[int, str, str]:
 
 
 def _known_keys(path: _Path) -> list[str]:
-    """The keys that the model at this path takes."""
+    """Return the keys of the model at this path."""
     model = _model_at(path)
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def _description(path: _Path) -> str:
-    """What the key at this path is to hold, or ""."""
+    """Return the description of the key at this path, or ""."""
     model = _model_at(path[:-1])
     fields = model.model_fields.items() if model else ()
     return next((field.description or "" for name, field in fields if path[-1] in {name, field.alias}), "")

@@ -1,4 +1,4 @@
-"""Python that a product brings along: loaded by its path, since products are no installed packages."""
+"""Loads a product's own Python by its path, since products are no installed packages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from meshport.errors import ProjectError
 
 
 def load_callable(folder: Path, reference: str) -> Callable[..., Any]:
-    """The function that `<file>.py:<name>` names.
+    """Return the function that `<file>.py:<name>` names.
 
     Args:
         folder: of the product; the file is relative to it.
-        reference: as the descriptor has it.
+        reference: as written in the descriptor.
 
     Raises:
         ProjectError: there is no such file, running it fails, or it has no such function.
@@ -39,7 +39,7 @@ def load_callable(folder: Path, reference: str) -> Callable[..., Any]:
 
 
 def load_module(file: Path) -> ModuleType:
-    """Run a Python file as a module of its own; a file that was run already is not run again while it stays the same.
+    """Run a Python file as a module of its own; an unchanged file runs once in a process.
 
     Raises:
         ProjectError: there is no such file, or running it fails.
@@ -56,7 +56,7 @@ def load_module(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ProjectError(f"{file} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look a class's module up by its name
+    sys.modules[name] = module  # dataclasses and pickle look up a class's module by its name
     try:
         spec.loader.exec_module(module)
     except BaseException as error:

@@ -1,6 +1,6 @@
-"""How a derived product is built, as its product.yaml declares it: a list of the field's operators, or Python.
+"""How a derived product is built, as its product.yaml declares it: a list of operators, or Python.
 
-These are words only; `meshport.process` gives them their meaning.
+These models hold the declaration only; `meshport.process` runs it.
 """
 
 from __future__ import annotations
@@ -82,18 +82,18 @@ PythonCallable = Annotated[str, AfterValidator(_callable)]
 """`<file>.py:<name>`, relative to the product's folder."""
 
 
-class _Words(BaseModel):
+class _StepModel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class DeclaredWindow(_Words):
+class DeclaredWindow(_StepModel):
     """Event-time windows of one kind.
 
     Attributes:
-        tumbling: length of windows that follow one another without overlap, aligned to the Unix epoch in UTC.
-        hopping: length of windows that overlap; a new one begins at each multiple of `every`.
+        tumbling: the size of windows that do not overlap, aligned to the Unix epoch in UTC.
+        hopping: the size of windows that overlap; a new one begins at each multiple of `every`.
         every: the hop of hopping windows.
-        session: the gap of silence that ends a session.
+        session: the inactivity gap that ends a session.
     """
 
     tumbling: _Duration | None = None
@@ -119,17 +119,17 @@ class DeclaredWindow(_Words):
         return self
 
 
-class AggregateStep(_Words):
-    """Keyed aggregate over event-time windows.
+class AggregateStep(_StepModel):
+    """An aggregate of the records of each key over event-time windows.
 
-    The record that it gives holds the fields of `by`, `window_start` and `window_end` (timestamps, where there is a
-    window), and one field per value.
+    A result holds the fields of `by`, `window_start` and `window_end` (timestamps, where there is a window), and one field
+    for each value.
 
     Attributes:
-        by: the fields that make the key. Where they are not the input's record key, the input is keyed anew.
-        window: none means one running total per key.
+        by: the fields that make the key. Where they are not the input's record key, the input is re-keyed.
+        window: None means one running total for each key.
         values: output field to aggregation.
-        emit: `update` gives a record at each change, `close` one when the window can change no more.
+        emit: `update` emits a record at each change, `close` one when the window can no longer change.
     """
 
     by: tuple[str, ...] = Field(min_length=1)
@@ -144,20 +144,21 @@ class AggregateStep(_Words):
         return self
 
 
-class JoinStep(_Words):
-    """Join with a compacted product: the row of the event's key as it was at the event's time.
+class JoinStep(_StepModel):
+    """A join with a compacted product: with the row of the event's key as it was at the event's time.
 
-    With `within`, join with the events of another stream: a record for each pair of one key whose event times are no further
-    apart, whichever came first, with the later of their times. Such a step groups: a process has one at most. What came within
-    `lateness` and `within` is its state, a kilobyte or two an event: a day of it, which is the default, may be too much.
+    With `within` it is a join with another stream: it emits a record for each pair of events of one key whose event times are
+    no further apart, in either order, with the later of the two times. Such a step groups; a process has at most one. The
+    events of both streams within `lateness` and `within` are its state, one or two kilobytes each: the default lateness of
+    a day may be too much.
 
     Attributes:
         table: the product (`with` in YAML), keyed by one field: compacted, or with `within` one that keeps events.
         on: the event's field that holds that key.
-        within: how far apart the two events of a pair may be.
+        within: how far apart in event time the two events of a pair may be.
         take: output field to the field of the row, or of the other event.
-        missing: what becomes of an event that finds no row: `quarantine` it, `keep` it with nulls, `drop` it. With `within`,
-            `drop` (the default there), or `keep` once no partner can come any more.
+        missing: what becomes of an event without a row: `quarantine`, `keep` with nulls, or `drop`. With `within`: `drop`,
+            the default there, or `keep` once no partner can come.
     """
 
     table: _Address = Field(alias="with")
@@ -183,26 +184,26 @@ class JoinStep(_Words):
         return self
 
 
-class DeduplicateStep(_Words):
-    """Drop events that were seen before.
+class DeduplicateStep(_StepModel):
+    """Drops events that were seen before.
 
     Attributes:
-        by: the fields that tell two events apart; empty means CloudEvents' own identity, source and id.
-        within: for how long (event time) an event is remembered.
+        by: the fields that identify an event; empty means its CloudEvents source and id.
+        within: how long (event time) an event is remembered.
     """
 
     by: tuple[str, ...] = ()
     within: _Duration
 
 
-class ApplyStep(_Words):
-    """A Python function of (state, event) per key, for what no operator does.
+class ApplyStep(_StepModel):
+    """Calls a Python function of (state, event) for each record, with a state for each key.
 
     Attributes:
-        function: `(state, event) -> (state, records)`; state is None at first and plain JSON data after.
+        function: `(state, event) -> (state, records)`; state is None at first and plain JSON data after that.
         by: the fields that make the key.
         state: the Avro schema of the state: a file (`schemas/shop/totals.state.avsc`), relative to the project; once the
-            product is read from its project, the schema's text. None: the state is the function's own affair.
+            product is read from its project, the schema's text. None: the state has no schema.
     """
 
     function: PythonCallable
@@ -210,7 +211,7 @@ class ApplyStep(_Words):
     state: Annotated[str, AfterValidator(_state)] | None = None
 
 
-class Step(_Words):
+class Step(_StepModel):
     """One operator; exactly one of the attributes is given.
 
     Attributes:
@@ -218,7 +219,7 @@ class Step(_Words):
         rename: old name to new name.
         filter: an expression; events for which it is false are dropped.
         derive: new field to expression.
-        flatten: a field that holds a list; one record per item, with the item in the field's place.
+        flatten: a field that holds a list; makes one record for each item, which replaces the list.
     """
 
     select: tuple[str, ...] | None = None
@@ -233,12 +234,12 @@ class Step(_Words):
 
     @property
     def operator(self) -> str:
-        """The name of the one operator that is given."""
+        """The name of the operator that is given."""
         return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @property
     def groups(self) -> bool:
-        """Whether it brings records of one key together; a process does so once."""
+        """Whether it groups records by a key, which a process does at most once."""
         joins = self.join is not None and self.join.within is not None
         return joins or self.aggregate is not None or self.apply is not None
 
@@ -250,16 +251,17 @@ class Step(_Words):
         return self
 
 
-class Processing(_Words):
+class Processing(_StepModel):
     """How a derived product's default port is built.
 
     Attributes:
-        engine: which engine runs it: `batch` in micro-batches with Kafka transactions, `faust` event by event.
+        engine: `batch` runs it in micro-batches with Kafka transactions, `faust` event by event.
         input: the stream that is read; by default the first input port.
-        lateness: how far behind the newest event of its partition an event may be; later ones go to the late port. A
-            day by default, as Kafka Streams' windows had it: with `emit: update` patience costs state, not latency.
+        lateness: how much earlier than the watermark of its partition an event may be; events beyond it go to the late
+            topic. A day by default, as in Kafka Streams' windows before KIP-633: with `emit: update` it costs state, not
+            latency.
         steps: operators, applied in order.
-        python: a function that returns the steps instead, for logic with Python functions in it.
+        python: a function that returns the operators instead, for logic with Python functions in it.
     """
 
     engine: Literal["batch", "faust"] = "batch"
@@ -274,7 +276,7 @@ class Processing(_Words):
         return next((step.apply for step in self.steps if step.apply is not None), None)
 
     def with_state(self, text: str) -> Self:
-        """The same with this text as the state's schema of its `apply` step."""
+        """Return a copy whose `apply` step has this text as the schema of its state."""
         steps = tuple(
             step
             if step.apply is None
@@ -285,7 +287,7 @@ class Processing(_Words):
 
     @property
     def addresses(self) -> Iterator[Address]:
-        """Every address that the declaration itself reads."""
+        """The addresses that the declaration names."""
         if self.input:
             yield self.input
         for step in self.steps:

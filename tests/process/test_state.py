@@ -37,7 +37,7 @@ from meshport.process.engines.memory import Crash, Harness, Ports
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.state_shape import describe, origins
 from meshport.product import Step
-from meshport.product.state import step_path
+from meshport.product.declared_state import step_path
 from tests.compat.contracts import contract
 from tests.process.behaviour import LIKES, both_streams
 from tests.process.plays import ARTISTS, OUT, PLAY, PLAYS, field, pipeline, play, ports, record

@@ -298,6 +298,9 @@ def test_any_text_is_a_product_or_refused(text: str) -> None:
         parse_product(text)
 
 
+EDITOR_SCHEMA: dict[str, Any] = Product.model_json_schema()
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Good descriptors with this or that changed, so that some are good and some are not."""
@@ -307,9 +310,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     )
     for _ in range(draw(st.integers(0, 2))):
         holder = draw(st.sampled_from(list(_holders(document))))
-        key = draw(
-            st.sampled_from([*holder, *Product.model_json_schema()["properties"], "retention", "cleanup", "zzz"])
-        )
+        key = draw(st.sampled_from([*holder, *EDITOR_SCHEMA["properties"], "retention", "cleanup", "zzz"]))
         if draw(st.booleans()):
             holder.pop(key, None)
         else:
@@ -327,7 +328,7 @@ def _holders(document: Any) -> Iterator[dict[str, Any]]:
             yield from _holders(each)
 
 
-VALIDATOR = Draft202012Validator(Product.model_json_schema())
+VALIDATOR = Draft202012Validator(EDITOR_SCHEMA)
 
 
 @given(documents())

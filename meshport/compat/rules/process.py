@@ -12,7 +12,7 @@ from meshport.compat.rules.advice import new_major
 from meshport.compat.state import unreadable
 from meshport.errors import SchemaError
 from meshport.product import Product, Status
-from meshport.product.state import declared_state
+from meshport.product.declared_state import declared_state
 from meshport.schema import parse_schema
 
 _CONTRACT: Final = (Direction.CONTRACT,)

@@ -1,6 +1,6 @@
-"""Pipelines over Arrow columns: whole batches, with the outputs and the state that the row path gives, byte for byte.
+"""Pipelines over Arrow columns: whole batches, with the same outputs and state as the row path, byte for byte.
 
-`source` works on a partition's events, by `operators`, `windows` and `outputs`; whatever is in doubt goes the row path. Only
+`source` processes a partition's events by `operators`, `windows` and `outputs`; events in doubt go to the row path. Only
 this module may be imported where the extra `meshport[columnar]` is not installed.
 """
 
@@ -19,9 +19,9 @@ from meshport.process.wire.plan import Plan
 _log: Final = logging.getLogger(__name__)
 
 FEW: Final = 32
-"""Events below which one by one is as quick: a batch of columns costs about a millisecond whatever it holds. Two at least."""
+"""Fewer events than this are as quick one by one, since a batch of columns costs about a millisecond; at least two."""
 MANY: Final = b"\xff\xff\xff\xff"
-"""What a message of many re-keyed records begins with, an IPC stream of Arrow's; one record by itself is JSON."""
+"""The first bytes of a message of many re-keyed records, an Arrow IPC stream; a single record is JSON."""
 
 
 def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
@@ -29,7 +29,7 @@ def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
 
     Args:
         plan: the plan.
-        schemas: where the schemas of events are found.
+        schemas: resolves the schemas of events.
     """
     if why := unavailable() or _why_not(plan):
         warn_row_path(f"{plan.group} works event by event: {why}")

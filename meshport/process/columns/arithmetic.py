@@ -1,7 +1,7 @@
-"""Python's arithmetic over columns of numbers: each function gives the values, and where they may not be Python's.
+"""Python's arithmetic over columns of numbers: each function returns the values, and the rows that are in doubt.
 
-Python's ints have no end and its division raises, so what leaves int64, and what is divided by zero, is in doubt. So is
-a NaN that is computed: which of two NaNs' bits it carries is the compiler's choice.
+Python's ints are unbounded and its division by zero raises, so a result beyond int64 and a division by zero are in doubt.
+So is a computed NaN: which of two NaNs' bits it has is the compiler's choice.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Result = tuple[Numbers, Mask]
 
 _LEAST: Final = -(2**63)
 _MOST: Final = 2**63 - 1
-# What a product of two floats of ints may be and the product of the ints still be in int64.
+# Below this product of their floats, the product of two ints is in int64.
 _SAFE: Final = 9.2e18
-# Floats from here on are all whole, and the distance to the next is 1 or more.
+# From here on all floats are whole numbers.
 _WHOLE: Final = 2.0**52
-# Splits a float into two of half the digits (Dekker 1971).
+# Splits a float into two floats of half its digits each (Dekker 1971).
 _SPLITTER: Final = 2.0**27 + 1
 
 
@@ -41,7 +41,7 @@ def _not_a_number(found: Numbers) -> Mask:
 
 
 def add(one: Numbers, other: Numbers) -> Result:
-    """`one + other` of ints."""
+    """Return `one + other` of ints."""
     found = one + other
     (low, high), (least, most) = _bounds(one), _bounds(other)
     if _within(low + least, high + most):
@@ -50,7 +50,7 @@ def add(one: Numbers, other: Numbers) -> Result:
 
 
 def subtract(one: Numbers, other: Numbers) -> Result:
-    """`one - other` of ints."""
+    """Return `one - other` of ints."""
     found = one - other
     (low, high), (least, most) = _bounds(one), _bounds(other)
     if _within(low - most, high - least):
@@ -59,7 +59,7 @@ def subtract(one: Numbers, other: Numbers) -> Result:
 
 
 def multiply(one: Numbers, other: Numbers) -> Result:
-    """`one * other` of ints."""
+    """Return `one * other` of ints."""
     found = one * other
     (low, high), (least, most) = _bounds(one), _bounds(other)
     if _within(low * least, low * most, high * least, high * most):
@@ -73,7 +73,7 @@ def _nonzero(divisor: Numbers) -> tuple[Numbers, Mask]:
 
 
 def divide_ints(one: Numbers, other: Numbers) -> Result:
-    """`one / other` of ints: rounded once, which two roundings to float would not be."""
+    """Return `one / other` of ints; in doubt where converting them to floats would round a second time."""
     divisor, zero = _nonzero(other)
     doubt = zero
     for each in (one, divisor):
@@ -84,7 +84,7 @@ def divide_ints(one: Numbers, other: Numbers) -> Result:
 
 
 def floor_divide(one: Numbers, other: Numbers) -> Result:
-    """`one // other` of ints."""
+    """Return `one // other` of ints."""
     divisor, doubt = _nonzero(other)
     if _bounds(one)[0] == _LEAST:
         beyond = (one == _LEAST) & (divisor == -1)
@@ -93,48 +93,48 @@ def floor_divide(one: Numbers, other: Numbers) -> Result:
 
 
 def remainder(one: Numbers, other: Numbers) -> Result:
-    """`one % other` of ints, with the sign of the divisor."""
+    """Return `one % other` of ints, with the sign of the divisor."""
     divisor, doubt = _nonzero(other)
     return one % np.where(divisor == -1, np.int64(1), divisor), doubt
 
 
 def negate(number: Numbers) -> Result:
-    """`-number` of an int."""
+    """Return `-number` of an int."""
     return -number, (number == _LEAST if _bounds(number)[0] == _LEAST else NOWHERE)
 
 
 def absolute(number: Numbers) -> Result:
-    """`abs(number)` of an int."""
+    """Return `abs(number)` of an int."""
     return np.abs(number), (number == _LEAST if _bounds(number)[0] == _LEAST else NOWHERE)
 
 
 def add_floats(one: Numbers, other: Numbers) -> Result:
-    """`one + other` of floats."""
+    """Return `one + other` of floats."""
     found = one + other
     return found, _not_a_number(found)
 
 
 def subtract_floats(one: Numbers, other: Numbers) -> Result:
-    """`one - other` of floats."""
+    """Return `one - other` of floats."""
     found = one - other
     return found, _not_a_number(found)
 
 
 def multiply_floats(one: Numbers, other: Numbers) -> Result:
-    """`one * other` of floats."""
+    """Return `one * other` of floats."""
     found = one * other
     return found, _not_a_number(found)
 
 
 def divide_floats(one: Numbers, other: Numbers) -> Result:
-    """`one / other` of floats."""
+    """Return `one / other` of floats."""
     divisor, zero = _nonzero(other)
     found = one / divisor
     return found, union(zero, _not_a_number(found))
 
 
 def _remainders(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers, Numbers, Mask]:
-    """Dividend, divisor, remainder of C and doubt; infinities and NaN are all in doubt."""
+    """Return dividend, divisor, C's remainder and doubt; infinities and NaN are in doubt."""
     divisor, doubt = _nonzero(other)
     unknown = ~(np.isfinite(one) & np.isfinite(divisor))
     if unknown.any():
@@ -144,14 +144,14 @@ def _remainders(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers, Numbers
 
 
 def remainder_floats(one: Numbers, other: Numbers) -> Result:
-    """`one % other` of floats, as CPython's `float_rem`: with the sign of the divisor, a zero too."""
+    """Return `one % other` of floats, as CPython's `float_rem`: with the sign of the divisor, for zero too."""
     _, divisor, rest, doubt = _remainders(one, other)
     turned = np.where((rest < 0) != (divisor < 0), rest + divisor, rest)
     return np.where(rest == 0, np.copysign(0.0, divisor), turned), doubt
 
 
 def floor_divide_floats(one: Numbers, other: Numbers) -> Result:
-    """`one // other` of floats, as CPython's `_float_div_mod`."""
+    """Return `one // other` of floats, as CPython's `_float_div_mod`."""
     dividend, divisor, rest, doubt = _remainders(one, other)
     quotient = (dividend - rest) / divisor
     quotient = np.where((rest != 0) & ((rest < 0) != (divisor < 0)), quotient - 1.0, quotient)
@@ -161,12 +161,12 @@ def floor_divide_floats(one: Numbers, other: Numbers) -> Result:
 
 
 def negate_float(number: Numbers) -> Result:
-    """`-number` of a float."""
+    """Return `-number` of a float."""
     return -number, NOWHERE
 
 
 def absolute_float(number: Numbers) -> Result:
-    """`abs(number)` of a float."""
+    """Return `abs(number)` of a float."""
     return np.abs(number), NOWHERE
 
 
@@ -189,7 +189,7 @@ FLOATS: Final[Mapping[str, Callable[[Numbers, Numbers], Result]]] = {
 
 
 def whole(rounding: Callable[[Numbers], Numbers]) -> Callable[[Numbers], Result]:
-    """A function from floats to ints: `int`, `round`, `floor`, `ceil`, by how they round.
+    """Return a function from floats to ints, such as `int`, `round`, `floor` and `ceil`; ints beyond int64 are in doubt.
 
     Args:
         rounding: of floats to whole floats.
@@ -206,10 +206,10 @@ def whole(rounding: Callable[[Numbers], Numbers]) -> Callable[[Numbers], Result]
 
 
 def round_digits(digits: int) -> Callable[[Numbers], Result]:
-    """`round(number, digits)` of floats: to the nearest decimal, halves to the even one, as CPython does on exact decimals.
+    """Return `round(number, digits)` of floats: to the nearest decimal, halves to the even one, as CPython rounds them.
 
-    The product with a power of ten is taken with its rounding error (Dekker 1971), so that what only looks like a half is
-    told from one; the quotient of two whole numbers is then rounded once.
+    The product with a power of ten is computed with its rounding error (Dekker 1971), which distinguishes a half from a
+    number near one; the quotient of two whole numbers is then rounded once.
 
     Args:
         digits: 0 to 15.
@@ -236,7 +236,7 @@ def round_digits(digits: int) -> Callable[[Numbers], Result]:
 
 
 def _product_error(one: Numbers, other: float, product: Numbers) -> Numbers:
-    """What rounding took from a product of floats, exactly."""
+    """Return the exact rounding error of a product of floats."""
     high = one * _SPLITTER - (one * _SPLITTER - one)
     low = one - high
     other_high = other * _SPLITTER - (other * _SPLITTER - other)
@@ -245,15 +245,15 @@ def _product_error(one: Numbers, other: float, product: Numbers) -> Numbers:
 
 
 def hour(micros: Numbers) -> Result:
-    """The hour of the day, 0 to 23, of microseconds since 1970."""
+    """Return the hour of the day, 0 to 23, of microseconds since 1970."""
     return micros // 3_600_000_000 % 24, NOWHERE
 
 
 def days(micros: Numbers) -> Result:
-    """Days since 1970 of microseconds since 1970."""
+    """Return the days since 1970 of microseconds since 1970."""
     return micros // 86_400_000_000, NOWHERE
 
 
 def seconds(micros: Numbers) -> Result:
-    """Microseconds as seconds, rounded once."""
+    """Return microseconds as seconds, rounded once."""
     return divide_ints(micros, np.array(1_000_000, np.int64))

@@ -1,7 +1,7 @@
-"""Columns as they are computed with: numbers in numpy or values in Arrow, and masks of what is null and what is in doubt.
+"""Columns in computation: numbers in numpy or values in Arrow, with masks of the rows that are null or in doubt.
 
-Numbers stand as bool, int64 or float64 whatever their width, days and parts of a second as int64 in the unit of their
-type. A mask or a number that is the same in every row has no dimension. What stands behind a null is any number.
+Numbers are bool, int64 or float64 whatever their width in Arrow; days, times and durations are int64 in the unit of their
+type. A mask or a number that is the same in every row has no dimension. The number of a null row is arbitrary.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ NOWHERE: Final[Mask] = np.zeros((), np.bool_)
 EVERYWHERE: Final[Mask] = np.ones((), np.bool_)
 
 
-class NotColumnar(ValueError):  # noqa: N818 - a verdict, not a mistake: its message says why rows have to do it
-    """Raised for an expression that has no form over columns."""
+class NotColumnar(ValueError):  # noqa: N818 - a verdict, not a mistake
+    """Raised for an expression or operator without a columnar form; the message has the reason."""
 
 
 class Doubt(Exception):  # noqa: N818 - as above
-    """Raised when some rows have to be computed by the row path.
+    """Raised when columns may not give the row path's values for some rows, which then have to be computed there.
 
     Args:
-        message: what cannot be told.
-        rows: of which rows, one bool a row; None where that cannot be told union.
+        message: the values in doubt.
+        rows: the rows in doubt, one bool for each; None where that is unknown.
     """
 
     def __init__(self, message: str, rows: Mask | None = None) -> None:
@@ -42,10 +42,10 @@ class Cells:
     """The values of one expression.
 
     Attributes:
-        values: numbers of numpy, or an array or a scalar of Arrow that is null where `nulls` says so.
-        nulls: where the value is None.
-        doubt: where it may not be what the row path gives, or the row path raises.
-        whole: where it is an int, of the kind "mixed".
+        values: numbers of numpy, or an array or a scalar of Arrow that is null in the same rows as `nulls`.
+        nulls: the rows whose value is None.
+        doubt: the rows for which the row path may give another value, or raise.
+        whole: of the kind "mixed", the rows whose value is an int.
     """
 
     values: Any
@@ -56,27 +56,27 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class ColumnBatch:
-    """A batch.
+    """The columns that expressions are computed over.
 
     Attributes:
         columns: by name.
-        count: of rows.
-        made: what nodes that are asked several times have given.
+        count: the number of rows.
+        memo: the cells of memoized nodes.
     """
 
     columns: Mapping[str, Any]
     count: int
-    made: dict[object, Cells] = field(default_factory=dict)
+    memo: dict[object, Cells] = field(default_factory=dict)
 
 
 class Node(NamedTuple):
-    """An expression that is ready to run.
+    """A compiled expression.
 
     Attributes:
-        kind: the family of its values, as `kind_of` names it; "mixed" is floats that are ints in some rows.
-        type: of Arrow.
-        run: gives its values.
-        literal: whether it was written as a constant.
+        kind: the kind of its values, as `kind_of` names it; "mixed" are floats, some of which are ints in the row path.
+        type: the Arrow type of its values.
+        run: computes its values.
+        literal: whether it is a literal.
     """
 
     kind: str
@@ -86,18 +86,18 @@ class Node(NamedTuple):
 
 
 def memoized(node: Node) -> Node:
-    """A node that is computed once for a batch, however often it is asked."""
+    """Return a node that is computed once for a batch, however often it runs."""
     key = object()
 
-    def run(rows: ColumnBatch) -> Cells:
-        if key not in rows.made:
-            rows.made[key] = node.run(rows)
-        return rows.made[key]
+    def run(batch: ColumnBatch) -> Cells:
+        if key not in batch.memo:
+            batch.memo[key] = node.run(batch)
+        return batch.memo[key]
 
     return node._replace(run=run)
 
 
-# Kinds whose cells are numbers, and the numbers.
+# The kinds whose cells are numpy numbers, and their types.
 NUMBERS: Final[Mapping[str, Any]] = {
     "null": np.int64,
     "bool": np.bool_,
@@ -110,19 +110,19 @@ NUMBERS: Final[Mapping[str, Any]] = {
     "time": np.int64,
     "duration": np.int64,
 }
-# Kinds that are counted in a unit, and so can be compared and subtracted.
+# The kinds that are counted in a unit of time.
 COUNTED: Final = frozenset({"instant", "local", "day", "time", "duration"})
 _MICROS: Final[Mapping[str, int]] = {"us": 1, "ms": 1000, "s": 1_000_000}
 _MICROS_A_DAY: Final = 86_400_000_000
-# Every float up to here that is whole stands for one int only.
+# Up to here a float equals exactly one int.
 EXACT: Final = 2**53
 
 
 def kind_of(column: Any) -> str:
-    """The kind of a field of Arrow, by its type; a uuid is text whose field says so in its metadata.
+    """Return the kind of an Arrow field, by its type; a uuid is a string whose field has that logical type in its metadata.
 
     Raises:
-        NotColumnar: it is none that the columns of `meshport.columnar` have.
+        NotColumnar: the columns of `meshport.columnar` have no such type.
     """
     kind, types = column.type, pa.types
     tests: Mapping[str, bool] = {
@@ -150,7 +150,7 @@ def kind_of(column: Any) -> str:
 
 
 def holds_uuid(type: Any) -> bool:
-    """Whether there is a uuid in a nested type."""
+    """Whether a nested type contains a uuid."""
     if pa.types.is_struct(type):
         inner = list(type)
     elif pa.types.is_map(type):
@@ -167,7 +167,7 @@ def _is_uuid(column: Any) -> bool:
 
 
 def union(*masks: Mask) -> Mask:
-    """Where one of the masks is."""
+    """Return the rows that are in one of the masks."""
     found = NOWHERE
     for mask in masks:
         if mask is not NOWHERE:
@@ -176,7 +176,7 @@ def union(*masks: Mask) -> Mask:
 
 
 def mask_of(found: Any) -> Mask:
-    """An Arrow boolean as a mask, null as false."""
+    """Return Arrow booleans as a mask, null as false."""
     if isinstance(found, pa.Scalar):
         return EVERYWHERE if found.as_py() else NOWHERE
     known = found.fill_null(False) if found.null_count else found
@@ -184,14 +184,14 @@ def mask_of(found: Any) -> Mask:
 
 
 def nulls_of(values: Any) -> Mask:
-    """Where an array or a scalar of Arrow is null."""
+    """Return the rows in which an array or a scalar of Arrow is null."""
     if isinstance(values, pa.Scalar):
         return NOWHERE if values.is_valid else EVERYWHERE
     return mask_of(values.is_null()) if values.null_count else NOWHERE
 
 
 def load(array: Any, kind: str) -> Cells:
-    """A column of Arrow as cells."""
+    """Return a column of Arrow as cells."""
     if kind == "null":
         return Cells(np.int64(0), EVERYWHERE)
     nulls = nulls_of(array)
@@ -205,7 +205,7 @@ def load(array: Any, kind: str) -> Cells:
 
 
 def store(cells: Cells, node: Node, count: int) -> Any:
-    """Cells as a column of the node's type."""
+    """Return cells as a column of the node's type."""
     if isinstance(cells.values, pa.Array):
         return cells.values
     if isinstance(cells.values, pa.Scalar):
@@ -222,12 +222,12 @@ def store(cells: Cells, node: Node, count: int) -> Any:
 
 
 def arrow_cells(values: Any, doubt: Mask) -> Cells:
-    """Cells of Arrow values, null where these are."""
+    """Return Arrow values as cells."""
     return Cells(values, nulls_of(values), doubt)
 
 
 def arrow_of(cells: Cells, type: Any) -> Any:
-    """Cells as an array or a scalar of Arrow: numbers too, which are given a type."""
+    """Return cells as an array or a scalar of Arrow, numbers in the given type."""
     if isinstance(cells.values, pa.Array | pa.Scalar):
         return cells.values
     storage = pa.int32() if pa.types.is_date32(type) else type
@@ -239,7 +239,7 @@ def arrow_of(cells: Cells, type: Any) -> Any:
 
 
 def constant(kind: str, type: Any, value: Any, *, literal: bool = True) -> Node:
-    """A node that has one value in every row; None is null in its type."""
+    """Return a node that has one value in every row; None is null in its type."""
     if kind not in NUMBERS:
         cells = arrow_cells(pa.scalar(value, type), NOWHERE)
     elif value is None:
@@ -250,7 +250,7 @@ def constant(kind: str, type: Any, value: Any, *, literal: bool = True) -> Node:
 
 
 def choose(mask: Mask, one: Cells, other: Cells) -> Cells:
-    """The one where a mask is, else the other, of the same type, with the doubts of what is picked."""
+    """Return the cells of `one` in the rows of a mask and else those of `other`, which have the same type."""
     doubt = _where(mask, one.doubt, other.doubt)
     whole = _where(mask, one.whole, other.whole)
     if isinstance(one.values, pa.Array | pa.Scalar):
@@ -264,10 +264,10 @@ def _where(mask: Mask, one: Mask, other: Mask) -> Mask:
 
 
 def truth_of(cells: Cells, kind: str) -> Mask:
-    """Where Python takes the value for true: not for None, zero, and what is empty.
+    """Return the rows whose value Python takes for true: neither None nor zero nor empty.
 
     Raises:
-        NotColumnar: the kind's truth is not known.
+        NotColumnar: the truth of the kind is unknown.
     """
     values = cells.values
     if kind in {"bool", "int", "float", "mixed", "duration"}:
@@ -291,31 +291,31 @@ def truth_of(cells: Cells, kind: str) -> Mask:
 
 
 def micros(type: Any) -> int:
-    """The microseconds in the unit that a type counts."""
+    """Return the microseconds in the unit of a type."""
     return _MICROS_A_DAY if pa.types.is_date32(type) else _MICROS[type.unit]
 
 
 def in_unit(node: Node, type: Any) -> Node:
-    """A node that is counted, in the finer unit of another type.
+    """Return a node of a counted kind in the finer unit of another type.
 
-    Instants, days and times of day stand in the range of Python's, so that none leaves int64.
+    Timestamps, days and times of day are within Python's range, so that none leaves int64.
     """
     factor = micros(node.type) // micros(type)
     if factor == 1:
         return node._replace(type=type)
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = node.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = node.run(batch)
         return replace(cells, values=cells.values * factor)
 
     return Node(node.kind, type, run)
 
 
 def as_mixed(node: Node) -> Node:
-    """Ints as floats of the kind "mixed"; those that have no float of their own are in doubt."""
+    """Return ints as floats of the kind "mixed"; an int that no float equals is in doubt."""
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = node.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = node.run(batch)
         beyond = (cells.values > EXACT) | (cells.values < -EXACT)
         doubt = union(cells.doubt, beyond & ~cells.nulls) if beyond.any() else cells.doubt
         return Cells(cells.values.astype(np.float64), cells.nulls, doubt, ~cells.nulls)
@@ -324,19 +324,19 @@ def as_mixed(node: Node) -> Node:
 
 
 def resolve_mixed(node: Node) -> Node:
-    """The node as floats, where it is of the kind "mixed": its ints are in doubt."""
+    """Return a node of the kind "mixed" as floats, its ints in doubt; any other node is returned as it is."""
     if node.kind != "mixed":
         return node
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = node.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = node.run(batch)
         return Cells(cells.values, cells.nulls, union(cells.doubt, cells.whole))
 
     return Node("float", node.type, run, node.literal)
 
 
 def unify(nodes: Iterable[Node]) -> list[Node]:
-    """The nodes in one type, so that one can be picked from them.
+    """Return the nodes converted to one type, so that each row can take its value from any of them.
 
     Raises:
         NotColumnar: they are of several kinds.
@@ -374,8 +374,8 @@ def _typed(node: Node, kind: str, type: Any) -> Node:
     if node.kind == "null":
         empty = constant(kind, type, None).run
 
-        def run(rows: ColumnBatch) -> Cells:
-            return replace(empty(rows), doubt=node.run(rows).doubt)
+        def run(batch: ColumnBatch) -> Cells:
+            return replace(empty(batch), doubt=node.run(batch).doubt)
 
         return Node(kind, type, run, node.literal)
     return in_unit(node, type) if kind in COUNTED else node._replace(type=type)

@@ -1,4 +1,4 @@
-"""Records on their way, by whole columns; and what is known of the columns before a record is there."""
+"""Records by columns, and the fields that a compiler knows of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class ColumnField(NamedTuple):
-    """What is known of a column.
+    """The type of a column.
 
     Attributes:
-        arrow: its type.
-        uuid: its field where UUIDs are in it, which stand as text in columns and are none in records; else None.
+        arrow: its Arrow type.
+        uuid: its Arrow field where it contains UUIDs, which are text in columns and `UUID` in records; else None.
     """
 
     arrow: pa.DataType
@@ -33,7 +33,7 @@ Fields = Mapping[str, ColumnField]
 
 
 def fields_of(schema: Schema) -> dict[str, ColumnField]:
-    """The fields of a record's columns, in order.
+    """Return the fields of a record's columns, in order.
 
     Raises:
         ValueError: the schema has no columns.
@@ -55,7 +55,7 @@ def _holds_uuid(field: pa.Field) -> bool:
 
 
 def plain_schema(fields: Fields) -> pa.Schema:
-    """The columns whose values are in Python what they are in Arrow, as expressions take them."""
+    """Return the columns without UUIDs, which are what expressions read."""
     return pa.schema([pa.field(name, field.arrow) for name, field in fields.items() if field.uuid is None])
 
 
@@ -65,8 +65,8 @@ class ColumnarRecords:
 
     Attributes:
         columns: by name, in the order of the record's fields; all of one length.
-        origin: of each record, the index of what it came of, ascending: int64.
-        time: of each record, event time in microseconds: int64.
+        origin: for each record the index of what it was made from, ascending: int64.
+        time: for each record its event time in microseconds: int64.
     """
 
     columns: Mapping[str, pa.Array]
@@ -77,7 +77,7 @@ class ColumnarRecords:
         return len(self.origin)
 
     def take(self, at: np.ndarray[Any, Any]) -> ColumnarRecords:
-        """The records at these indices, or of this mask."""
+        """Return the records at these indices, or of this mask."""
         if at.dtype == bool:
             if at.all():
                 return self
@@ -97,13 +97,13 @@ class ColumnarRecords:
 
 
 def instants(column: pa.Array) -> Integers:
-    """A column of timestamps without nulls, in microseconds."""
+    """Return a column of timestamps without nulls in microseconds."""
     micros: Integers = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_numpy(zero_copy_only=False)
     return micros
 
 
 def timestamps(micros: Integers) -> pa.Array:
-    """Microseconds as a column of instants."""
+    """Return microseconds as a column of timestamps in UTC."""
     return pa.array(micros).cast(INSTANT)
 
 
@@ -111,10 +111,10 @@ INSTANT: Final = pa.timestamp("us", "UTC")
 
 
 def to_python(field: ColumnField) -> Callable[[pa.Array], list[Any]]:
-    """The function that gives a column's values as records hold them.
+    """Return the function that returns a column's values as records hold them.
 
     Raises:
-        NotColumnar: it is no column of plain values.
+        NotColumnar: Arrow's Python values of this type differ from those of records.
     """
     kind = field.arrow
     if field.uuid is not None or not _is_plain(kind):
@@ -125,7 +125,7 @@ def to_python(field: ColumnField) -> Callable[[pa.Array], list[Any]]:
 
 
 def _is_plain(kind: pa.DataType, *, within: bool = False) -> bool:
-    """Whether Arrow gives the Python values that records hold: maps come as pairs, instants with another kind of zone."""
+    """Whether Arrow returns the Python values that records hold; it returns maps as pairs, timestamps with another zone."""
     if pa.types.is_list(kind):
         return _is_plain(kind.value_type, within=True)
     if pa.types.is_struct(kind):
@@ -143,7 +143,7 @@ def _moments(column: pa.Array) -> list[Any]:
 
 
 class Origins(NamedTuple):
-    """The events that records came of, one for each record.
+    """The events that records were made from, one for each record.
 
     Attributes:
         partition: of the input.
@@ -151,8 +151,8 @@ class Origins(NamedTuple):
         numbers: of each record among those of its event.
         source: CloudEvents source of all events.
         ids: of the events.
-        time: when each happened, as `rfc3339` writes it.
-        recorded: when each was recorded, in the same way.
+        time: event time of each, in RFC 3339.
+        recorded: when each was recorded, in RFC 3339.
     """
 
     partition: int

@@ -1,4 +1,4 @@
-"""Python's comparisons over columns: equality, order and membership, with what the row path makes of null."""
+"""Python's comparisons over columns: equality, order and membership, with the row path's rules for null."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from meshport.process.columns.cells import (
 )
 
 _NUMBERS: Final = frozenset({"bool", "int", "float", "mixed"})
-# Text and bytes compare in Arrow by their octets, which is the order of code points.
+# Arrow compares text and bytes by their octets, which is the order of code points.
 _IN_ARROW: Final = frozenset({"str", "uuid", "bytes", "decimal"})
 _OPERATIONS: Final[Mapping[type[ast.cmpop], tuple[Callable[[Any, Any], Any], str]]] = {
     ast.Eq: (np.equal, "equal"),
@@ -44,32 +44,32 @@ Compared = Callable[[Cells, Cells], tuple[Mask, Mask]]
 
 
 def boolean(run: Callable[[ColumnBatch], Cells]) -> Node:
-    """A node of bools."""
+    """Return a node of bools."""
     return Node("bool", pa.bool_(), run)
 
 
 def is_null(node: Node, *, yes: bool) -> Node:
-    """`x is None`, or `x is not None`."""
+    """Return `x is None`, or `x is not None`."""
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = node.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = node.run(batch)
         return Cells(cells.nulls if yes else ~cells.nulls, doubt=cells.doubt)
 
     return boolean(run)
 
 
 def ordered(operation: type[ast.cmpop], one: Node, other: Node) -> Node:
-    """`<`, `<=`, `>` or `>=`, which is false of a null.
+    """Return `<`, `<=`, `>` or `>=`, which is false for a null.
 
     Raises:
-        NotColumnar: the two have no order, or none that columns can tell.
+        NotColumnar: the two kinds have no order in Python, or none in columns.
     """
     if "null" in (one.kind, other.kind):
         return _with_doubts(lambda _: NOWHERE, one, other)
     one, other, compared = _comparison(operation, one, other)
 
-    def run(rows: ColumnBatch) -> Cells:
-        left, right = one.run(rows), other.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        left, right = one.run(batch), other.run(batch)
         known = ~union(left.nulls, right.nulls)
         found, doubt = compared(left, right)
         return Cells(found & known, doubt=union(left.doubt, right.doubt, doubt & known))
@@ -78,24 +78,24 @@ def ordered(operation: type[ast.cmpop], one: Node, other: Node) -> Node:
 
 
 def equal(one: Node, other: Node, *, yes: bool = True) -> Node:
-    """`==` or `!=`, in which None equals None only.
+    """Return `==` or `!=`, for which None equals only None.
 
     Raises:
-        NotColumnar: columns cannot tell.
+        NotColumnar: columns cannot compare the two kinds.
     """
 
     def nulls_only(left: Cells, right: Cells) -> tuple[Mask, Mask]:
         del left, right
         return NOWHERE, NOWHERE
 
-    strangers = {"str"} <= {one.kind, other.kind} and {one.kind, other.kind} & _NUMBERS
-    if strangers or "null" in (one.kind, other.kind):
+    text_and_number = {"str"} <= {one.kind, other.kind} and {one.kind, other.kind} & _NUMBERS
+    if text_and_number or "null" in (one.kind, other.kind):
         compared: Compared = nulls_only
     else:
         one, other, compared = _comparison(ast.Eq, one, other)
 
-    def run(rows: ColumnBatch) -> Cells:
-        left, right = one.run(rows), other.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        left, right = one.run(batch), other.run(batch)
         found, doubt = compared(left, right)
         unknown = union(left.nulls, right.nulls)
         if unknown is not NOWHERE:
@@ -126,7 +126,7 @@ def _comparison(operation: type[ast.cmpop], one: Node, other: Node) -> tuple[Nod
 
 
 def _numbers_compared(numeric: Callable[[Any, Any], Any], one: str, other: str) -> Compared:
-    """Python compares an int with a float exactly, numpy by way of a float."""
+    """Compare numbers; an int beyond 2**53 with a float is in doubt, since numpy converts it and Python does not."""
     floats = frozenset({"float", "mixed"})
 
     def compared(left: Cells, right: Cells) -> tuple[Mask, Mask]:
@@ -146,60 +146,60 @@ def _beyond(numbers: Any) -> Mask:
 
 
 def _with_doubts(value: Callable[[ColumnBatch], Mask], *nodes: Node) -> Node:
-    def run(rows: ColumnBatch) -> Cells:
-        return Cells(value(rows), doubt=union(*(node.run(rows).doubt for node in nodes)))
+    def run(batch: ColumnBatch) -> Cells:
+        return Cells(value(batch), doubt=union(*(node.run(batch).doubt for node in nodes)))
 
     return boolean(run)
 
 
 def both(one: Node, other: Node) -> Node:
-    """`one and other` of two comparisons: the other is computed where the one is true."""
+    """Return `one and other` of two comparisons; doubts of the other count where the one is true."""
 
-    def run(rows: ColumnBatch) -> Cells:
-        left, right = one.run(rows), other.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        left, right = one.run(batch), other.run(batch)
         return Cells(left.values & right.values, doubt=union(left.doubt, right.doubt & left.values))
 
     return boolean(run)
 
 
 def member(item: Node, items: Sequence[Node], *, yes: bool) -> Node:
-    """`item in (a, b)`, or `not in`: the item is one of them or equals one.
+    """Return `item in (a, b)`, or `not in`: whether the item is one of them or equals one.
 
     Raises:
-        NotColumnar: columns cannot tell of one of them.
+        NotColumnar: columns cannot compare the item with one of them.
     """
     texts = {"str"} == {item.kind, *(each.kind for each in items)} and all(each.literal for each in items)
     if texts and len(items) > 1:
         values = pa.array([each.run(ColumnBatch({}, 0)).values.as_py() for each in items], pa.string())
 
-        def run(rows: ColumnBatch) -> Cells:
-            cells = item.run(rows)
+        def run(batch: ColumnBatch) -> Cells:
+            cells = item.run(batch)
             found = mask_of(pc.is_in(cells.values, value_set=values))
             return Cells(found if yes else ~found, doubt=cells.doubt)
 
         return boolean(run)
     item, items = memoized(item), [memoized(each) for each in items]
     tests = [equal(item, each) for each in items]
-    # Of a NaN, `is` may be true where `==` is not.
+    # For a NaN `is` may be true, and then Python does not ask `==`.
     floats = [each for each in items if {item.kind, each.kind} <= {"float", "mixed"} and not each.literal]
 
-    def run_each(rows: ColumnBatch) -> Cells:
-        cells = [test.run(rows) for test in tests]
+    def run_each(batch: ColumnBatch) -> Cells:
+        cells = [test.run(batch) for test in tests]
         found = union(*(each.values for each in cells))
-        doubt = union(item.run(rows).doubt, *(each.doubt for each in cells))
+        doubt = union(item.run(batch).doubt, *(each.doubt for each in cells))
         if floats:
-            nans = np.isnan(item.run(rows).values)
-            doubt = union(doubt, *(nans & np.isnan(each.run(rows).values) for each in floats))
+            nans = np.isnan(item.run(batch).values)
+            doubt = union(doubt, *(nans & np.isnan(each.run(batch).values) for each in floats))
         return Cells(found if yes else ~found, doubt=doubt)
 
     return boolean(run_each)
 
 
 def within(item: Node, text: str | None, container: Node, *, yes: bool) -> Node:
-    """`'a' in name` of a text, `'a' in tags` of a list of texts, or `not in`; both are false of a null.
+    """Return `'a' in name` of a text, `'a' in tags` of a list of texts, or `not in`; both are false for a null.
 
     Raises:
-        NotColumnar: anything else is looked for, or in anything else.
+        NotColumnar: the item is no literal text, or the container is neither.
     """
     if container.kind == "null":
         return _with_doubts(lambda _: NOWHERE, item, container)
@@ -209,8 +209,8 @@ def within(item: Node, text: str | None, container: Node, *, yes: bool) -> Node:
     if listed and not _of_texts(container.type):
         raise NotColumnar(f"`in` of {container.type}")
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = container.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = container.run(batch)
         found = _any_equal(cells.values, text) if listed else mask_of(pc.match_substring(cells.values, text))
         return Cells((found if yes else ~found) & ~cells.nulls, doubt=cells.doubt)
 
@@ -229,10 +229,10 @@ def _any_equal(lists: Any, text: str) -> Mask:
 
 
 def none(*nodes: Node) -> Node:
-    """None in every row, once the nodes are computed."""
+    """Return None in every row, with the doubts of some nodes."""
     empty = constant("null", pa.null(), None).run
 
-    def run(rows: ColumnBatch) -> Cells:
-        return Cells(empty(rows).values, EVERYWHERE, union(*(node.run(rows).doubt for node in nodes)))
+    def run(batch: ColumnBatch) -> Cells:
+        return Cells(empty(batch).values, EVERYWHERE, union(*(node.run(batch).doubt for node in nodes)))
 
     return Node("null", pa.null(), run)

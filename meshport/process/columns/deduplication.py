@@ -1,4 +1,4 @@
-"""De-duplication over columns: what was seen is looked up for each record, all else goes by columns."""
+"""De-duplication over columns: identities are looked up record by record, all else is columnar."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ColumnarDeduplication:
         fields: of the records.
 
     Raises:
-        NotColumnar: a field that tells records apart is none of plain values.
+        NotColumnar: a field of the identity has no plain values.
     """
 
     def __init__(self, deduplication: Deduplication, fields: Fields) -> None:
@@ -33,7 +33,7 @@ class ColumnarDeduplication:
     def through(
         self, given: ColumnarRecords, numbers: Integers, store: Overlay, columns: EventColumns
     ) -> tuple[ColumnarRecords, Integers]:
-        """The records that are let through, and the number that each has had.
+        """Return the records that were not seen before, and the number of each.
 
         Args:
             given: the records.

@@ -1,9 +1,9 @@
 """Expressions of product.yaml over Arrow columns: every row has the value that `Expression` gives, or is in doubt.
 
-A value that Arrow cannot tell with certainty (an int beyond int64, a division by zero, a letter beyond ASCII in `lower`)
-puts its row in doubt, and the row path computes it; an expression of which no rows could be told is `NotColumnar`. Where
-two kinds of number meet in one place (`coalesce(price, 0)` of a double), the rows that have the int are in doubt unless it is
-only compared or computed with a float.
+A row whose value Arrow may compute differently (an int beyond int64, a division by zero, a letter beyond ASCII in
+`lower`) is in doubt, and the row path computes it. An expression that Arrow cannot compute raises `NotColumnar`. Where an
+expression gives an int in some rows and a float in others (`coalesce(price, 0)` of a double), the rows with an int are in
+doubt, unless the value is only compared or computed with a float.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ _DURATION: Final = pa.duration("us")
 
 @dataclass(frozen=True)
 class Compiled:
-    """An expression over columns.
+    """An expression compiled for columns.
 
     Attributes:
         text: of the expression.
-        type: of its values.
+        type: the Arrow type of its values.
     """
 
     text: str
@@ -69,13 +69,13 @@ class Compiled:
     _read: Mapping[str, pa.DataType]
 
     def __call__(self, columns: Mapping[str, pa.Array]) -> pa.Array:
-        """One value a row.
+        """Return one value for each row.
 
         Args:
-            columns: arrays of one length, of the types that it was compiled for, by name; at least one.
+            columns: at least one array by name, all of one length, of the types that the expression was compiled for.
 
         Raises:
-            Doubt: of some rows the row path has to compute the value. Of the others this gives it, called again.
+            Doubt: some rows have to be computed by the row path. Called with the other rows, this returns their values.
             TypeError: a column has another type.
         """
         for name, kind in self._read.items():
@@ -93,21 +93,21 @@ class Compiled:
 
 
 def compile_columns(expression: Expression, arrow: pa.Schema) -> Compiled:
-    """An expression over columns of a schema.
+    """Compile an expression for the columns of a schema.
 
     Args:
         expression: as declared.
-        arrow: the columns there are, as `meshport.columnar.arrow_schema` has them.
+        arrow: the columns, as `meshport.columnar.arrow_schema` returns them.
 
     Raises:
-        NotColumnar: it has no form over columns; the message says why.
+        NotColumnar: the expression has no columnar form; the message has the reason.
     """
     node = resolve_mixed(_ColumnCompiler(arrow).of(expression.tree))
     if node.kind == "uuid" or holds_uuid(node.type):
         raise NotColumnar(f"{expression.text!r} is a uuid or holds one, which columns have as text")
     read = {name: arrow.field(name).type for name in sorted(expression.fields)}
     compiled = Compiled(expression.text, node.type, node, read)
-    # Which kernels Arrow has is told by no rows at all.
+    # A run over no rows shows whether Arrow has the kernels.
     try:
         found = compiled({name: pa.array([], kind) for name, kind in read.items()} or {"": pa.nulls(0)})
     except (pa.ArrowNotImplementedError, Doubt) as error:
@@ -118,17 +118,17 @@ def compile_columns(expression: Expression, arrow: pa.Schema) -> Compiled:
 
 
 def truth(values: pa.Array) -> pa.Array:
-    """Which values Python takes for true; null, zero and what is empty are not.
+    """Return for each value whether Python takes it for true: it is neither null nor zero nor empty.
 
     Raises:
-        NotColumnar: they are of a type that expressions do not have.
+        NotColumnar: the values have a type that expressions do not have.
     """
     kind = kind_of(pa.field("", values.type))
     return pa.array(np.broadcast_to(truth_of(load(values, kind), kind), len(values)))
 
 
 class _ColumnCompiler:
-    """Makes a node of each node of a tree that `Expression` has let through."""
+    """Compiles the syntax tree of an `Expression` to nodes over columns."""
 
     def __init__(self, arrow: pa.Schema) -> None:
         self._arrow = arrow
@@ -164,11 +164,11 @@ class _ColumnCompiler:
                 raise NotColumnar(f"there is no one column {name!r}")
             field = self._arrow.field(name)
             kind = kind_of(field)
-            self._columns[name] = memoized(Node(kind, field.type, lambda rows: load(rows.columns[name], kind)))
+            self._columns[name] = memoized(Node(kind, field.type, lambda batch: load(batch.columns[name], kind)))
         return self._columns[name]
 
     def _truth(self, node: ast.expr) -> Node:
-        """What is asked only for its truth: there, operands of `and` and `or` may be of any kinds."""
+        """Return the truth of an expression; there the operands of `and` and `or` may be of several kinds."""
         match node:
             case ast.BoolOp(op=op, values=values):
                 return _chained(op, [self._truth(value) for value in values])
@@ -176,8 +176,8 @@ class _ColumnCompiler:
                 return _negation(self._truth(operand))
         found = self.of(node)
 
-        def run(rows: ColumnBatch) -> Cells:
-            cells = found.run(rows)
+        def run(batch: ColumnBatch) -> Cells:
+            cells = found.run(batch)
             return Cells(truth_of(cells, found.kind), doubt=cells.doubt)
 
         return comparisons.boolean(run)
@@ -191,7 +191,7 @@ class _ColumnCompiler:
                 if len(pairs) < len(ops):
                     raise NotColumnar("a comparison of what was asked for a member")
                 break
-            # Where comparisons are chained, each operand stands in two.
+            # In a chain of comparisons the middle operands are each in two of them.
             other = memoized(self.of(right))
             pairs.append(_pair(one, op, other))
             left, one = right, other
@@ -232,27 +232,27 @@ def _literal(value: Any) -> Node:
 def _inner(outer: Node, name: str) -> Node:
     if outer.kind != "record" or outer.type.get_field_index(name) < 0:
         raise NotColumnar(f"{name!r} of {outer.type}")
-    place = outer.type.get_field_index(name)
-    field = outer.type.field(place)
+    index = outer.type.get_field_index(name)
+    field = outer.type.field(index)
     kind = kind_of(field)
 
-    def run(rows: ColumnBatch) -> Cells:
-        cells = outer.run(rows)
-        return replace(load(pc.struct_field(cells.values, [place]), kind), doubt=cells.doubt)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = outer.run(batch)
+        return replace(load(pc.struct_field(cells.values, [index]), kind), doubt=cells.doubt)
 
     return Node(kind, field.type, run)
 
 
 def _negation(node: Node) -> Node:
-    def run(rows: ColumnBatch) -> Cells:
-        cells = node.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        cells = node.run(batch)
         return Cells(~cells.values, doubt=cells.doubt)
 
     return comparisons.boolean(run)
 
 
 def _chained(op: ast.boolop, nodes: list[Node]) -> Node:
-    """`and` and `or`, which give one of their operands; what comes after that one is not computed."""
+    """Return `and` or `or`, whose value is one of the operands; doubts of later operands do not count."""
     first, *others = unify(nodes)
     for other in others:
         first = _second(first, other, if_true=isinstance(op, ast.And))
@@ -260,19 +260,19 @@ def _chained(op: ast.boolop, nodes: list[Node]) -> Node:
 
 
 def _second(one: Node, other: Node, *, if_true: bool) -> Node:
-    def run(rows: ColumnBatch) -> Cells:
-        left = one.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        left = one.run(batch)
         true = truth_of(left, one.kind)
-        found = choose(true if if_true else ~true, other.run(rows), left)
+        found = choose(true if if_true else ~true, other.run(batch), left)
         return replace(found, doubt=union(found.doubt, left.doubt))
 
     return Node(one.kind, one.type, run)
 
 
 def _conditional(test: Node, body: Node, orelse: Node) -> Node:
-    def run(rows: ColumnBatch) -> Cells:
-        asked = test.run(rows)
-        found = choose(asked.values, body.run(rows), orelse.run(rows))
+    def run(batch: ColumnBatch) -> Cells:
+        asked = test.run(batch)
+        found = choose(asked.values, body.run(batch), orelse.run(batch))
         return replace(found, doubt=union(found.doubt, asked.doubt))
 
     return Node(body.kind, body.type, run)
@@ -297,7 +297,7 @@ def _binary(sign: str, one: Node, other: Node) -> Node:
         type = pa.float64() if sign == "/" else pa.int64()
         return functions.null_aware(kind, type, arithmetic.INTS[sign], functions.as_int(one), functions.as_int(other))
     if set(kinds) <= {"bool", "int", "float", "mixed"}:
-        # An int that meets a float becomes one; two ints that stand as floats have to be told.
+        # An int with a float becomes a float; two operands of the kind "mixed" may both be ints.
         if "float" not in kinds:
             one, other = resolve_mixed(one), resolve_mixed(other)
         return functions.null_aware(
@@ -309,8 +309,8 @@ def _binary(sign: str, one: Node, other: Node) -> Node:
 
 
 def _joined(one: Node, other: Node) -> Node:
-    def run(rows: ColumnBatch) -> Cells:
-        left, right = one.run(rows), other.run(rows)
+    def run(batch: ColumnBatch) -> Cells:
+        left, right = one.run(batch), other.run(batch)
         joined = pc.binary_join_element_wise(left.values, right.values, "")
         return arrow_cells(joined, union(left.doubt, right.doubt))
 

@@ -1,4 +1,4 @@
-"""A product's own function over columns: it is called for each record, but records are read and written by columns."""
+"""`apply` over columns: the function is called for each record, but records are read and written by columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.pipeline import Apply, Occurrence
 from meshport.process.state.groups import StatefulFunction
 
-# What of Python is taken for a column, and written as the codec writes it. Arrow takes more: 1.0 for 1, a time without zone.
+# The Python types that a column takes, as the codec does. Arrow takes more: 1.0 for 1, a time without a zone.
 _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (
     (pa.types.is_boolean, frozenset({bool})),
     (pa.types.is_integer, frozenset({int})),
@@ -33,16 +33,16 @@ _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (
 
 
 class ColumnarApply:
-    """One function over columns.
+    """One `apply` over columns.
 
     Args:
         apply: the declaration.
-        applied: calls it.
-        fields: of the records that it is called with.
+        applied: calls the function.
+        fields: the fields of the records that the function is called with.
         output: the fields of the records that it makes.
 
     Raises:
-        NotColumnar: records of these fields are none of plain values.
+        NotColumnar: a field has no plain values.
     """
 
     def __init__(self, apply: Apply, applied: StatefulFunction, fields: Fields, output: Fields) -> None:
@@ -57,7 +57,7 @@ class ColumnarApply:
         self.fields = output
 
     def add(self, given: ColumnarRecords, store: Overlay, origins: Origins) -> ColumnarRecords:
-        """The records that become of records, their origin the index of the record.
+        """Return the records that the function makes; their origin is the index of the record it was called with.
 
         Args:
             given: the records.
@@ -65,7 +65,7 @@ class ColumnarApply:
             origins: of the records.
 
         Raises:
-            Doubt: the function raised, or made what columns do not hold.
+            Doubt: the function raised, or made a record that columns do not hold.
         """
         made, origin, events = [], [], given.origin.tolist()
         names = tuple(self._values)
@@ -86,14 +86,14 @@ class ColumnarApply:
             try:
                 found = call(key, occurrence, store)
             except Exception as error:
-                rows_ = np.zeros(len(given), bool)
-                rows_[at] = True
-                raise Doubt(f"the function raised {type(error).__name__}", rows_) from error
+                doubted = np.zeros(len(given), bool)
+                doubted[at] = True
+                raise Doubt(f"the function raised {type(error).__name__}", doubted) from error
             for record in found:
                 made.append(record)
                 origin.append(at)
-        at_ = np.array(origin, "i8")
-        return ColumnarRecords(self._columns(made), at_, given.time[at_])
+        index = np.array(origin, "i8")
+        return ColumnarRecords(self._columns(made), index, given.time[index])
 
     def _columns(self, made: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
         names = tuple(made[0]) if made else tuple(self.fields)
@@ -102,7 +102,7 @@ class ColumnarApply:
         try:
             return {name: _column([record[name] for record in made], self.fields[name]) for name in names}
         except (KeyError, pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise Doubt(f"a record that is none of columns: {error}") from error
+            raise Doubt(f"a record that columns do not hold: {error}") from error
 
 
 def _column(values: list[Any], field: ColumnField) -> pa.Array:
@@ -114,6 +114,6 @@ def _column(values: list[Any], field: ColumnField) -> pa.Array:
         zoned = field.arrow.tz is not None
         if any(each is not None and (each.tzinfo is not None) != zoned for each in values):
             raise TypeError("an instant without a zone, or a time of day with one")
-        # To the microsecond, which the encoder cuts as the codec does.
+        # In microseconds, which the encoder cuts as the codec does.
         return pa.array(values, pa.timestamp("us", field.arrow.tz))
     return pa.array(values, field.arrow)

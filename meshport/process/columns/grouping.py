@@ -1,4 +1,4 @@
-"""From records to the output port over columns: grouping, the operators behind it, and the messages."""
+"""From records to messages of the output port over columns: the grouping, the operators after it, and the encoding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ColumnarGrouping:
         tables: the products that are joined.
 
     Raises:
-        NotColumnar: it has no form over columns of these fields.
+        NotColumnar: there is no columnar form over these fields.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ColumnarGrouping:
         self._outputs = ColumnarOutputs(plan, fields)
 
     def messages(self, records: ColumnarRecords, store: Overlay, origins: Origins) -> list[Message]:
-        """What records give to the output port.
+        """Return the messages for the output port.
 
         Args:
             records: their origin is the index of their event.
@@ -66,7 +66,7 @@ class ColumnarGrouping:
             origins: of the records.
 
         Raises:
-            Doubt: some have to be worked on one by one; the store is not to be used any more.
+            Doubt: some records have to be processed one by one; the store must be discarded.
         """
         if not len(records):
             return []

@@ -1,7 +1,7 @@
-"""Aggregations over whole columns, to the very accumulators that `meshport.process.logic.aggregators` makes one by one.
+"""Aggregations over columns, with the same accumulators as `meshport.process.logic.aggregators` makes one by one.
 
-Counts, and sums, means and extremes of whole numbers go by NumPy; what they cannot hold is in doubt. All others go
-value by value through the aggregator itself.
+NumPy computes counts, and sums, means and extremes of integers; results beyond 64 bits are in doubt. The aggregator itself
+computes all others value by value.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from meshport.process.logic.aggregators import Aggregator, aggregator_for
 from meshport.process.logic.records import RecordPosition
 from meshport.product.aggregation import Aggregation
 
-# Beyond it a sum of two may leave 64 bits; and a quotient of whole numbers below the other is rounded once, as Python's.
+# The sum of two integers below it is within 64 bits.
 _SAFE: Final = 2**62
+# A quotient of integers below it is rounded once, as in Python.
 _EXACT: Final = 2**53
 
-_NOWHERE: Final = (0, 0, 0, 0)
-
-Places = Callable[[], Sequence[RecordPosition]]
+_NO_POSITION: Final = (0, 0, 0, 0)
 
 
 class GroupIndex(NamedTuple):
-    """Which group each of some values belongs to.
+    """The groups that values belong to.
 
     Attributes:
         of: the group of each value.
-        order: the values, group by group, in order within each.
-        begins: where each group begins in `order`.
-        counts: how many values each has; one at least.
+        order: the indices of the values, group by group, ascending within each.
+        begins: the index in `order` at which each group begins.
+        counts: the number of values of each group, at least one.
     """
 
     of: Integers
@@ -44,21 +43,37 @@ class GroupIndex(NamedTuple):
 
     @classmethod
     def by(cls, of: Integers) -> GroupIndex:
-        """The groups of values, numbered from 0 without a gap."""
+        """Return the index of groups that are numbered from 0 without a gap."""
         counts = np.bincount(of)
         return cls(of, np.argsort(of, kind="stable"), np.cumsum(counts) - counts, counts)
 
     def sums(self, values: Integers) -> Integers:
-        """The sum of each group."""
+        """Return the sum of each group."""
         return np.add.reduceat(values[self.order], self.begins)
 
     def running(self, values: Integers, before: Integers) -> Integers:
-        """For each value the sum of its group up to it, on top of what was there before."""
+        """Return for each value the sum of its group up to and including it, added to the group's sum before."""
         ordered = values[self.order]
         total = np.cumsum(ordered)
         made = np.empty_like(total)
         made[self.order] = total + np.repeat(before - total[self.begins] + ordered[self.begins], self.counts)
         return made
+
+
+class GroupedValues(NamedTuple):
+    """The values that one aggregation adds to groups.
+
+    Attributes:
+        values: of the field that is read; None for `count`.
+        groups: the groups of the values.
+        before: the accumulator of each group before; None for a new group.
+        positions: returns the position of each value.
+    """
+
+    values: pa.Array | None
+    groups: GroupIndex
+    before: Sequence[Any]
+    positions: Callable[[], Sequence[RecordPosition]]
 
 
 class Kernel(Protocol):
@@ -70,49 +85,38 @@ class Kernel(Protocol):
 
     type: pa.DataType
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
-        """The accumulator of each group.
-
-        Args:
-            values: the field that is read, if one is.
-            groups: of the values.
-            before: the accumulator of each group before; None where it is new.
-            places: gives the place of each value.
+    def finals(self, given: GroupedValues) -> list[Any]:
+        """Return the accumulator of each group.
 
         Raises:
-            Doubt: it has to be computed one by one.
+            Doubt: the values have to be added one by one.
         """
         ...
 
-    def both(
-        self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places
-    ) -> tuple[list[Any], pa.Array]:
-        """As `finals`; and for each value the result of its group up to it."""
+    def both(self, given: GroupedValues) -> tuple[list[Any], pa.Array]:
+        """Return the accumulators as `finals` does, and for each value the result of its group up to and including it."""
         ...
 
 
-class _Apart:
-    """Both are computed for themselves."""
+class _Vectorized:
+    """A kernel that computes accumulators and running results separately."""
 
-    finals: Callable[..., list[Any]]
-    running: Callable[..., pa.Array]
+    finals: Callable[[GroupedValues], list[Any]]
+    running: Callable[[GroupedValues], pa.Array]
 
-    def both(
-        self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places
-    ) -> tuple[list[Any], pa.Array]:
-        given = values, groups, before, places
-        return self.finals(*given), self.running(*given)
+    def both(self, given: GroupedValues) -> tuple[list[Any], pa.Array]:
+        return self.finals(given), self.running(given)
 
 
 def kernel_for(aggregation: Aggregation, fields: Fields) -> Kernel:
-    """The kernel of an aggregation.
+    """Return the kernel of an aggregation.
 
     Args:
         aggregation: over the records.
         fields: of the records.
 
     Raises:
-        NotColumnar: its field is none of plain values.
+        NotColumnar: its field does not exist, has no plain values, or is no number to add up.
     """
     kind = aggregation.kind
     if aggregation.field is None:
@@ -150,26 +154,26 @@ def _result(kind: str, values: pa.DataType) -> pa.DataType:
     return values
 
 
-class _Count(_Apart):
+class _Count(_Vectorized):
     type = pa.int64()
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
-        return [(known or 0) + more for known, more in zip(before, groups.counts.tolist(), strict=True)]
+    def finals(self, given: GroupedValues) -> list[Any]:
+        return [(known or 0) + more for known, more in zip(given.before, given.groups.counts.tolist(), strict=True)]
 
-    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
-        known = np.array([each or 0 for each in before], "i8")
-        return pa.array(groups.running(np.ones(len(groups.of), "i8"), known))
+    def running(self, given: GroupedValues) -> pa.Array:
+        known = np.array([each or 0 for each in given.before], "i8")
+        return pa.array(given.groups.running(np.ones(len(given.groups.of), "i8"), known))
 
 
 class _Whole(NamedTuple):
-    """Whole numbers, nulls as 0, and which of them are none."""
+    """Integers with nulls as 0, and 1 for each that is not null."""
 
     numbers: Integers
     some: Integers
 
     @classmethod
     def of(cls, values: pa.Array) -> _Whole:
-        """The numbers of a column.
+        """Return the numbers of a column.
 
         Raises:
             Doubt: their sum may leave 64 bits.
@@ -181,10 +185,10 @@ class _Whole(NamedTuple):
 
 
 def _numerator(accumulator: Any) -> int:
-    """The sum so far, of an accumulator of `Sum` over whole numbers.
+    """Return the sum of an accumulator of `Sum` over integers.
 
     Raises:
-        Doubt: it is one of other numbers, or leaves 64 bits.
+        Doubt: it is a sum of other numbers, or near the bounds of 64 bits.
     """
     if accumulator is None:
         return 0
@@ -194,39 +198,37 @@ def _numerator(accumulator: Any) -> int:
     return int(numerator)
 
 
-class _WholeSum(_Apart):
+class _WholeSum(_Vectorized):
     type = pa.int64()
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
-        whole = _Whole.of(values)
+    def finals(self, given: GroupedValues) -> list[Any]:
+        whole, groups = _Whole.of(given.values), given.groups
         sums, some = groups.sums(whole.numbers).tolist(), groups.sums(whole.some).tolist()
         return [
             ["int", _numerator(known) + more, 0, 0.0] if count else known
-            for known, more, count in zip(before, sums, some, strict=True)
+            for known, more, count in zip(given.before, sums, some, strict=True)
         ]
 
-    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
-        whole = _Whole.of(values)
+    def running(self, given: GroupedValues) -> pa.Array:
+        whole, groups, before = _Whole.of(given.values), given.groups, given.before
         known = np.array([_numerator(each) for each in before], "i8")
         seen = groups.running(whole.some, np.array([each is not None for each in before], "i8"))
         return pa.array(groups.running(whole.numbers, known), mask=seen == 0)
 
 
-class _WholeMean(_Apart):
+class _WholeMean(_Vectorized):
     type = pa.float64()
     _sum: Final = _WholeSum()
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
-        counts, sums = self._apart(before)
-        whole = _Whole.of(values)
-        made = zip(
-            counts, groups.sums(whole.some).tolist(), self._sum.finals(values, groups, sums, places), strict=True
-        )
-        return [[count + more, total] for count, more, total in made]
+    def finals(self, given: GroupedValues) -> list[Any]:
+        counts, sums = self._parts(given.before)
+        more = given.groups.sums(_Whole.of(given.values).some).tolist()
+        totals = self._sum.finals(given._replace(before=sums))
+        return [[count + each, total] for count, each, total in zip(counts, more, totals, strict=True)]
 
-    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - every kernel takes them
-        counts, sums = self._apart(before)
-        whole = _Whole.of(values)
+    def running(self, given: GroupedValues) -> pa.Array:
+        counts, sums = self._parts(given.before)
+        whole, groups = _Whole.of(given.values), given.groups
         count = groups.running(whole.some, np.array(counts, "i8"))
         total = groups.running(whole.numbers, np.array([_numerator(each) for each in sums], "i8"))
         if np.abs(total).max() >= _EXACT:
@@ -234,30 +236,32 @@ class _WholeMean(_Apart):
         return pa.array(total / np.maximum(count, 1), mask=count == 0)
 
     @staticmethod
-    def _apart(before: Sequence[Any]) -> tuple[list[int], list[Any]]:
+    def _parts(before: Sequence[Any]) -> tuple[list[int], list[Any]]:
         return [each[0] if each else 0 for each in before], [each[1] if each else None for each in before]
 
 
-class _WholeExtreme(_Apart):
+class _WholeExtreme(_Vectorized):
     def __init__(self, kind: str, by_one: Aggregator, values: pa.DataType) -> None:
         self.type = values
         self._by_one = by_one
         self._of = np.minimum if kind == "min" else np.maximum
-        # What no other value is more extreme than; it stands for null.
+        # Stands for null: no value is less extreme.
         info = np.iinfo("i8")
         self._none = info.max if kind == "min" else info.min
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:  # noqa: ARG002 - every kernel takes them
-        numbers, some = self._numbers(values)
+    def finals(self, given: GroupedValues) -> list[Any]:
+        numbers, some = self._numbers(given.values)
+        groups = given.groups
         found = self._of.reduceat(numbers[groups.order], groups.begins).tolist()
         merge = self._by_one.merge
         return [
             merge(known, each) if count else known
-            for known, each, count in zip(before, found, groups.sums(some).tolist(), strict=True)
+            for known, each, count in zip(given.before, found, groups.sums(some).tolist(), strict=True)
         ]
 
-    def running(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> pa.Array:  # noqa: ARG002 - as above
-        numbers, some = self._numbers(values)
+    def running(self, given: GroupedValues) -> pa.Array:
+        numbers, some = self._numbers(given.values)
+        groups, before = given.groups, given.before
         ordered = numbers[groups.order]
         for known, begin, count in zip(before, groups.begins.tolist(), groups.counts.tolist(), strict=True):
             if known is not None:
@@ -274,24 +278,22 @@ class _WholeExtreme(_Apart):
 
 
 class _OneByOne:
-    """Any aggregation that does not ask where a value stands, value by value."""
+    """Any aggregation that does not depend on the positions of values, value by value."""
 
     def __init__(self, by_one: Aggregator, field: ColumnField, type_: pa.DataType) -> None:
         self.type = type_
         self._by_one = by_one
         self._values = to_python(field)
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
-        return self._go(values, groups, before, places, lambda _: None)
+    def finals(self, given: GroupedValues) -> list[Any]:
+        return self._add_each(given, lambda _: None)
 
-    def both(
-        self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places
-    ) -> tuple[list[Any], pa.Array]:
+    def both(self, given: GroupedValues) -> tuple[list[Any], pa.Array]:
         made: list[Any] = []
         result = self._by_one.result
-        finals = self._go(values, groups, before, places, lambda accumulator: made.append(result(accumulator)))
+        finals = self._add_each(given, lambda accumulator: made.append(result(accumulator)))
         ordered = [None] * len(made)
-        for at, each in zip(groups.order.tolist(), made, strict=True):
+        for at, each in zip(given.groups.order.tolist(), made, strict=True):
             ordered[at] = each
         try:
             return finals, pa.array(ordered, self.type)
@@ -299,27 +301,21 @@ class _OneByOne:
             raise Doubt("a result that its column does not hold") from error
 
     @staticmethod
-    def _places(places: Places, count: int) -> Sequence[RecordPosition]:  # noqa: ARG004 - an edge asks for them
-        return [_NOWHERE] * count
+    def _positions(given: GroupedValues) -> Sequence[RecordPosition]:
+        return [_NO_POSITION] * len(given.groups.of)
 
-    def _go(
-        self,
-        values: Any,
-        groups: GroupIndex,
-        before: Sequence[Any],
-        places: Places,
-        told: Callable[[Any], None],
-    ) -> list[Any]:
-        """The accumulator of each group; `told` gets each accumulator on the way. None but the last is kept."""
-        given, at_place = self._values(values), self._places(places, len(groups.of))
+    def _add_each(self, given: GroupedValues, visit: Callable[[Any], None]) -> list[Any]:
+        """Return the accumulator of each group, and call `visit` with the accumulator after each value."""
+        groups, before = given.groups, given.before
+        values, positions = self._values(given.values), self._positions(given)
         order, start, add = groups.order.tolist(), self._by_one.start, self._by_one.add
         finals = []
         try:
             for known, begin, count in zip(before, groups.begins.tolist(), groups.counts.tolist(), strict=True):
                 accumulator = start() if known is None else known
                 for at in order[begin : begin + count]:
-                    accumulator = add(accumulator, given[at], at_place[at])
-                    told(accumulator)
+                    accumulator = add(accumulator, values[at], positions[at])
+                    visit(accumulator)
                 finals.append(accumulator)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise Doubt("a value that cannot be aggregated") from error
@@ -334,18 +330,18 @@ class _Edge(_OneByOne):
         self._last = kind == "last"
 
     @staticmethod
-    def _places(places: Places, count: int) -> Sequence[RecordPosition]:  # noqa: ARG004 - as its sibling
-        return places()
+    def _positions(given: GroupedValues) -> Sequence[RecordPosition]:
+        return given.positions()
 
-    def finals(self, values: pa.Array | None, groups: GroupIndex, before: Sequence[Any], places: Places) -> list[Any]:
-        at_place = places()
-        time = np.array([place[0] for place in at_place], "i8")
-        # Of one time the later in the log is the later; the values stand in the order of the log.
+    def finals(self, given: GroupedValues) -> list[Any]:
+        positions, groups = given.positions(), given.groups
+        time = np.array([position[0] for position in positions], "i8")
+        # Values of one time keep the order of the log.
         ordered = np.lexsort((np.arange(len(time)), time, groups.of))
         edge = ordered[groups.begins + (groups.counts - 1 if self._last else 0)]
-        found = self._values(values.take(pa.array(edge)))  # type: ignore[union-attr]  # an edge has a field
+        found = self._values(given.values.take(pa.array(edge)))  # type: ignore[union-attr]  # an edge has a field
         merge = self._by_one.merge
         return [
-            merge(known, [list(at_place[at]), each])
-            for known, each, at in zip(before, found, edge.tolist(), strict=True)
+            merge(known, [list(positions[at]), each])
+            for known, each, at in zip(given.before, found, edge.tolist(), strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Operators without memory, over columns."""
+"""Stateless operators over columns."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from meshport.process.wire.tables import Table
 from meshport.schema import Schema
 
 Step = Callable[[ColumnarRecords], ColumnarRecords]
-"""Raises `Doubt` for records that have to go the row path."""
+"""A compiled operator. It raises `Doubt` for records that have to go to the row path."""
 
 
 class JoinedTable:
-    """A compacted product as joins over columns see it.
+    """A compacted product that columns are joined with.
 
     Args:
         table: its rows.
-        schema: of the rows that its port writes now.
+        schema: the current schema of its port.
     """
 
     def __init__(self, table: Table, schema: Schema) -> None:
@@ -45,10 +45,10 @@ class JoinedTable:
 def compile_steps(
     operators: Sequence[Operator], fields: Fields, tables: Mapping[Address, JoinedTable]
 ) -> tuple[list[Step], Fields]:
-    """The steps of some operators, and the fields that come out.
+    """Compile operators, and return them with the fields of the records that they make.
 
     Raises:
-        NotColumnar: one of them, with these fields, has no form over columns.
+        NotColumnar: an operator has no columnar form over these fields.
     """
     steps: list[Step] = []
     for operator in operators:
@@ -138,7 +138,7 @@ def _join(join: Join, fields: Fields, joined: JoinedTable) -> tuple[Step, Fields
     taken = {name: _known(field, row_fields) for name, field in join.take.items()}
     values = values_of_fields(joined.schema)
 
-    def joined_(given: ColumnarRecords) -> ColumnarRecords:
+    def with_row(given: ColumnarRecords) -> ColumnarRecords:
         rows = joined.table.rows_at(on(given.columns[join.on]), given.time.tolist())
         missing = np.array([row is None for row in rows], bool)
         if missing.any():
@@ -148,8 +148,8 @@ def _join(join: Join, fields: Fields, joined: JoinedTable) -> tuple[Step, Fields
                 given = given.take(~missing)
                 rows = [row for row in rows if row is not None]
         distinct = {id(row): row for row in rows}
-        places = {identity: at for at, identity in enumerate(distinct)}
-        index = pa.array([places[id(row)] for row in rows], pa.int32())
+        number = {identity: at for at, identity in enumerate(distinct)}
+        index = pa.array([number[id(row)] for row in rows], pa.int32())
         made = {}
         try:
             for name, field in join.take.items():
@@ -160,4 +160,4 @@ def _join(join: Join, fields: Fields, joined: JoinedTable) -> tuple[Step, Fields
             raise Doubt("a row of an earlier schema") from error
         return ColumnarRecords({**given.columns, **made}, given.origin, given.time)
 
-    return joined_, {**fields, **taken}
+    return with_row, {**fields, **taken}

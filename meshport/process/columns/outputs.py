@@ -1,4 +1,4 @@
-"""From columns to messages for the output port: the very messages that `meshport.process.wire.outputs` makes one by one."""
+"""Encodes columns to messages of the output port: the same messages as `meshport.process.wire.outputs` makes one by one."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class ColumnarOutputs:
             raise NotColumnar(f"the time field {self._time!r} is no timestamp")
 
     def messages(self, records: ColumnarRecords, origins: Origins) -> list[Message]:
-        """The messages of some records.
+        """Return the messages of some records.
 
         Args:
-            records: by the output's fields; their origin is the index of the record that they came of.
+            records: with the output's fields; their origin is the index of the record that they were made from.
             origins: of those.
 
         Raises:
-            Doubt: one of them has to be made, or refused, by itself.
+            Doubt: a record has to be encoded, or refused, by itself.
         """
         if not len(records):
             return []
@@ -82,8 +82,8 @@ class ColumnarOutputs:
         if max(map(len, values)) > LARGEST:
             raise Doubt("an output that is too large", np.array([len(each) > LARGEST for each in values]))
         of = records.origin.tolist()
-        places = origins.offsets[records.origin], origins.numbers[records.origin], records.ranks
-        ids = output_ids(self._source, origins.partition, zip(*(each.tolist() for each in places), strict=True))
+        positions = origins.offsets[records.origin], origins.numbers[records.origin], records.ranks
+        ids = output_ids(self._source, origins.partition, zip(*(each.tolist() for each in positions), strict=True))
         topic, constant, recorded = self._topic, self._constant, origins.recorded
         return [
             Message(topic, key, value, [*constant, (ID, id), (TIME, time), (RECORDED_TIME, recorded[at])])
@@ -108,7 +108,7 @@ def _known(name: str, fields: Fields) -> ColumnField:
 
 
 def _fits(given: ColumnField, wanted: ColumnField) -> bool:
-    """Whether the encoder takes from a column what the codec takes from its values, and refuses what that refuses."""
+    """Whether the encoder accepts the same values of a column as the codec does of records, and refuses the same."""
     if given.uuid is not None and wanted.uuid is not None:
         return bool(wanted.uuid.with_name(given.uuid.name).equals(given.uuid, check_metadata=True))
     if given.uuid is not None or wanted.uuid is not None:
@@ -121,26 +121,26 @@ def _fits(given: ColumnField, wanted: ColumnField) -> bool:
     if pa.types.is_integer(one):
         return bool(pa.types.is_integer(other) or other == pa.float64())
     if pa.types.is_decimal(one) and pa.types.is_decimal(other):
-        # Digits in front that the output has no room for are refused of the batch; digits behind, whatever they are.
+        # The encoder refuses a batch with too many digits before the point; too many after it are refused here.
         return bool(one.scale <= other.scale)
     return bool(one == pa.float32()) and bool(other == pa.float64())
 
 
 def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords], list[bytes | None]]:
-    """The function that gives each record's key.
+    """Return the function that computes the key of each record.
 
     Args:
-        names: of the key fields; none for records without a key.
+        names: of the key fields; empty for records without a key.
         fields: of the records.
 
     Raises:
-        NotColumnar: a key field is none of plain values.
+        NotColumnar: a key field has no plain values.
     """
     if not names:
         return lambda records: [None] * len(records)
     if len(names) == 1 and pa.types.is_string(_known(names[0], fields).arrow) and fields[names[0]].uuid is None:
         return _text_keys(names[0])
-    # 0.0 and -0.0 are equal, and two keys; and what is a list is no key of a dict.
+    # 0.0 and -0.0 are equal but two keys, and a nested value cannot be hashed.
     kinds = [_known(name, fields).arrow for name in names]
     exact = not any(pa.types.is_floating(each) or pa.types.is_nested(each) for each in kinds)
     key, values = record_key(names), {name: to_python(_known(name, fields)) for name in names}
@@ -149,7 +149,7 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords
         parts = list(zip(*(each(records.columns[name]) for name, each in values.items()), strict=True))
         try:
             if exact:
-                # Many records have one key, a group's.
+                # The records of a group have one key.
                 known = {part: key(dict(zip(names, part, strict=True))) for part in set(parts)}
                 return [known[part] for part in parts]
             return [key(dict(zip(names, part, strict=True))) for part in parts]

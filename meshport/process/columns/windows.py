@@ -1,4 +1,4 @@
-"""Windows and running totals over columns: the rows and updates that `state.groups.WindowAggregate` makes one by one."""
+"""Windows and running totals over columns: the same rows and updates as `state.groups.WindowAggregate` makes one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meshport.process.columns.columnar_records import (
     to_python,
 )
 from meshport.process.columns.expressions import NotColumnar
-from meshport.process.columns.kernels import GroupIndex, kernel_for
+from meshport.process.columns.kernels import GroupedValues, GroupIndex, kernel_for
 from meshport.process.columns.overlay import Overlay
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import duration_micros
@@ -38,7 +38,7 @@ class ColumnarWindows:
         fields: of its results.
 
     Raises:
-        NotColumnar: it has no form over these columns.
+        NotColumnar: the aggregate has no columnar form over these fields.
     """
 
     def __init__(self, aggregate: Aggregate, windows: WindowAggregate, fields: Fields) -> None:
@@ -64,7 +64,7 @@ class ColumnarWindows:
         }
 
     def add(self, given: ColumnarRecords, store: Overlay, origins: Origins) -> ColumnarRecords:
-        """Take records in.
+        """Add records to their windows.
 
         Args:
             given: the records.
@@ -72,10 +72,10 @@ class ColumnarWindows:
             origins: of the records.
 
         Returns:
-            A record for each change, in order, its origin the index of the record; none where windows close.
+            A record for each change, in order, its origin the index of the record that made it; none with `emit: close`.
 
         Raises:
-            Doubt: it has to be told one by one.
+            Doubt: the records have to be added one by one.
         """
         at, starts = self._starts(given.time)
         if not len(at):
@@ -89,7 +89,7 @@ class ColumnarWindows:
         names = [window_key(start, text) for start, text in zip(windowed, texts, strict=True)]
         before = [store.get(name) for name in names]
 
-        def places() -> list[RecordPosition]:
+        def positions() -> list[RecordPosition]:
             parts = given.time[at], np.full(len(at), origins.partition), origins.offsets[at], origins.numbers[at]
             return list(zip(*(part.tolist() for part in parts), strict=True))
 
@@ -103,10 +103,12 @@ class ColumnarWindows:
                 columns |= {"window_start": timestamps(starts), "window_end": timestamps(starts + self._size)}
             finals = []
             for name, kernel, part in kernels:
-                final, columns[name] = kernel.both(values[name], groups, part, places)
+                final, columns[name] = kernel.both(GroupedValues(values[name], groups, part, positions))
                 finals.append(final)
         else:
-            finals = [kernel.finals(values[name], groups, part, places) for name, kernel, part in kernels]
+            finals = [
+                kernel.finals(GroupedValues(values[name], groups, part, positions)) for name, kernel, part in kernels
+            ]
         last = given.origin[at[groups.order[groups.begins + groups.counts - 1]]].tolist()
         for name, start, event, *each in zip(names, windowed, last, *finals, strict=True):
             store.event = event
@@ -114,7 +116,7 @@ class ColumnarWindows:
         return ColumnarRecords(columns, at, given.time[at]) if self._updates else ColumnarRecords({}, at[:0], at[:0])
 
     def _starts(self, time: Integers) -> tuple[Integers, Integers]:
-        """The index of a record, and the start of a window that holds it, for each such pair in order."""
+        """Return the indices of the records and the starts of the windows that contain them, a pair for each window, in order."""
         every = np.arange(len(time))
         if self._window is None:
             return every, np.zeros(len(time), "i8")
@@ -126,7 +128,7 @@ class ColumnarWindows:
         return at, first[at] + steps * hop
 
     def _codes(self, given: ColumnarRecords) -> Integers:
-        """A number for each record that is the same for records of one key."""
+        """Return a number for each record, equal for records of one key."""
         codes = np.zeros(len(given), "i8")
         for name in self._by:
             encoded = given.columns[name].dictionary_encode(null_encoding="encode")
@@ -135,7 +137,7 @@ class ColumnarWindows:
         return codes
 
     def _texts(self, given: ColumnarRecords, codes: Integers, records: Integers) -> list[str]:
-        """The plain text of each group's key, told once for all windows of a key."""
+        """Return the text of each group's key, which is written once for all windows of a key."""
         _, first, of = np.unique(codes, return_index=True, return_inverse=True)
         index = pa.array(records[first])
         keys = zip(*(values(given.columns[name].take(index)) for name, values in self._by.items()), strict=True)

@@ -1,8 +1,7 @@
-"""Aggregators: what a group of records is boiled down to.
+"""Aggregators: each computes one kind of aggregation over a group of records.
 
-Each works on plain data (what JSON can hold), never changes an accumulator in place, and gives the same result in
-whatever order its values come. Sums are exact: `0.1` added ten times and taken in any order is one and the same double,
-the one that `math.fsum` gives.
+An aggregator works on plain data, never changes an accumulator in place, and gives the same result in any order of its
+values. Sums are exact: `0.1` added ten times in any order is the same double, the one that `math.fsum` gives.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from meshport.product.aggregation import AggregationKind
 
 
 class Aggregator(Protocol):
-    """One aggregation over a group."""
+    """Computes one kind of aggregation over a group."""
 
     def start(self) -> Any:
-        """The accumulator of no value."""
+        """Return the accumulator of no value."""
         ...
 
     def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:
-        """The accumulator with one value more; `value` is None for a null."""
+        """Return the accumulator with one value added; `value` is None for a null."""
         ...
 
     def merge(self, one: Any, other: Any) -> Any:
-        """The accumulator of the values of both."""
+        """Return the accumulator of the values of both."""
         ...
 
     def result(self, accumulator: Any) -> Any:
-        """What the group comes to."""
+        """Return the result of an accumulator."""
         ...
 
 
@@ -43,55 +42,54 @@ def aggregator_for(kind: AggregationKind) -> Aggregator:
 
 
 class Count:
-    """How many records."""
+    """Counts records."""
 
     def start(self) -> int:
-        """Zero."""
+        """Return zero."""
         return 0
 
     def add(self, accumulator: int, value: Any, position: RecordPosition) -> int:  # noqa: ARG002 - every aggregator takes them
-        """One more."""
+        """Return the count plus one."""
         return accumulator + 1
 
     def merge(self, one: int, other: int) -> int:
-        """Both."""
+        """Return the sum of both counts."""
         return one + other
 
     def result(self, accumulator: int) -> int:
-        """The count."""
+        """Return the count."""
         return accumulator
 
 
 class Sum:
-    """The exact sum of integers, doubles or decimals; nulls are skipped, and no value at all is null.
+    """Sums integers, doubles or decimals exactly; nulls are skipped, and the sum of no value is null.
 
     The accumulator is `[kind, numerator, shift, rest]`: the sum is numerator / base**shift, base 2 for integers (shift
-    0) and doubles, 10 for decimals. Every finite double is such a fraction, so nothing is ever rounded before the
-    end, and the shift is the largest seen: the accumulator too is the same in any order. `rest` adds up infinities
-    and NaN.
+    0) and doubles, 10 for decimals. Every finite double is such a fraction, so that only the result is rounded. The shift
+    is the largest seen, so that the accumulator too is the same in any order. `rest` adds up infinities and NaN.
     """
 
     def start(self) -> None:
-        """No value."""
+        """Return the accumulator of no value."""
         return
 
     def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:  # noqa: ARG002 - every aggregator takes it
-        """The sum with one value more.
+        """Return the sum with one value added.
 
         Raises:
-            TypeError: the value is no number, or decimals and doubles meet.
+            TypeError: the value is no number, or a decimal meets a double.
         """
         return accumulator if value is None else _plus(accumulator, _exact(value))
 
     def merge(self, one: Any, other: Any) -> Any:
-        """The sum of both."""
+        """Return the sum of both."""
         return other if one is None else one if other is None else _plus(one, other)
 
     def result(self, accumulator: Any) -> Any:
-        """The sum: an int, a double correctly rounded once, or an exact decimal.
+        """Return the sum: an int, a double that is rounded once, or an exact decimal.
 
         Raises:
-            OverflowError: it is beyond a double.
+            OverflowError: it is beyond the range of a double.
         """
         if accumulator is None:
             return None
@@ -138,26 +136,26 @@ def _plus(one: Any, other: Any) -> Any:
 
 
 class Mean:
-    """The exact sum by the count of the values that are not null, as a double; null where there is none."""
+    """Divides the exact sum by the count of the values that are not null, as a double; null where there are none."""
 
     _sum: Final = Sum()
 
     def start(self) -> Any:
-        """No value."""
+        """Return the accumulator of no value."""
         return [0, None]
 
     def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:
-        """The mean with one value more."""
+        """Return the mean with one value added."""
         if value is None:
             return accumulator
         return [accumulator[0] + 1, self._sum.add(accumulator[1], value, position)]
 
     def merge(self, one: Any, other: Any) -> Any:
-        """The mean of both."""
+        """Return the mean of both."""
         return [one[0] + other[0], self._sum.merge(one[1], other[1])]
 
     def result(self, accumulator: Any) -> float | None:
-        """The mean."""
+        """Return the mean."""
         count, total = accumulator
         if not count:
             return None
@@ -168,7 +166,7 @@ class Mean:
 
 
 class Extreme:
-    """The least or greatest value that is not null; NaN counts as greater than all.
+    """Finds the least or the greatest value that is not null; NaN is greater than all others.
 
     Args:
         sign: -1 for the least, 1 for the greatest.
@@ -178,33 +176,33 @@ class Extreme:
         self._sign = sign
 
     def start(self) -> None:
-        """No value."""
+        """Return the accumulator of no value."""
         return
 
     def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:  # noqa: ARG002 - every aggregator takes it
-        """The more extreme of the two."""
+        """Return the more extreme of the two."""
         if value is None:
             return accumulator
         return self.merge(accumulator, value)
 
     def merge(self, one: Any, other: Any) -> Any:
-        """The more extreme of the two."""
+        """Return the more extreme of the two."""
         if one is None or other is None:
             return other if one is None else one
         if one == other:
-            # 0.0 and -0.0, 1 and 1.0: equal, yet not the same bytes; the order of coming must not decide.
+            # 0.0 and -0.0 are equal, but not the same bytes; the result must not depend on their order.
             return min(one, other, key=repr) if not one and isinstance(one, float) else one
         if one != one or other != other:  # noqa: PLR0124 - only NaN differs from itself
             return one if (one != one) == (self._sign > 0) else other  # noqa: PLR0124 - as above
         return one if (one > other) == (self._sign > 0) else other
 
     def result(self, accumulator: Any) -> Any:
-        """The value, or null."""
+        """Return the value, or null."""
         return accumulator
 
 
 class Edge:
-    """The first or last value by event time, then by place in the log; a null counts as a value.
+    """Finds the first or the last value by event time, then by position in the log; a null counts as a value.
 
     Args:
         sign: -1 for the first, 1 for the last.
@@ -214,51 +212,51 @@ class Edge:
         self._sign = sign
 
     def start(self) -> None:
-        """No value."""
+        """Return the accumulator of no value."""
         return
 
     def add(self, accumulator: Any, value: Any, position: RecordPosition) -> Any:
-        """The one that stands nearer to the edge."""
+        """Return the one whose position is nearer to the edge."""
         return self.merge(accumulator, [list(position), value])
 
     def merge(self, one: Any, other: Any) -> Any:
-        """The one that stands nearer to the edge."""
+        """Return the one whose position is nearer to the edge."""
         if one is None or other is None:
             return other if one is None else one
         return one if (one[0] > other[0]) == (self._sign > 0) else other
 
     def result(self, accumulator: Any) -> Any:
-        """The value, or null."""
+        """Return the value, or null."""
         return None if accumulator is None else accumulator[1]
 
 
 class Distinct:
-    """How many different values that are not null; it keeps all of them."""
+    """Counts the different values that are not null; the accumulator holds all of them."""
 
     def start(self) -> dict[str, int]:
-        """No value."""
+        """Return the accumulator of no value."""
         return {}
 
     def add(self, accumulator: dict[str, int], value: Any, position: RecordPosition) -> dict[str, int]:  # noqa: ARG002
-        """The values with one more."""
+        """Return the values with one added."""
         if value is None or (text := lossless_json.dumps(value)) in accumulator:
             return accumulator
         return {**accumulator, text: 1}
 
     def merge(self, one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-        """The values of both."""
+        """Return the values of both."""
         return one | other
 
     def result(self, accumulator: dict[str, int]) -> Any:
-        """How many."""
+        """Return their count."""
         return len(accumulator)
 
 
 class Collect(Distinct):
-    """The different values that are not null, each once: sorted, so that the order of coming does not show."""
+    """Collects the different values that are not null, sorted, so that the result does not depend on their order."""
 
     def result(self, accumulator: dict[str, int]) -> list[Any]:
-        """The values; those that have no order of their own in that of their plain text."""
+        """Return the values in order; values without an order of their own are sorted by their JSON text."""
         values = [lossless_json.loads(text) for text in sorted(accumulator)]
         try:
             return sorted(values)

@@ -1,10 +1,10 @@
-"""The fields of its inputs that a pipeline reads: what a product has to declare, so that the gate can protect it.
+"""The fields of its inputs that a pipeline reads, which a product has to declare so that the gate can protect it.
 
 A field is read by a pipeline if the pipeline would fail, or give other results, without it: the operands of expressions,
-aggregations and joins, the keys by which rows are matched, the time of the events, and whatever comes out unchanged.
+aggregations and joins, the keys by which rows are matched, the time of the events, and the fields of the output.
 A path with dots (`shot.statsbomb_xg`) is a field within a record, as in expressions.
 
-What a product's own Python reads cannot be derived; see `FieldsRead.complete`.
+The fields that a product's own Python reads cannot be derived; see `FieldsRead.complete`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from meshport.process.logic.pipeline import (
 
 @dataclass(frozen=True)
 class InputContract:
-    """What a pipeline relies on at one of its inputs.
+    """The part of an input's contract that a pipeline depends on.
 
     Attributes:
         fields: the names of the schema's fields, in order.
@@ -53,21 +53,21 @@ class FieldsRead:
     """The fields of each input that a pipeline is known to read.
 
     Attributes:
-        paths: by input, each field once, in the order of the input's schema. A path stands for all that is within it.
-        complete: whether that is all; False where a Python function sees whole records.
+        paths: by input, each field once, in the order of the input's schema. A path includes all fields within it.
+        complete: whether no other field is read; False where a Python function receives whole records.
     """
 
     paths: Mapping[Address, tuple[str, ...]]
     complete: bool
 
     def missing(self, address: Address, declared: Iterable[str]) -> tuple[str, ...]:
-        """The paths of an input that a list of declared fields does not cover."""
+        """Return the paths of an input that a list of declared fields does not cover."""
         names = tuple(declared)
         return tuple(path for path in self.paths.get(address, ()) if not any(_within(path, name) for name in names))
 
 
 def fields_read(pipeline: Pipeline, inputs: Mapping[Address, InputContract]) -> FieldsRead:
-    """Derive the fields that a pipeline reads.
+    """Return the fields that a pipeline reads.
 
     Args:
         pipeline: the logic; its fields exist (`meshport.process.logic.shape.check_pipeline`).
@@ -77,13 +77,13 @@ def fields_read(pipeline: Pipeline, inputs: Mapping[Address, InputContract]) -> 
     walk = _Walk(pipeline.input, source)
     for operator in pipeline.operators:
         walk.step(operator)
-    walk.read(*walk.origins)  # what is left comes out as it is
+    walk.read(*walk.origins)  # the fields of the output
     needs = walk.needs
     own = needs.setdefault(pipeline.input, set())
     own |= {name for name in walk.present if not any(_within(path, name) for path in own)}
     own |= {source.time} if source.time else set()
     if source.compacted and isinstance(pipeline.grouping, Aggregate):
-        own |= set(source.key)  # an updated row replaces what it contributed before, by its key
+        own |= set(source.key)  # an updated row replaces the contribution of its key
     for address in pipeline.joined:
         other = inputs[address]
         needs.setdefault(address, set()).update(other.key, [other.time] if other.time else [])
@@ -94,7 +94,7 @@ def fields_read(pipeline: Pipeline, inputs: Mapping[Address, InputContract]) -> 
 
 @dataclass
 class _Walk:
-    """The operators one by one, with the input's field from which each field of the record comes unchanged."""
+    """Goes through the operators, with the input's field from which each field of the record comes unchanged."""
 
     input: Address
     source: InputContract
@@ -116,10 +116,10 @@ class _Walk:
     def step(self, operator: Operator) -> None:
         match operator:
             case Select(names):
-                self._has_to_be_there(names)
+                self._is_present(names)
                 self.origins = {name: self.origins[name] for name in names if name in self.origins}
             case Rename(names):
-                self._has_to_be_there(names)
+                self._is_present(names)
                 self.origins = {names.get(name, name): origin for name, origin in self.origins.items()}
             case Filter(test):
                 self._function(test)
@@ -130,8 +130,8 @@ class _Walk:
             case Flatten(items):
                 if callable(items):
                     self._anything()
-                else:  # the item has the name of its list, and paths lead on within it
-                    self._has_to_be_there((items,))
+                else:  # an item has the name of its list, so that paths within it keep their beginning
+                    self._is_present((items,))
             case Join() | JoinStream():
                 self.read(operator.on)
                 other = operator.table if isinstance(operator, Join) else operator.stream
@@ -146,8 +146,8 @@ class _Walk:
                 self.read(*by)
                 self._anything()
 
-    def _has_to_be_there(self, names: Iterable[str]) -> None:
-        """Note fields that are looked up without their content being read yet."""
+    def _is_present(self, names: Iterable[str]) -> None:
+        """Note fields that must exist, although their values are not read yet."""
         self.present |= {self.origins[name] for name in names if name in self.origins}
 
     def _function(self, function: object) -> None:
@@ -161,13 +161,13 @@ class _Walk:
             self.origins.pop(name, None)
 
     def _anything(self) -> None:
-        """A function takes the whole record, and what it gives has no known origin."""
+        """Note a function that takes whole records and makes fields of unknown origin."""
         self.complete = False
         self.origins = {}
 
 
 def paths_in(expression: Expression) -> frozenset[str]:
-    """The fields that an expression reads, those within records by their dotted path."""
+    """Return the fields that an expression reads, those within records by their dotted path."""
     found: set[str] = set()
     pending: list[ast.expr] = [expression.tree]
     while pending:
@@ -193,7 +193,7 @@ def _path(node: ast.expr) -> str | None:
 
 
 def _in_order(paths: set[str], fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Paths in the order of the schema's fields, without those that another path stands for."""
+    """Return paths in the order of the schema's fields, without those that another path includes."""
     kept = [path for path in paths if not any(path != other and _within(path, other) for other in paths)]
     order = {name: number for number, name in enumerate(fields)}
     return tuple(sorted(kept, key=lambda path: (order.get(path.partition(".")[0], len(fields)), path)))

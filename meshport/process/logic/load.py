@@ -1,4 +1,4 @@
-"""Pipelines from product descriptors: declared steps to operators, or a product's own Python."""
+"""Loads pipelines from product descriptors: declared steps become operators, or a product's own Python returns them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from meshport.product.loading import load_callable
 
 
 def load_pipeline(product: Product, folder: Path) -> Pipeline:
-    """The logic of a derived product.
+    """Return the pipeline of a derived product.
 
     Args:
         product: its descriptor.
-        folder: where its product.yaml lies; Python files are relative to it.
+        folder: the folder of its product.yaml; Python files are relative to it.
 
     Raises:
-        ProcessError: the product has no process, or a step of it cannot be run; the message names the step.
+        ProcessError: the product has no process, or one of its steps cannot be run; the message names the step.
         ProjectError: a Python function cannot be loaded.
     """
     process = product.process
@@ -54,14 +54,14 @@ def load_pipeline(product: Product, folder: Path) -> Pipeline:
 
 
 def operator_of(step: Step, folder: Path | None = None) -> Operator:
-    """The operator of one declared step.
+    """Return the operator of one declared step.
 
     Args:
-        step: as product.yaml has it.
+        step: as declared in product.yaml.
         folder: of the product, for `apply`.
 
     Raises:
-        ProcessError: an expression or aggregation of the step is none.
+        ProcessError: an expression of the step is invalid, or an `apply` has no folder or an unread schema.
     """
     match step:
         case Step(select=fields) if fields is not None:
@@ -77,7 +77,7 @@ def operator_of(step: Step, folder: Path | None = None) -> Operator:
         case Step(join=join) if join is not None:
             if join.within is None:
                 return Join(join.table, join.on, join.take, join.missing)
-            # Words refuse a `quarantine` there.
+            # The descriptor refuses `missing: quarantine` together with `within`.
             return JoinStream(join.table, join.on, join.within, join.take, "keep" if join.missing == "keep" else "drop")
         case Step(deduplicate=deduplicate) if deduplicate is not None:
             return Deduplicate(deduplicate.within, deduplicate.by)

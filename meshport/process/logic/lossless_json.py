@@ -1,8 +1,8 @@
-"""One plain JSON form for records and state, in which every Avro value survives exactly.
+"""The JSON form of records and state, in which every Avro value survives exactly.
 
-JSON has no instants, decimals or bytes. They are written as objects with one key that begins with `$`
-(`{"$datetime": "2001-02-03T04:05:06+00:00"}`); a real object with such keys has them doubled (`$$datetime`).
-Python's own JSON already keeps integers of any size and doubles to the last bit, NaN and infinities included.
+JSON has no timestamps, decimals or bytes. They are written as objects with one key that begins with `$`
+(`{"$datetime": "2001-02-03T04:05:06+00:00"}`); in an object whose own keys begin with `$` it is doubled (`$$datetime`).
+Python's `json` keeps integers of any size and doubles to the last bit, NaN and infinities included.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from uuid import UUID
 from meshport.errors import ProcessError
 
 _MARK: Final = '"$'
-# Made once: most state is what JSON has, and an encoder for each value took twice as long as the writing.
+# Made once: an encoder for each value takes twice as long as the encoding, and most state needs no other.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def dumps(value: Any) -> str:
-    """The text of a value.
+    """Return the JSON text of a value.
 
     Raises:
-        ProcessError: the value holds something that is no plain data, or refers to itself.
+        ProcessError: the value holds an object that is no plain data, or contains itself.
     """
     try:
         text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError):
-        pass  # something that JSON does not have; or no plain data, and then what follows says it
+        pass  # a value that JSON does not have is tagged below; one that is no plain data raises there
     else:
         if _MARK not in text:
             return text
@@ -45,17 +45,17 @@ def dumps(value: Any) -> str:
         text = json.JSONEncoder(default=tagged, separators=(",", ":")).encode(value)
         if text.count(_MARK) == marks:
             return text
-        # Some text or key of the value itself begins with `$`; only then the whole value has to be walked.
+        # A string or key of the value begins with `$`; only then the whole value has to be walked.
         return json.dumps(_escaped(value), separators=(",", ":"))
     except (ValueError, TypeError, RecursionError) as error:
         raise ProcessError(f"no plain data: {error}", hint=_HINT) from error
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a text that `dumps` wrote.
+    """Return the value of a text that `dumps` wrote.
 
     Raises:
-        ProcessError: the text is no such thing.
+        ProcessError: the text is no such JSON.
     """
     try:
         return _DECODER.decode(text if isinstance(text, str) else text.decode())

@@ -1,6 +1,6 @@
-"""Pipelines: which stream is read, and the operators that its records go through.
+"""Pipelines: the input stream and the operators that are applied to its records.
 
-An operator is a plain value. The declared steps of product.yaml and a product's own Python give the same ones:
+An operator is a plain value. The declared steps of product.yaml and a product's own Python make the same ones:
 
     def pipeline() -> list[Operator]:
         return [
@@ -25,17 +25,17 @@ from meshport.schema import Schema, parse_schema
 
 Record = Mapping[str, Any]
 Function = str | Expression | Callable[[Record], Any]
-"""Text of an expression, or a Python function of the record."""
+"""An expression or its text, or a Python function of the record."""
 
 
 class Occurrence(NamedTuple):
-    """One record on its way, as an `Apply` function sees it.
+    """A record as the function of an `Apply` receives it.
 
     Attributes:
         data: the record.
-        time: when the fact happened.
-        id: of the event that brought it (CloudEvents `id`).
-        source: of that event (CloudEvents `source`).
+        time: event time.
+        id: the CloudEvents `id` of the event that it was made from.
+        source: the CloudEvents `source` of that event.
         key: the values of the `by` fields.
     """
 
@@ -48,21 +48,21 @@ class Occurrence(NamedTuple):
 
 @dataclass(frozen=True)
 class Select:
-    """Keep these fields, in this order."""
+    """Keeps these fields, in this order."""
 
     fields: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Rename:
-    """Give fields another name: old to new."""
+    """Renames fields: old name to new name."""
 
     names: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Keep the records for which the test is true."""
+    """Keeps the records for which the test is true."""
 
     test: Function
 
@@ -73,7 +73,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Derive:
-    """Add fields: name to expression or function of the record as it was before this step."""
+    """Adds fields: name to an expression or a function of the record before this step."""
 
     fields: Mapping[str, Function]
 
@@ -84,11 +84,11 @@ class Derive:
 
 @dataclass(frozen=True)
 class Flatten:
-    """One record per item of a list.
+    """Makes one record for each item of a list.
 
     Attributes:
-        items: the field that holds the list (the item takes its place; null and [] give no record), or a function
-            from the record to the records that become of it.
+        items: the field that holds the list, which each item replaces (null and [] make no record); or a function from
+            the record to the records that replace it.
     """
 
     items: str | Callable[[Record], Iterable[dict[str, Any]]]
@@ -96,13 +96,13 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Join:
-    """Take fields from the row of a compacted product, as it was at the event's time.
+    """Takes fields from the row of a compacted product, as it was at the event's time.
 
     Attributes:
         table: the compacted product.
         on: the record's field that holds the table's key.
         take: new field to the row's field.
-        missing: what becomes of a record without a row: `quarantine` its event, `keep` it with nulls, `drop` it.
+        missing: what becomes of a record without a row: `quarantine` its event, `keep` it with nulls, or `drop` it.
     """
 
     table: Address
@@ -113,19 +113,18 @@ class Join:
 
 @dataclass(frozen=True)
 class JoinStream:
-    """Join with the events of another stream: a record for each pair of one key that is no further apart in event time.
+    """Joins with another stream: it makes a record of each pair of one key whose event times are within a window.
 
-    Both streams are brought together under that key. A pair is given once, whichever of the two came first, with the later
-    of their times; an event that was late in its own partition makes no pairs. It is the pipeline's grouping: operators
-    before it shape the record of the input, those after it the joined one.
+    Both streams are re-keyed by that key. A pair is emitted once, in either order of its events, with the later of their
+    times; an event that is late in its own partition makes no pairs. The join is the pipeline's grouping: operators before
+    it apply to the record of the input, operators after it to the joined record.
 
     Attributes:
         stream: the other stream, keyed by one field.
         on: the record's field that holds that key. A record without a value there has no partner.
-        within: how far apart the two may be in event time, in either direction.
+        within: how far apart in event time the two may be, in either direction.
         take: new field to the other event's field.
-        missing: what becomes of a record that found no partner: `drop` it, or `keep` it with nulls, once none can come
-            any more.
+        missing: what becomes of a record without a partner, once none can come: `drop` it, or `keep` it with nulls.
     """
 
     stream: Address
@@ -135,10 +134,10 @@ class JoinStream:
     missing: Literal["drop", "keep"] = "drop"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run.
+        """Refuse a join that cannot be run.
 
         Raises:
-            ProcessError: `missing` is another word, nothing is taken, or the window has no length that could be.
+            ProcessError: `missing` is neither `drop` nor `keep`, no field is taken, or `within` is negative.
         """
         if self.missing not in {"drop", "keep"}:
             raise ProcessError(
@@ -159,11 +158,11 @@ class JoinStream:
 
 @dataclass(frozen=True)
 class Deduplicate:
-    """Drop a record that was seen before.
+    """Drops a record that was seen before.
 
     Attributes:
-        within: two records are the same only if their event times are no further apart.
-        by: the fields that tell records apart; empty means the event's own source and id.
+        within: two records are duplicates only if their event times are no further apart.
+        by: the fields that identify a record; empty means its event's source and id.
     """
 
     within: timedelta
@@ -172,33 +171,33 @@ class Deduplicate:
 
 @dataclass(frozen=True)
 class Tumbling:
-    """Windows of one length, one after another, aligned to the Unix epoch in UTC."""
+    """Windows of one size that do not overlap, aligned to the Unix epoch in UTC."""
 
     size: timedelta
 
     def starts(self, time: int) -> tuple[int, ...]:
-        """The starts of the windows that hold this time (all in microseconds)."""
+        """Return the starts of the windows that contain a time (all in microseconds)."""
         return (time - time % duration_micros(self.size),)
 
 
 @dataclass(frozen=True)
 class Hopping:
-    """Windows of one length that overlap: a new one begins at each multiple of `every`."""
+    """Windows of one size that overlap: a new one begins at each multiple of `every`."""
 
     size: timedelta
     every: timedelta
 
     def starts(self, time: int) -> tuple[int, ...]:
-        """The starts of the windows that hold this time, earliest first (all in microseconds)."""
+        """Return the starts of the windows that contain a time, earliest first (all in microseconds)."""
         hop, last = duration_micros(self.every), time - time % duration_micros(self.every)
         return tuple(range(last - (duration_micros(self.size) - 1 - time % hop) // hop * hop, last + 1, hop))
 
 
 @dataclass(frozen=True)
 class Session:
-    """Windows of activity: records of one key that are no further apart than the gap belong together.
+    """Session windows: records of one key that are no further apart than the gap are in one window.
 
-    `window_start` is the time of the first record, `window_end` that of the last.
+    `window_start` is the time of the first record, `window_end` that of the last one.
     """
 
     gap: timedelta
@@ -209,9 +208,9 @@ Window = Tumbling | Hopping | Session
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Boil the records of each key down, per window of event time or over all time.
+    """Aggregates the records of each key, by window of event time or over all time.
 
-    The result holds the fields of `by`, `window_start` and `window_end` (where there is a window), then the values.
+    A result holds the fields of `by`, `window_start` and `window_end` (where there is a window), then the values.
 
     Attributes:
         by: the fields that make the key.
@@ -226,10 +225,10 @@ class Aggregate:
     emit: Literal["update", "close"] = "update"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run.
+        """Parse the aggregations, and refuse an aggregate that cannot be run.
 
         Raises:
-            ProcessError: no key, an unknown aggregation, or a running total that is to close.
+            ProcessError: there is no key, an aggregation is unknown, or a running total has `emit='close'`.
         """
         _refuse_no_key(self.by)
         parsed = {name: _aggregation(each) for name, each in self.values.items()}
@@ -255,15 +254,15 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Apply:
-    """A Python function of (state, occurrence) per key.
+    """Calls a Python function of (state, occurrence) for each record, with a state for each key.
 
     Attributes:
-        function: `(state, occurrence) -> (state, records)`. The state is None at first and plain data after (see
-            `meshport.process.logic.lossless_json`); a state of None is forgotten. It must depend on nothing but its arguments:
-            after a crash it is called again with the same.
+        function: `(state, occurrence) -> (state, records)`. The state is None at first and plain data after that (see
+            `meshport.process.logic.lossless_json`); a state of None is forgotten. The function must depend on its
+            arguments alone: after a crash it is called again with the same ones.
         by: the fields that make the key.
-        state: the Avro schema of the state, or its text. With one, a state that does not fit is refused, with its event,
-            and what an older version of it stored is read by Avro's resolution. None: whatever the function returns.
+        state: the Avro schema of the state, or its text. A state that does not fit it is refused, with its event, and a
+            state that an older version stored is read by Avro's schema resolution. None: any plain data.
     """
 
     function: Callable[[Any, Occurrence], tuple[Any, Iterable[dict[str, Any]]]]
@@ -271,7 +270,7 @@ class Apply:
     state: Schema | str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a function without a key, and read the schema.
+        """Refuse a function without a key, and parse the schema.
 
         Raises:
             ProcessError: there is no key, or the text is no schema.
@@ -291,7 +290,7 @@ class Apply:
 
 Operator = Select | Rename | Filter | Derive | Flatten | Join | JoinStream | Deduplicate | Aggregate | Apply
 Grouping = Aggregate | Apply | JoinStream
-"""What brings records of one key together."""
+"""An operator that groups records by a key."""
 
 
 @dataclass(frozen=True)
@@ -300,9 +299,12 @@ class Pipeline:
 
     Attributes:
         input: the stream that is read.
-        operators: applied in order; one of them at most is an `Aggregate`, an `Apply` or a `JoinStream`.
-        lateness: how far behind the newest event of its partition an event may be. It is judged where time matters,
-            in windows, de-duplication and joins of streams (`Pipeline.timed`); a filter takes events of any age.
+        operators: applied in order; at most one of them is an `Aggregate`, an `Apply` or a `JoinStream`.
+        lateness: how much earlier than the watermark of its partition an event may be. It applies where event time
+            matters, in windows, de-duplication and joins of streams (`Pipeline.timed`).
+        before: the operators before the grouping.
+        grouping: the operator that groups; None where none does.
+        after: the operators after the grouping.
     """
 
     input: Address
@@ -313,10 +315,10 @@ class Pipeline:
     after: tuple[Operator, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Part the operators at the grouping.
+        """Split the operators at the grouping.
 
         Raises:
-            ProcessError: nothing is done, there are two groupings, or records are de-duplicated after one.
+            ProcessError: there are two groupings, or records are de-duplicated after one.
         """
         groupings = [index for index, each in enumerate(self.operators) if isinstance(each, Grouping)]
         if len(groupings) > 1:
@@ -335,13 +337,13 @@ class Pipeline:
 
     @property
     def timed(self) -> bool:
-        """Whether it matters how late an event is: there are windows, duplicates to remember, or partners to wait for."""
+        """Whether lateness applies: there are windows, duplicates to remember, or partners to wait for."""
         windowed = isinstance(self.grouping, Aggregate) and self.grouping.window is not None
         return windowed or self.stream is not None or any(isinstance(each, Deduplicate) for each in self.before)
 
     @property
     def stream(self) -> Address | None:
-        """The other stream that is read, where streams are joined."""
+        """The other stream of a join of streams; None without one."""
         return self.grouping.stream if isinstance(self.grouping, JoinStream) else None
 
     @property
@@ -351,7 +353,7 @@ class Pipeline:
 
     @property
     def joined(self) -> tuple[Address, ...]:
-        """All that is joined, each once."""
+        """The joined products, streams included, each once."""
         return tuple(dict.fromkeys((*self.tables, *([] if self.stream is None else [self.stream]))))
 
 

@@ -1,7 +1,7 @@
-"""The records that a pipeline makes, told before it runs: which fields, of which types.
+"""The fields and types of the records that a pipeline makes, derived before it runs.
 
-Serves two ends. A pipeline that reads a field which is not there is refused before it starts, and a declared product
-needs no hand-written schema.
+A pipeline that reads a field which does not exist is refused before it starts, and a declared product needs no
+hand-written schema.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def check_pipeline(
         pipeline: the logic.
         source: the schema of its input.
         tables: the schemas of the products that it joins, streams included.
-        output: the schema of the port that it builds.
+        output: the schema of its output port.
 
     Raises:
-        ProcessError: a step reads a field that is not there or adds up what is no number, or the record that comes out
-            does not have the output's fields.
+        ProcessError: a step reads a field that does not exist or adds up a field that is no number, or the record that is
+            made does not have the output's fields.
     """
-    made, _ = _fields_after(pipeline, source, tables)
+    made, _ = _output_fields(pipeline, source, tables)
     if made is None or output is None:
         return
     for field in output.fields:
@@ -68,12 +68,12 @@ def check_pipeline(
 
 
 def derive_schema(pipeline: Pipeline, name: str, source: Schema, tables: Mapping[Address, Schema]) -> Schema:
-    """The schema of the record that a declared pipeline makes.
+    """Return the schema of the record that a declared pipeline makes.
 
-    The types: what is kept keeps its own; `count` and `distinct` are long; `sum` is long for whole numbers, double for
-    fractions, a decimal of the same scale for decimals; `mean` is double; `min`, `max`, `first` and `last` have the type
-    of their field, `collect` is an array of it. `sum`, `mean` and the like of a nullable field are nullable, since a
-    group may hold nothing but nulls. Windows have timestamps in milliseconds. A nullable field has the default null.
+    A field that is kept keeps its type. `count` and `distinct` are long; `sum` is long for integers, double for floats and
+    doubles, a decimal of the same scale for decimals; `mean` is double; `min`, `max`, `first` and `last` have the type of
+    their field, and `collect` is an array of it. An aggregation of a nullable field is nullable, since a group may hold
+    only nulls. The bounds of windows are timestamps in milliseconds. A nullable field has the default null.
 
     Args:
         pipeline: the logic.
@@ -82,9 +82,9 @@ def derive_schema(pipeline: Pipeline, name: str, source: Schema, tables: Mapping
         tables: the schemas of the products that are joined, streams included.
 
     Raises:
-        ProcessError: a step reads a field that is not there, or Python made a field, whose type cannot be told.
+        ProcessError: a step reads a field that does not exist, or Python makes a field, whose type is unknown.
     """
-    made, named = _fields_after(pipeline, source, tables)
+    made, named = _output_fields(pipeline, source, tables)
     if made is None:
         raise ProcessError(
             "the schema of what a Python function makes cannot be told", hint="write it by hand (`schema:` of the port)"
@@ -103,10 +103,10 @@ def derive_schema(pipeline: Pipeline, name: str, source: Schema, tables: Mapping
         raise ProcessError(f"no schema can be made: {error.message}", hint=error.hint) from error
 
 
-def _fields_after(
+def _output_fields(
     pipeline: Pipeline, source: Schema, tables: Mapping[Address, Schema]
 ) -> tuple[Fields | None, dict[str, Type]]:
-    """The fields of the record that comes out, None where Python made it; and all named types."""
+    """Return the fields of the record that is made, None where Python makes it; and all named types."""
     fields: Fields | None
     fields, named = record_types(source)
     rows: dict[Address, Fields] = {}
@@ -120,7 +120,7 @@ def _fields_after(
             fields = None
         elif fields is not None:
             try:
-                fields = _after(operator, fields, named, rows)
+                fields = _fields_after(operator, fields, named, rows)
             except (ProcessError, TypeError) as error:
                 message = error.message if isinstance(error, ProcessError) else str(error)
                 hint = error.hint if isinstance(error, ProcessError) else None
@@ -131,7 +131,7 @@ def _fields_after(
 
 
 class _Anything(dict[str, Type]):
-    """The fields of a record that Python made: any, of a type that cannot be told."""
+    """The fields of a record that Python made: any name, of unknown type."""
 
     def __contains__(self, key: object) -> bool:
         return True
@@ -140,7 +140,9 @@ class _Anything(dict[str, Type]):
         return None
 
 
-def _after(operator: Operator, fields: Fields, named: Mapping[str, Type], rows: Mapping[Address, Fields]) -> Fields:
+def _fields_after(
+    operator: Operator, fields: Fields, named: Mapping[str, Type], rows: Mapping[Address, Fields]
+) -> Fields:
     match operator:
         case Select(names):
             _refuse_unknown(names, fields)

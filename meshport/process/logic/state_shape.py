@@ -1,4 +1,4 @@
-"""What a pipeline keeps as state, and what names it in a checkpoint."""
+"""The shape of a pipeline's state, derived from its operators."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ _COMPACT = "compact"
 
 
 def describe(pipeline: Pipeline, source: Binding, stream: Binding | None = None) -> StateShape:
-    """What a pipeline keeps as state over an input port.
+    """Return what a pipeline keeps as state over an input port.
 
-    `meshport.product.state.declared_state` tells the same of a product.yaml, as far as it goes without a registry.
+    `meshport.product.declared_state` derives the same from a product.yaml, as far as that is possible without a registry.
 
     Args:
         pipeline: the logic.
-        source: the input port.
-        stream: the other one, where streams are joined.
+        source: the binding of the input port.
+        stream: the binding of the other stream, where streams are joined.
     """
     grouping = pipeline.grouping
-    pairs = _pairs(grouping, stream, pipeline.before) if isinstance(grouping, JoinStream) and stream else None
+    pairs = _join_shape(grouping, stream, pipeline.before) if isinstance(grouping, JoinStream) and stream else None
     return StateShape(
         source.topic,
         tuple(DeduplicationShape(each.by, each.within) for each in pipeline.before if isinstance(each, Deduplicate)),
-        None if grouping is None or isinstance(grouping, JoinStream) else _groups(grouping),
+        None if grouping is None or isinstance(grouping, JoinStream) else _group_shape(grouping),
         upserts(pipeline, source),
         rekeyed(pipeline, source),
         pairs,
@@ -51,12 +51,12 @@ def describe(pipeline: Pipeline, source: Binding, stream: Binding | None = None)
 
 
 def upserts(pipeline: Pipeline, source: Binding) -> bool:
-    """Whether the input is a table that an aggregate keeps in step with: rows replace, they do not add up."""
+    """Whether the pipeline aggregates over a compacted port, so that a row replaces what its key contributed before."""
     return source.cleanup == _COMPACT and isinstance(pipeline.grouping, Aggregate)
 
 
 def rekeyed(pipeline: Pipeline, source: Binding) -> bool:
-    """Whether the records of a group come from several partitions, so that they have to be brought together."""
+    """Whether the records of a group may come from several partitions, so that they have to be re-keyed."""
     grouping = pipeline.grouping
     if grouping is None or isinstance(grouping, JoinStream):
         return grouping is not None
@@ -65,7 +65,7 @@ def rekeyed(pipeline: Pipeline, source: Binding) -> bool:
 
 
 def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]:
-    """The fields that still hold a field of the input's key, by the name that they have after the operators."""
+    """Return the fields that hold a field of the input's key after some operators: their name there to the key field."""
     held = {name: name for name in key}
     for each in operators:
         match each:
@@ -81,18 +81,18 @@ def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]
             case Join(take=take):
                 held = {name: origin for name, origin in held.items() if name not in take}
             case Flatten(items):
-                # What a function makes of a record may hold anything under the key's names.
+                # The records that a function makes may hold any value under the names of the key.
                 held = {} if callable(items) else {name: origin for name, origin in held.items() if name != items}
     return held
 
 
-def _pairs(join: JoinStream, stream: Binding, before: Sequence[Operator]) -> JoinShape:
-    made = tuple(each for operator in before if (each := _made(operator)))
+def _join_shape(join: JoinStream, stream: Binding, before: Sequence[Operator]) -> JoinShape:
+    made = tuple(each for operator in before if (each := _field_changes(operator)))
     return JoinShape(stream.topic, join.on, join.within, tuple(sorted(set(join.take.values()))), join.missing, made)
 
 
-def _made(operator: Operator) -> str:
-    """What an operator does to the fields of a record, as `meshport.product.state` says it of a declared step."""
+def _field_changes(operator: Operator) -> str:
+    """Return in words what an operator does to the fields of a record, as `meshport.product.declared_state` writes it."""
     match operator:
         case Select(fields):
             return f"select {', '.join(fields)}"
@@ -107,15 +107,19 @@ def _made(operator: Operator) -> str:
     return ""
 
 
-def _groups(grouping: Aggregate | Apply) -> GroupShape:
+def _group_shape(grouping: Aggregate | Apply) -> GroupShape:
     if isinstance(grouping, Aggregate):
         return GroupShape(
-            "aggregate", grouping.by, tuple(grouping.aggregations.items()), _windows(grouping.window), grouping.emit
+            "aggregate",
+            grouping.by,
+            tuple(grouping.aggregations.items()),
+            _window_shape(grouping.window),
+            grouping.emit,
         )
     return GroupShape("apply", grouping.by)
 
 
-def _windows(window: Window | None) -> WindowShape | None:
+def _window_shape(window: Window | None) -> WindowShape | None:
     match window:
         case None:
             return None

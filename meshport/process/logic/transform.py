@@ -1,4 +1,4 @@
-"""What operators without memory do to a record: select, rename, filter, derive, flatten, join."""
+"""Stateless operators on records, compiled to functions: select, rename, filter, derive, flatten, join."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from meshport.process.logic.pipeline import Derive, Filter, Flatten, Join, Opera
 
 
 class Lookup(Protocol):
-    """Rows of a compacted product."""
+    """The rows of a compacted product."""
 
     def row(self, value: Any, time: int) -> Record | None:
-        """The row whose key is `value`, as it was at `time` (microseconds); None where there is none."""
+        """Return the row of a key as it was at an event time (microseconds); None where there is none."""
         ...
 
 
 class NoRow(ProcessError):  # noqa: N818 - names a finding
-    """Raised for a record whose row is missing, where the join says `missing: quarantine`."""
+    """Raised for a record without a row in a join with `missing: quarantine`."""
 
 
 Step = Callable[[Sequence[dict[str, Any]], int], Sequence[dict[str, Any]]]
@@ -27,30 +27,36 @@ Step = Callable[[Sequence[dict[str, Any]], int], Sequence[dict[str, Any]]]
 
 
 class Transform:
-    """A run of operators without memory, compiled.
+    """A sequence of stateless operators, compiled.
 
     Args:
-        operators: none of them groups or de-duplicates.
+        operators: without `deduplicate` and groupings.
         tables: the rows of each joined product.
+
+    Attributes:
+        filters: whether one of the operators is a filter.
     """
 
     def __init__(self, operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> None:
         self._steps = [_step(each, tables) for each in operators]
         self.filters = any(isinstance(each, Filter) for each in operators)
-        """Whether a record may be held back."""
         self._unfiltered = [_step(each, tables) for each in operators if not isinstance(each, Filter)]
 
     def __call__(self, record: dict[str, Any], time: int) -> Sequence[dict[str, Any]]:
-        """What becomes of one record: 0..n records.
+        """Return the records that one record becomes.
+
+        Args:
+            record: the data.
+            time: event time, microseconds.
 
         Raises:
-            NoRow: a joined row is missing and not allowed to be.
-            Exception: whatever a product's function raises.
+            NoRow: a join with `missing: quarantine` finds no row.
+            Exception: any that a product's function raises.
         """
         return self._run(self._steps, record, time)
 
     def unfiltered(self, record: dict[str, Any], time: int) -> Sequence[dict[str, Any]]:
-        """What would become of it if every filter let it pass; tells which rows of a table it stands for."""
+        """Return the records it would become without the filters: in a table, the rows that it stands for."""
         return self._run(self._unfiltered, record, time)
 
     @staticmethod
@@ -80,12 +86,12 @@ def _step(operator: Operator, tables: Mapping[Address, Lookup]) -> Step:
             return _flatten(items)
         case Join():
             return _join(operator, tables[operator.table])
-    raise ProcessError(f"{type(operator).__name__} is no operator without memory")
+    raise ProcessError(f"{type(operator).__name__} is no stateless operator")
 
 
 def _renamed(record: Record, names: Mapping[str, str]) -> dict[str, Any]:
     for old in names:
-        record[old]  # a field that is not there is an error, not a no-op
+        record[old]  # raises KeyError for a field that does not exist
     return {names.get(name, name): value for name, value in record.items()}
 
 
