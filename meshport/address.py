@@ -46,18 +46,23 @@ class Address:
         for part, text in (("domain", self.domain), ("product", self.product), ("port", self.port)):
             if text is not None and not _WORD.fullmatch(text):
                 raise AddressError(
-                    f"the {part} {text!r} of a mesh address is not made of lower-case words", hint=_respell(text)
+                    f"the {part} {text!r} of a mesh address is not made of lower-case words",
+                    text=text,
+                    hint=_respell(text),
                 )
         if self.major is not None and self.port is None:
             raise AddressError(
                 f"{self.domain}/{self.product}@{self.major} gives a major version without its port",
+                text=f"{self.domain}/{self.product}@{self.major}",
                 hint=f"{self.domain}/{self.product}/<port>@{self.major}",
             )
         if self.major is not None and not 1 <= self.major <= _LAST_MAJOR:
-            raise AddressError(f"@{self.major} is no major version", hint=f"1 to {_LAST_MAJOR}")
+            raise AddressError(f"@{self.major} is no major version", text=f"@{self.major}", hint=f"1 to {_LAST_MAJOR}")
         if len(str(self)) > _LONGEST:
             raise AddressError(
-                f"the address {str(self)[:40]!r}... has {len(str(self))} characters", hint=f"at most {_LONGEST}"
+                f"the address {str(self)[:40]!r}... has {len(str(self))} characters",
+                text=str(self),
+                hint=f"at most {_LONGEST}",
             )
 
     @classmethod
@@ -71,9 +76,9 @@ class Address:
         path, at, major = bare.partition("@")
         parts = path.split("/")
         if len(parts) not in {2, 3} or not all(parts) or ":" in path:
-            raise AddressError(f"{text!r} is no mesh address", hint=_meant(text))
+            raise AddressError(f"{text!r} is no mesh address", text=text, hint=_meant(text))
         if at and not re.fullmatch(r"[1-9][0-9]{0,8}", major):
-            raise AddressError(f"{major!r} in {text!r} is no major version", hint=_SHAPE)
+            raise AddressError(f"{major!r} in {text!r} is no major version", text=text, hint=_SHAPE)
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, int(major) if at else None)
 
     def __str__(self) -> str:
@@ -104,7 +109,7 @@ def topic_name(address: Address, *, generation: int = 1) -> str:
         ValueError: the generation is not positive.
     """
     if address.port is None or address.major is None:
-        raise AddressError(f"{address} names no port and major", hint="resolve it first")
+        raise AddressError(f"{address} names no port and major", text=str(address), hint="resolve it first")
     if generation < 1:
         raise ValueError(f"generations are counted from 1, found {generation}")
     suffix = f".g{generation}" if generation > 1 else ""

@@ -1,4 +1,4 @@
-"""What the registry answers about products beyond their bindings: pages, plans, readers, lineage."""
+"""Models of the mesh API: registrations, lists of products, readers, lineage and waivers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class _CatalogResponse(BaseModel):
 
 
 class ProductRegistration(BaseModel):
-    """What `POST /api/v1/dataproducts` takes.
+    """The body of `POST /api/v1/dataproducts`.
 
     Attributes:
         descriptor: the product as its team declares it.
         schemas: the Avro schema of each output port, by `<port>@<major>`; shared types inlined.
-        bootstrap_servers: the cluster of the product's topics; None for the registry's own.
+        bootstrap_servers: the cluster of the product's topics; None for the registry's default cluster.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,12 @@ class ProductRegistration(BaseModel):
 
 
 class Deprecation(BaseModel):
-    """What `POST .../deprecate` takes: the day after which readers should have gone, and where to."""
+    """The body of `POST .../deprecate`.
+
+    Attributes:
+        on: the day after which the product may go; its readers should have moved by then.
+        successor: the address that readers move to.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,12 +46,12 @@ class Deprecation(BaseModel):
 
 
 class Retirement(BaseModel):
-    """What `POST .../retire` takes.
+    """The body of `POST .../retire`.
 
     Attributes:
         port: `<port>@<major>`, to retire one line of a product; None for the whole product.
         successor: the address that replaces it.
-        force: the addresses of the readers that are left behind by intent.
+        force: the addresses of readers that do not prevent the retirement.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,9 +65,9 @@ class RegistrationChange(_CatalogResponse):
     """One thing that a registration changes.
 
     Attributes:
-        item: what: `descriptor.owner`, `events@1.schema`, ...
-        before: None for what is new.
-        after: None for what goes.
+        item: its name: `descriptor.owner`, `events@1.schema`, ...
+        before: the registered value; None for a new item.
+        after: the declared value; None for a dropped item.
     """
 
     item: str
@@ -79,7 +84,12 @@ class PortVersion(_CatalogResponse):
     """The contract of one port after a registration.
 
     Attributes:
-        schema_id: None in a plan, for a schema that has no id yet.
+        address: of the port, with its major.
+        topic: the topic that the address is bound to.
+        subject: the subject of the value's schema.
+        schema_id: the id of the schema; None in a dry run if the schema has no id yet.
+        version: the version number in the subject.
+        fingerprint: SHA-256 of the canonical form.
     """
 
     address: AddressText
@@ -91,14 +101,14 @@ class PortVersion(_CatalogResponse):
 
 
 class Registration(_CatalogResponse):
-    """The answer to a registration, or to its dry run.
+    """The response to a registration or to its dry run.
 
     Attributes:
-        product: as it stands after.
-        ports: in the descriptor's order.
-        changed: empty where everything was so already.
-        unresolved: inputs that nobody has registered yet; only a dry run lets them pass.
-        notes: what the author should know.
+        product: the product after the registration.
+        ports: its output ports in the descriptor's order.
+        changed: what the registration changed; empty if it changed nothing.
+        unresolved: input ports that are not registered yet. Only a dry run accepts them.
+        notes: remarks to the author, such as a finding of the gate that lets the change pass.
         dry_run: whether nothing was written.
     """
 
@@ -125,7 +135,14 @@ class ProductSummary(_CatalogResponse):
 
 
 class ProductPage(_CatalogResponse):
-    """A page of a list; `total` counts all that were found."""
+    """A page of a list of products.
+
+    Attributes:
+        items: the products of the page.
+        total: the number of products that match, on all pages.
+        offset: the number of products before the page.
+        limit: the most products that a page has.
+    """
 
     items: tuple[ProductSummary, ...]
     total: int
@@ -138,8 +155,12 @@ class Reader(_CatalogResponse):
 
     Attributes:
         address: of the reader.
-        reads: the port, with its major where the reader is bound to one.
-        fields: that are read; empty means all of them.
+        reads: the port that it reads, with a major if the reader names one.
+        fields: the fields that it reads; empty for all of them.
+        archetype: of the reader.
+        owner: of the reader.
+        contact: of the reader's owner.
+        status: of the reader.
     """
 
     address: AddressText
@@ -152,15 +173,15 @@ class Reader(_CatalogResponse):
 
 
 class WaiverRequest(BaseModel):
-    """What `POST /api/v1/waivers` takes: one change of one port that is to pass, though a rule refuses it.
+    """The body of `POST /api/v1/waivers`: one change of one port that is to pass although a rule refuses it.
 
     Attributes:
-        address: of the port, its major given.
-        rule: the id of the rule that refuses.
-        path: the field or key, as the finding names it; "" for the whole part.
-        approver: the person who answers for it.
-        reason: why it has to be.
-        until: the last day on which it holds (UTC).
+        address: of the port, with its major.
+        rule: the id of the rule.
+        path: the field or key, as the finding names it; "" for a finding without one.
+        approver: the person who is responsible for the waiver.
+        reason: why the change is necessary.
+        until: the last day (UTC) of the waiver.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -174,12 +195,12 @@ class WaiverRequest(BaseModel):
 
 
 class Waiver(_CatalogResponse):
-    """A breaking change that somebody approved; see `WaiverRequest`. It is void by itself after its day.
+    """A recorded waiver; see `WaiverRequest`. It expires after its day.
 
     Attributes:
         id: its number in the registry.
         created_at: when it was recorded.
-        revoked_at: when it was taken back, if it was.
+        revoked_at: when it was revoked; None if it was not.
     """
 
     id: int
@@ -193,7 +214,7 @@ class Waiver(_CatalogResponse):
     revoked_at: datetime | None = None
 
     def holds(self, today: date) -> bool:
-        """Whether it lets anything pass on that day."""
+        """Whether the waiver is in force on that day (UTC)."""
         return self.revoked_at is None and today <= self.until
 
 
@@ -201,7 +222,7 @@ class SchemaVersion(_CatalogResponse):
     """One version of a port's schema.
 
     Attributes:
-        number: dense from 1 in the registry.
+        number: the version number, dense from 1 in the registry.
         fingerprint: SHA-256 of the canonical form.
         schema_text: the canonical form, references inlined.
     """
@@ -215,11 +236,11 @@ class PortPast(_CatalogResponse):
     """What the readers of one port rely on.
 
     Attributes:
-        port: its entry in the descriptor; where that has dropped it, the entry that its binding still keeps.
-        status: of the line; a retired one may be dropped from the descriptor, any other may not.
-        versions: of its schema, oldest first; the last one is what stands.
-        readers: whoever is known to read it.
-        waivers: that were ever recorded for it, newest first.
+        port: its entry in the descriptor, or one made from its binding if the descriptor has dropped it.
+        status: of the line; the descriptor may drop a retired line only.
+        versions: of its schema, oldest first; the last one is the bound one.
+        readers: the products that are known to read it.
+        waivers: every waiver that was ever recorded for it, newest first.
     """
 
     port: OutputPort
@@ -230,23 +251,23 @@ class PortPast(_CatalogResponse):
 
 
 class ProductPast(_CatalogResponse):
-    """A product as its readers know it: whatever a change of it is judged by.
+    """What the gate judges a change of a product by.
 
     Attributes:
-        product: the descriptor that is registered.
-        ports: every line that it has or had, those of the descriptor first.
+        product: the registered descriptor.
+        ports: every line that the product has or had, those of the descriptor first.
     """
 
     product: Product
     ports: tuple[PortPast, ...]
 
     def declaring(self, port: OutputPort) -> Product:
-        """The descriptor with that port's entry, though it may have dropped it since."""
+        """Return the descriptor with an entry for this port, even if the descriptor has dropped it."""
         return declaring(self.product, port)
 
 
 def declaring(product: Product, port: OutputPort) -> Product:
-    """A descriptor with a port's entry, though it may have dropped it since."""
+    """Return a descriptor with an entry for this port, even if the descriptor has dropped it."""
     if port in product.output_ports:
         return product
     return product.model_copy(update={"output_ports": (*product.output_ports, port)})
@@ -256,7 +277,7 @@ class LineageNode(_CatalogResponse):
     """A product in a lineage.
 
     Attributes:
-        distance: steps from the product that was asked for: negative upstream, positive downstream.
+        distance: the number of steps from the product that was asked for, negative upstream, positive downstream.
     """
 
     address: AddressText
@@ -267,7 +288,13 @@ class LineageNode(_CatalogResponse):
 
 
 class LineageEdge(_CatalogResponse):
-    """`reader` reads these fields of `source`; no fields means all of them."""
+    """One product reads another.
+
+    Attributes:
+        source: the product that is read.
+        reader: the product that reads it.
+        fields: the fields that it reads; empty for all of them.
+    """
 
     source: AddressText
     reader: AddressText
@@ -275,7 +302,13 @@ class LineageEdge(_CatalogResponse):
 
 
 class Lineage(_CatalogResponse):
-    """Everything that a product is made from, and everything that is made from it."""
+    """A product with every product upstream and downstream of it.
+
+    Attributes:
+        address: of the product.
+        nodes: the products, itself included, ordered by distance.
+        edges: which of them read which.
+    """
 
     address: AddressText
     nodes: tuple[LineageNode, ...]
@@ -283,10 +316,12 @@ class Lineage(_CatalogResponse):
 
 
 class RegisteredSchema(_CatalogResponse):
-    """A schema by its identity.
+    """A registered schema.
 
     Attributes:
-        id: in the registry that answered: a cache, never an identity.
+        fingerprint: SHA-256 of the canonical form, the schema's identity.
+        guid: the first 128 bits of the fingerprint.
+        id: the id in the registry that answered; another registry may give another.
         schema_text: the canonical form.
     """
 
@@ -297,7 +332,13 @@ class RegisteredSchema(_CatalogResponse):
 
 
 class Health(_CatalogResponse):
-    """The state of a registry process: `status` is `ok` where its database answers."""
+    """The state of a registry process.
+
+    Attributes:
+        status: `ok` if its database answers.
+        version: of Meshport.
+        database: `sqlite` or `postgresql`.
+    """
 
     status: str
     version: str

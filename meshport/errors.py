@@ -3,7 +3,7 @@
     MeshError
     ├── AddressError              text that is no mesh address
     ├── DescriptorError           a product.yaml that cannot be read as a product
-    ├── ProjectError              a folder that is no mesh project, or lacks what was asked of it
+    ├── ProjectError              a folder that is no mesh project, or a file missing from one
     ├── SchemaError               a schema that is not valid Avro, or not safe to decode
     ├── CodecError
     │   ├── EncodeError           a record that does not fit its schema
@@ -12,28 +12,35 @@
     ├── KafkaError
     │   ├── BrokerUnavailable     no broker answers, or one could not be started
     │   ├── JarRejected           a jar of the embedded broker that is not the locked one
-    │   ├── TopicError            a topic that is missing or could not be made
-    │   ├── DeliveryUnknown       the broker did not say whether an event is stored
-    │   └── TransactionAborted    a transaction that came to nothing
+    │   ├── TopicError            a topic that is missing or could not be created
+    │   ├── DeliveryUnknown       the broker did not report whether an event is stored
+    │   └── TransactionAborted    a transaction that was aborted
     ├── RegistryError
     │   ├── RegistryUnavailable   the registry did not answer
-    │   ├── NotRegistered         no such product, address, subject or schema
+    │   ├── NotRegistered         a product, address, subject or schema that is not registered
     │   └── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
     ├── GateError                 a question that the gate cannot answer: no such rule
     ├── PublishError              an event that was refused before it reached the broker
     ├── ReplayError               a replay whose bounds cannot be served
     └── ProcessError              a processor whose declaration or state cannot be run
 
-Every class carries its facts as attributes; the message says what was found, where, and what would be right.
+The message of an error names what was found, where, and what would be right. The facts in the message are attributes of
+the error too. A constructor takes the message and, by keyword, the attributes of its class. A fact that the raising code
+does not know is None. Errors can be pickled, and `repr` shows the message and every known fact.
 """
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+_UNKNOWN: Final = (None, "", (), -1)
+"""The values of an attribute whose fact is not known; `repr` leaves them out."""
+
 
 class MeshError(Exception):
-    """Root of everything that Meshport raises by intent.
+    """Root of every error that Meshport raises on purpose.
 
-    Args:
+    Attributes:
         message: what was found and where.
         hint: what would be right; shown on a line of its own.
     """
@@ -46,18 +53,39 @@ class MeshError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
+    def __repr__(self) -> str:
+        known = {name: each for name, each in vars(self).items() if name != "message" and each not in _UNKNOWN}
+        facts = "".join(f", {name}={each!r}" for name, each in known.items())
+        return f"{type(self).__name__}({self.message!r}{facts})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # BaseException's own calls the constructor with `args`, which hold the message alone.
+        return _unpickled, (type(self), self.args), vars(self)
+
+
+def _unpickled(kind: type[MeshError], args: tuple[Any, ...]) -> MeshError:
+    """Return an error without attributes, which pickle sets next."""
+    return kind.__new__(kind, *args)
+
 
 class AddressError(MeshError, ValueError):
-    """Raised for text that is no mesh address."""
+    """Raised for text that is no mesh address.
+
+    Attributes:
+        text: the text, or the part of it that is wrong.
+    """
+
+    def __init__(self, message: str, *, text: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.text = text
 
 
 class DescriptorError(MeshError, ValueError):
-    """Raised when a product.yaml cannot be read as a product.
+    """Raised when a product.yaml cannot be read as a product. The message begins with file and line.
 
-    Args:
-        message: what was found.
-        file: the descriptor.
-        line: 1-based line of the finding, where one is known.
+    Attributes:
+        file: the descriptor; "" if it is not read from a file.
+        line: the line of the finding, counted from 1.
     """
 
     def __init__(self, message: str, *, file: str = "", line: int | None = None, hint: str | None = None) -> None:
@@ -68,29 +96,43 @@ class DescriptorError(MeshError, ValueError):
 
 
 class ProjectError(MeshError):
-    """Raised for a folder that is no mesh project, or that lacks what was asked of it."""
+    """Raised for a folder that is no mesh project, and for a file of a project that is missing or cannot be used.
+
+    Attributes:
+        file: the file or folder.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
 
 
 class SchemaError(MeshError, ValueError):
-    """Raised for a schema that is not valid Avro, or that hostile bytes could turn into a bomb.
+    """Raised for a schema that is not valid Avro, or that a few hostile bytes could expand to gigabytes.
 
-    Args:
-        message: what was found and where.
-        hint: what would be right.
-        rule: id of the gate's rule that refuses it (`DECODING_BOMB`); None for what is no schema at all.
+    Attributes:
+        source: the file, or another name of the schema, as the message begins with it.
+        rule: the id of the gate's rule that refuses the schema (`DECODING_BOMB`); None if it is not valid Avro.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None, rule: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, source: str | None = None, rule: str | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
+        self.source = source
         self.rule = rule
 
 
 class CodecError(MeshError, ValueError):
-    """Root of the errors between bytes and records."""
+    """Root of the errors of encoding and decoding records."""
 
 
 class EncodeError(CodecError):
-    """Raised for a record that does not fit its schema; `field` is its path (`price.amount`), "" for the record."""
+    """Raised for a record that does not fit its schema.
+
+    Attributes:
+        field: the path of the field (`price.amount`); "" for the record itself.
+    """
 
     def __init__(self, message: str, *, field: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -98,7 +140,11 @@ class EncodeError(CodecError):
 
 
 class DecodeError(CodecError):
-    """Raised for bytes that are not what their schema says; `offset` is the byte at which that was seen, -1 if unknown."""
+    """Raised for bytes that are not what their schema says.
+
+    Attributes:
+        offset: the number of the byte at which the error was found, counted from 0; -1 if it is not known.
+    """
 
     def __init__(self, message: str, *, offset: int = -1, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -106,69 +152,237 @@ class DecodeError(CodecError):
 
 
 class EventError(MeshError, ValueError):
-    """Raised for a Kafka message that is no CloudEvent, or for attributes that make none."""
+    """Raised for a Kafka message that is no CloudEvent, and for attributes that make none.
+
+    Attributes:
+        attribute: the name of the attribute or header that is missing or wrong.
+    """
+
+    def __init__(self, message: str, *, attribute: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.attribute = attribute
 
 
 class KafkaError(MeshError):
-    """Root of the errors that come from a Kafka cluster."""
+    """Root of the errors that come from a Kafka cluster.
+
+    Attributes:
+        topic: the topic.
+        partition: the partition of the topic.
+        offset: the offset in the partition.
+        code: the client's name of the error (`_TRANSPORT`, `UNKNOWN_TOPIC_OR_PART`), if the client reported one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        code: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.code = code
 
 
 class BrokerUnavailable(KafkaError):  # noqa: N818 - names a state, as ConnectionRefusedError's siblings do
-    """Raised when no broker answers, or when one could not be started."""
+    """Raised when no broker answers, or when one could not be started.
+
+    Attributes:
+        servers: the bootstrap servers.
+    """
+
+    def __init__(
+        self, message: str, *, servers: str | None = None, code: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.servers = servers
 
 
 class JarRejected(KafkaError):  # noqa: N818 - names a verdict
-    """Raised when a jar of the embedded broker does not have the locked SHA-256."""
+    """Raised when a jar of the embedded broker does not have the locked SHA-256, or is not in the lock.
+
+    Attributes:
+        file: the jar.
+        expected: the locked SHA-256.
+        found: the SHA-256 of the file.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.expected = expected
+        self.found = found
 
 
 class TopicError(KafkaError):
-    """Raised when a topic is missing, or could not be made as declared."""
+    """Raised when a topic is missing, or could not be created as declared."""
 
 
 class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
-    """Raised when the broker did not say whether an event is stored (librdkafka's POSSIBLY_PERSISTED)."""
+    """Raised when the broker did not report whether an event is stored (librdkafka's POSSIBLY_PERSISTED)."""
 
 
 class TransactionAborted(KafkaError):  # noqa: N818 - names an outcome
-    """Raised when a transaction came to nothing: no committed reader ever sees what was sent in it. Do it again."""
+    """Raised when a transaction was aborted. No `read_committed` consumer sees a record of it; the caller repeats it."""
 
 
 class RegistryError(MeshError):
-    """Root of the errors between the library and a registry."""
+    """Root of the errors between the library and a registry.
+
+    Attributes:
+        url: the URL of the registry, or of the request.
+        status: the HTTP status of the answer; None if there was no answer.
+    """
+
+    def __init__(
+        self, message: str, *, url: str | None = None, status: int | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.url = url
+        self.status = status
 
 
 class RegistryUnavailable(RegistryError):  # noqa: N818 - names a state
-    """Raised when the registry did not answer; never to be read as a yes."""
+    """Raised when the registry did not answer, or not as a registry of this version does. It is never a pass."""
 
 
 class NotRegistered(RegistryError, LookupError):  # noqa: N818 - names a state
-    """Raised when the registry knows no such product, address, subject or schema."""
+    """Raised for a product, address, subject or schema that the registry does not have, or that is retired.
+
+    Attributes:
+        successor: the address that replaces a retired one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        successor: str | None = None,
+        url: str | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, url=url, status=status, hint=hint)
+        self.successor = successor
 
 
 class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
-    """Raised when the registry refuses a registration; `findings` holds its reasons, one text each."""
+    """Raised when the registry refuses a request.
 
-    def __init__(self, message: str, *, findings: tuple[str, ...] = (), hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    Attributes:
+        findings: the single reasons, one text each; those of the gate begin with the id of a rule.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        findings: tuple[str, ...] = (),
+        url: str | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, url=url, status=status, hint=hint)
         self.findings = findings
 
     def __str__(self) -> str:
-        # A single reason stands in the message already.
+        # The message repeats a single reason.
         reasons = "".join(f"\n  - {each}" for each in self.findings if each not in self.message)
         return self.message + reasons + (f"\nhint: {self.hint}" if self.hint else "")
 
 
 class GateError(MeshError, ValueError):
-    """Raised for a question that the gate cannot answer, such as one about a rule that there is not."""
+    """Raised for a question that the gate cannot answer, such as one about a rule that does not exist.
+
+    Attributes:
+        rule: the id of the rule that was asked for.
+        address: the address that was asked about.
+    """
+
+    def __init__(
+        self, message: str, *, rule: str | None = None, address: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
+        self.address = address
 
 
 class PublishError(MeshError):
-    """Raised when an event is refused before it reaches the broker; nothing of it was stored."""
+    """Raised when an event is refused before it reaches the broker; nothing of it is stored.
+
+    Attributes:
+        address: the address that the event was for.
+        field: the field of the record that is missing or wrong.
+    """
+
+    def __init__(
+        self, message: str, *, address: str | None = None, field: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.address = address
+        self.field = field
 
 
 class ReplayError(MeshError):
-    """Raised when the bounds of a replay cannot be served."""
+    """Raised when the bounds of a replay cannot be served.
+
+    Attributes:
+        topic: the topic.
+        partition: the partition of the bound.
+        offset: the offset of the bound.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
 
 
 class ProcessError(MeshError):
-    """Raised when a processor's declaration or state cannot be run."""
+    """Raised when a processor's declaration or state cannot be run.
+
+    Attributes:
+        address: the product of the processor, or the port at fault.
+        topic: the topic that the processor reads or keeps its state in.
+        partition: the partition of the topic.
+        offset: the offset in the partition.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        address: str | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.address = address
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset

@@ -1,7 +1,7 @@
-"""The generations of a port, as the registry holds them: which there are, which is bound, and who is building one.
+"""Models of the generations of a port, as the registry's API sends and receives them.
 
-A generation is one topic under an address. Generation 1 is made by `meshport apply`; each further one by a rebuild,
-beside the one that is bound, until the address is bound to it. Numbers are never given again.
+A generation is one topic of an address. `meshport apply` creates generation 1. A rebuild creates each further one beside
+the bound one, and the address is then switched to it. Numbers are never reused.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from meshport.product.descriptor import AddressText
 
 
 class GenerationState(StrEnum):
-    """Where a generation is in its life."""
+    """The state of a generation."""
 
     BUILDING = "building"
     LIVE = "live"
     REPLACED = "replaced"
-    """Another is bound; its topic is kept for readers who have not read it to its end."""
+    """Another generation is bound. The topic is kept for readers that have not read it to its end."""
     ABANDONED = "abandoned"
-    """It was given up before anybody read it."""
+    """The build was given up before the address was bound to it."""
     RETIRED = "retired"
-    """Its topics are gone."""
+    """No binding names its topic any more, which may be deleted."""
 
 
 class Phase(StrEnum):
-    """What whoever holds a generation that is being built does."""
+    """What the holder of a generation does with it."""
 
     BUILD = "build"
-    """It fills the new generation; the processor of the live one goes on."""
+    """The holder fills the new generation, and the processor of the live one runs on."""
     HANDOVER = "handover"
-    """Processors of the address stand still, until the hold ends."""
+    """The processors of the address pause until the hold ends."""
 
 
 class _GenerationsResponse(BaseModel):
@@ -46,12 +46,12 @@ class _GenerationsRequest(BaseModel):
 
 
 class Hold(_GenerationsResponse):
-    """A claim on a generation that is being built. It ends by itself, so that a holder who was killed blocks nobody.
+    """A lease on a generation that is being built. It expires, so that a holder that was killed blocks no other.
 
     Attributes:
         number: of the generation.
         phase: what the holder does.
-        expires_in_s: seconds, by the registry's clock.
+        expires_in_s: seconds until it expires, by the registry's clock.
     """
 
     number: int
@@ -65,10 +65,10 @@ class Generation(_GenerationsResponse):
     Attributes:
         number: counted from 1.
         topic: its topic.
-        state: where it is in its life.
-        made_by: what tells the logic that builds it, of its builder's choice; None for a first generation.
+        state: its state.
+        made_by: identifies the logic that builds it, a text that the builder chooses; None for a first generation.
         created_at: when it was begun.
-        ended_at: when it was replaced, abandoned or retired.
+        ended_at: when it was replaced, abandoned or retired; None before that.
     """
 
     number: int
@@ -85,7 +85,7 @@ class Generations(_GenerationsResponse):
     Attributes:
         address: of the port, with its major.
         generations: by number.
-        hold: on the one that is being built; None where nobody works on it now.
+        hold: on the one that is being built; None if no holder works on it now.
     """
 
     address: AddressText
@@ -94,27 +94,27 @@ class Generations(_GenerationsResponse):
 
     @property
     def live(self) -> Generation:
-        """The one that the address is bound to."""
+        """The generation that the address is bound to."""
         return next(each for each in self.generations if each.state is GenerationState.LIVE)
 
     @property
     def building(self) -> Generation | None:
-        """The one that is being built."""
+        """The generation that is being built, or None."""
         return next((each for each in self.generations if each.state is GenerationState.BUILDING), None)
 
     @property
     def is_handed_over(self) -> bool:
-        """Whether the processors of the port have to stand still now."""
+        """Whether the processors of the port have to pause now."""
         return self.hold is not None and self.hold.phase is Phase.HANDOVER
 
 
 class OpenGeneration(_GenerationsRequest):
-    """What `POST .../open` takes.
+    """The body of `POST .../open`.
 
     Attributes:
-        holder: who builds it, a name that nobody else has.
-        seconds: for how long the claim holds unless it is renewed.
-        made_by: tells the logic; a generation that was begun by another logic is abandoned, one by the same goes on.
+        holder: a unique name of the builder.
+        seconds: for which the hold lasts unless it is renewed.
+        made_by: identifies the logic. A generation that other logic began is abandoned, one of the same is continued.
     """
 
     holder: str = Field(min_length=1, max_length=64)
@@ -123,7 +123,7 @@ class OpenGeneration(_GenerationsRequest):
 
 
 class HoldRequest(_GenerationsRequest):
-    """What `POST .../hold` takes: see `OpenGeneration` and `Phase`."""
+    """The body of `POST .../hold`; see `OpenGeneration` and `Phase`."""
 
     holder: str = Field(min_length=1, max_length=64)
     seconds: float = Field(gt=0, le=600)
@@ -131,18 +131,18 @@ class HoldRequest(_GenerationsRequest):
 
 
 class Release(_GenerationsRequest):
-    """What `POST .../release` and `POST .../abandon` take: who holds it."""
+    """The body of `POST .../release` and `POST .../abandon`: the name of the holder."""
 
     holder: str = Field(min_length=1, max_length=64)
 
 
 class Switch(_GenerationsRequest):
-    """What `POST .../switch` takes: the one place at which both generations hold the outputs of the same input.
+    """The body of `POST .../switch`: the offsets up to which both generations hold the outputs of the same input.
 
     Attributes:
-        holder: who holds the new generation, in the phase `handover`.
-        ends: by partition of the old topic, the offset after the last event up to that place.
-        begins: by partition of the new topic, the offset of the first event behind it.
+        holder: the holder of the new generation, in the phase `handover`.
+        ends: by partition of the old topic, the offset after the last of those outputs.
+        begins: by partition of the new topic, the offset of the first output after them.
     """
 
     holder: str = Field(min_length=1, max_length=64)

@@ -128,14 +128,18 @@ def _proof(case: Case, mesh: Registry, sample: Sample) -> Evidence:
         binding = mesh.resolve(case.address)
     except NotRegistered as error:
         raise GateError(
-            f"{case.address} has no stored events to look at: {error.message}", hint="check it without --history"
+            f"{case.address} has no stored events to look at: {error.message}",
+            address=str(case.address),
+            hint="check it without --history",
         ) from error
     try:
         with progress(f"reading {binding.topic}") as advance:
             return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=advance)
     except TopicError as error:
         raise GateError(
-            f"the stored events of {case.address} cannot be read: {error.message}", hint=error.hint
+            f"the stored events of {case.address} cannot be read: {error.message}",
+            address=str(case.address),
+            hint=error.hint,
         ) from error
 
 

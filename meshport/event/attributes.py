@@ -120,9 +120,11 @@ def text_bytes(name: str, text: str) -> bytes:
             noncharacters).
     """
     if not isinstance(text, str) or not text:
-        raise EventError(f"the attribute {name} is {text!r}", hint="text of at least one character")
+        raise EventError(f"the attribute {name} is {text!r}", attribute=name, hint="text of at least one character")
     if not text.isprintable() and (bad := next((each for each in text if _forbidden(each)), None)) is not None:
-        raise EventError(f"the attribute {name} holds the character U+{ord(bad):04X}", hint="no control characters")
+        raise EventError(
+            f"the attribute {name} holds the character U+{ord(bad):04X}", attribute=name, hint="no control characters"
+        )
     return text.encode()
 
 
@@ -142,6 +144,7 @@ def extension_headers(extensions: Mapping[str, Extension]) -> Headers:
         if not _NAME.fullmatch(name) or name in CORE:
             raise EventError(
                 f"{name!r} is no name of an extension",
+                attribute=name,
                 hint="1 to 20 of a-z and 0-9, and none of " + ", ".join(sorted(CORE)),
             )
         headers.append((PREFIX + name, _extension(name, value)))
@@ -161,7 +164,9 @@ def _extension(name: str, value: Extension) -> bytes:
         case str():
             return text_bytes(name, value)
     raise EventError(
-        f"the extension {name} is {value!r}", hint="text, bool, a whole number of 32 bits, bytes or an aware datetime"
+        f"the extension {name} is {value!r}",
+        attribute=name,
+        hint="text, bool, a whole number of 32 bits, bytes or an aware datetime",
     )
 
 

@@ -214,7 +214,11 @@ class EventReader:
 
     def _structured(self, content_type: str, value: bytes) -> tuple[dict[str, str], Any]:
         if content_type.lower().partition(";")[0].strip() != f"{STRUCTURED}+json":
-            raise EventError(f"the header content-type is {content_type!r}", hint="application/cloudevents+json")
+            raise EventError(
+                f"the header content-type is {content_type!r}",
+                attribute="content-type",
+                hint="application/cloudevents+json",
+            )
         document = _json(value)
         if not isinstance(document, dict):
             raise EventError("the structured event is no JSON object")
@@ -248,18 +252,22 @@ def _attributes(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
             attribute = lowered.removeprefix(PREFIX)
             if attribute == "datacontenttype" or not is_name(attribute):
                 raise EventError(
-                    f"the header {name!r} is no CloudEvents attribute", hint="ce_ and a-z, 0-9; content-type"
+                    f"the header {name!r} is no CloudEvents attribute",
+                    attribute=name,
+                    hint="ce_ and a-z, 0-9; content-type",
                 )
         else:
             continue
         if value is None:
-            raise EventError(f"the header {name} is null", hint="an attribute that is not there has no header")
+            raise EventError(
+                f"the header {name} is null", attribute=name, hint="an attribute that is not there has no header"
+            )
         if attribute in attributes:
-            raise EventError(f"the header {name} stands there twice")
+            raise EventError(f"the header {name} stands there twice", attribute=name)
         try:
             attributes[attribute] = value.decode()
         except UnicodeDecodeError as error:
-            raise EventError(f"the header {name} is no UTF-8: {error.reason}") from error
+            raise EventError(f"the header {name} is no UTF-8: {error.reason}", attribute=name) from error
     return attributes, schema_header
 
 
@@ -281,25 +289,33 @@ def _check(attributes: Mapping[str, str]) -> None:
     for name in ("specversion", "id", "source", "type"):
         if not attributes.get(name):
             found = "is empty" if name in attributes else "is missing"
-            raise EventError(f"the attribute {name} {found}", hint=f"every CloudEvent has it, in the header ce_{name}")
+            raise EventError(
+                f"the attribute {name} {found}",
+                attribute=name,
+                hint=f"every CloudEvent has it, in the header ce_{name}",
+            )
     if attributes["specversion"] != SPEC_VERSION:
-        raise EventError(f"the attribute specversion is {attributes['specversion']!r}", hint=SPEC_VERSION)
+        raise EventError(
+            f"the attribute specversion is {attributes['specversion']!r}", attribute="specversion", hint=SPEC_VERSION
+        )
     for name in ("subject", "dataschema", "datacontenttype"):
         if attributes.get(name) == "":
-            raise EventError(f"the attribute {name} is empty", hint="leave it out, or say it")
+            raise EventError(f"the attribute {name} is empty", attribute=name, hint="leave it out, or say it")
 
 
 def _instant(name: str, text: str) -> datetime:
     try:
         return instant(text)
     except (ValueError, OverflowError) as error:
-        raise EventError(f"the attribute {name} is {text!r}: {error}", hint="RFC 3339, 2026-11-21T08:15:00Z") from error
+        raise EventError(
+            f"the attribute {name} is {text!r}: {error}", attribute=name, hint="RFC 3339, 2026-11-21T08:15:00Z"
+        ) from error
 
 
 def _text_of(name: str, value: Any) -> str:
     """An attribute of a structured event in its canonical text."""
     if not is_name(name):
-        raise EventError(f"{name!r} is no CloudEvents attribute", hint="a-z and 0-9")
+        raise EventError(f"{name!r} is no CloudEvents attribute", attribute=name, hint="a-z and 0-9")
     match value:
         case bool():
             return "true" if value else "false"
@@ -307,7 +323,7 @@ def _text_of(name: str, value: Any) -> str:
             return str(value)
         case str():
             return value
-    raise EventError(f"the attribute {name} is {value!r}", hint="text")
+    raise EventError(f"the attribute {name} is {value!r}", attribute=name, hint="text")
 
 
 def _json(value: bytes) -> Any:

@@ -40,7 +40,9 @@ def _escaped(text: str) -> str:
 def _key_text(name: str, value: Any) -> str:
     match value:
         case None | "":
-            raise PublishError(f"the key field {name!r} has no value", hint="an event of a keyed port needs its key")
+            raise PublishError(
+                f"the key field {name!r} has no value", field=name, hint="an event of a keyed port needs its key"
+            )
         case bool():
             return "true" if value else "false"
         case datetime():
@@ -49,7 +51,9 @@ def _key_text(name: str, value: Any) -> str:
             return value.hex()
         case dict() | list():
             raise PublishError(
-                f"the key field {name!r} holds a {type(value).__name__}", hint="a key is made of plain values"
+                f"the key field {name!r} holds a {type(value).__name__}",
+                field=name,
+                hint="a key is made of plain values",
             )
         case _:
             return str(value)
@@ -70,7 +74,9 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
         if isinstance(value, datetime):
             if value.tzinfo is None and not local:
                 raise PublishError(
-                    f"the time field {field!r} holds {value!r}, which has no zone", hint="datetime(..., tzinfo=UTC)"
+                    f"the time field {field!r} holds {value!r}, which has no zone",
+                    field=field,
+                    hint="datetime(..., tzinfo=UTC)",
                 )
             return value if value.tzinfo else value.replace(tzinfo=UTC)
         if isinstance(value, date):
@@ -80,18 +86,22 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
                 return _EPOCH + unit * value
             except OverflowError:
                 raise PublishError(
-                    f"the time field {field!r} holds {value}, which no calendar has", hint=f"in units of {unit}"
+                    f"the time field {field!r} holds {value}, which no calendar has",
+                    field=field,
+                    hint=f"in units of {unit}",
                 ) from None
         if isinstance(value, str):
             try:
                 parsed = datetime.fromisoformat(value)
             except ValueError:
                 raise PublishError(
-                    f"the time field {field!r} holds {value!r}", hint="RFC 3339: 2001-02-03T04:05:06Z"
+                    f"the time field {field!r} holds {value!r}", field=field, hint="RFC 3339: 2001-02-03T04:05:06Z"
                 ) from None
             return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         raise PublishError(
-            f"the time field {field!r} holds {value!r}", hint="the event needs the time at which its fact happened"
+            f"the time field {field!r} holds {value!r}",
+            field=field,
+            hint="the event needs the time at which its fact happened",
         )
 
     return told

@@ -108,6 +108,7 @@ class ValueReader:
             raise EventError(
                 f"ce_dataschema names the schema {fingerprint}, __value_schema_id names {named}, which is "
                 f"{schema.fingerprint}",
+                attribute="dataschema",
                 hint="one event, one schema",
             )
         return self.decoder(schema)(value, 0)
@@ -138,6 +139,7 @@ class ValueReader:
             return record
         raise EventError(
             f"the value is Avro both as a whole and behind the schema id {schema_id}, which is not that of ce_dataschema",
+            attribute="dataschema",
             hint="write Confluent's prefix with the id of this registry, or __value_schema_id",
         )
 

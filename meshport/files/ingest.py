@@ -36,7 +36,11 @@ class Row:
 
 
 class LineRefused(MeshError, ValueError):  # noqa: N818 - names a verdict
-    """Raised for a line that holds no record; `line` is its number."""
+    """Raised for a line of a file that is no record.
+
+    Attributes:
+        line: its number, counted from 1.
+    """
 
     def __init__(self, line: int, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"line {line}: {message}", hint=hint)

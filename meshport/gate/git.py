@@ -170,7 +170,11 @@ class Repository:
             end = out.index(b"\n", at)
             facts = out[at:end].split(b" ")
             if len(facts) != 3:
-                raise ProjectError(f"git has no object {each} in {self.top}", hint="`git fsck` looks for what is lost")
+                raise ProjectError(
+                    f"git has no object {each} in {self.top}",
+                    hint="`git fsck` looks for what is lost",
+                    file=str(self.top),
+                )
             size = int(facts[2])
             found[each] = out[end + 1 : end + 1 + size]
             at = end + size + 2

@@ -70,6 +70,7 @@ def rule_named(rule_id: str) -> Rule:
     meant = nearest(word, list(RULES))
     raise GateError(
         f"{rule_id!r} is no rule of the gate",
+        rule=word,
         hint=f"did you mean {meant}?" if meant else "`meshport gate rules` lists them",
     )
 

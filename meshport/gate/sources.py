@@ -86,7 +86,7 @@ def file_source(file: Path, project: Project) -> PastSource:
     """
     if file.is_dir():
         if not all((file / name).is_dir() for name in FOLDERS):
-            raise ProjectError(f"{file} is no mesh project", hint=f"a folder with {', '.join(FOLDERS)}")
+            raise ProjectError(f"{file} is no mesh project", file=str(file), hint=f"a folder with {', '.join(FOLDERS)}")
         return FolderSource(project, Project(file.resolve()))
     if file.name == "product.yaml":
         other = Project.find(file.parent)
@@ -97,6 +97,7 @@ def file_source(file: Path, project: Project) -> PastSource:
         return SavedSource(file)
     raise ProjectError(
         f"{file} is nothing to compare with",
+        file=str(file),
         hint="a folder of a project, its product.yaml, a schema (.avsc), or what /api/v1/gate/past answered (.json)",
     )
 
@@ -131,6 +132,7 @@ class SchemaFileSource:
         """
         raise ProjectError(
             f"{self.file} is one schema, which does not say whose it is",
+            file=str(self.file),
             hint="name the address that it is compared with",
         )
 
@@ -252,10 +254,11 @@ class SavedSource:
         try:
             return ProductPast.model_validate_json(self.file.read_bytes())
         except OSError as error:
-            raise ProjectError(f"{self.file} cannot be read: {error.strerror}") from error
+            raise ProjectError(f"{self.file} cannot be read: {error.strerror}", file=str(self.file)) from error
         except ValidationError as error:
             raise ProjectError(
                 f"{self.file} is no past of a product: {error.errors()[0]['msg']}",
+                file=str(self.file),
                 hint="an answer of GET /api/v1/gate/past/<domain>/<product>",
             ) from error
 

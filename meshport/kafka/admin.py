@@ -152,6 +152,7 @@ class Admin:
         if found != declared:
             raise TopicError(
                 f"the topic {name} has {found} partitions, {declared} are declared",
+                topic=name,
                 hint="it never changes under one generation, since keys would move: declare what is there, or rebuild",
             )
 

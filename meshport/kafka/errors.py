@@ -50,10 +50,10 @@ def client_error(error: KafkaException | ClientError, what: str) -> KafkaError:
     cause = error.args[0] if isinstance(error, KafkaException) else error
     text = f"{what}: {cause.str()} ({cause.name()})"
     if cause.code() in _NO_TOPIC:
-        return TopicError(text, hint="`meshport apply` makes the topics of a project")
+        return TopicError(text, code=cause.name(), hint="`meshport apply` makes the topics of a project")
     if cause.code() in _NO_BROKER:
-        return BrokerUnavailable(text)
-    return KafkaError(text)
+        return BrokerUnavailable(text, code=cause.name())
+    return KafkaError(text, code=cause.name())
 
 
 def delivery_error(error: ClientError, what: str) -> KafkaError | PublishError:
@@ -62,5 +62,7 @@ def delivery_error(error: ClientError, what: str) -> KafkaError | PublishError:
     if error.code() in _REFUSED:
         return PublishError(text)
     if error.code() in _NO_TOPIC:
-        return TopicError(text, hint="`meshport apply` makes the topics of a project")
-    return DeliveryUnknown(text, hint="publish it again with the same id: readers ignore an id they have seen")
+        return TopicError(text, code=error.name(), hint="`meshport apply` makes the topics of a project")
+    return DeliveryUnknown(
+        text, code=error.name(), hint="publish it again with the same id: readers ignore an id they have seen"
+    )

@@ -317,7 +317,7 @@ class Transactions:
                     told = True  # a call that was under way when the transaction failed does not say why; the next does
                     continue
                 if cause.txn_requires_abort():
-                    raise TransactionAborted(f"{what}: {cause.str()} ({cause.name()})") from error
+                    raise TransactionAborted(f"{what}: {cause.str()} ({cause.name()})", code=cause.name()) from error
                 if cause.fatal() or not cause.retriable() or time.monotonic() > deadline:
                     raise self._fatal or client_error(error, what) from error
             else:

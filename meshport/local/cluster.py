@@ -132,6 +132,8 @@ def _given(servers: str) -> Cluster:
     except KafkaError as error:
         raise BrokerUnavailable(
             f"the given Kafka at {servers} did not answer within {ANSWER_SECONDS:.0f} s: {error.message}",
+            servers=servers,
+            code=error.code,
             hint="check the address and that the broker runs, or leave the address out to start one",
         ) from error
     what = f"Kafka at {servers}, given, {_count(state.brokers)}, cluster id {state.cluster_id or 'unknown'}"

@@ -163,7 +163,9 @@ def verify_jars(directory: Path, lock: JarLock) -> tuple[Path, ...]:
     for found in sorted(directory.rglob("*.jar")):
         if found not in paths:
             raise JarRejected(
-                f"{found} is not in the lock of Kafka {lock.version}", hint=f"delete it, or the whole of {directory}"
+                f"{found} is not in the lock of Kafka {lock.version}",
+                file=str(found),
+                hint=f"delete it, or the whole of {directory}",
             )
     for path, jar in paths.items():
         _verify(path, jar)
@@ -263,12 +265,18 @@ def _verify(path: Path, jar: Jar) -> None:
         found = _sha256(path)
     except FileNotFoundError:
         raise JarRejected(
-            f"{jar.coordinate} is locked, but {path} is missing", hint="start again to fetch it"
+            f"{jar.coordinate} is locked, but {path} is missing",
+            file=str(path),
+            expected=jar.sha256,
+            hint="start again to fetch it",
         ) from None
     if found != jar.sha256:
         path.unlink(missing_ok=True)
         raise JarRejected(
             f"{jar.coordinate} was refused: expected SHA-256 {jar.sha256}, found {found} in {path}",
+            file=str(path),
+            expected=jar.sha256,
+            found=found,
             hint="the file was deleted and is fetched anew on the next start; where it is refused again, "
             "what your network delivers is not what was published",
         )

@@ -101,6 +101,7 @@ class Way:
         if at is None:
             raise KafkaError(
                 f"{self.leg.topic} was retired while it was read, and {binding.address} is bound to {binding.topic}",
+                topic=self.leg.topic,
                 hint="begin there under a new group",
             )
         self._legs, self._at = legs, at

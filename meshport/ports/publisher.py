@@ -92,7 +92,11 @@ class Publisher:
     def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT) -> None:
         self.binding = resolver.resolve(Address.parse(address) if isinstance(address, str) else address)
         if self.binding.status is Status.RETIRED:
-            raise PublishError(f"{self.binding.address} is retired", hint=f"its successor: {self.binding.successor}")
+            raise PublishError(
+                f"{self.binding.address} is retired",
+                address=str(self.binding.address),
+                hint=f"its successor: {self.binding.successor}",
+            )
         self.schema = parse_schema(self.binding.schema_text, source=f"the schema of {self.binding.address}")
         self._writer = EventWriter(
             source=str(self.binding.address),
@@ -193,6 +197,7 @@ class Publisher:
         if not self.binding.key:
             raise PublishError(
                 f"{self.binding.address} has no key, so that nothing of it can be retracted",
+                address=str(self.binding.address),
                 hint="an event that tells of the end",
             )
         made = self._room().next_id if id is None else id

@@ -109,6 +109,9 @@ class Replay:
                 if begin.each and partition in begin.each and begin.of(partition) < low:
                     raise ReplayError(
                         f"offset {begin.of(partition)} of {topic} [{partition}] is past retention",
+                        topic=topic,
+                        partition=partition,
+                        offset=begin.of(partition),
                         hint=f"it begins at {low}",
                     )
             first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
@@ -118,7 +121,10 @@ class Replay:
             partition = min(bounds)
             raise ReplayError(
                 f"the replay would end at offset {end.of(partition)} of {topic} [{partition}], "
-                f"not after it begins at {begin.of(partition)}"
+                f"not after it begins at {begin.of(partition)}",
+                topic=topic,
+                partition=partition,
+                offset=end.of(partition),
             )
         return Stretch(topic, first, last)
 
@@ -178,10 +184,15 @@ def _refuse_impossible(bound: Offsets, topic: str, partitions: Collection[int]) 
     for partition in each:
         if partition not in partitions:
             raise ReplayError(
-                f"{topic} has no partition {partition}", hint=f"its partitions are 0 to {max(partitions)}"
+                f"{topic} has no partition {partition}",
+                topic=topic,
+                partition=partition,
+                hint=f"its partitions are 0 to {max(partitions)}",
             )
     if negative := [offset for offset in (bound.every, *each.values()) if offset < 0]:
-        raise ReplayError(f"{negative[0]} is no offset of {topic}", hint="offsets are counted from 0")
+        raise ReplayError(
+            f"{negative[0]} is no offset of {topic}", topic=topic, offset=negative[0], hint="offsets are counted from 0"
+        )
 
 
 def _instant(bound: Bound, name: str) -> datetime | None:

@@ -155,6 +155,9 @@ class Subscriber:
                 raise KafkaError(
                     f"group {self._group!r} stands at offset {place} of {self._topic} [{partition}], "
                     f"but the log begins at {begin}: {begin - place} events are past retention",
+                    topic=self._topic,
+                    partition=partition,
+                    offset=place,
                     hint="move the group on by hand if they may be missed",
                 )
             places[partition] = place

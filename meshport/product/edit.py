@@ -39,7 +39,7 @@ def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date
     product = parse_product(text, file=file)
     after = _with_line(product, old, live_from, deprecated_on)
     for _, _, message in misdated(after.output_ports):
-        raise ProjectError(message)
+        raise ProjectError(message, file=str(file))
     index = product.output_ports.index(old)
     item = _item(old, live_from)
     written = _insert(text, index, item, f"deprecatedOn: {deprecated_on}")

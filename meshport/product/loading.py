@@ -48,13 +48,13 @@ def load_module(file: Path) -> ModuleType:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise ProjectError(f"{file} cannot be read: {error}") from error
+        raise ProjectError(f"{file} cannot be read: {error}", file=str(file)) from error
     name = f"meshport_product_{sha256(str(path).encode() + text).hexdigest()[:16]}"
     if known := sys.modules.get(name):
         return known
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ProjectError(f"{file} is no Python file")
+        raise ProjectError(f"{file} is no Python file", file=str(file))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look up a class's module by its name
     try:
@@ -64,6 +64,8 @@ def load_module(file: Path) -> ModuleType:
         if isinstance(error, Exception):
             lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == str(path)]
             at = f", line {lines[-1]}," if lines else ""
-            raise ProjectError(f"{file}{at} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise ProjectError(
+                f"{file}{at} cannot be loaded: {type(error).__name__}: {error}", file=str(file)
+            ) from error
         raise
     return module

@@ -139,6 +139,7 @@ def _plan(product: ProjectProduct, registry: Registry, admin: Admin) -> ProductP
         if found.partitions != port.partitions:
             raise TopicError(
                 f"the topic {name} has {found.partitions} partitions, {product.descriptor_file} declares {port.partitions}",
+                topic=name,
                 hint="it never changes under one generation, since keys would move: declare what is there",
             )
         different = {key: value for key, value in wanted.items() if found.config.get(key) != value}

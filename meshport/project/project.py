@@ -108,6 +108,7 @@ class Project:
                 return cls(folder)
         raise ProjectError(
             f"{start.resolve()} stands in no mesh project: no folder above it has {', '.join(FOLDERS)}",
+            file=str(start.resolve()),
             hint="`meshport init` makes one here",
         )
 
@@ -160,6 +161,7 @@ class Project:
         near = nearest(address.of_product.key, known)
         raise ProjectError(
             f"{self.root} has no product {address.of_product}",
+            file=str(self.root),
             hint=f"did you mean {near}?" if near else f"it has {', '.join(known) or 'no product yet: `meshport new`'}",
         )
 

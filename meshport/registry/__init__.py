@@ -1,4 +1,4 @@
-"""The registry's client: addresses resolved, schemas found, products registered, contracts judged."""
+"""The client of the registry: resolving addresses, finding schemas, registering and judging products."""
 
 from meshport.registry.client import Registry
 from meshport.registry.generations import PortGenerations

@@ -1,8 +1,8 @@
-"""The registry's client: addresses resolved, schemas found, products registered.
+"""The client of the registry.
 
-The registry may be down while data keeps flowing. What a process has seen once it goes on using: a schema for ever,
-since it can never change, and a binding until the registry answers again. Everything else fails aloud: no answer is
-never a pass.
+Producers and consumers keep running while the registry is down. A schema that was fetched once is used for as long as
+the client lives, because it never changes; a binding that was resolved once is used until the registry answers again.
+Every other call raises: a registry that does not answer is never a pass.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from meshport.compat import Verdict
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.product import Product
 from meshport.registry.generations import PortGenerations
-from meshport.registry.requests import Requests, Transport, understood
+from meshport.registry.requests import Requests, Transport, parse_response
 from meshport.schema import Schema
 
 _Key = TypeVar("_Key", int, str)
 
-# Four times the schemas of the largest mesh that the bench knows would be some 40 MB.
+# About 40 MB of schemas, four times those of the largest mesh of the benchmarks.
 _SCHEMAS_KEPT: Final = 4096
 _BINDINGS_KEPT: Final = 4096
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
@@ -55,13 +55,16 @@ class _Resolved:
 
 
 class Registry:
-    """A client of one registry; thread-safe, to be shared by a whole process.
+    """A client of one registry; thread-safe, so that a process needs one.
 
     Args:
         url: of the registry, `http://host:port`.
-        timeout: seconds for one answer.
-        keep: seconds for which a binding is used without asking again.
-        transport: how requests travel; for tests inside one process.
+        timeout: seconds to wait for one response.
+        keep: seconds for which a resolved binding is returned without a request.
+        transport: the transport of requests; for tests inside one process.
+
+    Attributes:
+        url: of the registry.
     """
 
     def __init__(
@@ -84,20 +87,20 @@ class Registry:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; what was seen before stays known."""
+        """Close the connections. Cached bindings and schemas stay usable."""
         self._requests.close()
 
-    # --- what is behind an address
+    # --- addresses, products and readers
 
     def resolve(self, address: Address | str) -> Binding:
-        """What stands behind an address: its default port at its live major, where none is named.
+        """Return the binding of an address. Without a port it is the default port's, without a major the live major's.
 
-        While the registry does not answer, the last known binding is.
+        While the registry does not answer, this returns the last binding that it resolved.
 
         Raises:
             AddressError: the text is no address.
-            NotRegistered: the mesh has no such address, or it is retired; the hint names its successor.
-            RegistryUnavailable: no answer, and the address was never resolved before.
+            NotRegistered: the address is not registered, or it is retired; then the error has its `successor`.
+            RegistryUnavailable: the registry did not answer, and the address was never resolved before.
         """
         wanted = _address(address)
         with self._lock:
@@ -120,11 +123,11 @@ class Registry:
         return binding
 
     def product(self, which: UUID | Address | str) -> RegisteredProduct:
-        """A product by its GUID or its address.
+        """Return a product by its GUID or its address.
 
         Raises:
-            NotRegistered: the mesh has none.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product is not registered.
+            RegistryUnavailable: the registry did not answer.
         """
         if isinstance(which, str):
             which = _guid_or_address(which)
@@ -133,56 +136,56 @@ class Registry:
         return self._requests.get(f"/api/v1/dataproducts/by-address/{which.of_product.key}", RegisteredProduct)
 
     def search(self, text: str | None = None, *, offset: int = 0, limit: int = 50, **narrowed: str) -> ProductPage:
-        """Products by address.
+        """Return a page of the products that match, ordered by address.
 
         Args:
-            text: words that all have to stand in address, name, description, owner or tags.
-            offset: how many to skip.
-            limit: how many to answer, 1000 at most.
-            narrowed: `domain`, `archetype`, `owner`, `status`, `tag`.
+            text: words that all have to appear in address, name, description, owner or tags.
+            offset: the number of products to skip.
+            limit: the number of products to return, 1000 at most.
+            narrowed: `domain`, `archetype`, `owner`, `status` or `tag` that the products have.
 
         Raises:
-            RegistryUnavailable: no answer.
+            RegistryUnavailable: the registry did not answer.
         """
         return self._requests.get("/api/v1/dataproducts", ProductPage, q=text, offset=offset, limit=limit, **narrowed)
 
     def lineage(self, address: Address | str) -> Lineage:
-        """Everything that a product is made from, and everything that is made from it.
+        """Return every product upstream and downstream of a product.
 
         Raises:
-            NotRegistered: the mesh has no such product.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product is not registered.
+            RegistryUnavailable: the registry did not answer.
         """
         return self._requests.get(f"/api/v1/lineage/{_address(address).of_product.key}", Lineage)
 
     def readers(self, address: Address | str) -> tuple[Reader, ...]:
-        """The products that read a product or one of its ports, and the fields that they read.
+        """Return the products that read a product or one of its ports, and the fields that they read.
 
         Raises:
-            NotRegistered: the mesh has no such product or port.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product or port is not registered.
+            RegistryUnavailable: the registry did not answer.
         """
         wanted = _address(address)
-        answer = self._requests.ask("GET", f"/api/v1/readers/{wanted.key.partition('@')[0]}", {"major": wanted.major})
-        return understood(answer, _READERS.validate_json)
+        path = f"/api/v1/readers/{wanted.key.partition('@')[0]}"
+        return parse_response(self._requests.send("GET", path, {"major": wanted.major}), _READERS.validate_json)
 
     # --- schemas
 
     def by_id(self, schema_id: int) -> Schema:
-        """The schema of a Confluent id.
+        """Return the schema with a Confluent id.
 
         Raises:
-            NotRegistered: the registry has none.
-            RegistryUnavailable: no answer, and the schema was never seen before.
+            NotRegistered: no schema has this id.
+            RegistryUnavailable: the registry did not answer, and the schema was never fetched before.
         """
         return self._schema(self._by_id, schema_id, f"/schemas/ids/{schema_id}?format=resolved")
 
     def by_fingerprint(self, fingerprint: str) -> Schema:
-        """The schema of a SHA-256 fingerprint; see `by_id`."""
+        """Return the schema with a SHA-256 fingerprint (64 lower-case hex digits); see `by_id`."""
         return self._schema(self._by_fingerprint, fingerprint, f"/api/v1/schemas/{fingerprint}")
 
     def by_guid(self, guid: UUID) -> Schema:
-        """The schema of a GUID; see `by_id`."""
+        """Return the schema with a GUID, the first 128 bits of its fingerprint; see `by_id`."""
         return self._schema(self._by_fingerprint, str(guid), f"/schemas/guids/{guid}?format=resolved")
 
     def _schema(self, kept: dict[_Key, Schema], key: _Key, path: str) -> Schema:
@@ -190,7 +193,7 @@ class Registry:
             found = kept.get(key)
         if found is not None:
             return found
-        answer = understood(self._requests.ask("GET", path), _SchemaAnswer.model_validate_json)
+        answer = parse_response(self._requests.send("GET", path), _SchemaResponse.model_validate_json)
         schema = Schema(answer.text)
         with self._lock:
             _remember(kept, key, schema, _SCHEMAS_KEPT)
@@ -206,66 +209,66 @@ class Registry:
         bootstrap_servers: str | None = None,
         dry_run: bool = False,
     ) -> Registration:
-        """Register a product or bring it up to date; the same again changes nothing.
+        """Register a product or update it. Registering the same again changes nothing.
 
         Args:
             product: the descriptor.
             schemas: the schema of each output port, by `<port>@<major>`.
-            bootstrap_servers: the cluster of its topics; None for the registry's own.
-            dry_run: only say what would change.
+            bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+            dry_run: return what would change, and change nothing.
 
         Raises:
-            RegistrationRefused: with the reasons in `findings`; those of the gate begin with the id of a rule.
-            RegistryUnavailable: no answer; whether it is registered is not known, and asking again is safe.
+            RegistrationRefused: `findings` holds the reasons; those of the gate begin with the id of a rule.
+            RegistryUnavailable: the registry did not answer. The product may be registered; a repeated call is safe.
         """
         body = _declaration(product, schemas, bootstrap_servers)
-        answer = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
+        done = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
             self._forget(product.address)
-        return answer
+        return done
 
     def deprecate(self, guid: UUID, wanted: Deprecation) -> RegisteredProduct:
-        """Say until when readers should have gone, and where to.
+        """Deprecate a product: record the day after which it may go, and its successor.
 
         Raises:
-            NotRegistered: no such product or successor.
-            RegistrationRefused: it is retired already.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product or the successor is not registered.
+            RegistrationRefused: the product is retired already.
+            RegistryUnavailable: the registry did not answer.
         """
         return self._change(guid, "deprecate", wanted)
 
     def retire(self, guid: UUID, wanted: Retirement) -> RegisteredProduct:
-        """End a product or one of its ports.
+        """Retire a product or one of its lines.
 
         Raises:
-            NotRegistered: no such product, port or successor.
-            RegistrationRefused: somebody reads it who is not named in `force`; `findings` names them.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product, the port or the successor is not registered.
+            RegistrationRefused: products that `force` does not name still read it; `findings` names them.
+            RegistryUnavailable: the registry did not answer.
         """
         return self._change(guid, "retire", wanted)
 
     # --- generations
 
     def generations(self, address: Address | str) -> PortGenerations:
-        """The generations of a port: which there are, and what may be done with them.
+        """Return the client of a port's generations.
 
         Args:
-            address: of the port; its live major where none is named.
+            address: of the port; without a major, of its live major.
 
         Raises:
-            NotRegistered: the mesh has no such port.
-            RegistryUnavailable: no answer, and the address was never resolved before.
+            NotRegistered: the address has no major, and the port is not registered.
+            RegistryUnavailable: the registry did not answer, and the address was never resolved before.
         """
         wanted = _address(address)
         line = wanted if wanted.major else self.resolve(wanted).address
         return PortGenerations(line, self._requests, on_change=self._forget)
 
     def refresh(self, address: Address | str) -> Binding:
-        """As `resolve`, but never from memory.
+        """Return the binding of an address as `resolve` does, but always ask the registry.
 
         Raises:
-            NotRegistered: the mesh has no such address, or it is retired.
-            RegistryUnavailable: no answer.
+            NotRegistered: the address is not registered, or it is retired.
+            RegistryUnavailable: the registry did not answer.
         """
         wanted = _address(address)
         path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
@@ -277,7 +280,9 @@ class Registry:
     # --- the gate
 
     def judge(self, product: Product, schemas: Mapping[str, Schema]) -> tuple[Verdict, ...]:
-        """The verdict on each port of a product, then on each that it drops; nothing is registered.
+        """Return the verdict on each port of a product, then on each registered port that it drops.
+
+        Nothing is registered.
 
         Args:
             product: the descriptor, as for `register`.
@@ -285,56 +290,58 @@ class Registry:
 
         Raises:
             RegistrationRefused: ports and schemas do not match.
-            RegistryUnavailable: no answer; never to be read as a pass.
+            RegistryUnavailable: the registry did not answer, which is never a pass.
         """
-        return self._requests.post("/api/v1/gate/check", _declaration(product, schemas), _Judgement).verdicts
+        return self._requests.post("/api/v1/gate/check", _declaration(product, schemas), _Verdicts).verdicts
 
     def past(self, address: Address | str) -> ProductPast:
-        """Whatever a change of a product is judged by: its contracts with every version, readers and waivers.
+        """Return what the gate judges a change of a product by: contracts, versions, readers and waivers.
 
         Raises:
-            NotRegistered: the mesh has no such product.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product is not registered.
+            RegistryUnavailable: the registry did not answer.
         """
         return self._requests.get(f"/api/v1/gate/past/{_address(address).of_product.key}", ProductPast)
 
     def waive(self, wanted: WaiverRequest) -> Waiver:
-        """Record that one change of one port is to pass until a day.
+        """Record a waiver: one change of one port that is to pass through a day.
 
         Raises:
-            RegistrationRefused: no such port or rule, the rule lets nothing pass, or the day is past or too far away.
-            RegistryUnavailable: no answer.
+            RegistrationRefused: the port or the rule does not exist, the rule cannot be waived, or the day is past or
+                more than a year away.
+            RegistryUnavailable: the registry did not answer.
         """
         return self._requests.post("/api/v1/waivers", wanted, Waiver)
 
     def waivers(self, address: Address | str | None = None) -> tuple[Waiver, ...]:
-        """Every waiver that was ever recorded, newest first.
+        """Return every waiver that was ever recorded, newest first.
 
         Args:
-            address: a product, one of its ports, or one major of it; None for the whole mesh.
+            address: of a product, a port, or a line of a port; None for the whole mesh.
 
         Raises:
-            NotRegistered: the mesh has no such product.
-            RegistryUnavailable: no answer.
+            NotRegistered: the product is not registered.
+            RegistryUnavailable: the registry did not answer.
         """
         wanted = None if address is None else str(_address(address))
-        return understood(self._requests.ask("GET", "/api/v1/waivers", {"address": wanted}), _WAIVERS.validate_json)
+        response = self._requests.send("GET", "/api/v1/waivers", {"address": wanted})
+        return parse_response(response, _WAIVERS.validate_json)
 
     def revoke(self, number: int) -> Waiver:
-        """Take a waiver back; a second time changes nothing.
+        """Revoke a waiver. Revoking it again changes nothing.
 
         Raises:
-            NotRegistered: there is none of this number.
-            RegistryUnavailable: no answer.
+            NotRegistered: no waiver has this number.
+            RegistryUnavailable: the registry did not answer.
         """
-        answer = self._requests.ask("POST", f"/api/v1/waivers/{number}/revoke")
-        return understood(answer, Waiver.model_validate_json)
+        response = self._requests.send("POST", f"/api/v1/waivers/{number}/revoke")
+        return parse_response(response, Waiver.model_validate_json)
 
     def health(self) -> Health:
-        """The state of the registry.
+        """Return the state of the registry.
 
         Raises:
-            RegistryUnavailable: no answer, or its database gives none.
+            RegistryUnavailable: the registry, or its database, did not answer.
         """
         return self._requests.get("/health", Health)
 
@@ -349,12 +356,12 @@ class Registry:
                 del self._bindings[address]
 
 
-class _Judgement(BaseModel):
+class _Verdicts(BaseModel):
     verdicts: tuple[Verdict, ...]
 
 
-class _SchemaAnswer(BaseModel):
-    """Confluent's answer, or the mesh's."""
+class _SchemaResponse(BaseModel):
+    """A schema in Confluent's format, or in the mesh API's."""
 
     text: str = Field(validation_alias=AliasChoices("schema_text", "schema"))
 

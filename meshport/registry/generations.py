@@ -1,4 +1,4 @@
-"""What a client may do with the generations of one port."""
+"""The client of the generations of one port."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pydantic import BaseModel
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.generations import Generations, HoldRequest, OpenGeneration, Phase, Release, Switch
-from meshport.registry.requests import Requests, understood
+from meshport.registry.requests import Requests, parse_response
 
 
 class PortGenerations:
-    """The generations of one port; made by `Registry.generations`. Nothing is answered from memory.
+    """Lists and changes the generations of one port; `Registry.generations` makes it. Nothing is cached.
 
-    Every method raises NotRegistered for a port or number that is not there, and RegistryUnavailable without an answer.
+    Every method raises NotRegistered if the port or the generation does not exist, and RegistryUnavailable if the
+    registry does not answer.
 
     Args:
         line: the port's address with its major.
         requests: to the registry.
-        on_change: told of the line whenever what stands behind it may have changed.
+        on_change: called with the line after every call that may have changed its binding.
 
     Attributes:
         line: the port's address with its major.
@@ -35,62 +36,63 @@ class PortGenerations:
         self._query: Final[Mapping[str, Any]] = {"major": line.major}
 
     def list(self) -> Generations:
-        """Every generation, and who is building one."""
+        """Return every generation, and the hold on the one that is being built."""
         return self._requests.get(self._path, Generations, **self._query)
 
     def open(self, *, holder: str, seconds: float, made_by: str) -> Generations:
-        """Begin a generation beside the one that is bound, or go on with one that the same logic began.
+        """Begin a generation beside the bound one, or continue one that the same logic began, and hold it.
 
         Args:
-            holder: who builds it, a name that nobody else has.
-            seconds: for how long nobody else may, unless the hold is renewed.
-            made_by: tells the logic; a generation that was begun by another is abandoned.
+            holder: a unique name of the builder.
+            seconds: for which the hold lasts unless it is renewed.
+            made_by: identifies the logic; a generation that was begun by other logic is abandoned.
 
         Raises:
-            RegistrationRefused: somebody else is building one.
+            RegistrationRefused: another holder is building a generation.
         """
         return self._change("open", OpenGeneration(holder=holder, seconds=seconds, made_by=made_by))
 
     def hold(self, number: int, *, holder: str, seconds: float, phase: Phase) -> Generations:
-        """Renew the hold on a generation, and say what is done with it.
+        """Renew the hold on a generation, and set its phase.
 
         Raises:
-            RegistrationRefused: the hold had ended.
+            RegistrationRefused: the hold has expired.
         """
         return self._change(f"{number}/hold", HoldRequest(holder=holder, seconds=seconds, phase=phase))
 
     def release(self, number: int, *, holder: str) -> Generations:
-        """Let go of a generation; it stays as it is, for who goes on with it."""
+        """Release the hold on a generation, which stays as it is, so that another holder can continue it."""
         return self._change(f"{number}/release", Release(holder=holder))
 
     def switch(self, number: int, switch: Switch) -> Binding:
-        """Bind the address to a generation. Without an answer it is not known whether it is; asking again is safe.
+        """Bind the address to a generation. If the registry does not answer it may be bound; a repeated call is safe.
 
         Raises:
-            RegistrationRefused: it is not held for the handover by whoever asks, or a partition is missing.
+            RegistrationRefused: the holder does not hold it in the phase `handover`, or the offsets do not cover every
+                partition.
         """
         binding = self._requests.post(f"{self._path}/{number}/switch", switch, Binding, **self._query)
         self._on_change(self.line)
         return binding
 
     def abandon(self, number: int, *, holder: str) -> Generations:
-        """Give a generation up that is being built.
+        """Abandon a generation that is being built.
 
         Raises:
-            RegistrationRefused: it is not being built, or somebody else is at it.
+            RegistrationRefused: the generation is not being built, or another holder is building it.
         """
         return self._change(f"{number}/abandon", Release(holder=holder))
 
     def retire(self, number: int) -> Generations:
-        """Lead nobody to a generation any more; its topics are the caller's to delete, after this.
+        """Retire a generation, so that no binding names its topic any more. The caller may delete its topics then.
 
         Raises:
-            RegistrationRefused: it is bound, or being built.
+            RegistrationRefused: the generation is bound, or is being built.
         """
         return self._change(f"{number}/retire", None)
 
     def _change(self, verb: str, body: BaseModel | None) -> Generations:
         content = None if body is None else body.model_dump_json()
-        answer = self._requests.ask("POST", f"{self._path}/{verb}", self._query, content)
+        response = self._requests.send("POST", f"{self._path}/{verb}", self._query, content)
         self._on_change(self.line)
-        return understood(answer, Generations.model_validate_json)
+        return parse_response(response, Generations.model_validate_json)

@@ -1,4 +1,4 @@
-"""Requests to a registry, and the one place where an answer becomes an exception. The only importer of httpx2."""
+"""HTTP requests to a registry, and the mapping of its responses to errors. The only importer of httpx2."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _Any = TypeVar("_Any")
 
 
 class Requests:
-    """Connections to one registry; thread-safe.
+    """A pool of connections to one registry; thread-safe.
 
     Args:
         url: of the registry.
-        timeout: seconds for one answer.
-        transport: how requests travel; for tests inside one process.
+        timeout: seconds to wait for one response.
+        transport: the transport of requests; for tests inside one process.
     """
 
     def __init__(self, url: str, *, timeout: float, transport: Transport | None = None) -> None:
         self.url = url
-        # The registry is the user's own and near: a proxy of the environment has no place between.
+        # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
         self._http = httpx2.Client(base_url=url, timeout=timeout, transport=transport, trust_env=False)
 
     def close(self) -> None:
@@ -34,68 +34,87 @@ class Requests:
         self._http.close()
 
     def get(self, path: str, model: type[_Model], **query: Any) -> _Model:
-        """The answer to a GET, as a model; see `ask`."""
-        return understood(self.ask("GET", path, query), model.model_validate_json)
+        """Send a GET and return the response as a model; see `send`."""
+        return parse_response(self.send("GET", path, query), model.model_validate_json)
 
     def post(self, path: str, body: BaseModel, model: type[_Model], **query: Any) -> _Model:
-        """The answer to a POST, as a model; see `ask`."""
+        """Send a POST and return the response as a model; see `send`."""
         content = body.model_dump_json(by_alias=True)
-        return understood(self.ask("POST", path, query, content), model.model_validate_json)
+        return parse_response(self.send("POST", path, query, content), model.model_validate_json)
 
-    def ask(
+    def send(
         self, method: str, path: str, query: Mapping[str, Any] | None = None, content: str | None = None
     ) -> httpx2.Response:
-        """A successful answer.
+        """Send a request and return the response if it is a success.
+
+        Args:
+            method: of HTTP.
+            path: of the URL.
+            query: the parameters; those that are None are omitted.
+            content: the body, as JSON text.
 
         Raises:
-            RegistryUnavailable: none, or one of 500 and more.
-            NotRegistered: 404 or 410.
-            RegistrationRefused: any other refusal; `findings` holds its reasons.
+            RegistryUnavailable: there was no response, or its status is 500 or more.
+            NotRegistered: the status is 404 or 410.
+            RegistrationRefused: the status is another error; `findings` holds the reasons.
         """
         given = {name: value for name, value in (query or {}).items() if value is not None}
         headers = {"content-type": "application/json"} if content is not None else None
         try:
-            answer = self._http.request(method, path, params=given or None, content=content, headers=headers)
+            response = self._http.request(method, path, params=given or None, content=content, headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise RegistryUnavailable(
                 f"the registry at {self.url} did not answer: {str(error) or type(error).__name__}",
+                url=self.url,
                 hint="start one with `meshport up`, or name yours with --registry or MESHPORT_REGISTRY",
             ) from error
-        if answer.is_success:
-            return answer
-        raise self._error(answer)
+        if response.is_success:
+            return response
+        raise self._error(response)
 
-    def _error(self, answer: httpx2.Response) -> RegistryError:
+    def _error(self, response: httpx2.Response) -> RegistryError:
+        status = response.status_code
         try:
-            told = _Problem.model_validate_json(answer.content)
+            problem = _Problem.model_validate_json(response.content)
         except ValidationError:
-            told = _Problem()
-        if answer.status_code >= 500 or not told.message:
+            problem = _Problem()
+        if status >= 500 or not problem.message:
             return RegistryUnavailable(
-                f"the registry at {self.url} answered {answer.status_code}: {told.message or 'nothing that it would say'}",
-                hint=told.hint,
+                f"the registry at {self.url} answered {status}: {problem.message or 'no message'}",
+                url=self.url,
+                status=status,
+                hint=problem.hint,
             )
-        if answer.status_code in {404, 410}:
-            return NotRegistered(told.message, hint=told.hint)
-        return RegistrationRefused(told.message, findings=told.findings, hint=told.hint)
+        if status in {404, 410}:
+            return NotRegistered(
+                problem.message, successor=problem.successor, url=self.url, status=status, hint=problem.hint
+            )
+        return RegistrationRefused(
+            problem.message, findings=problem.findings, url=self.url, status=status, hint=problem.hint
+        )
 
 
 class _Problem(BaseModel):
+    """The body of an error response, of the mesh API or of Confluent's."""
+
     message: str = ""
     hint: str | None = None
     findings: tuple[str, ...] = ()
+    successor: str | None = None
 
 
-def understood(answer: httpx2.Response, read: Callable[[bytes], _Any]) -> _Any:
-    """What an answer says.
+def parse_response(response: httpx2.Response, parse: Callable[[bytes], _Any]) -> _Any:
+    """Return the parsed body of a response.
 
     Raises:
-        RegistryUnavailable: it is none that a registry of this version gives.
+        RegistryUnavailable: the body is not what a registry of this version sends.
     """
     try:
-        return read(answer.content)
+        return parse(response.content)
     except ValidationError as error:
         raise RegistryUnavailable(
-            f"{answer.request.url} answered what no registry of this version says: {error}",
+            f"{response.request.url} answered what no registry of this version sends: {error}",
+            url=str(response.request.url),
+            status=response.status_code,
             hint="is that URL the registry's, and is it as new as this client?",
         ) from error

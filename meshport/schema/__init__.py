@@ -99,19 +99,21 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
     """
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_SCHEMA_BYTES:
-        raise SchemaError(f"{source} has {size} bytes", hint=f"at most {MAX_SCHEMA_BYTES}", rule="DECODING_BOMB")
+        raise SchemaError(
+            f"{source} has {size} bytes", source=source, hint=f"at most {MAX_SCHEMA_BYTES}", rule="DECODING_BOMB"
+        )
     try:
         # A bare primitive name is a schema too. It is not JSON, and `null` would be JSON's null.
         data = text.strip() if text.strip() in PRIMITIVES else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{source} is no JSON: {error}") from error
+        raise SchemaError(f"{source} is no JSON: {error}", source=source) from error
     try:
         form = canonical(data, common.named if common else None)
         refuse_malformed(form)
         schema = Schema(canonical_text(form))
         _ = schema.fingerprint  # JSON can escape lone surrogates, which UTF-8 cannot encode
     except SchemaError as error:
-        raise SchemaError(f"{source}: {error.message}", hint=error.hint, rule=error.rule) from error
+        raise SchemaError(f"{source}: {error.message}", source=source, hint=error.hint, rule=error.rule) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
     refuse_bomb(form, source=source)  # before other code walks it
@@ -122,6 +124,7 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         misfit = str(error).startswith("Default value <")
         raise SchemaError(
             f"{source} is no valid Avro schema: {error}",
+            source=source,
             hint="a default of the field's own type" if misfit else None,
             rule="DEFAULT_MISFIT" if misfit else None,
         ) from error
@@ -143,7 +146,7 @@ def load_schema(file: Path, *, common: CommonTypes | None = None) -> Schema:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SchemaError(f"{file} cannot be read: {error}") from error
+        raise SchemaError(f"{file} cannot be read: {error}", source=str(file)) from error
     return parse_schema(text, common=common, source=str(file))
 
 
@@ -164,7 +167,7 @@ def parse_common(texts: Iterable[tuple[str, str]]) -> CommonTypes:
         except (ValueError, RecursionError) as error:
             raise SchemaError(f"{file} cannot be read as JSON: {error}") from error
         if not isinstance(data, dict):
-            raise SchemaError(f"{file} holds neither a named type nor a polyseme")
+            raise SchemaError(f"{file} holds neither a named type nor a polyseme", source=str(file))
         known: dict[str, Any]
         value: Any
         if "polyseme" in data:
@@ -172,9 +175,9 @@ def parse_common(texts: Iterable[tuple[str, str]]) -> CommonTypes:
         else:
             known, name, value = named, qualified(data), data
         if not name or not isinstance(data.get("type"), str):
-            raise SchemaError(f"{file} declares no name and type")
+            raise SchemaError(f"{file} declares no name and type", source=str(file))
         if name in known:
-            raise SchemaError(f"{file} declares {name!r} a second time")
+            raise SchemaError(f"{file} declares {name!r} a second time", source=str(file))
         known[name] = value
     return CommonTypes(named, polysemes)
 
@@ -190,11 +193,14 @@ def _check_polysemes(form: Any, common: CommonTypes, source: str) -> None:
                 known = ", ".join(sorted(common.polysemes)) or "none"
                 raise SchemaError(
                     f"{source} links to the polyseme {name!r}, which schemas/common/ does not declare",
+                    source=source,
                     hint=f"declared: {known}",
                 )
             if declared != form["type"]:
                 raise SchemaError(
-                    f"{source} writes the polyseme {name!r} as {form['type']}", hint=f"it is declared as {declared}"
+                    f"{source} writes the polyseme {name!r} as {form['type']}",
+                    source=source,
+                    hint=f"it is declared as {declared}",
                 )
         for key in ("type", "items", "values"):
             if isinstance(form.get(key), dict | list):

@@ -88,6 +88,7 @@ class Shapes:
             if shape is None:
                 raise SchemaError(
                     f"{self._source}: the record {form!r} contains itself, so that no value of it could end",
+                    source=self._source,
                     hint="refer to it through a union with null, an array or a map",
                     rule="DECODING_BOMB",
                 )
@@ -131,6 +132,7 @@ class Shapes:
         if height >= MAX_HEIGHT:
             raise SchemaError(
                 f"{self._source}: the record {name!r} nests more than {MAX_HEIGHT} records in one another",
+                source=self._source,
                 rule="DECODING_BOMB",
             )
         self._named[name] = shape = Shape(width, parts, weight, height + 1)
@@ -178,6 +180,7 @@ class _Defaults:
                     if total > MAX_DEFAULT_VALUES:
                         raise SchemaError(
                             f"{self._source}: its defaults stand for more than {MAX_DEFAULT_VALUES} values",
+                            source=self._source,
                             hint="defaults that leave fewer fields to the defaults within",
                             rule="DECODING_BOMB",
                         )
@@ -190,7 +193,7 @@ class _Defaults:
         key = (id(form), id(data))
         count = self._known.get(key, 0)
         if count is None or depth > _DEFAULT_DEPTH:
-            raise SchemaError(f"{self._source}: a default contains itself", rule="DECODING_BOMB")
+            raise SchemaError(f"{self._source}: a default contains itself", source=self._source, rule="DECODING_BOMB")
         if not count:
             self._known[key] = None
             count = self._known[key] = 1 + sum(self._count(*each, depth + 1) for each in self._within(form, data))
@@ -227,12 +230,14 @@ def _weigh(shape: Shape, paid: int, what: str, source: str) -> None:
     if shape.width > MAX_FIXED:
         raise SchemaError(
             f"{source}: {what} takes {_size(shape.width)} at least",
+            source=source,
             hint=f"a Kafka message takes {MAX_FIXED}",
             rule="DECODING_BOMB",
         )
     if shape.weight > MAX_WEIGHT_PER_BYTE * (shape.width + paid):
         raise SchemaError(
             f"{source}: {what} of {shape.width + paid} bytes could grow to {_size(shape.weight)} in memory",
+            source=source,
             hint=f"at most {MAX_WEIGHT_PER_BYTE} for each byte: fewer records nested without a field that takes bytes",
             rule="DECODING_BOMB",
         )

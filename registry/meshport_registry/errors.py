@@ -160,7 +160,7 @@ class Retired(ServiceError):
         successor: the address that replaces it, or None.
     """
 
-    def __init__(self, message: str, *, successor: str | None) -> None:
+    def __init__(self, message: str, *, successor: str | None = None) -> None:
         super().__init__(message, hint=f"its successor is {successor}" if successor else None)
         self.successor = successor
 

@@ -41,7 +41,7 @@ def load_pipeline(product: Product, folder: Path) -> Pipeline:
     """
     process = product.process
     if process is None:
-        raise ProcessError(f"{product.address} has no `process` in its product.yaml")
+        raise ProcessError(f"{product.address} has no `process` in its product.yaml", address=str(product.address))
     source = process.input or product.input_ports[0].address
     if process.python:
         operators = _own(product, load_callable(folder, process.python)(), process.python)
@@ -50,7 +50,9 @@ def load_pipeline(product: Product, folder: Path) -> Pipeline:
     try:
         return Pipeline(source, operators, process.lateness)
     except ProcessError as error:
-        raise ProcessError(f"{product.address}: {error.message}", hint=error.hint) from error
+        raise ProcessError(
+            f"{product.address}: {error.message}", address=str(product.address), hint=error.hint
+        ) from error
 
 
 def operator_of(step: Step, folder: Path | None = None) -> Operator:

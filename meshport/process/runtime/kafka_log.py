@@ -122,7 +122,12 @@ class KafkaLog:
         stretch = Stretch(topic, {partition: begin}, {partition: end})
         yield from map(entry_of, self._scan(stretch))
         if stretch.done[partition] < end:
-            raise ProcessError(f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}")
+            raise ProcessError(
+                f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}",
+                topic=topic,
+                partition=partition,
+                offset=end,
+            )
 
     def decided(self, topic: str, *partitions: int) -> dict[int, tuple[int, int]]:
         """Return (first offset, end offset) of partitions, by default all, once transactions that are open now have ended.
@@ -146,6 +151,9 @@ class KafkaLog:
                 raise ProcessError(
                     f"a transaction has been open in {topic} [{open_[0]}] at offset {bounds[open_[0]][1]} for "
                     f"{_DECIDED_S:g} s",
+                    topic=topic,
+                    partition=open_[0],
+                    offset=bounds[open_[0]][1],
                     hint="it ends with its transaction.timeout.ms at the latest; start the processor again then",
                 )
             time.sleep(_PAUSE_S)
@@ -215,12 +223,18 @@ def starting_offset(partition: TopicPartition, offset: int, log: KafkaLog) -> in
     if offset > end:
         raise ProcessError(
             f"{partition[0]} [{partition[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
+            topic=partition[0],
+            partition=partition[1],
+            offset=offset,
             hint="delete the processor's changelog topics as well, to count from the beginning",
         )
     if 0 < offset < begin:
         raise ProcessError(
             f"{partition[0]} [{partition[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
             "that were not processed",
+            topic=partition[0],
+            partition=partition[1],
+            offset=offset,
             hint="rebuild the product from what is left, or from its snapshots",
         )
     return max(offset, begin)

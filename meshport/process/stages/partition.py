@@ -96,6 +96,8 @@ class PartitionStage(ABC):
             raise ProcessError(
                 f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
                 f"this one's is {shape})",
+                topic=stage.changelog,
+                partition=partition,
                 hint="rebuild the product into a new generation (`meshport rebuild`), or give it a new major; "
                 "`meshport gate check` tells it before a processor is deployed",
             )

@@ -123,6 +123,9 @@ def read_redriven(message: InputMessage) -> RedrivenEvent:
     except (ValueError, TypeError) as error:
         raise ProcessError(
             f"{message.topic} [{message.partition}] offset {message.offset} is no redriven event: {error}",
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
             hint="only `meshport redrive` writes to this topic",
         ) from error
     return RedrivenEvent(original, message.offset, record)

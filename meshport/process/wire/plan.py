@@ -97,6 +97,7 @@ class Plan:
             if table.cleanup != COMPACT or len(table.key) != 1:
                 raise ProcessError(
                     f"{address} cannot be joined: cleanup is {table.cleanup}, its key is {table.key or 'none'}",
+                    address=str(address),
                     hint="a joined port is compacted and keyed by one field",
                 )
 
@@ -224,6 +225,7 @@ class Plan:
         if self.stream.topic == self.source.topic:
             raise ProcessError(
                 f"{self.source.address} cannot be joined with itself",
+                address=str(self.source.address),
                 hint="`apply` sees all events of a key one after the other",
             )
         for each in (self.source, self.stream):
