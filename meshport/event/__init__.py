@@ -1,4 +1,7 @@
-"""CloudEvents 1.0 to Kafka messages and back (Kafka binding; binary mode written, structured JSON mode read too)."""
+"""CloudEvents 1.0 to Kafka messages and back, by the Kafka protocol binding.
+
+Binary mode is written; structured JSON mode is read as well.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows of Arrow batches to the parts of messages: values, keys and times, by whole columns.
+"""Rows of Arrow batches to values, keys and times of messages, by whole columns.
 
-A row that does not fit is refused alone. Which one it is, the encoder does not say of a batch, so a batch that it refuses is
-halved until the row stands by itself.
+A row that does not fit is refused alone. The encoder does not report which row of a batch failed, so a refused batch is
+halved until the row is found.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from meshport.event.attributes import rfc3339, rfc3339_of_micros
 from meshport.event.record import event_time, record_key
 from meshport.schema import Schema
 
-# Rows that are made into messages at once: enough that a call of the encoder costs nothing beside them.
+# Rows for each call of the encoder: enough that the fixed cost of a call does not matter.
 _ROWS: Final = 10_000
 
 
 class Parts(NamedTuple):
-    """What some rows are as messages.
+    """The message parts of some rows.
 
     Attributes:
-        rows: the indices of those that are messages, in order.
-        values: of each.
-        keys: of each.
-        times: of each, RFC 3339.
-        errors: of the others, by their index.
+        rows: indices of the rows that were encoded, in order.
+        values: the value of each.
+        keys: the key of each.
+        times: the time of each, RFC 3339.
+        errors: why the other rows were refused, by index.
     """
 
     rows: list[int]
@@ -43,13 +43,13 @@ class Parts(NamedTuple):
 
 
 class ColumnWriter:
-    """Makes messages of rows, as `Publisher.publish` does of records.
+    """Encodes rows as `Publisher.publish` encodes records.
 
     Args:
-        schema: of the data; one that `meshport.columnar.supports`.
+        schema: of the data; `meshport.columnar.supports` must accept it.
         prefix: the bytes before each value.
         key: the fields of the key.
-        time: the field of the time, None for now.
+        time: the field of the event time; None for the current time.
     """
 
     def __init__(self, schema: Schema, prefix: bytes, key: tuple[str, ...], time: str | None) -> None:
@@ -61,13 +61,13 @@ class ColumnWriter:
         self._time_of = event_time(time, schema)
 
     def parts(self, frame: Any) -> Iterator[Parts]:
-        """The parts of the rows of a frame, some thousand after another; indices count from the frame's first row.
+        """Yield the parts of a frame's rows, some thousand rows at a time; indices count from the frame's first row.
 
         Args:
-            frame: what has `__arrow_c_stream__`: an Arrow batch or table, a data frame.
+            frame: an object with `__arrow_c_stream__`: an Arrow batch or table, a data frame.
 
         Raises:
-            EncodeError: the columns do not fit the schema, whatever stands in them.
+            EncodeError: the types of the columns do not fit the schema.
         """
         reader = pa.RecordBatchReader.from_stream(frame)
         self._encoder.check(reader.schema)
@@ -99,26 +99,26 @@ class ColumnWriter:
         )
 
     def _values(self, batch: Any, errors: dict[int, MeshError]) -> tuple[list[bytes], list[int]]:
-        """The values of the rows that fit, and which these are."""
+        """Return the values of the rows that fit, and the indices of these rows."""
         values: list[bytes] = []
         rows: list[int] = []
         spans = [(0, batch.num_rows)] if batch.num_rows else []
         while spans:
-            first, behind = spans.pop()
+            first, end = spans.pop()
             try:
-                values += self._encoder.encode(batch.slice(first, behind - first), self._prefix)
+                values += self._encoder.encode(batch.slice(first, end - first), self._prefix)
             except EncodeError as error:
-                if behind - first == 1:
+                if end - first == 1:
                     errors[first] = error
                 else:
-                    middle = (first + behind) // 2
-                    spans += [(middle, behind), (first, middle)]
+                    middle = (first + end) // 2
+                    spans += [(middle, end), (first, middle)]
             else:
-                rows += range(first, behind)
+                rows += range(first, end)
         return values, rows
 
     def _keys(self, batch: Any) -> list[Any]:
-        """The key of each row, or why it has none."""
+        """Return the key of each row, or the error of a row without one."""
         if not self._key:
             return [None] * batch.num_rows
         if len(self._key) == 1 and (column := _column(batch, self._key[0])) is not None and _is_text(column.type):
@@ -128,7 +128,7 @@ class ColumnWriter:
         return _by_record(self._key_of, batch, self._key)
 
     def _times(self, batch: Any) -> list[Any]:
-        """The time of each row as text, or why it has none."""
+        """Return the time of each row as text, or the error of a row without one."""
         if self._time is None:
             return [rfc3339(datetime.now(UTC))] * batch.num_rows
         column = _column(batch, self._time)
@@ -148,7 +148,7 @@ def _is_text(form: Any) -> bool:
 
 
 def _micros(column: Any) -> Any:
-    """Instants as microseconds, cut like those of the data; None where a datetime does not hold one."""
+    """Return instants in microseconds, truncated as in the data; None where datetime cannot hold one."""
     numbers = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
     match column.type.unit:
         case "ns":
@@ -164,7 +164,7 @@ def _micros(column: Any) -> Any:
 
 
 def _by_record(make: Callable[[Mapping[str, Any]], Any], batch: Any, names: tuple[str, ...]) -> list[Any]:
-    """What is made of some fields of each row, or why nothing is."""
+    """Apply a function to some fields of each row; a row's error takes the place of its result."""
     columns = [_python(_column(batch, name), batch.num_rows) for name in names]
     made: list[Any] = []
     for values in zip(*columns, strict=True):

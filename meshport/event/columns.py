@@ -1,8 +1,8 @@
-"""Messages of one topic to Arrow by runs: what our own writer wrote of one schema, as many as follow one another.
+"""Messages of one topic to Arrow by runs: consecutive messages of our own writer with the same schema.
 
-Verdict and values are those of `EventReader`. What is not beyond doubt (other headers, tombstones, a payload or a text that
-is refused, a schema without columns) is left to it, by giving the run no columns. A run is trusted to be of the schema that
-its prefix names only if `ce_dataschema` names the same: then no reading of a value as a whole can be meant (`event.value`).
+Values and errors are those of `EventReader`. A run without columns is left to it: messages with other headers, tombstones, a
+payload or an attribute that is refused, a schema that columns do not support. A run has columns only if `ce_dataschema`
+names the schema of its prefix; then the value cannot be plain Avro without prefix (`event.value`).
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ _log: Final = logging.getLogger(__name__)
 
 _SAME: Final = len(COMMON_HEADERS)
 _USUAL: Final = _SAME + len(OWN_HEADERS)
-# Messages below which row by row is as quick: a call of the native library takes 80 us whatever it reads.
+# Fewer messages than this are read one by one: a call of the native library takes at least 80 us.
 _FEW: Final = 8
-# Bytes that are decoded at once; the decoder takes no more than 1 GiB.
+# Bytes for each call of the decoder, which takes at most 1 GiB.
 _MOST_BYTES: Final = 256 * 1024 * 1024
-# Layouts are as many as a topic has writers and schemas, unless someone makes them up.
+# Bounds the cache: a topic has one layout for each writer and schema, but a hostile producer could invent more.
 _REMEMBERED: Final = 1024
 
-# Constant headers and prefix: what consecutive messages have in common.
+# Constant headers and prefix, which the messages of a run share.
 _Alike = tuple[tuple[tuple[str, bytes | None], ...], bytes]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EventColumns:
-    """Events that differ in id, times and data only: none has a subject or an extension.
+    """Events that differ only in id, times and data; none has a subject or an extension.
 
     Attributes:
-        schema: of the rows: the writer's, or the reader's where one was asked for.
-        envelope: what all have in common.
-        data: a `pyarrow.RecordBatch` of `meshport.columnar.arrow_schema(schema)`, a row for each; may be a slice.
-        ids: `ce_id` as it came, UTF-8 and not empty.
+        schema: of the rows: the reader's if there is one, else the writer's.
+        envelope: the attributes that all share.
+        data: a `pyarrow.RecordBatch` of `meshport.columnar.arrow_schema(schema)`, a row for each event; may be a slice.
+        ids: `ce_id` as received, UTF-8 and not empty.
         time: `ce_time`, a numpy array of int64, microseconds since 1970 in UTC.
-        time_text: `ce_time` as it came.
+        time_text: `ce_time` as received.
         recorded: `ce_recordedtime`, as `time`.
-        recorded_text: `ce_recordedtime` as it came.
-        canonical: whether each of the texts is what `attributes.rfc3339` writes of its instant.
+        recorded_text: `ce_recordedtime` as received.
+        canonical: whether each text equals what `attributes.rfc3339` writes for its instant.
     """
 
     schema: Schema
@@ -69,27 +69,27 @@ class EventColumns:
 
 
 class Run(NamedTuple):
-    """Consecutive messages that are alike.
+    """Consecutive messages of one kind.
 
     Attributes:
-        first: index of the first among the messages that were given.
-        behind: index behind the last.
-        columns: of the events; None where these have to be read one by one.
+        first: index of the first message.
+        end: index after the last message.
+        columns: of the events; None if `EventReader` must read them.
     """
 
     first: int
-    behind: int
+    end: int
     columns: EventColumns | None
 
 
 class ColumnReader:
-    """Reads the messages of a topic by columns. Not safe for several threads at once.
+    """Reads the messages of a topic by columns. Not thread-safe.
 
-    Without the extra `meshport[columnar]`, nothing has columns.
+    Without the extra `meshport[columnar]` no run has columns.
 
     Args:
-        schemas: where schemas are asked for.
-        reader: the schema that rows are to have (Avro's schema resolution); each writer's own by default.
+        schemas: looks schemas up, usually in a registry.
+        reader: resolve rows to this schema (Avro's schema resolution); by default each writer's own.
     """
 
     def __init__(self, schemas: SchemaSource, reader: Schema | None = None) -> None:
@@ -102,28 +102,28 @@ class ColumnReader:
             _log.info("events are read one by one: %s", why)
 
     def runs(self, values: Sequence[bytes | None], headers: Sequence[RawHeaders | None]) -> list[Run]:
-        """The runs of some messages in their order; together they are all that was given.
+        """Return the runs of some messages, in order and complete.
 
-        For every message of a run with columns, `EventReader` gives an event of the same id, times, envelope and data;
-        every message that it refuses is in a run without.
+        For each message of a run with columns, `EventReader` returns an event with the same id, times, envelope and data.
+        Each message that it refuses is in a run without columns.
 
         Args:
             values: of the messages.
-            headers: of the messages, as many.
+            headers: of the messages.
 
         Raises:
-            RegistryUnavailable: nobody answered what the schema of a value is.
+            RegistryUnavailable: the registry did not answer a look-up of a schema.
         """
         runs: list[Run] = []
         if not self._available:
             _add(runs, 0, len(values), None)
             return runs
-        for first, behind, alike in _stretches(values, headers):
-            layout = self._layout(alike) if alike and behind - first >= _FEW else None
+        for first, end, alike in _runs_alike(values, headers):
+            layout = self._layout(alike) if alike and end - first >= _FEW else None
             if layout is None:
-                _add(runs, first, behind, None)
+                _add(runs, first, end, None)
             else:
-                layout.read(runs, values, headers, first, behind)
+                layout.read(runs, values, headers, first, end)
         return runs
 
     def _layout(self, alike: _Alike) -> _Layout | None:
@@ -138,7 +138,7 @@ class ColumnReader:
             except RegistryUnavailable:
                 raise
             except MeshError:
-                return None  # read one by one, each is told what is wrong; a schema may yet be registered
+                return None  # `EventReader` reports each error; an unknown schema may be registered later
             if writer.fingerprint == fingerprint_of(envelope.data_schema):
                 layout = self._of(writer, envelope)
         if len(self._layouts) >= _REMEMBERED:
@@ -164,7 +164,7 @@ class ColumnReader:
 
 
 class _Layout:
-    """How the messages of one writer and one schema are read."""
+    """Reads the messages of one writer and one schema."""
 
     def __init__(self, writer: Schema, schema: Schema, envelope: Envelope) -> None:
         from meshport.columnar import ColumnarDecoder  # noqa: PLC0415 - needs pyarrow, which may not be there
@@ -178,22 +178,22 @@ class _Layout:
         self._instants = instants
         self._is_plain = is_plain
 
-    def read(self, runs: list[Run], values: Sequence[Any], headers: Sequence[Any], first: int, behind: int) -> None:
-        """Add the runs of messages that are alike, of which `first` to `behind` are asked for."""
-        bodies = values[first:behind]
-        if behind - first > 1 and sum(map(len, bodies)) > _MOST_BYTES:
-            middle = (first + behind) // 2
+    def read(self, runs: list[Run], values: Sequence[Any], headers: Sequence[Any], first: int, end: int) -> None:
+        """Add the runs of the messages from `first` to `end`, which share this layout."""
+        bodies = values[first:end]
+        if end - first > 1 and sum(map(len, bodies)) > _MOST_BYTES:
+            middle = (first + end) // 2
             self.read(runs, values, headers, first, middle)
-            self.read(runs, values, headers, middle, behind)
+            self.read(runs, values, headers, middle, end)
             return
-        ids, times, recorded = ([each[at][1] for each in headers[first:behind]] for at in range(_SAME, _USUAL))
+        ids, times, recorded = ([each[at][1] for each in headers[first:end]] for at in range(_SAME, _USUAL))
         if self._columns(runs, first, bodies, ids, times, recorded):
             return
         good = [
             _is_id(id) and time and self._is_plain(time) and moment and self._is_plain(moment)
             for id, time, moment in zip(ids, times, recorded, strict=True)
         ]
-        for is_good, places in groupby(range(behind - first), key=lambda at: bool(good[at])):
+        for is_good, places in groupby(range(end - first), key=lambda at: bool(good[at])):
             at = list(places)
             span = slice(at[0], at[-1] + 1)
             parts = (bodies[span], ids[span], times[span], recorded[span])
@@ -209,7 +209,7 @@ class _Layout:
         times: list[bytes],
         recorded: list[bytes],
     ) -> bool:
-        """Add the runs of messages whose ids and times are beyond doubt; false, and nothing, where one is not."""
+        """Add the runs of messages with valid ids and times; add nothing and return False if one is not valid."""
         if len(ids) < _FEW or not _are_ids(ids):
             return False
         happened, written = self._instants(times), self._instants(recorded)
@@ -240,7 +240,7 @@ class _Layout:
         return True
 
     def _decoded(self, bodies: Sequence[bytes]) -> tuple[Any, list[int]]:
-        """A row for each payload that can be read, and the indices of the others in their order."""
+        """Return a row for each payload that can be decoded, and the indices of the others in order."""
         batch, errors = self._decode(bodies, PREFIX_BYTES)
         if self._resolution is None:
             return batch, sorted(errors)
@@ -251,19 +251,19 @@ class _Layout:
         return made, sorted([*errors, *(decoded[row] for row in misplaced)])
 
 
-def _add(runs: list[Run], first: int, behind: int, columns: EventColumns | None) -> None:
-    """Add a run; what is read one by one is put together."""
-    if first == behind:
+def _add(runs: list[Run], first: int, end: int, columns: EventColumns | None) -> None:
+    """Add a run; adjacent runs without columns are merged."""
+    if first == end:
         return
     if columns is None and runs and runs[-1].columns is None:
         first = runs.pop().first
-    runs.append(Run(first, behind, columns))
+    runs.append(Run(first, end, columns))
 
 
-def _stretches(
+def _runs_alike(
     values: Sequence[bytes | None], headers: Sequence[RawHeaders | None]
 ) -> Iterator[tuple[int, int, _Alike | None]]:
-    """First, behind, and what all between have in common, if they have what our writer puts."""
+    """Yield first index, end index and layout of consecutive messages; None as layout for headers of other writers."""
     if values and _all_alike(values, headers):
         yield 0, len(values), _alike(values[0], headers[0])
         return
@@ -273,7 +273,7 @@ def _stretches(
 
 
 def _all_alike(values: Sequence[Any], headers: Sequence[Any]) -> bool:
-    """Whether `_alike` is the same of all: asked by columns, for a third of the time."""
+    """Return whether `_alike` is equal for all messages; comparing whole columns takes a third of the time."""
     alike, count = _alike(values[0], headers[0]), len(values)
     if alike is None:
         return False
@@ -281,7 +281,7 @@ def _all_alike(values: Sequence[Any], headers: Sequence[Any]) -> bool:
         columns = list(zip(*headers, strict=True))
         prefixes = [value[:PREFIX_BYTES] for value in values]
     except (TypeError, ValueError):
-        return False  # none, or of several lengths
+        return False  # no messages, or headers of different lengths
     constant, prefix = alike
     return (
         prefixes.count(prefix) == count
@@ -302,11 +302,11 @@ def _alike(value: bytes | None, headers: RawHeaders | None) -> _Alike | None:
 
 
 def _are_ids(ids: Sequence[bytes | None]) -> bool:
-    """Whether all are UTF-8 and not empty."""
+    """Return whether all ids are UTF-8 and not empty."""
     if not all(ids):
         return False
     try:
-        b"\n".join(ids).decode()  # type: ignore[arg-type]  # none is None
+        b"\n".join(ids).decode()  # type: ignore[arg-type]  # no id is None here
     except UnicodeDecodeError:
         return False
     return True
@@ -317,7 +317,7 @@ def _is_id(id: bytes | None) -> bool:
 
 
 def _envelope(constant: tuple[tuple[str, bytes | None], ...]) -> Envelope | None:
-    """What the constant headers say, if they are those of our writer."""
+    """Return the envelope of constant headers, or None for headers that our writer does not write."""
     if tuple(name for name, _ in constant) != COMMON_HEADERS:
         return None
     try:

@@ -1,4 +1,4 @@
-"""One event, as it was read from Kafka or made by hand."""
+"""One event, read from Kafka or constructed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The attributes that the events of a port share.
+    """Attributes that are equal for all events of a port with one schema.
 
     Attributes:
         source: the port's address.
@@ -33,22 +33,22 @@ class Envelope:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Event:
-    """A CloudEvent and its place in Kafka. Treat it as immutable: the reader shares parts between events.
+    """A CloudEvent and its record position in Kafka. Treat it as immutable: the reader shares parts between events.
 
     Attributes:
-        envelope: what it has in common with the port's other events; `source`, `type` and `data_schema` read it.
+        envelope: attributes shared with other events; `source`, `type` and `data_schema` return them.
         id: unique within its source.
-        time: when the fact happened, in UTC; the Kafka record's own timestamp where the event does not say.
-        recorded_time: when it was recorded, in UTC, if it says.
-        subject: what in the source it is about, if it says.
+        time: event time, in UTC; the Kafka record's timestamp if the event has no `time`.
+        recorded_time: recorded time, in UTC, if the event has one.
+        subject: CloudEvents subject, if the event has one.
         data: the record; None for a tombstone.
         extensions: other attributes as text, by name (`traceparent`, `replayid`).
         key: the Kafka record's key.
-        topic: where it was read; "" for an event that was not.
-        partition: -1 for an event that was not read.
-        offset: -1 for an event that was not read.
-        timestamp_ms: the Kafka record's timestamp, milliseconds since 1970; -1 for none.
-        says_time: whether `time` stands in the event itself.
+        topic: of the Kafka record; "" for an event that was not read.
+        partition: of the Kafka record; -1 for an event that was not read.
+        offset: of the Kafka record; -1 for an event that was not read.
+        timestamp_ms: of the Kafka record, milliseconds since 1970; -1 if it has none.
+        has_time: whether the event has a `time` attribute.
     """
 
     envelope: Envelope
@@ -63,30 +63,30 @@ class Event:
     partition: int = -1
     offset: int = -1
     timestamp_ms: int = -1
-    says_time: bool = True
+    has_time: bool = True
 
     @property
     def source(self) -> str:
-        """The address of the port that published it."""
+        """Address of the port that published the event."""
         return self.envelope.source
 
     @property
     def type(self) -> str:
-        """The CloudEvents type."""
+        """CloudEvents type."""
         return self.envelope.type
 
     @property
     def data_schema(self) -> str | None:
-        """Absolute URI of the data's schema, as the event says it."""
+        """Absolute URI of the data's schema, if the event has one."""
         return self.envelope.data_schema
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether it says that nothing holds for its key any more."""
+        """Whether the event deletes its key."""
         return self.data is None
 
     def marked(self, **extensions: str) -> Self:
-        """The same event with further extension attributes."""
+        """Return a copy with further extension attributes."""
         return type(self)(
             **{name: getattr(self, name) for name in self.__slots__}
             | {"extensions": MappingProxyType({**self.extensions, **extensions})}
@@ -100,7 +100,7 @@ class Event:
             "id": self.id,
             "source": envelope.source,
             "type": envelope.type,
-            "time": self.time if self.says_time else None,
+            "time": self.time if self.has_time else None,
             "subject": self.subject,
             "datacontenttype": envelope.content_type,
             "dataschema": envelope.data_schema,
@@ -110,10 +110,10 @@ class Event:
         return {name: value for name, value in found.items() if value is not None}
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as JSON data: CloudEvents' own names, the record under `data`, and where it was read.
+        """Return the event as JSON data: CloudEvents' attribute names, the record as `data`, and its position in Kafka.
 
-        Members beside CloudEvents' are `kafkatopic`, `kafkapartition`, `kafkaoffset` and `kafkakey`; a key that is no
-        UTF-8 stands in hexadecimal digits under `kafkakeyhex`.
+        The position is in `kafkatopic`, `kafkapartition`, `kafkaoffset` and `kafkakey`. A key that is not UTF-8 is in
+        `kafkakeyhex`, as hexadecimal digits.
         """
         shown = self.attributes()
         if "time" in shown:
@@ -129,7 +129,7 @@ class Event:
         return shown
 
     def __eq__(self, other: object) -> bool:
-        """Whether all that the events say is equal, wherever they were read."""
+        """Compare attributes and data; the position in Kafka does not count."""
         if not isinstance(other, Event):
             return NotImplemented
         return (self.attributes(), self.key, self.data) == (other.attributes(), other.key, other.data)

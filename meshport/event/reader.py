@@ -1,8 +1,8 @@
 """Kafka messages to events: CloudEvents in binary mode, and in structured JSON mode.
 
-The cloudevents SDK invents an id, a time and a version where they are missing, and reads headers of a mapping, so that
-the second of two with one name is lost. Here what is missing, doubled, empty or no UTF-8 is refused: an event that was
-given a new id cannot be recognised when it comes again.
+The cloudevents SDK generates an id, a time and a version if they are missing, and takes headers as a mapping, which drops
+the second of two equal names. This reader refuses attributes that are missing, repeated, empty or not UTF-8: with a generated
+id, a repeated event could not be recognised.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ _new: Final = Event.__new__
 
 
 class EventReader:
-    """Reads the events of a topic. Not safe for several threads at once.
+    """Reads the events of a topic. Not thread-safe.
 
     Args:
-        schemas: where schemas are asked for.
-        reader: the schema that records are to have (Avro's schema resolution); each writer's own by default.
+        schemas: looks schemas up, usually in a registry.
+        reader: resolve records to this schema (Avro's schema resolution); by default each writer's own.
     """
 
     def __init__(self, schemas: SchemaSource, reader: Schema | None = None) -> None:
         self._schemas = schemas
         self._reader = reader
         self._values = ValueReader(schemas, reader)
-        # What the last event of our own writer had in common with the next one.
+        # State of the fast path: the parts of our writer's last event that the next one shares.
         self._constant: list[tuple[str, bytes]] = []
         self._prefix = b""
         self._decode: Decode = _undecided
@@ -78,14 +78,14 @@ class EventReader:
         offset: int = -1,
         timestamp_ms: int = -1,
     ) -> Event:
-        """The event of one Kafka message.
+        """Return the event of a Kafka message.
 
         Raises:
-            EventError: the headers make no CloudEvent, or disagree about the value's schema.
-            DecodeError: the value is not what its schema says.
-            NotRegistered: the value's schema is not known.
-            SchemaError: the value's schema is not safe to decode, or a default of the reader's is none.
-            RegistryUnavailable: nobody answered what its schema is; the message may be good.
+            EventError: the headers are not a CloudEvent, or disagree about the value's schema.
+            DecodeError: the value does not match its schema.
+            NotRegistered: the value's schema is not registered.
+            SchemaError: the value's schema is not safe to decode, or a default of the reader's schema is invalid.
+            RegistryUnavailable: the registry did not answer a look-up of the schema; the message may be valid.
         """
         try:
             if headers and value and headers[:_CONSTANT] == self._constant and value[:PREFIX_BYTES] == self._prefix:
@@ -103,7 +103,7 @@ class EventReader:
                     event = _new(Event)
                     event.id = id_bytes.decode()
                     event.time = time = _from_iso(time_bytes.decode())
-                    # Events of one millisecond, as a busy publisher makes them, say the same bytes.
+                    # A busy publisher records many events in one millisecond, with equal bytes.
                     if recorded_bytes != self._recorded_bytes:
                         self._recorded = recorded = _from_iso(recorded_bytes.decode())
                         self._recorded_bytes = recorded_bytes if recorded.tzinfo is UTC else None
@@ -115,7 +115,7 @@ class EventReader:
                     event.partition = partition
                     event.offset = offset
                     event.timestamp_ms = timestamp_ms
-                    event.says_time = True
+                    event.has_time = True
                     if len(headers) > _USUAL:
                         event.subject, event.extensions = _more(headers[_USUAL:])
                     else:
@@ -124,12 +124,12 @@ class EventReader:
                     if time.tzinfo is UTC and self._recorded_bytes is not None:
                         return event
         except (ValueError, IndexError):
-            # Another layout, or a fault (EventError and DecodeError are ValueErrors): what follows tells which.
+            # Another layout or an error (EventError and DecodeError are ValueErrors); the slow path decides.
             pass
         try:
             return self._read(key, value, headers or (), topic, partition, offset, timestamp_ms)
         except MeshError as error:
-            # A copy: whoever asks a registry may keep its refusal and raise it again.
+            # A copy, since a schema source may cache an error and raise it again.
             located = copy(error)
             located.message = f"{topic}[{partition}]@{offset}: {error.message}"
             located.args = (located.message,)
@@ -168,7 +168,7 @@ class EventReader:
             partition=partition,
             offset=offset,
             timestamp_ms=timestamp_ms,
-            says_time="time" in attributes,
+            has_time="time" in attributes,
             subject=attributes.pop("subject", None),
         )
         if "time" in attributes:
@@ -184,7 +184,7 @@ class EventReader:
     def _freeze(
         self, headers: RawHeaders, value: bytes | None, schema_header: bytes | None, envelope: Envelope
     ) -> None:
-        """Remember what the next event of the same writer will begin with."""
+        """Store the shared parts of an event for the fast path."""
         names = [name for name, _ in headers]
         if value is None or schema_header is not None or tuple(names[_CONSTANT:_USUAL]) != OWN_HEADERS:
             return
@@ -199,7 +199,7 @@ class EventReader:
         return self._values.read(value, fingerprint, schema_header)
 
     def _of_json(self, data: Any, fingerprint: str | None) -> Any:
-        """The record that JSON data is under the schema it names: what the same record would be in Avro."""
+        """Return the record of JSON data in the schema that the event names: the value that Avro would give."""
         if fingerprint is not None:
             schema = self._schemas.by_fingerprint(fingerprint)
         elif self._reader is not None:
@@ -238,7 +238,7 @@ class EventReader:
 
 
 def _attributes(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
-    """CloudEvents attributes by name, and Confluent's schema header; other headers are not ours."""
+    """Return CloudEvents attributes by name, and Confluent's schema header; other headers are ignored."""
     attributes: dict[str, str] = {}
     schema_header = None
     for name, value in headers:
@@ -272,7 +272,7 @@ def _attributes(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
 
 
 def _more(headers: RawHeaders) -> tuple[str | None, Mapping[str, str]]:
-    """The subject and the extensions behind the headers that every event of ours has."""
+    """Return subject and extensions from the headers after those that each event of our writer has."""
     attributes, schema_header = _attributes(headers)
     subject = attributes.pop("subject", None)
     if schema_header is not None or subject == "" or not CORE.isdisjoint(attributes):
@@ -285,7 +285,7 @@ def _undecided(_body: bytes, _start: int) -> Any:
 
 
 def _check(attributes: Mapping[str, str]) -> None:
-    """Refuse attributes that make no CloudEvent."""
+    """Refuse attributes that are not a valid CloudEvent."""
     for name in ("specversion", "id", "source", "type"):
         if not attributes.get(name):
             found = "is empty" if name in attributes else "is missing"
@@ -313,7 +313,7 @@ def _instant(name: str, text: str) -> datetime:
 
 
 def _text_of(name: str, value: Any) -> str:
-    """An attribute of a structured event in its canonical text."""
+    """Return an attribute of a structured event in CloudEvents' canonical text form."""
     if not is_name(name):
         raise EventError(f"{name!r} is no CloudEvents attribute", attribute=name, hint="a-z and 0-9")
     match value:

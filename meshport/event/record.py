@@ -1,4 +1,4 @@
-"""What a record says of its event: the key and the time."""
+"""The key and the event time of a record."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _UNITS: Final = {"timestamp-micros": timedelta(microseconds=1), "date": timedelt
 
 
 def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes | None]:
-    """The function that makes a record's key: the field's text in UTF-8, several joined by `|`.
+    """Return a function that makes the key of a record: the field's text in UTF-8, several fields joined by `|`.
 
-    A key is text so that every Kafka tool shows it and other languages hash it alike. In a joined key a `|` or a
-    backslash of a field's own has a backslash before it, so that no two keys are written alike.
+    A key is text, so that every Kafka tool shows it and clients in other languages hash it to the same partition. In a joined
+    key, `|` and backslash within a field are escaped by a backslash, so that different fields give different keys.
     """
     if not fields:
         return lambda _: None
@@ -60,7 +60,7 @@ def _key_text(name: str, value: Any) -> str:
 
 
 def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]], datetime]:
-    """The function that tells when a record's fact happened: its time field, or now where the port has none."""
+    """Return a function that returns the event time of a record: its time field, or the current time without one."""
     if field is None:
         return lambda _: datetime.now(UTC)
     kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
@@ -69,7 +69,7 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
     local = logical.startswith("local-")
     unit = _UNITS.get(logical.removeprefix("local-"), _MILLI)
 
-    def told(record: Mapping[str, Any]) -> datetime:
+    def time_of(record: Mapping[str, Any]) -> datetime:
         value = record.get(field)
         if isinstance(value, datetime):
             if value.tzinfo is None and not local:
@@ -104,4 +104,4 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
             hint="the event needs the time at which its fact happened",
         )
 
-    return told
+    return time_of

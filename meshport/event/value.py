@@ -1,15 +1,15 @@
-"""The four forms of a value: which schema its bytes are of, and where they begin.
+"""The forms of a value: how its schema is found, and where its body begins.
 
-What an event declares decides, the numeric id before a body last, since it means something in one registry only:
+Attributes of the event have precedence over the numeric id in a prefix, since the id is local to one registry:
 
-1. The header `__value_schema_id` (Confluent, id or GUID): the value is the body alone.
-2. `ce_dataschema` with a fingerprint: that schema. A plain Avro body may begin with the byte 0 too, so such a value is
-   read behind Confluent's prefix and as a whole; the decoder takes every byte into account, so that all but one reading
-   fails. Where both succeed, the prefix is believed if its id is that schema's in this registry, else the event is
-   refused. A prefix that was told apart once is not doubted again.
+1. The header `__value_schema_id` (Confluent; id or GUID): the value has no prefix.
+2. `ce_dataschema` with a fingerprint. A plain Avro body may begin with the byte 0 as well, so the value is decoded both after
+   Confluent's prefix and as a whole. The decoder must consume all bytes, so usually one of the two fails. If both succeed,
+   the prefix is accepted if this registry maps its id to the same schema; otherwise the event is refused. The decision for
+   a prefix is cached.
 3. Neither: Confluent's prefix.
 
-A dataschema that this registry does not know gives way to a prefix whose id it knows.
+If this registry does not know the `ce_dataschema` but knows the id of the prefix, the prefix is used.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from meshport.errors import DecodeError, EventError, NotRegistered
 from meshport.schema import Schema
 
 Decode = Callable[[bytes, int], Any]
-# Prefixes of different ids are as many as a port has schemas, unless someone makes them up.
+# Bounds the cache: a port has one prefix for each schema, but a hostile producer could invent more.
 _REMEMBERED: Final = 1024
 
 
 class SchemaSource(Protocol):
-    """Where schemas are asked for; whoever implements it keeps what it was answered."""
+    """Looks schemas up. Implementations cache their answers."""
 
     def by_id(self, schema_id: int) -> Schema:
-        """The schema of a numeric id; NotRegistered where there is none."""
+        """Return the schema of a numeric id; raise NotRegistered if there is none."""
 
     def by_fingerprint(self, fingerprint: str) -> Schema:
-        """The schema of a SHA-256 fingerprint; NotRegistered where there is none."""
+        """Return the schema of a SHA-256 fingerprint; raise NotRegistered if there is none."""
 
     def by_guid(self, guid: UUID) -> Schema:
-        """The schema of a Confluent GUID; NotRegistered where there is none."""
+        """Return the schema of a Confluent GUID; raise NotRegistered if there is none."""
 
 
 class ValueReader:
-    """Reads values in any of the four forms.
+    """Reads values in any of these forms.
 
     Args:
-        schemas: where their schemas are asked for.
-        reader: the schema that records are to have; each one's own by default.
+        schemas: looks the schemas of values up.
+        reader: resolve records to this schema; by default each writer's own.
     """
 
     def __init__(self, schemas: SchemaSource, reader: Schema | None) -> None:
@@ -55,17 +55,17 @@ class ValueReader:
         self._framed: dict[tuple[str | None, bytes], Decode] = {}
 
     def read(self, value: bytes, fingerprint: str | None, schema_header: bytes | None) -> Any:
-        """The record of a value.
+        """Return the record of a value.
 
         Args:
-            value: as Kafka carries it.
-            fingerprint: of the schema that `ce_dataschema` names, if it does.
+            value: the value of the Kafka message.
+            fingerprint: of the schema in `ce_dataschema`, if there is one.
             schema_header: the header `__value_schema_id`, if there is one.
 
         Raises:
-            DecodeError: the bytes are not what their schema says.
-            EventError: what the event declares of its schema does not agree.
-            NotRegistered: its schema is not known.
+            DecodeError: the bytes do not match their schema.
+            EventError: the event's statements about its schema disagree.
+            NotRegistered: the schema is not registered.
         """
         if schema_header is not None:
             return self._by_header(value, fingerprint, schema_header)
@@ -84,14 +84,14 @@ class ValueReader:
             if not framed:
                 raise
             return self._by_prefix(value, fingerprint)
-        return self._told_apart(value, fingerprint, decode) if framed else decode(value, 0)
+        return self._decide(value, fingerprint, decode) if framed else decode(value, 0)
 
     def prefix_decoder(self, value: bytes, fingerprint: str | None) -> Decode | None:
-        """The decoder behind the prefix of this value, once it was told apart; for the reader's fast path."""
+        """Return the decoder for the prefix of a value, if it was decided before; for the reader's fast path."""
         return self._framed.get((fingerprint, value[:PREFIX_BYTES]))
 
     def decoder(self, writer: Schema) -> Decode:
-        """The decoder of a writer's schema into the reader's, the same one each time."""
+        """Return the cached decoder from a writer's schema to the reader's."""
         decode = self._decoders.get(writer.fingerprint)
         if decode is None:
             if self._reader is None or self._reader.text == writer.text:
@@ -120,14 +120,14 @@ class ValueReader:
         self._remember(fingerprint, value, decode)
         return record
 
-    def _told_apart(self, value: bytes, fingerprint: str, decode: Decode) -> Any:
+    def _decide(self, value: bytes, fingerprint: str, decode: Decode) -> Any:
         try:
             record = decode(value, PREFIX_BYTES)
         except DecodeError as error:
             try:
                 return decode(value, 0)
             except DecodeError:
-                raise error from None  # nearly every writer puts a prefix: its fault is the one to tell
+                raise error from None  # nearly every writer adds a prefix, so that error is reported
         try:
             decode(value, 0)
         except DecodeError:
@@ -138,7 +138,7 @@ class ValueReader:
             self._remember(fingerprint, value, decode)
             return record
         raise EventError(
-            f"the value is Avro both as a whole and behind the schema id {schema_id}, which is not that of ce_dataschema",
+            f"the value is Avro both as a whole and after the schema id {schema_id}, which is not that of ce_dataschema",
             attribute="dataschema",
             hint="write Confluent's prefix with the id of this registry, or __value_schema_id",
         )

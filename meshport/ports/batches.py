@@ -147,7 +147,7 @@ class BatchReader:
                 if run.columns is not None:
                     rows.add_columns(begin + run.first, run.columns)
                     continue
-                for at in range(begin + run.first, begin + run.behind):
+                for at in range(begin + run.first, begin + run.end):
                     try:
                         event = self._event(topic, messages[at])
                     except _UNREADABLE as error:

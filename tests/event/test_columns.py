@@ -181,20 +181,20 @@ def _verdict(given: Message, reader: Schema | None) -> Event | MeshError:
 
 
 def _assert_agree(given: list[Message], runs: list[Run], reader: Schema | None = None) -> None:
-    assert [at for run in runs for at in range(run.first, run.behind)] == list(range(len(given)))
+    assert [at for run in runs for at in range(run.first, run.end)] == list(range(len(given)))
     for run in runs:
         columns = run.columns
         if columns is None:
             continue
-        assert run.behind - run.first == len(columns) == columns.data.num_rows >= 8
+        assert run.end - run.first == len(columns) == columns.data.num_rows >= 8
         rows = rows_of(columns.schema, columns.data)
         canonical = True
-        for at, (each, row) in enumerate(zip(given[run.first : run.behind], rows, strict=True)):
+        for at, (each, row) in enumerate(zip(given[run.first : run.end], rows, strict=True)):
             event = _verdict(each, reader)
             assert isinstance(event, Event), event
             assert event.subject is None
             assert not event.extensions
-            assert event.says_time
+            assert event.has_time
             assert event.envelope == columns.envelope
             assert event.id.encode() == columns.ids[at]
             assert (event.time, event.recorded_time) == (_moment(columns.time[at]), _moment(columns.recorded[at]))
@@ -230,7 +230,7 @@ def test_what_others_write_is_no_column(change: Callable[[Any], Any], which: sli
     given[which] = map(change, given[which])
     runs = _runs(ColumnReader(Known(**KNOWN)), given)
     _assert_agree(given, runs)
-    assert all(run.columns is None for run in runs if run.first <= 13 < run.behind)
+    assert all(run.columns is None for run in runs if run.first <= 13 < run.end)
 
 
 @settings(max_examples=300, deadline=None)
@@ -292,8 +292,8 @@ def test_what_has_no_place_is_counted_among_what_is_bad() -> None:
     given[20] = (prefix(7) + b"\xff", given[20][1])
     runs = _runs(ColumnReader(Known(**KNOWN), NARROW), given)
     _assert_agree(given, runs, NARROW)
-    assert [run.columns is None for run in runs for at in (20, 60) if run.first <= at < run.behind] == [True, True]
-    assert sum(run.behind - run.first for run in runs if run.columns) > 80
+    assert [run.columns is None for run in runs for at in (20, 60) if run.first <= at < run.end] == [True, True]
+    assert sum(run.end - run.first for run in runs if run.columns) > 80
 
 
 def test_a_readers_schema_that_columns_do_not_resolve_to_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -332,7 +332,7 @@ def test_a_bad_payload_cuts_the_run_around_it() -> None:
     given = [message(at) for at in range(100)]
     given[40] = (prefix(7) + b"\xff", given[40][1])
     runs = _runs(ColumnReader(Known(**KNOWN)), given)
-    assert [(run.first, run.behind, run.columns is None) for run in runs] == [
+    assert [(run.first, run.end, run.columns is None) for run in runs] == [
         (0, 40, False),
         (40, 41, True),
         (41, 100, False),

@@ -177,7 +177,7 @@ def test_a_value_that_is_avro_in_two_ways_is_settled_by_its_id_or_refused() -> N
     for _ in range(2):
         assert known.read(None, value, headers).data == {"s": b"", "t": b""}
     for others in ({}, {f"id{schema_id}": OTHER}):
-        with pytest.raises(EventError, match="Avro both as a whole and behind the schema id"):
+        with pytest.raises(EventError, match="Avro both as a whole and after the schema id"):
             EventReader(Known(id1=two, **others)).read(None, value, headers)
 
 

@@ -143,7 +143,7 @@ class ColumnarSource:
             messages: that follow those which the state reflects.
         """
         for run in self._reader.runs(messages.values, messages.headers):
-            there = messages[run.first : run.behind]
+            there = messages[run.first : run.end]
             # The texts of times are written as they were read, so they have to be in canonical form.
             columns = run.columns if run.columns is not None and run.columns.canonical else None
             pipeline = None if columns is None else self._pipeline(columns.schema)

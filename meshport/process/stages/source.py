@@ -384,7 +384,7 @@ def _event_record(event: Event, message: InputMessage) -> EventRecord:
     Raises:
         EventError: it has neither.
     """
-    if not event.says_time and message.timestamp_ms < 0:
+    if not event.has_time and message.timestamp_ms < 0:
         raise EventError("neither the event nor Kafka tells when it happened")
     time = to_micros(event.time)
     if event.recorded_time is not None:
