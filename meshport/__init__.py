@@ -1,13 +1,44 @@
 """Meshport: an event-streaming data mesh with Kafka-backed output ports."""
 
-from meshport.address import Address
-from meshport.errors import MeshError
-from meshport.event import Event
-from meshport.ports.publisher import Publisher
-from meshport.ports.replay import Offsets, Replay
-from meshport.ports.subscriber import Start, Subscriber
-from meshport.registry import Registry
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from meshport.address import Address
+    from meshport.errors import MeshError
+    from meshport.event import Event
+    from meshport.ports.publisher import Publisher
+    from meshport.ports.replay import Offsets, Replay
+    from meshport.ports.subscriber import Start, Subscriber
+    from meshport.registry import Registry
 
 __version__ = "0.1.0"
 
 __all__ = ["Address", "Event", "MeshError", "Offsets", "Publisher", "Registry", "Replay", "Start", "Subscriber"]
+
+# Imported on first use: the command line and the pytest plugin start without the Kafka client and the HTTP client.
+_MODULES: Final = {
+    "Address": "meshport.address",
+    "MeshError": "meshport.errors",
+    "Event": "meshport.event",
+    "Publisher": "meshport.ports.publisher",
+    "Offsets": "meshport.ports.replay",
+    "Replay": "meshport.ports.replay",
+    "Start": "meshport.ports.subscriber",
+    "Subscriber": "meshport.ports.subscriber",
+    "Registry": "meshport.registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
