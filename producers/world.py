@@ -23,7 +23,7 @@ from itertools import accumulate, count, product
 from random import Random
 from typing import Any, Final
 
-from meshport.project.sources import Occurrence
+from meshport.project.sources import SourceEvent
 
 BEGIN: Final = datetime(2026, 3, 1, tzinfo=UTC)
 """When listening begins. The artists of the first day were signed before."""
@@ -67,17 +67,17 @@ _THIRD: Final = ("", "Club", "Trio", "Union")
 _BITRATES: Final = (320, 256, 192, 128, 96, 64)
 
 
-def plays(seed: int) -> Iterator[Occurrence]:
+def plays(seed: int) -> Iterator[SourceEvent]:
     """Every play, as often as it is sent, for as long as one asks."""
     return _by_time_recorded(World(seed), World.plays_sent)
 
 
-def quality(seed: int) -> Iterator[Occurrence]:
+def quality(seed: int) -> Iterator[SourceEvent]:
     """Every signal of what went wrong with a play."""
     return _by_time_recorded(World(seed), World.signals_sent)
 
 
-def onboardings(seed: int) -> Iterator[Occurrence]:
+def onboardings(seed: int) -> Iterator[SourceEvent]:
     """Every signing: of new artists, and of new terms."""
     world = World(seed)
     first = (_Signing(artist.signed_at, artist, "ONBOARDED", artist.label, artist.rate) for artist in world.artists)
@@ -94,7 +94,7 @@ def onboardings(seed: int) -> Iterator[Occurrence]:
             "signed_at": signing.at,
             "valid_from": signing.at + NOTICE,
         }
-        yield Occurrence(record, f"{artist.id}-{signing.at:%Y%m%dT%H%M%S}", signing.at)
+        yield SourceEvent(record, f"{artist.id}-{signing.at:%Y%m%dT%H%M%S}", signing.at)
 
 
 @dataclass(frozen=True)
@@ -202,15 +202,15 @@ class World:
                 terms[artist.id] = label, rate
                 yield _Signing(begin + timedelta(seconds=second), artist, change, label, rate)
 
-    def plays_sent(self, hour: int, sessions: list[_Session]) -> Iterator[Occurrence]:  # noqa: ARG002 - as `signals_sent`
+    def plays_sent(self, hour: int, sessions: list[_Session]) -> Iterator[SourceEvent]:  # noqa: ARG002 - as `signals_sent`
         """The plays of an hour's sessions and their repeats, in no order."""
         for session in sessions:
             for play, recorded in zip(session.plays, session.recorded, strict=True):
-                yield Occurrence(play, play["play_id"], recorded)
+                yield SourceEvent(play, play["play_id"], recorded)
             for index, recorded in session.repeats:
-                yield Occurrence(session.plays[index], session.plays[index]["play_id"], recorded)
+                yield SourceEvent(session.plays[index], session.plays[index]["play_id"], recorded)
 
-    def signals_sent(self, hour: int, sessions: list[_Session]) -> Iterator[Occurrence]:
+    def signals_sent(self, hour: int, sessions: list[_Session]) -> Iterator[SourceEvent]:
         """What went wrong in an hour's sessions, in no order."""
         random = self._random("quality", hour)
         for session in sessions:
@@ -218,7 +218,7 @@ class World:
                 if play["offline"] or random.random() > _DISTURBED:
                     continue
                 signal = _signal(random, play)
-                yield Occurrence(signal, signal["signal_id"], max(recorded, signal["occurred_at"]))
+                yield SourceEvent(signal, signal["signal_id"], max(recorded, signal["occurred_at"]))
 
     def sessions(self) -> Iterator[tuple[int, list[_Session]]]:
         """The sessions that begin in each hour, hour after hour."""
@@ -363,10 +363,10 @@ def _rate(random: Random) -> Decimal:
 
 
 def _by_time_recorded(
-    world: World, sent: Callable[[World, int, list[_Session]], Iterator[Occurrence]]
-) -> Iterator[Occurrence]:
+    world: World, sent: Callable[[World, int, list[_Session]], Iterator[SourceEvent]]
+) -> Iterator[SourceEvent]:
     """What is sent of each hour's sessions, in the order in which it arrives."""
-    waiting: list[tuple[datetime, int, Occurrence]] = []
+    waiting: list[tuple[datetime, int, SourceEvent]] = []
     number = count()  # two that arrive at the same time keep the order of their making
     for hour, sessions in world.sessions():
         begin = BEGIN + timedelta(hours=hour)

@@ -26,11 +26,11 @@ from meshport.local.lag import Standing, Watch
 from meshport.local.supervisor import Supervisor
 from meshport.product.duration import parse_duration
 from meshport.project.project import Project
-from meshport.project.recount import Report, recount
-from meshport.project.sources import Progress, Source, load_sources, run_sources
+from meshport.project.recount import RecountReport, recount
+from meshport.project.sources import ProductSource, SourceProgress, load_sources, run_sources
 from meshport.registry import Registry
 
-_Show = Callable[[Sequence[Standing], Progress | None], None]
+_Show = Callable[[Sequence[Standing], SourceProgress | None], None]
 
 # A demo shows three days of its world, or as much of it as a machine of two cores can process in that time.
 _WORLD: Final = timedelta(days=3)
@@ -104,19 +104,19 @@ def demo(
 class _Telling:
     """The sources, run in a thread of their own until the block ends."""
 
-    def __init__(self, sources: Sequence[Source], registry: Registry, speed: float) -> None:
-        self.progress: Progress | None = None
+    def __init__(self, sources: Sequence[ProductSource], registry: Registry, speed: float) -> None:
+        self.progress: SourceProgress | None = None
         self._failed: MeshError | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(sources, registry, speed), name="sources")
 
-    def _run(self, sources: Sequence[Source], registry: Registry, speed: float) -> None:
+    def _run(self, sources: Sequence[ProductSource], registry: Registry, speed: float) -> None:
         try:
             self.progress = run_sources(sources, registry, speed=speed, stop=self._stop, on_progress=self._moved)
         except MeshError as error:
             self._failed = error
 
-    def _moved(self, progress: Progress) -> None:
+    def _moved(self, progress: SourceProgress) -> None:
         self.progress = progress
 
     @property
@@ -193,7 +193,7 @@ def _figures() -> Iterator[_Show]:
     before: dict[Address, tuple[float, int]] = {}
     due = 0.0
 
-    def lines(standings: Sequence[Standing], told: Progress | None) -> None:
+    def lines(standings: Sequence[Standing], told: SourceProgress | None) -> None:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + _LINE_EVERY_S
@@ -205,7 +205,7 @@ def _figures() -> Iterator[_Show]:
         return
     with Live(console=people, auto_refresh=False, transient=False) as live:
 
-        def draw(standings: Sequence[Standing], told: Progress | None) -> None:
+        def draw(standings: Sequence[Standing], told: SourceProgress | None) -> None:
             live.update(_table(standings, told, before), refresh=True)
 
         yield draw
@@ -216,7 +216,9 @@ def _standing(standing: Standing) -> str:
     return f"{standing.address.key} {standing.stored}{waiting}"
 
 
-def _table(standings: Sequence[Standing], told: Progress | None, before: dict[Address, tuple[float, int]]) -> Table:
+def _table(
+    standings: Sequence[Standing], told: SourceProgress | None, before: dict[Address, tuple[float, int]]
+) -> Table:
     world = f"world time {told.world:%Y-%m-%d %H:%M}" if told and told.world else "starting"
     drawn = Table(
         "product", "stored", "a second", "waiting", "late", "quarantined", box=None, title=world, title_justify="left"
@@ -237,7 +239,7 @@ def _table(standings: Sequence[Standing], told: Progress | None, before: dict[Ad
     return drawn
 
 
-def _tell(report: Report, as_json: bool) -> None:
+def _tell(report: RecountReport, as_json: bool) -> None:
     for verdict in report.verdicts:
         if as_json:
             facts = {

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
-from meshport.address import topic_name
+from meshport.address import Address, topic_name
+from meshport.binding import Binding
 from meshport.catalog import Registration
 from meshport.errors import NotRegistered, RegistrationRefused, TopicError
-from meshport.kafka.admin import Admin
-from meshport.product import OutputPort
+from meshport.kafka.admin import Topic
+from meshport.kafka.config import KafkaConfig
+from meshport.product import OutputPort, Product
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
-from meshport.registry import Registry
 from meshport.schema import Schema
 
 _FOREVER: Final = "-1"
+
+
+class ProductRegistry(Protocol):
+    """Where products are registered: `meshport.Registry`, or the registry of a mesh in memory."""
+
+    def resolve(self, address: Address) -> Binding:
+        """Return the binding of an address; see `meshport.Registry.resolve`."""
+
+    def register(
+        self,
+        product: Product,
+        schemas: Mapping[str, Schema],
+        *,
+        bootstrap_servers: str | None = None,
+        dry_run: bool = False,
+    ) -> Registration:
+        """Register a product; see `meshport.Registry.register`."""
+
+
+class TopicAdmin(Protocol):
+    """Where topics are made: `meshport.kafka.admin.Admin`, or the topics of a mesh in memory."""
+
+    @property
+    def kafka(self) -> KafkaConfig:
+        """The connection to the cluster, as its readers reach it."""
+
+    def topic(self, name: str) -> Topic | None:
+        """Return a topic, or None where there is none of that name."""
+
+    def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
+        """Make a topic if there is none; return whether it was made now."""
+
+    def set_config(self, name: str, config: Mapping[str, str]) -> None:
+        """Change settings of a topic; those that are not named stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +99,7 @@ class ProductPlan:
         return bool(self.topics or self.registration.changed)
 
 
-def plan(products: Iterable[ProjectProduct], registry: Registry, admin: Admin) -> list[ProductPlan]:
+def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: TopicAdmin) -> list[ProductPlan]:
     """What would be done, product by product; nothing is.
 
     Args:
@@ -97,7 +132,7 @@ def plan(products: Iterable[ProjectProduct], registry: Registry, admin: Admin) -
     return planned
 
 
-def carry_out(planned: ProductPlan, registry: Registry, admin: Admin) -> Registration:
+def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin) -> Registration:
     """Do what was planned for one product: topics first, so that an address never leads to a topic that is not there.
 
     Args:
@@ -121,7 +156,7 @@ def topic_config(port: OutputPort) -> dict[str, str]:
     return {"cleanup.policy": port.cleanup, "retention.ms": retention}
 
 
-def _plan(product: ProjectProduct, registry: Registry, admin: Admin) -> ProductPlan:
+def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin) -> ProductPlan:
     schemas = _schemas(product)
     registration = registry.register(
         product.product, schemas, bootstrap_servers=admin.kafka.bootstrap_servers, dry_run=True

@@ -36,7 +36,7 @@ Recount = Callable[[Mapping[str, Sequence[Event]]], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RecountDifference:
     """One value that the port and the recount do not agree on.
 
     Attributes:
@@ -58,7 +58,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RecountVerdict:
     """How one derived product came out.
 
     Attributes:
@@ -73,7 +73,7 @@ class Verdict:
     expected: int
     found: int
     wrong: int
-    differing: tuple[Difference, ...]
+    differing: tuple[RecountDifference, ...]
 
     @property
     def agrees(self) -> bool:
@@ -82,7 +82,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RecountReport:
     """The verdicts of a project.
 
     Attributes:
@@ -93,7 +93,7 @@ class Report:
             aside.
     """
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RecountVerdict, ...]
     without: tuple[Address, ...]
     events: int
     unreadable: int = 0
@@ -119,7 +119,7 @@ def recount(
     *,
     only: Iterable[Address] | None = None,
     on_progress: Callable[[Address, int, int], None] | None = None,
-) -> Report:
+) -> RecountReport:
     """Recount the derived products of a project, as their topics stand now.
 
     The processors have to have come to the end of their inputs. All source events are held in memory, about 1 KB each.
@@ -141,22 +141,44 @@ def recount(
         for each in project.products
         if each.product.archetype is not Archetype.SOURCE_ALIGNED and (asked is None or each.product.address in asked)
     ]
-    recounts = [(each, function) for each in derived if (function := load_recount(each))]
-    behind = dict.fromkeys(address for each, _ in recounts for address in sources_behind(each, project))
+    counted = [each for each in derived if load_recount(each) is not None]
+    sources = dict.fromkeys(address for each in counted for address in source_ports(each, project))
     bad: list[BadEvent] = []
-    events = {str(address): _read(address, mesh, on_progress, on_bad=bad.append) for address in behind}
-    verdicts = []
-    for each, function in recounts:
-        address = each.product.address
-        named = {str(source): events[str(source)] for source in sources_behind(each, project)}
-        expected = _expected(function, named, each)
-        verdicts.append(compare(address, mesh.resolve(address), expected, _read(address, mesh, on_progress)))
-    with_one = {each.product.address for each, _ in recounts}
-    without = tuple(each.product.address for each in derived if each.product.address not in with_one)
-    return Report(tuple(verdicts), without, sum(map(len, events.values())), len(bad))
+    events = {address: _read(address, mesh, on_progress, on_bad=bad.append) for address in sources}
+
+    def history(address: Address) -> Sequence[Event]:
+        return events[address] if address in events else _read(address, mesh, on_progress)
+
+    verdicts = tuple(recount_product(each, project, mesh.resolve, history) for each in counted)
+    without = tuple(each.product.address for each in derived if each not in counted)
+    return RecountReport(verdicts, without, sum(map(len, events.values())), len(bad))
 
 
-def sources_behind(product: ProjectProduct, project: Project) -> list[Address]:
+def recount_product(
+    product: ProjectProduct,
+    project: Project,
+    resolve: Callable[[Address], Binding],
+    history: Callable[[Address], Sequence[Event]],
+) -> RecountVerdict:
+    """Recount one derived product.
+
+    Args:
+        product: of the project; it brings a recount.
+        project: the project.
+        resolve: returns the binding of an address.
+        history: returns the events of a port, each partition in its order and one partition after the other.
+
+    Raises:
+        ProjectError: there is no recount, it fails, or it gives two records of one key.
+    """
+    address, function = product.product.address, load_recount(product)
+    if function is None:
+        raise ProjectError(f"{address} brings no {FILE}", hint="a function `recount(sources)` that gives its records")
+    sources = {str(source): history(source) for source in source_ports(product, project)}
+    return compare(address, resolve(address), _expected(function, sources, product), history(address))
+
+
+def source_ports(product: ProjectProduct, project: Project) -> list[Address]:
     """The ports that a product is built from in the end: source-aligned ones, and those of other projects."""
     here = {each.product.address: each for each in project.products}
     found: dict[Address, None] = {}
@@ -177,7 +199,7 @@ def sources_behind(product: ProjectProduct, project: Project) -> list[Address]:
 
 def compare(
     address: Address, binding: Binding, expected: Iterable[Mapping[str, Any]], events: Sequence[Event]
-) -> Verdict:
+) -> RecountVerdict:
     """Set the records of a recount against the events of the port.
 
     Of a compacted port the latest record of each key counts. On any other, a record is told from the others by its key
@@ -205,12 +227,12 @@ def compare(
         else:
             held[name.of_event(event)] = event.data
     wrong = 0
-    differing: list[Difference] = []
+    differing: list[RecountDifference] = []
     for key in sorted(wanted.keys() | held.keys()):
         found = list(_differences(key, wanted.get(key), held.get(key)))
         wrong += bool(found)
         differing += found[: max(0, _SHOWN - len(differing))]
-    return Verdict(address, len(wanted), len(held), wrong, tuple(differing))
+    return RecountVerdict(address, len(wanted), len(held), wrong, tuple(differing))
 
 
 class _Name:
@@ -235,14 +257,16 @@ class _Name:
         return f"{key} {sorted(record.items())!r}"
 
 
-def _differences(key: str, expected: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> Iterator[Difference]:
+def _differences(
+    key: str, expected: Mapping[str, Any] | None, found: Mapping[str, Any] | None
+) -> Iterator[RecountDifference]:
     if expected is None or found is None:
-        yield Difference(key, None, expected, found)
+        yield RecountDifference(key, None, expected, found)
         return
     for field in dict.fromkeys([*expected, *found]):
         one, other = expected.get(field), found.get(field)
         if not _same(one, other):
-            yield Difference(key, field, one, other)
+            yield RecountDifference(key, field, one, other)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -38,7 +38,7 @@ _LEAST_WAIT_S: Final = 0.005
 _PROGRESS_EVERY_S: Final = 0.2
 
 
-class Occurrence(NamedTuple):
+class SourceEvent(NamedTuple):
     """One thing that happened, as its source learns of it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Occurrence(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class ProductSource:
     """A source-aligned product with the occurrences that it will tell.
 
     Attributes:
@@ -64,11 +64,11 @@ class Source:
     """
 
     address: Address
-    occurrences: Iterable[Occurrence]
+    occurrences: Iterable[SourceEvent]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SourceProgress:
     """How far the sources have come.
 
     Attributes:
@@ -87,7 +87,7 @@ class Progress:
         return sum(self.published.values())
 
 
-def load_source(product: ProjectProduct, *, seed: int) -> Source | None:
+def load_source(product: ProjectProduct, *, seed: int) -> ProductSource | None:
     """The source that a product brings along, or None.
 
     Raises:
@@ -97,10 +97,10 @@ def load_source(product: ProjectProduct, *, seed: int) -> Source | None:
     if reference is None:
         return None
     events = load_callable(product.folder, reference)
-    return Source(product.product.address, events(seed))
+    return ProductSource(product.product.address, events(seed))
 
 
-def load_sources(project: Project, *, seed: int) -> list[Source]:
+def load_sources(project: Project, *, seed: int) -> list[ProductSource]:
     """The sources of all products of a project that bring one; see `load_source`."""
     found = (load_source(each, seed=seed) for each in project.products)
     return [each for each in found if each is not None]
@@ -124,7 +124,7 @@ def stored(addresses: Iterable[Address], resolver: Resolver) -> dict[Address, in
 
 
 def run_sources(
-    sources: Sequence[Source],
+    sources: Sequence[ProductSource],
     resolver: Resolver,
     *,
     speed: float | None = None,
@@ -132,8 +132,8 @@ def run_sources(
     limit: int | None = None,
     skip: Mapping[Address, int] | None = None,
     stop: threading.Event | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Progress:
+    on_progress: Callable[[SourceProgress], None] | None = None,
+) -> SourceProgress:
     """Publish what the sources tell, in this thread, until they end or are told to.
 
     World time never runs ahead of the wall clock: a world that has caught up goes on in real time.
@@ -159,7 +159,7 @@ def run_sources(
     stop = stop or threading.Event()
     pace = _Pace(speed, stop)
     counts = dict.fromkeys((each.address for each in sources), 0)
-    progress = Progress(dict(counts), None)
+    progress = SourceProgress(dict(counts), None)
     settle_at: datetime | None = None
     report_at = time.monotonic()
     with ExitStack() as stack:
@@ -176,17 +176,17 @@ def run_sources(
                 settle_at = occurrence.recorded + SETTLED
             _publish(publishers[address], occurrence)
             counts[address] += 1
-            progress = Progress(counts, occurrence.recorded, pace.behind_s)
+            progress = SourceProgress(counts, occurrence.recorded, pace.behind_s)
             if on_progress is not None and (now := time.monotonic()) >= report_at:
                 report_at = now + _PROGRESS_EVERY_S
-                on_progress(Progress(dict(counts), occurrence.recorded, pace.behind_s))
-    progress = Progress(dict(counts), progress.world, pace.behind_s)
+                on_progress(SourceProgress(dict(counts), occurrence.recorded, pace.behind_s))
+    progress = SourceProgress(dict(counts), progress.world, pace.behind_s)
     if on_progress is not None:
         on_progress(progress)
     return progress
 
 
-def _publish(publisher: Publisher, occurrence: Occurrence) -> None:
+def _publish(publisher: Publisher, occurrence: SourceEvent) -> None:
     try:
         if occurrence.record is not None:
             publisher.publish(occurrence.record, id=occurrence.id)
@@ -199,7 +199,9 @@ def _publish(publisher: Publisher, occurrence: Occurrence) -> None:
         raise
 
 
-def merge(sources: Sequence[Source], skip: Mapping[Address, int] | None = None) -> Iterator[tuple[Address, Occurrence]]:
+def merge(
+    sources: Sequence[ProductSource], skip: Mapping[Address, int] | None = None
+) -> Iterator[tuple[Address, SourceEvent]]:
     """The occurrences of all sources in the order in which they were learnt of.
 
     Args:
@@ -213,7 +215,7 @@ def merge(sources: Sequence[Source], skip: Mapping[Address, int] | None = None) 
     return heapq.merge(*streams, key=lambda each: each[1].recorded)
 
 
-def _in_order(source: Source, skip: int) -> Iterator[tuple[Address, Occurrence]]:
+def _in_order(source: ProductSource, skip: int) -> Iterator[tuple[Address, SourceEvent]]:
     last: datetime | None = None
     for number, occurrence in enumerate(source.occurrences):
         if last is not None and occurrence.recorded < last:

@@ -9,7 +9,7 @@ from typing import Literal
 from meshport.event import Event
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import Subscriber
-from meshport.process.engines.memory import Harness, Ports
+from meshport.process.engines.memory import Harness, PortRegistry
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
@@ -40,7 +40,7 @@ class Evidence:
     """
 
     plan: Plan
-    ports: Ports
+    ports: PortRegistry
     wire: Wire
     published: Sequence[Message]
     source: Sequence[InputMessage]
@@ -84,7 +84,7 @@ def subscribed(topics: Topics) -> list[Event]:
 
 def _gathered(
     plan: Plan,
-    ports: Ports,
+    ports: PortRegistry,
     wire: Wire,
     published: Sequence[Message],
     stored: Callable[[str], list[InputMessage]],

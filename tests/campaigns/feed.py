@@ -9,7 +9,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.producer import Message
-from meshport.process.engines.memory import Ports
+from meshport.process.engines.memory import PortRegistry
 from tests.campaigns.logic import COLUMNS, UNLUCKY
 from tests.process.plays import play
 
@@ -28,7 +28,7 @@ class Feed:
         plan: a name of `KEYS`; one that remembers no ids and calls no function is given no doubles and nothing unlucky.
     """
 
-    def __init__(self, source: Binding, ports: Ports, seed: int, plan: str = "windows") -> None:
+    def __init__(self, source: Binding, ports: PortRegistry, seed: int, plan: str = "windows") -> None:
         self._plain = plan == COLUMNS
         self._writer = EventWriter(
             source=str(source.address),

@@ -17,7 +17,7 @@ from meshport.ports.replay import Replay
 from meshport.product import Product
 from meshport.product.lines import utc_today
 from meshport.project.project import ProjectProduct
-from meshport.project.sources import Occurrence, Source, run_sources, stored
+from meshport.project.sources import ProductSource, SourceEvent, run_sources, stored
 from meshport.registry import Registry
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh
@@ -101,9 +101,9 @@ def test_a_source_stays_on_its_line_until_the_day(ports: Mesh, registry: Registr
     address = product.address
 
     def run(*records: dict[str, object]) -> int:
-        told = [Occurrence(each, f"{number}", BEGIN) for number, each in enumerate(records)]
+        told = [SourceEvent(each, f"{number}", BEGIN) for number, each in enumerate(records)]
         skip = stored([address], registry)
-        return run_sources([Source(address, told)], registry, skip=skip).total
+        return run_sources([ProductSource(address, told)], registry, skip=skip).total
 
     assert run(reading(0)) == 1
     beside(ports, product, LATER)

@@ -11,7 +11,7 @@ from typing import Any
 from meshport.address import Address
 from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
-from meshport.process.engines.memory import Harness, Port, Ports
+from meshport.process.engines.memory import Harness, Port, PortRegistry
 from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
@@ -47,7 +47,7 @@ class Outcome:
         quarantine: of the quarantine.
     """
 
-    ports: Ports
+    ports: PortRegistry
     messages: list[InputMessage]
     late: list[InputMessage]
     quarantine: list[InputMessage]

@@ -146,6 +146,7 @@ def test_what_is_redriven_makes_its_pairs(seed: int) -> None:
             assert {event.topic for event in some} == {each.stage.topic for each in harness.plan.sources}
             harness.work(crashes=2)  # they fail again
         fault.mended = True
+        assert isinstance(harness.ports, Ports)
         harness.ports._schemas[99] = harness.ports.by_id(harness.ports.resolve(PAYMENTS).schema_id)
         harness.restart()
         brought_back = harness.redrive()

@@ -8,7 +8,7 @@ import pytest
 
 from meshport.product.loading import load_module
 from meshport.project.project import Project
-from tests.reference.memory_mesh import ROOT
+from tests.reference.made import ROOT
 
 
 @pytest.fixture(scope="session")

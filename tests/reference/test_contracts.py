@@ -11,7 +11,7 @@ from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.shape import check_pipeline
 from meshport.product import Archetype, Compatibility
 from meshport.project.project import Project, ProjectProduct
-from meshport.project.recount import load_recount, sources_behind
+from meshport.project.recount import load_recount, source_ports
 
 PRODUCTS = {
     "player/plays": Archetype.SOURCE_ALIGNED,
@@ -124,7 +124,7 @@ def test_every_derived_product_can_be_recounted_from_facts(project: Project) -> 
             assert each.product.source
             continue
         assert load_recount(each)
-        behind = {address.key for address in sources_behind(each, project)}
+        behind = {address.key for address in source_ports(each, project)}
         assert behind
         assert all(PRODUCTS[source] is Archetype.SOURCE_ALIGNED for source in behind)
 

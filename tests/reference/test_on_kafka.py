@@ -22,11 +22,18 @@ from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
-from meshport.process.engines.memory import Ports
+from meshport.process.engines.memory import Port, Ports
 from meshport.project.project import Project
 from meshport.project.recount import recount
-from meshport.project.sources import Occurrence, Progress, Source, load_sources, merge, run_sources, stored
-from tests.reference.memory_mesh import ports_of
+from meshport.project.sources import (
+    ProductSource,
+    SourceEvent,
+    SourceProgress,
+    load_sources,
+    merge,
+    run_sources,
+    stored,
+)
 
 TEAS = Address.parse("kitchen/teas")
 POTS = Address.parse("kitchen/pots")
@@ -53,12 +60,12 @@ SCHEMA = """
 """
 TEAS_SOURCE = """
 from datetime import UTC, datetime, timedelta
-from meshport.source import Occurrence
+from meshport.project.sources import SourceEvent
 
 def teas(seed):
     for n in range(100):
         at = datetime(2026, 3, 1, 8, tzinfo=UTC) + timedelta(minutes=n)
-        yield Occurrence({"kind": ("green", "black")[(n + seed) % 2], "at": at, "cups": n}, f"tea-{n}", at)
+        yield SourceEvent({"kind": ("green", "black")[(n + seed) % 2], "at": at, "cups": n}, f"tea-{n}", at)
 """
 BREWS_RECOUNT = """
 def recount(sources):
@@ -93,6 +100,17 @@ def kitchen(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+def ports_of(project: Project) -> dict[str, Port]:
+    """Every port of a project, by its address."""
+    return {
+        each.product.port_address(port).key: Port(
+            each.schema(port).form, port.key_fields, port.time, port.partitions, port.cleanup
+        )
+        for each in project.products
+        for port in each.product.output_ports
+    }
+
+
 class KafkaPorts(Ports):
     """The ports of a project on a real broker, under topics of this test's own."""
 
@@ -122,24 +140,24 @@ def mesh(kitchen: Project, kafka: Cluster) -> KafkaPorts:
     return KafkaPorts(kitchen, kafka)
 
 
-def teas(*after: timedelta, begin: datetime = BEGIN) -> list[Occurrence]:
+def teas(*after: timedelta, begin: datetime = BEGIN) -> list[SourceEvent]:
     """Teas that are recorded at these times after the beginning."""
     return [
-        Occurrence({"kind": "green", "at": begin + each, "cups": 1}, f"tea-{number}", begin + each)
+        SourceEvent({"kind": "green", "at": begin + each, "cups": 1}, f"tea-{number}", begin + each)
         for number, each in enumerate(after)
     ]
 
 
-def seconds_of(mesh: KafkaPorts, occurrences: list[Occurrence], *, speed: float | None) -> float:
+def seconds_of(mesh: KafkaPorts, occurrences: list[SourceEvent], *, speed: float | None) -> float:
     """How long a source takes that tells of these."""
     begun = time.monotonic()
-    run_sources([Source(TEAS, occurrences)], mesh, speed=speed)
+    run_sources([ProductSource(TEAS, occurrences)], mesh, speed=speed)
     return time.monotonic() - begun
 
 
 def test_sources_are_stored_as_they_tell(kitchen: Project, mesh: KafkaPorts) -> None:
     """Every occurrence before the end is stored under its id, key and time; progress says how many."""
-    told: list[Progress] = []
+    told: list[SourceProgress] = []
     progress = run_sources(
         load_sources(kitchen, seed=0), mesh, until=BEGIN + timedelta(minutes=90), on_progress=told.append
     )
@@ -182,18 +200,18 @@ def test_the_world_never_outruns_the_clock(mesh: KafkaPorts) -> None:
 def test_a_source_stops_when_told(mesh: KafkaPorts) -> None:
     """A source that would go on for ever ends soon after it is told to, and what it published is stored."""
 
-    def forever() -> Iterator[Occurrence]:
+    def forever() -> Iterator[SourceEvent]:
         for number in count():
             at = BEGIN + timedelta(seconds=number)
-            yield Occurrence({"kind": "green", "at": at, "cups": 1}, f"tea-{number}", at)
+            yield SourceEvent({"kind": "green", "at": at, "cups": 1}, f"tea-{number}", at)
 
     stop = threading.Event()
 
-    def told(progress: Progress) -> None:
+    def told(progress: SourceProgress) -> None:
         if progress.total > 20:
             stop.set()
 
-    progress = run_sources([Source(TEAS, forever())], mesh, speed=100, stop=stop, on_progress=told)
+    progress = run_sources([ProductSource(TEAS, forever())], mesh, speed=100, stop=stop, on_progress=told)
     assert len(mesh.history(TEAS)) == progress.total > 20
 
 
@@ -201,10 +219,10 @@ def test_a_row_can_be_retracted(mesh: KafkaPorts) -> None:
     """An occurrence without a record is a tombstone under the key that it names."""
     pot = {"kind": "iron", "at": BEGIN, "cups": 4}
     occurrences = [
-        Occurrence(pot, "1", BEGIN),
-        Occurrence(None, "2", BEGIN + timedelta(hours=1), key={"kind": "iron"}),
+        SourceEvent(pot, "1", BEGIN),
+        SourceEvent(None, "2", BEGIN + timedelta(hours=1), key={"kind": "iron"}),
     ]
-    run_sources([Source(POTS, occurrences)], mesh)
+    run_sources([ProductSource(POTS, occurrences)], mesh)
     events = mesh.history(POTS)
     assert [(each.id, each.key, each.data) for each in events] == [("1", b"iron", pot), ("2", b"iron", None)]
 
@@ -212,15 +230,15 @@ def test_a_row_can_be_retracted(mesh: KafkaPorts) -> None:
 def test_a_source_that_goes_back_is_refused(mesh: KafkaPorts) -> None:
     """Occurrences out of the order of their recording are an error that names the source."""
     with pytest.raises(ProjectError, match=r"kitchen/teas.*tea-1") as caught:
-        run_sources([Source(TEAS, teas(timedelta(hours=1), timedelta(0)))], mesh)
+        run_sources([ProductSource(TEAS, teas(timedelta(hours=1), timedelta(0)))], mesh)
     assert "in the order" in str(caught.value)
 
 
 def test_a_record_that_does_not_fit_names_its_source(mesh: KafkaPorts) -> None:
     """The error of a record that the contract refuses says which source and which occurrence it was."""
-    wrong = Occurrence({"kind": "green", "at": BEGIN, "cups": "two"}, "tea-x", BEGIN)
+    wrong = SourceEvent({"kind": "green", "at": BEGIN, "cups": "two"}, "tea-x", BEGIN)
     with pytest.raises(ValueError, match="cups") as caught:
-        run_sources([Source(TEAS, [wrong])], mesh)
+        run_sources([ProductSource(TEAS, [wrong])], mesh)
     assert "the source of mesh://kitchen/teas/events@1, occurrence 'tea-x'" in str(caught.value)
 
 

@@ -15,8 +15,8 @@ from meshport.errors import ProjectError
 from meshport.event import Event
 from meshport.process.engines.memory import Port, Ports
 from meshport.product.loading import load_callable, load_module
-from meshport.project.recount import Verdict, compare
-from tests.reference.memory_mesh import event
+from meshport.project.recount import RecountVerdict, compare
+from tests.reference.made import event
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 ADDRESS = Address.parse("house/brews")
@@ -50,7 +50,9 @@ def binding(cleanup: str, *, time: str | None = "at") -> Binding:
     return Ports({"house/brews": Port(SCHEMA, ("kind",), time, 1, cleanup)}).resolve(ADDRESS)
 
 
-def verdict(cleanup: str, expected: list[dict[str, Any]], events: list[Event], *, time: str | None = "at") -> Verdict:
+def verdict(
+    cleanup: str, expected: list[dict[str, Any]], events: list[Event], *, time: str | None = "at"
+) -> RecountVerdict:
     """The comparison."""
     return compare(ADDRESS, binding(cleanup, time=time), expected, events)
 

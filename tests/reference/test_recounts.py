@@ -13,7 +13,7 @@ from meshport.address import Address
 from meshport.event import Event
 from meshport.project.project import Project
 from meshport.project.recount import load_recount
-from tests.reference.memory_mesh import event, in_order
+from tests.reference.made import event, in_order
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 # A day and a half later: whatever began at noon can no longer change, and its sessions are over.

@@ -14,33 +14,33 @@ import pytest
 
 from meshport.codec import codec_for
 from meshport.project.project import Project
-from meshport.project.sources import Occurrence, load_source, load_sources, merge
+from meshport.project.sources import SourceEvent, load_source, load_sources, merge
 
 DAYS = 5
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 SEED = 20260301
 
-Events = Callable[[int], Iterator[Occurrence]]
+Events = Callable[[int], Iterator[SourceEvent]]
 
 
-def until(occurrences: Iterator[Occurrence], days: float = DAYS) -> list[Occurrence]:
+def until(occurrences: Iterator[SourceEvent], days: float = DAYS) -> list[SourceEvent]:
     """What is recorded in the first days."""
     return list(takewhile(lambda each: each.recorded < BEGIN + timedelta(days=days), occurrences))
 
 
 @pytest.fixture(scope="module")
-def plays(world: ModuleType) -> list[Occurrence]:
+def plays(world: ModuleType) -> list[SourceEvent]:
     """Some days of plays, as they are sent."""
     return until(world.plays(SEED))
 
 
 @pytest.fixture(scope="module")
-def terms(world: ModuleType) -> list[Occurrence]:
+def terms(world: ModuleType) -> list[SourceEvent]:
     """The same days of signings."""
     return until(world.onboardings(SEED))
 
 
-def data(occurrence: Occurrence) -> dict[str, Any]:
+def data(occurrence: SourceEvent) -> dict[str, Any]:
     """The record, which is there."""
     assert occurrence.record is not None
     return dict(occurrence.record)
@@ -63,7 +63,7 @@ def test_sources_learn_in_order(world: ModuleType, name: str) -> None:
     assert recorded == sorted(recorded)
 
 
-def test_nothing_is_learnt_before_it_happens(plays: list[Occurrence], world: ModuleType) -> None:
+def test_nothing_is_learnt_before_it_happens(plays: list[SourceEvent], world: ModuleType) -> None:
     """A play is recorded after it ended, a signal after the device noticed it."""
     for each in plays:
         record = data(each)
@@ -84,12 +84,12 @@ def test_records_fit_their_contracts(project: Project, key: str) -> None:
         assert codec.decode(codec.encode(record)) == record
 
 
-def test_a_day_has_some_eight_thousand_plays(plays: list[Occurrence]) -> None:
+def test_a_day_has_some_eight_thousand_plays(plays: list[SourceEvent]) -> None:
     """At an hour of world time a second, that is some three hundred events a second."""
     assert 6500 < len(plays) / DAYS < 9500
 
 
-def test_artists_follow_zipfs_law(plays: list[Occurrence]) -> None:
+def test_artists_follow_zipfs_law(plays: list[SourceEvent]) -> None:
     """On logarithmic scales, plays fall off with rank along a line of slope about -1."""
     counts = [count for _, count in Counter(data(each)["artist_id"] for each in plays).most_common(100)]
     points = [(math.log(rank + 3), math.log(count)) for rank, count in enumerate(counts)]
@@ -99,14 +99,14 @@ def test_artists_follow_zipfs_law(plays: list[Occurrence]) -> None:
     assert counts[0] < 0.15 * len(plays)
 
 
-def test_listening_has_a_daily_rhythm(plays: list[Occurrence]) -> None:
+def test_listening_has_a_daily_rhythm(plays: list[SourceEvent]) -> None:
     """Evenings have several times the plays of the small hours."""
     hours = Counter(data(each)["started_at"].hour for each in plays)
     assert hours[20] > 3 * hours[4]
     assert max(hours, key=lambda hour: hours[hour]) in range(18, 23)
 
 
-def test_listeners_sit_for_a_while(plays: list[Occurrence]) -> None:
+def test_listeners_sit_for_a_while(plays: list[SourceEvent]) -> None:
     """Most plays of a listener follow within half an hour of another, and a fifth or so are skipped."""
     listeners = defaultdict(set)
     for each in plays:
@@ -118,7 +118,7 @@ def test_listeners_sit_for_a_while(plays: list[Occurrence]) -> None:
     assert 0.17 < endings["SKIPPED"] / len(plays) < 0.27
 
 
-def test_devices_send_late_twice_and_in_lumps(plays: list[Occurrence]) -> None:
+def test_devices_send_late_twice_and_in_lumps(plays: list[SourceEvent]) -> None:
     """The shares of late, repeated, offline and far too late plays are those that the module declares."""
     ids = Counter(each.id for each in plays)
     repeated = sum(count - 1 for count in ids.values()) / len(plays)
@@ -139,15 +139,15 @@ def test_devices_send_late_twice_and_in_lumps(plays: list[Occurrence]) -> None:
     assert 0.0005 < too_late / len(plays) < 0.01
 
 
-def _end(occurrence: Occurrence) -> datetime:
+def _end(occurrence: SourceEvent) -> datetime:
     record = data(occurrence)
     end: datetime = record["started_at"] + timedelta(milliseconds=record["played_ms"])
     return end
 
 
-def test_a_repeat_is_the_same_event(plays: list[Occurrence]) -> None:
+def test_a_repeat_is_the_same_event(plays: list[SourceEvent]) -> None:
     """Some repeats come at once, some hours after, and all say the same as the first."""
-    first: dict[str, Occurrence] = {}
+    first: dict[str, SourceEvent] = {}
     waits = []
     for each in plays:
         if each.id in first:
@@ -158,7 +158,7 @@ def test_a_repeat_is_the_same_event(plays: list[Occurrence]) -> None:
     assert max(waits) > timedelta(hours=1)
 
 
-def test_terms_are_known_a_day_before_they_are_needed(plays: list[Occurrence], terms: list[Occurrence]) -> None:
+def test_terms_are_known_a_day_before_they_are_needed(plays: list[SourceEvent], terms: list[SourceEvent]) -> None:
     """Each artist is first played a day or more after the onboarding was recorded, and so is each change of terms."""
     onboarded = {data(each)["artist_id"]: each.recorded for each in terms if data(each)["change"] == "ONBOARDED"}
     for each in plays:
@@ -166,7 +166,7 @@ def test_terms_are_known_a_day_before_they_are_needed(plays: list[Occurrence], t
     assert all(data(each)["valid_from"] == each.recorded + timedelta(hours=24) for each in terms)
 
 
-def test_artists_join_and_terms_change(terms: list[Occurrence]) -> None:
+def test_artists_join_and_terms_change(terms: list[SourceEvent]) -> None:
     """Artists join after the beginning, labels and rates change, and a later row of an artist holds from later on."""
     changes = Counter(data(each)["change"] for each in terms if each.recorded >= BEGIN)
     assert set(changes) == {"ONBOARDED", "LABEL_CHANGED", "RATE_CHANGED"}
@@ -182,7 +182,7 @@ def test_artists_join_and_terms_change(terms: list[Occurrence]) -> None:
             assert changed <= {"label" if after["change"] == "LABEL_CHANGED" else "rate_per_play"}
 
 
-def test_quality_tells_of_plays(plays: list[Occurrence], world: ModuleType) -> None:
+def test_quality_tells_of_plays(plays: list[SourceEvent], world: ModuleType) -> None:
     """A signal names a play that there was, of the same listener, unless nothing was heard at all."""
     known = {each.id: data(each) for each in plays}
     signals = [data(each) for each in until(world.quality(SEED), days=2)]

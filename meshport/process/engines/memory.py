@@ -15,17 +15,18 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from meshport.address import Address, subject_name, topic_name
 from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import KafkaError, NotRegistered
-from meshport.event import Event, EventReader, EventWriter
+from meshport.event import Event, EventReader, EventWriter, SchemaSource
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.publisher import event_time, record_key
+from meshport.ports.resolver import Resolver
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_event
 from meshport.process.runtime.redrive import redrive_message, to_redrive
@@ -51,17 +52,39 @@ class MemoryLog:
         partitions: partition count by topic; a topic that is not named has one.
         crash_after: how many more messages are stored before `Crash` is raised; None for never.
         stored: every message of every topic, in the order in which they were stored.
+        removed: the (topic, partition, offset) of messages that compaction has removed.
     """
 
     partitions: dict[str, int] = field(default_factory=dict)
     crash_after: int | None = None
     stored: list[InputMessage] = field(default_factory=list)
+    removed: set[tuple[str, int, int]] = field(default_factory=set)
     _topics: dict[str, list[list[InputMessage]]] = field(default_factory=dict)
     _seen: dict[str, list[int]] = field(default_factory=dict)
 
     def topic(self, name: str) -> list[list[InputMessage]]:
         """All messages of a topic, by partition."""
         return self._topics.setdefault(name, [[] for _ in range(self.partitions.get(name, 1))])
+
+    def shared(self) -> MemoryLog:
+        """Return a log over the same topics with the positions and the crash of another process."""
+        return MemoryLog(self.partitions, None, self.stored, self.removed, self._topics)
+
+    def compact(self, topic: str) -> None:
+        """Remove each message that is followed by another of its key, and tombstones, as Kafka's log cleaner does."""
+        for number, messages in enumerate(self.topic(topic)):
+            last = {message.key: message.offset for message in messages}
+            self.removed |= {
+                (topic, number, each.offset)
+                for each in messages
+                if each.key is not None and (last[each.key] != each.offset or each.value is None)
+            }
+
+    def kept(self, messages: Iterable[InputMessage]) -> list[InputMessage]:
+        """Return the messages that compaction has not removed."""
+        if not self.removed:
+            return [*messages]
+        return [each for each in messages if (each.topic, each.partition, each.offset) not in self.removed]
 
     def deliver(self, messages: Iterable[Message]) -> None:
         """Store messages.
@@ -106,7 +129,7 @@ class MemoryLog:
         seen = self._seen.setdefault(topic, [0] * len(partitions))
         found = [message for number, messages in enumerate(partitions) for message in messages[seen[number] :]]
         self._seen[topic] = [len(messages) for messages in partitions]
-        return found
+        return self.kept(found)
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """(first offset, end offset) of each partition."""
@@ -114,11 +137,11 @@ class MemoryLog:
 
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
         """The messages of one partition from an offset."""
-        return self.topic(topic)[partition][begin : begin + limit]
+        return self.kept(self.topic(topic)[partition][begin : begin + limit])
 
     def between(self, topic: str, partition: int, begin: int, end: int) -> list[InputMessage]:
         """The messages of one partition from an offset up to, not including, another."""
-        return self.topic(topic)[partition][begin:end]
+        return self.kept(self.topic(topic)[partition][begin:end])
 
     def restart(self) -> None:
         """Forget what belonged to the process that was killed: how far tables had been read, and the crash."""
@@ -145,6 +168,14 @@ class Port:
     partitions: int = 1
     cleanup: str = "delete"
     type: str | None = None
+
+
+class PortRegistry(Resolver, SchemaSource, Protocol):
+    """The bindings and schemas of some ports."""
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """The binding of each port."""
 
 
 class Ports:
@@ -215,12 +246,21 @@ class Harness:
     Args:
         pipeline: the logic.
         output: address of the port that it builds.
-        ports: every port that it reads and the one that it builds, by address.
+        ports: every port that it reads and the one that it builds, by address; or a registry that has them.
+        log: the topics; by default empty ones of its own.
     """
 
-    def __init__(self, pipeline: Pipeline, *, output: str, ports: Mapping[str, Port] | Ports) -> None:
-        self.ports = ports if isinstance(ports, Ports) else Ports(ports)
-        self.log = MemoryLog({binding.topic: binding.partitions for binding in self.ports.bindings})
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        output: str,
+        ports: Mapping[str, Port] | PortRegistry,
+        log: MemoryLog | None = None,
+    ) -> None:
+        self.ports: PortRegistry = Ports(ports) if isinstance(ports, Mapping) else ports
+        self.log = MemoryLog() if log is None else log
+        self.log.partitions |= {binding.topic: binding.partitions for binding in self.ports.bindings}
         self.plan: Plan = make_plan(pipeline, _full(output), self.ports)
         for stage in self.plan.stages:
             self.log.partitions |= {stage.topic: stage.partitions, stage.changelog: stage.partitions}
@@ -345,7 +385,7 @@ class Harness:
     def _next(self, sizes: Iterator[int]) -> dict[TopicPartition, Sequence[InputMessage]]:
         batches: dict[TopicPartition, Sequence[InputMessage]] = {}
         for (topic, partition), offset in self.worker.next_offsets.items():
-            waiting = self.log.topic(topic)[partition][offset:]
+            waiting = self.log.kept(self.log.topic(topic)[partition][offset:])
             if waiting:
                 batches[TopicPartition(topic, partition)] = waiting[: max(1, next(sizes, len(waiting)))]
         return batches

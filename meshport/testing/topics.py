@@ -1,0 +1,41 @@
+"""The topics of a mesh in memory, as `apply` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshport.kafka.admin import Topic
+from meshport.kafka.config import KafkaConfig
+from meshport.process.engines.memory import MemoryLog
+from meshport.testing.registry import BOOTSTRAP_SERVERS
+
+
+class MemoryTopics:
+    """Topics with their settings, over a log in memory.
+
+    Attributes:
+        kafka: the bootstrap servers that the registry gives every binding.
+        log: what the topics hold.
+    """
+
+    def __init__(self) -> None:
+        self.kafka = KafkaConfig(BOOTSTRAP_SERVERS)
+        self.log = MemoryLog()
+        self._configs: dict[str, dict[str, str]] = {}
+
+    def topic(self, name: str) -> Topic | None:
+        """Return a topic, or None where there is none of that name."""
+        config = self._configs.get(name)
+        return None if config is None else Topic(name, self.log.partitions[name], 1, dict(config))
+
+    def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
+        """Make a topic if there is none; return whether it was made now."""
+        if name in self._configs:
+            return False
+        self.log.partitions[name] = partitions
+        self._configs[name] = dict(config or {})
+        return True
+
+    def set_config(self, name: str, config: Mapping[str, str]) -> None:
+        """Change settings of a topic; those that are not named stay."""
+        self._configs[name] |= config
