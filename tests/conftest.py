@@ -2,6 +2,8 @@
 
 import signal
 
+from hypothesis import settings
+
 from tests.kafka_session import *  # noqa: F403 - pytest finds fixtures and hooks by their names here
 from tests.mesh_session import in_memory_mesh as in_memory_mesh  # noqa: PLC0414 - as above
 from tests.mesh_session import mesh as mesh  # noqa: PLC0414 - as above
@@ -13,3 +15,7 @@ from tests.summary import *  # noqa: F403 - as above
 # interrupted. A handler of our own gives them the default again.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hypothesis fails an example that takes 200 ms, which says more about the machine than about the code.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")

@@ -56,4 +56,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _marked(reporter: pytest.TerminalReporter, end: str, mark: str) -> set[str]:
-    return {report.nodeid for report in reporter.stats.get(end, ()) if mark in report.keywords}
+    return {report.nodeid for report in reporter.stats.get(end, ()) if mark in getattr(report, "keywords", ())}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count, takewhile
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +22,7 @@ from meshport.local.cluster import Cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
 from meshport.process.engines.memory import Port, Ports
+from meshport.project import sources
 from meshport.project.project import Project
 from meshport.project.recount import recount
 from meshport.project.sources import (
@@ -148,11 +148,47 @@ def teas(*after: timedelta, begin: datetime = BEGIN) -> list[SourceEvent]:
     ]
 
 
-def seconds_of(mesh: KafkaPorts, occurrences: list[SourceEvent], *, speed: float | None) -> float:
-    """How long a source takes that tells of these."""
-    begun = time.monotonic()
-    run_sources([ProductSource(TEAS, occurrences)], mesh, speed=speed)
-    return time.monotonic() - begun
+class Clock(threading.Event):
+    """A clock that moves by what `run_sources` waits for its stop, and by nothing else.
+
+    Attributes:
+        waited_s: seconds that were waited so far.
+        start: the wall clock's time at the beginning.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__()
+        self.waited_s = 0.0
+        self.start = start
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Move on by the timeout at once."""
+        self.waited_s += timeout or 0.0
+        return False
+
+    def monotonic(self) -> float:
+        """Seconds since the beginning."""
+        return self.waited_s
+
+    def now(self, _zone: tzinfo) -> datetime:
+        """The wall clock's time."""
+        return self.start + timedelta(seconds=self.waited_s)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the sources, at a moment long after everything that they publish."""
+    clock = Clock(BEGIN + timedelta(days=1000))
+    monkeypatch.setattr(sources, "time", clock)
+    monkeypatch.setattr(sources, "datetime", clock)
+    return clock
+
+
+def waited_s(mesh: KafkaPorts, clock: Clock, occurrences: list[SourceEvent], *, speed: float | None) -> float:
+    """The seconds that publishing these waits."""
+    before = clock.waited_s
+    run_sources([ProductSource(TEAS, occurrences)], mesh, speed=speed, stop=clock)
+    return clock.waited_s - before
 
 
 def test_sources_are_stored_as_they_tell(kitchen: Project, mesh: KafkaPorts) -> None:
@@ -179,22 +215,23 @@ def test_a_stopped_source_goes_on_where_it_was(kitchen: Project, mesh: KafkaPort
     assert sorted(each.data["cups"] for each in mesh.history(TEAS)) == list(range(100))
 
 
-def test_world_time_keeps_its_pace(mesh: KafkaPorts) -> None:
-    """Ten world seconds at twenty a second take half a second; without a speed they take what the broker takes."""
+def test_world_time_keeps_its_pace(mesh: KafkaPorts, clock: Clock) -> None:
+    """Ten world seconds at twenty a second are half a second of waiting; without a speed nothing is waited for."""
     occurrences = teas(*(timedelta(seconds=n) for n in range(11)))
-    assert 0.5 <= seconds_of(mesh, occurrences, speed=20) < 5
-    assert seconds_of(mesh, teas(timedelta(0), timedelta(days=99)), speed=None) < 5
+    assert waited_s(mesh, clock, occurrences, speed=20) == pytest.approx(0.5)
+    assert waited_s(mesh, clock, teas(timedelta(0), timedelta(days=99)), speed=None) == 0
 
 
-def test_long_silences_are_cut(mesh: KafkaPorts) -> None:
+def test_long_silences_are_cut(mesh: KafkaPorts, clock: Clock) -> None:
     """A month in which nothing happens passes as an hour does."""
-    assert 0.3 <= seconds_of(mesh, teas(timedelta(0), timedelta(days=30)), speed=3600 / 0.3) < 5
+    occurrences = teas(timedelta(0), timedelta(days=30))
+    assert waited_s(mesh, clock, occurrences, speed=3600 / 0.3) == pytest.approx(0.3)
 
 
-def test_the_world_never_outruns_the_clock(mesh: KafkaPorts) -> None:
-    """What is recorded in half a second from now is published in half a second, however fast the world is."""
-    now = datetime.now(UTC)
-    assert seconds_of(mesh, teas(timedelta(0), timedelta(seconds=0.5), begin=now), speed=1e9) >= 0.45
+def test_the_world_never_outruns_the_clock(mesh: KafkaPorts, clock: Clock) -> None:
+    """What is recorded half a minute from now is published after half a minute, however fast the world is."""
+    occurrences = teas(timedelta(0), timedelta(seconds=30), begin=clock.start)
+    assert waited_s(mesh, clock, occurrences, speed=1e9) == pytest.approx(30)
 
 
 def test_a_source_stops_when_told(mesh: KafkaPorts) -> None:
