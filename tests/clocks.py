@@ -85,6 +85,10 @@ _THROUGH: Final = {
     "abs", "float", "int", "iter", "list", "max", "min", "next", "reversed", "round", "set", "sorted", "sum", "tuple", "zip",
     "enumerate", "mean", "median", "fmean", "stdev", "quantiles", "approx", "timedelta", "Fraction", "Decimal",
 }  # fmt: skip
+_FOLLOWED: Final = (
+    *(ast.Assert, ast.If, ast.Call, ast.Dict, ast.Return, ast.Yield, ast.Import, ast.ImportFrom, ast.Constant),
+    *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension),
+)
 _FILLING: Final = {"add", "append", "extend", "insert", "put", "update"}
 _COMPARING: Final = {"isclose", "allclose"}
 
@@ -115,11 +119,11 @@ class _Module:
     def __init__(self, name: str, tree: ast.Module, known: Known, suite: Set[str]) -> None:
         self.name = name
         self._known = known
-        self._imported = dict(_imports(tree))
+        self._scopes = _scopes_of(tree)
+        nodes = [node for scope in self._scopes for node in scope.nodes]
+        self._imported = dict(_imports(nodes))
         # Modules whose objects, or whose output as a process of its own, this one may have.
-        self._related = {name, *(suite & _mentioned(tree, self._imported.values()))}
-        root = _Scope(tree, None)
-        self._scopes = [root, *_scopes(root)]
+        self._related = {name, *(suite & _mentioned(nodes, self._imported.values()))}
 
     def learn(self) -> None:
         """Follow every assignment until nothing new is learnt."""
@@ -307,58 +311,69 @@ class _Module:
         return self._kind(call.func, scope)
 
     def _full_name(self, func: ast.expr) -> str:
-        first, dot, rest = ast.unparse(func).partition(".")
+        first, dot, rest = _dotted(func).partition(".")
         return self._imported.get(first, first) + dot + rest
 
 
 class _Scope:
-    """A module or a function: the kinds of its own names, and the names that it looks up outside."""
+    """A module or a function: the kinds of its own names, and the names that it looks up outside.
+
+    Attributes:
+        node: the module or function.
+        is_method: whether it is a function of a class.
+        nodes: those within it that matter here, without those of the functions that it defines.
+        names: the kinds of its names.
+        returns: the kind of what it returns.
+    """
 
     def __init__(self, node: ast.AST, outer: _Scope | None, *, is_method: bool = False) -> None:
         self.node = node
-        self.outer = outer
         self.is_method = is_method
+        self.nodes: list[ast.AST] = []
         self.names: dict[str, Kind] = {}
         self.returns = Kind.NONE
-        self.nodes = tuple(_own(node))
-        outside = {name for each in self.nodes if isinstance(each, ast.Nonlocal | ast.Global) for name in each.names}
-        self._own = {each.id for each in self.nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-        self._own = (self._own | _parameters(node)) - outside
-        self._in_loops = {
-            id(each) for loop in self.nodes if isinstance(loop, ast.For | ast.While) for each in ast.walk(loop)
-        }
+        self._outer = outer
+        self._own = _parameters(node)
+        self._outside: set[str] = set()
+        self._in_loops: set[int] = set()
+
+    def take(self, node: ast.AST, *, in_loop: bool) -> None:
+        """Take note of a node within it."""
+        if isinstance(node, _FOLLOWED):
+            self.nodes.append(node)
+            if in_loop:
+                self._in_loops.add(id(node))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            self._own.add(node.id)
+        elif isinstance(node, ast.Nonlocal | ast.Global):
+            self._outside.update(node.names)
 
     def of(self, name: str) -> _Scope | None:
         """The scope that holds a name."""
-        if name in self._own:
+        if name in self._own and name not in self._outside:
             self.names.setdefault(name, Kind.NONE)
             return self
-        return self.outer.of(name) if self.outer else None
+        return self._outer.of(name) if self._outer else None
 
     def is_in_loop(self, node: ast.AST) -> bool:
         """Whether a loop of the scope is around the node."""
         return id(node) in self._in_loops
 
 
-_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes within one, without those of the functions that it defines."""
-    left = [node]
+def _scopes_of(tree: ast.Module) -> list[_Scope]:
+    """The module and its functions, each after the one that defines it."""
+    scopes = [_Scope(tree, None)]
+    left: list[tuple[ast.AST, _Scope, bool]] = [(tree, scopes[0], False)]
     while left:
-        inside = [each for each in ast.iter_child_nodes(left.pop()) if not isinstance(each, _FUNCTIONS)]
-        yield from inside
-        left += inside
-
-
-def _scopes(outer: _Scope) -> Iterator[_Scope]:
-    for node in (outer.node, *_own(outer.node)):
+        node, scope, in_loop = left.pop()
         for each in ast.iter_child_nodes(node):
-            if isinstance(each, _FUNCTIONS):
-                scope = _Scope(each, outer, is_method=isinstance(node, ast.ClassDef))
-                yield scope
-                yield from _scopes(scope)
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                scopes.append(_Scope(each, scope, is_method=isinstance(node, ast.ClassDef)))
+                left.append((each, scopes[-1], False))
+            elif each._fields:
+                scope.take(each, in_loop=in_loop)
+                left.append((each, scope, in_loop or isinstance(each, ast.For | ast.While)))
+    return scopes
 
 
 def _parameters(node: ast.AST) -> set[str]:
@@ -366,18 +381,30 @@ def _parameters(node: ast.AST) -> set[str]:
     return {each.arg for each in ast.walk(arguments) if isinstance(each, ast.arg)} if arguments else set()
 
 
-def _imports(tree: ast.Module) -> Iterable[tuple[str, str]]:
-    for node in ast.walk(tree):
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((each.asname, each.name) for each in node.names if each.asname)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from ((each.asname or each.name, f"{node.module}.{each.name}") for each in node.names)
 
 
-def _mentioned(tree: ast.Module, imported: Iterable[str]) -> set[str]:
+def _mentioned(nodes: Iterable[ast.AST], imported: Iterable[str]) -> set[str]:
     """The modules that a module imports, or names in a text, as where it starts one."""
-    words = {each.value for each in ast.walk(tree) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    words = {each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)}
     return words | {name for each in imported for name in (each, each.rpartition(".")[0])}
+
+
+def _dotted(func: ast.expr) -> str:
+    """`a.b` of a name and its attribute, `a().b` of a call's."""
+    match func:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=holder, attr=name):
+            return f"{_dotted(holder)}.{name}"
+        case ast.Call(func=called):
+            return f"{_dotted(called)}()"
+    return ""
 
 
 def _last(func: ast.AST) -> str:
@@ -393,5 +420,5 @@ def _fails(node: ast.If) -> bool:
     return any(
         isinstance(each, ast.Raise | ast.Assert) or (isinstance(each, ast.Call) and _last(each.func) == "fail")
         for statement in (*node.body, *node.orelse)
-        for each in (statement, *_own(statement))
+        for each in ast.walk(statement)
     )
