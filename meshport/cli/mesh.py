@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Final
 
 import typer
+from pydantic import ValidationError
 
 from meshport.address import Address
 from meshport.catalog import ProductSummary
@@ -103,4 +104,9 @@ def serve(
         if error.name and error.name.partition(".")[0] in {"meshport", "meshport_registry"}:
             raise
         raise typer.BadParameter(f'the registry needs {error.name}: pip install "meshport[registry]"') from error
-    run(Settings(host=host, port=port, database=database, bootstrap_servers=kafka))
+    try:
+        settings = Settings(host=host, port=port, database=database, bootstrap_servers=kafka)
+    except ValidationError as error:
+        found = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(found, param_hint="--database") from None
+    run(settings)

@@ -1,10 +1,11 @@
-"""What a registry process is told at its start; nothing here is read from the environment."""
+"""Settings of a registry process. The caller passes all of them; none is read from the environment."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -15,17 +16,19 @@ class Settings(BaseModel):
     """Settings of one registry process.
 
     Attributes:
-        database: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/name`.
+        database: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/name`; a secret,
+            because it may contain a password.
         host: the interface to listen on.
-        port: the port to listen on; 0 lets the system choose.
+        port: the port to listen on; 0 takes a free one.
         bootstrap_servers: the Kafka cluster of every binding that names none of its own.
-        public_url: where clients reach the registry, where that is not `http://host:port`.
-        longest_queue: writes that may wait; those beyond are told to come back (503).
+        public_url: the URL at which clients reach the registry, if it is not `http://host:port`.
+        longest_queue: the number of writes that may wait; a further write gets the response 503.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # hide_input_in_errors: pydantic's errors would quote the URL with its password.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    database: str = DEFAULT_DATABASE
+    database: SecretStr = SecretStr(DEFAULT_DATABASE)
     host: str = "127.0.0.1"
     port: int = Field(default=8081, ge=0, le=65535)
     bootstrap_servers: str | None = None
@@ -34,33 +37,48 @@ class Settings(BaseModel):
 
     @field_validator("database")
     @classmethod
-    def _known_database(cls, text: str) -> str:
-        database_url(text)
-        return text
+    def _known_database(cls, database: SecretStr) -> SecretStr:
+        database_url(database)
+        return database
 
     @property
     def url(self) -> str:
-        """Where clients reach the registry."""
+        """The URL at which clients reach the registry."""
         return self.public_url or f"http://{self.host}:{self.port}"
 
 
-def database_url(text: str) -> URL:
-    """The SQLAlchemy URL of a database, with the driver that this service uses.
+def database_url(database: SecretStr | str) -> URL:
+    """Return the SQLAlchemy URL of a database, with the driver that this service uses.
+
+    A password among the parameters (`?password=`, as libpq takes it) becomes the password of the URL, because
+    SQLAlchemy hides no other.
 
     Raises:
-        ValueError: neither SQLite in a file nor PostgreSQL.
+        ValueError: the database is neither SQLite in a file nor PostgreSQL. The message contains no password.
     """
+    text = database.get_secret_value() if isinstance(database, SecretStr) else database
     shape = "write sqlite:///file.db or postgresql://user:password@host/name"
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise ValueError(f"{text!r} is no database URL; {shape}") from error
+    except (ArgumentError, ValueError):
+        # `from None`: the error of SQLAlchemy, or of int() for a port, quotes the text.
+        raise ValueError(f"{_without_password(text)!r} is no database URL; {shape}") from None
     match url.get_backend_name():
         case "sqlite" if url.database and url.database != ":memory:":
             return url.set(drivername="sqlite+pysqlite")
         case "sqlite":
             raise ValueError(f"a registry in memory forgets every id that Kafka still holds; {shape}")
         case "postgresql":
-            return url.set(drivername="postgresql+psycopg")
+            password = url.query.get("password", url.password)
+            return url.set(
+                drivername="postgresql+psycopg",
+                password=password if isinstance(password, str) else password[-1] if password else None,
+                query={name: value for name, value in url.query.items() if name != "password"},
+            )
         case other:
             raise ValueError(f"{other!r} is no database of this registry; {shape}")
+
+
+def _without_password(text: str) -> str:
+    """Replace what is between the first colon after the scheme and the last `@`, and the parameters, by asterisks."""
+    return re.sub(r"(?s)\?.*", "?***", re.sub(r"(?s):(?!//).*@", ":***@", text, count=1))

@@ -70,7 +70,7 @@ class RegistryStore:
         longest_queue: the number of writes that may wait.
 
     Attributes:
-        url: of the database, its password included.
+        url: of the database. Its `repr` hides the password.
     """
 
     def __init__(self, url: URL, *, longest_queue: int = 1000) -> None:
@@ -91,7 +91,7 @@ class RegistryStore:
             migrate(self._writers)
         except SQLAlchemyError as error:
             raise StoreFailed(
-                f"the database {self.url.render_as_string()} cannot be opened: {_reason(error)}"
+                f"the database {self.url.set(query={}).render_as_string()} cannot be opened: {_reason(error)}"
             ) from error
         self._thread.start()
         return self

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sqlite3
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,10 +15,13 @@ import httpx2
 import pytest
 from alembic import command
 from alembic.config import Config
+from pydantic import ValidationError
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
+from typer.testing import CliRunner
 
 import meshport_registry.migrate
+from meshport.cli import app as cli
 from meshport.errors import RegistryUnavailable
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
@@ -105,12 +110,42 @@ def test_a_database_that_does_not_open_is_said(url: str) -> None:
         pass
 
 
-def test_a_password_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Errors name the database without what opens it."""
-    settings = Settings(database="postgresql://nobody:geheim@127.0.0.1:1/none", port=0)
+@pytest.mark.parametrize(
+    "url", ["postgresql://nobody:geheim@127.0.0.1:1/none", "postgresql://nobody@127.0.0.1:1/none?password=geheim"]
+)
+def test_a_password_is_in_no_repr_log_or_error(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The password of a database is only in the secret that holds it, however the URL passes it."""
+    caplog.set_level(logging.DEBUG)
+    settings = Settings(database=url, port=0)
     with pytest.raises(RegistryUnavailable) as error, running(settings):
         pass
-    assert "geheim" not in str(error.value) + caplog.text
+    assert settings.database.get_secret_value() == url
+    assert database_url(settings.database).password == "geheim"
+    store = RegistryStore(database_url(settings.database))
+    shown = [str(settings), repr(settings), settings.model_dump_json(), str(settings.model_dump()), repr(vars(store))]
+    shown += [repr(error.value), str(vars(error.value)), *traceback.format_exception(error.value), caplog.text]
+    assert not [each for each in shown if "geheim" in each]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:geheim@host:port/name",
+        "postgresql://u:ge@geheim@host:port/name",
+        "postgresql:u:geheim@host",
+        "host?password=geheim",
+        "mysql://u:geheim@host/name",
+    ],
+)
+def test_a_refused_database_is_named_without_its_password(url: str) -> None:
+    """The error of an unusable URL contains no password, in the library and on the command line."""
+    with pytest.raises(ValidationError) as error:
+        Settings(database=url)
+    assert "geheim" not in "".join(traceback.format_exception(error.value))
+    done = CliRunner().invoke(cli, ["registry", "serve", "--database", url])
+    assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
+    assert "geheim" not in done.output
+    assert "--database" in done.output
 
 
 def test_sqlite_keeps_what_it_acknowledged(tmp_path: Path) -> None:
