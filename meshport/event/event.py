@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from meshport.codec.jsonform import to_json
 from meshport.event.attributes import SPEC_VERSION, rfc3339
+
+if TYPE_CHECKING:
+    from meshport.event.sdk import CloudEvent
 
 NO_EXTENSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -108,6 +111,15 @@ class Event:
             **self.extensions,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def to_cloudevent(self) -> CloudEvent:
+        """Return the event as an object of the cloudevents SDK: its attributes, extensions included, and the record as data.
+
+        The data is None for a tombstone. The key and the position in Kafka are no attributes of it.
+        """
+        from meshport.event import sdk  # noqa: PLC0415 - importing the SDK takes 40 ms
+
+        return sdk.to_cloudevent(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event as JSON data: CloudEvents' attribute names, the record as `data`, and its position in Kafka.

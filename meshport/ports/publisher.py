@@ -10,19 +10,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.columnar import supports
 from meshport.errors import DeliveryUnknown, EncodeError, MeshError, PublishError
-from meshport.event import EventWriter, Headers, new_id
+from meshport.event import DATA_SCHEMA, Envelope, EventWriter, Extension, Headers, new_id
+from meshport.event.attributes import AVRO
 from meshport.event.record import event_time, record_key
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Producer, Refusal, refusal, undelivered
 from meshport.ports.resolver import Resolver
 from meshport.product import Status
 from meshport.schema import parse_schema
+
+if TYPE_CHECKING:
+    from meshport.event.sdk import BaseCloudEvent
 
 __all__ = ["ArrowStream", "BatchReport", "Failure", "Publisher", "Resolver", "event_time", "record_key"]
 
@@ -104,6 +108,9 @@ class Publisher:
             codec=codec_for(self.schema),
             schema_id=self.binding.schema_id,
         )
+        self._envelope = Envelope(
+            str(self.binding.address), self.binding.type, f"{DATA_SCHEMA}{self.schema.fingerprint}", AVRO
+        )
         self._topic = self.binding.topic
         self._key = record_key(self.binding.key)
         self._time = event_time(self.binding.time, self.schema)
@@ -124,6 +131,7 @@ class Publisher:
         id: str | None = None,
         time: datetime | None = None,
         subject: str | None = None,
+        extensions: Mapping[str, Extension] | None = None,
     ) -> str:
         """Validate, encode and queue one event; `flush` tells whether it is stored.
 
@@ -131,24 +139,49 @@ class Publisher:
             record: the event's data, by the port's schema.
             id: of the event; give the same one when publishing the same fact again. By default a random one.
             time: when the fact happened, with a zone; by default the port's time field, else now.
-            subject: CloudEvents' subject.
+            subject: what in the source the event is about.
+            extensions: further attributes of the event by name, such as `traceparent`.
 
         Returns:
             The event's id.
 
         Raises:
             EncodeError: the record does not fit the schema.
-            EventError: id, time or subject make no CloudEvent.
+            EventError: id, time, subject or extensions make no CloudEvent.
             PublishError: the record has no key though the port is keyed, it is larger than the client sends, or the
                 producer has failed for good.
         """
-        if id is None and time is None and subject is None:
+        if id is None and time is None and subject is None and extensions is None:
             return self._usual(record)
         moment = self._time(record) if time is None else time
         made = self._room().next_id if id is None else id
-        value, headers = self._writer.message(record, id=made, time=moment, subject=subject)
+        value, headers = self._writer.message(record, id=made, time=moment, subject=subject, extensions=extensions)
         self._queue(made, value, self._key(record), headers)
         return made
+
+    def publish_cloudevent(self, event: BaseCloudEvent) -> str:
+        """Validate, encode and queue an event of the cloudevents SDK; `flush` tells whether it is stored.
+
+        The event's id, time, subject and extensions are published as they are, its data as the record. Its source and
+        type have to be the port's; so have dataschema and datacontenttype, which may be missing. `recordedtime` is the
+        time of this call, whatever the event has.
+
+        Args:
+            event: CloudEvents 1.0, with a mapping as its data.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            EncodeError: the data does not fit the schema.
+            EventError: an attribute contradicts the port (the message names both) or makes no CloudEvent; or the data is
+                no mapping.
+            PublishError: as `publish`.
+        """
+        from meshport.event import sdk  # noqa: PLC0415 - importing the SDK takes 40 ms
+
+        record, id, time, subject, extensions = sdk.parts_of(event, self._envelope)
+        return self.publish(record, id=id, time=time, subject=subject, extensions=extensions)
 
     def _usual_way(self) -> Callable[[Mapping[str, Any]], str]:
         """`publish` for an event with nothing optional: what is the same for each event is looked up once.
