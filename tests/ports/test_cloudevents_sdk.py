@@ -200,5 +200,5 @@ def test_a_tombstone_is_an_event_of_the_sdk_without_data() -> None:
 
 def test_the_time_of_an_event_that_has_none_is_the_records_timestamp() -> None:
     """The SDK would invent the present; Kafka's timestamp is nearer to the fact."""
-    found = Event(envelope=Envelope("elsewhere", "x"), id="1", time=BEGIN, data={}, says_time=False)
+    found = Event(envelope=Envelope("elsewhere", "x"), id="1", time=BEGIN, data={}, has_time=False)
     assert found.to_cloudevent().get_time() == BEGIN
