@@ -1,4 +1,4 @@
-"""The before-side of a comparison: what the readers of products rely on, and whoever can tell."""
+"""The past in a comparison: what the readers of products rely on, and the protocol of its sources."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Before:
 
     Attributes:
         pasts: what the readers of each port rely on.
-        retired: ports that are at their end; a descriptor may drop them.
-        registered: the descriptor that a registry holds, whose lifecycle no declaration takes back; None elsewhere.
+        retired: the retired ports, which a descriptor may drop.
+        registered: the descriptor in a registry, whose lifecycle a declaration cannot take back; None for other sources.
     """
 
     pasts: Mapping[Line, Past]
@@ -34,7 +34,7 @@ class Before:
 
     @property
     def id(self) -> UUID | None:
-        """The product's id; None of a product without a port."""
+        """The product's id; None for a product without a port."""
         return next((past.contract.product.id for past in self.pasts.values()), None)
 
 
@@ -43,34 +43,34 @@ class PastSource(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What has to be said about the comparison, once it was made."""
+        """What limits the comparison, once it was made."""
 
     def describe(self) -> str:
-        """The source in words, for people: `git main (3f2c1ab)`."""
+        """Return the source in words: `git main (3f2c1ab)`."""
 
     def known(self) -> Collection[str]:
-        """The products that it has, `<domain>/<product>`, as far as it can list them."""
+        """Return the products that it has, `<domain>/<product>`, as far as it can list them."""
 
     def differing(self) -> Collection[str] | None:
-        """The products that may differ from the project's; None where only a look at each can tell."""
+        """Return the products that may differ from the project's; None if only a comparison of each product shows it."""
 
-    def holder(self, id_: UUID) -> str | None:
-        """The product, `<domain>/<product>`, that has an id; None where none is known to."""
+    def product_with_id(self, id_: UUID) -> str | None:
+        """Return the product, `<domain>/<product>`, that has an id; None if there is none."""
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
-        """What the readers of some products rely on, by `<domain>/<product>`; what the source does not know is left out.
+        """Return what the readers of some products rely on, by `<domain>/<product>`; unknown products are left out.
 
         Args:
             addresses: of products or their ports.
 
         Raises:
             ProjectError: the source has the product, but it cannot be read.
-            RegistryUnavailable: no answer; never to be read as a pass.
+            RegistryUnavailable: the registry did not answer, which must never count as a pass.
         """
 
 
 def grouped(pasts: Iterable[Past]) -> dict[str, Before]:
-    """Pasts of ports by their products, `<domain>/<product>`."""
+    """Return the pasts of ports grouped by product, `<domain>/<product>`."""
     found: dict[str, dict[Line, Past]] = {}
     for past in pasts:
         port = past.contract.port
@@ -79,10 +79,10 @@ def grouped(pasts: Iterable[Past]) -> dict[str, Before]:
 
 
 def known_readers(contract: Contract, read: Mapping[str, Iterable[Reading]]) -> tuple[Reader, ...]:
-    """Who reads a contract, by the readings of its product."""
+    """Return the readers of a contract, from the readings of its product."""
     return readers_of(contract.product, contract.port, read[contract.product.address.key])
 
 
 def keys_of(addresses: Iterable[Address]) -> set[str]:
-    """The products, `<domain>/<product>`, that addresses belong to."""
+    """Return the products, `<domain>/<product>`, that addresses belong to."""
     return {address.of_product.key for address in addresses}

@@ -1,4 +1,4 @@
-"""What the gate has to judge: the contracts of a project, each beside what its readers rely on."""
+"""The cases of one run: the contracts of a project, each with what its readers rely on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshport.compat.case import Case
 from meshport.compat.judge import Past
 from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
 from meshport.gate.before import Before, Line, PastSource
-from meshport.gate.touched import holder_in, paths_by_id, port_count, readers_of, readings
+from meshport.gate.touched import paths_by_id, port_count, product_with_id_in, readers_of, readings
 from meshport.product import Product, Status
 from meshport.project.project import Project, refuse
 from meshport.schema import Schema
@@ -21,12 +21,12 @@ _LIFECYCLE: Final = tuple(Status)
 
 @dataclass(frozen=True)
 class Docket:
-    """What there is to judge, and what there is not.
+    """The cases of one run, and what was left out.
 
     Attributes:
         cases: by address.
-        unchanged: how many contracts of the project nobody had to look at, since none of their files differs.
-        notes: what has to be said about the comparison.
+        unchanged: the number of the project's contracts that are not judged, because none of their files differs.
+        notes: what limits the comparison.
     """
 
     cases: tuple[Case, ...]
@@ -35,17 +35,17 @@ class Docket:
 
 
 def docket(project: Project, addresses: Sequence[Address], source: PastSource) -> Docket:
-    """What is to be judged, with both sides of each contract.
+    """Return the cases of a project, with both sides of each contract.
 
     Args:
         project: the candidates.
-        addresses: of products or ports that are asked about; none for whatever differs.
+        addresses: the products or ports to judge; empty for every one that differs.
         source: what they are compared with.
 
     Raises:
-        ProjectError: an address that neither side has, or a product of the source that cannot be read.
-        DescriptorError, SchemaError: a candidate that is wrong in itself; all are named.
-        RegistryUnavailable: no answer.
+        ProjectError: neither side has an address, or a product of the source cannot be read.
+        DescriptorError, SchemaError: candidates are wrong in themselves; all of them are named.
+        RegistryUnavailable: the registry did not answer.
     """
     named = list(addresses)
     if not named:
@@ -76,21 +76,22 @@ def docket(project: Project, addresses: Sequence[Address], source: PastSource) -
 
 
 def _moved(project: Project, keys: Collection[str], before: dict[str, Before], source: PastSource) -> dict[str, str]:
-    """The products that have another address under their id: where each is now, and where it was.
+    """Return the products that have another address under their id: the present address of each, and the earlier one.
 
-    They are judged as what they were, as the registry does; what the source has under the old address joins `before`.
+    They are judged as the earlier product, as the registry does. The source's entry for the earlier address is added to
+    `before`.
     """
     found: dict[str, str] = {}
     for key in sorted(keys):
         path = project.descriptors.get(key)
         if path is None and (id_ := before[key].id) is not None:
-            now = holder_in(project, id_, paths_by_id(project.texts))
+            now = product_with_id_in(project, id_, paths_by_id(project.texts))
             was: str | None = key
         elif path is not None and key not in before:
             try:
-                now, was = key, source.holder(project.descriptor(path).id)
+                now, was = key, source.product_with_id(project.descriptor(path).id)
             except DescriptorError:
-                continue  # told with all that is wrong
+                continue  # raised with all other errors
         else:
             continue
         if now is not None and was is not None and now not in before:
@@ -100,9 +101,9 @@ def _moved(project: Project, keys: Collection[str], before: dict[str, Before], s
 
 
 def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before]) -> list[Case]:
-    """The cases of some products, by address; everything that is wrong with a candidate is named at once."""
+    """Return the cases of some products, by address; all errors of the candidates are raised at once."""
     if any(key in project.descriptors for key in keys):
-        _ = project.common  # where it is wrong, it is so once, and not in every contract
+        _ = project.common  # an error in it is raised once, and not for every contract
     wrong: list[MeshError] = []
     cases: list[Case] = []
     fresh: list[Case] = []
@@ -153,7 +154,7 @@ def _of_product(project: Project, key: str, before: Before | None) -> Iterator[C
 
 
 def _lifecycle(product: Product, before: Before | None) -> Product:
-    """A candidate as it would be registered: a status that the registry has moved on is not taken back by a descriptor."""
+    """Return a candidate as it would be registered: a descriptor cannot take back a status that the registry has advanced."""
     known = before.registered if before else None
     if known is None or _LIFECYCLE.index(known.status) <= _LIFECYCLE.index(product.status):
         return product
@@ -166,12 +167,12 @@ def _product(key: str, project: Project) -> Address:
         return Address.parse(key)
     except AddressError:
         if path := project.descriptors.get(key):
-            project.descriptor(path)  # says where the folder and the address disagree
+            project.descriptor(path)  # raises an error that names the folder and the address
         raise
 
 
 def _is_asked(case: Case, asked: Address) -> bool:
-    """Whether a case belongs to an address that was asked about: the port's, or that to which it moved."""
+    """Return whether a case belongs to a requested address: the port's, or the one that its product has now."""
     products = {case.address.of_product, case.product.address if case.product else None}
     return (
         asked.of_product in products

@@ -18,8 +18,8 @@ class Cause(StrEnum):
 
     Attributes:
         CANDIDATE: the port's present schema reads it, the candidate does not.
-        SETTLED: its writer's schema reads it, the port's present schema does not either: not the candidate's doing.
-        UNREADABLE: no reader reads it today: no event, or bytes that are not what their schema says.
+        SETTLED: its writer's schema reads it, and the port's present schema does not; the candidate is not the cause.
+        UNREADABLE: no reader reads it today: it is no event, or its bytes do not match their schema.
         UNKNOWN_SCHEMA: it names a schema that the registry does not know; today's readers fail on it too.
     """
 
@@ -30,7 +30,7 @@ class Cause(StrEnum):
 
     @property
     def is_older(self) -> bool:
-        """Whether the event could not be read before there was a candidate."""
+        """Whether the event could not be read before the candidate either."""
         return self is not Cause.CANDIDATE
 
 
@@ -39,8 +39,8 @@ class Presence(StrEnum):
 
     Attributes:
         SEEN: some were read.
-        NONE_LEFT: everything was read, and none is of this version; the verdict on it rests on the rules alone.
-        NOT_IN_SAMPLE: none was among those that were read; there may be some.
+        NONE_LEFT: everything was read and no event is of this version, so that only the rules judge it.
+        NOT_IN_SAMPLE: none was in the sample; there may be some.
     """
 
     SEEN = "seen"
@@ -56,13 +56,13 @@ class UnreadableEvent(_EvidenceModel):
     """A stored event that cannot be read with the candidate.
 
     Attributes:
-        cause: whose doing it is.
-        topic: where it is.
-        partition: where it is.
-        offset: where it is.
-        version: number of the version that wrote it; None if it is none of those that were given.
-        fingerprint: of its writer's schema; None if it does not say, or says an id that the registry does not know.
-        error: what the candidate's reader says.
+        cause: why it cannot be read.
+        topic: of its record.
+        partition: of its record.
+        offset: of its record.
+        version: number of the version that wrote it; None if it is none of the given versions.
+        fingerprint: of its writer's schema; None if it names no schema, or one that the registry does not know.
+        error: the error of the candidate's reader.
     """
 
     cause: Cause
@@ -82,11 +82,12 @@ class VersionEvidence(_EvidenceModel):
     """What was read of one version.
 
     Attributes:
-        number: of the version; None for a schema that is none of the versions that were given.
+        number: of the version; None for a schema that is none of the given versions.
         fingerprint: of the schema.
         presence: whether any event of it was read.
-        events: how many, those that failed among them. Of versions with the same schema the newest has them all.
-        failures: how many of them only the candidate cannot read.
+        events: the number of events that were read, failures included. Of versions with the same schema the newest counts
+            them all.
+        failures: the number of events that only the candidate cannot read.
     """
 
     number: int | None
@@ -97,20 +98,20 @@ class VersionEvidence(_EvidenceModel):
 
 
 class Evidence(_EvidenceModel):
-    """What a port's stored events say about a candidate.
+    """What a port's stored events show about a candidate.
 
     Attributes:
         address: of the port.
-        topic: that was read.
+        topic: the topic that was read.
         candidate: fingerprint of the candidate.
-        events: how many were read, tombstones apart, failures included.
-        tombstones: how many null values were read; no schema can break them.
-        span: how many offsets the topic has from its first to its last event; compaction, transactions and a sample
-            make the events fewer.
+        events: the number of events that were read, failures included, tombstones excluded.
+        tombstones: the number of null values that were read; no schema can break them.
+        span: the number of offsets from the topic's first to its last event; compaction, transactions and a sample make the
+            events fewer.
         sampled: whether events were left out.
-        failed: how many events failed, by cause.
+        failed: the number of events that failed, by cause.
         failures: by cause, partition and offset; at most `meshport.gate.proof.LISTED` of each cause.
-        versions: the versions that were given in their order, then other schemas that events name.
+        versions: the given versions in their order, then other schemas that events name.
     """
 
     address: AddressText
@@ -131,7 +132,7 @@ class Evidence(_EvidenceModel):
 
     @property
     def failure_count(self) -> int:
-        """How many events failed, of whatever cause; `failures` may list fewer."""
+        """The number of events that failed, for any cause; `failures` may list fewer."""
         return sum(self.failed.values())
 
     @property
@@ -140,7 +141,7 @@ class Evidence(_EvidenceModel):
         return tuple(each for each in self.versions if each.presence is not Presence.SEEN)
 
     def __str__(self) -> str:
-        """The summary, then a line for each version without an event and for each of the first failures."""
+        """Return the summary, then a line for each version without an event and for each of the first failures."""
         return "\n".join([self._summary(), *(f"  {line}" for line in (*self._absent(), *self._examples()))])
 
     def _summary(self) -> str:

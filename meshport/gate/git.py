@@ -1,8 +1,8 @@
-"""A git repository, read only: what a revision holds, what changed since, and how it came to be.
+"""A git repository, read only: the content of a revision, the changes since, and the history.
 
-The only caller of the `git` command. Nothing is ever written, not even the index's cache of file times
-(`--no-optional-locks`); paths travel NUL-terminated; configuration that changes what commands print is overridden.
-Every path is the repository's own, with slashes, whatever folder of it the project is.
+The only caller of the `git` command. It writes nothing, not even the index's cache of file times (`--no-optional-locks`).
+Paths travel NUL-terminated, and configuration that changes the output of commands is overridden. Every path is relative to
+the repository's top with slashes, in whatever folder the project is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 from meshport.errors import ProjectError
 
-# What a repository or its user may have configured, and the parsing here could not bear.
+# Options and settings that override a user's configuration, which would change the output that is parsed here.
 _PLAIN: Final = (
     "--no-pager",
     "--no-optional-locks",
@@ -41,7 +41,7 @@ _SUBMODULE: Final = "160000"
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """A file of a revision: its mode as git writes it (`100644`), and its object's id."""
+    """A file of a revision: its mode as git writes it (`100644`), and the id of its object."""
 
     mode: str
     blob: str
@@ -49,12 +49,12 @@ class TreeEntry:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit, and what it did to the files that were asked about, compared with its first parent.
+    """A commit, and what it changed in some files, compared with its first parent.
 
     Attributes:
         id: its full id.
-        root: whether it has no parent; in a shallow clone, whether its parents are cut off.
-        before: the blob of each path before it; None where the path was not there.
+        root: whether it has no parent; in a shallow clone, also whether its parents are cut off.
+        before: the blob of each path before the commit; None if the path did not exist.
     """
 
     id: str
@@ -78,12 +78,12 @@ class Repository:
 
     @classmethod
     def around(cls, folder: Path) -> Repository:
-        """The work tree that a folder lies in. `GIT_DIR` and its like are respected, as git itself does.
+        """Return the work tree that contains a folder. `GIT_DIR` and the like are respected, as in git itself.
 
         Raises:
             ProjectError: there is none, or git is not installed.
         """
-        # A hook is given a GIT_DIR relative to the folder that it starts in, so git is asked from there first.
+        # A hook gets a GIT_DIR relative to the folder that it starts in, so git runs there first.
         for start in (None, folder):
             answer = _git(("rev-parse", *_ASKED), cwd=start)
             if answer.returncode == 0:
@@ -97,12 +97,12 @@ class Repository:
         )
 
     def path(self, file: Path) -> str:
-        """A file's path in the repository."""
+        """Return a file's path in the repository."""
         inside = file.resolve().relative_to(self.top).as_posix()
         return "" if inside == "." else inside
 
     def commit(self, revision: str) -> str | None:
-        """The full id of the commit that a branch, tag, id or expression (`HEAD~1`) names; None where there is none.
+        """Return the full id of the commit that a branch, tag, id or expression (`HEAD~1`) names; None if there is none.
 
         Raises:
             ProjectError: the text begins with a dash, as options do.
@@ -114,11 +114,11 @@ class Repository:
         return found if answer.returncode == 0 and found else None
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether one commit is in the history of another."""
+        """Return whether one commit is in the history of another."""
         return self._run("merge-base", "--is-ancestor", older, newer).returncode == 0
 
     def tree(self, commit: str, folder: str) -> dict[str, TreeEntry]:
-        """Every file of a folder in a revision; a submodule is one entry without its files."""
+        """Return every file of a folder in a revision; a submodule is one entry without its files."""
         found: dict[str, TreeEntry] = {}
         for line in _parts(self._out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *filter(None, [folder]))):
             facts, _, path = line.partition("\t")
@@ -127,10 +127,10 @@ class Repository:
         return found
 
     def changed(self, commit: str, folder: str) -> frozenset[str]:
-        """The files of a folder that differ between a revision and the work tree: uncommitted and untracked ones too."""
+        """Return the files of a folder that differ between a revision and the work tree, also uncommitted and untracked ones."""
         where = folder or "."
-        # Where only a file's time differs, `git diff` would correct the index, optional locks or not; told not to, it
-        # lists the file, and its content is to be compared by its hash.
+        # If only a file's time differs, `git diff` would update the index, optional locks or not. With autoRefreshIndex off
+        # it lists the file, and its content is compared by its hash.
         out = self._out(
             "diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff",
             "--no-relative", "--ignore-submodules=all", commit, "--", where,
@@ -143,7 +143,7 @@ class Repository:
         return frozenset((facts.keys() - same) | set(_parts(untracked)))
 
     def _hashes(self, paths: Iterable[str]) -> dict[str, str]:
-        """The ids that files of the work tree would have as objects; symbolic links and odd names are left out."""
+        """Return the object ids of files of the work tree, except for symbolic links and paths with a line break."""
         plain = [
             path
             for path in paths
@@ -155,7 +155,7 @@ class Repository:
         return dict(zip(plain, out.decode().split(), strict=True))
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """What objects hold, by their ids, read by one process.
+        """Return the contents of objects by their ids, read by one process.
 
         Raises:
             ProjectError: the repository does not have one of them.
@@ -181,9 +181,9 @@ class Repository:
         return found
 
     def history(self, commit: str, paths: Sequence[str]) -> list[Commit]:
-        """The commits on the way to a revision that changed some files or folders, newest first.
+        """Return the commits in the history of a revision that changed some files or folders, newest first.
 
-        Along first parents: what a branch went through before it was merged was never what the mesh stood on.
+        The history follows first parents: the states of a branch before it was merged were never deployed to the mesh.
         """
         out = self._out(
             "log", "--first-parent", "-m", "--no-renames", "--no-ext-diff", "--no-relative", "--no-color", "--raw",
@@ -204,7 +204,7 @@ class Repository:
         return commits
 
     def _run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[bytes]:
-        # Both are named, so that a GIT_DIR relative to another folder does no harm.
+        # Both are given, so that a GIT_DIR relative to another folder has no effect.
         named = (f"--git-dir={self.directory}", f"--work-tree={self.top}")
         return _git((*named, *arguments), cwd=self.top, given=given)
 
@@ -221,9 +221,9 @@ class Revision:
     """The files of a project in a revision; the `Files` of a `Project`.
 
     Attributes:
-        repository: that holds it.
+        repository: the repository that contains it.
         commit: the full id.
-        name: as it was asked for (`main`).
+        name: as it was requested (`main`).
         folder: the project's path in the repository.
     """
 
@@ -270,7 +270,7 @@ class Revision:
         raise FileNotFoundError("links lead to links without end")
 
     def history(self, paths: Iterable[str]) -> list[Commit]:
-        """The commits of `Repository.history`, with paths of the project."""
+        """Return the commits of `Repository.history`, with paths relative to the project."""
         asked = sorted({full for path in paths if (full := self._full(path))})
         if len(asked) > _PATHSPECS:
             depth = self.folder.count("/") + 2 if self.folder else 1
@@ -289,27 +289,27 @@ class Revision:
         ]
 
     def _full(self, path: str) -> str | None:
-        """A path in the repository; None for one that leads out of it."""
+        """Return a path in the repository; None for a path that leads out of it."""
         full = posixpath.normpath(posixpath.join(self.folder, path))
         return None if full.startswith(("../", "/")) else full
 
     def _elsewhere(self, path: str) -> TreeEntry | None:
-        """A file of the repository that lies out of the project."""
+        """Return a file of the repository that is outside the project."""
         full = self._full(path)
         return self.repository.tree(self.commit, full).get(full) if full and path.startswith("../") else None
 
     def called(self, path: str) -> str:
-        """See `meshport.project.project.Files`; the words that `git show` takes."""
+        """See `meshport.project.project.Files`; the words are those of `git show`."""
         return f"{self.name}:{posixpath.join(self.folder, path)}"
 
     def submodules(self) -> list[str]:
-        """The paths at which another repository stands."""
+        """Return the paths that belong to another repository."""
         return [path for path, entry in self.entries.items() if entry.mode == _SUBMODULE]
 
 
 # As many as Linux follows (path_resolution(7)).
 _LINKS: Final = 40
-# git matches each path with each pathspec in turn; where there are more, their folders are asked about.
+# git matches each path with each pathspec in turn; if there are more, their folders are given instead.
 _PATHSPECS: Final = 100
 _ASKED: Final = ("--show-toplevel", "--absolute-git-dir", "--is-shallow-repository")
 
@@ -319,7 +319,7 @@ def _same_mode(facts: Sequence[str]) -> bool:
 
 
 def _holds(top: Path, folder: Path) -> bool:
-    """Whether a work tree has a folder, and no other repository is nested between the two."""
+    """Return whether a work tree contains a folder without another repository nested between the two."""
     if not folder.is_relative_to(top):
         return False
     between = [each for each in (folder, *folder.parents) if each != top and each.is_relative_to(top)]

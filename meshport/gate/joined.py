@@ -1,4 +1,4 @@
-"""A source with what the registry knows besides: readers of other projects, and waivers."""
+"""A source with what the registry adds: readers of other projects, and waivers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from meshport.registry import Registry
 
 @dataclass
 class JoinedSource:
-    """A source whose readers and waivers are the registry's too.
+    """A source whose readers and waivers include the registry's.
 
     Attributes:
         source: what candidates are compared with.
-        registry: who is asked.
+        registry: the registry that adds readers and waivers.
         notes: see `PastSource`.
     """
 
@@ -38,9 +38,9 @@ class JoinedSource:
         """See `PastSource`."""
         return self.source.differing()
 
-    def holder(self, id_: UUID) -> str | None:
+    def product_with_id(self, id_: UUID) -> str | None:
         """See `PastSource`."""
-        return self.source.holder(id_)
+        return self.source.product_with_id(id_)
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `PastSource`."""

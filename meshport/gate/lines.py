@@ -1,8 +1,8 @@
-"""Where a finding stands in the author's files: for annotations that show up at the line that was changed.
+"""The file and line of a finding in the author's files, so that annotations appear at the line that was changed.
 
-A finding's pointer leads into the canonical form of a schema. The author's file has the same places in the same order,
-save that types are wrapped (`{"type": {"type": "string"}}`), are referred to by name, or stand in `schemas/common/`; so
-its nodes are walked by the pointer as far as they go, and the nearest place around is taken.
+A finding's pointer leads into the canonical form of a schema. The author's file has the same elements in the same order,
+except that types are wrapped (`{"type": {"type": "string"}}`), are referred to by name, or are in `schemas/common/`. Its nodes
+are therefore followed by the pointer as far as they exist, and the nearest enclosing element is taken.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _composed = lru_cache(maxsize=64)(compose_json)  # a verdict has several finding
 class FindingLines:
     """The files and lines of a project's contracts; each file is read once.
 
-    Files are named relative to the top of the git repository that the project lies in, as GitHub wants annotations and
-    SARIF results to be, and relative to the project where there is none.
+    File names are relative to the top of the project's git repository, as GitHub requires for annotations and SARIF results, or
+    to the project if there is no repository.
 
     Args:
         project: the candidates.
@@ -41,11 +41,11 @@ class FindingLines:
         self._texts: dict[str, str] = {}
 
     def of(self, verdict: Verdict, product: Product | None = None) -> Verdict:
-        """A verdict whose findings have the file and line where they stand; neither for a product that is gone.
+        """Return a verdict whose findings have their file and line; neither for a product that is removed.
 
         Args:
             verdict: on one of the project's ports.
-            product: the candidate, where it has another address than what it is compared with.
+            product: the candidate, if it has another address than its past.
         """
         address = product.address if product else verdict.address.of_product
         descriptor = self._project.descriptors.get(address.key)
@@ -79,7 +79,7 @@ class FindingLines:
 
 
 def schema_line(text: str, pointer: str) -> int:
-    """The line of an author's schema at which a pointer into its canonical form leads, or of the nearest place around.
+    """Return the line in an author's schema of a pointer into its canonical form, or of the nearest enclosing element.
 
     Args:
         text: the schema's file.
@@ -99,8 +99,8 @@ def schema_line(text: str, pointer: str) -> int:
 
 
 def _step(node: Node, part: str, defined: dict[str, Node]) -> tuple[int, Node] | None:
-    """One token further: the line of what it leads to, and its node; None where the file has no such place."""
-    for _ in range(len(defined) + 64):  # as deep as schemas nest, and names that lead to names in a ring end too
+    """Return the line and the node of the pointer's next token; None if the file has no such element."""
+    for _ in range(len(defined) + 64):  # the depth of a schema is bounded, and names in a cycle end too
         if isinstance(node, ScalarNode):
             known = defined.get(str(node.value).rpartition(".")[2])
             if known is None:
@@ -122,7 +122,7 @@ def _step(node: Node, part: str, defined: dict[str, Node]) -> tuple[int, Node] |
 
 
 def _line(node: Node) -> int:
-    """Where people see an item: a field at its name, whatever line its brace is on."""
+    """Return the line at which people see an item: a field at its name, on whatever line its brace is."""
     if isinstance(node, MappingNode):
         for key, _ in node.value:
             if key.value == "name":
@@ -131,7 +131,7 @@ def _line(node: Node) -> int:
 
 
 def _definitions(root: Node) -> Iterator[tuple[str, Node]]:
-    """Every named type that a file defines, by its last name; where two share it, the first is meant often enough."""
+    """Yield every named type that a file defines, by its unqualified name; of two with the same name, the first."""
     stack, found = [root], set[str]()
     while stack:
         node = stack.pop()

@@ -43,24 +43,24 @@ def prove(
 ) -> Evidence:
     """Read a port's stored events with a candidate schema.
 
-    What is stored when it begins is read; no group is joined and nothing committed.
+    Events up to the end offsets at the start are read. The consumer joins no group and commits nothing.
 
     Args:
         binding: of the port.
         candidate: the schema to read with.
-        schemas: where the schemas that events name are asked for: a registry.
-        versions: of the port's schema, oldest first; those without an event are named.
+        schemas: the registry that resolves the schemas that events name.
+        versions: of the port's schema, oldest first; versions without an event are listed.
         sample: how much of each partition is read.
-        progress: told of (done, in all) as it goes on.
+        progress: called with (done, total) after each batch.
 
     Returns:
-        The evidence; of no event, where no version is given and the topic does not exist yet.
+        The evidence; of no event if no version is given and the topic does not exist yet.
 
     Raises:
-        BrokerUnavailable: no broker answered, or it gave no more: never to be read as a pass.
-        TopicError: the port has versions, but there is no topic.
+        BrokerUnavailable: no broker answered, or reading stalled, which must never count as a pass.
+        TopicError: the port has versions, but its topic does not exist.
         KafkaError: the broker reported an error.
-        RegistryUnavailable: nobody answered what schema an event is of.
+        RegistryUnavailable: the registry did not answer for the schema of an event.
     """
     proof = _Proof(binding, candidate, schemas, versions)
     with history_reader(KafkaConfig(binding.bootstrap_servers)) as consumer:
@@ -76,7 +76,7 @@ def prove(
 
 
 class _Route:
-    """The candidate's reader for events that begin alike, and how many of one envelope it has read in a row."""
+    """The candidate's reader for events that begin alike, and the number of events of one envelope that it read in a row."""
 
     __slots__ = ("count", "envelope", "fingerprint", "read")
 
@@ -88,6 +88,8 @@ class _Route:
 
 
 class _Proof:
+    """The counts and failures of one proof."""
+
     def __init__(self, binding: Binding, candidate: Schema, schemas: SchemaSource, versions: Sequence[Version]) -> None:
         self._binding = binding
         self._candidate = candidate
@@ -105,7 +107,7 @@ class _Proof:
         self._failures: list[UnreadableEvent] = []
 
     def take(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Read a batch."""
+        """Read a batch of messages."""
         topic, routes = self._binding.topic, self._routes
         for message in messages:
             value, headers = message.value(), message.headers()
@@ -126,7 +128,7 @@ class _Proof:
             route.count += 1
 
     def evidence(self, *, span: int, sampled: bool) -> Evidence:
-        """What was found so far."""
+        """Return the evidence so far."""
         for route in self._routes.values():
             self._settle(route)
         order = list(Cause)
@@ -165,7 +167,7 @@ class _Proof:
         return seen
 
     def _route(self, beginning: object) -> _Route:
-        """Any route reads any event; another one for each beginning only makes it fast."""
+        """Return the reader for a beginning; any route reads any event, and one for each beginning is faster."""
         key = beginning if len(self._routes) < _MAX_ROUTES else None
         return self._routes.setdefault(key, _Route(self._schemas, self._candidate))
 
@@ -182,7 +184,7 @@ class _Proof:
         self._broken[fingerprint] += cause is Cause.CANDIDATE
         if self._failed[cause] > LISTED:
             return
-        # What the event reader puts before says the place, which has attributes of its own here.
+        # The event reader's message begins with the record's position, which has attributes of its own here.
         bare = error.__cause__ if isinstance(error.__cause__, MeshError) else error
         self._failures.append(
             UnreadableEvent(

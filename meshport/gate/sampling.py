@@ -1,8 +1,8 @@
 """Which of a topic's stored events are read: all of them, or a bounded sample of each partition.
 
-A sample takes slices: the partition's first events, its last, and between them half of the slices evenly by offset, half
-evenly by the time of recording. A version that wrote little for long is met by time, one that wrote much in an hour by
-offset.
+A sample consists of slices: the partition's first events, its last events, and between them half of the slices at even
+offsets and half at even times. A version that wrote little for a long time is found by time, a version that wrote much in an
+hour by offset.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.ports.scan import Stretch, scan
 
 Progress = Callable[[int, int], None]
-"""Told of (done, in all): offsets where everything is read, events where a sample is."""
+"""Called with (done, total): offsets if everything is read, events for a sample."""
 
 _FEWEST: Final = 2  # the first and the last
-# A slice is short: what librdkafka fetches ahead by default would be more than the sample.
+# A slice is short: librdkafka's default prefetch would be larger than the sample.
 _BATCH: Final = 1000
 
 
@@ -27,8 +27,9 @@ class Sample:
     """How much of each partition is read.
 
     Attributes:
-        events: at most so many of each partition, at least 2; None for all. A partition that spans no more is read whole.
-        slices: how many places of a partition they are taken from, at least 2.
+        events: the maximum number of events of each partition, at least 2; None for all. A partition with no more is read
+            whole.
+        slices: the number of slices of a partition, at least 2.
     """
 
     events: int | None = None
@@ -42,11 +43,11 @@ class Sample:
 
 
 EVERYTHING: Final = Sample()
-"""The sample that is none."""
+"""All events, without sampling."""
 
 
 class _Slice(NamedTuple):
-    """At most `most` messages from offset `begin`, none at or behind `end`."""
+    """At most `most` messages from offset `begin`, all before offset `end`."""
 
     begin: int
     end: int
@@ -54,17 +55,16 @@ class _Slice(NamedTuple):
 
 
 class TopicHistory:
-    """The stored events of a topic as they are now: its bounds are fixed when it is made.
+    """The stored events of a topic; its bounds are fixed when it is constructed.
 
     Args:
-        consumer: one of `meshport.ports.scan.history_reader`; its assignment is taken over.
+        consumer: a consumer of `meshport.ports.scan.history_reader`, whose assignment is replaced.
         topic: the topic.
         sample: how much of it is read.
 
     Attributes:
-        span: how many offsets the topic has from the first to the last; compaction and transactions may have left fewer
-            events.
-        sampled: whether some of them are left out.
+        span: the number of offsets from the first to the last event; compaction and transactions may have left fewer events.
+        sampled: whether some events are left out.
 
     Raises:
         TopicError: there is no such topic.
@@ -90,14 +90,14 @@ class TopicHistory:
         self._read = 0
 
     def messages(self, progress: Progress | None = None) -> Iterator[list[ReceivedMessage]]:
-        """The messages in batches, no message twice.
+        """Yield the messages in batches, each message once.
 
         Args:
             progress: called after each batch and at the end.
 
         Raises:
-            BrokerUnavailable: the broker gave no more.
-            KafkaError: the broker reported an error; retention may have taken what was to be read.
+            BrokerUnavailable: reading stalled.
+            KafkaError: the broker reported an error; retention may have removed events that were to be read.
         """
         if not self.sampled:
             first = {partition: low for partition, (low, _) in self._bounds.items()}
@@ -144,7 +144,7 @@ class TopicHistory:
             )
 
     def _starts(self, recorded: list[int]) -> dict[int, list[int]]:
-        """Where the slices between the first and the last begin, of each partition that is cut: by offset, then by time."""
+        """Return where the slices between the first and the last begin, for each sampled partition: by offset, by time."""
         inner = self._slices - _FEWEST
         by_time = inner // 2 if recorded and recorded[0] >= 0 else 0
         by_offset = inner - by_time
@@ -176,13 +176,13 @@ class TopicHistory:
                     taken.append(each)
                     left[partition] -= 1
                     if not left[partition]:
-                        stretch.end[partition] = each.offset() + 1  # enough of it: `scan` stops at the end it sees
+                        stretch.end[partition] = each.offset() + 1  # `scan` stops at the end that it finds here
             if taken:
                 yield taken
 
 
 def _between(starts: list[int], floor: int, tail: int, most: int) -> list[_Slice]:
-    """Slices from these offsets, between what was read at the beginning and what was at the end; none overlap."""
+    """Return slices from these offsets, between those at the beginning and the end; none overlap."""
     begins = sorted({max(start, floor) for start in starts if start < tail})
     begins = [begin for begin in begins if begin < tail]
     return [_Slice(begin, end, most) for begin, end in zip(begins, [*begins[1:], tail][: len(begins)], strict=True)]

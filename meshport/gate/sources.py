@@ -1,7 +1,7 @@
-"""Where the before-side of a comparison comes from: a git revision, the registry, or a file.
+"""The sources of the past in a comparison: a git revision, the registry, or a file.
 
-Each of them says which products may differ, so that nobody reads a thousand contracts to compare three, and gives what
-the readers of a product rely on. No product of another state is ever run: descriptors and schemas are all that is read.
+A source reports which products may differ, so that a thousand contracts are not parsed to compare three, and what the
+readers of a product rely on. Code of a product in another state never runs: only descriptors and schemas are read.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _BRANCH: Final = re.compile(r"(?!HEAD)\w[\w./-]*")
 
 
 def parse_against(text: str, project: Project, open_registry: Callable[[], Registry]) -> PastSource:
-    """What `--against` names: `registry`, a file that is there, or else a git revision.
+    """Return the source that `--against` names: `registry`, an existing file, or a git revision.
 
-    A file is what ends in .avsc, .yaml or .json, begins with a dot or a slash, or is the folder of a project.
+    Text is a path if it ends in .avsc, .yaml or .json, begins with a dot or a slash, or is the folder of a project.
 
     Args:
         text: as it was given.
-        project: whose contracts are the candidates.
-        open_registry: gives the client; called for `registry` alone.
+        project: the project of the candidates.
+        open_registry: returns the client; called for `registry` only.
 
     Raises:
         ProjectError: it is none of these.
@@ -68,7 +68,7 @@ def parse_against(text: str, project: Project, open_registry: Callable[[], Regis
 
 
 def _hint(text: str, repository: Repository) -> str:
-    """What may have been meant by a revision that git does not know."""
+    """Return what may have been meant by a revision that git does not know."""
     if repository.commit("HEAD") is None:
         return "nothing is committed here yet"
     if not _BRANCH.fullmatch(text):
@@ -79,7 +79,7 @@ def _hint(text: str, repository: Repository) -> str:
 
 
 def file_source(file: Path, project: Project) -> PastSource:
-    """The source that a file is: another checkout of the project, its product.yaml, a schema, or a saved past.
+    """Return the source of a file: another checkout of the project, its product.yaml, a schema, or a saved past.
 
     Raises:
         ProjectError: it is none of these.
@@ -107,7 +107,7 @@ class SchemaFileSource:
     """One schema in a file; the contract around it is the candidate's own.
 
     Attributes:
-        project: whose contract is the candidate.
+        project: the project of the candidate.
         file: the schema.
         notes: see `meshport.gate.before.PastSource`.
     """
@@ -128,7 +128,7 @@ class SchemaFileSource:
         """See `meshport.gate.before.PastSource`.
 
         Raises:
-            ProjectError: always, since a schema does not say whose it is.
+            ProjectError: always, since a schema does not name its port.
         """
         raise ProjectError(
             f"{self.file} is one schema, which does not say whose it is",
@@ -136,7 +136,7 @@ class SchemaFileSource:
             hint="name the address that it is compared with",
         )
 
-    def holder(self, id_: UUID) -> str | None:  # noqa: ARG002 - a schema knows no product
+    def product_with_id(self, id_: UUID) -> str | None:  # noqa: ARG002 - a schema knows no product
         """See `meshport.gate.before.PastSource`."""
         return None
 
@@ -144,7 +144,7 @@ class SchemaFileSource:
         """See `meshport.gate.before.PastSource`.
 
         Raises:
-            ProjectError: not one port is named.
+            ProjectError: other than one port is named.
             SchemaError: the file is no schema.
         """
         if len(addresses) != 1:
@@ -175,7 +175,7 @@ class SchemaFileSource:
 
 @dataclass
 class RegistrySource:
-    """The registry: what is registered, with every version, all its readers and waivers.
+    """The registry: the registered contracts with every version, all readers and waivers.
 
     Attributes:
         registry: the client.
@@ -197,7 +197,7 @@ class RegistrySource:
         """See `meshport.gate.before.PastSource`."""
         return
 
-    def holder(self, id_: UUID) -> str | None:
+    def product_with_id(self, id_: UUID) -> str | None:
         """See `meshport.gate.before.PastSource`."""
         try:
             return self.registry.product(id_).descriptor.address.key
@@ -217,7 +217,7 @@ class RegistrySource:
 
 @dataclass
 class SavedSource:
-    """What the registry answered about one product at some time (`/api/v1/gate/past/...`), kept in a file.
+    """A saved answer of the registry about one product (`/api/v1/gate/past/...`).
 
     Attributes:
         file: the answer.
@@ -239,7 +239,7 @@ class SavedSource:
         """See `meshport.gate.before.PastSource`."""
         return self.known()
 
-    def holder(self, id_: UUID) -> str | None:
+    def product_with_id(self, id_: UUID) -> str | None:
         """See `meshport.gate.before.PastSource`."""
         product = self._past.product
         return product.address.key if product.id == id_ else None
@@ -264,7 +264,7 @@ class SavedSource:
 
 
 def before_of(past: ProductPast) -> Before:
-    """What the registry answered, as the engine takes it."""
+    """Return the registry's answer in the form that the engine takes."""
     pasts: dict[Line, Past] = {}
     for each in past.ports:
         versions = tuple(Version(one.number, Schema(one.schema_text)) for one in each.versions)

@@ -1,6 +1,6 @@
 """The project itself in another state: at a git revision, or in another checkout.
 
-Both tell which files differ, and so which contracts may; and both are read as the project is, without running anything.
+Both list the files that differ, and so the contracts that may. Both are read like the project, without running its code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshport.errors import DescriptorError, ProjectError, SchemaError
 from meshport.gate.before import Before, grouped, keys_of, known_readers
 from meshport.gate.git import Revision
 from meshport.gate.timeline import timelines
-from meshport.gate.touched import Reading, holder_in, paths_by_id, readings, touched
+from meshport.gate.touched import Reading, paths_by_id, product_with_id_in, readings, touched
 from meshport.project.project import COMMON, DESCRIPTORS, Project
 
 _SCHEMAS: Final = ("schemas/*.avsc", "schemas/*/*.avsc")
@@ -26,7 +26,7 @@ _SCHEMAS: Final = ("schemas/*.avsc", "schemas/*/*.avsc")
 
 @dataclass
 class GitSource:
-    """A revision of the project in git, beside the work tree with all that is not committed yet.
+    """A revision of the project in git, compared with the work tree, uncommitted files included.
 
     Attributes:
         project: in the work tree.
@@ -51,9 +51,9 @@ class GitSource:
         """See `meshport.gate.before.PastSource`."""
         return touched(self._changed, self._old, self.project)
 
-    def holder(self, id_: UUID) -> str | None:
+    def product_with_id(self, id_: UUID) -> str | None:
         """See `meshport.gate.before.PastSource`."""
-        return holder_in(self._old, id_, self._ids)
+        return product_with_id_in(self._old, id_, self._ids)
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
         """See `meshport.gate.before.PastSource`."""
@@ -81,7 +81,7 @@ class GitSource:
 
     @cached_property
     def _old_texts(self) -> Mapping[str, str]:
-        """Every descriptor of the revision; git is asked for those alone that differ."""
+        """Every descriptor of the revision; only those that differ are read from git."""
         here, paths = self.project.texts, self._old.descriptors.values()
         asked = [path for path in paths if path in self._changed or path not in here]
         self.revision.fetch(asked)
@@ -95,14 +95,14 @@ class GitSource:
 
     @cached_property
     def _changed(self) -> frozenset[str]:
-        """The project's files that differ; also descriptors that git ignores, which are in the work tree all the same."""
+        """The project's files that differ, and descriptors that git ignores, which are in the work tree all the same."""
         start = len(self.revision.folder) + 1 if self.revision.folder else 0
         repository = self.revision.repository
         found = {path[start:] for path in repository.changed(self.revision.commit, self.revision.folder)}
         return frozenset(found | (set(self.project.descriptors.values()) - self.revision.entries.keys()))
 
     def _work_tree_notes(self) -> Iterator[str]:
-        """What a reader of the verdicts has to know of where the work tree stands."""
+        """Yield what the state of the work tree means for the verdicts."""
         repository = self.revision.repository
         head = None if repository.shallow else repository.commit("HEAD")
         if head and not repository.is_ancestor(self.revision.commit, head):
@@ -120,9 +120,9 @@ class FolderSource:
     """Another checkout of the project.
 
     Attributes:
-        project: whose contracts are the candidates.
+        project: the project of the candidates.
         other: the checkout.
-        only: the path of the descriptor whose product alone is compared; None for every one.
+        only: the path of the only descriptor to compare; None for all.
         notes: see `meshport.gate.before.PastSource`.
     """
 
@@ -147,9 +147,9 @@ class FolderSource:
         changed = {path for path in paths if _content(self.project, path) != _content(self.other, path)}
         return touched(changed, self.other, self.project)
 
-    def holder(self, id_: UUID) -> str | None:
+    def product_with_id(self, id_: UUID) -> str | None:
         """See `meshport.gate.before.PastSource`."""
-        found = holder_in(self.other, id_, paths_by_id(self.other.texts))
+        found = product_with_id_in(self.other, id_, paths_by_id(self.other.texts))
         return found if found in self.known() else None
 
     def before(self, addresses: Sequence[Address]) -> Mapping[str, Before]:
@@ -168,7 +168,7 @@ class FolderSource:
 
 
 def _contracts(project: Project, keys: Iterable[str]) -> list[Contract]:
-    """Every contract of some products, as another state of the project has them."""
+    """Return every contract of some products in another state of the project."""
     found: list[Contract] = []
     for key in sorted(keys):
         path = project.descriptors[key]
@@ -184,7 +184,7 @@ def _contracts(project: Project, keys: Iterable[str]) -> list[Contract]:
 
 
 def _merged(*each: Mapping[str, list[Reading]]) -> dict[str, list[Reading]]:
-    """The readers of two states: whoever reads in either breaks."""
+    """Return the readers of two states; a reader in either of them counts."""
     return {key: [reading for one in each for reading in one.get(key, ())] for key in each[0]}
 
 

@@ -1,8 +1,8 @@
-"""The versions of a contract that a git history went through, as the registry would have counted them.
+"""The versions of a contract in a git history, numbered as the registry would number them.
 
-What a contract is at a commit follows from three things: the descriptor, which declares the port and may say where its
-schema lies; the schema's file; and the types of `schemas/common/`. The history of all of them is read by one `git log`
-and walked from the revision backwards, so that every state is known by the blobs that it was made of.
+A contract at a commit follows from three things: the descriptor, which declares the port and may name its schema's file; that
+file; and the types of `schemas/common/`. One `git log` reads the history of all of them, which is followed backwards from the
+revision, so that every state is known by its blobs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshport.product.yaml_file import YamlError, load
 from meshport.project.project import schema_path
 from meshport.schema import CommonTypes, Schema, parse_common, parse_schema
 
-# A candidate is compared with each of them; who has changed a contract more often looks at the newest.
+# A candidate is compared with each of them; of a longer history, the newest are compared.
 MAX_VERSIONS: Final = 200
 
 _COMMON: Final = "schemas/common"
@@ -34,9 +34,9 @@ class Timeline:
 
     Attributes:
         contract: the port at the revision.
-        versions: newest first; in place of a schema that cannot be read any more, the reason.
+        versions: newest first; a text with the reason instead of a schema that can no longer be parsed.
         notes: what was not compared, and why.
-        ended: whether older states are not looked at.
+        ended: whether older states are ignored.
     """
 
     contract: Contract
@@ -51,12 +51,12 @@ class Timeline:
 
     @property
     def numbered(self) -> tuple[Version, ...]:
-        """The versions that can be read, oldest first; one that cannot be keeps its number."""
+        """The versions that can be parsed, oldest first; a version that cannot be parsed keeps its number."""
         every = enumerate(reversed(self.versions), 1)
         return tuple(Version(number, each) for number, each in every if isinstance(each, Schema))
 
     def add(self, schema: Schema | str, commit: Commit) -> None:
-        """Take the state before a commit for one more version; what the commit left as it was makes none."""
+        """Add the state before a commit as a version, unless it equals the state after it."""
         newer = self.versions[-1]
         if schema == newer or (isinstance(schema, str) and isinstance(newer, str)):
             return
@@ -68,7 +68,7 @@ class Timeline:
             self._note(f"the version before {commit.id[:7]} cannot be read any more and was not compared: {schema}")
 
     def end(self, why: str) -> None:
-        """Look no further back."""
+        """Ignore older states."""
         self.ended = True
         self._note(why)
 
@@ -77,21 +77,23 @@ class Timeline:
 
 
 def timelines(revision: Revision, contracts: Sequence[Contract]) -> list[Timeline]:
-    """The versions of some contracts over the first-parent history of a revision, in the contracts' order.
+    """Return the versions of some contracts in the first-parent history of a revision, in the contracts' order.
 
     Raises:
-        ProjectError: git cannot tell.
+        ProjectError: git failed.
     """
     return _HistoryWalk(revision, contracts).walked() if contracts else []
 
 
 def descriptor_paths(product: Product) -> tuple[str, str]:
-    """Where a product's descriptor may lie, by whatever archetype it had."""
-    place = f"{product.address.domain}/{product.address.product}/product.yaml"
-    return f"producers/{place}", f"processors/{place}"
+    """Return the possible paths of a product's descriptor, whatever its archetype was."""
+    path = f"{product.address.domain}/{product.address.product}/product.yaml"
+    return f"producers/{path}", f"processors/{path}"
 
 
 class _HistoryWalk:
+    """The walk over the commits of a revision that collects the versions of its contracts."""
+
     def __init__(self, revision: Revision, contracts: Sequence[Contract]) -> None:
         self._revision = revision
         self._lines = [Timeline(each, [each.schema]) for each in contracts]
@@ -132,13 +134,13 @@ class _HistoryWalk:
         ports = self._past.ports(blob)
         if ports is not None and line.port not in ports:
             return
-        place = schema_path(line.contract.product, line.contract.port) if ports is None else ports[line.port]
-        schema = state.get(posixpath.normpath(place or _default(line.contract)))
+        path = schema_path(line.contract.product, line.contract.port) if ports is None else ports[line.port]
+        schema = state.get(posixpath.normpath(path or _default(line.contract)))
         if schema is not None:
             line.add(self._past.schema(schema, common), commit)
 
     def _history(self) -> list[Commit]:
-        """The commits that made the contracts; asked for again where descriptors of old name other files."""
+        """Return the commits of the contracts; repeated if older descriptors name other files."""
         known = 0
         commits: list[Commit] = []
         while known < len(self._reached):
@@ -153,8 +155,8 @@ class _HistoryWalk:
 
     def _follow(self, lines: Iterable[Timeline], ports: _Ports) -> None:
         for line in lines:
-            if place := ports.get(line.port):
-                reached = self._reached.setdefault(posixpath.normpath(place), [])
+            if path := ports.get(line.port):
+                reached = self._reached.setdefault(posixpath.normpath(path), [])
                 if line not in reached:
                     reached.append(line)
 
@@ -170,7 +172,7 @@ class _HistoryWalk:
 
 
 class _Contents:
-    """What blobs of old hold, each read once."""
+    """The contents of historical blobs, each parsed once."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -179,13 +181,13 @@ class _Contents:
         self._schemas: dict[tuple[str, tuple[str, ...]], Schema | str] = {}
 
     def ports(self, blob: str) -> _Ports | None:
-        """The ports that a descriptor declares and the files that it names for them; None where it cannot be told."""
+        """Return the ports that a descriptor declares and the files that it names for them; None if it cannot be parsed."""
         if blob not in self._ports:
             self._ports[blob] = _ports(self.texts[blob])
         return self._ports[blob]
 
     def schema(self, blob: str, common: _CommonState) -> Schema | str:
-        """A schema, or why it cannot be read any more."""
+        """Return a schema, or the reason why it can no longer be parsed."""
         key = (blob, common.blobs)
         if key not in self._schemas:
             try:
@@ -195,7 +197,7 @@ class _Contents:
         return self._schemas[key]
 
     def types(self, blob: str) -> CommonTypes:
-        """What one common file declares: nothing where it cannot be read, which then its users alone suffer from."""
+        """Return what one common file declares: nothing if it cannot be parsed, which fails only the schemas that use it."""
         if blob not in self._types:
             try:
                 self._types[blob] = parse_common([("it", self.texts[blob])])
@@ -205,7 +207,7 @@ class _Contents:
 
 
 class _CommonState:
-    """The files of `schemas/common/` at one time."""
+    """The files of `schemas/common/` at one commit."""
 
     def __init__(self, files: dict[str, str], contents: _Contents) -> None:
         self._files = files
@@ -229,7 +231,7 @@ class _CommonState:
 
 
 def _ports(text: str) -> _Ports | None:
-    """Read as little as can be of a descriptor that an older Meshport took: its ports and their files."""
+    """Return the ports and files of a descriptor that an older Meshport accepted, reading as little of it as possible."""
     try:
         document = load(text)  # in which only keys are looked up
         return {

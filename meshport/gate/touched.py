@@ -1,7 +1,7 @@
-"""Which products a change reaches, and who reads them: told from the text of files, before any of them is parsed.
+"""Which products a change affects, and which products read them, found in the text of files before any of them is parsed.
 
-A descriptor takes milliseconds to read as YAML, a project has a thousand. What the text rules out is never parsed; what
-it does not rule out is, so that a word that only looks like a reference costs time and nothing else.
+A descriptor takes milliseconds to parse as YAML, and a project has a thousand. A file whose text rules it out is not parsed. A
+word that only looks like a reference costs time, and does not change the result.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Reading = tuple[Product, InputPort]
 
 
 def touched(changed: Collection[str], before: Project, after: Project) -> set[str]:
-    """The products, `<domain>/<product>`, whose contract may differ between two states of a project.
+    """Return the products, `<domain>/<product>`, whose contract may differ between two states of a project.
 
     Args:
         changed: the paths of the files that differ.
-        before: the project as it was.
-        after: the project as it is.
+        before: the project before the change.
+        after: the project after the change.
     """
     users = _users(changed, before, after)
     paths = {*changed, *users}
     keys = {_key(path) for path in paths} & (before.descriptors.keys() | after.descriptors.keys())
-    # Where a descriptor says itself where its contract lies, the file's name tells; out of the project nothing does.
+    # A descriptor may name the file of its contract, which is found by that name; a file outside the project may always differ.
     names = {posixpath.basename(path) for path in paths}
     shared = any(_is_common(path) for path in changed)
     for path, text in after.texts.items():
@@ -54,15 +54,15 @@ def touched(changed: Collection[str], before: Project, after: Project) -> set[st
 def readings(
     products: Collection[str], project: Project, texts: Mapping[str, str] | None = None
 ) -> dict[str, list[Reading]]:
-    """Who reads some products: the project's own products that name them among their inputs.
+    """Return the readers of some products: the project's own products that name them among their inputs.
 
     Args:
         products: `<domain>/<product>` of each.
-        project: whose products read.
-        texts: its descriptors by their path, where the caller has them already.
+        project: the project whose products read.
+        texts: its descriptors by path, if the caller has them already.
 
     Raises:
-        DescriptorError: a descriptor that names one of the products cannot be read.
+        DescriptorError: a descriptor that names one of the products cannot be parsed.
     """
     found: dict[str, list[Reading]] = {each: [] for each in products}
     for path, text in (project.texts if texts is None else texts).items():
@@ -80,9 +80,9 @@ def readings(
 
 
 def readers_of(product: Product, port: OutputPort, readings: Iterable[Reading]) -> tuple[Reader, ...]:
-    """Those who read one port: a reader that names no port reads the default one, one without a major every major.
+    """Return the readers of one port. A reader without a port reads the default port, one without a major reads every major.
 
-    Where a product reads a port by two entries, or differently before and after a change, it reads all those fields.
+    If a product reads a port by two entries, or differently before and after a change, it reads the fields of both.
     """
     merged: dict[Address, Reader] = {}
     for reader, reads in readings:
@@ -108,7 +108,7 @@ def readers_of(product: Product, port: OutputPort, readings: Iterable[Reading]) 
 
 
 def paths_by_id(texts: Mapping[str, str]) -> dict[str, list[str]]:
-    """The descriptors in which each id stands, by its 32 hex digits; whose id it is, their `id` alone tells."""
+    """Return the descriptors that contain each id, by its 32 hex digits; a descriptor may contain the id of another product."""
     found: dict[str, list[str]] = {}
     for path, text in texts.items():
         for id_ in set(_ID.findall(text)):
@@ -116,11 +116,11 @@ def paths_by_id(texts: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def holder_in(project: Project, id_: UUID, paths: Mapping[str, list[str]]) -> str | None:
-    """The product of a project, `<domain>/<product>`, that has an id; the first in order where there are more.
+def product_with_id_in(project: Project, id_: UUID, paths: Mapping[str, list[str]]) -> str | None:
+    """Return the project's product, `<domain>/<product>`, that has an id; the first in order if there are several.
 
     Args:
-        project: that is searched.
+        project: the project to search.
         id_: of the product.
         paths: `paths_by_id` of its descriptors.
     """
@@ -128,7 +128,7 @@ def holder_in(project: Project, id_: UUID, paths: Mapping[str, list[str]]) -> st
 
 
 def port_count(text: str) -> int:
-    """How many output ports a readable descriptor declares: its lines are counted, unless they are written in flow style."""
+    """Return the number of output ports that a valid descriptor declares, counted by lines unless they are in flow style."""
     lines = iter(text.splitlines())
     if not any(_PORTS.fullmatch(line) for line in lines):
         return len((load(text) or {}).get("outputPorts", ()))
@@ -146,7 +146,7 @@ def port_count(text: str) -> int:
 
 
 def names_of(text: str) -> set[str]:
-    """The names under which a file of `schemas/common/` can be referred to; empty where it declares none."""
+    """Return the names by which a file of `schemas/common/` can be referred to; empty if it declares none."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
@@ -158,7 +158,7 @@ def names_of(text: str) -> set[str]:
 
 
 def _users(changed: Collection[str], before: Project, after: Project) -> set[str]:
-    """The schema files that refer to a changed file of `schemas/common/`, by way of other common types too."""
+    """Return the schema files that refer to a changed file of `schemas/common/`, also through other common types."""
     common = {path for path in changed if _is_common(path)}
     if not common:
         return set()
@@ -188,7 +188,7 @@ def _text(project: Project, path: str) -> str:
 
 
 def _key(path: str) -> str:
-    """The product that a file belongs to by its place: a descriptor's, or a schema's; "" for any other."""
+    """Return the product of a descriptor's or a schema's path; "" for any other file."""
     parts = path.split("/")
     if parts[0] in {"producers", "processors"} and len(parts) == 4 and parts[3] == "product.yaml":
         return f"{parts[1]}/{parts[2]}"

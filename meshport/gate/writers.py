@@ -1,4 +1,4 @@
-"""Which schema a stored event says it was written with.
+"""The writer's schema of a stored event, as the event names it.
 
 The order is that of `meshport.event.value`: Confluent's header, `ce_dataschema`, the id before the body.
 """
@@ -16,15 +16,15 @@ from meshport.event.attributes import fingerprint_of
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.schema import Schema
 
-# Garbage makes up ids without end.
+# Hostile events can name any number of ids.
 _KEPT: Final = 4096
 
 
 class Writers:
-    """Finds the schema that an event says it was written with.
+    """Finds the schema that an event names as its writer's.
 
     Args:
-        schemas: where schemas are asked for.
+        schemas: the registry that resolves schemas.
     """
 
     def __init__(self, schemas: SchemaSource) -> None:
@@ -32,18 +32,18 @@ class Writers:
         self._found: dict[tuple[str | None, bytes | None, bytes], str | None] = {}
 
     def of(self, message: ReceivedMessage, value: bytes, event: Event | None) -> str | None:
-        """The fingerprint of its schema.
+        """Return the fingerprint of an event's schema.
 
         Args:
-            message: as Kafka has it.
+            message: the Kafka message.
             value: of the message.
-            event: the message read; None where it could not be.
+            event: the message read as an event; None if it could not be read.
 
         Returns:
-            None where it does not say, or says an id that nobody knows.
+            None if the event names no schema, or one that the registry does not know.
 
         Raises:
-            RegistryUnavailable: nobody answered.
+            RegistryUnavailable: the registry did not answer.
         """
         declared = event.data_schema if event is not None else None
         header = None
@@ -80,12 +80,12 @@ class _Lookup(Protocol):
 
 
 class KnownSchemas:
-    """A registry that is asked once for each schema, also for those that it does not know.
+    """A registry that is called once for each schema, also for schemas that it does not know.
 
-    A topic of a million events with an id that nobody knows would else be a million requests.
+    A topic of a million events with an unknown id would otherwise cause a million requests.
 
     Args:
-        schemas: whom to ask.
+        schemas: the registry.
     """
 
     def __init__(self, schemas: SchemaSource) -> None:
@@ -93,15 +93,27 @@ class KnownSchemas:
         self._answers: dict[int | str | UUID, Schema | NotRegistered] = {}
 
     def by_id(self, schema_id: int) -> Schema:
-        """The schema of a numeric id; NotRegistered where there is none."""
+        """Return the schema of a numeric id.
+
+        Raises:
+            NotRegistered: there is none.
+        """
         return self._once(schema_id, lambda: self._schemas.by_id(schema_id))
 
     def by_fingerprint(self, fingerprint: str) -> Schema:
-        """The schema of a SHA-256 fingerprint; NotRegistered where there is none."""
+        """Return the schema of a SHA-256 fingerprint.
+
+        Raises:
+            NotRegistered: there is none.
+        """
         return self._once(fingerprint, lambda: self._schemas.by_fingerprint(fingerprint))
 
     def by_guid(self, guid: UUID) -> Schema:
-        """The schema of a Confluent GUID; NotRegistered where there is none."""
+        """Return the schema of a Confluent GUID.
+
+        Raises:
+            NotRegistered: there is none.
+        """
         return self._once(guid, lambda: self._schemas.by_guid(guid))
 
     def _once(self, key: int | str | UUID, ask: _Lookup) -> Schema:
@@ -115,5 +127,5 @@ class KnownSchemas:
                 self._answers.clear()
             self._answers[key] = answer
         if isinstance(answer, NotRegistered):
-            raise copy(answer)  # one exception that is raised again and again would grow its traceback
+            raise copy(answer)  # an exception that is raised repeatedly accumulates its traceback
         return answer
