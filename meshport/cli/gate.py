@@ -1,4 +1,4 @@
-"""`meshport gate`: whether a change of a contract breaks a reader, who that is, why, and what to do."""
+"""`meshport gate`: whether a change of a contract breaks readers, which ones, why, and what to do."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def check(
     sample: Annotated[
         int | None,
         typer.Option(
-            min=2, metavar="EVENTS", help="With --history: at most so many of each partition; by default all."
+            min=2,
+            metavar="EVENTS",
+            help="With --history: the maximum number of events of each partition; by default all.",
         ),
     ] = None,
     registry: RegistryOption = None,
@@ -87,7 +89,7 @@ def check(
         meshport gate check shop/orders --history
     """
     if sample is not None and not history:
-        raise typer.BadParameter("a sample is of the history", param_hint="--sample")
+        raise typer.BadParameter("--sample needs --history", param_hint="--sample")
     project = Project.find(Path.cwd())
     named = [Address.parse(each) for each in addresses or ()]
     with _source(against, project, registry) as source:
@@ -153,7 +155,7 @@ def _show(run: GateRun, form: VerdictFormat) -> None:
 
 @gate_app.command()
 def rules(json: JsonOption = False) -> None:
-    """List every rule: what it keeps, what would break without it, how many fixtures it has.
+    """List every rule: what it keeps, who would break without it, and the number of its fixtures.
 
     Example: meshport gate rules
     """
@@ -169,12 +171,14 @@ def rules(json: JsonOption = False) -> None:
             for row in rows
         ]
         table(["rule", "severity", "breaks", "fixtures", "purpose"], cells)
-        say(f"{len(rows)} rules; fixtures: those that break + those that keep; `meshport gate explain RULE` tells more")
+        say(
+            f"{len(rows)} rules; fixtures: those that break + those that keep; `meshport gate explain RULE` prints a manual page"
+        )
 
 
 @gate_app.command()
 def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of a rule.")]) -> None:
-    """Say what a rule keeps, who breaks without it, what to do, and show it on examples.
+    """Print the manual page of a rule: what it keeps, who breaks without it, what to do, and examples.
 
     Example: meshport gate explain DECIMAL_SCALE
     """
@@ -193,13 +197,13 @@ def waive(
     address: AddressArgument,
     rule: Annotated[str, typer.Option(help="The rule that refuses the change.")],
     until: Annotated[str, typer.Option(metavar="DAY", help="The last day on which it holds, as 2026-12-31 (UTC).")],
-    approver: Annotated[str, typer.Option(help="The person who answers for it.")],
-    reason: Annotated[str, typer.Option(help="Why it has to be.")],
+    approver: Annotated[str, typer.Option(help="The person who approves the change.")],
+    reason: Annotated[str, typer.Option(help="Why the change is necessary.")],
     at: Annotated[str, typer.Option(metavar="PATH", help="The field or key, as the finding names it.")] = "",
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let one change of one port pass, though a rule refuses it; shown in every verdict, void after its day.
+    """Let one change of one port pass although a rule refuses it; every verdict shows the waiver until it expires.
 
     Example: meshport gate waive shop/orders/events@1 --rule TYPE_MISMATCH --at cents --approver "Ada" --until 2026-12-31
         --reason "its only reader has moved"
@@ -229,7 +233,7 @@ def waivers(
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the waivers, newest first: those that hold, that are over, that were taken back.
+    """List the waivers, newest first: those that hold, have expired or were revoked.
 
     Example: meshport gate waivers shop/orders
     """
@@ -247,7 +251,7 @@ def revoke(
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take a waiver back; what was registered under it stays.
+    """Revoke a waiver; versions that were registered under it stay.
 
     Example: meshport gate revoke 3
     """
