@@ -298,14 +298,14 @@ class DecoderSource:
 
     def _explain(self, error: Exception, data: bytes) -> DecodeError:
         """Return the error for a failed payload, with the field's path and the byte's offset."""
-        path, kind, offset, behind = "", "", 0, 0
+        path, kind, offset, end = "", "", 0, 0
         for location, word, local in self._source.locate(error.__traceback__):
             path = f"{path}.{location}" if path and location and location[0] not in "[{" else path + location
-            kind, offset, behind = word, local.get("p", 0), local.get("q", 0)
+            kind, offset, end = word, local.get("p", 0), local.get("q", 0)
         if len(path) > _LONGEST_PATH:  # in a recursive value
             path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
         where = f"{path!r} ({kind})" if path else f"the {kind}"
-        if isinstance(error, IndexError | struct.error) or max(offset, behind) > len(data):
+        if isinstance(error, IndexError | struct.error) or max(offset, end) > len(data):
             return DecodeError(f"the {len(data)} bytes end within {where}", offset=len(data))
         return DecodeError(f"{where} {_reason(error, kind)}, at byte {offset}", offset=offset)
 

@@ -1,7 +1,7 @@
-"""Avro payloads to Arrow record batches and back, by whole batches and in native code: ten times the row codec.
+"""Avro payloads to Arrow record batches and back, in native code: about ten times as fast as the row codec.
 
-The extra `meshport[columnar]` brings what it takes; without it, or for a schema that has no safe columns, `supports` says
-why and `meshport.codec` does the work row by row. Values, bytes and verdicts are those of `meshport.codec.Codec`:
+It needs the extra `meshport[columnar]`. Without it, or for a schema that columns do not support, `supports` returns the
+reason and callers use `meshport.codec`. Values, bytes and errors are those of `meshport.codec.Codec`:
 
 | Avro | Arrow |
 |---|---|
@@ -14,12 +14,12 @@ why and `meshport.codec` does the work row by row. Values, bytes and verdicts ar
 | local-timestamp-millis, -micros | timestamp of ms, us, no zone |
 | date, time-millis, time-micros | date32, time32 of ms, time64 of us |
 | decimal up to 38, up to 76 digits | decimal128, decimal256 |
-| uuid | string, in small letters when read |
+| uuid | string, in lower case when read |
 | any other logical type | its underlying type, as in the codec |
 
-Not supported: what is no record, records that hold themselves or have no fields, null by itself, unions of more than null
-and one type, a fixed that is no multiple of 4 or longer than 256 bytes, decimals of more than 76 digits, and what could
-take much more memory than its bytes (`plan.MAX_NODES`, `MAX_NESTING`, `MAX_COST_PER_BYTE`,
+Not supported: schemas other than records, recursive records, records without fields, null outside of a union, unions of more
+than null and one type, a fixed whose size is not a multiple of 4 or exceeds 256 bytes, decimals of more than 76 digits, and
+types whose columns could take much more memory than their bytes (`plan.MAX_NODES`, `MAX_NESTING`, `MAX_COST_PER_BYTE`,
 `MAX_ROW_COST`).
 """
 
@@ -40,7 +40,7 @@ __all__ = ["ColumnarDecoder", "ColumnarEncoder", "Decoded", "arrow_schema", "sup
 
 
 def supports(schema: Schema) -> str | None:
-    """Why a schema, in this environment, is to be read and written row by row; None if columns do."""
+    """Return None if columns support a schema in this environment, else the reason why not."""
     if why := unavailable():
         return why
     from meshport.columnar.plan import Unsupported, plan  # noqa: PLC0415 - needs pyarrow, which may not be there
@@ -53,7 +53,7 @@ def supports(schema: Schema) -> str | None:
 
 
 def __getattr__(name: str) -> Any:
-    """The parts that need pyarrow, imported when they are asked for."""
+    """Import a module that needs pyarrow at the first access of its name."""
     from importlib import import_module  # noqa: PLC0415 - only here
 
     homes = {

@@ -1,4 +1,4 @@
-"""Decimals between Avro's big-endian bytes of any length and Arrow's little-endian ones of 16 or 32, by whole columns."""
+"""Columns of decimals between Avro's big-endian bytes of any length and Arrow's little-endian 16 or 32 bytes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from meshport.columnar.kinds import Fixed, Kind, Misfit, built, cast, validity
+from meshport.columnar.kinds import ColumnMisfit, Fixed, Kind, built, cast, validity
 from meshport.columnar.native import Refused
 
-# Digits that Arrow's widest decimal holds.
+# Digits of Arrow's widest decimal.
 MAX_DIGITS: Final = 76
 
 
 def arrow_decimal(form: Any) -> Any:
-    """The Arrow type of a decimal of at most 76 digits."""
+    """Return the Arrow type of a decimal of at most 76 digits."""
     made = pa.decimal128 if form["precision"] <= 38 else pa.decimal256
     return made(form["precision"], form.get("scale", 0))
 
@@ -28,7 +28,7 @@ class BytesDecimal(Kind):
         super().__init__("string", arrow, cost=8 + arrow.byte_width)
 
     def read(self, column: Any) -> Any:
-        """As `Kind.read`; that the digits are within the precision is checked of whole batches."""
+        """As `Kind.read`; the decoder checks the precision for the whole batch."""
         width, rows = self.arrow.byte_width, len(column)
         if not rows:
             return pa.array([], self.arrow)
@@ -39,15 +39,15 @@ class BytesDecimal(Kind):
         data = np.frombuffer(column.buffers()[2] or b"\0", "u1")
         if not data.size:
             data = np.zeros(1, "u1")
-        places = np.arange(width)
-        within = places < lengths[:, None]
-        little = data[np.where(within, ends[1:, None] - 1 - places, 0)]
+        digits = np.arange(width)
+        within = digits < lengths[:, None]
+        little = data[np.where(within, ends[1:, None] - 1 - digits, 0)]
         first = data[np.minimum(ends[:-1], data.size - 1)]
         sign = np.where((lengths > 0) & (first >= 128), 255, 0)
         return built(self.arrow, column, np.where(within, little, sign[:, None]).astype("u1"))
 
     def write(self, column: Any) -> Any:
-        """As `Kind.write`; the bytes are those of the codec, one bit more than the magnitude takes."""
+        """As `Kind.write`; the number of bytes is the codec's, with one bit for the sign."""
         decimals = _conformed(column, self.arrow)
         little = _little(decimals)
         rows, width = little.shape
@@ -62,14 +62,14 @@ class BytesDecimal(Kind):
         ends = np.zeros(rows + 1, "<i4")
         np.cumsum(lengths, out=ends[1:])
         row = np.repeat(np.arange(rows), lengths)
-        place = ends[1:][row] - 1 - np.arange(ends[-1])
-        data = np.ascontiguousarray(little[row, place])
+        index = ends[1:][row] - 1 - np.arange(ends[-1])
+        data = np.ascontiguousarray(little[row, index])
         buffers = [validity(decimals), pa.py_buffer(ends), pa.py_buffer(data)]
         return pa.Array.from_buffers(pa.string(), rows, buffers, decimals.null_count)
 
 
 class FixedDecimal(Kind):
-    """`decimal` on a fixed of a multiple of four bytes."""
+    """`decimal` on a fixed whose size is a multiple of four bytes."""
 
     def __init__(self, form: Any, name: str) -> None:
         self._fixed = Fixed(form["size"], name)
@@ -92,13 +92,13 @@ class FixedDecimal(Kind):
             little = np.where(decimals.is_valid().to_numpy(zero_copy_only=False)[:, None], little, 0).astype("u1")
         resized = _resized(little, self._size)
         if resized is None:
-            raise Misfit(f"holds a decimal that takes more than the {self._size} bytes of its fixed")
+            raise ColumnMisfit(f"holds a decimal that takes more than the {self._size} bytes of its fixed")
         return self._fixed.wired(resized[:, ::-1], decimals)
 
 
 def _conformed(column: Any, wanted: Any) -> Any:
     if not (pa.types.is_decimal(column.type) or pa.types.is_null(column.type)):
-        raise Misfit(f"is {column.type}, where {wanted} is asked for")
+        raise ColumnMisfit(f"is {column.type}, where {wanted} is asked for")
     return cast(column, wanted)
 
 
@@ -110,7 +110,7 @@ def _little(decimals: Any) -> Any:
 
 
 def _magnitude(little: Any) -> Any:
-    """The bytes of the absolute values of two's complements."""
+    """Return the bytes of the absolute values of two's complements."""
     words = np.ascontiguousarray(little).view("<u8").copy()
     negative = little[:, -1] >= 128
     carry = negative.copy()
@@ -122,7 +122,7 @@ def _magnitude(little: Any) -> Any:
 
 
 def _resized(little: Any, width: int) -> Any:
-    """Two's complements in another width; None where one does not fit."""
+    """Return two's complements in another width, or None if one does not fit."""
     sign = np.where(little[:, -1:] >= 128, 255, 0).astype("u1")
     size = little.shape[1]
     if size <= width:

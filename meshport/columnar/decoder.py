@@ -1,11 +1,10 @@
-"""Payloads to record batches, with the verdict of the bounded decoder on each.
+"""Payloads to record batches, with the bounded decoder's result for each payload.
 
-The native library is quick and not careful. A batch counts as read only if the library, asked to write it again, gives
-the very bytes that came in: that catches what follows a record, block sizes and counts that lie, numbers beyond 64 bits,
-and all that is read otherwise than it is written. What bytes cannot tell is asked of the columns: UTF-8, ranges,
-digits, a key that stands twice. A batch that fails is halved until the bad payload stands among few, or until halving no
-longer pays; then the bounded decoder reads one by one. Its word is final, so a payload that is legal and merely unusual is
-slower, never refused.
+The native library is fast, but does not validate its input. A batch is accepted only if the library encodes it to the same
+bytes again. This finds trailing bytes, wrong block sizes and counts, numbers beyond 64 bits, and every other difference
+between reading and writing. Checks on the columns find the rest: invalid UTF-8, values out of range, too many digits,
+repeated map keys. A batch that fails is halved until few payloads are left, or until halving no longer pays; the bounded
+decoder reads these one by one and decides. A payload that is valid but unusual is therefore slower, and never refused.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ from meshport.columnar.plan import arrow_schema, plan
 from meshport.errors import DecodeError
 from meshport.schema import Schema
 
-# Payloads below which row by row is as quick as another call, which takes 80 us whatever it reads.
+# Fewer payloads than this are read one by one: a call of the library takes at least 80 us.
 _FEW: Final = 8
-# Times that a batch is halved, enough to find one bad payload in 100,000. Where there are more of them, asking the bounded
-# decoder about each is quicker: 3 us an event however many are bad, where halving took 10 us at one in a hundred.
+# Halvings of a batch: enough to find one bad payload in 100,000. With more bad payloads the bounded decoder is faster: it takes
+# 3 us an event however many are bad, while halving took 10 us an event with one bad payload in a hundred.
 _HALVINGS: Final = 16
-# Bytes of one batch: Arrow's offsets have 31 bits.
+# Bytes of one batch, since Arrow's offsets have 31 bits.
 MAX_BATCH: Final = 1024 * 1024 * 1024
 
 
 class Decoded(NamedTuple):
-    """What became of some payloads.
+    """The result of decoding some payloads.
 
     Attributes:
-        batch: those that were read, in order, one row each.
-        errors: of the others, by their index among the payloads.
+        batch: the payloads that were decoded, in order, one row each.
+        errors: of the others, by index.
     """
 
     batch: Any
@@ -45,7 +44,7 @@ class Decoded(NamedTuple):
 
 
 class ColumnarDecoder:
-    """Reads payloads of one record schema into Arrow; safe for use by several threads.
+    """Decodes payloads of one record schema to Arrow. Thread-safe.
 
     Args:
         schema: of the writer.
@@ -54,7 +53,7 @@ class ColumnarDecoder:
         arrow: the schema of every batch.
 
     Raises:
-        ValueError: the schema is one of those that `supports` gives a reason for.
+        ValueError: columns do not support the schema; see `supports`.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -67,18 +66,18 @@ class ColumnarDecoder:
         self._codec = codec_for(schema)
 
     def decode(self, bodies: Sequence[bytes], start: int = 0) -> Any:
-        """The record batch of some payloads, one row each.
+        """Return the record batch of some payloads, one row each.
 
         Args:
             bodies: the payloads; together at most `MAX_BATCH` bytes.
-            start: position of the first byte that is Avro in each, 5 behind Confluent's prefix.
+            start: index of the first byte of Avro in each; 5 after Confluent's prefix.
 
         Returns:
             A `pyarrow.RecordBatch` of the schema `arrow`.
 
         Raises:
-            DecodeError: the bounded decoder's, with the index of the first payload that it refuses.
-            ValueError: the payloads are too many for one batch.
+            DecodeError: the bounded decoder refuses a payload; the error has the index of the first one.
+            ValueError: the payloads exceed one batch.
         """
         decoded = self.decode_good(bodies, start)
         if decoded.errors:
@@ -87,40 +86,40 @@ class ColumnarDecoder:
         return decoded.batch
 
     def decode_good(self, bodies: Sequence[bytes], start: int = 0) -> Decoded:
-        """The payloads that can be read, and the errors of the others; arguments as those of `decode`.
+        """Return the payloads that can be decoded and the errors of the others; arguments as for `decode`.
 
         Raises:
-            ValueError: the payloads are too many for one batch.
+            ValueError: the payloads exceed one batch.
         """
         cut = [body[start:] for body in bodies] if start else list(bodies)
         if sum(map(len, cut)) > MAX_BATCH:
             raise ValueError(f"the payloads take more than {MAX_BATCH} bytes, which one batch does not hold")
         pieces: list[Any] = []
         errors: dict[int, DecodeError] = {}
-        # Those that are open, the first ones last.
+        # Spans that are left, the first one last.
         spans = [(0, len(cut))] if cut else []
         doubts = 0
         while spans:
-            first, behind = spans.pop()
-            if behind - first < _FEW or doubts == _HALVINGS or native.forked():
-                pieces.append(self._screened(bodies, start, range(first, behind), errors))
+            first, end = spans.pop()
+            if end - first < _FEW or doubts == _HALVINGS or native.forked():
+                pieces.append(self._screened(bodies, start, range(first, end), errors))
                 continue
             try:
-                pieces.append(self._columns(cut[first:behind]))
+                pieces.append(self._columns(cut[first:end]))
             except (Refused, pa.ArrowException):
                 doubts += 1
-                middle = (first + behind) // 2
-                spans += [(middle, behind), (first, middle)]
+                middle = (first + end) // 2
+                spans += [(middle, end), (first, middle)]
         if not pieces:
             pieces = [pa.RecordBatch.from_pylist([], schema=self.arrow)]
         return Decoded(pieces[0] if len(pieces) == 1 else pa.concat_batches(pieces), errors)
 
     def _columns(self, bodies: list[bytes]) -> Any:
-        """The batch of payloads that are all beyond doubt.
+        """Return the batch of payloads that all pass the checks.
 
         Raises:
-            Refused: one is not.
-            pa.ArrowException: one is not.
+            Refused: one does not.
+            pa.ArrowException: one does not.
         """
         if max(map(len, bodies)) > MAX_PAYLOAD:
             raise Refused("a payload too long")
@@ -128,12 +127,12 @@ class ColumnarDecoder:
         if not native.write(wire, self._wire).equals(pa.array(bodies, pa.binary())):
             raise Refused("bytes that are not written so")
         batch = pa.RecordBatch.from_arrays(self._root.read_columns(wire.columns), schema=self.arrow)
-        # UTF-8 and the digits of decimals. Polars showed unrelated memory where text was none.
+        # Checks UTF-8 and the digits of decimals. With invalid text, Polars showed unrelated memory.
         batch.validate(full=True)
         return batch
 
     def _screened(self, bodies: Sequence[bytes], start: int, span: range, errors: dict[int, DecodeError]) -> Any:
-        """The batch of what the bounded decoder reads of some payloads; what it refuses goes to `errors`."""
+        """Return the batch of the payloads that the bounded decoder accepts; add the errors of the others to `errors`."""
         kept, values = [], []
         for index in span:
             try:
@@ -146,6 +145,6 @@ class ColumnarDecoder:
             try:
                 return self._columns(kept)
             except (Refused, pa.ArrowException):
-                pass  # legal, and not as the library writes it: the values are at hand
+                pass  # valid, but encoded otherwise than the library does; the values are known
         structs = pa.array(map(self._root.value, values), self._root.arrow)
         return pa.RecordBatch.from_arrays(structs.flatten(), schema=self.arrow)

@@ -1,7 +1,7 @@
-"""Record batches to payloads: the bytes that the codec writes of the same values, and its refusals.
+"""Record batches to payloads: the same bytes and errors as the codec for the same values.
 
-The native library writes a null where none may be as 0 or as nothing, and slices as something else. So nulls, ranges and
-symbols are looked at before, and every column is whole.
+The native library writes an unexpected null as 0 or as nothing, and encodes slices wrongly. Therefore nulls, ranges and
+symbols are checked first, and sliced columns are copied.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshport.codec import MAX_PAYLOAD
 from meshport.codec.defaults import default_of
 from meshport.codec.layout import Layout
 from meshport.columnar import native
-from meshport.columnar.kinds import Misfit
+from meshport.columnar.kinds import ColumnMisfit
 from meshport.columnar.native import Refused
 from meshport.columnar.nested import unsliced
 from meshport.columnar.plan import arrow_schema, plan
@@ -26,17 +26,17 @@ from meshport.schema import Schema
 
 
 class ColumnarEncoder:
-    """Writes Arrow batches as payloads of one record schema; safe for use by several threads.
+    """Encodes Arrow batches as payloads of one record schema. Thread-safe.
 
     Args:
         schema: of the payloads.
 
     Attributes:
-        arrow: the schema that a batch is cast to, where that loses nothing.
+        arrow: the schema that batches are cast to, without loss.
 
     Raises:
-        ValueError: the schema is one of those that `supports` gives a reason for.
-        SchemaError: a default in the schema is no value of its field.
+        ValueError: columns do not support the schema; see `supports`.
+        SchemaError: a default in the schema is not a value of its field.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -54,16 +54,16 @@ class ColumnarEncoder:
         }
 
     def encode(self, batch: Any, prefix: bytes = b"") -> list[bytes]:
-        """The payload of each row.
+        """Return the payload of each row.
 
         Args:
-            batch: a `pyarrow.RecordBatch`; its columns are found by name, and cast where that loses nothing. A column that
-                is not there takes its field's default. An instant of a finer unit is cut to that of its type.
-            prefix: bytes to put before each, such as Confluent's (`meshport.codec.prefix`).
+            batch: a `pyarrow.RecordBatch`; its columns are found by name and cast without loss. A missing column takes its
+                field's default. An instant of a finer unit is truncated to the unit of its type.
+            prefix: bytes to write before each payload, such as Confluent's (`meshport.codec.prefix`).
 
         Raises:
-            EncodeError: a column does not fit the schema; `field` is its path. Or the process was forked from one that
-                encoded, where the library would wait for ever: start workers by `spawn`.
+            EncodeError: a column does not fit the schema; `field` is its path. Or this process was forked from one that used
+                the library, whose call would not return: start workers by `spawn`.
         """
         if native.forked():
             raise EncodeError("columns cannot be written in a forked process", hint="start workers by `spawn`")
@@ -72,13 +72,13 @@ class ColumnarEncoder:
         return _payloads(self._written(batch), prefix)
 
     def check(self, given: Any) -> None:
-        """Refuse batches for their columns, whatever stands in them.
+        """Check the columns of batches before their values.
 
         Args:
-            given: the `pyarrow.Schema` of batches that are to be encoded.
+            given: the `pyarrow.Schema` of the batches.
 
         Raises:
-            EncodeError: a column too many or too few, or of a type that holds no value of its field's.
+            EncodeError: a column is missing, unknown, or of a type without values of its field's type.
         """
         self._written(pa.RecordBatch.from_pylist([], schema=given))
 
@@ -95,7 +95,7 @@ class ColumnarEncoder:
             written = self._root.write_columns(columns, 0)
             wire = pa.RecordBatch.from_arrays(written, names=[f"f{at}" for at in range(len(written))])
             return native.write(wire, self._wire)
-        except Misfit as misfit:
+        except ColumnMisfit as misfit:
             raise EncodeError(f"{misfit.path or 'the batch'} {misfit.message}", field=misfit.path) from misfit
         except (Refused, pa.ArrowException) as error:
             raise EncodeError(f"the batch cannot be written: {str(error)[:300]}") from error
@@ -108,5 +108,5 @@ def _payloads(payloads: Any, prefix: bytes) -> list[bytes]:
         raise EncodeError(f"a row takes {longest} bytes", hint=f"at most {MAX_PAYLOAD} can be read back")
     data = payloads.buffers()[2].to_pybytes()
     if prefix:
-        return [prefix + data[first:behind] for first, behind in pairwise(ends.tolist())]
-    return [data[first:behind] for first, behind in pairwise(ends.tolist())]
+        return [prefix + data[first:end] for first, end in pairwise(ends.tolist())]
+    return [data[first:end] for first, end in pairwise(ends.tolist())]

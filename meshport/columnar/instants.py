@@ -1,4 +1,4 @@
-"""Texts of instants to microseconds, by whole columns: RFC 3339 in UTC, as our own writer puts it in headers."""
+"""Columns of RFC 3339 texts in UTC, as our writer puts them in headers, to microseconds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from meshport.codec import accept
 
-# `2026-01-02T03:04:05Z`, then with one to six digits of a second. Arrow reads more than that (a space for the T, offsets,
-# dates alone), and so does Python, not all of it alike; these lengths with that T and that Z have one reading in both.
+# Lengths of `2026-01-02T03:04:05Z`, and with one to six digits of a second. Arrow and Python accept more forms (a space for the
+# T, offsets, dates alone), and not the same ones; texts of these lengths with T and Z have the same value in both.
 _BARE: Final = 20
 _DOT_ALONE: Final = 21
 _MILLIS: Final = 24
@@ -23,11 +23,11 @@ _PLAIN: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 
 
 class Instants(NamedTuple):
-    """Some instants.
+    """A column of instants.
 
     Attributes:
         micros: a numpy array of int64, microseconds since 1970 in UTC.
-        canonical: whether each text is the shortest of no digits, three or six for its instant, as our writer puts it.
+        canonical: whether each text is the form that our writer gives its instant: the shortest of no digits, three or six.
     """
 
     micros: Any
@@ -35,7 +35,7 @@ class Instants(NamedTuple):
 
 
 def instants(texts: Sequence[bytes]) -> Instants | None:
-    """The instants of some texts, at least one; None where `is_plain` says no to one of them."""
+    """Return the instants of at least one text, or None if `is_plain` is false for one of them."""
     count = len(texts)
     try:
         column = pa.array(texts, pa.string())
@@ -62,7 +62,7 @@ def instants(texts: Sequence[bytes]) -> Instants | None:
 
 
 def is_plain(text: bytes) -> bool:
-    """Whether a text is one that `instants` reads: UTC, capitals, at most six digits of a second, a day that there is."""
+    """Return whether `instants` reads a text: UTC, upper case, at most six digits of a second, an existing day."""
     if not _PLAIN.fullmatch(text):
         return False
     try:

@@ -1,8 +1,8 @@
-"""The kinds of Avro's types: what the native library is told, what Arrow holds, and the way from one to the other.
+"""The kinds of Avro's types: the type for the native library, the Arrow type, and the conversion between their columns.
 
-Each kind reads a column of the wire into its Arrow type and writes it back. What it must refuse, and what the native
-library lets through, is refused here: reading raises `Refused`, after which the bounded decoder decides; writing raises
-`Misfit`.
+"Wire" columns are those of the native library. Each kind checks what the library does not: reading raises `Refused`, after
+which the bounded decoder decides; writing raises
+`ColumnMisfit`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MICROS_PER_DAY: Final = 86_400_000_000
 _UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-class Misfit(ValueError):  # noqa: N818 - becomes an EncodeError where the path is known
+class ColumnMisfit(ValueError):  # noqa: N818 - becomes an EncodeError, with the path
     """Raised for a column that its Avro type cannot hold."""
 
     def __init__(self, message: str, path: str = "") -> None:
@@ -34,12 +34,12 @@ class Kind:
     """One type of a schema.
 
     Args:
-        wire: the type as the native library is told.
-        arrow: the type that a column has.
+        wire: the type for the native library.
+        arrow: the Arrow type of columns.
 
     Attributes:
-        least: bytes on the wire that no value goes below.
-        cost: bytes that a value takes in columns whatever its bytes: values, offsets, validity.
+        least: least number of bytes of a value on the wire.
+        cost: bytes of a value in columns apart from its content: values, offsets, validity.
     """
 
     def __init__(self, wire: Any, arrow: Any, *, least: int = 1, cost: int = 8) -> None:
@@ -49,28 +49,28 @@ class Kind:
         self.cost = cost
 
     def read(self, column: Any) -> Any:
-        """A column of the wire in its Arrow type.
+        """Convert a wire column to the Arrow type.
 
         Raises:
-            Refused: it holds what is no value of the type.
+            Refused: the column has a value that is not of the type.
         """
         return column
 
     def write(self, column: Any) -> Any:
-        """A column of any type that is cast without loss, as the wire takes it.
+        """Convert a column, of any type that can be cast without loss, to a wire column.
 
         Raises:
-            Misfit: a value that is not one of the type's.
+            ColumnMisfit: a value is not of the type.
         """
         return cast(column, self.arrow)
 
     def value(self, value: Any) -> Any:
-        """A value of the codec's as Arrow takes it."""
+        """Convert a value of the codec for `pyarrow.array`."""
         return value
 
 
 class Int(Kind):
-    """`int`, read as a long: the library cuts what is beyond 32 bits, Arrow refuses it."""
+    """`int`, read as a long: the library truncates to 32 bits, while Arrow's cast refuses larger numbers."""
 
     def __init__(self) -> None:
         super().__init__("long", pa.int32())
@@ -85,7 +85,7 @@ class Int(Kind):
 
 
 class Bytes(Kind):
-    """`bytes`, read as text and given another type: the library panics on the word and carries every byte."""
+    """`bytes`, read as text and retyped: the library panics on the type `bytes`, and keeps all bytes of a text."""
 
     def __init__(self) -> None:
         super().__init__("string", pa.binary())
@@ -97,12 +97,12 @@ class Bytes(Kind):
     def write(self, column: Any) -> Any:
         """As `Kind.write`."""
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            raise Misfit("is text, where bytes are asked for")
+            raise ColumnMisfit("is text, where bytes are asked for")
         return retyped(cast(column, pa.binary()), pa.string())
 
 
 class Text(Kind):
-    """`string`; that it is UTF-8 is checked of whole batches."""
+    """`string`; the decoder checks UTF-8 for the whole batch."""
 
     def __init__(self) -> None:
         super().__init__("string", pa.string())
@@ -110,7 +110,7 @@ class Text(Kind):
     def write(self, column: Any) -> Any:
         """As `Kind.write`."""
         if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-            raise Misfit("is bytes, where text is asked for")
+            raise ColumnMisfit("is bytes, where text is asked for")
         return cast(column, pa.string())
 
 
@@ -119,9 +119,9 @@ class Counted(Kind):
 
     Args:
         arrow: the type of the column.
-        storage: the number behind it, int32 or int64.
-        low: the least number that the codec reads.
-        high: the greatest.
+        storage: the type of the number, int32 or int64.
+        low: the least number that the codec accepts.
+        high: the greatest number that the codec accepts.
     """
 
     def __init__(self, arrow: Any, storage: Any, low: int, high: int) -> None:
@@ -137,10 +137,10 @@ class Counted(Kind):
         return retyped(column if self._storage == pa.int64() else column.cast(self._storage), self.arrow)
 
     def write(self, column: Any) -> Any:
-        """As `Kind.write`; an instant of a finer unit is cut to that of the type, as the codec does."""
+        """As `Kind.write`; an instant of a finer unit is truncated, as by the codec."""
         numbers = retyped(self._conformed(column), self._storage).cast(pa.int64())
         if self._beyond(numbers):
-            raise Misfit("is out of the range that can be read back")
+            raise ColumnMisfit("is out of the range that can be read back")
         return numbers
 
     def _beyond(self, numbers: Any) -> bool:
@@ -151,11 +151,11 @@ class Counted(Kind):
     def _conformed(self, column: Any) -> Any:
         given = column.type
         if pa.types.is_timestamp(given) != pa.types.is_timestamp(self.arrow) and not pa.types.is_integer(given):
-            raise Misfit(f"is {given}, where {self.arrow} is asked for")
+            raise ColumnMisfit(f"is {given}, where {self.arrow} is asked for")
         if pa.types.is_integer(given):
             return retyped(cast(column, self._storage), self.arrow)
         if pa.types.is_timestamp(given) and (given.tz is None) != (self.arrow.tz is None):
-            raise Misfit(f"is {given}, where {self.arrow} is asked for")
+            raise ColumnMisfit(f"is {given}, where {self.arrow} is asked for")
         if hasattr(given, "unit") and hasattr(self.arrow, "unit") and _UNITS[given.unit] > _UNITS[self.arrow.unit]:
             wide = pa.int32() if given.bit_width == 32 else pa.int64()
             numbers = retyped(column, wide).cast(pa.int64())
@@ -165,7 +165,7 @@ class Counted(Kind):
 
 
 class Enum(Kind):
-    """`enum`, as text: what data frames compare and group by."""
+    """`enum`, as text, which data frames can compare and group by."""
 
     def __init__(self, form: Any, name: str) -> None:
         super().__init__({"type": "enum", "name": name, "symbols": form["symbols"]}, pa.string())
@@ -176,12 +176,12 @@ class Enum(Kind):
         texts = cast(column, pa.string())
         known = pc.is_in(texts.drop_null(), value_set=self._symbols)
         if not pc.all(known, min_count=0).as_py():
-            raise Misfit("holds what is no symbol of its enum")
+            raise ColumnMisfit("holds what is no symbol of its enum")
         return texts
 
 
 class Uuid(Kind):
-    """`uuid`: the text of RFC 4122 in small letters, as `str(UUID)` gives it."""
+    """`uuid`: the text of RFC 4122 in lower case, as `str(UUID)` returns it."""
 
     _HEX: Final = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdefABCDEF", "u1"))
     _DASHES: Final = (8, 13, 18, 23)
@@ -196,10 +196,10 @@ class Uuid(Kind):
         return pc.ascii_lower(column)
 
     def write(self, column: Any) -> Any:
-        """As `Kind.write`; the letters stay as they are given."""
+        """As `Kind.write`; upper case is kept."""
         texts = cast(column, pa.string())
         if not self._well_formed(texts):
-            raise Misfit("holds what is no UUID")
+            raise ColumnMisfit("holds what is no UUID")
         return texts
 
     def value(self, value: Any) -> Any:
@@ -220,11 +220,11 @@ class Uuid(Kind):
 
 
 class Fixed(Kind):
-    """`fixed` of a multiple of four bytes, read as doubles and a float, whose bits the library carries unlooked at.
+    """`fixed` with a size that is a multiple of four, read as doubles and a float, whose bits the library does not change.
 
     Args:
         size: in bytes.
-        name: of the record that stands for it on the wire.
+        name: of the record that represents it on the wire.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -235,7 +235,7 @@ class Fixed(Kind):
         self._size = size
 
     def octets(self, column: Any) -> Any:
-        """The bytes of a column of the wire, an array of (length, size)."""
+        """Return the bytes of a wire column as an array of (length, size)."""
         out = np.empty((len(column), self._size), "u1")
         at = 0
         for index, part in enumerate(self._parts):
@@ -244,7 +244,7 @@ class Fixed(Kind):
         return out
 
     def wired(self, octets: Any, like: Any) -> Any:
-        """A column of the wire from bytes of (length, size), null where another column is."""
+        """Return a wire column from bytes of (length, size), with the nulls of another column."""
         children = []
         at = 0
         for part in self._parts:
@@ -262,13 +262,13 @@ class Fixed(Kind):
     def write(self, column: Any) -> Any:
         """As `Kind.write`."""
         if pa.types.is_string(column.type):
-            raise Misfit("is text, where bytes are asked for")
+            raise ColumnMisfit("is text, where bytes are asked for")
         octets = cast(column, self.arrow)
         return self.wired(numbers_of(octets, "u1", self._size).reshape(-1, self._size), octets)
 
 
 _FLOATS: Final = {8: "double", 4: "float"}
-# What the codec reads into a datetime, date or time; see `codec.accept`.
+# The range of datetime, date and time; see `codec.accept`.
 COUNTED: Final[dict[str, tuple[Any, Any, int, int]]] = {
     "int-date": (pa.date32(), pa.int32(), accept.MIN_DAY, accept.MAX_DAY),
     "int-time-millis": (pa.time32("ms"), pa.int32(), 0, _MICROS_PER_DAY // 1000 - 1),
@@ -297,30 +297,30 @@ PLAIN: Final[dict[str, tuple[Any, int]]] = {
 
 
 def cast(column: Any, wanted: Any) -> Any:
-    """A column in another type, if every value stays what it is.
+    """Cast a column to another type without changing a value.
 
     Raises:
-        Misfit: one would not.
+        ColumnMisfit: a value would change.
     """
     if column.type == wanted:
         return column
     given = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     number = pa.types.is_integer(wanted) or pa.types.is_floating(wanted)
     if number and not (pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_null(given)):
-        raise Misfit(f"is {given}, where {wanted} is asked for")
+        raise ColumnMisfit(f"is {given}, where {wanted} is asked for")
     if pa.types.is_string(wanted) and not (_is_text(given) or pa.types.is_null(given)):
-        raise Misfit(f"is {given}, where {wanted} is asked for")
+        raise ColumnMisfit(f"is {given}, where {wanted} is asked for")
     if pa.types.is_boolean(wanted) and not pa.types.is_null(given):
-        raise Misfit(f"is {given}, where {wanted} is asked for")
+        raise ColumnMisfit(f"is {given}, where {wanted} is asked for")
     if pa.types.is_integer(wanted) and pa.types.is_floating(given):
-        raise Misfit(f"is {given}, where {wanted} is asked for")
+        raise ColumnMisfit(f"is {given}, where {wanted} is asked for")
     try:
         made = column.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Misfit(f"is {given}, where {wanted} is asked for: {str(error)[:200]}") from error
+        raise ColumnMisfit(f"is {given}, where {wanted} is asked for: {str(error)[:200]}") from error
     # Arrow casts a double beyond a float's range to infinity.
     if wanted == pa.float32() and column.type == pa.float64() and not pc.is_inf(made).equals(pc.is_inf(column)):
-        raise Misfit(f"holds a number beyond the range of {wanted}")
+        raise ColumnMisfit(f"holds a number beyond the range of {wanted}")
     return made
 
 
@@ -329,23 +329,23 @@ def _is_text(given: Any) -> bool:
 
 
 def retyped(column: Any, wanted: Any) -> Any:
-    """The same buffers under another type; nothing is copied. The column is no slice."""
+    """Return the buffers of a column that is not a slice under another type, without a copy."""
     return pa.Array.from_buffers(wanted, len(column), column.buffers(), column.null_count, offset=column.offset)
 
 
 def validity(column: Any) -> Any:
-    """The bitmap of a column that is no slice; None where nothing is null."""
+    """Return the validity bitmap of a column that is not a slice; None if it has no nulls."""
     return column.buffers()[0] if column.null_count else None
 
 
 def built(wanted: Any, like: Any, values: Any) -> Any:
-    """A column of fixed width from its values' bytes, null where another column is, which is no slice."""
+    """Return a fixed-width column from its values' bytes, with the nulls of another column that is not a slice."""
     data = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(wanted, len(like), [validity(like), data], like.null_count)
 
 
 def numbers_of(column: Any, kind: str, times: int = 1) -> Any:
-    """The values of a column of fixed width, whatever stands in its nulls; `times` numbers a value."""
+    """Return the numbers of a fixed-width column, `times` for each value; those of nulls are undefined."""
     count = len(column) * times
     if not count:
         return np.empty(0, kind)

@@ -1,8 +1,8 @@
-"""The native library behind a door: looked for once, tested before it is trusted, its panics turned into errors.
+"""The only importer of the native library pyruhvro: tests it at the first use, and turns its panics into errors.
 
-pyruhvro has one author and few releases, and what Meshport asks of it (text that is no UTF-8 carried through, every bit
-of a NaN kept) is written in no documentation of it. So it is pinned, and the first use reads and writes some fixed
-payloads: a build that treats one of them otherwise is not used.
+pyruhvro has one author and few releases, and its documentation does not promise what Meshport relies on: text that is not
+UTF-8 passes unchanged, and all bits of a NaN are kept. So its version is pinned, and the first use encodes and decodes fixed
+payloads. A build that differs on one of them is not used.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PYRUHVRO: Final = "0.4.0"
 _NEEDED: Final = ("pyruhvro", "pyarrow", "numpy")
 
 
-class Refused(ValueError):  # noqa: N818 - never leaves the package: the bounded decoder says what is wrong
-    """Raised for payloads that are not to be trusted as the native library read them, if it did."""
+class Refused(ValueError):  # noqa: N818 - never leaves the package: the bounded decoder raises the final error
+    """Raised for payloads that the native library refuses, or that fail the checks on its result."""
 
 
 def unavailable() -> str | None:
-    """Why the native library cannot be used in this process; None where it can. Tried once, then remembered."""
+    """Return None if the native library can be used in this process, else the reason why not; cached."""
     why, tried_in = _tried()
     if why is None and tried_in != os.getpid():
         return "this process was forked from one that used pyruhvro: start workers by `spawn`"
@@ -33,13 +33,13 @@ def unavailable() -> str | None:
 
 
 def forked() -> bool:
-    """Whether this process was forked from the one that used the library: its threads are gone, a call would not end."""
+    """Return whether this process was forked from one that used the library. Its threads are gone, so a call would not return."""
     return _tried()[1] != os.getpid()
 
 
 @lru_cache(maxsize=1)
 def _tried() -> tuple[str | None, int]:
-    """What is wrong with the library, and the process that it was tried in, where its threads are from then on."""
+    """Return the reason against the library, and the id of the process that tried it and has its threads."""
     return _wrong(), os.getpid()
 
 
@@ -60,7 +60,7 @@ def _wrong() -> str | None:
 
 
 def read(bodies: Sequence[bytes], wire: str) -> Any:
-    """Payloads as a record batch in the types of the wire.
+    """Return payloads as a record batch of wire columns.
 
     Raises:
         Refused: the library refused one of them, or panicked.
@@ -69,7 +69,7 @@ def read(bodies: Sequence[bytes], wire: str) -> Any:
 
 
 def write(batch: Any, wire: str) -> Any:
-    """The payloads of a record batch as a binary array.
+    """Return the payloads of a record batch as a binary array.
 
     Raises:
         Refused: the library refused the batch, or panicked.
@@ -83,7 +83,7 @@ def _call(function: Any, *arguments: Any) -> Any:
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise Refused(str(error)[:200]) from error
     except BaseException as error:
-        # A panic of Rust is no Exception, so that it ends programs; here it is a refusal like another.
+        # A panic of Rust is a BaseException and would end the program; here it counts as a refusal.
         if type(error).__name__ != "PanicException":
             raise
         raise Refused(f"panic: {error}"[:200]) from error
@@ -104,7 +104,7 @@ _WIRE: Final = json.dumps(
     {"type": "record", "name": "R", "fields": [{"name": f"f{at}", "type": form} for at, form in enumerate(_FIELDS)]}
 )
 _PAYLOADS: Final = (
-    # no UTF-8; signalling NaNs; the smallest long; lists; the second symbol
+    # invalid UTF-8; signalling NaNs; the smallest long; lists; the second symbol
     b"\x04\xff\xfe" + b"\1\0\0\0\0\0\xf0\x7f" + b"\1\0\x80\x7f" + b"\xff" * 9 + b"\1" + b"\1" + b"\2\2a"
     b"\4\2\4\0" + b"\2\2k" + b"\0" * 8 + b"\0" + b"\2",
     b"\0" + bytes(8) + bytes(4) + b"\0" + b"\0" + b"\0" + b"\0" + b"\0" + b"\0",
@@ -119,7 +119,7 @@ _REFUSED: Final = {
 
 
 def self_test(library: Any) -> str | None:
-    """What a build of the library does otherwise than it should; None if nothing."""
+    """Return the first difference of a build of the library from what Meshport relies on, or None."""
     try:
         batch = _call(library.deserialize_array, list(_PAYLOADS), _WIRE)
         written = _call(library.serialize_record_batch, batch, _WIRE, 1)[0].to_pylist()

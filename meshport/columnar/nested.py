@@ -1,6 +1,6 @@
 """Records, arrays and maps: columns of columns.
 
-On the wire every field is called by its place (`f0`, `f1`), so that no name of a schema reaches the native library.
+The native library sees fields by their index (`f0`, `f1`), so that no name of a schema reaches it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshport.columnar.kinds import Kind, Misfit, Uuid, cast, validity
+from meshport.columnar.kinds import ColumnMisfit, Kind, Uuid, cast, validity
 from meshport.columnar.native import Refused
 
 
 class Slot(NamedTuple):
-    """A type where it stands in another.
+    """A type within another.
 
     Attributes:
-        kind: of the type, null left out.
+        kind: of the type, without null.
         nullable: whether it is a union with null.
-        wire: the type as the native library is told, the union included.
+        wire: the type for the native library, including the union.
     """
 
     kind: Kind
@@ -29,36 +29,36 @@ class Slot(NamedTuple):
     wire: Any
 
     def field(self, name: str) -> Any:
-        """The field of Arrow; a uuid, which is text there, says so in its metadata."""
+        """Return the Arrow field; a uuid, which is text in Arrow, is marked in its metadata."""
         metadata = {"logicalType": "uuid"} if isinstance(self.kind, Uuid) else None
         return pa.field(name, self.kind.arrow, self.nullable, metadata)
 
     @property
     def least(self) -> int:
-        """Bytes on the wire that no value goes below."""
+        """Least number of bytes of a value on the wire."""
         return 1 if self.nullable else self.kind.least
 
     def write(self, column: Any, hidden: int, path: str) -> Any:
-        """A column as the wire takes it.
+        """Convert a column to a wire column.
 
         Args:
-            column: of any type that is cast without loss.
-            hidden: of its nulls, those that stand where what they are in is null itself.
+            column: of any type that can be cast without loss.
+            hidden: the number of its nulls whose enclosing value is null.
             path: of the field, for errors.
 
         Raises:
-            Misfit: a value that is none of the type, a null where none may be.
+            ColumnMisfit: a value is not of the type, or a null is not allowed.
         """
         if not self.nullable and column.null_count > hidden:
-            raise Misfit("is null, which its type does not allow", path)
+            raise ColumnMisfit("is null, which its type does not allow", path)
         try:
             return self.kind.write(column)
-        except Misfit as misfit:
+        except ColumnMisfit as misfit:
             joined = path + (f".{misfit.path}" if misfit.path[:1] not in {"", "[", "{"} else misfit.path)
-            raise Misfit(misfit.message, joined) from misfit
+            raise ColumnMisfit(misfit.message, joined) from misfit
 
     def value(self, value: Any) -> Any:
-        """A value of the codec's as Arrow takes it."""
+        """Convert a value of the codec for `pyarrow.array`."""
         return None if value is None else self.kind.value(value)
 
 
@@ -73,10 +73,10 @@ class Record(Kind):
     def __init__(self, fields: list[tuple[str, Slot]], name: str) -> None:
         self.names = [each for each, _ in fields]
         self.slots = [slot for _, slot in fields]
-        places = [{"name": f"f{at}", "type": slot.wire} for at, slot in enumerate(self.slots)]
+        fields_on_wire = [{"name": f"f{at}", "type": slot.wire} for at, slot in enumerate(self.slots)]
         self.fields = [slot.field(each) for each, slot in fields]
         super().__init__(
-            {"type": "record", "name": name, "fields": places},
+            {"type": "record", "name": name, "fields": fields_on_wire},
             pa.struct(self.fields),
             least=sum(slot.least for slot in self.slots),
             cost=1 + sum(slot.kind.cost for slot in self.slots),
@@ -88,7 +88,7 @@ class Record(Kind):
         return pa.Array.from_buffers(self.arrow, len(column), [validity(column)], column.null_count, children=children)
 
     def read_columns(self, columns: list[Any]) -> list[Any]:
-        """Each field's column in its Arrow type."""
+        """Convert each field's wire column to its Arrow type."""
         return [slot.kind.read(column) for slot, column in zip(self.slots, columns, strict=True)]
 
     def write(self, column: Any) -> Any:
@@ -96,7 +96,7 @@ class Record(Kind):
         if pa.types.is_null(column.type):
             column = cast(column, self.arrow)
         if not pa.types.is_struct(column.type):
-            raise Misfit(f"is {column.type}, where a struct is asked for")
+            raise ColumnMisfit(f"is {column.type}, where a struct is asked for")
         given = {column.type[at].name: at for at in range(column.type.num_fields)}
         columns = parts(column)
         written = self.write_columns({name: columns[at] for name, at in given.items()}, column.null_count)
@@ -104,21 +104,21 @@ class Record(Kind):
         return pa.Array.from_buffers(form, len(column), [validity(column)], column.null_count, children=written)
 
     def write_columns(self, columns: dict[str, Any], hidden: int) -> list[Any]:
-        """Each field's column as the wire takes it, in order.
+        """Convert each field's column to a wire column, in order.
 
         Args:
             columns: by name.
-            hidden: records that are null themselves, so that their fields are.
+            hidden: the number of records that are null themselves.
 
         Raises:
-            Misfit: a column too many or too few, a value that is none of its type.
+            ColumnMisfit: a column is missing or unknown, or a value is not of its type.
         """
         for name in columns:
             if name not in self.names:
-                raise Misfit("is a column of which the schema has no field", name)
+                raise ColumnMisfit("is a column of which the schema has no field", name)
         for name in self.names:
             if name not in columns:
-                raise Misfit("is missing", name)
+                raise ColumnMisfit("is missing", name)
         return [slot.write(columns[name], hidden, name) for name, slot in zip(self.names, self.slots, strict=True)]
 
     def value(self, value: Any) -> Any:
@@ -153,7 +153,7 @@ class Array(Kind):
 
 
 class Map(Kind):
-    """`map`, its keys in the order of the payload; a key that stands twice is for the codec to decide."""
+    """`map`, with keys in the order of the payload; a repeated key is left to the codec."""
 
     def __init__(self, values: Slot) -> None:
         self.values = values
@@ -170,12 +170,12 @@ class Map(Kind):
         if pa.types.is_null(column.type):
             column = cast(column, self.arrow)
         if not pa.types.is_map(column.type):
-            raise Misfit(f"is {column.type}, where a map is asked for")
+            raise ColumnMisfit(f"is {column.type}, where a map is asked for")
         if column.type.key_type != pa.string():
             column = cast(column, pa.map_(pa.string(), column.type.item_type))
         column = compact(column)
         if _doubled(column):
-            raise Misfit("holds a key twice")
+            raise ColumnMisfit("holds a key twice")
         values = self.values.write(column.items, 0, "{}")
         return mapped(column, pa.map_(pa.string(), values.type), values)
 
@@ -185,14 +185,14 @@ class Map(Kind):
 
 
 def parts(column: Any) -> list[Any]:
-    """The columns of a struct, null where the struct is."""
+    """Return the columns of a struct, null where the struct is."""
     if column.null_count:
         return list(column.flatten())
     return [column.field(at) for at in range(column.type.num_fields)]
 
 
 def sliced(column: Any) -> bool:
-    """Whether a column, or one within it, begins or ends elsewhere than its buffers: the library writes such a one wrongly."""
+    """Return whether a column or one within it is a slice of its buffers, which the library encodes wrongly."""
     if column.offset:
         return True
     form = column.type
@@ -207,7 +207,7 @@ def sliced(column: Any) -> bool:
 
 
 def unsliced(columns: list[Any], names: list[str]) -> list[Any]:
-    """Columns that own whole buffers: through Arrow's IPC, which cuts each slice down where `take` and `concat` do not."""
+    """Copy sliced columns to whole buffers, by Arrow's IPC, which truncates slices; `take` and `concat` do not."""
     if not any(sliced(column) for column in columns):
         return columns
     batch = pa.RecordBatch.from_arrays(columns, names=names)
@@ -220,11 +220,11 @@ def unsliced(columns: list[Any], names: list[str]) -> list[Any]:
 def _child(form: Any) -> Any:
     if pa.types.is_large_list(form) or pa.types.is_fixed_size_list(form) or pa.types.is_list_view(form):
         return form.value_type
-    raise Misfit(f"is {form}, where a list is asked for")
+    raise ColumnMisfit(f"is {form}, where a list is asked for")
 
 
 def compact(column: Any) -> Any:
-    """A list or map whose items are just those of its values: none hidden behind a null, none before or after."""
+    """Return a list or map column whose items are those of its valid values only."""
     ends = np.frombuffer(column.buffers()[1], "<i4", len(column) + 1) if len(column) else np.zeros(1, "<i4")
     held = len(column.keys) if pa.types.is_map(column.type) else len(column.values)
     hidden = column.null_count and np.diff(ends)[~column.is_valid().to_numpy(zero_copy_only=False)].any()
@@ -234,20 +234,20 @@ def compact(column: Any) -> Any:
 
 
 def listed(column: Any, form: Any, values: Any) -> Any:
-    """A list of the type `form`: its lengths and nulls those of another, its values these."""
+    """Return a list column of the type `form` with the lengths and nulls of another and the given values."""
     buffers = [validity(column), column.buffers()[1]]
     return pa.Array.from_buffers(form, len(column), buffers, column.null_count, children=[values])
 
 
 def mapped(column: Any, form: Any, values: Any) -> Any:
-    """A map of the type `form`: its lengths, nulls and keys those of another, its values these."""
+    """Return a map column of the type `form` with the lengths, nulls and keys of another and the given values."""
     entries = pa.struct([form.key_field, form.item_field])
     held = pa.Array.from_buffers(entries, len(values), [None], 0, children=[column.keys, values])
     return listed(column, form, held)
 
 
 def _doubled(column: Any) -> bool:
-    """Whether a map of a column has a key twice."""
+    """Return whether a map of a column has a repeated key."""
     if len(column.keys) < 2:
         return False
     lengths = np.diff(np.frombuffer(column.buffers()[1], "<i4", len(column) + 1))

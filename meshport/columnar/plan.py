@@ -1,7 +1,7 @@
-"""A schema as kinds of columns, or the reason why it makes none.
+"""A schema as kinds of columns, or the reason why columns do not support it.
 
-Every use of a named type stands in full, as the native library wants it; so the number of types is bounded after
-names are followed (2 kB of types that double one another ended the process), and so is their depth.
+The native library needs every use of a named type spelled out, so the number of types and their depth are bounded after that
+expansion: 2 kB of types that double each other ended the process.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from meshport.columnar.kinds import COUNTED, PLAIN, Bytes, Counted, Enum, Fixed,
 from meshport.columnar.nested import Array, Map, Record, Slot
 from meshport.schema import Schema
 
-# Types with names followed, and in one another.
+# Number of types after expansion, and their nesting.
 MAX_NODES: Final = 2_000
 MAX_NESTING: Final = 24
-# Bytes of columns that an array's item may take for each byte on the wire: 200 kB of nulls took 1.7 GB where an item is
-# a nullable record of a thousand fields.
+# Bytes of columns for each byte of an array item on the wire: 200 kB of nulls took 1.7 GB where an item is a nullable
+# record of a thousand fields.
 MAX_COST_PER_BYTE: Final = 64
-# Bytes of columns that a row may take whatever its bytes, such as one null where a record of many fields could be: 20,000
-# rows then take at most 160 MB.
+# Bytes of columns for a row apart from its content, such as a null in place of a record with many fields: 20,000 rows take
+# at most 160 MB.
 MAX_ROW_COST: Final = 8 * 1024
-# A fixed is read as doubles, each a column of its own.
+# A fixed is read as doubles, with one column for each.
 MAX_FIXED: Final = 256
 
 
-class Unsupported(ValueError):  # noqa: N818 - names a verdict; its message is the reason that `supports` gives
-    """Raised for a schema that has no safe columns."""
+class Unsupported(ValueError):  # noqa: N818 - a verdict, not an error; its message is the reason that `supports` returns
+    """Raised for a schema that columns do not support."""
 
 
 @lru_cache(maxsize=256)
 def plan(schema: Schema) -> Record:
-    """The columns of a record's schema.
+    """Return the kinds of columns of a record's schema.
 
     Raises:
-        Unsupported: it has a type that columns cannot hold, or that is not safe to read that way.
-        SchemaError: no value of the schema could end.
+        Unsupported: the schema has a type that columns cannot hold, or cannot hold safely.
+        SchemaError: a record contains itself without a union, array or map in between.
     """
     return _Plan(schema).root()
 
 
 @lru_cache(maxsize=256)
 def arrow_schema(schema: Schema) -> Any:
-    """The Arrow schema of a record's schema: one field each, in order; see the package for the types.
+    """Return the Arrow schema of a record's schema; the package's documentation has the table of types.
 
     Raises:
         Unsupported: as `plan`.
@@ -59,7 +59,7 @@ def arrow_schema(schema: Schema) -> Any:
 
 @lru_cache(maxsize=256)
 def values_of_fields(schema: Schema) -> Mapping[str, Callable[[Any], Any]]:
-    """For each field of a record, the function that makes of its value what `pyarrow.array` takes.
+    """Return, for each field of a record, the function that converts its value for `pyarrow.array`.
 
     Raises:
         Unsupported: as `plan`.
@@ -95,7 +95,7 @@ class _Plan:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise Unsupported(f"it has more than {MAX_NODES} types, names followed")
-        # Arrays and maps stand in `within` too, as "".
+        # Arrays and maps are entries of `within` too, as "".
         if len(within) > MAX_NESTING:
             raise Unsupported(f"{path!r} nests more than {MAX_NESTING} types in one another")
         form = self._layout.definition(form)

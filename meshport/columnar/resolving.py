@@ -1,13 +1,12 @@
-"""Schema resolution by columns: a batch of the writer's schema as one of the reader's.
+"""Schema resolution by columns: converts a batch of the writer's schema to one of the reader's.
 
-Verdict and values are those of `codec.resolving`, of which the rules come too. What is resolved is known before the first
-batch, so it is made once: for each column of the reader's a function of one of the writer's. What a value decides (a null where
-the reader allows none, a symbol that it does not know, text that is no UTF-8) refuses the rows in which it stands, and
-they are for `ResolvingDecoder` to judge.
+Values and errors are those of `codec.resolving`, whose rules it uses. Both schemas are known before the first batch, so the
+conversion is built once: for each column of the reader a function of a column of the writer. A row whose value decides (a
+null that the reader does not allow, an unknown symbol, invalid UTF-8) is refused, and `ResolvingDecoder` reads it.
 
-Not resolved here, since a column no longer holds what the codec reads there: a UUID read as text (its capitals are gone),
-a decimal read as bytes and the other way (bytes of several lengths are one number), a default of `float` that 32 bits do
-not hold. Whole numbers read as `float` are refused by row where 32 bits do not hold them.
+Not supported, since a column no longer has what the codec reads: a UUID read as text (upper case is lost), a decimal read as
+bytes or the reverse (several byte strings are one number), and a `float` default that needs more than 32 bits. Integers read
+as `float` are refused row by row if 32 bits do not hold them.
 """
 
 from __future__ import annotations
@@ -30,32 +29,32 @@ from meshport.columnar.nested import Array, Map, Record, Slot, compact, listed, 
 from meshport.columnar.plan import Unsupported, arrow_schema, plan
 from meshport.schema import Schema
 
-# Rows below which all are refused where one is.
+# Of fewer rows than this, all are refused if one is.
 _FEW: Final = 8
-# Times that a batch is halved to find the rows that are refused; as often as payloads are, see `columnar.decoder`.
+# Halvings of a batch to find refused rows, as in `columnar.decoder`.
 _HALVINGS: Final = 16
 
-# A column of the writer's to one of the reader's; neither is a slice.
+# Converts a column of the writer to one of the reader; neither is a slice.
 _Step = Callable[[Any], Any]
-# The same where null may stand; told how many nulls stand where what the column is in is null itself.
+# The same for a nullable column; the number counts nulls whose enclosing value is null.
 _SlotStep = Callable[[Any, int], Any]
-# What is made of a record's columns: told these by name, the rows, and how many of the records are null themselves.
+# Converts the columns of a record, by name; takes the number of rows and of records that are null themselves.
 _Fields = Callable[[dict[str, Any], int, int], Any]
 
 
 class Resolution:
-    """Makes batches of one schema into those of another.
+    """Converts batches of one schema to another.
 
     Args:
-        writer: the schema of the batches that are given.
-        reader: the schema of those that are made.
+        writer: the schema of the given batches.
+        reader: the schema of the results.
 
     Attributes:
-        arrow: the Arrow schema of what is made.
+        arrow: the Arrow schema of the results.
 
     Raises:
-        Unsupported: no value of the one has a place in the other, or it is not resolved by columns.
-        SchemaError: a default of the reader's is no value of its field.
+        Unsupported: no value of the writer has a counterpart in the reader, or columns do not support the conversion.
+        SchemaError: a default of the reader is not a value of its field.
     """
 
     def __init__(self, writer: Schema, reader: Schema) -> None:
@@ -66,13 +65,13 @@ class Resolution:
         self._fields = _Resolving(writer, reader).root()
 
     def apply(self, batch: Any) -> Any:
-        """The batch in the reader's schema, row by row.
+        """Return a batch in the reader's schema, with a row for each row.
 
         Args:
             batch: a `pyarrow.RecordBatch` of the writer's Arrow schema.
 
         Raises:
-            Refused: a row has no place in the reader's schema, or may have none.
+            Refused: a row has no counterpart in the reader's schema, or may have none.
         """
         columns = dict(zip(batch.schema.names, unsliced(list(batch.columns), batch.schema.names), strict=True))
         try:
@@ -81,27 +80,27 @@ class Resolution:
             raise Refused(str(error)[:200]) from error
 
     def apply_good(self, batch: Any) -> tuple[Any, list[int]]:
-        """The rows that can be read, in order, and the indices of the others.
+        """Return the rows that can be converted, in order, and the indices of the others.
 
-        Few that are refused are found by halving; where they are many, good ones are among the others too.
+        Halving finds a few refused rows; if there are many, the others include valid rows.
         """
         made: list[Any] = []
         refused: list[int] = []
         spans = [(0, batch.num_rows)] if batch.num_rows else []
         doubts = 0
         while spans:
-            first, behind = spans.pop()
+            first, end = spans.pop()
             try:
                 if doubts <= _HALVINGS:
-                    made.append(self.apply(batch.slice(first, behind - first)))
+                    made.append(self.apply(batch.slice(first, end - first)))
                     continue
             except Refused:
                 doubts += 1
-            if behind - first < _FEW or doubts > _HALVINGS:
-                refused += range(first, behind)
+            if end - first < _FEW or doubts > _HALVINGS:
+                refused += range(first, end)
             else:
-                middle = (first + behind) // 2
-                spans += [(middle, behind), (first, middle)]
+                middle = (first + end) // 2
+                spans += [(middle, end), (first, middle)]
         if not made:
             made = [pa.RecordBatch.from_pylist([], schema=self.arrow)]
         return (made[0] if len(made) == 1 else pa.concat_batches(made)), refused
@@ -120,7 +119,7 @@ class _Resolving:
         return self._record(form, reader, self._root, "")
 
     def _record(self, form: Any, reader: Any, kind: Record, path: str) -> _Fields:
-        """What reads the fields of one record as those of another, of which `kind` is the columns."""
+        """Return the conversion of the fields of one record to another; `kind` has the writer's columns."""
         wanted = {field["name"]: field for field in reader["fields"]}
         aliases = {alias: field for field in reader["fields"] for alias in field.get("aliases", ())}
         found: dict[str, Any] = {}
@@ -148,7 +147,7 @@ class _Resolving:
         return lambda _columns, rows, _hidden: column.take(pa.array(np.zeros(rows, "<i4")))
 
     def _slot(self, form: Any, reader: Any, slot: Slot, path: str) -> _SlotStep:
-        """What reads a type that may be nullable as another that may be."""
+        """Return the conversion between two types, each of which may be nullable."""
         step = self._step(_held(form), _held(reader), slot.kind, path)
         if slot.nullable or not isinstance(form, list):
             return lambda column, _: step(column)
@@ -185,7 +184,7 @@ def _read(name: str, step: _SlotStep) -> _Fields:
 
 
 def _leaf(form: Any, reader: Any, arrow: Any) -> _Step | None:
-    """What reads a value without parts; None where nothing does."""
+    """Return the conversion of a value without parts, or None if there is none."""
     kind, wanted = kind_of(form), kind_of(reader)
     wire, target = kind.partition("-")[0], wanted.partition("-")[0]
     if wire != target and target not in PROMOTED.get(wire, ()):
@@ -215,11 +214,11 @@ def _leaf(form: Any, reader: Any, arrow: Any) -> _Step | None:
 
 
 def _whole(kind: str, wanted: str, arrow: Any) -> _Step:
-    """Whole numbers, and what counts days or parts of a second, as others of them."""
+    """Return the conversion between integers, and between types that count days or parts of a second."""
     if kind not in COUNTED and wanted not in COUNTED:
         return lambda column: column.cast(arrow)
     if kind in COUNTED and wanted in COUNTED:
-        # A unit that is finer than the reader's is refused where it is used.
+        # A unit finer than the reader's is refused by the caller.
         return lambda column: column.cast(arrow)
     if kind in COUNTED:
         storage = COUNTED[kind][1]
@@ -233,7 +232,7 @@ def _same(column: Any) -> Any:
 
 
 def _single(column: Any) -> Any:
-    """Whole numbers as floats of 32 bits, if they hold them."""
+    """Convert integers to 32-bit floats if these hold them exactly."""
     made = column.cast(pa.float32(), safe=False)
     if not made.cast(pa.float64()).equals(column.cast(pa.float64(), safe=False)):
         raise Refused("a whole number that a float of 32 bits does not hold")
@@ -241,7 +240,7 @@ def _single(column: Any) -> Any:
 
 
 def _enum(form: Any, reader: Any) -> _Step:
-    """Symbols; those that the reader does not have become its default."""
+    """Return the conversion of symbols; those that the reader does not have become its default."""
     ours = set(reader["symbols"])
     if ours.issuperset(form["symbols"]):
         return _same
@@ -275,5 +274,5 @@ def _map(items: _SlotStep, arrow: Any, column: Any) -> Any:
 
 
 def _held(form: Any) -> Any:
-    """The type that is not null."""
+    """Return the branch that is not null."""
     return form[1 - form.index("null")] if isinstance(form, list) else form

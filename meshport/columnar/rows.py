@@ -1,4 +1,4 @@
-"""Values of the codec as a batch: for what was read one by one, and is to stand among columns."""
+"""Values of the codec as a batch, for payloads that were decoded one by one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from meshport.schema import Schema
 
 
 def batch_of(schema: Schema, records: Iterable[Mapping[str, Any]]) -> Any:
-    """The `pyarrow.RecordBatch` of some records, as `ColumnarDecoder` reads them of payloads.
+    """Return the `pyarrow.RecordBatch` of some records, as `ColumnarDecoder` decodes them from payloads.
 
-    A number that was read as a `float` is cut to its 32 bits.
+    A `float` is rounded to its 32 bits.
 
     Args:
         schema: of the records.
-        records: as `Codec.decode` gives them.
+        records: as `Codec.decode` returns them.
 
     Raises:
-        ValueError: the schema is one of those that `supports` gives a reason for.
+        ValueError: columns do not support the schema; see `supports`.
     """
     root = plan(schema)
     structs = pa.array(map(root.value, records), root.arrow)
