@@ -12,12 +12,23 @@ from hypothesis import strategies as st
 
 from meshport.errors import ProcessError
 from meshport.event import Event, EventReader
+from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Crash, Harness
-from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, Filter, Occurrence, Session, Tumbling
+from meshport.process.logic.pipeline import (
+    Aggregate,
+    Apply,
+    Deduplicate,
+    Filter,
+    Join,
+    Occurrence,
+    Select,
+    Session,
+    Tumbling,
+)
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.partitioner import partition_of
-from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
+from tests.process.plays import ARTISTS, WINDOW, at, field, pipeline, play, ports, record
 from tests.process.recount import hourly, on_time, sessions, unique
 
 LATENESS = timedelta(minutes=30)
@@ -330,3 +341,21 @@ def test_state_is_bounded_by_time() -> None:
         assert checkpoint.rows == len(list(rows)) < 20
         last = {message.key: message.value for message in harness.outputs(stage.changelog)}
         assert sum(value is not None for value in last.values()) < 30
+
+
+def test_an_unreadable_row_of_a_joined_table_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A row that cannot be read is logged as a warning with its offset, and the key's previous row stays valid."""
+    schema = record("Labelled", field("user", "string"), field("label", ["null", "string"]))
+    harness = Harness(
+        pipeline(Join(ARTISTS, "artist", {"label": "label"}, "quarantine"), Select(("user", "label"))),
+        output="listening/out",
+        ports=ports(schema, ("user",), cleanup="delete", plays=1),
+    )
+    row = harness.publish("artists/onboardings", {"artist": "a1", "label": "blue", "since": at(-60)})
+    harness.store(Message(row.topic, row.key, b"no row", row.headers))
+    harness.publish("player/plays", play("u1", "a1"))
+    harness.run()
+    assert harness.records() == [{"user": "u1", "label": "blue"}]
+    assert harness.quarantine() == []
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{row.topic} [{row.partition}] offset {row.offset + 1} is no row of ")
