@@ -41,7 +41,7 @@ def redrive(
     wanted = _wanted(topic, partition, offset, error, id)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    chosen = redriving.waiting(binding, wanted) if dry_run else redriving.redrive(binding, wanted)
+    chosen = redriving.pending(binding, wanted) if dry_run else redriving.redrive(binding, wanted)
     for event in chosen:
         if json:
             emit(event.as_dict())

@@ -21,7 +21,7 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.cluster import Cluster
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.quarantine import is_redriven, read_quarantine, read_redriven
-from meshport.process.runtime.redrive import redrive, waiting
+from meshport.process.runtime.redrive import pending, redrive
 from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import InputMessage
@@ -133,7 +133,7 @@ def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
         progress = RUN[on](plan, bound, until_end=True)
     assert sum(counts) == len(given)  # nothing is tried again
     assert (progress.read, progress.quarantined) == (len(given), poison)
-    aside = waiting(plan.output)
+    aside = pending(plan.output)
     assert len(aside) == poison
     assert {each.error for each in aside} == {"NoRow", "NotRegistered", "ValueError"}
 

@@ -1,4 +1,4 @@
-"""Reading what a processor set aside: the quarantine, and the events that came too late."""
+"""Reading a processor's quarantine topic and its late topic."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import split_failure
 
 Origin = tuple[str, int, int, int]
-"""(topic, partition, offset, number): an event of an input, or one record of it; the number is -1 for the whole event."""
+"""(topic, partition, offset, number) of an input event, or of one of its records; the number is -1 for the whole event."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedEvent:
-    """One event that a processor put aside, with its original bytes.
+    """An event of a quarantine topic or of a late topic, with its original bytes.
 
     Attributes:
-        reason: why, in words.
-        error: the class of the error; None for an event that was merely late.
-        topic: where it was read.
-        partition: as `topic`.
-        offset: as `topic`.
-        stored_at: when the original was stored, RFC 3339; None where Kafka did not say.
+        reason: why the processor put it there, in words.
+        error: the class of the error; None for a late event.
+        topic: the input topic that the event was read from.
+        partition: its partition there.
+        offset: its offset there.
+        stored_at: when the original was stored, RFC 3339; None where Kafka has no timestamp of it.
         key: of the original.
         value: of the original, byte for byte.
         headers: of the original.
-        redriven_before: where the redrive topic was read to when the event was put aside.
-        record: where the event itself went through and one of its records failed under its new key: that record, plain.
-        window: the name of a window that could not be written when it closed. It is no event, and its bytes are none.
+        redriven_before: the offset up to which the redrive topic had been read when the event failed.
+        record: the one re-keyed record that failed, as lossless JSON, where the other records of the event were processed.
+        window: the name of a window that could not be written when it closed. Then key and value are not those of an event.
     """
 
     reason: str
@@ -54,18 +54,18 @@ class QuarantinedEvent:
 
     @property
     def origin(self) -> Origin:
-        """What is brought back: the event, or the record that failed alone."""
+        """The event that a redrive brings back, or its one record that failed."""
         number = -1 if self.record is None else EventRecord(*lossless_json.loads(self.record)).number
         return self.topic, self.partition, self.offset, number
 
     @property
     def id(self) -> str | None:
-        """The CloudEvents id that the headers of the original give; None where they give none."""
+        """The CloudEvents id in the headers of the original; None where they have none."""
         given = dict(self.headers).get(ID)
         return None if given is None else given.decode("utf-8", "backslashreplace")
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as JSON data: bytes as hexadecimal text."""
+        """Return the event as JSON data, with bytes as hexadecimal text."""
         return {
             "reason": self.reason,
             "error": self.error,
@@ -101,26 +101,26 @@ def quarantined_event(
 
 
 def read_quarantine(binding: Binding) -> Iterator[QuarantinedEvent]:
-    """What the processor of a port could not process, oldest first within each partition, up to now."""
+    """Yield the events that the processor of a port could not process, in offset order within each partition, up to now."""
     return (quarantined_event(*parts) for _, parts in _read(binding, quarantine_name(binding.topic)))
 
 
 def read_late(binding: Binding) -> Iterator[QuarantinedEvent]:
-    """What came to the processor of a port after its window's lateness, up to now."""
+    """Yield the events that came later than the lateness of the port's processor allows, up to now."""
     return (quarantined_event(*parts) for _, parts in _read(binding, late_name(binding.topic)))
 
 
 def read_redriven(binding: Binding) -> dict[Origin, int]:
-    """Everything that was redriven by now, with the offset in the redrive topic at which it was last."""
+    """Return every event that was redriven by now, with its last offset in the redrive topic."""
     return {quarantined_event(*parts).origin: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
 
 
 def is_redriven(event: QuarantinedEvent, last: Mapping[Origin, int]) -> bool:
-    """Whether an event was redriven after it was put aside.
+    """Return whether an event was redriven after it was quarantined.
 
     Args:
-        event: of the quarantine.
-        last: as of `read_redriven`.
+        event: of the quarantine topic.
+        last: see `read_redriven`.
     """
     return last.get(event.origin, -1) >= event.redriven_before
 
@@ -129,15 +129,15 @@ _Parts = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 
 
 def _read(binding: Binding, topic: str) -> Iterator[tuple[int, _Parts]]:
-    """Offset, key, value and headers of each message."""
+    """Yield (offset, (key, value, headers)) of each message of a topic, up to now; nothing where there is no topic."""
     consumer = history_reader(KafkaConfig(binding.bootstrap_servers))
     try:
         bounds = consumer.bounds(topic)
     except TopicError:
-        # A processor makes these topics when it first starts; before that, or without one, nothing was set aside.
+        # A processor creates these topics when it first starts.
         consumer.close()
         return
-    begin, end = ({partition: pair[at] for partition, pair in bounds.items()} for at in (0, 1))
+    begin, end = ({partition: pair[each] for partition, pair in bounds.items()} for each in (0, 1))
     try:
         for messages in scan(consumer, Stretch(topic, begin, end)):
             for message in messages:

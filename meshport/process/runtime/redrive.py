@@ -1,15 +1,16 @@
-"""Bringing back what a processor could not process, once what was wrong is put right.
+"""Redriving quarantined events, once the cause of their failure is fixed.
 
-Quarantined events are copied, with their own bytes and the place where they were read, into a topic that the processor
-reads beside its input. Not into the input itself: that belongs to its owner, its other readers would get the events twice,
-and whoever builds the product anew from history would count them twice. The quarantine stays as it is.
+Each event is copied, with its original bytes and position, into a redrive topic that the processor reads beside its input. It
+is not written to the input itself: that belongs to its owner, its other readers would get the event twice, and a rebuild from
+history would count it twice. The quarantine topic stays as it is.
 
-They are brought back in the order of the input, so that events of one key keep theirs. All of them come behind the events
-that went through meanwhile: totals do not depend on that, but a function of state and a row that is simply replaced do (a row
-of a compacted input is brought back only if no later row of its key went through).
+Events are redriven in the order of the input, so that events of one key keep theirs. All of them are processed after the
+events that went through meanwhile. Totals do not depend on that; a function of state does, and so does a row that is simply
+replaced: a row of a compacted input is redriven only if no later row of its key went through.
 
-What was redriven is told by the redrive topic, which holds the place of each. An event that fails again is in the quarantine
-again, with where the redrive topic was read to by then, and so is one whose state was thrown away to count anew.
+The redrive topic holds the position of each redriven event, so it shows which those are. An event that fails again is
+quarantined again, with the offset up to which the redrive topic was read by then. So is an event of a processor that starts
+again from an empty state.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from meshport.process.wire.headers import timestamp_ms
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import redriven
 
-# Well within the time after which the broker ends a transaction.
-_AT_ONCE: Final = 5000
+# So few are sent well within a transaction's timeout.
+_TRANSACTION: Final = 5000
 
 
 def to_redrive(quarantine: Iterable[QuarantinedEvent], last: Mapping[Origin, int]) -> list[QuarantinedEvent]:
-    """What may be redriven, each event once, in the order of the input, of one input after the other.
+    """Return the events that can be redriven, each once, one input after the other, each in the order of its offsets.
 
-    A window that could not be written is no event and is left out, and so is what was redriven already: it would count
-    twice.
+    A window that could not be written is not an event and is left out. So is an event that was redriven already, since it
+    would count twice.
 
     Args:
-        quarantine: all of it.
-        last: as of `read_redriven`.
+        quarantine: all events of the quarantine topic.
+        last: see `read_redriven`.
     """
     found: dict[Origin, QuarantinedEvent] = {}
     for event in quarantine:
@@ -53,54 +54,54 @@ def to_redrive(quarantine: Iterable[QuarantinedEvent], last: Mapping[Origin, int
 
 
 def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
-    """The message that brings an event back.
+    """Return the message that redrives an event.
 
     Args:
         topic: the redrive topic.
-        event: of the quarantine.
+        event: of the quarantine topic.
     """
     position = (event.topic, event.partition, event.offset)
     stored_ms = timestamp_ms(event.stored_at)
     return redriven(topic, InputMessage(*position, event.key, event.value, event.headers, stored_ms), event.record)
 
 
-def waiting(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
-    """What `redrive` would bring back now.
+def pending(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
+    """Return the events that `redrive` would redrive now.
 
     Args:
         binding: of the port that the processor builds.
-        wanted: which of all.
+        wanted: selects events.
     """
     last = read_redriven(binding)
     return list(filter(wanted, to_redrive(read_quarantine(binding), last)))
 
 
 def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
-    """Bring events back, each exactly once however often this is called; the processor takes them in when it runs.
+    """Redrive events, each exactly once however often this is called; the processor processes them when it runs.
 
     Args:
         binding: of the port that the processor builds.
-        wanted: which of all that wait.
+        wanted: selects events.
 
     Returns:
-        What was brought back, in this order.
+        The events that were redriven, in order.
 
     Raises:
-        ProcessError: the processor has not made its redrive topic yet.
-        KafkaError: not all was stored, or another call has begun since; call it again.
+        ProcessError: the processor has not created its redrive topic yet.
+        KafkaError: not all events were stored, or a later call has fenced this one off; call it again.
     """
     topic = redrive_name(binding.topic)
     _refuse_missing(binding, topic)
-    # Whoever begins undoes what an earlier call left open and fences it off, so that what it reads is all there is.
+    # `start` aborts what an earlier call left open and fences that call off, so that `pending` reads all there is.
     transactions = Transactions(
         KafkaConfig(binding.bootstrap_servers), f"meshport.redrive.{binding.topic}", settings=PRODUCER_SETTINGS
     )
     transactions.start()
     try:
-        chosen = waiting(binding, wanted)
-        for first in range(0, len(chosen), _AT_ONCE):
+        chosen = pending(binding, wanted)
+        for first in range(0, len(chosen), _TRANSACTION):
             transactions.begin()
-            transactions.deliver(redrive_message(topic, event) for event in chosen[first : first + _AT_ONCE])
+            transactions.deliver(redrive_message(topic, event) for event in chosen[first : first + _TRANSACTION])
             transactions.commit({}, b"")
     finally:
         transactions.close()
