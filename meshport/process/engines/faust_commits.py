@@ -1,9 +1,10 @@
-"""Our own acknowledgement in faust: nothing is committed past an event that is still in work.
+"""A consumer for faust that never commits an offset past an event that is still in progress.
 
-faust-streaming 0.15.3 commits the highest run of acknowledged offsets, even where an earlier one is in flight
-(faust#606): with 2585 in work and 2586 to 2589 acknowledged its `_new_offset` says 2590, and a kill loses 2585. It also
-notes an offset as committed where the commit failed (faust#316). Both are replaced here, and `prove_commits` feeds the
-states that went wrong to whichever class is about to be used, so that another faust cannot bring them back unseen.
+faust-streaming 0.15.3 commits the highest run of acknowledged offsets, even where an earlier offset is in flight
+(faust#606): with 2585 in progress and 2586 to 2589 acknowledged, its `_new_offset` returns 2590, and a kill loses 2585. It
+also records an offset as committed where the commit failed (faust#316). Both are replaced here. `prove_commits` tests the
+consumer class that is about to run against the states that went wrong, so that another version of faust cannot bring the
+faults back unnoticed.
 """
 
 from __future__ import annotations
@@ -24,35 +25,35 @@ STATES: Final = (
     (None, (0,), (1, 2, 3)),
     (0, (0, 1, 2, 3, 4), (5, 6)),
 )
-"""(committed, in work, acknowledged): states in which nothing may be committed (reliability finding 1)."""
+"""(committed offset, offsets in progress, acknowledged offsets): states in which nothing may be committed (faust#606)."""
 
 
 class OffsetTracker:
-    """Which offsets of one partition are done with, without a gap. Begin them in order; finish them in any."""
+    """Tracks the offsets in progress of one partition. Begin them in order; finish them in any order."""
 
     def __init__(self) -> None:
-        self._in_work: dict[int, None] = {}
+        self._in_progress: dict[int, None] = {}
         self._last = -1
 
     def begin(self, offset: int) -> None:
-        """An event goes into work."""
-        self._in_work[offset] = None
+        """Record that the processing of an event begins."""
+        self._in_progress[offset] = None
         self._last = max(self._last, offset)
 
     def finish(self, offset: int) -> None:
-        """An event is done with; one that was never begun is not taken for done."""
-        self._in_work.pop(offset, None)
+        """Record that an event is processed; an offset that was never begun is ignored."""
+        self._in_progress.pop(offset, None)
 
     @property
     def committable(self) -> int | None:
-        """The offset to go on from after a restart: the first that is in work, else the one after the last; None at first."""
-        if self._in_work:
-            return next(iter(self._in_work)) or None
+        """The offset to commit: the first in progress, or else the one after the last that was begun; None at first."""
+        if self._in_progress:
+            return next(iter(self._in_progress)) or None
         return self._last + 1 if self._last >= 0 else None
 
 
 class _DaemonThread(WorkerThread):
-    """A thread that does not keep a process from ending whose event loop is stuck."""
+    """A thread that does not keep the interpreter from exiting while its event loop is stuck."""
 
     def __init__(self, service: Any, **kwargs: Any) -> None:
         super().__init__(service, **kwargs)
@@ -60,7 +61,7 @@ class _DaemonThread(WorkerThread):
 
 
 class TrackedThread(AIOKafkaConsumerThread):
-    """Reads committed records only, as all readers of the mesh do; faust does so only with its own transactions."""
+    """Reads with `isolation.level=read_committed`, as faust does only where it uses transactions of its own."""
 
     Worker = _DaemonThread
 
@@ -73,7 +74,7 @@ class TrackedThread(AIOKafkaConsumerThread):
 
 
 class TrackedConsumer(Consumer):
-    """faust's consumer with our own idea of what is done."""
+    """A faust consumer that takes offsets to commit from `OffsetTracker`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.trackers: dict[TP, OffsetTracker] = defaultdict(OffsetTracker)
@@ -83,22 +84,22 @@ class TrackedConsumer(Consumer):
         return TrackedThread(self, loop=self.loop, beacon=self.beacon)
 
     def track_message(self, message: Message) -> None:
-        """Take note that an event goes into work."""
+        """Record that the processing of an event begins."""
         self.trackers[message.tp].begin(message.offset)
 
     def ack(self, message: Message) -> bool:
-        """Take note that an event is done with."""
+        """Record that an event is processed."""
         self.trackers[message.tp].finish(message.offset)
         self._unacked_messages.discard(message)
         message.acked = True
         return True
 
-    async def commit_accepted(self, places: Mapping[TP, int]) -> bool:
-        """Commit places; False where the group does not take them, since others may have the partitions by now."""
-        return await self._commit_offsets(places)
+    async def commit_accepted(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit offsets and return whether the group took them; if not, other members may own the partitions."""
+        return await self._commit_offsets(offsets)
 
     def forget(self, tp: TP) -> None:
-        """Let go of a partition."""
+        """Drop what is tracked of a partition."""
         self.trackers.pop(tp, None)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
@@ -117,36 +118,36 @@ class TrackedConsumer(Consumer):
 
 
 class MeshTransport(Transport):
-    """faust's aiokafka transport with our consumer."""
+    """The transport of faust for aiokafka, with `TrackedConsumer`."""
 
     Consumer = TrackedConsumer
 
 
 class MeshApp(faust.App):
-    """A faust app that reads through our consumer."""
+    """A faust app that reads with `TrackedConsumer`."""
 
     def _new_transport(self) -> Any:
         return MeshTransport(self.conf.broker_consumer, self)
 
 
 def prove_commits(app: faust.App, consumer_class: type[Consumer]) -> None:
-    """Feed a consumer class the states in which faust commits past work, and refuse it if it does.
+    """Raise where a consumer class commits past events in progress in one of `STATES`.
 
     Args:
         app: an app that is not running.
         consumer_class: the class under test.
 
     Raises:
-        ProcessError: it would commit an offset past an event that is still in work.
+        ProcessError: the class would commit an offset past an event that is still in progress.
     """
     tp = TP("proof", 0)
-    for committed, in_work, done in STATES:
+    for committed, in_progress, done in STATES:
         consumer = consumer_class(
             MeshTransport(app.conf.broker_consumer, app), _nothing, _nothing, _nothing, loop=app.loop
         )
         app.topics.acking_topics.add(tp.topic)
         consumer._committed_offset[tp] = committed  # noqa: SLF001 - the seam that is proved
-        messages = {offset: _message(tp, offset) for offset in (*in_work, *done)}
+        messages = {offset: _message(tp, offset) for offset in (*in_progress, *done)}
         for offset in sorted(messages):
             consumer.track_message(messages[offset])
         for offset in done:
@@ -154,16 +155,16 @@ def prove_commits(app: faust.App, consumer_class: type[Consumer]) -> None:
         found = consumer._new_offset(tp)  # noqa: SLF001 - the seam that is proved
         app.topics.acking_topics.discard(tp.topic)
         consumer._thread.thread_loop.close()  # noqa: SLF001 - a consumer that never starts leaves its loop open
-        if found is not None and found > min(in_work):
+        if found is not None and found > min(in_progress):
             raise ProcessError(
-                f"{consumer_class.__module__}.{consumer_class.__qualname__} would commit {found} with {min(in_work)} "
+                f"{consumer_class.__module__}.{consumer_class.__qualname__} would commit {found} with {min(in_progress)} "
                 f"still in work (committed {committed}): a kill would lose events",
                 hint="this faust is not safe to run; use the version that pyproject.toml pins",
             )
 
 
 async def _nothing(*_: Any) -> None:
-    """Stands for faust's callbacks, none of which is called."""
+    """Does nothing; no callback of faust is called in the proof."""
 
 
 def _message(tp: TP, offset: int) -> Message:
