@@ -90,11 +90,11 @@ def _show(report: RebuildReport) -> None:
         f"{done.quarantined} quarantined"
     )
     _tell(report.comparison)
-    if report.stretch is not None and not report.stretch.equal:
+    if report.last_comparison is not None and not report.last_comparison.equal:
         say("since then:")
-        _tell(report.stretch)
+        _tell(report.last_comparison)
     if report.binding is not None:
-        say(f"the processor stood still for {report.standstill_s:.1f} s")
+        say(f"the processor was paused for {report.paused_s:.1f} s")
         say(f"the old generation is kept; `meshport rebuild {report.address.of_product.key} --retire N` deletes it")
     elif report.equal:
         say("nothing is bound anew: `--swap equal` does")
@@ -103,9 +103,9 @@ def _show(report: RebuildReport) -> None:
 
 
 def _tell(comparison: GenerationComparison) -> None:
-    for tally in comparison.tallies:
-        say(str(tally))
-        for sample in tally.samples:
+    for counts in comparison.counts:
+        say(str(counts))
+        for sample in counts.samples:
             say(f"  {sample}")
     if comparison.unreadable:
         say(f"{comparison.unreadable} messages are no events of the port")

@@ -1,19 +1,21 @@
-"""Rebuilding a derived product from history: a new generation beside the live one, compared, and bound in its place."""
+"""Rebuilds of derived products from history: a new generation beside the live one, compared, and bound in its stead."""
 
 from meshport.rebuild.alignment import Alignment
-from meshport.rebuild.compare import GenerationComparison, MatchCounts, Mismatch, compare
-from meshport.rebuild.job import Rebuild, RebuildReport, Swap, dependent_products, retire, unfinished_groups
+from meshport.rebuild.compare import compare
+from meshport.rebuild.comparison import GenerationComparison, MatchCounts, Mismatch
+from meshport.rebuild.job import Rebuild, RebuildReport, Swap
+from meshport.rebuild.retire import dependent_products, retire, unfinished_groups
 
 __all__ = [
-    "GenerationComparison",
     "Alignment",
+    "GenerationComparison",
+    "MatchCounts",
+    "Mismatch",
     "Rebuild",
     "RebuildReport",
-    "Mismatch",
     "Swap",
-    "MatchCounts",
     "compare",
     "dependent_products",
-    "unfinished_groups",
     "retire",
+    "unfinished_groups",
 ]

@@ -1,12 +1,13 @@
-"""The one place at which two generations hold the outputs of the same input, and how both get there.
+"""Alignment of two generations: both are brought to the same input offsets, where they hold outputs of the same events.
 
-It is the place where the old generation stands. The old one is moved only as far as it has to be: where the new one is
-beyond it already, or where the old processor stopped with records between its stages.
+The offsets are those of the old generation. The old generation is advanced only as far as it has to be: where the new one is
+beyond it already, or where the old processor stopped with records in its repartition topic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -28,12 +29,12 @@ from meshport.rebuild.changelog_cache import ChangelogCache
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What one place of the input is in both generations.
+    """The output offsets of both generations at one set of input offsets.
 
     Attributes:
-        ends: by partition of the old topic, the offset behind the last event that can be read.
+        ends: by partition of the old topic, the offset after the last event that can be read.
         begins: by partition of the new topic, the offset that the next event will have.
-        written: the end of each partition that the old processor writes to, as it was then.
+        written: the end of each partition that the old processor writes to, at the time of the alignment.
     """
 
     ends: Mapping[int, int]
@@ -42,13 +43,14 @@ class Alignment:
 
 
 class GenerationAligner:
-    """Brings two generations to one place, again and again.
+    """Brings two generations to the same input offsets, again and again.
 
     Args:
         old: builds the old generation.
-        new: builds the new one; nobody else does.
-        schemas: where the schemas of events are found, a registry.
-        continues: by topic of the new one's inputs, where it continues the old one's; none where they have the same.
+        new: builds the new generation; nothing else does.
+        schemas: where the schemas of events are found, such as a registry.
+        continues: by topic of the new generation's inputs, where it continues the topic that the old one reads; empty where
+            both read the same topics.
         on_progress: called with (offsets read, offsets in all).
     """
 
@@ -66,99 +68,88 @@ class GenerationAligner:
         self._schemas = schemas
         self._continues = continues
         self._on_progress = on_progress
-        self._warm: ChangelogCache | None = None
+        self._cache: ChangelogCache | None = None
 
     def close(self) -> None:
-        """Let go of the connections."""
-        if self._warm is not None:
-            self._warm.close()
+        """Close the connections."""
+        if self._cache is not None:
+            self._cache.close()
 
     @property
     def new(self) -> Plan:
-        """What builds the new generation."""
+        """The plan of the new generation."""
         return self._new.plan
 
     def follow(self) -> None:
-        """Bring the new generation to where the old one is, which goes on meanwhile.
+        """Advance the new generation to the old generation's offsets, while the old processor continues.
 
         Raises:
-            KafkaError, ProcessError: as of `cut`.
+            KafkaError, ProcessError: as `align`.
         """
         if self._continues or not self._has_run:
             return
-        log = KafkaLog(self._old.kafka)
-        try:
+        with closing(KafkaLog(self._old.kafka)) as log:
             if self._old.repartition is not None and self._old.repartition.changelog in self._topics:
-                if self._warm is None:
-                    self._warm = ChangelogCache(self._old.kafka, self._old.repartition.changelog)
-                self._warm.catch_up(log)
-            place = self._place(latest_checkpoints(self._old, log))
-        finally:
-            log.close()
-        self._new.advance_to(place)
+                if self._cache is None:
+                    self._cache = ChangelogCache(self._old.kafka, self._old.repartition.changelog)
+                self._cache.catch_up(log)
+            offsets = self._input_offsets(latest_checkpoints(self._old, log))
+        self._new.advance_to(offsets)
 
-    def cut(self) -> Alignment:
-        """Bring both to one place; the old processor must not run.
+    def align(self) -> Alignment:
+        """Bring both generations to the same input offsets. The old processor must not run.
 
-        Where the state of the old one was made by another logic, so that this one cannot go on from it, the old one stays
-        where it is.
+        The old generation is not advanced where its state was made by another logic, which this one cannot continue.
 
         Raises:
-            ProcessError: the old state was made by another logic, and the new one is beyond it already, or it has records
-                that it has not grouped yet; the hint says what to do.
-            KafkaError: the cluster did not answer or store; nothing is lost, call it again.
+            ProcessError: the old state was made by another logic, and the new generation is beyond it already, or records in
+                the repartition topic are not grouped yet. The hint says what to do.
+            KafkaError: the cluster did not answer or store. Nothing is lost; call it again.
         """
-        log = KafkaLog(self._old.kafka)
-        try:
+        with closing(KafkaLog(self._old.kafka)) as log:
             if self._continues:
-                self._between(log)
+                self._align_at_continuation(log)
             else:
-                self._new.advance_to(self._settled(log))
+                self._new.advance_to(self._settle_old(log))
             topic = self._old.output.topic
             ends = readable_ends(self._old.kafka, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
-            for each in self._written_to:
-                log.decided(each)  # markers of what we have written ourselves come a moment later
-            return Alignment(ends, begins, self._written(log))
-        finally:
-            log.close()
+            for each in self._written_topics:
+                log.decided(each)  # the markers of our own transactions are written a moment after the commit's answer
+            return Alignment(ends, begins, self._written_ends(log))
 
     def is_exact(self, made: Alignment) -> bool:
-        """Whether the old processor has written nothing since: one that was just being started may have.
+        """Return whether the old processor has written nothing since; one that was just being started may have.
 
-        One that was killed is a member of its group for some seconds more, so ask for members as well.
+        A processor that was killed remains a member of its group for some seconds, so check the group's members as well.
         """
-        log = KafkaLog(self._old.kafka)
-        try:
-            return self._written(log) == made.written
-        finally:
-            log.close()
+        with closing(KafkaLog(self._old.kafka)) as log:
+            return self._written_ends(log) == made.written
 
     def is_at_work(self, since: Alignment) -> bool:
-        """Whether the old processor has written anything since, or has nothing to do."""
-        log = KafkaLog(self._old.kafka)
-        try:
-            if self._written(log) != since.written:
+        """Return whether the old processor has written anything since, or has no input left."""
+        with closing(KafkaLog(self._old.kafka)) as log:
+            if self._written_ends(log) != since.written:
                 return True
-            place = self._place(latest_checkpoints(self._old, log))
-            return all(place[each] >= end for each, end in self._last_of_inputs(log).items() if each in place)
-        finally:
-            log.close()
+            offsets = self._input_offsets(latest_checkpoints(self._old, log))
+            return all(offsets[each] >= end for each, end in self._input_ends(log).items() if each in offsets)
 
-    def _last_of_inputs(self, log: KafkaLog) -> dict[TopicPartition, int]:
+    def _input_ends(self, log: KafkaLog) -> dict[TopicPartition, int]:
         return {
             TopicPartition(stage.topic, partition): end
             for stage in input_stages(self._old)
             for partition, end in readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic)).items()
         }
 
-    def _written(self, log: KafkaLog) -> dict[TopicPartition, int]:
+    def _written_ends(self, log: KafkaLog) -> dict[TopicPartition, int]:
         return {
-            TopicPartition(each, at): end for each in self._written_to for at, end in log.high_watermarks(each).items()
+            TopicPartition(topic, partition): end
+            for topic in self._written_topics
+            for partition, end in log.high_watermarks(topic).items()
         }
 
     @property
-    def _written_to(self) -> list[str]:
+    def _written_topics(self) -> list[str]:
         """The topics that the old processor writes to."""
         topics = [self._old.output.topic, *(stage.changelog for stage in self._old.stages)]
         if self._old.repartition is not None:
@@ -174,150 +165,167 @@ class GenerationAligner:
     def _has_run(self) -> bool:
         return self._old.stages[0].changelog in self._topics
 
-    def _place(self, stands: list[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
-        inputs = input_stages(self._old)
+    def _input_offsets(self, checkpoints: list[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
+        """Return the next offset of each partition of the old generation's inputs."""
         return {
-            TopicPartition(stage.topic, partition): each.offset + 1
-            for stage, checkpoints in zip(inputs, stands, strict=False)
-            for partition, each in checkpoints.items()
+            TopicPartition(stage.topic, partition): checkpoint.offset + 1
+            for stage, found in zip(input_stages(self._old), checkpoints, strict=False)
+            for partition, checkpoint in found.items()
         }
 
-    def _settled(self, log: KafkaLog) -> dict[TopicPartition, int]:
-        """Where the old generation stands, with nothing between its stages, and the new one is not beyond it."""
+    def _settle_old(self, log: KafkaLog) -> dict[TopicPartition, int]:
+        """Return the old generation's input offsets, after its repartition topic is drained and none is before the new one's."""
         new = self._new.next_offsets
         if not self._has_run:
             self._advance_old(new)
             return new
-        stands = latest_checkpoints(self._old, log)
-        another = self._is_another_logic(stands)
-        place = self._place(stands)
+        checkpoints = latest_checkpoints(self._old, log)
+        another = self._is_another_logic(checkpoints)
+        offsets = self._input_offsets(checkpoints)
         if another:
-            # An input that the other logic did not read stands nowhere in it.
+            # The state of the other logic has no offsets of an input that this logic did not read.
             read = [
                 stage.topic
-                for stage, checkpoints in zip(input_stages(self._old), stands, strict=False)
-                if any(each.shape for each in checkpoints.values())
+                for stage, found in zip(input_stages(self._old), checkpoints, strict=False)
+                if any(each.shape for each in found.values())
             ]
-            place |= {each: offset for each, offset in new.items() if each[0] not in read}
-        beyond = [each for each, offset in new.items() if offset > place[each]]
-        waits = self._waiting(stands, log)
-        if not beyond and waits is None:
-            return place
-        if another or not _reads_states(self._old, log):
-            self._refuse(place, new, waits)
+            offsets |= {each: offset for each, offset in new.items() if each.topic not in read}
+        beyond = [each for each, offset in new.items() if offset > offsets[each]]
+        ungrouped = self._ungrouped_partition(checkpoints, log)
+        if not beyond and ungrouped is None:
+            return offsets
+        if another or not _can_read_states(self._old, log):
+            self._raise_unreachable(offsets, new, ungrouped)
         if beyond:
-            place = {each: max(offset, new[each]) for each, offset in place.items()}
-            self._advance_old(place)
+            offsets = {each: max(offset, new[each]) for each, offset in offsets.items()}
+            self._advance_old(offsets)
         else:
-            self._gather(log)
-        return place
+            self._drain_repartition_topic(log)
+        return offsets
 
-    def _gather(self, log: KafkaLog) -> None:
-        if self._warm is not None:
-            self._warm.catch_up(log)
+    def _drain_repartition_topic(self, log: KafkaLog) -> None:
+        if self._cache is not None:
+            self._cache.catch_up(log)
         try:
-            self._gather_old()
+            self._drain_with_cache()
         except ProcessError:
-            if self._warm is None:
+            if self._cache is None:
                 raise
-            # Somebody wrote late who was replaced; the whole changelog tells what counts.
-            self._warm.close()
-            self._warm = None
-            self._gather_old()
+            # A zombie's late write has replaced a newer row in the cache; the whole changelog holds both.
+            self._cache.close()
+            self._cache = None
+            self._drain_with_cache()
 
-    def _gather_old(self) -> None:
+    def _drain_with_cache(self) -> None:
         with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress, cached=self._cached) as old:
             old.drain_repartition_topic()
 
     def _cached(self, topic: str, partition: int) -> Iterable[ChangelogRecord] | None:
-        warm = self._warm is not None and self._old.repartition is not None and topic == self._old.repartition.changelog
-        return self._warm.entries(partition) if warm and self._warm is not None else None
+        stage = self._old.repartition
+        if self._cache is None or stage is None or topic != stage.changelog:
+            return None
+        return self._cache.entries(partition)
 
-    def _between(self, log: KafkaLog) -> None:
+    def _align_at_continuation(self, log: KafkaLog) -> None:
+        """Bring both generations to the offsets where the rebuilt inputs continue the topics that the old one reads."""
         ends = {
-            TopicPartition(each.topic, at): end for each in self._continues.values() for at, end in each.ends.items()
+            TopicPartition(each.topic, partition): end
+            for each in self._continues.values()
+            for partition, end in each.ends.items()
         }
         begins = begins_of(self._continues)
-        # An input that was not rebuilt is the same on both sides.
-        stands = latest_checkpoints(self._old, log) if self._has_run else None
-        known = {} if stands is None else self._place(stands)
+        # An input that was not rebuilt is the same topic for both generations.
+        checkpoints = latest_checkpoints(self._old, log) if self._has_run else None
+        known = {} if checkpoints is None else self._input_offsets(checkpoints)
         new = {each: offset for each, offset in self._new.next_offsets.items() if each not in begins}
-        joined = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
-        if stands is None or self._is_short_of(ends | joined, stands, log):
-            self._advance_old(ends | joined)
-        self._new.advance_to(begins | joined)
-        for place, offset in self._new.next_offsets.items():
-            if offset > begins.get(place, offset):
-                raise self._beyond(place, begins[place], offset)
+        shared = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
+        if checkpoints is None or self._is_short_of(ends | shared, checkpoints, log):
+            self._advance_old(ends | shared)
+        self._new.advance_to(begins | shared)
+        for partition, offset in self._new.next_offsets.items():
+            if offset > begins.get(partition, offset):
+                raise self._beyond(partition, begins[partition], offset)
 
     def _is_short_of(
-        self, ends: Mapping[TopicPartition, int], stands: list[dict[int, Checkpoint]], log: KafkaLog
+        self, ends: Mapping[TopicPartition, int], checkpoints: list[dict[int, Checkpoint]], log: KafkaLog
     ) -> bool:
-        last, place = self._last_of_inputs(log), self._place(stands)
-        short = any(place[each] < min(end, last[each]) for each, end in ends.items())
-        return short or self._waiting(stands, log) is not None
+        last, offsets = self._input_ends(log), self._input_offsets(checkpoints)
+        short = any(offsets[each] < min(end, last[each]) for each, end in ends.items())
+        return short or self._ungrouped_partition(checkpoints, log) is not None
 
-    def _advance_old(self, place: Mapping[TopicPartition, int]) -> None:
+    def _advance_old(self, offsets: Mapping[TopicPartition, int]) -> None:
         with BoundedProcessor(self._old, self._schemas, on_progress=self._on_progress) as old:
-            old.advance_to(place)
+            old.advance_to(offsets)
 
-    def _is_another_logic(self, stands: list[dict[int, Checkpoint]]) -> bool:
+    def _is_another_logic(self, checkpoints: list[dict[int, Checkpoint]]) -> bool:
+        """Return whether the old state was made by another logic, of the same inputs.
+
+        Raises:
+            ProcessError: it was made of other inputs.
+        """
         old = self._old
-        if all(each.shape in {"", old.shape} for checkpoints in stands for each in checkpoints.values()):
+        if all(each.shape in {"", old.shape} for found in checkpoints for each in found.values()):
             return False
-        for at, each in enumerate(source.binding for source in old.sources):
-            # The first one was read by any logic; of a second, only what was rebuilt has to be the generation that was read.
-            asked = not at or each.generation > 1
-            if asked and old.group not in Admin(old.kafka).places(each.topic):
+        for number, binding in enumerate(source.binding for source in old.sources):
+            # Every logic has read the first input. Of the second, only a rebuilt generation has to be the one that was read.
+            checked = number == 0 or binding.generation > 1
+            if checked and old.group not in Admin(old.kafka).places(binding.topic):
                 raise ProcessError(
-                    f"the live state of {old.output.address} was not made of {each.topic}: its logic read another input, or a "
-                    "generation that is gone",
+                    f"the live state of {old.output.address} was not made of {binding.topic}: its logic read another input, or "
+                    "a generation that is gone",
                     hint="give the product a new major, and move its readers there",
                 )
         return True
 
-    def _waiting(self, stands: list[dict[int, Checkpoint]], log: KafkaLog) -> TopicPartition | None:
-        """A partition between the stages that holds records which are not grouped; None where all are."""
+    def _ungrouped_partition(self, checkpoints: list[dict[int, Checkpoint]], log: KafkaLog) -> TopicPartition | None:
+        """Return a partition of the repartition topic with records that are not grouped yet; None where all are."""
         if (stage := self._old.repartition) is None or stage.topic not in self._topics:
             return None
-        last = readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic))
-        short = (each for each, checkpoint in stands[-1].items() if checkpoint.offset + 1 < last[each])
+        ends = readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic))
+        short = (each for each, checkpoint in checkpoints[-1].items() if checkpoint.offset + 1 < ends[each])
         partition = next(short, None)
         return None if partition is None else TopicPartition(stage.topic, partition)
 
-    def _refuse(
-        self, place: Mapping[TopicPartition, int], new: Mapping[TopicPartition, int], waits: TopicPartition | None
+    def _raise_unreachable(
+        self,
+        offsets: Mapping[TopicPartition, int],
+        new: Mapping[TopicPartition, int],
+        ungrouped: TopicPartition | None,
     ) -> None:
-        if waits is not None:
+        if ungrouped is not None:
             raise ProcessError(
-                f"{waits[0]} [{waits[1]}] holds records that the live processor has not grouped yet, and its state was made "
-                "by another logic, so that nobody else can",
+                f"{ungrouped} holds records that the live processor has not grouped yet, and its state was made by another "
+                "logic, so that no other processor can",
                 hint="run it with the logic that it had until nothing waits, then call this again",
             )
         for each, offset in new.items():
-            if offset > place[each]:
-                raise self._beyond(each, place[each], offset)
+            if offset > offsets[each]:
+                raise self._beyond(each, offsets[each], offset)
 
     @staticmethod
-    def _beyond(place: TopicPartition, old: int, new: int) -> ProcessError:
+    def _beyond(partition: TopicPartition, old: int, new: int) -> ProcessError:
         return ProcessError(
-            f"the live processor stands at offset {old} of {place[0]} [{place[1]}], the new generation at {new} already, and "
-            "the live state was made by another logic",
+            f"the live processor is at offset {old} of {partition}, the new generation at {new} already, and the live state "
+            "was made by another logic",
             hint="run the live processor with the logic that it had until nothing waits, then call this again",
         )
 
 
 def begins_of(continues: Mapping[str, Continuation]) -> dict[TopicPartition, int]:
-    """The places in inputs that were rebuilt where they continue what they were before.
+    """Return the offsets in rebuilt inputs at which they continue the topics that they replaced.
 
     Args:
-        continues: by topic, as of `GenerationAligner`.
+        continues: see `GenerationAligner`.
     """
-    return {TopicPartition(topic, at): begin for topic, each in continues.items() for at, begin in each.begins.items()}
+    return {
+        TopicPartition(topic, partition): begin
+        for topic, each in continues.items()
+        for partition, begin in each.begins.items()
+    }
 
 
-def _reads_states(old: Plan, log: KafkaLog) -> bool:
-    """Whether the schema of a function's state can read what is stored."""
+def _can_read_states(old: Plan, log: KafkaLog) -> bool:
+    """Return whether the schema of a function's state can read the stored states."""
     grouping = old.pipeline.grouping
     if not isinstance(grouping, Apply) or grouping.schema is None:
         return True

@@ -1,7 +1,7 @@
-"""What compaction would leave of a changelog, kept up to date while its processor goes on writing.
+"""The newest entries of a changelog in memory, kept up to date while its processor continues to write.
 
-To read a changelog takes as long as the processor has run. Where a state has to be taken up while its processor stands still,
-its changelog is read before that, and then only what came in the last moment.
+Reading a changelog takes as long as the processor has run. Where a state has to be restored while its processor is paused,
+the changelog is read before the pause, and during it only what was written since.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from meshport.process.state.keys import CHECKPOINT_KEY
 
 
 class ChangelogCache:
-    """The newest entry of each row of a changelog, which holds the row's newest two versions; tombstones are left out.
+    """The newest entry of each row of a changelog, which holds the row's newest two versions. Tombstones are left out.
 
-    That is enough as long as nobody writes late who was replaced; of one who did, restoring tells.
+    That suffices unless a fenced predecessor (a zombie) writes late; the restore then finds the cache damaged.
 
     Args:
         kafka: the connection to the cluster.
@@ -31,13 +31,13 @@ class ChangelogCache:
         self._entries: dict[int, dict[bytes, ChangelogRecord]] = {}
 
     def catch_up(self, log: KafkaLog) -> None:
-        """Read on to the end.
+        """Read the changelog up to its present end.
 
         Args:
-            log: of the cluster.
+            log: the cluster.
 
         Raises:
-            BrokerUnavailable: nothing came though entries were to come.
+            BrokerUnavailable: nothing came though entries were due.
         """
         log.decided(self._changelog)
         for messages in self._follower.catch_up():
@@ -46,7 +46,7 @@ class ChangelogCache:
                 entry = entry_of(message)
                 if entry.key == CHECKPOINT_KEY:
                     known = entries.get(entry.key)
-                    if known is None or _stamp(known) <= _stamp(entry):
+                    if known is None or _progress(known) <= _progress(entry):
                         entries[entry.key] = entry
                 elif entry.value is None:
                     entries.pop(entry.key, None)
@@ -54,15 +54,15 @@ class ChangelogCache:
                     entries[entry.key] = entry
 
     def entries(self, partition: int) -> Iterable[ChangelogRecord]:
-        """Of one partition, in any order."""
+        """Return the entries of one partition, in no particular order."""
         return self._entries.get(partition, {}).values()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._follower.close()
 
 
-def _stamp(checkpoint: ChangelogRecord) -> tuple[int, int]:
+def _progress(checkpoint: ChangelogRecord) -> tuple[int, int]:
     if checkpoint.value is None:
         return -1, -1
     found = Checkpoint.read(checkpoint.value)

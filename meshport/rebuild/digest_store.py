@@ -1,8 +1,8 @@
-"""Two large sets of named values set against each other in bounded memory.
+"""Digests of named values of two generations, on disk, for a comparison in bounded memory.
 
-Names and values are told by 16 bytes of BLAKE2b each. They go to files on disk, to one of 64 by their name; then file by
-file, both sides of one are held in memory and compared: of five million names about forty megabytes at a time, and 44
-bytes on disk for each value that was taken. That two names or values of a billion have one digest has odds of one to 10^20.
+Names and values are represented by 16 bytes of BLAKE2b each. Digests go to one of 64 files by their name. Then, file by
+file, both generations' digests are held in memory and compared: of five million names about forty megabytes at a time, and 44
+bytes on disk for each value. The odds that two of a billion names or values share a digest are one in 10^20.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Final, NamedTuple, Self
 _FILES: Final = 64
 _RECORD: Final = struct.Struct("<16s16sIQ")
 _BUFFER: Final = 64 * 1024
-_GONE: Final = bytes(16)
+_TOMBSTONE: Final = bytes(16)
 
 
 class GenerationSide(IntEnum):
-    """Of which generation a value is."""
+    """The generation that a value is from."""
 
     OLD = 0
     NEW = 1
 
 
 class LatestValue(NamedTuple):
-    """The last value that a name had on one side.
+    """The last value of a name in one generation.
 
     Attributes:
-        digest: of the value; None where the value is a tombstone.
-        partition: where it stands.
-        offset: as `partition`.
+        digest: of the value; None of a tombstone.
+        partition: of the message.
+        offset: of the message.
     """
 
     digest: bytes | None
@@ -43,19 +43,19 @@ class LatestValue(NamedTuple):
 
 
 class DigestStore:
-    """Takes named values of two sides; names are compared once all are taken. To be used as a context."""
+    """Collects the digests of named values, then yields the last value of each name. Use it as a context manager."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="meshport-compare-")
         self._buffers = [[bytearray() for _ in range(_FILES)] for _ in GenerationSide]
 
-    def take(self, side: GenerationSide, name: bytes, value: bytes | None, partition: int, offset: int) -> None:
-        """Take a value; it is the name's value until a later one is taken."""
-        told = blake2b(name, digest_size=16).digest()
-        digest = _GONE if value is None else blake2b(value, digest_size=16).digest()
-        number = told[0] % _FILES
+    def add(self, side: GenerationSide, name: bytes, value: bytes | None, partition: int, offset: int) -> None:
+        """Add a value; it replaces the value that the name had."""
+        key = blake2b(name, digest_size=16).digest()
+        digest = _TOMBSTONE if value is None else blake2b(value, digest_size=16).digest()
+        number = key[0] % _FILES
         buffer = self._buffers[side][number]
-        buffer += _RECORD.pack(told, digest, partition, offset)
+        buffer += _RECORD.pack(key, digest, partition, offset)
         if len(buffer) >= _BUFFER:
             self._write(side, number)
 
@@ -68,21 +68,21 @@ class DigestStore:
             file.write(buffer)
         buffer.clear()
 
-    def names(self) -> Iterator[tuple[LatestValue | None, LatestValue | None]]:
-        """For every name the last value on either side, None where the side has none."""
+    def pairs(self) -> Iterator[tuple[LatestValue | None, LatestValue | None]]:
+        """Yield, for every name, its last value in the old and in the new generation; None where a generation has none."""
         for number in range(_FILES):
             old, new = (self._read(side, number) for side in GenerationSide)
-            for name, found in old.items():
-                yield found, new.pop(name, None)
-            for found in new.values():
-                yield None, found
+            for key, value in old.items():
+                yield value, new.pop(key, None)
+            for value in new.values():
+                yield None, value
 
     def _read(self, side: GenerationSide, number: int) -> dict[bytes, LatestValue]:
         self._write(side, number)
         content = self._file(side, number).read_bytes()
         return {
-            name: LatestValue(None if digest == _GONE else digest, partition, offset)
-            for name, digest, partition, offset in _RECORD.iter_unpack(content)
+            key: LatestValue(None if digest == _TOMBSTONE else digest, partition, offset)
+            for key, digest, partition, offset in _RECORD.iter_unpack(content)
         }
 
     def __enter__(self) -> Self:

@@ -1,16 +1,17 @@
-"""A rebuild from beginning to end. Whatever is killed on the way leaves the live generation bound and whole.
+"""A rebuild from beginning to end. A kill at any point leaves the live generation bound and complete.
 
-1. A new generation is opened, or the one that the same logic had begun goes on, and its topics are made.
-2. The history of the input is processed into it by the batch engine's worker, while the live processor goes on.
-3. It follows the live one until little is between them. Then the processors of the port are told to stand still, both
-   generations are brought to one place of the input (`cut`), and processors go on. What they hold up to there is compared.
-4. If it is to be swapped: it follows once more, processors stand still once more, both are brought to one place, what came
-   since is compared, and the registry binds the address to the new one, with the place where readers go on.
+1. A new generation is opened, or the one that the same logic began before is continued, and its topics are created.
+2. The history of the inputs is processed into it in transactions, while the live processor continues.
+3. The new generation follows the live one until little lies between them. Then the processors of the port are paused, both
+   generations are aligned at the same input offsets (`alignment`), and processors resume. What both hold up to there is
+   compared.
+4. For a switch, the new generation follows once more, processors are paused once more, both are aligned, what was written
+   since is compared, and the registry binds the address to the new generation, with the offsets at which readers continue.
 
-The state of the new generation stays in memory from step 2 on: while processors stand still only what came in a moment is
-processed.
+The state of the new generation stays in memory from step 2 on, so that only the events of a moment are processed while
+processors are paused.
 
-A product whose input was rebuilt is rebuilt in turn, up to the place where its input goes on (`inputs`).
+A product whose input was rebuilt is rebuilt in turn, up to the offsets where its input continues (`pinned_inputs`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from meshport.address import Address, names_of
-from meshport.binding import Binding, Continuation
-from meshport.errors import NotRegistered, ProcessError, RegistryUnavailable
+from meshport.address import Address
+from meshport.binding import Binding
+from meshport.errors import ProcessError, RegistryUnavailable
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
@@ -34,28 +35,30 @@ from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
 from meshport.process.stages.partition import Counts
-from meshport.process.wire.plan import Plan, processor_group
+from meshport.process.wire.plan import Plan
 from meshport.project.project import ProjectProduct
 from meshport.rebuild.alignment import Alignment, GenerationAligner, begins_of
-from meshport.rebuild.compare import GenerationComparison, compare
+from meshport.rebuild.compare import compare
+from meshport.rebuild.comparison import GenerationComparison
 from meshport.rebuild.lease import LEASE_S, BuildLease
 from meshport.rebuild.pinned_inputs import pin_inputs
-from meshport.registry import PortGenerations, Registry
+from meshport.rebuild.retire import retire
+from meshport.registry import Registry
 
 _LOOK_S: Final = 0.2
-# A live processor asks every other second whether it is to stand still, and then finishes its batch; one that was
-# killed is a member of its group for 8 s more.
-_STANDSTILL_S: Final = 120.0
-# After the first stop it restores its state, which of millions of rows takes a minute; one that ended by itself does not.
-_BACK_S: Final = 300.0
+# A live processor asks every other second whether to pause, and then finishes its batch. A killed one remains a member of its
+# group for 8 s.
+_PAUSE_S: Final = 120.0
+# After the first pause the processor restores its state, which takes a minute for millions of rows.
+_RESUME_S: Final = 300.0
 _ANSWER_S: Final = 1.0
 _TRIES: Final = 5
-# What takes the new generation so long to catch up with is little enough to be done while processors stand still.
+# Once the new generation catches up in so few seconds, processors can be paused for the rest.
 _NEAR_S: Final = 2.0
 
 
 class Swap(StrEnum):
-    """When the address is bound to the new generation."""
+    """When a rebuild binds the address to the new generation."""
 
     NEVER = "never"
     EQUAL = "equal"
@@ -64,19 +67,19 @@ class Swap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What came of a rebuild.
+    """The result of a rebuild.
 
     Attributes:
         address: of the port.
-        generation: the new one.
-        topic: of it.
-        processed: what became of the history.
-        seconds: how long that took.
-        comparison: of what both hold up to the first place that they were brought to.
-        compared_s: how long it took to bring them there and to compare.
-        stretch: of what came between there and the switch; None where nothing was swapped.
-        standstill_s: how long the processors of the port stood still for the switch.
-        binding: after the switch; None where nothing was swapped.
+        generation: the number of the new generation.
+        topic: of the new generation.
+        processed: what became of the events of the history.
+        seconds: how long the history took.
+        comparison: of the outputs up to the first alignment.
+        compared_s: how long the first alignment and its comparison took, seconds.
+        last_comparison: of the outputs between the first alignment and the switch; None without a switch.
+        paused_s: how long the processors of the port were paused for the switch, seconds.
+        binding: the binding after the switch; None without a switch.
     """
 
     address: Address
@@ -86,17 +89,17 @@ class RebuildReport:
     seconds: float
     comparison: GenerationComparison
     compared_s: float
-    stretch: GenerationComparison | None = None
-    standstill_s: float = 0.0
+    last_comparison: GenerationComparison | None = None
+    paused_s: float = 0.0
     binding: Binding | None = None
 
     @property
     def equal(self) -> bool:
-        """Whether the generations hold the same."""
-        return self.comparison.equal and (self.stretch is None or self.stretch.equal)
+        """Whether both generations hold the same outputs."""
+        return self.comparison.equal and (self.last_comparison is None or self.last_comparison.equal)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON data."""
+        """Return the report as JSON data."""
         return {
             "address": str(self.address),
             "generation": self.generation,
@@ -108,8 +111,8 @@ class RebuildReport:
             "seconds": round(self.seconds, 3),
             "comparison": self.comparison.as_dict(),
             "comparedSeconds": round(self.compared_s, 3),
-            "stretch": None if self.stretch is None else self.stretch.as_dict(),
-            "standstillSeconds": round(self.standstill_s, 3),
+            "stretch": None if self.last_comparison is None else self.last_comparison.as_dict(),
+            "standstillSeconds": round(self.paused_s, 3),
             "swapped": self.binding is not None,
         }
 
@@ -120,13 +123,13 @@ class Rebuild:
     Args:
         product: of a project.
         mesh: a registry.
-        say: gets lines for people.
-        on_progress: called with (offsets read, offsets in all) of whatever is read.
-        lease_s: for how long the claim on the new generation outlives this process.
+        say: called with lines for people.
+        on_progress: called with (offsets read, offsets in all) of what is being read.
+        lease_s: seconds for which the lease on the new generation outlives this process.
 
     Raises:
         ProcessError: the product is not built by a processor.
-        NotRegistered: the product, or what it reads, is not registered.
+        NotRegistered: the product, or a port that it reads, is not registered.
     """
 
     def __init__(
@@ -141,48 +144,48 @@ class Rebuild:
         self._mesh = mesh
         self._say = say
         self._on_progress = on_progress
-        self._hold_s = lease_s
+        self._lease_s = lease_s
         live = mesh.refresh(product.product.address)
         pipeline = load_pipeline(product.product, product.folder)
         for read in (pipeline.input, *pipeline.joined):
             mesh.refresh(read)
         self._plan = make_plan(pipeline, live.address, mesh)
-        counted = pin_inputs(self._plan)
-        self._old, self._continues = counted.plan, counted.continues
+        pinned = pin_inputs(self._plan)
+        self._old, self._continues = pinned.plan, pinned.continues
         self._made_by = logic_digest(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(self._plan.kafka)
-        self._held_from, self._is_live = 0.0, False
+        self._paused_at, self._is_live = 0.0, False
 
     def run(self, swap: Swap = Swap.NEVER) -> RebuildReport:
-        """Build, compare, and swap if it is wanted; see the module.
+        """Build the new generation, compare both, and switch where `swap` says so; see the module.
 
         Raises:
-            RegistrationRefused: somebody else rebuilds it, or this process lost its claim while it was stopped.
-            ProcessError: the state of either generation is damaged; or of another logic, where the hint says what to do.
-            KafkaError, RegistryUnavailable: no answer; nothing is lost, call it again.
+            RegistrationRefused: another process rebuilds the port, or this process lost its lease while it was stopped.
+            ProcessError: the state of a generation is damaged, or was made by another logic; the hint says what to do.
+            KafkaError, RegistryUnavailable: no answer. Nothing is lost; call it again.
         """
-        with BuildLease(self._line, self._made_by, seconds=self._hold_s) as held:
-            return self._run(held, swap)
+        with BuildLease(self._line, self._made_by, seconds=self._lease_s) as lease:
+            return self._run(lease, swap)
 
-    def _run(self, held: BuildLease, swap: Swap) -> RebuildReport:
-        self._clear(held.opened)
-        new = self._open(held)
+    def _run(self, lease: BuildLease, swap: Swap) -> RebuildReport:
+        self._delete_abandoned(lease.opened)
+        new = self._open(lease)
         began = time.perf_counter()
         with ExitStack() as stack:
             building = stack.enter_context(BoundedProcessor(new, self._mesh, on_progress=self._on_progress))
-            self._keep_changes(new, CHANGELOG_WHILE_BUILT)
-            processed = building.advance_to(self._history(building))
+            self._configure_changelogs(new, CHANGELOG_WHILE_BUILT)
+            processed = building.advance_to(self._history_ends(building))
             building.commit_offsets()
             seconds = time.perf_counter() - began
-            held.check()
-            cutting = stack.enter_context(
+            lease.check()
+            aligner = stack.enter_context(
                 closing(
                     GenerationAligner(self._old, building, self._mesh, self._continues, on_progress=self._on_progress)
                 )
             )
-            at = self._cut(held, cutting)
-            held.move(Phase.BUILD)
+            at = self._align(lease, aligner)
+            lease.move(Phase.BUILD)
             found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
             compared_s = time.perf_counter() - began - seconds
             report = RebuildReport(
@@ -190,33 +193,33 @@ class Rebuild:
             )
             if swap is Swap.NEVER or (swap is Swap.EQUAL and not report.equal):
                 return report
-            return self._swapped(held, cutting, at, report, swap)
+            return self._switch(lease, aligner, at, report, swap)
 
-    def _swapped(
-        self, held: BuildLease, cutting: GenerationAligner, at: Alignment, report: RebuildReport, swap: Swap
+    def _switch(
+        self, lease: BuildLease, aligner: GenerationAligner, at: Alignment, report: RebuildReport, swap: Swap
     ) -> RebuildReport:
-        self._await_at_work(cutting, at)
-        after = self._cut(held, cutting)
+        self._await_at_work(aligner, at)
+        after = self._align(lease, aligner)
         ends, begins = (after.ends, after.begins), (at.ends, at.begins)
-        stretch = compare(self._old, cutting.new, self._mesh, ends, begins=begins)
-        report = replace(report, stretch=stretch)
-        if swap is Swap.EQUAL and not stretch.equal:
+        last = compare(self._old, aligner.new, self._mesh, ends, begins=begins)
+        report = replace(report, last_comparison=last)
+        if swap is Swap.EQUAL and not last.equal:
             return report
-        held.check()
-        self._keep_changes(cutting.new, CHANGELOG)
-        binding = self._bound(report.generation, Switch(holder=held.holder, ends=after.ends, begins=after.begins))
+        lease.check()
+        self._configure_changelogs(aligner.new, CHANGELOG)
+        binding = self._bind(report.generation, Switch(holder=lease.holder, ends=after.ends, begins=after.begins))
         self._say(f"{self._line.line} is bound to generation {binding.generation} ({binding.topic})")
-        return replace(report, binding=binding, standstill_s=time.perf_counter() - self._held_from)
+        return replace(report, binding=binding, paused_s=time.perf_counter() - self._paused_at)
 
-    def _clear(self, generations: Generations) -> None:
-        """Delete what was given up and never read."""
+    def _delete_abandoned(self, generations: Generations) -> None:
         for each in generations.generations:
             if each.state is GenerationState.ABANDONED:
                 self._say(f"generation {each.number} was begun by another logic; it is deleted")
                 retire(self._line, each.number, self._admin)
 
-    def _open(self, held: BuildLease) -> Plan:
-        generation, live = held.generation, self._old.output
+    def _open(self, lease: BuildLease) -> Plan:
+        """Create the new generation's topic, and return the plan that builds it."""
+        generation, live = lease.generation, self._old.output
         found = self._admin.topic(live.topic)
         if found is None:
             raise ProcessError(f"the topic {live.topic} is not there", hint="`meshport apply` makes it")
@@ -228,164 +231,86 @@ class Rebuild:
             self._plan, output=live.model_copy(update={"topic": generation.topic, "generation": generation.number})
         )
 
-    def _keep_changes(self, new: Plan, settings: Mapping[str, str]) -> None:
-        """Say for how long the state's changelogs keep what rows were."""
+    def _configure_changelogs(self, new: Plan, settings: Mapping[str, str]) -> None:
         for stage in new.stages:
             self._admin.set_config(stage.changelog, settings)
 
-    def _history(self, building: BoundedProcessor) -> dict[TopicPartition, int]:
-        """Where the input ends now; or where the old generation's input goes on in it."""
-        log = KafkaLog(building.plan.kafka)
-        try:
-            found = {
+    def _history_ends(self, building: BoundedProcessor) -> dict[TopicPartition, int]:
+        """Return the present ends of the inputs; of a rebuilt input, the offset where it continues the old generation's."""
+        with closing(KafkaLog(building.plan.kafka)) as log:
+            ends = {
                 TopicPartition(stage.topic, partition): end
                 for stage in input_stages(building.plan)
                 for partition, (_, end) in log.decided(stage.topic).items()
             }
-        finally:
-            log.close()
-        # No further than the live one can be brought, whose input has ended there.
-        found |= begins_of(self._continues)
-        return found
+        # The live generation cannot be advanced any further, since its input has ended there.
+        return ends | begins_of(self._continues)
 
-    def _cut(self, held: BuildLease, cutting: GenerationAligner) -> Alignment:
-        """Both generations at one place; processors stand still until the hold moves on."""
-        self._follow(cutting)
+    def _align(self, lease: BuildLease, aligner: GenerationAligner) -> Alignment:
+        """Align both generations while processors are paused; they stay paused until the lease moves to another phase."""
+        self._follow(aligner)
         self._is_live = self._admin.members(self._old.group) > 0
-        self._held_from = time.perf_counter()
-        held.move(Phase.HANDOVER)
+        self._paused_at = time.perf_counter()
+        lease.move(Phase.HANDOVER)
         for _ in range(_TRIES):
-            self._await_standstill()
-            at = cutting.cut()
-            # One that asked the registry a moment before the handover began may have joined only now.
-            if not self._admin.members(self._old.group) and cutting.is_exact(at):
+            self._await_pause()
+            at = aligner.align()
+            # A processor that asked the registry a moment before the pause may have joined its group only now.
+            if not self._admin.members(self._old.group) and aligner.is_exact(at):
                 return at
             self._say(f"{self._old.group} was started meanwhile; once more")
         raise ProcessError(
             f"{self._old.group} is started again and again", hint="end what runs it, and call this again"
         )
 
-    def _await_at_work(self, cutting: GenerationAligner, since: Alignment) -> None:
-        """Let the live processor come back from its first stop: to take up its state may take longer than the stop."""
-        deadline = time.monotonic() + _BACK_S
-        while self._is_live and not cutting.is_at_work(since) and time.monotonic() < deadline:
+    def _await_at_work(self, aligner: GenerationAligner, since: Alignment) -> None:
+        """Wait until the live processor works again after its first pause: restoring its state may take longer than the pause."""
+        deadline = time.monotonic() + _RESUME_S
+        while self._is_live and not aligner.is_at_work(since) and time.monotonic() < deadline:
             time.sleep(_ANSWER_S)
 
-    def _follow(self, cutting: GenerationAligner) -> None:
-        """Bring the new generation near to the live one, which goes on: what is left is processed while it stands still."""
+    def _follow(self, aligner: GenerationAligner) -> None:
+        """Bring the new generation near to the live one, so that little is left to process during the pause."""
         for _ in range(_TRIES):
             began = time.perf_counter()
-            cutting.follow()
+            aligner.follow()
             if time.perf_counter() - began < _NEAR_S:
                 break
 
-    def _await_standstill(self) -> None:
-        deadline = time.monotonic() + _STANDSTILL_S
-        told = False
+    def _await_pause(self) -> None:
+        deadline = time.monotonic() + _PAUSE_S
+        announced = False
         while count := self._admin.members(self._old.group):
-            if not told:
-                self._say(f"waiting for the live processor ({self._old.group}) to stand still")
-                told = True
+            if not announced:
+                self._say(f"waiting for the live processor ({self._old.group}) to pause")
+                announced = True
             if time.monotonic() > deadline:
                 raise ProcessError(
-                    f"{self._old.group} still has {count} members after {_STANDSTILL_S:g} s",
-                    hint="`meshport run` and `meshport up` stand still by themselves; end what else runs it",
+                    f"{self._old.group} still has {count} members after {_PAUSE_S:g} s",
+                    hint="`meshport run` and `meshport up` pause by themselves; end what else runs it",
                 )
             time.sleep(_LOOK_S)
 
-    def _bound(self, number: int, switch: Switch) -> Binding:
-        deadline = time.monotonic() + self._hold_s
+    def _bind(self, number: int, switch: Switch) -> Binding:
+        deadline = time.monotonic() + self._lease_s
         while True:
             try:
                 return self._line.switch(number, switch)
             except RegistryUnavailable:
-                # Whether it is bound is not known; asked again, it says so.
+                # Whether the address is bound is not known; the same request again returns the binding if it is.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_ANSWER_S)
 
 
-def retire(line: PortGenerations, number: int, admin: Admin) -> list[str]:
-    """Delete a generation that was replaced or given up: first nobody is led to it any more, then its topics go.
-
-    Args:
-        line: the port's generations.
-        number: of the generation.
-        admin: of the cluster.
-
-    Returns:
-        The topics that were deleted.
-
-    Raises:
-        NotRegistered: there is no such generation.
-        RegistrationRefused: it is bound, or being built.
-    """
-    topic = next((each.topic for each in line.list().generations if each.number == number), None)
-    if topic is None:
-        raise NotRegistered(f"{line.line} has no generation {number}")
-    line.retire(number)
-    known = admin.partitions()
-    gone = [each for each in names_of(topic) if each in known]
-    for each in gone:
-        admin.delete_topic(each)
-    return gone
-
-
-def unfinished_groups(binding: Binding, number: int, admin: Admin) -> list[str]:
-    """The groups that have a place in a replaced generation and have not read it to its end.
-
-    Args:
-        binding: of the port, as it is now.
-        number: of the generation.
-        admin: of the cluster.
-    """
-    kept = _replaced(binding, number)
-    if kept is None:
-        return []
-    return sorted(
-        group
-        for group, places in admin.places(kept.topic).items()
-        if any(places.get(partition, 0) < end for partition, end in kept.ends.items())
-    )
-
-
-def dependent_products(mesh: Registry, binding: Binding, number: int, admin: Admin) -> list[Address]:
-    """The products whose state counts on a replaced generation: each has to be rebuilt in turn before that may go.
-
-    Args:
-        mesh: a registry.
-        binding: of the port, as it is now.
-        number: of the generation.
-        admin: of the cluster.
-    """
-    kept = _replaced(binding, number)
-    if kept is None:
-        return []
-    then, now = admin.places(kept.topic), admin.places(binding.topic)
-    found = []
-    for reader in mesh.readers(binding.address):
-        try:
-            group = processor_group(mesh.refresh(reader.address).topic)
-        except NotRegistered:
-            continue  # it has no port that anything could build
-        if group in then and group not in now:
-            found.append(reader.address)
-    return found
-
-
-def _replaced(binding: Binding, number: int) -> Continuation | None:
-    """How a replaced generation goes on; None where the port has none of that number."""
-    return next((each for each in binding.continues if each.generation == number), None)
-
-
 def logic_digest(product: ProjectProduct, plan: Plan) -> str:
-    """What tells one logic from another: the product's own files, its contract, and the topics that it reads."""
-    told = hashlib.sha256()
+    """Return a digest of a product's logic: of its own files, its contract, and the topics that it reads."""
+    digest = hashlib.sha256()
     files = sorted(
         each for each in Path(product.folder).rglob("*") if each.suffix in {".py", ".yaml"} and each.is_file()
     )
     for file in files:
-        told.update(str(file.relative_to(product.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(str(file.relative_to(product.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
     read = sorted(each.topic for each in plan.reads)
-    told.update(" ".join([plan.output.fingerprint, plan.shape, *read]).encode())
-    return told.hexdigest()
+    digest.update(" ".join([plan.output.fingerprint, plan.shape, *read]).encode())
+    return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""Holding the generation that one is building: renewed in the background, lost aloud."""
+"""The lease on the generation that a rebuild builds: renewed in the background, and reported when it is lost.
+
+The registry's API calls a lease a hold (`PortGenerations.hold`).
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,23 @@ from meshport.generations import Generation, Generations, Phase
 from meshport.registry import PortGenerations
 
 LEASE_S = 15.0
-"""For how long a hold lasts that nobody renews: so long after a kill nobody else can begin."""
+"""Seconds after which a lease that is not renewed ends, so that another rebuild can begin after a kill."""
 
 
 class BuildLease:
-    """The generation that is being built, held by this process for as long as the block runs.
+    """A lease on the generation of a port that is being built. Use it as a context manager.
 
     Args:
         line: the port's generations.
-        made_by: tells the logic; see `PortGenerations.open`.
-        seconds: for how long each hold lasts.
+        made_by: the digest of the logic; see `PortGenerations.open`.
+        seconds: the time after which the lease ends unless it is renewed.
+
+    Attributes:
+        holder: the unique name of this lease's holder.
+        opened: the port's generations at the time at which the lease began.
 
     Raises:
-        RegistrationRefused: somebody else is at it.
+        RegistrationRefused: another process holds the lease.
     """
 
     def __init__(self, line: PortGenerations, made_by: str, *, seconds: float = LEASE_S) -> None:
@@ -36,22 +43,21 @@ class BuildLease:
         self._done = threading.Event()
         self._lock = threading.Lock()
         self.opened: Generations = line.open(holder=self.holder, seconds=seconds, made_by=made_by)
-        """The port's generations as they were then."""
         self._thread = threading.Thread(target=self._renew, name=f"hold {line.line}", daemon=True)
 
     @property
     def generation(self) -> Generation:
-        """The one that is held."""
+        """The generation that is being built."""
         building = self.opened.building
         if building is None:
             raise ProcessError(f"no generation of {self._line.line} is being built")
         return building
 
     def move(self, phase: Phase) -> None:
-        """Say what is done now.
+        """Record in the registry which phase the rebuild is in.
 
         Raises:
-            RegistrationRefused: the hold was lost.
+            RegistrationRefused: the lease was lost.
         """
         with self._lock:
             self.check()
@@ -62,10 +68,10 @@ class BuildLease:
         self._line.hold(self.generation.number, holder=self.holder, seconds=self._seconds, phase=phase)
 
     def check(self) -> None:
-        """Make sure that nobody else can have begun meanwhile.
+        """Raise where another process may have taken the lease.
 
         Raises:
-            RegistrationRefused: somebody may.
+            RegistrationRefused: the lease was lost.
         """
         if self._lost is not None:
             raise self._lost
@@ -76,7 +82,7 @@ class BuildLease:
                 try:
                     self._hold(self._phase)
                 except RegistryUnavailable:
-                    continue  # it may answer before the hold ends
+                    continue  # the registry may answer before the lease ends
                 except RegistrationRefused as error:
                     self._lost = error
                     return
@@ -88,5 +94,5 @@ class BuildLease:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        with contextlib.suppress(RegistryUnavailable):  # it ends by itself
+        with contextlib.suppress(RegistryUnavailable):  # the lease ends by itself
             self._line.release(self.generation.number, holder=self.holder)

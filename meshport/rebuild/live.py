@@ -1,4 +1,4 @@
-"""A live processor that stands still while its port is handed over, and goes on with the generation that is bound then."""
+"""A live processor that pauses while its port switches to another generation, and resumes with the generation bound then."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from meshport.rebuild.pinned_inputs import pin_inputs
 from meshport.registry import Registry
 
 LOOK_S: Final = 2.0
-"""How often a live processor asks the registry; so long a handover waits for it, and a bit more."""
+"""Seconds between two requests of a live processor to the registry; a rebuild waits this long, and a bit more, for its pause."""
 
 
 class LivePlan:
-    """Makes the plan of a product, from bindings as they are then.
+    """Makes the plan of a product from the current bindings.
 
-    The logic stays what it was, so that an edit of the product's files is no part of a processor that runs; but a
-    generation that is bound anew goes on with what the files hold now, as they have built it. Its input is the generation
-    that its state counts on.
+    The logic stays that of the start, so that an edit of the product's files does not reach a running processor. After a
+    switch to a new generation it is read again from the files, from which the generation was built. The plan reads the
+    generation of its inputs that its state was built from.
 
     Args:
         product_of: reads the product.
@@ -40,24 +40,24 @@ class LivePlan:
         self._generation: int | None = None
 
     def __call__(self) -> Plan:
-        """The plan.
+        """Return the plan.
 
         Raises:
             NotRegistered: a port is not registered.
             ProcessError: the pipeline cannot be run over these ports.
         """
         address = self._product.product.address
-        bound = self._bound(address).generation
+        bound = self._binding(address).generation
         if self._generation not in {None, bound}:
             self._product = self._product_of()
             self._pipeline = load_pipeline(self._product.product, self._product.folder)
         self._generation = bound
         plan = make_plan(self._pipeline, address, self._mesh)
-        # Where its input was rebuilt, it can only read to its end what it has begun.
+        # Where an input was rebuilt, the processor can only read the replaced generation to its end.
         return pin_inputs(plan).plan
 
-    def _bound(self, address: Address) -> Binding:
-        """What the registry says now: a processor that began with what was bound before would restore its state for nothing."""
+    def _binding(self, address: Address) -> Binding:
+        """Return the registry's present binding; with an outdated one the processor would restore its state in vain."""
         try:
             return self._mesh.refresh(address)
         except RegistryUnavailable:
@@ -89,21 +89,21 @@ def run_live(
     stop: threading.Event | None = None,
     look_s: float = LOOK_S,
 ) -> ProcessorProgress:
-    """Run what builds a port, whichever generation of it is bound, until it is told to stop.
+    """Run the processor of a port, whichever generation is bound, until it is stopped.
 
-    A registry that does not answer changes nothing: the processor goes on.
+    A registry that does not answer changes nothing: the processor continues.
 
     Args:
-        plan_of: makes the plan, from bindings as they are then.
+        plan_of: makes the plan from the current bindings.
         mesh: a registry.
         run: of the engine.
-        say: gets lines for people.
-        on_progress: told of the progress about once a second.
-        stop: ends it from another thread.
-        look_s: seconds between two questions to the registry.
+        say: called with lines for people.
+        on_progress: called with the progress about once a second.
+        stop: an event that stops the processor when another thread sets it.
+        look_s: seconds between two requests to the registry.
 
     Raises:
-        MeshError: as of `run` and `plan_of`.
+        MeshError: as `run` and `plan_of`.
     """
     stop = stop or threading.Event()
     while True:
@@ -122,11 +122,11 @@ def run_live(
                     f"{each.binding.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} "
                     "--swap equal` brings it on"
                 )
-        with _Watch(plan, mesh, stop, look_s) as watch:
+        with _SwitchWatch(plan, mesh, stop, look_s) as watch:
             progress = run(plan, mesh, stop=watch.ending, on_progress=on_progress)
-        if stop.is_set() or watch.why is None:
+        if stop.is_set() or watch.reason is None:
             return progress
-        say(watch.why)
+        say(watch.reason)
         mesh.refresh(plan.output.address)
 
 
@@ -137,17 +137,23 @@ def _is_handed_over(plan: Plan, mesh: Registry) -> bool:
         return False
 
 
-class _Watch:
-    """Tells a processor to end, and why, when its port is handed over or was bound anew.
+class _SwitchWatch:
+    """Ends a processor when its port or one of its inputs switches to another generation. Use it as a context manager.
+
+    Args:
+        plan: what the processor runs.
+        mesh: a registry.
+        stop: the caller's event; `ending` follows it.
+        look_s: seconds between two requests to the registry.
 
     Attributes:
-        ending: set when the processor is to end; by us, by whoever set the event that we were given, or by a signal.
-        why: what we ended it for; None where it was not us.
+        ending: set when the processor is to end: by this watch, by `stop`, or by a signal.
+        reason: why this watch ended the processor; None where it did not.
     """
 
     def __init__(self, plan: Plan, mesh: Registry, stop: threading.Event, look_s: float) -> None:
         self.ending = threading.Event()
-        self.why: str | None = None
+        self.reason: str | None = None
         self._mesh = mesh
         self._line = mesh.generations(plan.output.address)
         self._generation = plan.output.generation
@@ -157,16 +163,16 @@ class _Watch:
         self._done = threading.Event()
         self._threads = [
             threading.Thread(target=each, name=f"watch {plan.output.topic}", daemon=True)
-            for each in (self._watch, self._follow)
+            for each in (self._watch_registry, self._follow_stop)
         ]
 
-    def _follow(self) -> None:
+    def _follow_stop(self) -> None:
         while not self._done.wait(0.1):
             if self._stop.is_set():
                 self.ending.set()
                 return
 
-    def _watch(self) -> None:
+    def _watch_registry(self) -> None:
         while not self._done.wait(self._look_s):
             try:
                 found = self._line.list()
@@ -174,12 +180,12 @@ class _Watch:
             except (RegistryUnavailable, NotRegistered):
                 continue
             if found.is_handed_over:
-                self.why = f"{self._line.line} is being handed over to a new generation; standing still"
+                self.reason = f"{self._line.line} is being handed over to a new generation; paused"
             elif found.live.number != self._generation:
-                self.why = f"{self._line.line} is bound to generation {found.live.number} now; going on there"
+                self.reason = f"{self._line.line} is bound to generation {found.live.number} now; continuing there"
             elif moved:
-                self.why = f"{moved[0]} was bound to another generation"
-            if self.why is not None:
+                self.reason = f"{moved[0]} was bound to another generation"
+            if self.reason is not None:
                 self.ending.set()
                 return
 

@@ -1,13 +1,15 @@
-"""A processor whose input was rebuilt: its state counts on the generation that was bound before.
+"""Plans pinned to the input generations that a processor's state was built from.
 
-What it has taken in is told by offsets of that generation, and so are the ids of its outputs and what its quarantine holds.
-It reads that generation to its end and then waits; the way on is its own rebuild, over the generation that is bound now. The
-two are compared, and its readers go on, at the place where the one generation of the input continues the other.
+The state of a processor refers to its input by offsets of one generation, as do the ids of its outputs and its quarantined
+events. After the input was rebuilt, the processor therefore reads the replaced generation to its end and then waits. It
+continues by a rebuild of its own, over the generation that is bound now. The two generations of its output are compared, and
+its readers switch, at the offsets where the one generation of the input continues the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -21,11 +23,12 @@ from meshport.process.wire.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class PinnedPlan:
-    """A plan over the generations of its inputs that its state counts on.
+    """A plan over the generations of its inputs that its state was built from.
 
     Attributes:
-        plan: the plan; the one that was given where there is no state, or one of another logic.
-        continues: where inputs go on in the generation that is bound, by the topic of that; none where it counts on those.
+        plan: the plan; the one that was given where there is no state, or only a state of another logic.
+        continues: by topic of the bound generation, where it continues the generation that the state was built from; empty
+            where the state was built from the bound generations.
     """
 
     plan: Plan
@@ -33,49 +36,48 @@ class PinnedPlan:
 
 
 def pin_inputs(plan: Plan) -> PinnedPlan:
-    """The same plan over the generations of its inputs that its state counts on.
+    """Return the plan over the generations of its inputs that its state was built from.
 
     Args:
         plan: over the generations that are bound.
 
     Raises:
-        ProcessError: one of them is more than one behind, so that its end is no place in the one that is bound.
+        ProcessError: an input was rebuilt more than once since, so that the end of the old generation has no offset in the
+            bound one.
     """
     bound = [each.binding for each in plan.sources]
     known = Admin(plan.kafka).partitions() if any(each.continues for each in bound) else {}
     if any(stage.changelog not in known for stage in plan.stages):
         return PinnedPlan(plan)
-    log = KafkaLog(plan.kafka)
-    try:
+    with closing(KafkaLog(plan.kafka)) as log:
         shapes = {each.shape for checkpoints in latest_checkpoints(plan, log) for each in checkpoints.values()} - {""}
-    finally:
-        log.close()
     if not shapes or plan.shape in shapes:
         return PinnedPlan(plan)
-    for before in product(*(_generations(each) for each in bound)):
-        older = replace(plan, source=before[0], stream=before[1] if plan.stream is not None else None)
+    for candidate in product(*(_generations(each) for each in bound)):
+        older = replace(plan, source=candidate[0], stream=candidate[1] if plan.stream is not None else None)
         if older.shape in shapes:
-            continues = {}
-            for each, counted in zip(bound, before, strict=True):
-                if counted is not each:
-                    continues[each.topic] = _continuation(each, counted, plan)
+            continues = {
+                now.topic: _continuation(now, then, plan)
+                for now, then in zip(bound, candidate, strict=True)
+                if then is not now
+            }
             return PinnedPlan(older, continues)
     return PinnedPlan(plan)
 
 
 def _generations(bound: Binding) -> list[Binding]:
-    """What an address was bound to, newest first."""
+    """Return the binding and those of the replaced generations, the newest first."""
     return [bound] + [
         bound.model_copy(update={"topic": each.topic, "generation": each.generation, "continues": ()})
         for each in reversed(bound.continues)
     ]
 
 
-def _continuation(bound: Binding, counted: Binding, plan: Plan) -> Continuation:
+def _continuation(bound: Binding, pinned: Binding, plan: Plan) -> Continuation:
     last = bound.continues[-1]
-    if last.topic != counted.topic:
+    if last.topic != pinned.topic:
         raise ProcessError(
-            f"the state of {plan.output.address} counts on generation {counted.generation} of {bound.address}, which "
+            f"the state of {plan.output.address} counts on generation {pinned.generation} of {bound.address}, which "
             f"is bound to generation {bound.generation}",
             hint="give the product a new major, and move its readers there",
         )

@@ -52,7 +52,7 @@ def after(owner: Any, name: str) -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "opened, without a topic": lambda: before(job.Rebuild, "_open"),
     "in the middle of the history": lambda: before(Transactions, "commit", call=2),
-    "the old one at the place, the new one not": lambda: after(GenerationAligner, "_settled"),
+    "the old one at the place, the new one not": lambda: after(GenerationAligner, "_settle_old"),
     "before the switch": lambda: before(PortGenerations, "switch"),
     "after the switch": lambda: after(PortGenerations, "switch"),
 }

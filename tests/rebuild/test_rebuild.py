@@ -124,9 +124,9 @@ def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
         publisher.publish(ours | {"customer": "nobody"})
         publisher.retract({"customer": "c4", "window_start": ours["window_start"]})
     report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
-    (tally,) = report.comparison.tallies
-    assert (tally.old, tally.new, tally.only_old, tally.only_new, tally.differing) == (17, 17, 1, 1, 1)
-    told = "\n".join(map(str, tally.samples))
+    (counts,) = report.comparison.counts
+    assert (counts.old, counts.new, counts.only_old, counts.only_new, counts.differing) == (17, 17, 1, 1, 1)
+    told = "\n".join(map(str, counts.samples))
     assert f"cents was {ours['cents'] + 1}, is {ours['cents']}" in told
     assert "c4|" in told
     assert told.count("only in the new generation") == told.count("only in the old generation") == 1
@@ -149,8 +149,8 @@ def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_p
         Rebuild(product, registry).run(Swap.ALWAYS)
     shop.build(before)
     report = Rebuild(product, registry).run(Swap.ALWAYS)
-    (tally,) = report.comparison.tallies
-    assert (report.generation, tally.differing, report.equal) == (3, 17, False)
+    (counts,) = report.comparison.counts
+    assert (report.generation, counts.differing, report.equal) == (3, 17, False)
     assert report.binding is not None
     states = {each.number: each.state for each in registry.generations(address).list().generations}
     assert states == {1: "replaced", 2: "retired", 3: "live"}
@@ -266,16 +266,16 @@ def test_a_join_of_streams_is_rebuilt(shop: Shop, tmp_path: Path) -> None:
     shop.sell(200)
     shop.build(larger)
     report = Rebuild(pairs, registry).run()
-    (tally,) = report.comparison.tallies
-    assert (report.equal, tally.what, tally.old) == (True, "events", tally.new)
+    (counts,) = report.comparison.counts
+    assert (report.equal, counts.what, counts.old) == (True, "events", counts.new)
     assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
     shop.sell(200)
     shop.build(larger)
     with pytest.raises(ProcessError, match="made by another pipeline"):
         shop.build(pairs)
     report = Rebuild(pairs, registry).run(Swap.EQUAL)
-    (tally,) = report.comparison.tallies
-    assert (report.binding is not None, tally.what) == (True, "keys")
+    (counts,) = report.comparison.counts
+    assert (report.binding is not None, counts.what) == (True, "keys")
     shop.build(pairs)
     with Replay(pairs.product.address, registry) as replay:
         found = [(event.data["customer"], event.data["cents"], event.data["euros"]) for event in replay.history()]
