@@ -158,7 +158,7 @@ class Rebuild:
         self._paused_at, self._is_live = 0.0, False
 
     def run(self, swap: Swap = Swap.NEVER) -> RebuildReport:
-        """Build the new generation, compare both, and switch where `swap` says so; see the module.
+        """Build the new generation, compare both, and switch as `swap` asks; see the module.
 
         Raises:
             RegistrationRefused: another process rebuilds the port, or this process lost its lease while it was stopped.

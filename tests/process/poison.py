@@ -1,6 +1,6 @@
-"""A processor that meets events which it cannot process until three things are put right, as a process of its own too.
+"""A processor with events that it cannot process until three faults are fixed; also as a process of its own.
 
-`python -m tests.process.poison HOST:PORT PREFIX ENGINE` runs it with all put right but the joined rows, which are on Kafka.
+`python -m tests.process.poison HOST:PORT PREFIX ENGINE` runs it with all faults fixed; the joined rows are read from Kafka.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meshport.process.wire.plan import Plan, make_plan
 from meshport.schema import Schema, parse_schema
 from tests.process.plays import ARTISTS, OUT, PLAY, at, field, pipeline, play, ports, record
 
-# A member that comes back under its name need not wait for the one that was killed to be given up.
+# A named member gets its partitions back at once after a kill.
 RUN: dict[str, Callable[..., ProcessorProgress]] = {
     "batch": partial(batch.run_processor, member="one"),
     "faust": engine.run_processor,
@@ -41,7 +41,7 @@ Given = list[tuple[str, str, str]]
 
 
 class Faults(Ports):
-    """Ports whose second writer is not registered, and a function that fails: until both are put right."""
+    """Ports with an unregistered schema and a function that fails, until both are fixed."""
 
     mended = False
 
@@ -61,7 +61,7 @@ class Faults(Ports):
 
 
 def chain(state: dict[str, int] | None, event: Occurrence) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Counts and sums up, and tells each play."""
+    """Count and sum up the plays of a user, with an output for each."""
     state = state or {"n": 0, "sum": 0}
     state = {"n": state["n"] + 1, "sum": state["sum"] + event.data["ms"]}
     return state, [{"user": event.key[0], "ms": event.data["ms"], **state}]
@@ -106,7 +106,7 @@ def publish(plan: Plan, bound: Faults, given: Given) -> None:
 
 
 def publish_rows(plan: Plan, bound: Faults, artists: Iterable[str]) -> None:
-    """Store rows that held before all plays."""
+    """Store rows that are valid from before all plays."""
     (table,) = plan.tables.values()
     writer = EventWriter(
         source=str(table.address),
@@ -126,7 +126,7 @@ def publish_rows(plan: Plan, bound: Faults, artists: Iterable[str]) -> None:
 
 
 def main(bootstrap_servers: str, prefix: str, on: str) -> None:
-    """Run it until it is told to stop."""
+    """Run the processor until it is stopped."""
     plan, bound = mesh(bootstrap_servers, prefix)
     bound.mended = True
     worker._REDRIVE_BATCH = 50  # type: ignore[misc]

@@ -24,13 +24,13 @@ HOUR = record("Hour", avro("artist", "string"), *WINDOW, avro("plays", "long"), 
 
 
 def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Ports]:
-    """The plan of the processor over topics with this prefix."""
+    """Return the plan of the processor over topics with this prefix."""
     bound = Ports(ports(HOUR, ("artist", "window_start"), plays=3), bootstrap_servers=bootstrap_servers, prefix=prefix)
     return make_plan(LOGIC, OUT, bound), bound
 
 
 def main(bootstrap_servers: str, prefix: str, on: str = "faust", member: str = "") -> None:
-    """Run it until it is told to stop."""
+    """Run the processor until it is stopped."""
     plan, bound = mesh(bootstrap_servers, prefix)
     if on == "batch":
         batch.run_processor(plan, bound, member=member or None)

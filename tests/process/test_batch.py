@@ -1,4 +1,4 @@
-"""The batch engine on a real Kafka: kills, zombies, members that come and go, transactions that come to nothing."""
+"""The batch engine on a real Kafka: kills, zombies, rebalances, transactions that are aborted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def topics(kafka: Cluster) -> Iterator[Topics]:
 
 @contextmanager
 def processor(topics: Topics, member: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The processor as a process of its own; killed at last."""
+    """The processor as a process of its own; killed at the end."""
     plan = topics.plan
     command = [sys.executable, "-m", "tests.process.processor", plan.output.bootstrap_servers]
     process = subprocess.Popen([*command, plan.output.topic.removesuffix(OUT), "batch", member], cwd=ROOT)
@@ -63,26 +63,26 @@ def processor(topics: Topics, member: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def written(topics: Topics, count: int) -> bool:
-    """Whether committed readers may find that many outputs, markers of transactions included."""
+    """Whether the output has so many offsets for committed readers, markers of transactions included."""
     return topics.written() >= count
 
 
 def check_once(topics: Topics) -> None:
-    """As of `check`; and no output is on the wire twice for committed readers."""
+    """Run `check`; and committed readers see each output once."""
     check(topics)
     ids = [event.id for event in topics.events(topics.plan.output.topic)]
     assert len(ids) == len(set(ids)) > 0
 
 
 def transactions(topics: Topics, name: str = "") -> Transactions:
-    """Transactions of one who is told nothing of the processor's."""
+    """A transactional producer that is not the processor's."""
     made = Transactions(topics.plan.kafka, name or f"t{uuid4().hex[:8]}", settings=PRODUCER_SETTINGS)
     made.start()
     return made
 
 
 def joined(plan: Plan) -> Member:
-    """A member that has all partitions of the processor's group."""
+    """A member of the processor's group with all partitions."""
     member = Member(plan.kafka, plan.group)
     member.join(
         [stage.topic for stage in plan.stages],
@@ -93,7 +93,7 @@ def joined(plan: Plan) -> Member:
 
 
 def first_messages(member: Member) -> int:
-    """Read until messages come; the offset behind the last one of the first partition that gave any."""
+    """Read until messages come; return the offset after the first of them."""
     found: list[int] = []
 
     def some() -> bool:
@@ -105,9 +105,9 @@ def first_messages(member: Member) -> int:
 
 
 def test_totals_survive_kills(topics: Topics) -> None:
-    """Killed with SIGKILL twice once it writes, it leaves a recount's totals, and nothing doubled for committed readers."""
+    """After two SIGKILLs the totals are those of a recount, and committed readers see no output twice."""
     kills = 0
-    for number in range(2):  # where exactly it is killed is settled in tests/campaigns
+    for number in range(2):  # tests/campaigns kills it at each named point
         topics.publish(world(10_000, seed=number, start=10_000 * number))
         before = topics.written()
         with processor(topics, "one") as process:
@@ -120,8 +120,8 @@ def test_totals_survive_kills(topics: Topics) -> None:
     check_once(topics)
 
 
-def test_one_who_was_paused_does_no_harm(topics: Topics) -> None:
-    """Stopped while others take its partitions over, and continued, a zombie loses nothing and doubles nothing."""
+def test_a_zombie_does_no_harm(topics: Topics) -> None:
+    """A process that is stopped, loses its partitions and is continued neither loses nor repeats an output."""
     topics.publish(world(12_000))
     with processor(topics, "") as process:
         wait_for(partial(written, topics, 1), pause_s=0.01)
@@ -131,7 +131,7 @@ def test_one_who_was_paused_does_no_harm(topics: Topics) -> None:
         assert before < topics.written()
         process.send_signal(signal.SIGCONT)
         topics.publish(world(200, seed=2, start=12_000))
-        # It joins anew, or ends with an error and is started again by whoever watches it.
+        # It joins its group again, or ends with an error.
         after = topics.written()
         wait_for(lambda: process.poll() is not None or topics.written() > after)
         process.terminate()
@@ -141,13 +141,13 @@ def test_one_who_was_paused_does_no_harm(topics: Topics) -> None:
 
 
 def test_members_come_and_go(topics: Topics) -> None:
-    """A second member joins and the first one leaves while plays come in: no play is lost, and none counted twice."""
+    """No play is lost or counted twice while a second member joins and the first one leaves."""
     members_come_and_go(topics, batch.run_processor)
     check_once(topics)
 
 
 def test_engines_take_over_from_each_other(topics: Topics) -> None:
-    """Each engine goes on from the other's state: batch, faust, batch."""
+    """Each engine continues from the other's state: batch, faust, batch."""
     for number, run in enumerate((batch.run_processor, engine.run_processor, batch.run_processor)):
         topics.publish(world(300, seed=number, start=300 * number))
         progress = run(topics.plan, topics.ports, until_end=True)
@@ -159,13 +159,13 @@ def test_engines_take_over_from_each_other(topics: Topics) -> None:
     ("count", "took_s", "next_"),
     [(500, 0.01, 10_000), (20_000, 0.05, 20_000), (20_000, 10, 400), (3, 60, 1), (1, 0, 200)],
 )
-def test_a_batch_is_as_large_as_the_last_one_lets_it(count: int, took_s: float, next_: int) -> None:
-    """What took long is followed by a batch that takes a fifth of a second, at the same pace; be it a single message."""
+def test_the_time_of_a_batch_sets_the_size_of_the_next(count: int, took_s: float, next_: int) -> None:
+    """The next batch takes a fifth of a second at the pace of the last one, but has at least one message."""
     assert batch.next_limit(count, took_s) == next_
 
 
 def test_a_batch_is_bounded_by_bytes(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read ends soon after its bytes are reached, however many messages it may give, and the next goes on behind it."""
+    """A read ends soon after its limit of bytes, and the next one continues after it."""
     monkeypatch.setattr(transaction, "BATCH_BYTES", 10_000)
     topic = topics.plan.source.topic
     with Producer(topics.plan.kafka) as producer:
@@ -182,8 +182,8 @@ def test_a_batch_is_bounded_by_bytes(topics: Topics, monkeypatch: pytest.MonkeyP
     assert 100 < max(map(len, found)) <= 1001
 
 
-def test_the_place_of_another_generation_is_refused(topics: Topics) -> None:
-    """What a member sends after others took over is refused with its place, and no committed reader ever sees it."""
+def test_offsets_of_another_group_generation_are_refused(topics: Topics) -> None:
+    """The commit of a member whose partitions moved is refused, and no committed reader sees what it sent."""
     topics.publish(world(20))
     plan, output = topics.plan, topics.plan.output.topic
     zombie = joined(plan)
@@ -212,8 +212,8 @@ def test_the_place_of_another_generation_is_refused(topics: Topics) -> None:
     sender.close()
 
 
-def test_nothing_is_sent_behind_a_commit_that_failed(topics: Topics) -> None:
-    """A commit that fails while the next batch is computed is told before anything of that batch is sent, and undone."""
+def test_nothing_is_sent_after_a_commit_that_failed(topics: Topics) -> None:
+    """A commit that fails while the next batch is computed is raised before anything of that batch is sent, and aborted."""
     topics.publish(world(20))
     output, settled = topics.plan.output.topic, list[str]()
 
@@ -245,14 +245,14 @@ def test_nothing_is_sent_behind_a_commit_that_failed(topics: Topics) -> None:
     assert values() == [b"done again"]
 
 
-def test_who_is_no_member_shows_no_membership(topics: Topics) -> None:
-    """Before it is in the group a member has nothing to commit with: the broker would not check such a commit."""
+def test_there_is_no_membership_before_the_group_is_joined(topics: Topics) -> None:
+    """A consumer that is not yet a member has no membership to commit with: the broker would not check such a commit."""
     with Member(topics.plan.kafka, topics.plan.group) as member:
         assert member.membership is None
 
 
-def test_who_takes_a_name_fences_its_owner(topics: Topics) -> None:
-    """A second owner of a transactional name undoes what the first has open, and the first can commit no more."""
+def test_a_second_owner_fences_the_first(topics: Topics) -> None:
+    """A second producer with a transactional id aborts the open transaction of the first, which can commit no more."""
     topics.publish(world(20))
     output = topics.plan.output.topic
     name = f"t{uuid4().hex[:8]}"
@@ -274,7 +274,7 @@ def test_who_takes_a_name_fences_its_owner(topics: Topics) -> None:
 
 
 def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
-    """State is restored as of the last commit: not from what was aborted, and not before what is open is decided."""
+    """State is restored as of the last commit: without aborted entries, and after open transactions have ended."""
     plan, place = topics.plan, TopicPartition(topics.plan.source.topic, 0)
     topics.publish(world(60))
     sender = transactions(topics)
@@ -313,11 +313,11 @@ def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     log.close()
 
 
-def test_what_was_computed_behind_a_failed_commit_is_done_again(
+def test_batches_computed_after_a_failed_commit_are_processed_again(
     topics: Topics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Batches fail at their commit while later ones are computed; once the broker takes them, all is there once."""
-    monkeypatch.setattr(batch, "_OVERLAP_S", 0)  # each commit is under way while the next batch is computed
+    """Commits fail while later batches are computed; once the broker accepts them, each output is there once."""
+    monkeypatch.setattr(batch, "_OVERLAP_S", 0)  # each commit is in progress while the next batch is computed
     admin, output = Admin(topics.plan.kafka), topics.plan.output.topic
     admin.set_config(output, {"max.message.bytes": "100"})
     topics.publish(world(3000))
@@ -333,8 +333,8 @@ def test_what_was_computed_behind_a_failed_commit_is_done_again(
     check_once(topics)
 
 
-def test_what_fails_every_time_is_told(topics: Topics) -> None:
-    """A batch that the broker never takes ends the processor with the reason; once it is taken, all is there once."""
+def test_a_commit_that_always_fails_is_an_error(topics: Topics) -> None:
+    """A batch that the broker never accepts ends the processor with the reason; later each output is there once."""
     admin, output = Admin(topics.plan.kafka), topics.plan.output.topic
     admin.set_config(output, {"max.message.bytes": "100"})
     topics.publish(world(300))
@@ -346,8 +346,8 @@ def test_what_fails_every_time_is_told(topics: Topics) -> None:
     check_once(topics)
 
 
-def test_an_end_leaves_nothing_between_the_stages(topics: Topics) -> None:
-    """Told to end in the midst of a backlog, it groups what it has re-keyed so far: another logic could not."""
+def test_a_stop_drains_the_repartition_topic(topics: Topics) -> None:
+    """A processor that is stopped within a backlog groups what it has re-keyed so far, since another logic could not."""
     topics.publish(world(8000))
     repartition, stop = topics.plan.repartition, threading.Event()
     assert repartition is not None
@@ -426,8 +426,8 @@ def test_it_does_not_load_the_other_engine() -> None:
     assert done.stdout == "False\n"
 
 
-def test_a_damaged_state_is_told(topics: Topics) -> None:
-    """State that cannot be restored ends the processor with what is wrong, not with an error of the client's."""
+def test_a_damaged_state_is_an_error(topics: Topics) -> None:
+    """State that cannot be restored ends the processor with the reason, not with an error of the Kafka client."""
     topics.publish(world(50))
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     changelog = topics.plan.stages[0].changelog

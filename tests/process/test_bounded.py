@@ -1,4 +1,4 @@
-"""A bounded run's end, on a real Kafka: transactions are committed before they can be read, and their markers are no events."""
+"""The end of a bounded run on a real Kafka: committed transactions that cannot be read yet, and markers, which are not events."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def topics(kafka: Cluster) -> Iterator[Topics]:
 
 @pytest.fixture
 def transactions(kafka: Cluster) -> Iterator[Transactions]:
-    """Transactions of somebody."""
+    """A transactional producer of another process."""
     made = Transactions(kafka.config, f"t{uuid4().hex[:8]}")
     made.start()
     yield made
@@ -57,7 +57,7 @@ def transactions(kafka: Cluster) -> Iterator[Transactions]:
 
 
 def leave_open(topics: Topics, transactions: Transactions, topic: str) -> None:
-    """Have a message stored at the end of a topic's first partition, in a transaction that is not decided."""
+    """Store a message at the end of a topic's first partition, in a transaction that stays open."""
     end = topics.log.high_watermarks(topic)[0]
     transactions.begin()
     transactions.deliver([Message(topic, b"k", b"v", (), None, 0)])
@@ -65,7 +65,7 @@ def leave_open(topics: Topics, transactions: Transactions, topic: str) -> None:
 
 
 def test_markers_are_no_events_that_wait(topics: Topics, transactions: Transactions) -> None:
-    """What takes offsets and cannot be read does not wait: not the marker of a transaction, nor what was aborted."""
+    """The lag counts neither markers of transactions nor aborted messages."""
     plan = topics.plan
     topic, stop = plan.source.topic, threading.Event()
     stop.set()
@@ -79,7 +79,7 @@ def test_markers_are_no_events_that_wait(topics: Topics, transactions: Transacti
 
 
 def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transactions: Transactions) -> None:
-    """A transaction that is being committed on an output when everything is processed is waited for."""
+    """A bounded run ends only after transactions on its output that were open when all was processed."""
     plan = topics.plan
     done: list[ProcessorProgress] = []
     places = {
@@ -94,4 +94,4 @@ def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transac
     transactions.abort()
     run.join(20)
     assert [each.lag for each in done] == [0]
-    assert topics.written() == 2  # the message, and the marker that nobody reads
+    assert topics.written() == 2  # the message and its marker

@@ -1,4 +1,4 @@
-"""What faust commits by itself, and what it commits with us."""
+"""The offsets that faust commits, with its own consumer and with Meshport's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def app(folder: Path) -> Iterator[MeshApp]:
 
 
 def test_faust_alone_commits_past_work_and_is_refused(tmp_path: Path) -> None:
-    """Faust's own consumer commits an offset past an event still in work (faust#606); the self-test finds it out."""
+    """The self-test refuses faust's own consumer, which commits past an event in progress (faust#606)."""
 
     async def prove() -> None:
         with app(tmp_path) as running, pytest.raises(ProcessError, match="would commit 2590 with 2585 still in work"):
@@ -35,8 +35,8 @@ def test_faust_alone_commits_past_work_and_is_refused(tmp_path: Path) -> None:
     asyncio.run(prove())
 
 
-def test_our_consumer_never_does(tmp_path: Path) -> None:
-    """Ours passes the same three states."""
+def test_the_tracked_consumer_never_does(tmp_path: Path) -> None:
+    """The tracked consumer passes the same three states."""
 
     async def prove() -> None:
         with app(tmp_path) as running:
@@ -47,7 +47,7 @@ def test_our_consumer_never_does(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=20), st.randoms(), st.integers(0, 20))
 def test_only_the_finished_prefix_is_committable(steps: list[int], random: object, finished: int) -> None:
-    """Whatever order events finish in, and with gaps between offsets, nothing unfinished is ever committed past."""
+    """In whatever order events finish, and with gaps between offsets, no offset after an unfinished event is committable."""
     offsets = [sum(steps[: number + 1]) for number in range(len(steps))]
     tracker = OffsetTracker()
     for offset in offsets:
@@ -60,7 +60,7 @@ def test_only_the_finished_prefix_is_committable(steps: list[int], random: objec
 
 
 def test_what_was_never_begun_is_not_taken_for_done() -> None:
-    """Faust acknowledges events that it skipped itself; they do not move the place."""
+    """An acknowledgement of an event that was never begun, as faust gives for one it skips, moves no offset."""
     tracker = OffsetTracker()
     tracker.finish(7)
     assert tracker.committable is None
@@ -70,7 +70,7 @@ def test_what_was_never_begun_is_not_taken_for_done() -> None:
 
 
 def test_a_failed_commit_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faust notes an offset as committed though the commit failed (faust#316); ours tries again."""
+    """After a failed commit faust takes the offset for committed (faust#316); the tracked consumer tries again."""
 
     async def commit() -> tuple[bool, object, object]:
         with app(tmp_path) as running:
@@ -93,4 +93,4 @@ def test_a_failed_commit_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 async def nothing(*_: object) -> None:
-    """Stands for a callback that is not called."""
+    """Does nothing; the callback is not called."""

@@ -1,4 +1,4 @@
-"""The faust engine on a real Kafka: kills, members that come and go, what faust alone would lose."""
+"""The faust engine on a real Kafka: kills, rebalances, and events that faust alone would lose."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def topics(kafka: Cluster) -> Iterator[Topics]:
 
 
 def test_totals_survive_kills(topics: Topics) -> None:
-    """Killed with SIGKILL twice in the middle, the processor's totals are those of a recount, nothing lost or doubled."""
+    """After two SIGKILLs the totals are those of a recount: no play is lost or counted twice."""
     topics.publish(world(5000))
     command = [sys.executable, "-m", "tests.process.processor", topics.plan.output.bootstrap_servers]
     prefix = topics.plan.output.topic.removesuffix("listening.out.events.v1")
@@ -68,8 +68,8 @@ def test_totals_survive_kills(topics: Topics) -> None:
     check(topics)
 
 
-def test_sigterm_ends_it_in_order(topics: Topics) -> None:
-    """Told to end, the processor finishes its batch, commits what is done, leaves the group and exits with 0."""
+def test_sigterm_stops_it_in_order(topics: Topics) -> None:
+    """On SIGTERM the processor finishes its batch, commits, leaves the group and exits with 0."""
     topics.publish(world(500))
     prefix = topics.plan.output.topic.removesuffix("listening.out.events.v1")
     process = subprocess.Popen(
@@ -91,7 +91,7 @@ def test_sigterm_ends_it_in_order(topics: Topics) -> None:
 
 
 def test_members_come_and_go(topics: Topics) -> None:
-    """A second member joins and the first one leaves while plays come in: no play is lost, and none counted twice."""
+    """No play is lost or counted twice while a second member joins and the first one leaves."""
     members_come_and_go(topics, run_processor)
     check(topics)
 
@@ -126,7 +126,7 @@ def test_a_stalled_engine_is_an_error(kafka: Cluster, tmp_path: Path, monkeypatc
 
 
 def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path) -> None:
-    """Messages that faust never handed over (faust#216) are fetched before what follows them is processed."""
+    """Messages that faust left out (faust#216) are read before the messages that follow them are processed."""
     bound = Ports(
         ports(PLAY, ("user",), plays=1), bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
     )
@@ -146,7 +146,7 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
 
 @pytest.mark.parametrize(("offset", "said"), [(21, "was made anew"), (3, "retention took events")])
 def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) -> None:
-    """A topic that ends before the state's place, or begins behind it, is told instead of being counted on silently."""
+    """A topic that ends before the state's offset, or whose retained messages begin after it, is an error."""
 
     class Bounds(KafkaLog):
         def __init__(self) -> None:
@@ -162,7 +162,7 @@ def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) ->
 
 
 def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:
-    """Faust by itself commits past an event whose handler raised, for good; through the engine it is in the quarantine."""
+    """Faust alone commits past an event whose handler raised, and loses it; the engine quarantines it."""
     topics.publish([(f"p{number}", play("u1", ms=number)) for number in range(8)])
     source = topics.plan.source
     handled: list[bytes] = []
@@ -212,13 +212,13 @@ def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tm
     ours.publish([(f"p{number}", play("u1", ms=number)) for number in range(8)])
     progress = run_processor(plan, bound, until_end=True)
     assert (progress.read, progress.written, progress.quarantined) == (8, 7, 1)
-    (aside,) = ours.stored(plan.quarantine_topic)
-    assert dict(aside.headers)["ce_id"] == b"p3"
+    (quarantined,) = ours.stored(plan.quarantine_topic)
+    assert dict(quarantined.headers)["ce_id"] == b"p3"
     ours.log.close()
 
 
-def test_poison_in_a_row_is_no_hindrance(kafka: Cluster) -> None:
-    """Ten thousand bad messages in a row are set aside, every one, and the good ones behind them are processed."""
+def test_poison_in_a_row_stops_no_good_event(kafka: Cluster) -> None:
+    """Ten thousand bad messages in a row are all quarantined, and the good one after them is processed."""
     bound = Ports(
         ports(PLAY, ("user",), plays=1), bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
     )

@@ -1,4 +1,4 @@
-"""Thousands of events in a row that cannot be processed: set aside without a pause, and brought back in order."""
+"""Thousands of events in a row that cannot be processed: all are quarantined, and redriven in order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ USERS = [f"u{number}" for number in range(20)]
 
 
 def plays(good: int, poison: int) -> Given:
-    """Good plays around so many in a row that are not."""
+    """Return plays of which so many in a row, in the middle, cannot be processed."""
     dice = random.Random(7)
     fine = [(dice.choice(USERS), "a1", "") for _ in range(good)]
     bad = [(dice.choice(USERS), wrong if wrong == "row" else "a1", wrong) for wrong in
@@ -56,18 +56,18 @@ def outputs(plan: Plan, bound: Faults) -> list[Event]:
 
 
 def check(plan: Plan, bound: Faults, given: Given) -> None:
-    """Each play counted once, by key first the good ones and then those that were brought back, each in their order."""
-    told: dict[str, list[int]] = defaultdict(list)
+    """Assert that each play counts once; by key first the good ones and then the redriven ones, both in order."""
+    seen: dict[str, list[int]] = defaultdict(list)
     last = {}
-    said: dict[str, Event] = {}
+    by_id: dict[str, Event] = {}
     for event in outputs(plan, bound):
-        assert said.setdefault(event.id, event) == event
-        if said[event.id] is event:
-            told[event.data["user"]].append(event.data["ms"])
+        assert by_id.setdefault(event.id, event) == event
+        if by_id[event.id] is event:
+            seen[event.data["user"]].append(event.data["ms"])
             last[event.data["user"]] = event.data
     for user in USERS:
         mine = [(bool(wrong), number) for number, (by, _, wrong) in enumerate(given) if by == user]
-        assert told[user] == [number for _, number in sorted(mine)]
+        assert seen[user] == [number for _, number in sorted(mine)]
         assert (last[user]["n"], last[user]["sum"]) == (len(mine), sum(number for _, number in mine))
 
 
@@ -93,7 +93,7 @@ def on(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def poisoned(kafka: Cluster, on: str) -> tuple[Plan, Faults, Given]:
-    """A processor's topics, with many events that it cannot process between others."""
+    """The topics of a processor, with many events in a row that it cannot process."""
     plan, bound = mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}.")
     given = plays(1000, 10_000 if on == "batch" else 2000)
     publish_rows(plan, bound, ["a1"])
@@ -102,7 +102,7 @@ def poisoned(kafka: Cluster, on: str) -> tuple[Plan, Faults, Given]:
 
 
 def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
-    """Killed with SIGKILL while redriven events are taken in, it takes each in once all the same, in order by key."""
+    """A processor that is killed while it processes redriven events counts each once, in order by key."""
     prefix = f"t{uuid4().hex[:8]}."
     plan, bound = mesh(kafka.bootstrap_servers, prefix)
     good, bad = [(user, "a1", "") for user in USERS], [(user, "row", "row") for user in USERS * 40]
@@ -126,16 +126,16 @@ def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
 
 
 def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
-    """Each costs one pass and is quarantined; put right, all come back, in order by key, each once."""
+    """Each bad event is processed once and quarantined; after the fix all are redriven, in order by key, each once."""
     plan, bound, given = poisoned
     poison = sum(bool(wrong) for _, _, wrong in given)
     with counted_messages() as counts:
         progress = RUN[on](plan, bound, until_end=True)
     assert sum(counts) == len(given)  # nothing is tried again
     assert (progress.read, progress.quarantined) == (len(given), poison)
-    aside = pending(plan.output)
-    assert len(aside) == poison
-    assert {each.error for each in aside} == {"NoRow", "NotRegistered", "ValueError"}
+    quarantined = pending(plan.output)
+    assert len(quarantined) == poison
+    assert {each.error for each in quarantined} == {"NoRow", "NotRegistered", "ValueError"}
 
     bound.mended = True
     publish_rows(plan, bound, ["row"])

@@ -1,4 +1,4 @@
-"""What was set aside is brought back: once, in order, whatever is killed; and the totals are a recount's."""
+"""Redriven events count once, in order, whatever is killed, and the totals are those of a recount."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DAY = timedelta(days=1)
 
 
 class Fault:
-    """A function of a product that fails for some events until it is mended."""
+    """A product's function that fails for some events until it is fixed."""
 
     def __init__(self) -> None:
         self.mended = False
@@ -55,7 +55,7 @@ class Fault:
 
 
 def drive(harness: Harness, fault: Fault, dice: random.Random) -> None:
-    """Publish, process, kill, redrive in the middle of it, with the fault there or mended; in the end it is mended."""
+    """Publish, process, kill and redrive at random, with the fault or without; without it at the end."""
     killed = False
     for _ in range(dice.randrange(3, 14)):
         for _ in range(dice.randrange(8)):
@@ -63,7 +63,7 @@ def drive(harness: Harness, fault: Fault, dice: random.Random) -> None:
             harness.publish("player/plays", data)
         mended = dice.random() < (0.8 if fault.mended else 0.4)
         if mended != fault.mended and killed:
-            harness.run()  # other code gives other outputs; what was cut off has to be done again by the same
+            harness.run()  # other code gives other outputs; the same code has to repeat an interrupted delivery
         fault.mended = mended
         if dice.random() < 0.5:
             harness.redrive(lambda _: dice.random() < 0.5)
@@ -92,7 +92,7 @@ def totals(by: str) -> tuple[Pipeline, dict[str, Any], Fault]:
 @pytest.mark.parametrize("by", ["user", "artist"])
 @pytest.mark.parametrize("at_once", [1, 3, 3000])
 def test_totals_of_what_was_redriven(by: str, at_once: int) -> None:
-    """Killed anywhere, redriven in the middle of it, mended or not: each event counts once, and an id says one thing."""
+    """With kills and redrives at random each event counts once, and one id has one content."""
     with patch.object(worker, "_REDRIVE_BATCH", at_once):
         for seed in range(40):
             logic, given_ports, fault = totals(by)
@@ -103,18 +103,18 @@ def test_totals_of_what_was_redriven(by: str, at_once: int) -> None:
 
 
 def mended(harness: Harness, fault: Fault) -> None:
-    """Put right what was wrong, bring all back, and take it in."""
+    """Fix the fault, redrive all, and process it."""
     fault.mended = True
     harness.redrive()
     harness.run()
 
 
 def test_outputs_are_those_that_would_have_been() -> None:
-    """A redriven event's outputs have the ids of its own place, its own time, and come in the order of the input."""
+    """The outputs of redriven events have the ids and times of their original positions, and the order of the input."""
     fault, fine = Fault(), Fault()
     fine.mended = True
-    schema = record("Told", field("user", "string"), field("ms", "long"))
-    told = []
+    schema = record("Seen", field("user", "string"), field("ms", "long"))
+    harnesses = []
     for each in (fault, fine):
         harness = Harness(
             pipeline(Derive({"ms": each}), Select(("user", "ms"))),
@@ -125,13 +125,13 @@ def test_outputs_are_those_that_would_have_been() -> None:
             harness.publish("player/plays", play(f"u{number % 3}", minutes=number, ms=number), id=f"p{number}")
         harness.run()
         mended(harness, each)
-        told.append(harness)
-    assert content(told[0]) == content(told[1])
-    assert [row["ms"] for row in told[0].records() if row["user"] == "u0"] == list(range(0, 30, 3))
+        harnesses.append(harness)
+    assert content(harnesses[0]) == content(harnesses[1])
+    assert [row["ms"] for row in harnesses[0].records() if row["user"] == "u0"] == list(range(0, 30, 3))
 
 
 def test_what_fails_again_can_be_redriven_again() -> None:
-    """An event that fails again is in the quarantine again, once for each time, and is redriven once for each time."""
+    """An event that fails again is quarantined again, and can be redriven again, once each time."""
     logic, given_ports, fault = totals("user")
     harness = Harness(logic, output="listening/out", ports=given_ports)
     harness.publish("player/plays", play(ms=3), id="p")
@@ -146,8 +146,8 @@ def test_what_fails_again_can_be_redriven_again() -> None:
     assert harness.table() == hourly(source(harness), "user")
 
 
-def test_what_the_successor_took_in_is_not_taken_in_again() -> None:
-    """Set aside by a process that was killed, and processed by its successor with better code, an event counts once."""
+def test_what_the_successor_processed_is_not_redriven() -> None:
+    """An event that a killed process quarantined and its successor, with fixed code, processed counts once."""
     logic, given_ports, fault = totals("user")
     harness = Harness(logic, output="listening/out", ports=given_ports)
     harness.publish("player/plays", play(ms=3))
@@ -163,8 +163,8 @@ def test_what_the_successor_took_in_is_not_taken_in_again() -> None:
     assert harness.table() == hourly(source(harness), "user")
 
 
-def test_a_state_that_is_made_anew_takes_the_past_from_its_input() -> None:
-    """Counted from the beginning, what was redriven before is taken from the input, and may fail and be redriven anew."""
+def test_an_empty_state_takes_the_past_from_its_input() -> None:
+    """A processor that starts from an empty state takes redriven events from its input; they may fail and be redriven again."""
     logic, given_ports, fault = totals("user")
     harness = Harness(logic, output="listening/out", ports=given_ports)
     for number in range(9):
@@ -184,7 +184,7 @@ def test_a_state_that_is_made_anew_takes_the_past_from_its_input() -> None:
 
 
 def test_a_redriven_event_may_be_late() -> None:
-    """One whose window is open counts and does not move time; one whose window is closed goes to the late port."""
+    """A redriven event counts if its window is open, without moving the watermark, and is late if it is closed."""
     fault = Fault()
     logic = pipeline(
         Derive({"ms": fault}),
@@ -208,7 +208,7 @@ def test_a_redriven_event_may_be_late() -> None:
 
 
 def test_one_record_of_an_event_is_redriven_alone() -> None:
-    """Where a record fails under its new key, it alone is brought back: the event's others have counted."""
+    """Only the record that failed under its new key is redriven; the event's other records have counted."""
     fault = Fault()
 
     def count(state: int | None, event: Occurrence) -> tuple[int, list[dict[str, Any]]]:
@@ -234,7 +234,7 @@ def test_one_record_of_an_event_is_redriven_alone() -> None:
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_an_older_row_does_not_replace_a_newer_one(grouped: bool) -> None:
-    """Of a compacted input's rows that were set aside only those come back that no later row of their key replaced."""
+    """Of a compacted input's quarantined rows, only those are redriven that no later row of their key replaced."""
     fault = Fault()
     schema = record("Row", field("user", "string"), field("ms", "long"))
     given_ports = ports(schema, ("user",))
@@ -251,7 +251,7 @@ def test_an_older_row_does_not_replace_a_newer_one(grouped: bool) -> None:
 
 
 def test_a_window_is_not_redriven() -> None:
-    """A window that could not be written is in the quarantine, but no event is: none is brought back for it."""
+    """A window that could not be written is quarantined, but is not an event and cannot be redriven."""
     logic = pipeline(
         Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1)), emit="close"),
         Derive({"ms": lambda _: None}),
@@ -268,8 +268,8 @@ def test_a_window_is_not_redriven() -> None:
     assert harness.redrive() == []
 
 
-def test_what_is_no_redriven_event_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
-    """Something else in the redrive topic, or an event of another input, changes nothing and is told in the log."""
+def test_other_messages_of_the_redrive_topic_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """A message that is not a redriven event, or is one of another input, is logged and changes nothing."""
     logic, given_ports, fault = totals("user")
     harness = Harness(logic, output="listening/out", ports=given_ports)
     bad = harness.publish("player/plays", play(ms=3))
@@ -285,8 +285,8 @@ def test_what_is_no_redriven_event_is_passed_over(caplog: pytest.LogCaptureFixtu
     assert harness.table() == hourly(source(harness), "user")
 
 
-def test_a_checkpoint_of_before_is_read() -> None:
-    """A checkpoint that was written before events could be redriven is read, and written as it was while none is."""
+def test_a_checkpoint_without_redriven_events_is_read() -> None:
+    """A checkpoint from before there were redrives is read, and has the same bytes while there are none."""
     entry = Checkpoint(5, 7, {}, 3, 9, "shape").to_record()
     assert entry.value == b'[5,7,{},3,9,"shape"]'
     assert Checkpoint.read(entry.value) == Checkpoint(5, 7, {}, 3, 9, "shape", 0, 0)
@@ -313,7 +313,7 @@ def test_the_quarantine_index_is_a_set_of_offsets(changes: list[tuple[bool, int]
 
 
 def test_a_redriven_event_does_not_move_time() -> None:
-    """An event that could not even be read told no time; brought back it counts, and time stands where it stood."""
+    """An event that could not be read moved no watermark; redriven it counts, and moves none either."""
     hour = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"), field("ms", "long"))
     bound = Faults(ports(hour, ("user", "window_start"), cleanup="delete", plays=1))
     logic = pipeline(
@@ -328,7 +328,7 @@ def test_a_redriven_event_does_not_move_time() -> None:
     harness.run()
     assert [quarantined_event(*each[3:6]).error for each in harness.quarantine()] == ["NotRegistered"]
     bound.mended = True
-    harness.restart()  # what a registry did not know is remembered for a while
+    harness.restart()  # the processor remembers for a while what the registry did not know
     harness.redrive()
     assert harness.run().redriven == 1
     assert (harness.quarantine()[1:], harness.late(), harness.records()) == ([], [], [])

@@ -51,7 +51,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 
 def publish(harness: Harness, given_: Given) -> None:
-    """Put plays on the input, some of them twice, out of order."""
+    """Publish plays, out of order and some of them twice."""
     for number, (user, artist, minute, ms, again) in enumerate(given_):
         data = play(f"u{user}", f"a{artist}", minute, ms)
         for _ in range(2 if again else 1):
@@ -59,7 +59,7 @@ def publish(harness: Harness, given_: Given) -> None:
 
 
 def run(harness: Harness, sizes: Iterable[int], crashes: Iterable[int]) -> None:
-    """Process all, killed once for each crash."""
+    """Process all plays, with a kill for each crash."""
     for crash in crashes:
         try:
             harness.run(sizes, crash_after=crash)
@@ -69,7 +69,7 @@ def run(harness: Harness, sizes: Iterable[int], crashes: Iterable[int]) -> None:
 
 
 def source(harness: Harness) -> list[Event]:
-    """The input, partition by partition."""
+    """Return the events of the input, partition by partition."""
     reader = EventReader(harness.ports)
     return [
         reader.read(*message[3:6], *message[:3], message.timestamp_ms)
@@ -78,19 +78,19 @@ def source(harness: Harness) -> list[Event]:
 
 
 def content(harness: Harness) -> dict[str, tuple[Any, ...]]:
-    """What was said under each id; refuses an id that says two things."""
-    said: dict[str, tuple[Any, ...]] = {}
+    """Return the output of each id, and assert that one id has one content."""
+    contents: dict[str, tuple[Any, ...]] = {}
     for message in harness.outputs():
         id_ = dict(message.headers)["ce_id"].decode()
         what = (message.key, message.value, tuple(message.headers))
-        assert said.setdefault(id_, what) == what, "one id, two contents"
-    return said
+        assert contents.setdefault(id_, what) == what, "one id, two contents"
+    return contents
 
 
 @quick
 @given(events_, sizes_, crashes_)
 def test_hourly_totals_survive(given_: Given, sizes: list[int], crashes: list[int]) -> None:
-    """Windows by the input's own key: the table is a recount, and outputs are those of a run without a crash."""
+    """Windows by the input's key equal a recount, and the outputs are those of a run without a kill."""
     logic = pipeline(
         Deduplicate(timedelta(hours=6)), Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1))), lateness=LATENESS
     )
@@ -108,7 +108,7 @@ def test_hourly_totals_survive(given_: Given, sizes: list[int], crashes: list[in
 @quick
 @given(events_, sizes_, crashes_)
 def test_rekeyed_totals_survive(given_: Given, sizes: list[int], crashes: list[int]) -> None:
-    """Windows by another key, brought together over an internal topic: the table is a recount."""
+    """Windows by another key, over a repartition topic, equal a recount."""
     logic = pipeline(
         Deduplicate(timedelta(hours=6)), Aggregate(("artist",), VALUES, Tumbling(timedelta(hours=1))), lateness=LATENESS
     )
@@ -123,15 +123,15 @@ def test_rekeyed_totals_survive(given_: Given, sizes: list[int], crashes: list[i
 @quick
 @given(events_, sizes_, crashes_, st.sampled_from(["user", "artist"]))
 def test_closed_windows_are_given_once(given_: Given, sizes: list[int], crashes: list[int], by: str) -> None:
-    """With `emit: close` each window is said once, complete, whatever was killed; open ones are not said."""
+    """With `emit: close` each closed window is emitted once and complete, whatever was killed, and no open one."""
     logic = pipeline(Aggregate((by,), VALUES, Tumbling(timedelta(hours=1)), emit="close"), lateness=LATENESS)
     schema = HOUR if by == "user" else HOUR_OF_ARTIST
     harness = Harness(logic, output="listening/out", ports=ports(schema, (by, "window_start"), cleanup="delete"))
     publish(harness, given_)
     run(harness, sizes, crashes)
     truth = hourly(on_time(source(harness), LATENESS), by)
-    said = {id_: key.decode() for id_, (key, _, _) in content(harness).items()}
-    assert len(set(said.values())) == len(said)
+    emitted = {id_: key.decode() for id_, (key, _, _) in content(harness).items()}
+    assert len(set(emitted.values())) == len(emitted)
     assert harness.table().items() <= truth.items()
     if by == "user":
         newest = {event.partition: event.time for event in sorted(source(harness), key=lambda each: each.time)}
@@ -144,7 +144,7 @@ def test_closed_windows_are_given_once(given_: Given, sizes: list[int], crashes:
 
 
 def test_rekeyed_windows_wait_for_every_partition() -> None:
-    """A source partition that has told nothing holds windows open; once all have passed they close, whatever their keys."""
+    """A window of re-keyed records closes once every source partition has passed it; an empty partition holds it open."""
     logic = pipeline(Aggregate(("artist",), VALUES, Tumbling(timedelta(hours=1)), emit="close"), lateness=LATENESS)
     harness = Harness(
         logic, output="listening/out", ports=ports(HOUR_OF_ARTIST, ("artist", "window_start"), cleanup="delete")
@@ -166,7 +166,7 @@ def test_rekeyed_windows_wait_for_every_partition() -> None:
 @quick
 @given(events_, sizes_, crashes_)
 def test_sessions_survive(given_: Given, sizes: list[int], crashes: list[int]) -> None:
-    """Sessions that grow and merge leave, in a table keyed by their start, exactly those of a recount."""
+    """A table of sessions, keyed by their start, equals a recount after sessions grew and merged."""
     gap = timedelta(minutes=20)
     logic = pipeline(Aggregate(("user",), {"plays": "count()"}, Session(gap)), lateness=LATENESS)
     harness = Harness(logic, output="listening/out", ports=ports(SITTING, ("user", "window_start")))
@@ -188,7 +188,7 @@ def test_sessions_survive(given_: Given, sizes: list[int], crashes: list[int]) -
 def test_totals_over_a_table_survive(
     given_: list[tuple[int, int, int, bool]], sizes: list[int], crashes: list[int]
 ) -> None:
-    """Over a compacted port a total is that of the latest rows: updates replace, tombstones take out, rows move."""
+    """A total over a compacted port is that of its latest rows, after updates, tombstones and changes of the group."""
     given_ports = ports(
         record("Total", field("artist", "string"), field("ms", "long"), field("top", "long")), ("artist",)
     )
@@ -217,7 +217,7 @@ def test_totals_over_a_table_survive(
 
 
 def chain(state: dict[str, Any] | None, event: Occurrence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A function of (state, event) that depends on all events before; it changes its state in place and then raises."""
+    """A function of (state, event) that depends on all earlier events, and that mutates its state before it raises."""
     state = state or {"seen": 0, "sum": 0}
     state["seen"] += 1
     state["sum"] += event.data["ms"]
@@ -229,7 +229,7 @@ def chain(state: dict[str, Any] | None, event: Occurrence) -> tuple[dict[str, An
 @quick
 @given(events_, sizes_, crashes_)
 def test_a_function_of_state_survives(given_: Given, sizes: list[int], crashes: list[int]) -> None:
-    """A product's own function sees each good event once, in order; one that raises leaves no trace in the state."""
+    """A product's function is applied to each good event once, in order; where it raises, the state does not change."""
     schema = record("Chain", field("artist", "string"), field("n", "long"), field("ms", "long"))
     harness = Harness(
         pipeline(Apply(chain, by=("artist",))), output="listening/out", ports=ports(schema, ("artist",), plays=1)
@@ -251,7 +251,7 @@ def test_a_function_of_state_survives(given_: Given, sizes: list[int], crashes: 
 
 
 def test_a_damaged_changelog_is_refused() -> None:
-    """A changelog that has lost a row is refused, since a total counted on from it would be wrong for ever."""
+    """A changelog that has lost a row is an error, since every later total would be wrong."""
     rows = StateRows()
     for number in range(3):
         rows.put(f"g:{number}", number)
@@ -264,7 +264,7 @@ def test_a_damaged_changelog_is_refused() -> None:
 
 
 def test_a_zombie_that_writes_late_does_no_harm() -> None:
-    """Rows and checkpoint that a process with an older place writes after its successor do not turn the state back."""
+    """Rows and a checkpoint with an older offset, written by a zombie after its successor, do not change the state."""
     old = StateRows()
     old.put("g:a", 1)
     old.keep(5)
@@ -282,8 +282,8 @@ def test_a_zombie_that_writes_late_does_no_harm() -> None:
     assert (rows.get("g:a"), checkpoint.offset) == (2, 9)
 
 
-def test_a_row_that_is_gone_stays_gone() -> None:
-    """Once its tombstone is behind a checkpoint nothing of a row is kept; what a zombie tells of it late does not count."""
+def test_a_deleted_row_stays_deleted() -> None:
+    """A row whose tombstone is before a checkpoint is not restored, not even from a zombie's late write."""
     rows = StateRows()
     rows.put("g:a", 1)
     rows.keep(0)
@@ -305,8 +305,8 @@ def test_a_row_that_is_gone_stays_gone() -> None:
         assert [each.key for each in found.changes(3)] == [b"g:a"] * len(late) + [b"g:b"]
 
 
-def test_another_pipeline_does_not_go_on_from_this_state() -> None:
-    """State that another declaration made is refused with what to do, instead of being counted on."""
+def test_another_pipeline_does_not_continue_a_state() -> None:
+    """A state that another pipeline made is an error with a hint, and is not continued."""
     first = Harness(
         pipeline(Aggregate(("user",), VALUES, Tumbling(timedelta(hours=1)))),
         output="listening/out",
@@ -325,7 +325,7 @@ def test_another_pipeline_does_not_go_on_from_this_state() -> None:
 
 
 def test_state_is_bounded_by_time() -> None:
-    """Rows of windows, sessions and duplicates go, from memory and changelog, once time has passed them."""
+    """Rows of windows, sessions and duplicates are deleted, from memory and changelog, once the watermark has passed them."""
     schema = record("Hour", field("user", "string"), *WINDOW, field("plays", "long"))
     for window in (Tumbling(timedelta(hours=1)), Session(timedelta(minutes=5))):
         harness = Harness(

@@ -78,7 +78,7 @@ def world(count: int, *, seed: int = 1, start: int = 0) -> list[tuple[str, dict[
 
 
 def check(topics: Topics) -> None:
-    """The table is a recount; every id says one thing; late plays are all on the late port."""
+    """Assert that the table equals a recount, that one id has one content, and that all late plays are on the late port."""
     source = topics.events(topics.plan.source.topic)
     outputs = topics.events(topics.plan.output.topic)
     said: dict[str, Any] = {}
@@ -99,7 +99,7 @@ def at_least(topics: Topics, count: int) -> bool:
 
 
 def members_come_and_go(topics: Topics, run: Callable[..., ProcessorProgress]) -> None:
-    """A second member joins and the first one leaves while plays come in; in the end all of them are processed."""
+    """Let a second member join and the first one leave while plays come in; then process all of them."""
     stops = [threading.Event(), threading.Event()]
     seen: list[list[ProcessorProgress]] = [[], []]
     failed: list[BaseException] = []
@@ -107,7 +107,7 @@ def members_come_and_go(topics: Topics, run: Callable[..., ProcessorProgress]) -
     def member(number: int) -> None:
         try:
             run(topics.plan, topics.ports, stop=stops[number], on_progress=seen[number].append)
-        except BaseException as error:  # noqa: BLE001 - told to the test
+        except BaseException as error:  # noqa: BLE001 - asserted below
             failed.append(error)
 
     threads = [threading.Thread(target=member, args=(number,)) for number in range(2)]

@@ -1,4 +1,4 @@
-"""A shop for rebuilds: orders, and the products that are built of them, on a mesh of the session."""
+"""A shop for rebuilds: orders, and the products that are built from them, on a mesh of the session."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ LARGER = [{"filter": "cents >= 500"}, {"derive": {"euros": "cents / 100"}}, {"se
 
 @dataclass
 class Shop:
-    """Orders and what is built of them.
+    """Orders and the products built from them.
 
     Attributes:
-        mesh: where.
+        mesh: the mesh of both.
         orders: the address of the orders.
     """
 
     mesh: Mesh
     orders: Address
-    _told: int = 0
+    _sold: int = 0
 
     def derived(self, steps: Any, schema: str, folder: Path, **port: Any) -> ProjectProduct:
-        """A product that is built of the orders, or of what `source` names, and `joined`; registered, with its topic."""
+        """Register a product that is built from the orders, or from `source`, and `joined`; its topic is created."""
         source = port.pop("source", self.orders)
         joined = port.pop("joined", ())
         declared = {
@@ -96,32 +96,32 @@ class Shop:
         return self.derived(LARGER, LARGE, folder, key="customer", time="at", **more)
 
     def sell(self, count: int) -> None:
-        """Publish so many orders more."""
+        """Publish so many more orders."""
         with Publisher(self.orders, self.mesh.registry) as publisher:
-            for number in range(self._told, self._told + count):
+            for number in range(self._sold, self._sold + count):
                 at = BEGIN + timedelta(seconds=number)
                 publisher.publish(
                     {"customer": f"c{number % 17}", "cents": number * 37 % 1000, "at": at}, id=f"o{number}"
                 )
-        self._told += count
+        self._sold += count
 
     @property
     def sold(self) -> int:
         """How many orders were published."""
-        return self._told
+        return self._sold
 
     def plan(self, product: ProjectProduct) -> Plan:
-        """The plan of a product over what is bound now."""
+        """Return the plan of a product over the present bindings."""
         self.mesh.registry.refresh(product.product.address)
         return make_plan(load_pipeline(product.product, product.folder), product.product.address, self.mesh.registry)
 
     def build(self, product: ProjectProduct) -> None:
-        """Process what there is into the bound generation."""
+        """Process all orders into the bound generation."""
         batch.run_processor(self.plan(product), self.mesh.registry, until_end=True)
 
     @contextmanager
     def live(self, product: ProjectProduct, said: list[str]) -> Iterator[None]:
-        """The processor of a product, live in a thread as `meshport run` has it."""
+        """Run the processor of a product live in a thread, as `meshport run` does."""
         stop = threading.Event()
         failed: list[BaseException] = []
 
@@ -135,7 +135,7 @@ class Shop:
                     stop=stop,
                     look_s=0.2,
                 )
-            except BaseException as error:  # noqa: BLE001 - told to the test
+            except BaseException as error:  # noqa: BLE001 - asserted by the test
                 said.append(f"failed: {error!r}")
                 failed.append(error)
 
@@ -150,14 +150,14 @@ class Shop:
         assert not thread.is_alive()
 
     def latest(self, address: Address) -> dict[bytes | None, Any]:
-        """The latest record of each key that the bound generation has."""
+        """Return the latest record of each key of the bound generation."""
         self.mesh.registry.refresh(address)
         with Replay(address, self.mesh.registry) as replay:
             return {event.key: event.data for event in replay.history()}
 
 
 def product_of(declared: Mapping[str, Any], schema: str, folder: Path) -> ProjectProduct:
-    """A product with one contract, as a project would have it; kept in the folder for another process to find."""
+    """Return a product with one contract, and save it in the folder for another process."""
     product = Product.model_validate(declared)
     kept = folder / f"{product.address.product}.json"
     kept.write_text(json.dumps({"declared": declared, "schema": schema}), encoding="utf-8")
@@ -175,7 +175,7 @@ def changed(product: ProjectProduct, steps: Any, source: Address | None = None) 
 
 
 def product_in(folder: Path, name: str) -> ProjectProduct:
-    """A product that `product_of` made in another process."""
+    """Load a product that `product_of` saved in another process."""
     kept = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return product_of(kept["declared"], kept["schema"], folder)
 
@@ -206,16 +206,16 @@ class Readers:
         try:
             for event in subscriber:
                 self.seen[name].append(event.id)
-        except BaseException as error:  # noqa: BLE001 - told to the test
+        except BaseException as error:  # noqa: BLE001 - asserted by the test
             self.failed.append(error)
 
     @property
     def least(self) -> int:
-        """How many events those have seen that have seen the fewest."""
+        """The number of events that the slowest reader has seen."""
         return min(map(len, self.seen.values()))
 
     def have_moved(self, topic: str) -> bool:
-        """Whether all of them read this topic."""
+        """Return whether all readers read this topic."""
         return all(subscriber._topic == topic for _, subscriber in self._subscribers)
 
     def __enter__(self) -> Self:
@@ -234,7 +234,7 @@ class Readers:
 
 
 def open_shop(mesh: Mesh, folder: Path) -> Shop:
-    """A shop of its own on a mesh, without an order yet."""
+    """Register a new shop on a mesh, without orders."""
     declared = {
         "address": f"mesh://tests/orders-{uuid4().hex[:8]}",
         "id": str(uuid4()),

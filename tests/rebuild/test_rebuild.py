@@ -1,4 +1,4 @@
-"""Rebuilds on a real Kafka: equal to the live generation or shown not to be, whatever is killed on the way."""
+"""Rebuilds on a real Kafka: equal to the live generation or reported as different, whatever is killed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def shop(mesh: Mesh, tmp_path: Path) -> Shop:
-    """A shop of its own."""
+    """A shop of the test's own."""
     return open_shop(mesh, tmp_path)
 
 
 def test_a_rebuild_equals_the_live_generation(shop: Shop, tmp_path: Path) -> None:
-    """A compacted product by its keys, a stream by its events; and nothing is bound that nobody asked for."""
+    """A rebuild equals the live generation: a compacted product by keys, a stream by events. It binds nothing by default."""
     shop.sell(3000)
     for product in (shop.totals(tmp_path), shop.larger(tmp_path)):
         shop.build(product)
@@ -49,7 +49,7 @@ def test_a_rebuild_equals_the_live_generation(shop: Shop, tmp_path: Path) -> Non
 
 
 def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> None:
-    """Orders keep coming, the processor is live, two members of a group and one without read: all see each event once."""
+    """While orders come and the port switches, a group of two readers and a reader without a group see each event once."""
     shop.sell(1500)
     product, said = shop.larger(tmp_path), list[str]()
     address = product.product.address
@@ -80,8 +80,8 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
         assert len(ids) == len(set(ids)) == large, name
 
 
-def test_a_live_processor_finds_what_was_bound_elsewhere(shop: Shop, tmp_path: Path) -> None:
-    """It asks the registry for the generation, whatever it remembers, so that it takes no state up for nothing."""
+def test_a_live_processor_asks_the_registry_for_its_generation(shop: Shop, tmp_path: Path) -> None:
+    """A live processor takes the generation from the registry, not from its cache, so that it restores no state in vain."""
     shop.sell(100)
     product = shop.larger(tmp_path)
     shop.build(product)
@@ -92,8 +92,8 @@ def test_a_live_processor_finds_what_was_bound_elsewhere(shop: Shop, tmp_path: P
         assert plan_of().output.generation == 2
 
 
-def test_what_is_killed_on_the_way_is_never_half(shop: Shop, tmp_path: Path) -> None:
-    """Killed wherever it is, a rebuild leaves the one generation or the other bound and whole; the next one goes on."""
+def test_a_killed_rebuild_leaves_one_whole_generation_bound(shop: Shop, tmp_path: Path) -> None:
+    """A rebuild that is killed at any point leaves one complete generation bound, and the next rebuild continues it."""
     shop.sell(2500)
     product = shop.totals(tmp_path)
     shop.build(product)
@@ -104,7 +104,7 @@ def test_what_is_killed_on_the_way_is_never_half(shop: Shop, tmp_path: Path) -> 
         command = [sys.executable, "-m", "tests.rebuild.killed", shop.mesh.url, str(tmp_path), address.product, point]
         assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL, point
         assert line.list().live.number == (2 if point == "after the switch" else 1), point
-        assert len(line.list().generations) == 2, "each went on with what the one before had begun"
+        assert len(line.list().generations) == 2, "each continued what the one before had begun"
         assert shop.latest(address) == before, point
         wait_for(lambda: line.list().hold is None, "the end of the hold")
     with Replay(address, shop.mesh.registry) as replay:
@@ -113,7 +113,7 @@ def test_what_is_killed_on_the_way_is_never_half(shop: Shop, tmp_path: Path) -> 
 
 
 def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
-    """What the live generation has wrong, too much or not at all is counted and shown, and nothing is bound for it."""
+    """Wrong, surplus and missing rows of the live generation are counted and shown, and nothing is bound."""
     shop.sell(1000)
     product = shop.totals(tmp_path)
     shop.build(product)
@@ -121,7 +121,7 @@ def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
     with Publisher(address, shop.mesh.registry) as publisher:
         ours = next(record for record in shop.latest(address).values() if record["customer"] == "c3")
         publisher.publish(ours | {"cents": ours["cents"] + 1})
-        publisher.publish(ours | {"customer": "nobody"})
+        publisher.publish(ours | {"customer": "unknown"})
         publisher.retract({"customer": "c4", "window_start": ours["window_start"]})
     report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
     (counts,) = report.comparison.counts
@@ -135,8 +135,8 @@ def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
     assert shop.mesh.registry.refresh(address).generation == 1
 
 
-def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_path: Path) -> None:
-    """What one logic began another deletes; a state that it cannot go on from is left where it stands."""
+def test_another_logic_starts_over_and_is_bound_on_demand(shop: Shop, tmp_path: Path) -> None:
+    """Another logic deletes what one had begun, and does not advance a state that it cannot continue."""
     shop.sell(1000)
     before = shop.totals(tmp_path)
     shop.build(before)
@@ -144,7 +144,7 @@ def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_p
     assert Rebuild(before, registry).run().equal
     by_two_hours = json.loads(json.dumps(TOTALS).replace("1h", "2h"))
     product = changed(before, by_two_hours)
-    shop.sell(500)  # the live processor has not seen them, and nobody can bring its state there by this logic
+    shop.sell(500)  # the live processor has not seen them, and this logic cannot advance its state
     with pytest.raises(ProcessError, match="the live state was made by another logic"):
         Rebuild(product, registry).run(Swap.ALWAYS)
     shop.build(before)
@@ -159,8 +159,8 @@ def test_another_logic_begins_anew_and_is_swapped_in_when_told(shop: Shop, tmp_p
     assert not [each for each in topics if each.startswith(f"{shop.plan(product).output.topic[:-1]}2")]
 
 
-def test_another_input_has_no_place_in_common(shop: Shop, tmp_path: Path) -> None:
-    """A product that reads another port than its state was made of is refused: offsets of one say nothing in the other."""
+def test_another_input_has_no_offsets_in_common(shop: Shop, tmp_path: Path) -> None:
+    """A rebuild of a product that reads another port than its state was made from is refused: their offsets have no relation."""
     shop.sell(300)
     larger = shop.larger(tmp_path)
     shop.build(larger)
@@ -174,8 +174,8 @@ def test_another_input_has_no_place_in_common(shop: Shop, tmp_path: Path) -> Non
     assert shop.mesh.registry.refresh(before.product.address).generation == 1
 
 
-def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> None:
-    """Two generations later a group goes on where it was, through both; whoever it leaves behind is told before a delete."""
+def test_a_reader_that_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> None:
+    """A group continues through two switches where it was; before that, it is reported as reading a replaced generation."""
     shop.sell(600)
     product, registry = shop.larger(tmp_path), shop.mesh.registry
     address = product.product.address
@@ -212,7 +212,7 @@ def test_a_reader_who_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> Non
 
 
 def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Path) -> None:
-    """It reads its input's old generation to its end and says what to do; its rebuild continues there, readers with it."""
+    """It reads the replaced generation of its input to its end; its rebuild and its readers continue there."""
     registry = shop.mesh.registry
     shop.sell(800)
     larger = shop.larger(tmp_path)
@@ -243,7 +243,7 @@ PAIR = record("Pair", customer="string", cents="long", euros="double", at=INSTAN
 
 
 def joined(shop: Shop, larger: ProjectProduct, folder: Path) -> ProjectProduct:
-    """Each order with the larger ones of its customer of half a minute around it."""
+    """Return a product of each order with its customer's larger orders of half a minute around it."""
     return shop.derived(pairs_of(larger), PAIR, folder, joined=[larger.product.address], key="customer", time="at")
 
 
@@ -254,7 +254,7 @@ def pairs_of(larger: ProjectProduct) -> list[dict[str, Any]]:
 
 
 def test_a_join_of_streams_is_rebuilt(shop: Shop, tmp_path: Path) -> None:
-    """In the place of another logic with fewer inputs and stages; equal, event by event; and in turn with one of its inputs."""
+    """A join of streams replaces a logic with fewer inputs, and is rebuilt, equal, also after one of its inputs."""
     registry = shop.mesh.registry
     shop.sell(400)
     larger = shop.larger(tmp_path)

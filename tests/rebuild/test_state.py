@@ -1,4 +1,4 @@
-"""A rebuild of a function whose new schema cannot read what the old one stored: the gate's advice, taken."""
+"""A rebuild of a function whose new schema cannot read the stored states, as the gate advises."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def new(state, event):
 """
 
 
-def test_a_state_that_cannot_be_read_is_made_anew(mesh: Mesh, tmp_path: Path) -> None:
-    """The new code does not start over the old state; a new generation from history has one of its own, and goes on."""
+def test_a_rebuild_replaces_a_state_that_cannot_be_read(mesh: Mesh, tmp_path: Path) -> None:
+    """New code that cannot read the old state does not start; a rebuilt generation has a state of its own, and continues."""
     shop = open_shop(mesh, tmp_path)
     shop.sell(200)
     (tmp_path / "logic.py").write_text(LOGIC)

@@ -1,6 +1,6 @@
 """A processor that is advanced to exact input offsets, alone: without a consumer group, and never beyond the offsets.
 
-The engines run for as long as there is input, and stop wherever they are when they are told to. A rebuild replaces one
+The engines run for as long as there is input, and stop at whatever offsets they have reached. A rebuild replaces one
 generation by another at input offsets that both have reached, so both are advanced to them: their topics then hold the
 outputs of the same events. Each step is a transaction as in the batch engine, under a transactional id of its own, so that an
 earlier run that comes back is fenced off. No engine may run the plan meanwhile.

@@ -14,7 +14,7 @@ class Engine(ABC):
     """Runs a processor in a thread of its own.
 
     Every attribute and property may be read from another thread while the engine runs. The engine replaces the values of
-    its attributes as a whole and never changes one in place.
+    its attributes as a whole and never mutates one.
 
     Args:
         name: the name of the thread.
@@ -25,7 +25,7 @@ class Engine(ABC):
         next_offsets: the next offset of each assigned partition.
         redriven_offsets: the next offset of each partition of the redrive topic whose input partition is assigned.
         counts: what became of the events since the start.
-        watermark: the watermark of the assigned partition that is furthest behind, microseconds; None before the first event.
+        watermark: the least watermark of the assigned partitions, microseconds; None before the first event.
     """
 
     def __init__(self, name: str) -> None:

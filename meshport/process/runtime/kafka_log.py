@@ -222,7 +222,7 @@ def starting_offset(partition: TopicPartition, offset: int, log: KafkaLog) -> in
     begin, end = log.bounds(partition[0])[partition[1]]
     if offset > end:
         raise ProcessError(
-            f"{partition[0]} [{partition[1]}] ends at offset {end}, the state stands at {offset}: the topic was made anew",
+            f"{partition[0]} [{partition[1]}] ends at offset {end}, the state is at {offset}: the topic was made anew",
             topic=partition[0],
             partition=partition[1],
             offset=offset,
@@ -230,7 +230,7 @@ def starting_offset(partition: TopicPartition, offset: int, log: KafkaLog) -> in
         )
     if 0 < offset < begin:
         raise ProcessError(
-            f"{partition[0]} [{partition[1]}] begins at offset {begin}, the state stands at {offset}: retention took events "
+            f"{partition[0]} [{partition[1]}] begins at offset {begin}, the state is at {offset}: retention took events "
             "that were not processed",
             topic=partition[0],
             partition=partition[1],

@@ -29,7 +29,7 @@ _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
 _TURN_S: Final = 0.1
 _BOUNDED_TURN_S: Final = 0.05
-# Up to so many offsets are counted by reading them, which tells messages from the markers of transactions.
+# Up to so many offsets are counted by reading them, which leaves out the markers of transactions.
 _COUNTED_BY_READING: Final = 1000
 
 
@@ -106,7 +106,7 @@ class ProcessorProgress:
         quarantined: events that went to the quarantine topic.
         lag: events that wait on the assigned partitions; None before the first look. While the lag changes, the markers
             of transactions among them are counted as well.
-        watermark: the watermark of the assigned partition that is furthest behind; None where the processor keeps none.
+        watermark: the least watermark of the assigned partitions; None where the processor keeps none.
         redriven: quarantined events that were redriven.
     """
 

@@ -230,7 +230,7 @@ class Worker:
             for (_, number), stage in self._sources.items():
                 if number in self._redrive_ends and stage.redriven > self._redrive_ends[number][1]:
                     raise ProcessError(
-                        f"{topic} [{number}] ends at offset {self._redrive_ends[number][1]}, the state stands at "
+                        f"{topic} [{number}] ends at offset {self._redrive_ends[number][1]}, the state is at "
                         f"{stage.redriven}: the topic was made anew",
                         hint="delete the processor's changelog topics as well, to count from the beginning",
                     )
