@@ -1,4 +1,4 @@
-"""Aggregators: exact, in any order, on plain data."""
+"""Aggregators: exact results in any order, on plain data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max
 
 
 def total(text: str, values: list[Any], positions: list[RecordPosition] | None = None) -> Any:
-    """The result over some values, its accumulator taken through the form in which it is stored."""
+    """Return the result over some values; the accumulator is stored and restored after each."""
     each = aggregator_for(Aggregation.parse(text).kind)
     accumulator = each.start()
     for number, value in enumerate(values):
@@ -33,7 +33,7 @@ def total(text: str, values: list[Any], positions: list[RecordPosition] | None =
 
 @given(st.lists(numbers, max_size=30), st.randoms())
 def test_sums_of_doubles_are_those_of_fsum_in_any_order(values: list[float], random: Any) -> None:
-    """A sum of doubles is rounded once, at the end, so that every order and every parting gives the same bits."""
+    """A sum of doubles is rounded once, at the end, so that any order gives the same bits."""
     shuffled = random.sample(values, len(values))
     exact = math.fsum(values) if values else None
     assert total("sum(x)", values) == total("sum(x)", shuffled) == exact
@@ -46,7 +46,7 @@ def test_sums_of_doubles_are_those_of_fsum_in_any_order(values: list[float], ran
     st.sampled_from(["sum(x)", "mean(x)", "min(x)", "max(x)", "count()", "distinct(x)"]),
 )
 def test_merged_parts_are_the_whole(parts: list[list[float | None]], text: str) -> None:
-    """Accumulators of parts, merged, give what one accumulator over all gives: sessions that join depend on it."""
+    """Merged accumulators of parts give the result of one accumulator over all values, which merged sessions depend on."""
     each = aggregator_for(Aggregation.parse(text).kind)
     accumulators = [reduce(lambda a, v: each.add(a, v, (0, 0, 0, 0)), part, each.start()) for part in parts]
     merged = each.result(reduce(each.merge, accumulators))
@@ -54,7 +54,7 @@ def test_merged_parts_are_the_whole(parts: list[list[float | None]], text: str) 
 
 
 def test_kinds_of_numbers() -> None:
-    """Integers add up to an integer of any size, decimals to an exact decimal, nulls are passed over."""
+    """Integers add up to an integer of any size, decimals to an exact decimal; nulls are skipped."""
     assert total("sum(x)", [2**70, 1, None, -5]) == 2**70 - 4
     assert total("sum(x)", [Decimal("0.10"), Decimal("0.205"), Decimal(3)]) == Decimal("3.305")
     assert total("sum(x)", [0.1] * 10) == 1.0
@@ -68,13 +68,13 @@ def test_kinds_of_numbers() -> None:
 
 @pytest.mark.parametrize("value", ["7", True, [1]])
 def test_what_is_no_number_is_not_added_up(value: Any) -> None:
-    """Text, booleans and lists raise, so that their event is set aside."""
+    """A sum of text, booleans or lists raises TypeError, so that the event is quarantined."""
     with pytest.raises(TypeError):
         total("sum(x)", [value])
 
 
 def test_infinities_and_nan() -> None:
-    """What is not finite makes the sum what IEEE says, in any order."""
+    """A sum with infinities or NaN is that of IEEE 754, in any order."""
     assert total("sum(x)", [math.inf, 1.0]) == math.inf
     assert math.isnan(total("sum(x)", [math.inf, 2.0, -math.inf]))
     assert math.isnan(total("max(x)", [1.0, math.nan, 2.0]))
@@ -91,7 +91,7 @@ def test_extremes_do_not_depend_on_order(values: list[float | None]) -> None:
 
 @given(st.permutations(range(5)))
 def test_first_and_last_go_by_event_time(order: list[int]) -> None:
-    """The first and the last value are those by event time, then by position in the log, not by arrival."""
+    """`first` and `last` go by event time and then by position in the log, not by the order of arrival."""
     positions: list[RecordPosition] = [(10, 0, 7, 0), (20, 0, 1, 0), (20, 1, 0, 0), (5, 3, 9, 1), (5, 3, 9, 0)]
     values = ["a", "b", "c", "d", "e"]
     given_ = [values[number] for number in order]
@@ -100,7 +100,7 @@ def test_first_and_last_go_by_event_time(order: list[int]) -> None:
 
 
 def test_distinct_and_collect() -> None:
-    """Different values are counted, or given sorted; nulls are none of them."""
+    """`distinct` counts and `collect` sorts the different values; nulls are skipped."""
     assert total("distinct(x)", ["a", "b", "a", None]) == 2
     assert total("collect(x)", ["b", "a", "b", None]) == ["a", "b"]
     assert total("collect(x)", [b"b", b"a"]) == [b"a", b"b"]

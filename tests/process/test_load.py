@@ -1,4 +1,4 @@
-"""From product.yaml to operators, and what is refused before a processor runs."""
+"""Pipelines loaded from product.yaml: their operators, and what is refused before a processor runs."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ process:
 
 
 def product(process: str) -> Product:
-    """A product with this `process`."""
+    """Return a product with this `process`."""
     return parse_product(HEAD + "".join(f"  {line}\n" for line in process.strip().splitlines()))
 
 
 def schema(form: object) -> Schema:
-    """A schema of JSON data."""
+    """Return the schema of JSON data."""
     return parse_schema(json.dumps(form))
 
 
@@ -86,7 +86,7 @@ steps:
 
 
 def test_python(tmp_path: Path) -> None:
-    """A product's own Python gives operators with functions in them; it is loaded by path and leaves no trace in sys.path."""
+    """A product's own Python returns operators with functions; it is loaded by its path, and sys.path stays unchanged."""
     (tmp_path / "logic.py").write_text(
         "from meshport.process import Filter\ndef pipeline():\n    return [Filter(lambda play: play['ms'] > 5)]\n"
     )
@@ -100,7 +100,7 @@ def test_python(tmp_path: Path) -> None:
 
 
 def test_a_join_within_a_time_is_one_of_streams(tmp_path: Path) -> None:
-    """With `within`, the same word joins the events of another stream; a partner that is missing is no mistake there."""
+    """A join with `within` is a join of streams, where a missing partner is by default dropped, not quarantined."""
     words = "with: mesh://artists/onboardings, on: artist, within: 5m, take: {label: label}"
     given: dict[str, Literal["drop", "keep"]] = {"": "drop", ", missing: drop": "drop", ", missing: keep": "keep"}
     for more, missing in given.items():
@@ -125,7 +125,7 @@ def test_a_join_within_a_time_is_one_of_streams(tmp_path: Path) -> None:
     ],
 )
 def test_words_of_a_join_that_are_refused(steps: str, said: str) -> None:
-    """A join of streams is declared with words that have a meaning, and once."""
+    """A join of streams with `missing: quarantine`, a negative window or no field, and a second one are refused."""
     with pytest.raises(DescriptorError, match=said):
         product(f"steps: [{steps}]".replace("a/b", "mesh://artists/onboardings"))
 
@@ -140,14 +140,14 @@ def test_words_of_a_join_that_are_refused(steps: str, said: str) -> None:
     ],
 )
 def test_refused(process: str, said: str, tmp_path: Path) -> None:
-    """What cannot be run is refused when it is loaded, and the message names the step."""
+    """A step that cannot be run is refused when it is loaded; the message names the step."""
     (tmp_path / "logic.py").write_text("def nothing(): pass\n")
     with pytest.raises(ProcessError, match=said):
         load_pipeline(product(process), tmp_path)
 
 
 def test_missing_python(tmp_path: Path) -> None:
-    """A function that is not there is named."""
+    """A function that does not exist is refused by its name."""
     with pytest.raises(ProjectError, match="missing"):
         load_pipeline(product("python: missing.py:pipeline"), tmp_path)
 
@@ -174,13 +174,13 @@ def test_missing_python(tmp_path: Path) -> None:
     ],
 )
 def test_fields_are_checked(process: str, said: str, tmp_path: Path) -> None:
-    """A field that is not there, or of the wrong kind, is told with the step that reads it and its neighbour."""
+    """A field that does not exist, or has the wrong type, is refused with the step that reads it and the nearest field."""
     with pytest.raises(ProcessError, match=said):
         check_pipeline(load_pipeline(product(process), tmp_path), schema(PLAY), {ARTISTS: schema(ARTIST)})
 
 
 def test_the_output_is_checked() -> None:
-    """A field that the output's schema wants and the pipeline does not make, or the other way round, is told."""
+    """A field that only the output's schema has, or only the pipeline makes, is refused."""
     logic = pipeline(Aggregate(("user",), {"n": "count()"}))
     check_pipeline(logic, schema(PLAY), {}, schema(record("Out", avro("user", "string"), avro("n", "long"))))
     for fields in ([avro("user", "string"), avro("m", "long")], [avro("user", "string")]):
@@ -189,7 +189,7 @@ def test_the_output_is_checked() -> None:
 
 
 def test_a_schema_is_derived(tmp_path: Path) -> None:
-    """The record of a declared pipeline needs no hand-written schema."""
+    """The schema of a declared pipeline's record is derived from its operators."""
     found = load_pipeline(
         product("""
 steps:
@@ -246,7 +246,7 @@ def test_named_and_decimal_types_are_derived() -> None:
 
 
 def test_what_python_made_has_no_type() -> None:
-    """The type of what a Python function makes is not guessed."""
+    """The type of a field that a Python function makes is unknown, so that no schema is derived."""
     with pytest.raises(ProcessError, match="'x' cannot be told"):
         derive_schema(pipeline(Derive({"x": lambda play: play["ms"]})), "Out", schema(PLAY), {})
 
@@ -254,7 +254,7 @@ def test_what_python_made_has_no_type() -> None:
 def bound(
     logic: Pipeline, *, key: tuple[str, ...] = ("user",), cleanup: str = "delete", output: tuple[str, ...] = ("user",)
 ) -> str:
-    """Whether a pipeline over a port of this key is rekeyed, "" where it is not; raises where it is refused."""
+    """Return the repartition topic of a pipeline over a port with this key, "" without one; raise where it is refused."""
     out = record("Out", avro("user", "string"), avro("artist", "string"))
     ports = Ports({
         "player/plays": Port(PLAY, key, "at", 2, cleanup),
@@ -265,8 +265,8 @@ def bound(
     return plan.stages[-1].topic if len(plan.stages) > 1 else ""
 
 
-def test_groups_are_brought_together_only_where_they_must() -> None:
-    """A key that holds the input's whole record key, under whatever name, stays where it is; any other is re-keyed."""
+def test_groups_are_rekeyed_only_where_needed() -> None:
+    """Records are re-keyed unless the group's key holds the whole record key of the input, under any names."""
     count = {"n": "count()"}
     assert not bound(pipeline(Aggregate(("user",), count)))
     assert not bound(pipeline(Aggregate(("artist", "user"), count)))
@@ -288,14 +288,14 @@ def test_groups_are_brought_together_only_where_they_must() -> None:
         (pipeline(Aggregate(("user",), {"n": "count()"})), {"output": ("users",)}, "did you mean 'user'"),
     ],
 )  # fmt: skip
-def test_what_would_be_wrong_is_refused(logic: Pipeline, options: dict[str, object], said: str) -> None:
-    """Pipelines whose results would depend on chance are refused with the reason, before they run."""
+def test_pipelines_without_deterministic_results_are_refused(logic: Pipeline, options: dict[str, object], said: str) -> None:
+    """Pipelines whose results would not be deterministic are refused with the reason, before they run."""
     with pytest.raises(ProcessError, match=said):
         bound(logic, **options)  # type: ignore[arg-type]  # options of `bound`
 
 
 def test_groupings() -> None:
-    """Two groupings, a total that closes, a grouping without a key: refused where they are written."""
+    """Two groupings, a running total that closes and a grouping without a key are refused when they are constructed."""
     count = Aggregate(("user",), {"n": "count()"})
     with pytest.raises(ProcessError, match="groups once"):
         pipeline(count, count)

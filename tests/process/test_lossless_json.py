@@ -1,4 +1,4 @@
-"""The plain form: every value that Avro knows survives exactly."""
+"""The JSON form of records and state: every value that Avro has survives exactly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meshport.process.logic import lossless_json
 
 
 def unfolded(value: Any) -> Any:
-    """A time without Python's mark for the second of two equal wall-clock times, which no Avro value has."""
+    """Return a time without `fold`, which no Avro value has."""
     return value.replace(fold=0)
 
 
@@ -43,7 +43,7 @@ values = st.recursive(
 
 @given(values)
 def test_round_trip(value: Any) -> None:
-    """What is written is read back equal, types included, whatever keys the data has; writing it again gives the same text."""
+    """A value with any keys is read back equal, types included, and is written to the same text again."""
     text = lossless_json.dumps(value)
     found = lossless_json.loads(text)
     assert found == value
@@ -59,20 +59,20 @@ def test_not_finite() -> None:
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), {"a": lambda: 1}, {(1, 2): 3}])
 def test_no_plain_data(value: Any) -> None:
-    """What JSON cannot hold is refused, rather than changed on the way."""
+    """A value that is no plain data is refused, not converted."""
     with pytest.raises(ProcessError, match="no plain data"):
         lossless_json.dumps(value)
 
 
 @pytest.mark.parametrize("text", ["{", '{"$datetime":"noon"}', '{"$uuid":3}', '{"$bytes":"zz"}'])
 def test_damaged_text(text: str) -> None:
-    """Text that was never written is refused with an error of ours."""
+    """Text that `dumps` cannot have written is refused by ProcessError."""
     with pytest.raises(ProcessError, match="no plain form"):
         lossless_json.loads(text)
 
 
 def test_readable() -> None:
-    """A person who looks into a changelog can read it."""
+    """The text is readable JSON, so that a changelog can be read with any Kafka tool."""
     assert lossless_json.dumps({"at": datetime(2026, 3, 1, tzinfo=UTC), "id": UUID(int=1)}) == (
         '{"at":{"$datetime":"2026-03-01T00:00:00+00:00"},"id":{"$uuid":"00000000000000000000000000000001"}}'
     )

@@ -1,4 +1,4 @@
-"""Mesh addresses and the names that stand behind them."""
+"""Mesh addresses, and the names of topics and subjects that are made from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ADDRESSES = FULL | st.builds(Address, WORDS, WORDS, st.none() | WORDS)
 
 @given(ADDRESSES)
 def test_an_address_is_read_as_it_is_written(address: Address) -> None:
-    """`parse(str(a)) == a`, with the scheme or without it, with blanks around it or not."""
+    """An address is parsed from its own text, with or without the scheme and surrounding blanks."""
     assert Address.parse(str(address)) == address
     assert Address.parse(address.key) == address
     assert Address.parse(f"  {address}\n") == address
@@ -37,7 +37,7 @@ def test_an_address_is_read_as_it_is_written(address: Address) -> None:
 
 @given(st.text() | st.from_regex(r"[a-z/@:\-A-Z0-9._ ]{0,40}"))
 def test_any_text_is_an_address_or_refused_with_a_hint(text: str) -> None:
-    """Text is read as an address that writes itself the same, or refused by AddressError with what would be right."""
+    """Any text is either parsed as an address whose text is the same, or refused by AddressError with a hint."""
     try:
         address = Address.parse(text)
     except AddressError as error:
@@ -48,7 +48,7 @@ def test_any_text_is_an_address_or_refused_with_a_hint(text: str) -> None:
 
 @given(ADDRESSES)
 def test_a_product_is_the_address_without_its_port(address: Address) -> None:
-    """`of_product` drops port and major; `at` gives them back."""
+    """`of_product` drops port and major, and `at` adds them."""
     product = address.of_product
     assert (product.domain, product.product, product.port, product.major) == (
         address.domain,
@@ -87,7 +87,7 @@ def test_a_product_is_the_address_without_its_port(address: Address) -> None:
     ],
 )
 def test_a_refusal_says_what_would_be_right(text: str, found: str, hint: str) -> None:
-    """Each refused text is named with its fault and with the address, the word or the shape that would be right."""
+    """A refusal names the text, its fault, and the address, the word or the form that would be right."""
     with pytest.raises(AddressError) as refused:
         Address.parse(text)
     assert found in refused.value.message
@@ -95,7 +95,7 @@ def test_a_refusal_says_what_would_be_right(text: str, found: str, hint: str) ->
 
 
 def test_an_address_is_no_longer_than_its_topic_may_be() -> None:
-    """200 characters are taken, 201 are not; the longest topic made of them stays under Kafka's 249."""
+    """An address has at most 200 characters, so that the longest topic made of it stays below Kafka's 249."""
     longest = Address("a" * 60, "b" * 60, "c" * 60, 1234567)
     fitting = Address("a" * (60 + 200 - len(str(longest))), "b" * 60, "c" * 60, 1234567)
     assert len(str(fitting)) == 200
@@ -107,14 +107,14 @@ def test_an_address_is_no_longer_than_its_topic_may_be() -> None:
 
 @pytest.mark.parametrize("major", [0, -1, 10**9])
 def test_a_major_is_counted_from_one(major: int) -> None:
-    """An address made in code is held to the same majors as one that is read."""
+    """An address that is made in code may have the same majors as one that is parsed."""
     with pytest.raises(AddressError, match="no major version"):
         Address("player", "plays", "events", major)
 
 
 @given(st.lists(st.tuples(FULL, st.integers(1, 1000)), min_size=2, max_size=20, unique=True))
 def test_topics_are_unique_per_address_and_generation(pairs: list[tuple[Address, int]]) -> None:
-    """No two addresses, and no two generations of one, share a topic; nor does any topic beside them have such a name."""
+    """No two addresses, no two generations of an address and no quarantine or late topic share a name."""
     topics = [topic_name(address, generation=generation) for address, generation in pairs]
     beside = [make(topic) for topic in topics for make in (quarantine_name, late_name, subject_name_like)]
     assert len(set(topics + beside)) == len(topics) * 4
@@ -123,7 +123,7 @@ def test_topics_are_unique_per_address_and_generation(pairs: list[tuple[Address,
 
 
 def subject_name_like(topic: str) -> str:
-    """A subject's name for a topic, which is no topic's name."""
+    """A subject's name is made from its topic's and is never a topic's name itself."""
     return f"{topic}-value"
 
 
@@ -137,14 +137,14 @@ def test_generations_share_a_subject(address: Address) -> None:
 
 @pytest.mark.parametrize("text", ["player/plays", "player/plays/events"])
 def test_an_address_without_its_major_has_no_topic(text: str) -> None:
-    """Clients never make a topic's name: an address that is not full has to be resolved."""
+    """An address without a port or a major has no topic name; it has to be resolved."""
     with pytest.raises(AddressError, match="no port and major") as refused:
         topic_name(Address.parse(text))
     assert refused.value.hint == "resolve it first"
 
 
 def test_generations_are_counted_from_one() -> None:
-    """A generation of 0 would have the first one's topic."""
+    """Generations are counted from 1; a generation of 0 would have the topic of the first one."""
     with pytest.raises(ValueError, match="from 1"):
         topic_name(Address("a", "b", "c", 1), generation=0)
 

@@ -1,4 +1,4 @@
-"""The product descriptor: what one product.yaml may say, and how each refusal reads."""
+"""The product descriptor: what a product.yaml may hold, and the text of each refusal."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ process:
 
 
 def refused(text: str) -> DescriptorError:
-    """The refusal of a descriptor."""
+    """Return the error that refuses a descriptor."""
     with pytest.raises(DescriptorError) as caught:
         parse_product(text, file="product.yaml")
     return caught.value
 
 
 def test_defaults() -> None:
-    """What a descriptor leaves out is decided: one port of 4 partitions that keeps every event, internal, active."""
+    """Keys that are left out have defaults: one port of 4 partitions that keeps every event, internal, active."""
     product = parse_product(GOOD)
     port = product.default_port
     assert (product.status, product.classification, product.tags, product.input_ports) == ("active", "internal", (), ())
@@ -81,7 +81,7 @@ def test_defaults() -> None:
     ],
 )
 def test_compatibility_follows_the_archetype(archetype: Archetype, level: Compatibility) -> None:
-    """A port is held to its archetype's level unless it names its own."""
+    """A port has its archetype's compatibility level unless it names its own."""
     text = GOOD if archetype is Archetype.SOURCE_ALIGNED else DERIVED.replace("aggregate\n", f"{archetype}\n", 1)
     product = parse_product(text)
     assert product.compatibility(product.default_port) is level
@@ -105,7 +105,7 @@ def test_a_port_is_found_by_name_and_major() -> None:
 
 
 def test_on_and_no_are_words() -> None:
-    """YAML 1.1's booleans are words here: `on` is a join's key, and a country is not false."""
+    """`on`, `off`, `yes` and `no` are strings, as in YAML 1.2: `on` is a join's key, and Norway is not false."""
     steps = "    - join: {with: mesh://player/plays, on: artist_id, take: {a: b}}\n"
     product = parse_product(DERIVED.replace("    - filter: played_ms > 0\n", steps) + "tags: [no, yes, off]\n")
     assert product.process is not None
@@ -189,7 +189,7 @@ REFUSALS: list[tuple[str, str, int, str, str]] = [
 def test_a_refusal_names_file_line_and_what_would_be_right(
     before: str, after: str, line: int, found: str, right: str
 ) -> None:
-    """Each fault of a descriptor is named at its own line, alone, with what was found and what would be right."""
+    """Each error in a descriptor is reported once, at its own line, with what was found and what would be right."""
     assert before in GOOD
     text = GOOD.replace(before, after, 1).replace("\nx:\n", "\ndisplayName: |\n", 1)
     error = refused(text)
@@ -238,7 +238,7 @@ DERIVED_REFUSALS: list[tuple[str, str, int, str]] = [
 
 @pytest.mark.parametrize(("before", "after", "line", "found"), DERIVED_REFUSALS)
 def test_a_process_that_cannot_be_is_refused_at_its_line(before: str, after: str, line: int, found: str) -> None:
-    """An impossible process, or one that does not go with its ports, is refused at load, at the line that is wrong."""
+    """A process that cannot be run, or that contradicts the ports, is refused at load with the line of the error."""
     assert before in DERIVED
     error = refused(DERIVED.replace(before, after, 1))
     assert error.line == line
@@ -247,14 +247,14 @@ def test_a_process_that_cannot_be_is_refused_at_its_line(before: str, after: str
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "just text\n", "42\n", "~\n"])
 def test_what_is_no_mapping_is_told_how_a_descriptor_begins(text: str) -> None:
-    """An empty file, a list or a word is no descriptor; the hint shows a first line."""
+    """An empty file, a list or a string is refused, with the first line of a descriptor as a hint."""
     error = refused(text)
     assert error.line == 1
     assert error.hint == "a descriptor begins with `address: mesh://<domain>/<product>`"
 
 
 def test_all_findings_are_listed_in_the_order_of_their_lines() -> None:
-    """A descriptor with several faults lists each with its own line and its own hint, from the top down."""
+    """Several errors in a descriptor are all reported, in the order of their lines, each with its own hint."""
     text = (
         GOOD.replace("owner:", "ownr:")
         .replace("key:", "kye:")
@@ -270,7 +270,7 @@ def test_all_findings_are_listed_in_the_order_of_their_lines() -> None:
 
 
 def test_the_error_names_the_file(tmp_path: Path) -> None:
-    """A file that cannot be read, or holds no UTF-8, is named like one that holds a fault."""
+    """A file that cannot be read, or is not UTF-8, is refused by DescriptorError with its name."""
     missing, binary, wrong = (tmp_path / name for name in ("missing.yaml", "binary.yaml", "wrong.yaml"))
     binary.write_bytes(b"\xff\xfe\x00")
     wrong.write_text(GOOD.replace("owner:", "ownr:"), encoding="utf-8")
@@ -281,7 +281,7 @@ def test_the_error_names_the_file(tmp_path: Path) -> None:
 
 
 def test_aliases_without_end_are_refused_at_once() -> None:
-    """A few lines of aliases that stand for a billion items are refused, not unfolded."""
+    """Aliases that multiply to a billion items are refused before they are expanded."""
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10))
     error = refused(f"l0: &l0 [a]\n{levels}")
     assert "aliases repeat too much" in error.message
@@ -293,7 +293,7 @@ def test_aliases_without_end_are_refused_at_once() -> None:
     | st.text(alphabet="a:-[]{}&*!|>'\"%@#,? \n\t0", max_size=60)
 )
 def test_any_text_is_a_product_or_refused(text: str) -> None:
-    """No text makes the loader fail in any other way than by DescriptorError."""
+    """The loader refuses any text by DescriptorError and by no other exception."""
     with pytest.raises(DescriptorError):
         parse_product(text)
 
@@ -303,7 +303,7 @@ EDITOR_SCHEMA: dict[str, Any] = Product.model_json_schema()
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Good descriptors with this or that changed, so that some are good and some are not."""
+    """Return valid descriptors with up to two changes, so that some are valid and some are not."""
     document = yaml.safe_load(draw(st.sampled_from([GOOD, DERIVED])))
     values: st.SearchStrategy[Any] = st.sampled_from(
         ["", "a", "a-b", 7, -1, 0, True, None, [], ["a"], {}, "1h", "forever", "mesh://a/b", "compact", "active", 1.5]
@@ -333,7 +333,7 @@ VALIDATOR = Draft202012Validator(EDITOR_SCHEMA)
 
 @given(documents())
 def test_an_editors_schema_takes_every_good_descriptor(document: dict[str, Any]) -> None:
-    """What the loader takes, the JSON Schema for editors takes too: no editor underlines a descriptor that works."""
+    """The JSON Schema for editors accepts every descriptor that the loader accepts."""
     try:
         parse_product(yaml.safe_dump(document))
     except DescriptorError:
@@ -345,7 +345,7 @@ def test_an_editors_schema_takes_every_good_descriptor(document: dict[str, Any])
     "file", sorted(Path(__file__).parents[2].glob("pro*/*/*/product.yaml")), ids=lambda file: file.parent.name
 )
 def test_an_editors_schema_takes_the_reference_mesh(file: Path) -> None:
-    """The seven descriptors of the reference mesh are good by the JSON Schema for editors."""
+    """The JSON Schema for editors accepts the descriptors of the reference mesh."""
     _, document = read(file.read_text(encoding="utf-8"), lambda _: None)  # YAML 1.2, as editors have it
     assert list(VALIDATOR.iter_errors(document)) == []
 
@@ -366,21 +366,21 @@ def test_an_editors_schema_takes_the_reference_mesh(file: Path) -> None:
     ],
 )
 def test_an_editors_schema_rejects_what_the_loader_rejects(before: str, after: str) -> None:
-    """Unknown and missing keys, wrong words, wrong types and bad durations are underlined while one types."""
+    """The JSON Schema for editors rejects unknown and missing keys, wrong words, wrong types and bad durations."""
     text = GOOD.replace(before, after, 1)
     assert refused(text)
     assert list(VALIDATOR.iter_errors(yaml.safe_load(text)))
 
 
 def test_retention_is_a_length_or_forever() -> None:
-    """`forever`, which is the default, is None; anything else a length of time."""
+    """A retention is a duration, or None for `forever`, which is the default."""
     assert parse_product(GOOD.replace("name: events", "retention: 365d")).default_port.retention == timedelta(days=365)
     assert parse_product(GOOD.replace("name: events", "retention: forever")).default_port.retention is None
 
 
 @pytest.mark.parametrize("text", [GOOD, DERIVED])
 def test_a_product_is_read_from_what_it_writes(text: str) -> None:
-    """A product's JSON, by its outside names, is a descriptor of the same product; the registry keeps it so."""
+    """A product's JSON by alias is a descriptor of the same product; the registry stores that form."""
     product = parse_product(text)
     assert Product.model_validate_json(product.model_dump_json(by_alias=True)) == product
     assert parse_product(yaml.safe_dump(product.model_dump(mode="json", by_alias=True, exclude_none=True))) == product

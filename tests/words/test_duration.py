@@ -1,4 +1,4 @@
-"""Lengths of time as descriptors and flags write them."""
+"""Durations as descriptors and flags write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LENGTHS = st.integers(0, 36_525 * 86_400_000).map(lambda ms: timedelta(milliseco
 
 @given(LENGTHS)
 def test_a_length_is_read_as_it_is_written(length: timedelta) -> None:
-    """Every length of whole milliseconds up to a century is read back from its text."""
+    """Every duration of whole milliseconds up to a century is parsed from its own text."""
     assert parse_duration(format_duration(length)) == length
 
 
@@ -32,7 +32,7 @@ def test_a_length_is_read_as_it_is_written(length: timedelta) -> None:
     ],
 )
 def test_a_length_is_written_in_its_largest_unit(text: str, length: timedelta, shortest: str) -> None:
-    """A length is a number and a unit, and is written in the largest unit that says it exactly."""
+    """A duration is a number and a unit, and is written in the largest unit that is exact."""
     assert parse_duration(text) == length
     assert format_duration(length) == shortest
 
@@ -41,6 +41,6 @@ def test_a_length_is_written_in_its_largest_unit(text: str, length: timedelta, s
     "value", ["", "7", "d", "7 weeks", "1.5h", "-1h", "1h30m", "PT1H", "36526d", "٣d", 7, 7.5, True, None]
 )
 def test_what_is_no_length_is_refused(value: object) -> None:
-    """A bare number is refused too: it would be taken for seconds where somebody meant days."""
+    """Text without a unit is refused, and so is a bare number, which pydantic would read as seconds."""
     with pytest.raises(ValueError, match="no length of time; write a number and one of ms, s, m, h, d"):
         parse_duration(value)

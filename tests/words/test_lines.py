@@ -1,4 +1,4 @@
-"""Major lines of a port: which one an address without a major leads to, and which dates are refused."""
+"""Major lines of a port: which one an address without a major resolves to, and which dates are refused."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ONE = timedelta(days=1)
 
 
 def product(*ports: str) -> Product:
-    """A product with these ports, each in YAML's flow style."""
+    """Return a product with these ports, each in YAML's flow style."""
     return parse_product(HEAD + "".join(f"  - {{{port}}}\n" for port in ports))
 
 
 def test_a_line_is_live_from_its_day_on() -> None:
-    """Until the day before, an address without a major leads to the old line; from the day on, to the new one."""
+    """An address without a major resolves to the old line until the day before `liveFrom`, and to the new one from that day."""
     two = product("name: events", "name: events, major: 2, liveFrom: 2027-03-01")
     majors = [port.major for day in (DAY - ONE, DAY, DAY + ONE) if (port := two.port(today=day))]
     assert majors == [1, 2, 2]
@@ -41,14 +41,14 @@ def test_a_line_is_live_from_its_day_on() -> None:
 
 
 def test_a_line_without_a_day_is_live_at_once() -> None:
-    """As before there were days: the highest major is live; the lowest one left is, whatever its day."""
+    """Without days the highest major is live; where no day has come, the lowest major is."""
     assert product("name: events", "name: events, major: 2").port() == product("name: events, major: 2").default_port
     later = product("name: events, major: 2, liveFrom: 9999-12-31")
     assert later.port() == later.default_port
 
 
 def test_the_day_is_that_of_utc() -> None:
-    """Without a day given, the current one in UTC decides."""
+    """The live major is by default that of the current day in UTC."""
     before = datetime.now(UTC).date()
     found = utc_today()
     assert before <= found <= datetime.now(UTC).date()
@@ -62,7 +62,7 @@ def test_the_day_is_that_of_utc() -> None:
     st.dictionaries(st.integers(1, 9), st.none() | st.dates(DAY, DAY + 30 * ONE)), st.dates(DAY - ONE, DAY + 31 * ONE)
 )
 def test_no_day_takes_an_address_back(starts: dict[int, date | None], day: date) -> None:
-    """Whatever the lines' days, there is a live one while there is any line, and never a lower one a day later."""
+    """For any days of the lines one of them is live, and the live major never decreases from day to day."""
     now, later = (live_major(starts, each) for each in (day, day + ONE))
     come = [major for major, start in starts.items() if start is None or start <= day]
     if now is None or later is None:
@@ -73,7 +73,7 @@ def test_no_day_takes_an_address_back(starts: dict[int, date | None], day: date)
 
 
 def test_the_next_line_is_the_nearest_above() -> None:
-    """Majors may be left out; readers move one line at a time."""
+    """Majors may have gaps; readers move to the next line that exists."""
     assert [next_major([1, 3, 7], major) for major in (1, 2, 3, 7)] == [3, 3, 7, None]
 
 
@@ -116,7 +116,7 @@ def test_the_next_line_is_the_nearest_above() -> None:
     ],
 )
 def test_dates_that_cannot_be_are_refused_at_their_line(ports: list[str], line: int, found: str) -> None:
-    """A line's dates have to leave its readers somewhere to go, and the lines in their order."""
+    """Dates are refused that leave readers without a line to move to, or that make lines live out of order."""
     with pytest.raises(DescriptorError) as refused:
         product(*ports)
     assert refused.value.line == line
@@ -124,7 +124,7 @@ def test_dates_that_cannot_be_are_refused_at_their_line(ports: list[str], line: 
 
 
 def test_two_lines_with_dates_are_well_formed() -> None:
-    """The old line's end on the day of the new one's begin, or later; both as days, and for editors too."""
+    """An old line may be deprecated on the day the new one becomes live, or later; the JSON Schema takes both dates."""
     two = product("name: events, deprecatedOn: 2027-03-01", "name: events, major: 2, liveFrom: 2027-03-01")
     assert [(port.live_from, port.deprecated_on, port.protects) for port in two.output_ports] == [
         (None, DAY, Protection.EVERYONE),

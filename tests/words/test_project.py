@@ -1,4 +1,4 @@
-"""A mesh project on disk."""
+"""A mesh project on disk: its products, their order, their contracts, and what is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = '{"type": "record", "name": "R", "fields": [{"name": "id", "type": "str
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """An empty project."""
+    """Return an empty project."""
     for name in FOLDERS:
         (tmp_path / name).mkdir()
     return Project(tmp_path)
@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Project:
 def write(
     project: Project, address: str, *, reads: str = "", port: str = "name: events", id_: str = "", folder: str = ""
 ) -> Path:
-    """A product on disk; its descriptor."""
+    """Write a product to disk and return the path of its descriptor."""
     kind = "processors" if reads else "producers"
     file = project.root / kind / (folder or address) / "product.yaml"
     file.parent.mkdir(parents=True)
@@ -42,7 +42,7 @@ def write(
 
 
 def test_a_project_is_found_from_within(project: Project) -> None:
-    """The nearest folder upwards with the three folders is the project; outside of one the error says how to make it."""
+    """The project is the nearest parent with the three folders; without one the error names the command that makes it."""
     inside = project.root / "producers" / "a" / "b"
     inside.mkdir(parents=True)
     assert Project.find(inside) == project
@@ -52,7 +52,7 @@ def test_a_project_is_found_from_within(project: Project) -> None:
 
 
 def test_products_come_before_their_readers(project: Project) -> None:
-    """Sources come first, and each product before those that read it, whatever their files are called."""
+    """Products are listed with sources first and each product before its readers, whatever their paths."""
     write(project, "z/source")
     write(project, "a/last", reads="b/middle z/source")
     write(project, "b/middle", reads="c/first")
@@ -61,14 +61,14 @@ def test_products_come_before_their_readers(project: Project) -> None:
 
 
 def test_a_cycle_of_readers_is_still_a_list(project: Project) -> None:
-    """Two products that read each other are both given; neither can come first."""
+    """Two products that read each other are both listed, in either order."""
     write(project, "a/one", reads="a/two")
     write(project, "a/two", reads="a/one")
     assert {each.product.address.key for each in project.products} == {"a/one", "a/two"}
 
 
 def test_an_unknown_product_is_told_with_the_nearest(project: Project) -> None:
-    """Asking for a product that is not there names the nearest one, or all there are."""
+    """An unknown product is refused with the nearest one, or with all products."""
     with pytest.raises(ProjectError, match="has no product mesh://a/plays") as refused:
         project.product(Address("a", "plays"))
     assert "meshport new" in str(refused.value.hint)
@@ -82,7 +82,7 @@ def test_an_unknown_product_is_told_with_the_nearest(project: Project) -> None:
 
 @pytest.mark.parametrize(("what", "second"), [("id", "a/two"), ("address", "a/one")])
 def test_two_products_of_one_identity_are_refused(project: Project, what: str, second: str) -> None:
-    """An address or id that is given twice names both files."""
+    """An address or id that occurs twice is refused with both files."""
     guid = str(uuid4())
     one = write(project, "a/one", id_=guid)
     two = write(project, second, id_=guid) if what == "id" else write(project, second, reads="b/c")
@@ -93,7 +93,7 @@ def test_two_products_of_one_identity_are_refused(project: Project, what: str, s
 
 
 def test_a_product_in_the_wrong_folder_is_refused_at_its_address(project: Project) -> None:
-    """The path mirrors the address; the error names the line of the address and the right place."""
+    """A descriptor whose path does not mirror its address is refused with the line of the address and the right path."""
     file = write(project, "a/one", folder="a/other")
     with pytest.raises(DescriptorError, match="does not belong in") as refused:
         _ = project.products
@@ -108,7 +108,7 @@ def test_a_product_in_the_wrong_folder_is_refused_at_its_address(project: Projec
     ],
 )
 def test_a_port_names_fields_that_its_contract_has(project: Project, port: str, what: str, line: int) -> None:
-    """A key or time that is no field of the contract is refused at its line, with the fields that there are."""
+    """A key or time that is no field of the contract is refused at its line, with the fields of the contract."""
     file = write(project, "a/one", port=port)
     with pytest.raises(DescriptorError, match=what) as refused:
         _ = project.products
@@ -117,7 +117,7 @@ def test_a_port_names_fields_that_its_contract_has(project: Project, port: str, 
 
 
 def test_a_contract_that_is_missing_is_named(project: Project) -> None:
-    """Without its file, a port's contract is told with the place where it belongs."""
+    """A port whose contract has no file is refused with the path at which it belongs."""
     write(project, "a/one")
     contract = project.root / "schemas" / "a" / "one.events.avsc"
     contract.unlink()
@@ -126,7 +126,7 @@ def test_a_contract_that_is_missing_is_named(project: Project) -> None:
 
 
 def test_all_products_that_cannot_be_read_are_named(project: Project) -> None:
-    """One broken product is raised as it is; of several, each is told."""
+    """The error of one broken product is raised as it is; several are reported together."""
     for name in ("a/one", "a/two"):
         file = write(project, name)
         file.write_text(file.read_text(encoding="utf-8") + "zzz: 1\n", encoding="utf-8")
@@ -136,7 +136,7 @@ def test_all_products_that_cannot_be_read_are_named(project: Project) -> None:
 
 
 def test_a_contracts_path_mirrors_the_address_and_major(project: Project) -> None:
-    """Later majors have a file of their own; a port may name another file."""
+    """Each later major has a file of its own, and a port may name another file."""
     write(project, "a/one", port="{name: events, major: 2, schema: schemas/shared.avsc}\n  - {name: events}")
     (project.root / "schemas" / "shared.avsc").write_text(SCHEMA, encoding="utf-8")
     one = project.product(Address("a", "one"))

@@ -107,7 +107,6 @@ _BINARY: Final[Mapping[type[ast.operator], str]] = {
     ast.Mod: "_mod",
 }
 _ORDERING: Final[Mapping[type[ast.cmpop], str]] = {ast.Lt: "_lt", ast.LtE: "_le", ast.Gt: "_gt", ast.GtE: "_ge"}
-_PLAIN_COMPARE: Final = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
 _MEMBER: Final[Mapping[type[ast.cmpop], str]] = {ast.In: "_in", ast.NotIn: "_not_in"}
 
 
