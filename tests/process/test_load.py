@@ -288,7 +288,9 @@ def test_groups_are_rekeyed_only_where_needed() -> None:
         (pipeline(Aggregate(("user",), {"n": "count()"})), {"output": ("users",)}, "did you mean 'user'"),
     ],
 )  # fmt: skip
-def test_pipelines_without_deterministic_results_are_refused(logic: Pipeline, options: dict[str, object], said: str) -> None:
+def test_pipelines_without_deterministic_results_are_refused(
+    logic: Pipeline, options: dict[str, object], said: str
+) -> None:
     """Pipelines whose results would not be deterministic are refused with the reason, before they run."""
     with pytest.raises(ProcessError, match=said):
         bound(logic, **options)  # type: ignore[arg-type]  # options of `bound`

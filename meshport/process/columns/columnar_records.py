@@ -54,6 +54,17 @@ def _holds_uuid(field: pa.Field) -> bool:
     return pa.types.is_struct(kind) and any(_holds_uuid(each) for each in kind)
 
 
+def field_of(name: str, fields: Fields) -> ColumnField:
+    """Return the field of a name.
+
+    Raises:
+        NotColumnar: there is no such field.
+    """
+    if name not in fields:
+        raise NotColumnar(f"there is no field {name!r}")
+    return fields[name]
+
+
 def plain_schema(fields: Fields) -> pa.Schema:
     """Return the columns without UUIDs, which are what expressions read."""
     return pa.schema([pa.field(name, field.arrow) for name, field in fields.items() if field.uuid is None])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meshport.event.columns import EventColumns
-from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, to_python
-from meshport.process.columns.expressions import NotColumnar
+from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, field_of, to_python
 from meshport.process.columns.overlay import Overlay
 from meshport.process.logic import lossless_json
 from meshport.process.state.deduplication import Deduplication
@@ -24,11 +23,8 @@ class ColumnarDeduplication:
     """
 
     def __init__(self, deduplication: Deduplication, fields: Fields) -> None:
-        for name in deduplication.by:
-            if name not in fields:
-                raise NotColumnar(f"there is no field {name!r}")
         self._deduplication = deduplication
-        self._by = {name: to_python(fields[name]) for name in deduplication.by}
+        self._by = {name: to_python(field_of(name, fields)) for name in deduplication.by}
 
     def through(
         self, given: ColumnarRecords, numbers: Integers, store: Overlay, columns: EventColumns

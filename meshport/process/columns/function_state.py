@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Origins, to_python
+from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Origins, field_of, to_python
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.overlay import Overlay
 from meshport.process.logic import lossless_json
@@ -49,9 +49,7 @@ class ColumnarApply:
         self._call = applied.call
         self._values = {name: to_python(field) for name, field in fields.items()}
         for name in apply.by:
-            if name not in fields:
-                raise NotColumnar(f"there is no field {name!r}")
-            if pa.types.is_floating(fields[name].arrow):
+            if pa.types.is_floating(field_of(name, fields).arrow):
                 raise NotColumnar("0.0 and -0.0 are equal, and two keys")
         self._by = apply.by
         self.fields = output

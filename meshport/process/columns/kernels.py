@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from meshport.process.columns.columnar_records import ColumnField, Fields, Integers, to_python
+from meshport.process.columns.columnar_records import ColumnField, Fields, Integers, field_of, to_python
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.logic.aggregators import Aggregator, aggregator_for
 from meshport.process.logic.records import RecordPosition
@@ -121,9 +121,7 @@ def kernel_for(aggregation: Aggregation, fields: Fields) -> Kernel:
     kind = aggregation.kind
     if aggregation.field is None:
         return _Count()
-    field = fields.get(aggregation.field)
-    if field is None:
-        raise NotColumnar(f"there is no field {aggregation.field!r}")
+    field = field_of(aggregation.field, fields)
     by_one, whole = aggregator_for(kind), pa.types.is_integer(field.arrow)
     match kind:
         case "sum" if whole:

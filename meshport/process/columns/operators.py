@@ -15,6 +15,7 @@ from meshport.process.columns.columnar_records import (
     ColumnarRecords,
     ColumnField,
     Fields,
+    field_of,
     fields_of,
     plain_schema,
     to_python,
@@ -60,10 +61,10 @@ def compile_steps(
 def _step(operator: Operator, fields: Fields, tables: Mapping[Address, JoinedTable]) -> tuple[Step, Fields]:
     match operator:
         case Select(names):
-            return _select(names), {name: _known(name, fields) for name in names}
+            return _select(names), {name: field_of(name, fields) for name in names}
         case Rename(names):
             for old in names:
-                _known(old, fields)
+                field_of(old, fields)
             return _rename(names), {names.get(name, name): field for name, field in fields.items()}
         case Filter(test) if isinstance(test, Expression):
             return _filter(compile_columns(test, plain_schema(fields))), fields
@@ -74,12 +75,6 @@ def _step(operator: Operator, fields: Fields, tables: Mapping[Address, JoinedTab
         case Join():
             return _join(operator, fields, tables[operator.table])
     raise NotColumnar(f"{type(operator).__name__.lower()} runs Python of the product, record by record")
-
-
-def _known(name: str, fields: Fields) -> ColumnField:
-    if name not in fields:
-        raise NotColumnar(f"there is no field {name!r}")
-    return fields[name]
 
 
 def _select(names: Sequence[str]) -> Step:
@@ -115,7 +110,7 @@ def _derive(derived: Mapping[str, Any], fields: Fields) -> tuple[Step, Fields]:
 
 
 def _flatten(name: str, fields: Fields) -> tuple[Step, Fields]:
-    field = _known(name, fields)
+    field = field_of(name, fields)
     if not pa.types.is_list(field.arrow):
         raise NotColumnar(f"{name!r} is {field.arrow}, no list")
 
@@ -133,9 +128,9 @@ def _flatten(name: str, fields: Fields) -> tuple[Step, Fields]:
 
 
 def _join(join: Join, fields: Fields, joined: JoinedTable) -> tuple[Step, Fields]:
-    on = to_python(_known(join.on, fields))
+    on = to_python(field_of(join.on, fields))
     row_fields = fields_of(joined.schema)
-    taken = {name: _known(field, row_fields) for name, field in join.take.items()}
+    taken = {name: field_of(field, row_fields) for name, field in join.take.items()}
     values = values_of_fields(joined.schema)
 
     def with_row(given: ColumnarRecords) -> ColumnarRecords:

@@ -19,6 +19,7 @@ from meshport.process.columns.columnar_records import (
     ColumnField,
     Fields,
     Origins,
+    field_of,
     fields_of,
     instants,
     to_python,
@@ -60,7 +61,7 @@ class ColumnarOutputs:
         self._source = plan.source.topic
         self._keys = keys_of(output.key, fields)
         self._time = output.time
-        if self._time is not None and not pa.types.is_timestamp(_known(self._time, fields).arrow):
+        if self._time is not None and not pa.types.is_timestamp(field_of(self._time, fields).arrow):
             raise NotColumnar(f"the time field {self._time!r} is no timestamp")
 
     def messages(self, records: ColumnarRecords, origins: Origins) -> list[Message]:
@@ -101,12 +102,6 @@ class ColumnarOutputs:
         return [origins.time[at] for at in records.origin.tolist()]
 
 
-def _known(name: str, fields: Fields) -> ColumnField:
-    if name not in fields:
-        raise NotColumnar(f"there is no field {name!r}")
-    return fields[name]
-
-
 def _fits(given: ColumnField, wanted: ColumnField) -> bool:
     """Whether the encoder accepts the same values of a column as the codec does of records, and refuses the same."""
     if given.uuid is not None and wanted.uuid is not None:
@@ -138,12 +133,12 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords
     """
     if not names:
         return lambda records: [None] * len(records)
-    if len(names) == 1 and pa.types.is_string(_known(names[0], fields).arrow) and fields[names[0]].uuid is None:
+    if len(names) == 1 and pa.types.is_string(field_of(names[0], fields).arrow) and fields[names[0]].uuid is None:
         return _text_keys(names[0])
     # 0.0 and -0.0 are equal but two keys, and a nested value cannot be hashed.
-    kinds = [_known(name, fields).arrow for name in names]
+    kinds = [field_of(name, fields).arrow for name in names]
     exact = not any(pa.types.is_floating(each) or pa.types.is_nested(each) for each in kinds)
-    key, values = record_key(names), {name: to_python(_known(name, fields)) for name in names}
+    key, values = record_key(names), {name: to_python(field_of(name, fields)) for name in names}
 
     def keys(records: ColumnarRecords) -> list[bytes | None]:
         parts = list(zip(*(each(records.columns[name]) for name, each in values.items()), strict=True))

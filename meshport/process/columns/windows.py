@@ -12,6 +12,7 @@ from meshport.process.columns.columnar_records import (
     Fields,
     Integers,
     Origins,
+    field_of,
     timestamps,
     to_python,
 )
@@ -46,8 +47,7 @@ class ColumnarWindows:
         if isinstance(aggregate.window, Session):
             raise NotColumnar("sessions are joined record by record")
         for name in (*aggregate.by, *aggregate.inputs):
-            if name not in fields:
-                raise NotColumnar(f"there is no field {name!r}")
+            field_of(name, fields)
         self._by = {name: to_python(fields[name]) for name in aggregate.by}
         if any(pa.types.is_floating(fields[name].arrow) for name in aggregate.by):
             raise NotColumnar("0.0 and -0.0 are one key in columns, and two in records")
