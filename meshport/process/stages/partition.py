@@ -99,7 +99,7 @@ class PartitionStage(ABC):
                 topic=stage.changelog,
                 partition=partition,
                 hint="rebuild the product into a new generation (`meshport rebuild`), or give it a new major; "
-                "`meshport gate check` tells it before a processor is deployed",
+                "`meshport gate check` reports it before a processor is deployed",
             )
         self._stage = stage
         self._partition = partition

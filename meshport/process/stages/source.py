@@ -385,7 +385,7 @@ def _event_record(event: Event, message: InputMessage) -> EventRecord:
         EventError: it has neither.
     """
     if not event.has_time and message.timestamp_ms < 0:
-        raise EventError("neither the event nor Kafka tells when it happened")
+        raise EventError("neither the event nor its Kafka record has a time")
     time = to_micros(event.time)
     if event.recorded_time is not None:
         recorded = to_micros(event.recorded_time)

@@ -163,7 +163,7 @@ class TypedStates:
             raise ProcessError(
                 f"the stored state{at} cannot be read with the schema that `apply` declares: {found.message}",
                 hint="give a new field a default and keep the type of the others, or rebuild the product into a new "
-                "generation; `meshport gate check` tells it before a processor starts",
+                "generation; `meshport gate check` reports it before a processor starts",
             )
 
 
