@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - `fill` and `check` are described by `Scenario`
-"""What processors do, as scenarios that every engine has to fulfil: input, and a check of all that came out."""
+"""The behaviour of processors as scenarios for every engine: an input, and a check of all outputs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Outcome:
-    """What a run left on Kafka, or in memory.
+    """The outputs of a run, on Kafka or in memory.
 
     Attributes:
         ports: to read it by.
@@ -54,18 +54,18 @@ class Outcome:
 
     @property
     def events(self) -> list[Event]:
-        """Of the output."""
+        """The events of the output."""
         reader = EventReader(self.ports)
         return [reader.read(*each.parts) for each in self.messages]
 
     @property
     def records(self) -> list[Any]:
-        """Their data, sorted by its text; None for tombstones."""
+        """The data of the output's events, sorted by its text; None for tombstones."""
         return sorted((event.data for event in self.events), key=str)
 
     @property
     def table(self) -> dict[str, Any]:
-        """The last record of each key."""
+        """The last record of each key of the output."""
         rows = {(event.key or b"").decode(): event.data for event in self.events}
         return {key: row for key, row in rows.items() if row is not None}
 
@@ -77,7 +77,7 @@ class Outcome:
 
 @dataclass
 class Scenario:
-    """One behaviour.
+    """One behaviour of processors.
 
     Attributes:
         pipeline: the logic.
@@ -98,7 +98,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(logic: Pipeline, ports_: Mapping[str, Port], *, same_bytes: bool = True) -> Callable[[type], type]:
-    """Registers a class with `fill` and `check` under its name."""
+    """Register a class with `fill` and `check` under its name."""
 
     def registered(cls: type) -> type:
         SCENARIOS[cls.__name__] = Scenario(logic, ports_, cls.fill, cls.check, same_bytes)  # type: ignore[attr-defined]  # plain functions of the class
@@ -121,7 +121,7 @@ SHORT = record("Short", avro("listener", "string"), avro("seconds", "double"), a
     ports(SHORT, ("listener",), cleanup="delete"),
 )
 class Transform:
-    """Filter, derive, rename, select and flatten, with an event that becomes several, one, or none."""
+    """Filter, derive, rename, select and flatten turn an event into several, one, or none."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -149,7 +149,7 @@ TOTALS = record("Totals", avro("user", "string"), *WINDOW, avro("n", "long"), av
     ports(TOTALS, ("user", "window_start")),
 )
 class KeyedWindows:
-    """Hourly totals by the input's own key; an event that is out of order counts, one that is late goes to its port."""
+    """Hourly totals by the input's own key: an event that is out of order counts, a late one goes to the late topic."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -180,7 +180,7 @@ BY_ARTIST = record("ByArtist", avro("artist", "string"), *WINDOW, avro("n", "lon
     same_bytes=False,
 )
 class RekeyedWindows:
-    """Overlapping windows by another key than the input's, with a mean over nulls."""
+    """Hopping windows by another key than the input's, with a mean over nulls."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -210,7 +210,7 @@ class RekeyedWindows:
     ports(record("Sitting", avro("user", "string"), *WINDOW, avro("n", "long")), ("user",), cleanup="delete", plays=1),
 )
 class SessionsWithoutDuplicates:
-    """Sessions given once when over, without the plays that came twice."""
+    """Sessions are emitted once, when they close, and count duplicates once."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -237,7 +237,7 @@ LABELLED = record("Labelled", avro("user", "string"), avro("label", ["null", "st
     ports(LABELLED, ("user",), cleanup="delete"),
 )
 class Joined:
-    """A play gets the label that its artist had at the time; without an artist it is set aside; a poison row does no harm."""
+    """A play is joined with its artist's row at that time; without one it is quarantined; a poison row does no harm."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -264,7 +264,7 @@ LIKED = record("Liked", avro("user", "string"), avro("ms", "long"), avro("stars"
 
 
 def both_streams(partitions: int) -> dict[str, Port]:
-    """Plays by user, likes by artist, with so many partitions each."""
+    """Return the ports of plays by user and likes by artist, with so many partitions each."""
     likes = Port(LIKE, key=("artist",), time="at", partitions=partitions)
     return {**ports(LIKED, ("user",), cleanup="delete", plays=partitions), LIKES.key: likes}
 
@@ -284,7 +284,7 @@ def like(harness: Harness, artist: str, minutes: float, stars: int) -> None:
     both_streams(2),
 )
 class StreamsJoined:
-    """Pairs of one key that are near enough, whichever came first; what is late or no event is set aside on either side."""
+    """Records of one key that are near enough are paired, whichever came first; late and poison events of both sides are not."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -321,7 +321,7 @@ class StreamsJoined:
     both_streams(1),
 )
 class StreamsKept:
-    """A record without a partner is given with nulls once none can come any more, and at once where it has no key."""
+    """A record without a partner is emitted with nulls once none can come, and at once where it has no key."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -342,7 +342,7 @@ class StreamsKept:
 
 
 def streak(state: Any, play_: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
-    """Counts plays of a user; refuses those of 13 ms; gives the count at every third play, and forgets the user then."""
+    """Count the plays of a user, fail for those of 13 ms, emit the count at every third play and delete the state then."""
     count = (state or 0) + 1
     if play_.data["ms"] == 13:
         raise RuntimeError("unlucky")
@@ -354,7 +354,7 @@ def streak(state: Any, play_: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
     ports(record("Streak", avro("user", "string"), avro("n", "long")), ("user",), cleanup="delete", plays=1),
 )
 class Poison:
-    """Events that are no events, or whose function raises, are set aside with their bytes; all others are counted."""
+    """Unreadable events, and those whose function raises, are quarantined with their bytes; all others count."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -401,7 +401,7 @@ class Poison:
     ),
 )
 class NoTrace:
-    """An event that fails half-way leaves no trace: corrected and sent again under its id, it counts as new."""
+    """An event that fails half-way changes no state: corrected and sent again under its id, it counts as new."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -422,7 +422,7 @@ TABLE["player/plays"] = Port(TABLE["player/plays"].schema, ("user",), "at", 2, "
 
 @scenario(pipeline(Aggregate(("artist",), {"ms": "sum(ms)"})), TABLE, same_bytes=False)
 class OverTable:
-    """A total over a compacted port is one over its latest rows: they replace, move between groups, and go."""
+    """A total over a compacted port is that of its latest rows, after updates, changes of the group and tombstones."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -444,7 +444,7 @@ VIEW["player/plays"] = TABLE["player/plays"]
 
 @scenario(pipeline(Filter("ms > 5")), VIEW)
 class ViewOfTable:
-    """A table filtered is a table: a row that no longer passes goes, as does one that was taken back."""
+    """A filtered table is a table: a row that no longer passes is deleted, and so is one with a tombstone."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -462,7 +462,7 @@ class ViewOfTable:
     ports(record("Few", avro("user", "string"), *WINDOW, avro("n", "long")), ("user", "window_start")),
 )
 class FilteredTotals:
-    """A total that no longer passes a filter after the aggregate leaves the table."""
+    """A total that no longer passes a filter after the aggregate is deleted from the table."""
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -479,7 +479,7 @@ class FilteredTotals:
     ports(record("Counts", avro("user", "string"), *WINDOW, avro("n", "long")), ("user", "window_start"), plays=1),
 )
 class BrokenClock:
-    """An event from the day after tomorrow is set aside, and does not make what follows it late."""
+    """An event from the day after tomorrow is quarantined, and does not make the following events late."""
 
     @staticmethod
     def fill(harness: Harness) -> None:

@@ -1,4 +1,4 @@
-"""The small mesh that the tests of processors share: plays, artists, and what is built of them."""
+"""The small mesh that the tests of processors share: plays, artists, and products derived from them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WINDOW = [{"name": "window_start", "type": INSTANT}, {"name": "window_end", "typ
 
 
 def record(name: str, *fields: Mapping[str, Any]) -> dict[str, Any]:
-    """An Avro record."""
+    """Return an Avro record."""
     return {"type": "record", "name": name, "fields": list(fields)}
 
 
 def field(name: str, kind: Any) -> dict[str, Any]:
-    """A field of one, null by default where it may be null."""
+    """Return a field of a record, null by default where it may be null."""
     return {"name": name, "type": kind} | ({"default": None} if isinstance(kind, list) else {})
 
 
@@ -41,19 +41,19 @@ ARTIST = record("Artist", field("artist", "string"), field("label", ["null", "st
 
 
 def at(minutes: float) -> datetime:
-    """A moment, in minutes after noon."""
+    """Return a time in minutes after noon."""
     return NOON + timedelta(minutes=minutes)
 
 
 def play(user: str = "u1", artist: str = "a1", minutes: float = 0, ms: int = 1000, **more: Any) -> dict[str, Any]:
-    """A play."""
+    """Return a play."""
     return {"user": user, "artist": artist, "ms": ms, "quality": None, "tags": [], "at": at(minutes)} | more
 
 
 def ports(
     output: Mapping[str, Any], key: tuple[str, ...], *, cleanup: str = "compact", plays: int = 2, outputs: int = 2
 ) -> dict[str, Port]:
-    """The ports of a processor that reads plays (and artists) and builds `listening/out`."""
+    """Return the ports of a processor that reads plays (and artists) and builds `listening/out`."""
     return {
         "player/plays": Port(PLAY, key=("user",), time="at", partitions=plays),
         "artists/onboardings": Port(ARTIST, key=("artist",), time="since", partitions=2, cleanup="compact"),
@@ -62,5 +62,5 @@ def ports(
 
 
 def pipeline(*operators: Operator, lateness: timedelta = timedelta(minutes=10)) -> Pipeline:
-    """A pipeline over plays."""
+    """Return a pipeline over plays."""
     return Pipeline(PLAYS, operators, lateness)

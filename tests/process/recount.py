@@ -1,4 +1,4 @@
-"""Derived products counted anew from the source log, in the plainest way: no windows that close, no state that is kept."""
+"""Derived products recounted from the source log in the plainest way, without closing windows and without state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshport.event import Event
 
 
 def on_time(events: Iterable[Event], lateness: timedelta) -> Iterator[Event]:
-    """The events that were not late, judged partition by partition."""
+    """Return the events that were not late, judged partition by partition."""
     newest: dict[int, datetime] = {}
     for event in events:
         watermark = newest.get(event.partition)
@@ -21,7 +21,7 @@ def on_time(events: Iterable[Event], lateness: timedelta) -> Iterator[Event]:
 
 
 def unique(events: Iterable[Event], within: timedelta) -> Iterator[Event]:
-    """The events without those that repeat an id."""
+    """Return the events without those that repeat an id."""
     seen: dict[str, list[datetime]] = defaultdict(list)
     for event in events:
         if all(abs(event.time - other) > within for other in seen[event.id]):
@@ -30,7 +30,7 @@ def unique(events: Iterable[Event], within: timedelta) -> Iterator[Event]:
 
 
 def hourly(events: Iterable[Event], by: str) -> dict[str, dict[str, Any]]:
-    """Count and sum of milliseconds by key and hour."""
+    """Return count and sum of milliseconds by key and hour."""
     groups: dict[tuple[str, datetime], list[int]] = defaultdict(list)
     for event in events:
         hour = event.time.replace(minute=0, second=0, microsecond=0)
@@ -48,7 +48,7 @@ def hourly(events: Iterable[Event], by: str) -> dict[str, dict[str, Any]]:
 
 
 def sessions(events: Iterable[Event], gap: timedelta) -> list[tuple[str, datetime, datetime, int]]:
-    """(user, first, last, plays) of each sitting."""
+    """Return (user, first, last, plays) of each session."""
     times: dict[str, list[datetime]] = defaultdict(list)
     for event in events:
         times[event.data["user"]].append(event.time)

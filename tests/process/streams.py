@@ -71,7 +71,7 @@ def joined(missing: Literal["drop", "keep"] = "drop", *before: Operator, after: 
 def recount(
     orders: Sequence[Event], payments: Sequence[Event], missing: str, partitions: int, lateness: timedelta = LATENESS
 ) -> dict[str, tuple[datetime, Mapping[str, Any]]]:
-    """What the join has to give, by id: two nested loops over the events that were not late.
+    """Return the results of the join by id, from two nested loops over the events that were not late.
 
     Args:
         orders: each partition in its order.

@@ -1,4 +1,4 @@
-"""Both ways of computing: over columns and event by event, the same input gives the same bytes and the same state."""
+"""Processing over columns and event by event: the same input gives the same bytes and the same state."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ TOTALS: Final = record(
 
 
 def totals(state: Any, event: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
-    """A running total, which begins anew now and then, tells nothing or twice, and does not take everything."""
+    """A running total that starts over now and then, emits nothing or twice, and fails for some events."""
     data = event.data
     if data["ms"] == 77:
         raise ValueError("77")
@@ -75,7 +75,7 @@ def totals(state: Any, event: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
 
 
 class ByColumns(Harness):
-    """The harness whose worker goes by columns wherever it can."""
+    """The harness with a worker that uses columns wherever it can."""
 
     def _taken_up(self) -> Worker:
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports))
@@ -86,7 +86,7 @@ class ByColumns(Harness):
 
 
 def ports_for(pipeline: Pipeline) -> dict[str, Port]:
-    """The ports of a pipeline over plays; the output's schema is the one that it makes."""
+    """Return the ports of a pipeline over plays; the output's schema is derived from the pipeline."""
     if isinstance(pipeline.grouping, Apply):
         return {**_inputs(), str(OUT): Port(TOTALS, key=("user",), partitions=2)}
     source, artist = parse_schema(json.dumps(FIELDS)), parse_schema(json.dumps(ARTIST))
@@ -103,7 +103,7 @@ def _inputs() -> dict[str, Port]:
 
 
 def drawn_pipeline(draw: random.Random) -> Pipeline:
-    """Any pipeline of operators that columns know."""
+    """Draw a pipeline of operators that columns support."""
     before: list[Operator] = []
     if draw.random() < 0.4:
         before.append(
@@ -140,7 +140,7 @@ def drawn_pipeline(draw: random.Random) -> Pipeline:
 
 
 def fill(harness: Harness, draw: random.Random, events: int) -> None:
-    """Plays out of order, late, ahead, doubled, and poison among them."""
+    """Publish plays out of order, late, ahead of time and twice, with poison among them."""
     for name in ("a0", "a1", "a2"):
         harness.publish(str(ARTISTS), {"artist": name, "label": draw.choice([None, "x"]), "since": at(-99)})
         harness.publish(str(ARTISTS), {"artist": name, "label": "y", "since": at(20)})
@@ -169,21 +169,21 @@ def fill(harness: Harness, draw: random.Random, events: int) -> None:
 
 
 def left(harness: Harness) -> dict[str, list[InputMessage]]:
-    """All that was written for others."""
+    """Return the messages of the output, late and quarantine topics."""
     plan = harness.plan
     topics = (plan.output.topic, plan.late_topic, plan.quarantine_topic)
     return {topic: list(map(_lasting, harness.outputs(topic))) for topic in topics}
 
 
 def _lasting(message: InputMessage) -> InputMessage:
-    """A message without what depends on when a window of several partitions was seen to be over."""
+    """Return a message without the recorded time of a window, which depends on when its partitions are read."""
     if not any(name == "ce_id" and UUID.match(value.decode()) for name, value in message.headers):
         return message
     return message._replace(headers=[each for each in message.headers if each[0] != "ce_recordedtime"])
 
 
 def state(harness: Harness) -> list[Any]:
-    """What a restart would take up: rows, and watermarks; offsets are of the source stage, where they mean the same."""
+    """Return the state that a restart would restore; only a source stage has offsets that both ways share."""
     found: list[Any] = []
     for index, stage in enumerate(harness.plan.stages):
         for partition in range(stage.partitions):
@@ -224,7 +224,7 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_columns_give_the_bytes_of_rows(seed: int, batches: list[int], groups: list[int]) -> None:
-    """A pipeline drawn at random gives the same outputs, late events, quarantine and state in both ways."""
+    """A random pipeline gives the same outputs, late events, quarantine and state over columns and row by row."""
     draw = random.Random(seed)
     pipeline = drawn_pipeline(draw)
     ports = Ports(ports_for(pipeline))
@@ -241,7 +241,7 @@ def test_columns_give_the_bytes_of_rows(seed: int, batches: list[int], groups: l
 
 
 def test_decimals_go_to_a_port_of_fewer_digits(batches: list[int]) -> None:
-    """A sum of decimals has 38 digits, the port's field six: by columns as long as they do, and refused as by rows beyond."""
+    """A sum of decimals is written over columns while it fits the port's six digits, and quarantined as by rows beyond."""
     price, total = (
         {"type": "bytes", "logicalType": "decimal", "precision": digits, "scale": scale}
         for digits, scale in ((9, 2), (6, 3))
@@ -269,7 +269,7 @@ def test_decimals_go_to_a_port_of_fewer_digits(batches: list[int]) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios_by_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every scenario that the engines fulfil is fulfilled over columns too, with the same bytes, however few the events."""
+    """Every scenario holds over columns with the same bytes, however few the events are."""
     for module in ("meshport.process.stages.source", "meshport.process.columns.source"):
         monkeypatch.setattr(f"{module}.FEW", 2)
     monkeypatch.setattr("meshport.event.columns._FEW", 2)

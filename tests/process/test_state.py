@@ -1,4 +1,4 @@
-"""State that outlives the code that stored it: what names it, what new code reads of it, and what is refused."""
+"""State that outlives the code that stored it: its digest, what newer code reads of it, and what newer code refuses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ INPUTS = Ports({**both_streams(2), "listening/out": ports(TOTAL, (), cleanup="de
 
 
 def nothing(state: Any, _: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
-    """A function that keeps what it has."""
+    """A function that returns its state unchanged."""
     return state, []
 
 
@@ -80,12 +80,12 @@ def nothing(state: Any, _: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
     ],
 )
 def test_checkpoints_that_are_stored_keep_their_name(logic: Pipeline, digest: str) -> None:
-    """The digests were computed by the first code that stored any; a processor that runs goes on after an upgrade."""
+    """The digest of a pipeline is the one that the first release stored, so that a processor continues after an upgrade."""
     assert make_plan(logic, OUT, INPUTS).shape == digest
 
 
 def test_the_schema_of_a_state_is_no_part_of_its_name() -> None:
-    """A schema may evolve, so that declaring or changing it makes no other state."""
+    """The schema of a function's state is no part of the digest, since it may evolve."""
     schema = json.dumps(record("State", field("n", "long")))
     names = {make_plan(pipeline(Apply(nothing, ("user",), state)), OUT, INPUTS).shape for state in (None, schema)}
     assert len(names) == 1
@@ -144,7 +144,7 @@ steps_ = st.builds(
 
 
 def nearby(steps: list[dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """The same steps with one put in, taken out or said otherwise; or any others."""
+    """The same steps with one added, removed or changed; or other steps."""
     places = st.integers(0, len(steps) - 1)
     return st.one_of(
         st.builds(lambda at, step: [*steps[:at], step, *steps[at + 1 :]], places, st.sampled_from(BEFORE)),
@@ -155,12 +155,12 @@ def nearby(steps: list[dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]
 
 
 def found(*sides: Sequence[dict[str, Any]]) -> list[str]:
-    """Where the gate finds that the state is another one."""
+    """Return the paths at which the gate reports that the state of two lists of steps differs."""
     return differing(*(declared(each) for each in sides))
 
 
 def declared(steps: Sequence[dict[str, Any]]) -> Contract:
-    """A product with these steps."""
+    """Return a product with these steps."""
     product = {
         "archetype": "aggregate",
         "inputPorts": [{"address": "mesh://player/plays"}, {"address": "mesh://artists/onboardings"}],
@@ -170,17 +170,17 @@ def declared(steps: Sequence[dict[str, Any]]) -> Contract:
 
 
 def differing(*sides: Contract) -> list[str]:
-    """Where the gate finds that the state is another one."""
+    """Return the paths at which the gate reports that the state of two products differs."""
     return [each.path for each in state_changed(Change(sides[0], sides[1], sides[1].product, date(2026, 3, 1)))]
 
 
 def operators(steps: Sequence[dict[str, Any]]) -> tuple[Operator, ...]:
-    """Declared steps as operators."""
+    """Return the operators of declared steps."""
     return tuple(operator_of(Step.model_validate(each)) for each in steps)
 
 
 class Side(NamedTuple):
-    """What a list of steps comes to: the gate's side, and the processor's."""
+    """What the gate and the processor make of a list of steps."""
 
     contract: Contract
     shape: str
@@ -188,7 +188,7 @@ class Side(NamedTuple):
 
     @classmethod
     def of(cls, steps: Sequence[dict[str, Any]]) -> Side:
-        """Of declared steps.
+        """Return the side of declared steps.
 
         Raises:
             ProcessError: they cannot be run.
@@ -200,12 +200,12 @@ class Side(NamedTuple):
         return cls(declared(steps), describe(logic, source, INPUTS.resolve(ARTISTS)).digest, key)
 
     def serves(self, after: Side) -> bool:
-        """Whether a processor could go on: the shape is the same, and the key holds what it held."""
+        """Whether a processor could continue: the digest is the same, and the key has the same fields of the input."""
         return self.shape == after.shape and self.key == after.key
 
 
 def test_the_gate_refuses_what_would_not_start() -> None:
-    """Any two of a hundred and more processes: a difference is found exactly where the other would not go on."""
+    """Of over a hundred processes, the gate reports a difference between two exactly if one cannot use the other's state."""
     listed = [
         *([each] for each in GROUPINGS),
         *([each, GROUPINGS[at]] for each in BEFORE for at in (0, -1 - len(JOINS), -1)),
@@ -224,13 +224,13 @@ def test_the_gate_refuses_what_would_not_start() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_of_longer_processes_too(data: st.DataObject) -> None:
-    """Steps of all kinds before the grouping, and a change of one of them."""
+    """The gate and the processor agree about any change of one of many steps before the grouping."""
     before = data.draw(steps_)
     after = data.draw(nearby(before))
     try:
         sides = [Side.of(each) for each in (before, after)]
     except ProcessError:
-        return  # de-duplicated behind the grouping, or grouped twice
+        return  # de-duplicated after the grouping, or grouped twice
     assert sides[0].serves(sides[1]) is not bool(differing(*(each.contract for each in sides)))
 
 
@@ -238,13 +238,13 @@ def test_of_longer_processes_too(data: st.DataObject) -> None:
 @given(steps_)
 @example([{"deduplicate": {"within": "1h"}}, {"filter": "ms > 0"}, {"deduplicate": {"within": "1h"}}])
 def test_a_filter_more_is_no_other_state(steps: list[dict[str, Any]]) -> None:
-    """Wherever it is put."""
+    """A filter that is added changes no state, wherever it is put."""
     for at in range(len(steps) + 1):
         assert found(steps, [*steps[:at], {"filter": "ms < 5000"}, *steps[at:]]) == []
 
 
 def test_each_step_is_named_where_it_stands() -> None:
-    """A finding's path leads to the step in product.yaml, and to what is left where the step is gone."""
+    """The path of a finding is that of the step in product.yaml, or of its parent where the step was removed."""
     before: list[dict[str, Any]] = [
         {"deduplicate": {"within": "1h"}},
         {"filter": "ms < 5000"},
@@ -266,7 +266,7 @@ def test_each_step_is_named_where_it_stands() -> None:
 
 
 def test_the_join_of_streams_is_named_where_it_stands() -> None:
-    """A join with a table before it is another step."""
+    """The path of a join of streams is not that of a join with a table before it."""
     table = {"join": {"with": "mesh://artists/onboardings", "on": "artist", "take": {"label": "label"}}}
     assert found([table, JOINS[0]], [table, JOINS[2]]) == ["process.join"]
     process = declared([table, JOINS[2]]).product.process
@@ -302,7 +302,7 @@ def test_the_join_of_streams_is_named_where_it_stands() -> None:
     ],
 )
 def test_a_difference_is_told_in_words(before: Operator, after: Operator, message: str) -> None:
-    """What it was, and what it would be."""
+    """The message of a difference has what the state was and what it would be."""
     was, now = (describe(pipeline(each), INPUTS.bindings[0], INPUTS.resolve(ARTISTS)) for each in (before, after))
     (difference,) = was.differences(now)
     assert message in difference.message
@@ -323,7 +323,7 @@ def test_a_difference_is_told_in_words(before: Operator, after: Operator, messag
     ],
 )
 def test_a_filter_more_forgets_nothing(before: tuple[Operator, ...], after: tuple[Operator, ...]) -> None:
-    """What was seen before a step was put in or taken out stays seen."""
+    """De-duplication remembers its records when another step is added or removed."""
     harness = Harness(pipeline(*before), output="listening/out", ports=ports(PLAY, (), cleanup="delete"))
     harness.publish("player/plays", play(), id="one")
     harness.run()
@@ -335,7 +335,7 @@ def test_a_filter_more_forgets_nothing(before: tuple[Operator, ...], after: tupl
 
 
 def resume(harness: Harness, *operators: Operator) -> None:
-    """Start a new process with other logic over what the old one stored.
+    """Start a new process with other operators over the stored state.
 
     Raises:
         ProcessError: it refuses to.
@@ -345,7 +345,7 @@ def resume(harness: Harness, *operators: Operator) -> None:
 
 
 def test_rows_of_one_numbering_are_taken_by_the_only_step() -> None:
-    """Rows that were stored when a filter before gave the step another number are its rows all the same."""
+    """The only de-duplication uses stored rows of any number: other steps were counted too once."""
     harness = Harness(
         pipeline(Filter("ms > 0"), Deduplicate(HOUR)), output="listening/out", ports=ports(PLAY, (), cleanup="delete")
     )
@@ -364,7 +364,7 @@ def test_rows_of_one_numbering_are_taken_by_the_only_step() -> None:
 
 
 def schema(*fields: dict[str, Any]) -> str:
-    """The schema of a state."""
+    """Return the Avro schema of a state."""
     return json.dumps(record("State", *fields))
 
 
@@ -373,7 +373,7 @@ PLAYS_ = {"name": "plays", "type": "long", "default": 0}
 
 
 def total(state: dict[str, Any] | None, event: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
-    """Totals; the plays too, once the state has them. What it is told to keep is what it keeps."""
+    """Sum up milliseconds, and count plays once the state has that field."""
     state = state or {"ms": 0}
     state["ms"] += event.data["ms"]
     if event.data["tags"]:
@@ -387,7 +387,7 @@ OUTPUT = record("Output", field("user", "string"), field("ms", "long"), field("k
 
 
 def totals(state: str | None) -> Harness:
-    """Totals by user with this schema of the state."""
+    """Return totals by user with this schema of the state."""
     return Harness(
         pipeline(Apply(total, ("user",), state)),
         output="listening/out",
@@ -396,14 +396,14 @@ def totals(state: str | None) -> Harness:
 
 
 def kept(harness: Harness, user: str = "u1", *tags: str, ms: int = 1) -> Any:
-    """The state of a user after one play more, as the function had it."""
+    """Return the state of a user after one more play, as the function was given it."""
     harness.publish("player/plays", play(user, ms=ms, tags=list(tags)))
     harness.run()
     return json.loads(harness.table()[user]["kept"])
 
 
 def test_a_state_of_an_older_schema_is_read_with_the_new_one() -> None:
-    """A new field takes its default, one that is gone is dropped, and rows that nobody touched are still of the first."""
+    """A new field has its default, a removed one is dropped, and rows that no event touched keep their first schema."""
     harness = totals(schema(MS, field("old", ["null", "string"])))
     assert kept(harness) == {"ms": 1}  # what the function has before it is kept
     kept(harness, "u2", ms=5)
@@ -416,7 +416,7 @@ def test_a_state_of_an_older_schema_is_read_with_the_new_one() -> None:
 
 
 def test_a_name_that_comes_back_is_another_field() -> None:
-    """Stored rows go from each schema to the next, so that what the second one dropped is not misread by the third."""
+    """Stored rows are resolved from each schema to the next, so that the third does not read what the second dropped."""
     harness = totals(schema(MS, {"name": "x", "type": "long", "default": 7}))
     kept(harness)
     resume(harness, Apply(total, ("user",), schema(MS)))
@@ -426,7 +426,7 @@ def test_a_name_that_comes_back_is_another_field() -> None:
 
 
 def test_a_schema_that_cannot_read_what_is_stored_does_not_start() -> None:
-    """The error names the field; what was stored is untouched, and the old code goes on from it."""
+    """An unreadable state is an error that names the field; the stored state is untouched, and the old code continues."""
     harness = totals(schema(MS))
     kept(harness)
     for wrong in (schema(MS, field("plays", "long")), schema(field("ms", "string"))):
@@ -437,7 +437,7 @@ def test_a_schema_that_cannot_read_what_is_stored_does_not_start() -> None:
 
 
 def test_a_state_that_does_not_fit_is_refused_with_its_event() -> None:
-    """What the function returned is not kept, and the next event meets the state of before."""
+    """A returned state that does not fit the schema is not stored, and its event is quarantined."""
     harness = totals(schema(MS))
     kept(harness)
     for misfit in ('{"ms": "many"}', '{"unknown": 1}'):
@@ -448,7 +448,7 @@ def test_a_state_that_does_not_fit_is_refused_with_its_event() -> None:
 
 
 def test_a_schema_is_declared_later_and_given_up() -> None:
-    """A state from before there was a schema is checked against it; without one it is the function's own again."""
+    """A state that was stored without a schema is checked against a new one; without a schema it is opaque again."""
     harness = totals(None)
     kept(harness, "u1", '{"more": 1}')
     kept(harness, "u2")
@@ -466,7 +466,7 @@ def test_a_schema_is_declared_later_and_given_up() -> None:
 
 @pytest.mark.parametrize("stored", range(6))
 def test_a_kill_in_the_middle_of_a_new_schema_costs_nothing(stored: int) -> None:
-    """However much of the first batch under a new schema was stored, the totals are those of every play once."""
+    """After a kill at any point of the first batch with a new schema, each play counts once."""
     harness = totals(schema(MS))
     for user in ("u1", "u2"):
         kept(harness, user)
@@ -482,6 +482,6 @@ def test_a_kill_in_the_middle_of_a_new_schema_costs_nothing(stored: int) -> None
 
 
 def test_text_that_is_no_schema_is_refused() -> None:
-    """When the operator is made."""
+    """A text that is no Avro schema is refused when the operator is made."""
     with pytest.raises(ProcessError, match="the schema of the state"):
         Apply(total, ("user",), '{"type": "unheard-of"}')

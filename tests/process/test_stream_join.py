@@ -1,4 +1,4 @@
-"""Two streams joined within a window: whichever way they are interleaved, the pairs are those of two nested loops."""
+"""Two streams joined within a window: however they are interleaved, the pairs are those of two nested loops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 
 
 class Interleaved(Harness):
-    """A harness that takes some messages of some partitions at a time, as the dice fall, and is killed now and then.
+    """A harness that processes random numbers of messages of random partitions, and is killed now and then.
 
     Args:
         dice: decide.
@@ -53,7 +53,7 @@ class Interleaved(Harness):
         return {place: messages[: self._dice.choice([1, 3, 40, 400])] for place, messages in some.items()}
 
     def work(self, crashes: int) -> None:
-        """Process all that is there, through a number of kills."""
+        """Process all messages, through a number of kills."""
         for left in reversed(range(crashes + 1)):
             try:
                 self.run(crash_after=self._dice.randrange(1, 150) if left else None)
@@ -62,7 +62,7 @@ class Interleaved(Harness):
 
     @property
     def said(self) -> set[SAID]:
-        """Every output with all of its bytes."""
+        """Return every output with all of its bytes."""
         return {(each.key, each.value, tuple(each.headers)) for each in self.outputs()}
 
 
@@ -79,13 +79,13 @@ def fill(harness: Harness, seed: int, events: int) -> None:
 
 
 def events(harness: Harness, topic: str) -> list[Event]:
-    """The events of an input, each partition in its order."""
+    """Return the events of an input, each partition in its order."""
     reader = EventReader(harness.ports)
     return [reader.read(*each.parts) for each in harness.outputs(topic)]
 
 
 def recounted(harness: Harness, missing: str) -> dict[str, tuple[datetime, Mapping[str, Any]]]:
-    """What the join has to give, by id."""
+    """Return the results that the join has to have, by id."""
     left, right = (events(harness, each.stage.topic) for each in harness.plan.sources)
     return recount(left, right, missing, len(harness.plan.numbers))
 
@@ -93,7 +93,7 @@ def recounted(harness: Harness, missing: str) -> dict[str, tuple[datetime, Mappi
 @pytest.mark.parametrize("missing", ["drop", "keep"])
 @pytest.mark.parametrize("seed", range(6))
 def test_pairs_are_those_of_two_nested_loops(seed: int, missing: Literal["drop", "keep"]) -> None:
-    """Outputs equal a recount, and are the same to the byte for each interleaving, through kills, by rows and by columns."""
+    """Outputs equal a recount, byte for byte the same for each interleaving, through kills, by rows and by columns."""
     said: list[set[SAID]] = []
     for run in range(3):
         dice = random.Random(f"{seed} {run}")
@@ -111,17 +111,17 @@ def test_pairs_are_those_of_two_nested_loops(seed: int, missing: Literal["drop",
 
 
 class Fault:
-    """Refuses some orders, and some pairs, until it is mended."""
+    """Fails for some orders and some pairs until it is fixed."""
 
     def __init__(self) -> None:
         self.mended = False
 
     def order(self, data: Any) -> int:
-        """The number of an order."""
+        """Return the number of an order."""
         return self._unless(data["cents"] % 7 == 0, data["cents"])
 
     def pair(self, data: Any) -> bool:
-        """Whether a pair is let through."""
+        """Return whether a pair is written."""
         return bool(self._unless((data["cents"] + data["paid_cents"]) % 5 == 0, 1))
 
     def _unless(self, broken: bool, value: int) -> int:
@@ -132,7 +132,7 @@ class Fault:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_redriven_makes_its_pairs(seed: int) -> None:
-    """Orders, payments and single pairs that failed are brought back, each on its own side; nothing is given twice."""
+    """Orders, payments and single pairs that failed are redriven, each on its own side; no pair is written twice."""
     said: list[set[SAID]] = []
     for run in range(2):
         fault, dice = Fault(), random.Random(f"{seed} {run}")
@@ -172,7 +172,7 @@ def publish_some_under_an_unknown_schema(harness: Harness, seed: int) -> None:
 
 
 def test_a_pair_that_fails_does_not_take_others_with_it() -> None:
-    """The event that came second is set aside once, for the pairs that failed, and makes the others, then and later."""
+    """The event that came second is quarantined once, for the pairs that failed, and makes the others, then and later."""
     fault = Fault()
     harness = Harness(joined(after=(Filter(fault.pair),)), output=SETTLED.key, ports=ports(orders=1, payments=1))
     for cents in (1, 2, 3):
@@ -195,7 +195,7 @@ def test_a_pair_that_fails_does_not_take_others_with_it() -> None:
 
 
 def test_what_waits_is_bounded_by_time() -> None:
-    """Records are forgotten once no partner can come, so that state does not grow with the streams."""
+    """Records are deleted once no partner can come, so that the state does not grow with the streams."""
     harness = Harness(joined("keep"), output=SETTLED.key, ports=ports(orders=1, payments=1, settled=1))
     longest = 0
     for number in range(1000):
@@ -213,7 +213,7 @@ def test_what_waits_is_bounded_by_time() -> None:
 
 
 def test_the_join_of_before_goes_on_after_a_restart() -> None:
-    """An order that waits is found by a payment that comes to the next process."""
+    """A waiting order is joined with a payment that the next process reads."""
     harness = Harness(joined(), output=SETTLED.key, ports=ports())
     harness.publish(ORDERS.key, order())
     harness.run()
@@ -235,7 +235,7 @@ def test_the_join_of_before_goes_on_after_a_restart() -> None:
 def test_ports_that_cannot_be_joined_are_refused(
     changed: Mapping[Any, Mapping[str, Any]], said: str, hint: str
 ) -> None:
-    """Both are event ports, and the other one has a key of one field."""
+    """Both inputs have to be event ports, and the other one keyed by one field."""
     known = ports()
     for address, how in changed.items():
         known[address.key] = replace(known[address.key], **how)
@@ -255,14 +255,14 @@ def test_ports_that_cannot_be_joined_are_refused(
     ],
 )
 def test_pipelines_that_cannot_be_run_are_refused(operators: tuple[Operator, ...], said: str) -> None:
-    """A stream is not joined with itself, and what is joined is aggregated by a product of its own."""
+    """A stream cannot be joined with itself, and a joined stream is aggregated by a product of its own."""
     with pytest.raises(ProcessError, match=said):
         make_plan(Pipeline(ORDERS, operators), SETTLED, Ports(ports()))
 
 
 @pytest.mark.parametrize("how", [{"missing": "quarantine"}, {"within": -WITHIN}, {"take": {}}])
 def test_joins_that_cannot_be_are_refused(how: dict[str, Any]) -> None:
-    """A partner may come until the window has passed, which has a length; something is taken."""
+    """A join of streams needs a positive duration and at least one field to take."""
     given: dict[str, Any] = {"within": WITHIN, "take": {"paid": "cents"}}
     with pytest.raises(ProcessError, match="a join"):
         JoinStream(PAYMENTS, "order_id", **{**given, **how})

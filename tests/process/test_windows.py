@@ -22,7 +22,7 @@ MINUTE = 60_000_000
 
 @given(st.integers(-(10**15), 10**15), st.integers(1, 10**9), st.integers(1, 10**9))
 def test_hopping_windows_hold_the_time(time: int, one: int, other: int) -> None:
-    """Every window that is given holds the time, none is left out, and all begin at a multiple of the hop."""
+    """The windows of a time are all those that contain it, each starting at a multiple of the hop."""
     size, every = (
         timedelta(microseconds=max(one, other)),
         timedelta(microseconds=max(1, min(one, other), max(one, other) // 50)),
@@ -38,7 +38,7 @@ def test_hopping_windows_hold_the_time(time: int, one: int, other: int) -> None:
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))  # noqa: DTZ001 - hypothesis wants it naive
 def test_tumbling_windows_are_aligned_to_the_epoch(naive: datetime) -> None:
-    """An hourly window begins on the hour in UTC, before 1970 too; microseconds survive both ways."""
+    """An hourly window starts on the hour in UTC, before 1970 too; times survive the conversion to microseconds and back."""
     time = naive.replace(tzinfo=UTC)
     (start,) = Tumbling(timedelta(hours=1)).starts(to_micros(time))
     assert to_datetime(start) == time.replace(minute=0, second=0, microsecond=0)
@@ -47,7 +47,7 @@ def test_tumbling_windows_are_aligned_to_the_epoch(naive: datetime) -> None:
 
 
 def test_a_session_ends_only_after_more_than_its_gap() -> None:
-    """A record exactly one gap away still belongs to the session, and one that may still come keeps it open."""
+    """A record exactly one gap away belongs to the session, which closes only when no such record can come."""
     sessions, rows = (
         SessionAggregate(
             Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)), "close"),
@@ -73,7 +73,7 @@ def test_a_session_ends_only_after_more_than_its_gap() -> None:
 
 
 def test_a_session_begins_at_most_its_gap_before() -> None:
-    """A record that is out of order belongs to the session that begins exactly one gap after it, and moves its start."""
+    """A record that is out of order belongs to the session that starts exactly one gap after it, and moves the start."""
     session = Session(timedelta(minutes=5))
     sessions, rows = SessionAggregate(Aggregate(("user",), {"n": "count()"}, session), session), StateRows()
     said = [
@@ -86,7 +86,7 @@ def test_a_session_begins_at_most_its_gap_before() -> None:
 
 
 def test_a_late_record_joins_two_sessions() -> None:
-    """A record between two sessions makes them one, and the two that were said before are taken back."""
+    """A record between two sessions merges them, and the two that were emitted before are withdrawn."""
     aggregate = Aggregate(("user",), {"n": "count()"}, Session(timedelta(minutes=5)))
     sessions, rows = SessionAggregate(aggregate, Session(timedelta(minutes=5))), StateRows()
     for minute in (0, 8):
@@ -115,7 +115,7 @@ def test_lateness_is_told_from_the_log_alone(times: list[int], lateness: int, cu
 
 
 def test_only_the_future_is_refused() -> None:
-    """An event more than a day ahead of its storing has a broken clock; history that is stored today has not."""
+    """An event time more than a day after the Kafka timestamp is refused; one long before it is not."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     stored = to_micros(now) // 1000
     assert is_ahead(to_micros(now + timedelta(hours=25)), stored)
@@ -125,7 +125,7 @@ def test_only_the_future_is_refused() -> None:
 
 
 def test_murmur_is_that_of_java() -> None:
-    """The hash of keys is the one of org.apache.kafka.common.utils.Utils (its own unit test's values)."""
+    """The hash of keys is that of org.apache.kafka.common.utils.Utils, by the values of its own unit test."""
     known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536, b"": 275646681}
     for text, value in known.items():
         assert murmur2(text) == value % 2**32
@@ -133,6 +133,6 @@ def test_murmur_is_that_of_java() -> None:
 
 @given(st.text())
 def test_the_id_of_a_window_is_a_uuid_of_its_name(name: str) -> None:
-    """It is what Python's `uuid5` makes of the name, whatever that holds."""
+    """The id of a window is the UUIDv5 of its name, whatever characters that has."""
     space = uuid5(NAMESPACE_URL, "mesh://")
     assert window_id(name) == str(uuid5(space, name))

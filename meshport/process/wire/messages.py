@@ -120,7 +120,7 @@ def read_redriven(message: InputMessage) -> RedrivenEvent:
         position = (found.topic, found.partition, found.offset)
         original = InputMessage(*position, message.key, message.value, headers, timestamp_ms(found.stored_at))
         record = None if found.record is None else EventRecord(*lossless_json.loads(found.record))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ProcessError) as error:
         raise ProcessError(
             f"{message.topic} [{message.partition}] offset {message.offset} is no redriven event: {error}",
             topic=message.topic,
