@@ -103,7 +103,7 @@ def replay(
     count = 0
     first, last = _bound(begin, "--from"), _bound(end, "--to")
     with open_registry(registry) as mesh, Replay(address, mesh, begin=first, end=last, on_bad=bad) as job:
-        say(f"replay {job.id} of {job.binding.address}: {job.stretch.total} offsets to look through")
+        say(f"replay {job.id} of {job.binding.address}: {job.range.total} offsets to look through")
         with progress("replaying") as moved:
             for event in job.events(progress=moved):
                 _show(event, json)

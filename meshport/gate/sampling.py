@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from meshport.kafka.consumer import Consumer, ReceivedMessage
-from meshport.ports.scan import Stretch, scan
+from meshport.ports.scan import TopicRange, read_range
 
 Progress = Callable[[int, int], None]
 """Called with (done, total): offsets if everything is read, events for a sample."""
@@ -102,7 +102,7 @@ class TopicHistory:
         if not self.sampled:
             first = {partition: low for partition, (low, _) in self._bounds.items()}
             last = {partition: high for partition, (_, high) in self._bounds.items()}
-            yield from scan(self._consumer, Stretch(self._topic, first, last), progress=progress)
+            yield from read_range(self._consumer, TopicRange(self._topic, first, last), progress=progress)
             return
         self._read = 0
         for messages in self._sampled_messages():
@@ -162,13 +162,13 @@ class TopicHistory:
         return found
 
     def _take(self, slices: Mapping[int, _Slice]) -> Iterator[list[ReceivedMessage]]:
-        stretch = Stretch(
+        wanted = TopicRange(
             self._topic,
             {partition: each.begin for partition, each in slices.items()},
             {partition: each.end for partition, each in slices.items()},
         )
         left = {partition: each.most for partition, each in slices.items()}
-        for messages in scan(self._consumer, stretch, limit=_BATCH):
+        for messages in read_range(self._consumer, wanted, limit=_BATCH):
             taken = []
             for each in messages:
                 partition = each.partition()
@@ -176,7 +176,7 @@ class TopicHistory:
                     taken.append(each)
                     left[partition] -= 1
                     if not left[partition]:
-                        stretch.end[partition] = each.offset() + 1  # `scan` stops at the end that it finds here
+                        wanted.ends[partition] = each.offset() + 1  # `read_range` stops at the end that it finds here
             if taken:
                 yield taken
 

@@ -16,7 +16,7 @@ from meshport.address import Address
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.ports.resolver import Resolver
-from meshport.ports.scan import Follower
+from meshport.ports.scan import TopicFollower
 from meshport.process.logic.load import load_pipeline
 from meshport.process.wire.plan import Plan, make_plan
 from meshport.project.project import ProjectProduct
@@ -88,7 +88,7 @@ class Watch:
         self._plans: dict[Address, Plan] = {}
         self._groups: dict[Address, Consumer] = {}
         self._tallies: dict[str, dict[int, Tally]] = {}
-        self._follower: Follower | None = None
+        self._follower: TopicFollower | None = None
         self._kafka = kafka
         with ExitStack() as opened:
             for each in products:
@@ -128,7 +128,7 @@ class Watch:
             for plan in self._plans.values():
                 topics |= dict.fromkeys([stage.topic for stage in plan.stages] + [plan.quarantine_topic])
                 topics |= {plan.late_topic: None} if plan.timed else {}
-            self._follower = Follower(self._kafka, *topics)
+            self._follower = TopicFollower(self._kafka, *topics)
             self._opened.callback(self._follower.close)
             self._tallies = {topic: defaultdict(Tally) for topic in topics}
         for messages in self._follower.catch_up():

@@ -18,7 +18,7 @@ from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
 from meshport.event import Event, EventReader
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh
 from meshport.schema import Schema
 
@@ -90,9 +90,9 @@ class Replay:
                 f"the replay would end at {self._until.isoformat()}, not after it begins at {self._since.isoformat()}"
             )
         self._consumer = history_reader(kafka.at(self.binding.bootstrap_servers), group=f"meshport-replay-{self.id}")
-        self.stretch = self._fix(begin, end)
+        self.range = self._fix(begin, end)
 
-    def _fix(self, begin: Bound, end: Bound) -> Stretch:
+    def _fix(self, begin: Bound, end: Bound) -> TopicRange:
         topic = self.binding.topic
         bounds = self._consumer.bounds(topic)
         first = {partition: low for partition, (low, _) in bounds.items()}
@@ -126,7 +126,7 @@ class Replay:
                 partition=partition,
                 offset=end.of(partition),
             )
-        return Stretch(topic, first, last)
+        return TopicRange(topic, first, last)
 
     def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
         """The events, each partition in its order and each marked with the job's id, then the end.
@@ -144,7 +144,7 @@ class Replay:
     def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
         """The same events without the mark: for looking at a port's past, not for handling it again."""
         since, until = self._since, self._until
-        for messages in scan(self._consumer, self.stretch, progress=progress):
+        for messages in read_range(self._consumer, self.range, progress=progress):
             for message in messages:
                 event = self._event(message)
                 if event is None or (since and event.time < since) or (until and event.time >= until):

@@ -1,102 +1,155 @@
-"""Reading a bounded stretch of a topic's history, with no group and nothing committed."""
+"""Reading a bounded range of a topic's history, with no group and nothing committed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 
-STUCK_S: Final = 30.0
-"""A broker that gives nothing for this long, with events known to be there, is not merely slow; seconds."""
+STALL_S: Final = 30.0
+"""A read is given up after so many seconds in which the broker returned nothing of what is known to be there."""
 _LIMIT: Final = 5000
 
 
 @dataclass
-class Stretch:
-    """What is read of one topic: per partition from an offset up to, not including, another. Both are fixed at the start.
+class TopicRange:
+    """A range of offsets in each partition of a topic, and how far it has been read.
 
     Attributes:
         topic: the topic.
-        begin: first offset of each partition.
-        end: the offset to stop before, of each partition.
-        done: how far each partition has been read: the next offset.
+        begins: by partition, the first offset of the range.
+        ends: by partition, the offset after the last of the range.
+        positions: by partition, the next offset to read.
     """
 
     topic: str
-    begin: dict[int, int]
-    end: dict[int, int]
-    done: dict[int, int] = field(default_factory=dict)
+    begins: dict[int, int]
+    ends: dict[int, int]
+    positions: dict[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.done = {partition: min(offset, self.end[partition]) for partition, offset in self.begin.items()}
+        """Begin at the first offset of each partition, or at its end where that is earlier."""
+        self.positions = {partition: min(offset, self.ends[partition]) for partition, offset in self.begins.items()}
+
+    @classmethod
+    def within(
+        cls,
+        topic: str,
+        bounds: Mapping[int, tuple[int, int]],
+        *,
+        begins: Mapping[int, int] | None = None,
+        ends: Mapping[int, int] | None = None,
+    ) -> Self:
+        """Return the range of a topic's partitions that is retained.
+
+        Args:
+            topic: the topic.
+            bounds: (first offset, end offset) of each partition, as of `Consumer.bounds`.
+            begins: the first offsets of the range, where they are later than those of `bounds`.
+            ends: the ends of the range; those of `bounds` by default.
+        """
+        return cls(
+            topic,
+            {partition: max(low, (begins or {}).get(partition, low)) for partition, (low, _) in bounds.items()},
+            {partition: (ends or {}).get(partition, high) for partition, (_, high) in bounds.items()},
+        )
 
     @property
     def total(self) -> int:
-        """How many offsets the stretch spans; compaction and transactions may have left fewer events."""
-        return sum(max(0, self.end[partition] - offset) for partition, offset in self.begin.items())
+        """How many offsets the range spans; compaction and transactions may have left fewer events."""
+        return sum(max(0, self.ends[partition] - offset) for partition, offset in self.begins.items())
 
     @property
     def read(self) -> int:
-        """How many of these offsets are behind us."""
-        return sum(self.done[partition] - min(offset, self.end[partition]) for partition, offset in self.begin.items())
+        """How many of these offsets were read."""
+        return sum(
+            self.positions[partition] - min(offset, self.ends[partition]) for partition, offset in self.begins.items()
+        )
 
 
-def scan(
-    consumer: Consumer, stretch: Stretch, *, progress: Callable[[int, int], None] | None = None, limit: int = _LIMIT
+def read_range(
+    consumer: Consumer, wanted: TopicRange, *, progress: Callable[[int, int], None] | None = None, limit: int = _LIMIT
 ) -> Iterator[list[ReceivedMessage]]:
-    """Read a stretch in batches of up to `limit` messages, each partition in its order.
+    """Yield the messages of a range in batches of up to `limit`, those of each partition in order.
 
     Args:
-        consumer: one of `history_reader`; its assignment is taken over.
-        stretch: what to read; `stretch.done` moves on when a batch is asked for after the one that covers it.
-        progress: called with (offsets read, offsets in all) after each batch.
+        consumer: one of `history_reader`; its assignment is replaced.
+        wanted: the range. Its positions advance when the next batch is asked for. Its ends may be lowered meanwhile.
+        progress: called with (offsets read, offsets in all) after each batch and at the end.
         limit: the size of a batch.
 
     Raises:
-        BrokerUnavailable: nothing came for half a minute though events were to come.
+        BrokerUnavailable: nothing came for `STALL_S` seconds though there was more to read.
     """
-    waiting = {partition for partition, offset in stretch.done.items() if offset < stretch.end[partition]}
-    consumer.assign({TopicPartition(stretch.topic, partition): stretch.done[partition] for partition in waiting})
-    heard = time.monotonic()
-    while waiting:
+    positions, ends = wanted.positions, wanted.ends
+    unread = {partition for partition, offset in positions.items() if offset < ends[partition]}
+    consumer.assign({TopicPartition(wanted.topic, partition): positions[partition] for partition in unread})
+    last_received = time.monotonic()
+    while unread:
         messages = consumer.read(limit, 0.2)
-        wanted = [each for each in messages if each.offset() < stretch.end[each.partition()]]
-        if wanted:
-            yield wanted
+        within = [each for each in messages if each.offset() < ends[each.partition()]]
+        if within:
+            yield within
         for each in messages:
             partition = each.partition()
-            stretch.done[partition] = min(each.offset() + 1, stretch.end[partition])
-        # Compaction and transaction markers leave offsets that no message has; the end of the log tells that they are behind us.
+            positions[partition] = min(each.offset() + 1, ends[partition])
+        # Compaction and transaction markers leave offsets that no message has; the consumer reports the end of the log.
         for (_, partition), offset in consumer.ends.items():
-            if partition in waiting and offset >= stretch.end[partition]:
-                stretch.done[partition] = stretch.end[partition]
-        for partition in [each for each in waiting if stretch.done[each] >= stretch.end[each]]:
-            waiting.discard(partition)
-            consumer.pause(stretch.topic, partition)
+            if partition in unread and offset >= ends[partition]:
+                positions[partition] = ends[partition]
+        for partition in [each for each in unread if positions[each] >= ends[each]]:
+            unread.discard(partition)
+            consumer.pause(wanted.topic, partition)
         if messages and progress is not None:
-            progress(stretch.read, stretch.total)
+            progress(wanted.read, wanted.total)
         if messages:
-            heard = time.monotonic()
-        elif waiting and time.monotonic() - heard > STUCK_S:
-            raise stuck(stretch.topic, waiting)
+            last_received = time.monotonic()
+        elif unread and time.monotonic() - last_received > STALL_S:
+            raise stalled(wanted.topic, unread)
     if progress is not None:
-        progress(stretch.read, stretch.total)
+        progress(wanted.read, wanted.total)
 
 
-class Follower:
-    """Reads topics whole, and whatever came since each time it is asked again.
-
-    It keeps its assignment: assigning anew costs librdkafka a second before the first message.
+def read_topic(
+    kafka: KafkaConfig,
+    topic: str,
+    *,
+    begins: Mapping[int, int] | None = None,
+    ends: Mapping[int, int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[list[ReceivedMessage]]:
+    """Yield the messages of a topic in batches, read by a consumer of its own.
 
     Args:
         kafka: the connection to the cluster.
-        topics: what is followed.
+        topic: the topic.
+        begins: by partition, the offset to begin at; the first that is retained by default.
+        ends: by partition, the offset to stop before; the end that the partition has now by default.
+        progress: called with (offsets read, offsets in all) after each batch and at the end.
+
+    Raises:
+        TopicError: there is no such topic.
+        BrokerUnavailable: no broker answered, or nothing came for `STALL_S` seconds though there was more to read.
+    """
+    with history_reader(kafka) as consumer:
+        wanted = TopicRange.within(topic, consumer.bounds(topic), begins=begins, ends=ends)
+        yield from read_range(consumer, wanted, progress=progress)
+
+
+class TopicFollower:
+    """Reads topics whole, and at each further call what was written since.
+
+    It keeps its assignment: after a new one, librdkafka takes a second to return the first message.
+
+    Args:
+        kafka: the connection to the cluster.
+        topics: the topics to read.
 
     Raises:
         TopicError: one of the topics is missing.
@@ -106,55 +159,55 @@ class Follower:
     def __init__(self, kafka: KafkaConfig, *topics: str) -> None:
         self._topics = topics
         self._consumer = history_reader(kafka)
-        # Asked by the consumer that reads, each partition's end waits behind a fetch that the broker holds open: 180 ms and
-        # more for four partitions with nothing new, where this one takes some milliseconds.
-        self._asking = history_reader(kafka)
-        self._places = {
+        # The consumer that reads would answer a question for a partition's end only after a fetch that the broker holds open:
+        # 180 ms and more for four partitions with nothing new, where this one takes some milliseconds.
+        self._end_consumer = history_reader(kafka)
+        self._positions = {
             TopicPartition(topic, partition): offset
             for topic in topics
-            for partition, offset in self._asking.begin_offsets(topic).items()
+            for partition, offset in self._end_consumer.begin_offsets(topic).items()
         }
-        self._consumer.assign(self._places)
+        self._consumer.assign(self._positions)
 
     def catch_up(self) -> Iterator[list[ReceivedMessage]]:
-        """Everything up to the ends that the topics have now, and maybe a little more, that was not given before.
+        """Yield everything that was not yielded before, up to the ends that the topics have now, and maybe a little more.
 
         Raises:
-            BrokerUnavailable: nothing came for half a minute though events were to come.
+            BrokerUnavailable: nothing came for `STALL_S` seconds though there was more to read.
         """
         ends = {
             TopicPartition(topic, partition): end
             for topic in self._topics
-            for partition, end in self._asking.end_offsets(topic).items()
+            for partition, end in self._end_consumer.end_offsets(topic).items()
         }
-        heard = time.monotonic()
-        while behind := [place for place, end in ends.items() if self._places[place] < end]:
+        last_received = time.monotonic()
+        while unread := [each for each, end in ends.items() if self._positions[each] < end]:
             messages = self._consumer.read(_LIMIT, 0.2)
             newest = {(each.topic(), each.partition()): each for each in messages}
             for (topic, partition), message in newest.items():
-                self._places[TopicPartition(topic, partition)] = message.offset() + 1
-            for place, offset in self._consumer.ends.items():
-                self._places[place] = max(self._places[place], offset)
+                self._positions[TopicPartition(topic, partition)] = message.offset() + 1
+            for each, offset in self._consumer.ends.items():
+                self._positions[each] = max(self._positions[each], offset)
             if messages:
-                heard = time.monotonic()
+                last_received = time.monotonic()
                 yield messages
-            elif time.monotonic() - heard > STUCK_S:
-                topic = behind[0][0]
-                raise stuck(topic, [partition for each, partition in behind if each == topic])
+            elif time.monotonic() - last_received > STALL_S:
+                topic = unread[0].topic
+                raise stalled(topic, [each.partition for each in unread if each.topic == topic])
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
-        self._asking.close()
+        self._end_consumer.close()
 
 
 def history_reader(kafka: KafkaConfig, *, group: str | None = None) -> Consumer:
-    """A consumer for `scan`: one that tells when a partition's end is reached."""
+    """Return a consumer for `read_range`: it reports the ends of partitions in `Consumer.ends`."""
     return Consumer(kafka, group=group, settings={"enable.partition.eof": True})
 
 
-def stuck(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:
-    """The error of who has read nothing for `STUCK_S`, though these partitions have more."""
+def stalled(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:
+    """Return the error of a read that was given up: nothing came for `STALL_S`, though these partitions have more."""
     return BrokerUnavailable(
-        f"nothing was read of {topic} for {STUCK_S:g} s, though partitions {sorted(partitions)} are to give more"
+        f"nothing was read of {topic} for {STALL_S:g} s, though partitions {sorted(partitions)} are to give more"
     )

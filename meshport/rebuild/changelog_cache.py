@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshport.kafka.config import KafkaConfig
-from meshport.ports.scan import Follower
+from meshport.ports.scan import TopicFollower
 from meshport.process.runtime.kafka_log import KafkaLog, entry_of
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.keys import CHECKPOINT_KEY
@@ -27,7 +27,7 @@ class ChangelogCache:
 
     def __init__(self, kafka: KafkaConfig, changelog: str) -> None:
         self._changelog = changelog
-        self._follower = Follower(kafka, changelog)
+        self._follower = TopicFollower(kafka, changelog)
         self._entries: dict[int, dict[bytes, ChangelogRecord]] = {}
 
     def catch_up(self, log: KafkaLog) -> None:

@@ -22,7 +22,7 @@ from meshport.event import Event, EventReader, SchemaSource
 from meshport.event.attributes import ID, rfc3339
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
 from meshport.process.runtime.kafka_log import KafkaLog, inbound
 from meshport.process.wire.plan import COMPACT, Plan
@@ -107,11 +107,9 @@ def _name(message: ReceivedMessage, value: bytes | None, *, unordered: bool) -> 
 def _messages(
     binding: Binding, end: Offsets, begin: Offsets | None, on_progress: Callable[[int, int], None] | None
 ) -> Iterator[list[ReceivedMessage]]:
-    with history_reader(KafkaConfig(binding.bootstrap_servers)) as reader:
-        first = reader.begin_offsets(binding.topic)
-        if begin is not None:
-            first = {partition: max(offset, begin[partition]) for partition, offset in first.items()}
-        yield from scan(reader, Stretch(binding.topic, first, dict(end)), progress=on_progress)
+    yield from read_topic(
+        KafkaConfig(binding.bootstrap_servers), binding.topic, begins=begin, ends=end, progress=on_progress
+    )
 
 
 def _id(message: ReceivedMessage) -> bytes:

@@ -32,7 +32,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import open_cluster
 from meshport.ports.publisher import Publisher
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import read_topic
 from meshport.ports.subscriber import Subscriber
 from meshport.process.engines import batch
 from meshport.process.runtime.kafka_log import CHANGELOG_WHILE_BUILT
@@ -304,15 +304,10 @@ class _Reader:
 
 def _bound(bootstrap_servers: str, topic: str, seen: _Seen) -> tuple[int, int]:
     """How many events a topic has, and how many of them were not seen."""
-    reader = history_reader(KafkaConfig(bootstrap_servers))
     count = missing = 0
-    try:
-        begin, end = ({partition: pair[at] for partition, pair in reader.bounds(topic).items()} for at in (0, 1))
-        for messages in scan(reader, Stretch(topic, begin, end)):
-            count += len(messages)
-            missing += sum(seen.is_first((dict(each.headers() or ())["ce_id"] or b"").decode()) for each in messages)
-    finally:
-        reader.close()
+    for messages in read_topic(KafkaConfig(bootstrap_servers), topic):
+        count += len(messages)
+        missing += sum(seen.is_first((dict(each.headers() or ())["ce_id"] or b"").decode()) for each in messages)
     return count, missing
 
 

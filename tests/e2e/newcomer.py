@@ -13,7 +13,7 @@ from meshport.errors import TopicError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.local.lag import Standing, Watch
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import read_topic
 from meshport.project.project import Project
 from meshport.registry import Registry
 from tests.e2e import flights
@@ -169,12 +169,8 @@ class Newcomer:
 
     def stored(self, topic: str) -> list[ReceivedMessage]:
         """The messages of a topic."""
-        with history_reader(KafkaConfig(self.up.facts["bootstrap_servers"])) as reader:
-            bounds = reader.bounds(topic)
-            stretch = Stretch(
-                topic, {p: low for p, (low, _) in bounds.items()}, {p: end for p, (_, end) in bounds.items()}
-            )
-            return [message for messages in scan(reader, stretch) for message in messages]
+        kafka = KafkaConfig(self.up.facts["bootstrap_servers"])
+        return [message for messages in read_topic(kafka, topic) for message in messages]
 
 
 def headers(message: ReceivedMessage) -> dict[str, str]:

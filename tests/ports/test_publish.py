@@ -19,11 +19,11 @@ from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegistered, PublishError
 from meshport.event import Event
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import ReceivedMessage
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher, record_key
 from meshport.ports.replay import Replay
-from meshport.ports.scan import Stretch, scan
+from meshport.ports.scan import read_topic
 from meshport.product import Status
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh, open_test_mesh
@@ -34,14 +34,8 @@ PARTITIONS = 4
 
 def stored(binding: Binding) -> list[ReceivedMessage]:
     """Every message of a port's topic, in the order of its partitions."""
-    with Consumer(KafkaConfig(binding.bootstrap_servers), settings={"enable.partition.eof": True}) as consumer:
-        bounds = consumer.bounds(binding.topic)
-        stretch = Stretch(
-            binding.topic,
-            {partition: low for partition, (low, _) in bounds.items()},
-            {partition: high for partition, (_, high) in bounds.items()},
-        )
-        return [message for messages in scan(consumer, stretch) for message in messages]
+    kafka = KafkaConfig(binding.bootstrap_servers)
+    return [message for messages in read_topic(kafka, binding.topic) for message in messages]
 
 
 def events(mesh: Mesh, binding: Binding) -> list[Event]:

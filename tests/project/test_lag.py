@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from meshport.kafka.admin import Admin
 from meshport.local.cluster import Cluster
 from meshport.local.lag import Tally
-from meshport.ports.scan import Follower
+from meshport.ports.scan import TopicFollower
 from tests.waiting import wait_for
 
 
@@ -48,7 +48,7 @@ def test_markers_are_not_counted(kafka: Cluster) -> None:
         writer.produce(names[0], b"v", partition=1)
         writer.commit_transaction()
 
-    with closing(Follower(kafka.config, *names)) as follower:
+    with closing(TopicFollower(kafka.config, *names)) as follower:
 
         def counted() -> list[int]:
             for messages in follower.catch_up():

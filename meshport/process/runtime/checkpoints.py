@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.keys import CHECKPOINT_KEY
@@ -85,14 +85,11 @@ def search_from_end(
     while ends:
         begins = {partition: max(bounds[partition][0], end - span) for partition, end in ends.items()}
         # A new consumer each time: librdkafka delays a partition that the same consumer has read and paused by a second.
-        reader = history_reader(kafka)
         read: dict[int, list[ReceivedMessage]] = {}
-        try:
-            for messages in scan(reader, Stretch(topic, begins, ends)):
+        with history_reader(kafka) as reader:
+            for messages in read_range(reader, TopicRange(topic, begins, ends)):
                 for each in messages:
                     read.setdefault(each.partition(), []).append(each)
-        finally:
-            reader.close()
         for partition, messages in read.items():
             if (what := find(messages)) is not None:
                 found[partition] = what

@@ -11,7 +11,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
-from meshport.ports.scan import STUCK_S, history_reader, stuck
+from meshport.ports.scan import STALL_S, history_reader, stalled
 
 _SLICE: Final = 1000
 _TURN_S: Final = 0.2
@@ -60,8 +60,8 @@ class InputReader:
             if found:
                 yield found
                 heard = time.monotonic()
-            elif time.monotonic() - heard > STUCK_S:
-                raise stuck(self._topic, unread)
+            elif time.monotonic() - heard > STALL_S:
+                raise stalled(self._topic, unread)
             if progress is not None and found:
                 progress(sum(min(self._next[at], end) - min(begins[at], end) for at, end in ends.items()), total)
 

@@ -12,7 +12,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.ports.scan import Follower, Stretch, history_reader, scan
+from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_range
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
@@ -97,7 +97,7 @@ class KafkaLog:
         self._cached = cached
         self._reader = history_reader(kafka)
         self._unfiltered: Consumer | None = None
-        self._tables: dict[str, Follower] = {}
+        self._tables: dict[str, TopicFollower] = {}
         self._kafka = kafka
 
     def deliver(self, messages: Iterable[Message]) -> None:
@@ -119,11 +119,11 @@ class KafkaLog:
             yield from cached
             return
         begin, end = self.decided(topic, partition)[partition]
-        stretch = Stretch(topic, {partition: begin}, {partition: end})
-        yield from map(entry_of, self._scan(stretch))
-        if stretch.done[partition] < end:
+        wanted = TopicRange(topic, {partition: begin}, {partition: end})
+        yield from map(entry_of, self._scan(wanted))
+        if wanted.positions[partition] < end:
             raise ProcessError(
-                f"{topic} [{partition}] ends at {end} but was read to {stretch.done[partition]}",
+                f"{topic} [{partition}] ends at {end} but was read to {wanted.positions[partition]}",
                 topic=topic,
                 partition=partition,
                 offset=end,
@@ -162,20 +162,20 @@ class KafkaLog:
         """Yield the messages of a joined product's topic since the last call, up to its present end."""
         follower = self._tables.get(topic)
         if follower is None:
-            follower = self._tables[topic] = Follower(self._kafka, topic)
+            follower = self._tables[topic] = TopicFollower(self._kafka, topic)
         for messages in follower.catch_up():
             for message in messages:
                 yield inbound(message)
 
     def between(self, topic: str, partition: int, begin: int, end: int) -> list[InputMessage]:
         """Return the messages of one partition from one offset up to, not including, another, as Kafka has them now."""
-        return [inbound(each) for each in self._scan(Stretch(topic, {partition: begin}, {partition: end}))]
+        return [inbound(each) for each in self._scan(TopicRange(topic, {partition: begin}, {partition: end}))]
 
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
         """Return about `limit` messages of one partition from an offset, or from the first that is retained."""
         first, end = self._reader.bounds(topic)[partition]
         found: list[InputMessage] = []
-        for message in self._scan(Stretch(topic, {partition: max(begin, first)}, {partition: end})):
+        for message in self._scan(TopicRange(topic, {partition: max(begin, first)}, {partition: end})):
             found.append(inbound(message))
             if len(found) >= limit:
                 break
@@ -201,10 +201,10 @@ class KafkaLog:
         for follower in self._tables.values():
             follower.close()
 
-    def _scan(self, stretch: Stretch) -> Iterator[ReceivedMessage]:
+    def _scan(self, wanted: TopicRange) -> Iterator[ReceivedMessage]:
         # A consumer that has read a partition before needs a second to read it again; a new consumer needs some 20 ms.
         with history_reader(self._kafka) as reader:
-            for messages in scan(reader, stretch):
+            for messages in read_range(reader, wanted):
                 yield from messages
 
 

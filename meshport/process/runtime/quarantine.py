@@ -11,7 +11,7 @@ from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.event.attributes import ID
 from meshport.kafka.config import KafkaConfig
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import split_failure
@@ -130,17 +130,10 @@ _Parts = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 
 def _read(binding: Binding, topic: str) -> Iterator[tuple[int, _Parts]]:
     """Yield (offset, (key, value, headers)) of each message of a topic, up to now; nothing where there is no topic."""
-    consumer = history_reader(KafkaConfig(binding.bootstrap_servers))
     try:
-        bounds = consumer.bounds(topic)
-    except TopicError:
-        # A processor creates these topics when it first starts.
-        consumer.close()
-        return
-    begin, end = ({partition: pair[each] for partition, pair in bounds.items()} for each in (0, 1))
-    try:
-        for messages in scan(consumer, Stretch(topic, begin, end)):
+        for messages in read_topic(KafkaConfig(binding.bootstrap_servers), topic):
             for message in messages:
                 yield message.offset(), (message.key(), message.value(), message.headers() or ())
-    finally:
-        consumer.close()
+    except TopicError:
+        # A processor creates these topics when it first starts.
+        return

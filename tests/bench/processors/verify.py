@@ -6,7 +6,7 @@ import json
 
 from meshport.columnar import ColumnarDecoder
 from meshport.kafka.config import KafkaConfig
-from meshport.ports.scan import Stretch, history_reader, scan
+from meshport.ports.scan import read_topic
 from meshport.schema import parse_schema
 from tests.bench.processors.orders import Totals
 from tests.bench.processors.schemas import OUTPUTS, SUMMED
@@ -38,18 +38,14 @@ def _totals(spec: Spec) -> Totals:
     decoder = ColumnarDecoder(parse_schema(json.dumps(OUTPUTS[spec.job])))
     prefix = b"\0" + spec.schema_id.to_bytes(4, "big")
     rows = total = 0
-    with history_reader(KafkaConfig(spec.bootstrap_servers)) as reader:
-        bounds = reader.bounds(spec.output)
-        begins = {number: begin for number, (begin, _) in bounds.items()}
-        ends = {number: end for number, (_, end) in bounds.items()}
-        for messages in scan(reader, Stretch(spec.output, begins, ends)):
-            values = [message.value() or b"" for message in messages]
-            if not values:
-                continue
-            # One of each fetch stands for all: reading the headers of all takes longer than all else here.
-            headers = {name for name, _ in messages[0].headers() or ()}
-            if headers != _HEADERS or not all(value.startswith(prefix) for value in values):
-                raise WrongOutputs(f"{spec.output}: {values[0][:8]!r} with {sorted(headers)}")
-            rows += len(values)
-            total += sum(decoder.decode(values, len(prefix)).column(SUMMED[spec.job]).to_pylist())
+    for messages in read_topic(KafkaConfig(spec.bootstrap_servers), spec.output):
+        values = [message.value() or b"" for message in messages]
+        if not values:
+            continue
+        # One of each fetch stands for all: reading the headers of all takes longer than all else here.
+        headers = {name for name, _ in messages[0].headers() or ()}
+        if headers != _HEADERS or not all(value.startswith(prefix) for value in values):
+            raise WrongOutputs(f"{spec.output}: {values[0][:8]!r} with {sorted(headers)}")
+        rows += len(values)
+        total += sum(decoder.decode(values, len(prefix)).column(SUMMED[spec.job]).to_pylist())
     return Totals(rows, total)
