@@ -105,7 +105,7 @@ def _scrambled(text: str, chance: random.Random) -> str:
 
 
 def _spoiled(form: Any, chance: random.Random) -> Any:
-    """A schema in which one to four places hold what does not belong there."""
+    """Return a schema in which one to four values are replaced by others that do not belong there."""
     form = copy.deepcopy(form)
     for _ in range(chance.randint(1, 4)):
         places = [(form, key) for key in form]
@@ -128,7 +128,7 @@ def _spoiled(form: Any, chance: random.Random) -> Any:
 
 
 def _against(chance: random.Random) -> tuple[Any, Any]:
-    """Two schemas, each sound by itself, that are much work for one another."""
+    """Return two schemas, each sound by itself, whose comparison is much work."""
     kinds = [_circles, _layers, _wide_unions, _wide_enums, _flat, _doubling, _twins, _claims, _deep]
     return chance.choice(kinds)(chance)
 
@@ -139,7 +139,7 @@ def _record(name: str, *fields: Any, **more: Any) -> Any:
 
 
 def _circles(chance: random.Random) -> tuple[Any, Any]:
-    """Two circles of types of one last name, which meet in all pairs."""
+    """Return two cycles of types of one unqualified name, which match in all pairs."""
 
     def circle(length: int) -> Any:
         form: Any = "n0.T"
@@ -151,7 +151,7 @@ def _circles(chance: random.Random) -> tuple[Any, Any]:
 
 
 def _layers(chance: random.Random) -> tuple[Any, Any]:
-    """Layers of types of one last name, each of which refers to some of the layer below: pairs multiply on the way."""
+    """Return layers of types of one unqualified name, each of which refers to some of the layer below, so that pairs multiply."""
 
     def layered(width: int, fan: int, leaf: str) -> Any:
         fields: list[Any] = [_record(f"l0t{index}.T", leaf) for index in range(width)]
@@ -240,7 +240,7 @@ def _deep(chance: random.Random) -> tuple[Any, Any]:
 
 
 def answer(before: str, after: str) -> str:
-    """What becomes of a candidate, at the level FULL."""
+    """Return the outcome for a candidate at the level FULL."""
     try:
         product = corpus.contract_of(corpus.Fixture("", "", {}).before)
         past, schema = parse_schema(before), parse_schema(after)
@@ -252,7 +252,7 @@ def answer(before: str, after: str) -> str:
 
 
 def main() -> None:
-    """Judge as many as the argument says with 64 MB of address space to take, and print what became of them."""
+    """Judge the given number of candidates with 64 MB of address space, and print the outcomes."""
     for before, after in cases(30, seed=1):  # whatever is imported or compiled at first use
         answer(before, after)
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()

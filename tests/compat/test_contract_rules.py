@@ -1,4 +1,4 @@
-"""The promises around a schema: levels in their order, service levels in their units, and no finding without a loss."""
+"""The rules of the promises around a schema: levels in their order, service levels in their units, no finding without a loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWN: Final = tuple(rule for each in (key, port, product, slo, governance) for ru
 
 
 def found(before: Contract, after: Contract | None, left: Product | None = None) -> set[tuple[str, str]]:
-    """Rule and path of whatever these rules find in a change."""
+    """Return rule and path of everything that these rules find in a change."""
     change = Change(before, after, after.product if after else left, date(2026, 3, 1))
     return {(rule.id, each.path) for rule in OWN for each in rule.handler(change)}
 
@@ -45,7 +45,7 @@ PROMISES: Final = {
 @pytest.mark.parametrize("before", list(Compatibility))
 @pytest.mark.parametrize("after", list(Compatibility))
 def test_a_level_is_lowered_unless_the_new_one_promises_all_of_it(before: Compatibility, after: Compatibility) -> None:
-    """All 49 pairs; levels that promise different things lower each other."""
+    """Of all 49 pairs, a level is lowered unless the new one promises everything that the old one does."""
     kept = before in PROMISES[after].split()
     assert at_least(after, before) is kept
     change = contract(port={"compatibility": before}), contract(port={"compatibility": after})
@@ -94,7 +94,7 @@ def level(text: str) -> ServiceLevel:
     ],
 )
 def test_what_a_service_level_became(before: str, after: str, became: LevelChange) -> None:
-    """Units are converted without rounding; the property says which way is weaker, and unknown ones say nothing."""
+    """Units are converted without rounding; the property decides which figure is weaker, and an unknown property decides nothing."""
     assert level_change(level(before), level(after)) is became
 
 
@@ -108,7 +108,7 @@ def test_a_loss_in_the_last_digit_is_told_with_it() -> None:
 
 
 def test_a_level_of_the_port_takes_the_place_of_one_of_all_ports() -> None:
-    """What is promised of another port, or of all where this one has its own, does not count."""
+    """A promise of another port does not count, nor does one of all ports if this port has its own."""
     wide = {"property": "timeliness", "value": 1, "unit": "m"}
     own, others = wide | {"port": "events"}, wide | {"port": "refunds", "value": 9}
     weaker = own | {"value": 2}
@@ -158,7 +158,7 @@ def test_a_level_of_the_port_takes_the_place_of_one_of_all_ports() -> None:
     ],
 )
 def test_a_key_field_changes_where_its_bytes_may(before: Any, after: Any, differs: bool) -> None:
-    """Types that are written alike in a key may take each other's place; the others scatter events of one key."""
+    """Types with the same text in a key can replace each other; with other types, events of one key go to two partitions."""
     known, candidate = (contract(fields={"customer": each}) for each in (before, after))
     assert {rule for rule, _ in found(known, candidate)} == ({"KEY_SCHEMA"} if differs else set())
 
@@ -175,13 +175,13 @@ def test_a_key_field_changes_where_its_bytes_may(before: Any, after: Any, differ
     ],
 )
 def test_keys_are_written_as_the_rule_says(before: Any, after: Any) -> None:
-    """The values of types that differ for the rule make other keys with the publisher's own function."""
+    """Types that differ for the rule give different keys in the publisher's own function."""
     made = record_key(("customer",))
     assert made({"customer": before}) != made({"customer": after})
 
 
 def test_each_field_of_a_composite_key_is_looked_at() -> None:
-    """The finding names the field, whichever it is."""
+    """The finding names the field of a composite key, whichever it is."""
     before, after = (
         contract(port={"key": ["customer", "cents"]}, fields={"cents": kind}) for kind in ("long", ["null", "double"])
     )
@@ -192,7 +192,7 @@ def test_each_field_of_a_composite_key_is_looked_at() -> None:
 
 
 def test_what_is_gone_is_told_once() -> None:
-    """A port or product that is gone has that one finding, and no promise of it is missed besides."""
+    """A removed port or product has that one finding, and none for its lost promises."""
     levels = [{"property": "timeliness", "value": 1}]
     before = contract(product={"slaProperties": levels})
     renamed = Product.model_validate(
@@ -203,7 +203,7 @@ def test_what_is_gone_is_told_once() -> None:
 
 
 def test_another_address_and_another_id_are_each_told() -> None:
-    """Whatever pairs the two products, neither change is taken for no change."""
+    """A changed address and a changed id are each reported, however the two products are paired."""
     moved, known = contract(product={"address": "mesh://shop/purchases"}), contract()
     assert found(known, moved) == {("EVENT_SOURCE", "address")}
     renewed = contract(product={"id": "7c7a53a5-0c55-4d5f-9a0e-3a3f5f0a7f11", "address": "mesh://shop/purchases"})
@@ -212,7 +212,7 @@ def test_another_address_and_another_id_are_each_told() -> None:
 
 @pytest.mark.parametrize("text", ["TODO", "tbd: ask Ada", "n/a", "-", "  ", "Unknown", "(none)"])
 def test_a_placeholder_is_nobody(text: str) -> None:
-    """A word that stands for nobody drops owner and contact as an empty one would; it is no change of owner."""
+    """A placeholder removes owner and contact as an empty value does, and is no change of owner."""
     assert found(contract(), contract(product={"owner": text})) == {("OWNER_DROPPED", "owner")}
     assert found(contract(), contract(product={"contact": text})) == {("OWNER_DROPPED", "contact")}
     assert found(contract(product={"owner": text}), contract(product={"owner": text})) == set()
@@ -220,7 +220,7 @@ def test_a_placeholder_is_nobody(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["none-of-your-business", "todos", "unknown-unknowns@example.com"])
 def test_a_name_that_begins_like_a_placeholder_is_one(text: str) -> None:
-    """Only whole words are placeholders."""
+    """Only whole words are placeholders: a name that begins with one is a name."""
     assert found(contract(), contract(product={"contact": text})) == set()
 
 
@@ -237,7 +237,7 @@ WEAKENED: Final = {"RETENTION", "COMPATIBILITY_LOWERED", "CLASSIFICATION_LOWERED
 
 
 def promising(promise: dict[str, Any]) -> Contract:
-    """A contract with these figures."""
+    """Return a contract with these figures."""
     units = {"completeness": "percent", "retention": "d"}
     levels = [
         {"property": name, "value": value, "unit": units.get(name, "m")} for name, value in promise["slo"].items()
@@ -249,7 +249,7 @@ def promising(promise: dict[str, Any]) -> Contract:
 
 
 def keeps(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether one promise is at least as good as another in each figure, told apart from the rules' own way."""
+    """Return whether one promise is at least as good as another in each figure, computed independently of the rules."""
     figures = all(
         (now <= before["slo"][name]) if LEVELS[name][1] else (now >= before["slo"][name])
         for name, now in after["slo"].items()
@@ -265,7 +265,7 @@ def keeps(before: dict[str, Any], after: dict[str, Any]) -> bool:
 
 @given(PROMISE)
 def test_an_unchanged_contract_finds_nothing(promise: dict[str, Any]) -> None:
-    """A contract beside an equal one is no change, whatever it promises."""
+    """A contract that is compared with an equal one has no finding, whatever it promises."""
     assert found(promising(promise), promising(promise)) == set()
 
 
@@ -273,7 +273,7 @@ def test_an_unchanged_contract_finds_nothing(promise: dict[str, Any]) -> None:
 def test_a_promise_is_refused_where_a_figure_is_weaker_and_only_there(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    """A change passes just where each figure is as good or better: strengthening finds nothing."""
+    """A change passes exactly if each figure is as good or better."""
     rules = found(promising(before), promising(after))
     assert {rule for rule, _ in rules} <= WEAKENED
     assert (not rules) is keeps(before, after)
@@ -284,7 +284,7 @@ def test_a_promise_is_refused_where_a_figure_is_weaker_and_only_there(
 )
 @example("timeliness", 0.1, 0.2, "m")
 def test_weaker_and_stronger_are_opposites(name: str, one: float, other: float, unit: str | None) -> None:
-    """Of two figures in one unit, going one way weakens and going back strengthens; never both."""
+    """Of two figures in one unit, one direction weakens and the other strengthens; never both."""
     first, second = (ServiceLevel(property=name, value=each, unit=unit) for each in (one, other))
     both = {level_change(first, second), level_change(second, first)}
     assert both == ({LevelChange.KEPT} if one == other else {LevelChange.WEAKER, LevelChange.STRONGER})
@@ -292,14 +292,14 @@ def test_weaker_and_stronger_are_opposites(name: str, one: float, other: float, 
 
 @given(st.sampled_from(sorted(LEVELS)), st.integers(1, 10**6), st.integers(1, 10**6))
 def test_a_figure_means_the_same_in_each_unit(name: str, one: int, other: int) -> None:
-    """Minutes against minutes is judged as minutes against seconds."""
+    """Minutes compared with minutes have the verdict of minutes compared with seconds."""
     first, second = (ServiceLevel(property=name, value=each, unit="m") for each in (one, other))
     in_seconds = ServiceLevel(property=name, value=other * 60, unit="s")
     assert level_change(first, second) is level_change(first, in_seconds)
 
 
 def test_rules_that_no_waiver_passes_are_those_where_the_mesh_would_be_wrong() -> None:
-    """Keys that were placed, and addresses and ids that lead somewhere."""
+    """No waiver passes a change of partitions, keys, addresses or ids, after which the mesh itself would be wrong."""
     assert {rule.id for rule in OWN if not rule.waivable} == {
         "KEY_CHANGED",
         "PARTITIONS",

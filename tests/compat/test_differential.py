@@ -1,4 +1,4 @@
-"""The gate beside Apache's checkers, and beside data, on schemas that authors might write and edits that they might make."""
+"""The gate compared with Apache's checkers and with decoded data, on generated schemas and generated edits."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Pair:
 
     @property
     def resolves(self) -> bool:
-        """What Meshport's resolution check says."""
+        """Return the verdict of Meshport's resolution check."""
         return not check(self.reader, self.writer)
 
     def rules(self) -> frozenset[str]:
-        """Every rule of the gate that finds an error: in the comparison, by proof, or in one of the schemas by itself."""
+        """Return every rule of the gate that finds an error: in the comparison, by proof, or in one of the schemas by itself."""
         comparison = Comparison(self.reader, self.writer, Direction.BACKWARD)
         found = {rule.id for rule in _errors(Scope.RESOLUTION) if any(True for _ in rule.handler(comparison))}
         if not found:
@@ -83,7 +83,7 @@ def _errors(scope: Scope) -> list[Rule]:
 
 
 def _declared(schema: Schema) -> set[str]:
-    """The rules that find an error in a schema by itself, whatever port it belongs to."""
+    """Return the rules that find an error in a schema by itself, whatever port it belongs to."""
     contract = Contract(_PORT.product, _PORT.port, schema)
     return {
         rule.id
@@ -115,7 +115,7 @@ def pairs() -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def found(pairs: list[Pair]) -> list[frozenset[str]]:
-    """The rules of the gate that speak against each pair; none for a pair that was refused at load."""
+    """Return the rules of the gate that refuse each pair; none for a pair that was refused when it was parsed."""
     return [frozenset() if pair.refusal else pair.rules() for pair in pairs]
 
 
@@ -138,7 +138,7 @@ def _refusal(message: str) -> str:
 def test_10000_pairs_have_the_verdict_of_apaches_python_checker_or_a_reason(
     pairs: list[Pair], found: list[frozenset[str]]
 ) -> None:
-    """Where Apache's checker for Python differs, it is by one of its known faults, or by a rule of the gate's own."""
+    """If Apache's checker for Python differs from the gate, the cause is one of its known faults, or a rule of Meshport."""
     reasons: Counter[str] = Counter()
     for pair, rules in zip(pairs, found, strict=True):
         word = _apache(pair.reader_text, pair.writer_text)
@@ -170,7 +170,7 @@ def test_10000_pairs_have_the_verdict_of_apaches_python_checker_or_a_reason(
 
 
 def test_each_rule_that_reads_two_schemas_is_met_by_the_generated_pairs(found: list[frozenset[str]]) -> None:
-    """The campaign reaches what it is about: Avro's six rules, proof by data, and most of our own."""
+    """The generated pairs contain findings of Avro's six rules, of proof by data, and of most rules of Meshport."""
     met = Counter(itertools.chain.from_iterable(found))
     ours = {rule.id for rule in (*_errors(Scope.RESOLUTION), *_errors(Scope.PROOF))}
     assert ours - met.keys() <= {"POLYSEME"}, met
@@ -190,7 +190,7 @@ def java(kafka_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> ApacheJ
 def test_10000_pairs_have_the_verdict_of_apaches_java_library(
     java: ApacheJava, pairs: list[Pair], found: list[frozenset[str]]
 ) -> None:
-    """Resolution says what Java says of every pair that both parse, and Java reads what the gate calls compatible."""
+    """Resolution has Java's verdict on every pair that both parse, and Java reads what the gate reports as compatible."""
     asked = [(each.reader_text, each.writer_text, () if each.refusal else samples(each.writer)) for each in pairs]
     reasons: Counter[str] = Counter()
     for pair, rules, verdict in zip(pairs, found, java.judge(asked), strict=True):
@@ -221,7 +221,7 @@ def test_10000_pairs_have_the_verdict_of_apaches_java_library(
 def test_100000_round_trips_of_pairs_that_the_gate_calls_compatible(
     pairs: list[Pair], found: list[frozenset[str]]
 ) -> None:
-    """Random values that the writer's codec encodes are decoded with the reader's schema, each as a value of that schema."""
+    """Random values from the writer's codec are decoded with the reader's schema, each as a value of that schema."""
     chance = random.Random(5)
     compatible = [pair for pair, rules in zip(pairs, found, strict=True) if not pair.refusal and not rules]
     each = -(-ROUND_TRIPS // len(compatible))

@@ -1,4 +1,4 @@
-"""The seven levels."""
+"""The seven compatibility levels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshport.schema import Schema, parse_schema
 
 
 def schema(*fields: str) -> Schema:
-    """A record of strings; `name?` has a default."""
+    """Return a record of strings; `name?` has a default."""
     return parse_schema(
         json.dumps(
             {
@@ -53,14 +53,14 @@ OPTIONAL = schema("a", "z?")
 def test_a_level_decides_direction_and_reach(
     level: str, candidate: Schema, expected: list[tuple[str, list[str], tuple[int, ...]]]
 ) -> None:
-    """Backward: the candidate reads; forward: it is read; transitive: of all versions, else of the newest."""
+    """BACKWARD lets the candidate read, FORWARD be read; a transitive level compares with all versions, others with the newest."""
     report = check_history(candidate, HISTORY, Compatibility(level))
     assert [(each.path, list(each.directions), each.versions) for each in report.findings] == expected
     assert report.compatible is (not expected)
 
 
 def test_versions_keep_their_own_numbers() -> None:
-    """A subject with a deleted version has a gap; findings name the version that the registry knows."""
+    """A subject with a deleted version has a gap, and findings name the versions by the registry's numbers."""
     history = [Version(number, each.schema) for number, each in zip([2, 5, 9], HISTORY, strict=True)]
     report = check_history(NEEDS_B, history, Compatibility.BACKWARD_TRANSITIVE)
     assert [each.versions for each in report.findings] == [(9, 5)]
@@ -68,14 +68,14 @@ def test_versions_keep_their_own_numbers() -> None:
 
 
 def test_a_new_subject_is_told_from_a_compatible_one() -> None:
-    """Nothing to compare with leaves `versions` empty, which is the verdict "new" and no silent pass."""
+    """Without a history `versions` is empty, which distinguishes a new subject from a compatible one."""
     report = check_history(NEEDS_B, [], Compatibility.FULL)
     assert report.compatible
     assert report.versions == ()
 
 
 def test_a_finding_reads_as_a_sentence() -> None:
-    """Its text begins with the rule, and says the place, who breaks and the versions."""
+    """The text of a finding begins with the rule and names the path, the side that breaks and the versions."""
     text = str(check_history(NEEDS_B, HISTORY, Compatibility.BACKWARD).findings[0])
     assert text == (
         "READER_FIELD_MISSING_DEFAULT_VALUE at b: the new field 'b' has no default, and older events do not hold it "

@@ -1,4 +1,4 @@
-"""The verdict: what counts against a candidate, what does not, and whom it reaches."""
+"""The verdict: which findings count against a candidate, and which readers they reach."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 
 def contract(*fields: str, level: str = "FULL_TRANSITIVE", **port: Any) -> Contract:
-    """A port whose record has `customer` and these strings; `name?` has a default."""
+    """Return a port whose record has `customer` and these strings; `name?` has a default."""
     document, _ = Fixture("", "", {"level": level, "after": {"port": port}}).after
     names = ["customer", "ordered_at", *fields]
     form = {
@@ -37,7 +37,7 @@ def contract(*fields: str, level: str = "FULL_TRANSITIVE", **port: Any) -> Contr
 
 
 def reader(name: str, *fields: str) -> Reader:
-    """A product that reads these fields of the port."""
+    """Return a product that reads these fields of the port."""
     return Reader(
         address=Address("finance", name),
         reads=Address("shop", "orders", "events", None),
@@ -49,7 +49,7 @@ def reader(name: str, *fields: str) -> Reader:
 
 
 def waiver(rule: str, path: str, until: date, *, revoked: bool = False) -> Waiver:
-    """Somebody's approval."""
+    """Return an approval of a change."""
     now = datetime(2026, 2, 1, tzinfo=UTC)
     return Waiver(
         id=7,
@@ -67,49 +67,49 @@ def waiver(rule: str, path: str, until: date, *, revoked: bool = False) -> Waive
 def judge(
     after: Contract, *before: Contract, readers: tuple[Reader, ...] = (), waivers: tuple[Waiver, ...] = ()
 ) -> Verdict:
-    """The verdict on a candidate after a history."""
+    """Return the verdict on a candidate after a history."""
     versions = tuple(Version(number, each.schema) for number, each in enumerate(before, 1))
     return judge_port(Past(before[-1], versions, readers, waivers), after, after.product, today=TODAY)
 
 
 def errors(verdict: Verdict) -> list[tuple[str, str, State]]:
-    """Errors by rule, path and state."""
+    """Return errors by rule, path and state."""
     return [(each.rule, each.path, each.state) for each in verdict.findings if each.severity == "error"]
 
 
 def test_an_equal_contract_is_unchanged() -> None:
-    """Nothing is compared with itself."""
+    """A contract that equals its past is unchanged, and no rule is called."""
     assert judge(contract("a"), contract("a")).outcome is Outcome.UNCHANGED
 
 
 def test_an_optional_field_passes() -> None:
-    """A new field with a default is compatible both ways."""
+    """A new field with a default is compatible in both directions."""
     verdict = judge(contract("a", "b?"), contract("a"))
     assert verdict.outcome is Outcome.COMPATIBLE
     assert verdict.versions == (1,)
 
 
 def test_a_new_port_is_new() -> None:
-    """The verdict on what nobody knows is the word `new`, and it passes."""
+    """The verdict on a port without a past is `new`, and it passes."""
     verdict = judge_new(contract("a"), today=TODAY)
     assert (verdict.outcome, verdict.passes, verdict.versions) == (Outcome.NEW, True, ())
 
 
 def test_lowering_the_level_and_breaking_at_once_does_not_pass() -> None:
-    """The former level holds for the change that lowers it."""
+    """The earlier level holds for the change that lowers it."""
     found = errors(judge(contract(level="NONE"), contract("a")))
     assert (MISSING, "a", State.STANDS) in found
     assert ("COMPATIBILITY_LOWERED", "compatibility", State.STANDS) in found
 
 
 def test_raising_the_level_holds_at_once() -> None:
-    """A candidate that asks for more is judged by what it asks for."""
+    """A candidate with a higher level is judged by that level."""
     found = errors(judge(contract(level="FULL"), contract("a", level="NONE")))
     assert found == [(MISSING, "a", State.STANDS)]
 
 
 def test_each_reader_has_its_own_verdict() -> None:
-    """A removed field breaks those that read it and those that say nothing, and leaves the others whole."""
+    """A removed field breaks the readers that read it and those that declare no fields, and no others."""
     readers = (reader("totals", "a"), reader("names", "customer"), reader("undeclared"))
     verdict = judge(contract(), contract("a"), readers=readers)
     assert verdict.outcome is Outcome.BREAKING
@@ -121,12 +121,12 @@ def test_each_reader_has_its_own_verdict() -> None:
 
 
 def test_strict_is_the_default_though_nobody_reads_it() -> None:
-    """Readers that the mesh does not know are protected too."""
+    """A break refuses the candidate even if no known reader breaks, since not every reader is known."""
     assert not judge(contract(), contract("a"), readers=(reader("names", "customer"),)).passes
 
 
 def test_a_port_may_protect_declared_readers_only() -> None:
-    """Then a change that none of them reads passes, and is still told."""
+    """A port that protects declared readers passes a change that none of them reads, and still reports it."""
     after, before = (contract(*fields, protects="declared-readers") for fields in ((), ("a",)))
     verdict = judge(after, before, readers=(reader("names", "customer"),))
     assert (verdict.outcome, errors(verdict)) == (Outcome.COMPATIBLE, [(MISSING, "a", State.UNREAD)])
@@ -134,7 +134,7 @@ def test_a_port_may_protect_declared_readers_only() -> None:
 
 
 def test_giving_up_the_protection_does_not_let_a_change_pass_with_it() -> None:
-    """What the port protected before counts."""
+    """The protection before the change counts, so that a change cannot lower it and break with it at once."""
     after, before = contract(protects="declared-readers"), contract("a")
     assert (MISSING, "a", State.STANDS) in errors(judge(after, before))
 
@@ -150,7 +150,7 @@ def test_giving_up_the_protection_does_not_let_a_change_pass_with_it() -> None:
     ],
 )
 def test_a_waiver_is_for_one_change_until_its_day(given: Waiver, state: State) -> None:
-    """It lets one rule pass at one path through its last day; another change, the day after, or taken back it does not."""
+    """A waiver passes one rule at one path through its last day; not another change, not the day after, not once revoked."""
     verdict = judge(contract(), contract("a"), waivers=(given,))
     assert errors(verdict) == [(MISSING, "a", state)]
     assert verdict.passes is (state is State.WAIVED)
@@ -163,19 +163,19 @@ def test_a_waiver_is_shown_though_it_is_not_needed() -> None:
 
 
 def test_what_is_broken_already_is_not_the_candidates_doing() -> None:
-    """After a waived removal the next version passes without one, and the break to version 1 is told as settled."""
+    """After a waived removal the next version needs no waiver, and its break with version 1 is reported as settled."""
     verdict = judge(contract("b?"), contract("a"), contract())
     assert (verdict.outcome, errors(verdict)) == (Outcome.COMPATIBLE, [(MISSING, "a", State.SETTLED)])
 
 
 def test_a_second_break_is_not_settled_by_the_first() -> None:
-    """What is new with the candidate stands, beside what was broken before."""
+    """A new break counts even if the newest version has another break already."""
     verdict = judge(contract(), contract("a", "b"), contract("b"))
     assert errors(verdict) == [(MISSING, "b", State.STANDS), (MISSING, "a", State.SETTLED)]
 
 
 def test_a_removed_port_breaks_every_reader() -> None:
-    """Whatever it read."""
+    """A removed port breaks every reader, whatever it reads."""
     before = contract("a")
     past = Past(before, (Version(1, before.schema),), (reader("names", "customer"), reader("undeclared")))
     verdict = judge_port(past, None, before.product, today=TODAY)
@@ -184,7 +184,7 @@ def test_a_removed_port_breaks_every_reader() -> None:
 
 
 def test_a_second_major_stops_those_that_name_none() -> None:
-    """A reader that is bound to the first stays whole when the bare address is led to the second at once."""
+    """A second major that is live at once breaks the readers without a major, and not those that name the first."""
     before = contract("a")
     second = before.port.model_copy(update={"major": 2})
     product = before.product.model_copy(update={"output_ports": (before.port, second)})
@@ -196,14 +196,14 @@ def test_a_second_major_stops_those_that_name_none() -> None:
 
 
 def test_a_pointer_leads_to_the_nearest_place_that_the_candidate_has() -> None:
-    """To the field where it is there; where it is gone, to the field that it stood behind, or the record."""
+    """A pointer leads to the field; for a removed field to the field before it, or to the record."""
     gone = judge(contract("b"), contract("a", "b")).findings[0]
     new = judge(contract("a"), contract()).findings[0]
     assert (gone.pointer, new.pointer) == ("/fields/1", "/fields/2")
 
 
 def test_a_schema_that_cannot_be_read_for_a_rules_reason_is_a_finding() -> None:
-    """And one that is no schema at all stays an error of the input."""
+    """A schema that a rule refuses at parsing is a finding; one that is not Avro stays an error of the input."""
     with pytest.raises(SchemaError) as bomb:
         parse_schema(json.dumps({"type": "record", "name": "R", "fields": [{"name": "r", "type": "R"}]}))
     verdict = refused_schema(contract().address, Compatibility.FULL, bomb.value, today=TODAY)

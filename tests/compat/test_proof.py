@@ -1,4 +1,4 @@
-"""Proof by data: what the samples of a schema cover, within which bounds, and what the rule says that nobody else sees."""
+"""Proof by data: what the samples of a schema cover, their bounds, and what only this rule finds."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.work import counted
 
 
 def schema(form: Any) -> Schema:
-    """The schema of JSON data."""
+    """Return the schema of JSON data."""
     return parse_schema(json.dumps(form))
 
 
 def record(*fields: Any, name: str = "shop.Order") -> dict[str, Any]:
-    """A record whose fields are named f0, f1 ..."""
+    """Return a record whose fields are named f0, f1 ..."""
     return {
         "type": "record",
         "name": name,
@@ -42,13 +42,13 @@ def record(*fields: Any, name: str = "shop.Order") -> dict[str, Any]:
 
 
 def values(form: Any) -> list[Any]:
-    """The samples of a schema as its decoder has them."""
+    """Return the samples of a schema as its decoder reads them."""
     made = schema(form)
     return [Codec(made).decode(body) for body in samples(made)]
 
 
 def test_every_branch_symbol_and_boundary_is_there() -> None:
-    """Of a schema with some of everything each alternative is in a sample, and there are no more than the richest field has."""
+    """Every alternative of a schema is in a sample, and there are no more samples than the largest field has alternatives."""
     enum = {"type": "enum", "name": "E", "symbols": list("ABCDEFG")}
     amount = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
     inside = record(["null", "E", "long"], name="In")
@@ -80,7 +80,7 @@ def test_leaves_are_taken_to_their_ends(kind: Any, extremes: set[Any]) -> None:
 
 
 def test_recursive_types_are_followed_and_end() -> None:
-    """A tree is seen without children, with some, and with grandchildren's places empty."""
+    """The samples of a tree have no children, some, and children without children."""
     tree = record("int", {"type": "array", "items": "shop.Order"}, ["null", "shop.Order"])
     found = values(tree)
     assert any(each["f1"] and each["f2"] is None for each in found)
@@ -88,7 +88,7 @@ def test_recursive_types_are_followed_and_end() -> None:
 
 
 def test_a_branch_of_which_no_value_ends_is_not_taken() -> None:
-    """A record that holds itself in a union with no other branch has no values; with another one, that way out is taken."""
+    """A record that contains itself in a union without another branch has no values; with another branch, that one is taken."""
     endless = {"type": "record", "name": "R", "fields": [{"name": "r", "type": ["R"]}]}
     assert values(endless) == []
     assert values({"type": "array", "items": endless}) == [[]]
@@ -154,7 +154,7 @@ def test_samples_of_hostile_schemas_are_few_and_small(name: str) -> None:
     "around", [lambda form: form, lambda form: ["null", form], lambda form: {"type": "map", "values": form}]
 )
 def test_types_too_large_to_be_built_are_refused(around: Any) -> None:
-    """A value of 2^18 parts at least is not built: nothing is proved, and that is said."""
+    """A value of at least 2^18 parts is not built: nothing is proved, and the error reports it."""
     with pytest.raises(SchemaError, match=r"has 786431 parts at least"):
         samples(schema(around(laughs(18, leaf=[{"name": "n", "type": "int"}]))))
     writer = schema(laughs(18, leaf=[{"name": "n", "type": "int"}]))
@@ -177,7 +177,7 @@ def _depth(value: Any) -> int:
 
 @pytest.mark.parametrize("fixture", corpus.fixtures(RULES[0].id), ids=lambda each: each.name)
 def test_fixtures_are_judged_as_they_say(fixture: corpus.Fixture) -> None:
-    """Every fixture of the rule gets its verdict from the whole gate, and Apache's checker alone would let each pass."""
+    """Every fixture of the rule gets its verdict from the whole gate, and Apache's checker alone passes each."""
     before, after = corpus.contract_of(fixture.before), corpus.contract_of(fixture.after)
     verdict = judge_port(Past(before, fixture.versions), after, after.product, today=date(2026, 1, 1))
     assert {each.rule for each in verdict.findings} == fixture.finds
@@ -190,7 +190,7 @@ def test_fixtures_are_judged_as_they_say(fixture: corpus.Fixture) -> None:
 
 
 def test_a_default_that_is_no_value_fails_where_it_is_needed() -> None:
-    """A date beyond the year 9999 is an int to every checker; the reader that has to make it of nothing says so."""
+    """A date beyond the year 9999 is an int to every checker, and fails in the reader that has to use it as a default."""
     far = {"name": "due", "type": {"type": "int", "logicalType": "date"}, "default": 2**31 - 1}
     form = record("int")
     reader = schema(form | {"fields": [*form["fields"], far]})
@@ -200,7 +200,7 @@ def test_a_default_that_is_no_value_fails_where_it_is_needed() -> None:
 
 
 def test_a_failure_names_the_field_in_arrays_maps_and_records() -> None:
-    """The path is one of fields, as the other rules write it, wherever the value lies."""
+    """The path of a failure consists of field names, as in other rules, wherever the value is."""
 
     def form(kind: str) -> Any:
         return record({"type": "array", "items": {"type": "map", "values": ["null", record(kind, name="In")]}})
@@ -212,7 +212,7 @@ def test_a_failure_names_the_field_in_arrays_maps_and_records() -> None:
 
 
 def test_a_pair_is_proved_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time, as for each reader of a port, the answer is there already."""
+    """The outcome of a pair is remembered, as for each reader of a port."""
     writer, reader = schema(record("int", "bytes")), schema(record("long", "string"))
     first = failures(writer, reader)
     assert first
@@ -240,7 +240,7 @@ def test_the_cost_of_a_proof_is_that_of_its_decoder() -> None:
 
 
 def test_types_that_meet_in_all_pairs_are_refused_before_they_are_compared() -> None:
-    """Namesakes in layers, each of which may be taken for each of the other schema's, are no verdict but an error."""
+    """Types of one name in layers, each of which matches all of the other schema's, give an error and no verdict."""
 
     def layered(width: int, leaf: str) -> Any:
         types = [record(leaf, name=f"l0t{index}.T") for index in range(width)]

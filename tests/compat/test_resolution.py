@@ -1,4 +1,4 @@
-"""Schema resolution: the verdicts of Apache's checker, and reasons that say where."""
+"""Schema resolution: the verdicts of Apache's checker, and reasons with their location."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def field(name: str, kind: Type, **more: Any) -> dict[str, Any]:
 
 
 def found(reader: Type, writer: Type) -> list[tuple[str, str]]:
-    """Rules and places of what is found."""
+    """Return rules and locations of what is found."""
     return [(each.rule, each.location) for each in check(schema(reader), schema(writer))]
 
 
@@ -129,7 +129,7 @@ def test_each_reason_is_named_with_its_place_in_the_readers_schema(
 
 
 def test_every_place_exists_in_the_readers_schema() -> None:
-    """The pointer of a finding leads to something in the reader's canonical form."""
+    """The pointer of a finding leads to an element of the reader's canonical form."""
     for _, reader, writer, _ in CASES:
         form = schema(reader).form
         for finding in check(schema(reader), schema(writer)):
@@ -146,13 +146,13 @@ def test_a_finding_says_which_names_it_is_about() -> None:
 
 
 def test_the_same_schema_written_differently_is_compatible_with_itself() -> None:
-    """Docs and attribute order do not reach the checker: two spellings of one contract break nobody."""
+    """Docs and the order of attributes do not reach the checker: two spellings of one contract are compatible."""
     one = {"type": "record", "name": "Play", "namespace": "mesh", "doc": "x", "fields": [field("a", "int")]}
     assert found(one, record(field("a", "int"))) == []
 
 
 def test_recursive_types_end() -> None:
-    """A type that holds itself is compared once, and a break inside it is found."""
+    """A type that contains itself is compared once, and a break inside it is found."""
 
     def tree(kind: str) -> Type:
         return record(field("value", kind), field("left", ["null", "mesh.Play"], default=None))
@@ -162,7 +162,7 @@ def test_recursive_types_end() -> None:
 
 
 def test_shared_types_do_not_multiply_their_findings() -> None:
-    """Fifty records that each use the one before twice would be 2^50 reasons if each use handed them up again."""
+    """Fifty records that each use the previous one twice have each reason once, not 2^50 times."""
 
     def chain(leaf: str) -> Type:
         first = field("t0", ["null", record(field("a", leaf), name="mesh.T0")])
@@ -233,7 +233,7 @@ def test_the_verdict_is_apaches_own_on_generated_pairs() -> None:
 
 
 def test_what_is_too_deep_to_be_compared_is_never_compatible() -> None:
-    """Two circles of 19 and 18 types pair up into a chain deeper than Python goes: an error, and no verdict."""
+    """Two cycles of 19 and 18 types pair up into a chain deeper than Python recurses: an error, and no verdict."""
 
     def circle(length: int) -> Type:
         form: Type = "mesh.T0"

@@ -19,7 +19,7 @@ EVERY = [each for rule in RULES for each in fixtures(rule)]
 
 
 def judged(fixture: Fixture) -> Verdict:
-    """The engine's verdict on a fixture."""
+    """Return the engine's verdict on a fixture."""
     before = contract_of(fixture.before)
     past = Past(before, fixture.versions)
     if fixture.gone:
@@ -33,7 +33,7 @@ def judged(fixture: Fixture) -> Verdict:
 
 
 def unproven(rules: Iterable[Rule]) -> list[str]:
-    """What rules lack: a purpose, a manual page, a fixture that breaks, one that keeps."""
+    """Return what rules lack: a purpose, a manual page, a fixture that breaks, one that keeps."""
     lacking = []
     for rule in rules:
         of_rule = fixtures(rule.id)
@@ -46,12 +46,12 @@ def unproven(rules: Iterable[Rule]) -> list[str]:
 
 
 def test_every_rule_is_documented_and_has_fixtures() -> None:
-    """No row of the table stands without a purpose, a manual page, and fixtures of both kinds."""
+    """Every row of the table has a purpose, a manual page, and fixtures of both kinds."""
     assert unproven(RULES.values()) == []
 
 
 def test_a_rule_without_manual_or_fixtures_is_found() -> None:
-    """The test above fails for a row that somebody adds in haste."""
+    """The test above fails for a row without a manual page or fixtures."""
 
     def undocumented(_: Contract) -> list[Found]:
         return []
@@ -66,20 +66,20 @@ def test_a_rule_without_manual_or_fixtures_is_found() -> None:
 
 
 def test_every_folder_of_fixtures_belongs_to_a_rule() -> None:
-    """No fixture is left behind by a rule that was renamed."""
+    """Every folder of fixtures belongs to a rule, also after a rule is renamed."""
     folder = resources.files("meshport.compat").joinpath("fixtures")
     assert {each.name for each in folder.iterdir()} <= set(RULES)
 
 
 def test_ids_are_words_of_one_form() -> None:
-    """Scripts match ids as words in capitals."""
+    """Rule ids are words in capitals, which scripts match."""
     assert all(rule.id.replace("_", "").isalpha() and rule.id.isupper() for rule in RULES.values())
     assert all(RULES[key].id == key for key in RULES)
 
 
 @pytest.mark.parametrize("fixture", EVERY, ids=lambda each: f"{each.rule}/{each.name}")
 def test_a_fixture_is_judged_as_it_says(fixture: Fixture) -> None:
-    """The whole table finds in it just the rules that it names, its own among them where it breaks."""
+    """The whole table finds in a fixture exactly the rules that it names, its own among them if it breaks."""
     verdict = judged(fixture)
     assert {each.rule for each in verdict.findings} == fixture.finds, [str(each) for each in verdict.findings]
     assert (fixture.rule in fixture.finds) is fixture.breaks

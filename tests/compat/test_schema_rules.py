@@ -1,4 +1,4 @@
-"""The rules of values, evolution and safety: what their fixtures do not show."""
+"""The rules of values, evolution and safety, beyond their fixtures."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def schema(form: Type) -> Schema:
 
 
 def compared(before: Type, after: Type, direction: Direction = BACKWARD) -> Comparison:
-    """A candidate beside the version before, in one direction."""
+    """Return a candidate compared with the version before it, in one direction."""
     sides = (schema(after), schema(before)) if direction is BACKWARD else (schema(before), schema(after))
     return Comparison(*sides, direction)
 
 
 def found(before: Type, after: Type, direction: Direction = BACKWARD) -> set[tuple[str, str]]:
-    """Rule and path of everything that our own rules of resolution find where Avro's are silent."""
+    """Return rule and path of everything that Meshport's rules of resolution find if Avro's find nothing."""
     comparison = compared(before, after, direction)
     refused = {each.path for rule in avro.RULES for each in rule.handler(comparison)}
     ours = {(rule.id, each.path) for rule in RESOLVED for each in rule.handler(comparison)}
@@ -75,7 +75,7 @@ def contract(form: Type, level: str = "FULL") -> Contract:
 
 
 def declared(form: Type) -> set[tuple[str, str]]:
-    """Rule and path of everything that our own rules find in one schema by itself."""
+    """Return rule and path of everything that Meshport's rules find in one schema by itself."""
     rules = [rule for rule in OURS if rule.scope is Scope.DECLARATION]
     return {(rule.id, each.path) for rule in rules for each in rule.handler(contract(form))}
 
@@ -97,7 +97,7 @@ MILLIS, MICROS = logical("long", "timestamp-millis"), logical("long", "timestamp
     ids=["plain", "union", "array of maps of unions", "record in a union", "array in a record in a map"],
 )
 def test_a_path_leads_through_whatever_holds_the_type(wrap: Callable[[Type], Type], path: str) -> None:
-    """Unions, arrays and maps leave no trace in a path, and hide nothing."""
+    """Unions, arrays and maps add nothing to a path, and hide no finding."""
     assert found(one(wrap(MILLIS)), one(wrap(MICROS))) == {("TIME_UNIT", path)}
 
 
@@ -146,13 +146,13 @@ def decimal(precision: int, scale: int = 0) -> Type:
 def test_a_rule_looks_in_the_direction_that_breaks(
     rule: str, before: Type, after: Type, directions: set[Direction]
 ) -> None:
-    """Each rule finds a change in exactly those directions in which somebody is harmed by it."""
+    """Each rule finds a change in exactly the directions in which it breaks a reader."""
     both = (BACKWARD, FORWARD)
     assert {each for each in both if any(id_ == rule for id_, _ in found(before, after, each))} == directions
 
 
 def test_both_sides_are_told_as_before_and_after() -> None:
-    """What was and what would be are the same two things in either direction."""
+    """A finding has the same values before and after in either direction."""
     for direction in (BACKWARD, FORWARD):
         (each,) = values.decimal_scale(compared(one(decimal(9, 2)), one(decimal(9, 4)), direction))
         assert (each.before, each.after) == (2, 4)
@@ -177,12 +177,12 @@ def test_both_sides_are_told_as_before_and_after() -> None:
 def test_a_logical_type_counts_where_the_specification_lets_it_stand(
     before: Type, after: Type, rule: str | None
 ) -> None:
-    """One that has to be ignored is; one that the specification does not have is a matter of its own."""
+    """A logical type on a type that it does not annotate is ignored; one outside the specification has a rule of its own."""
     assert found(one(before), one(after)) == ({(rule, "a")} if rule else set())
 
 
 def test_a_name_on_a_primitive_hides_no_second_field() -> None:
-    """`"name"` on a primitive is an attribute that means nothing: two such types are looked at each by itself."""
+    """`"name"` on a primitive means nothing: two such types are compared each by itself."""
     named = {**MILLIS, "name": "shop.At"}
     before = record(field("a", named), field("b", named))
     after = record(field("a", named), field("b", {**MICROS, "name": "shop.At"}))
@@ -193,7 +193,7 @@ def test_a_name_on_a_primitive_hides_no_second_field() -> None:
 
 
 def doubling(levels: int, leaf: Type) -> Type:
-    """Records that each use the one before twice: 2^levels paths lead to the leaf."""
+    """Return records that each use the previous one twice: 2^levels paths lead to the leaf."""
     fields = [field("t0", ["null", record(field("a", leaf, doc="One."), name="shop.T0")])]
     for level in range(levels):
         uses = [field(name, ["null", f"shop.T{level}"]) for name in "lr"]
@@ -203,13 +203,13 @@ def doubling(levels: int, leaf: Type) -> Type:
 
 @pytest.mark.parametrize("direction", [BACKWARD, FORWARD])
 def test_shared_types_are_looked_at_once(direction: Direction) -> None:
-    """Of 2^60 paths to a changed type one is told, and all rules together take no longer than the text is long."""
+    """Of 2^60 paths to a changed type one is reported, with work in proportion to the text."""
     with counted(1_000_000):
         assert found(doubling(60, MILLIS), doubling(60, MICROS), direction) == {("TIME_UNIT", "t0.a")}
 
 
 def test_recursive_types_come_to_an_end() -> None:
-    """Circles of different lengths meet in each of their pairs, once."""
+    """Cycles of different lengths are compared once in each of their pairs."""
 
     def circle(length: int, leaf: Type) -> Type:
         form: Type = "shop.T0"
@@ -227,7 +227,7 @@ def test_recursive_types_come_to_an_end() -> None:
 @settings(max_examples=60, deadline=None)
 @given(schemas())
 def test_docs_and_the_order_of_fields_mean_nothing(first: Schema) -> None:
-    """A schema whose fields change places and get docs is the same to every rule that could refuse it."""
+    """No rule refuses a schema whose fields are reordered and get docs."""
     named: dict[str, Any] = {}
     root = take_apart(first.form, named)
     for each in named.values():
@@ -271,7 +271,7 @@ WITHOUT = record()
     ],
 )
 def test_a_name_that_was_taken_stays_taken(level: str, history: list[Type], paths: list[str]) -> None:
-    """A dropped field that comes back is held against every version, in the directions that the level holds."""
+    """A removed field that returns is compared with every version, in the directions of the level."""
     assert [each.path for each in retyped(level, *history)] == paths
 
 
@@ -300,7 +300,7 @@ HERE = {"type": "enum", "name": "shop.E", "symbols": ["A"]}
     ],
 )
 def test_a_default_that_no_parser_refuses_is_found(kind: Type, default: Any) -> None:
-    """What fastavro lets pass as a default is found, and no encoder can be made of it."""
+    """A default that fastavro accepts wrongly is found, and no encoder can be generated for it."""
     form = one(kind, default=default)
     assert ("DEFAULT_MISFIT", "a") in declared(form)
     with pytest.raises(SchemaError):
@@ -310,7 +310,7 @@ def test_a_default_that_no_parser_refuses_is_found(kind: Type, default: Any) -> 
 @settings(max_examples=60, deadline=None)
 @given(schemas())
 def test_a_schema_by_itself_is_judged_as_the_codec_sees_it(drawn: Schema) -> None:
-    """Items without bytes are found where the codec has to count them, and circles where a type reaches itself."""
+    """Items without bytes are found exactly where the codec counts them, and cycles where a type reaches itself."""
     rules = {rule for rule, _ in declared(drawn.form)}
     assert ("ZERO_WIDTH_ITEMS" in rules) is Layout(drawn).counts_zero_width
     assert ("RECURSIVE_TYPE" in rules) is _reaches_itself(drawn.form)
@@ -318,7 +318,7 @@ def test_a_schema_by_itself_is_judged_as_the_codec_sees_it(drawn: Schema) -> Non
 
 
 def _reaches_itself(form: Type) -> bool:
-    """Whether any named type can be reached from itself: by closing the relation, without any order of text."""
+    """Return whether any named type can be reached from itself, by transitive closure instead of the order of the text."""
 
     def uses(kind: Type) -> set[str]:
         if isinstance(kind, str):
@@ -338,7 +338,7 @@ def _reaches_itself(form: Type) -> bool:
 
 
 def test_an_alias_that_is_claimed_twice_is_told_once() -> None:
-    """The second owner is told; a name that is live counts before one that is claimed."""
+    """The second owner of an alias is reported; a name in use comes before one that is only an alias."""
     form = record(field("a", "int"), field("b", "int", aliases=["a", "x"]), field("c", "int", aliases=["x", "x", "y"]))
     told = [(each.path, each.message) for each in evolution.alias_collision(contract(form))]
     assert told == [
@@ -348,7 +348,7 @@ def test_an_alias_that_is_claimed_twice_is_told_once() -> None:
 
 
 def test_an_alias_of_a_live_field_is_a_collision_and_nothing_else() -> None:
-    """Where the reader has both fields, each takes its own: the schema by itself is at fault, not the pair."""
+    """If the reader has both fields, each reads its own: only the schema by itself is refused, not the pair."""
     before = record(field("a", "int"), field("b", "int"))
     after = record(field("a", "int", aliases=["b"]), field("b", "int"))
     assert found(before, after) == set()
@@ -392,7 +392,7 @@ def laughs(levels: int) -> Type:
     ids=["laughs", "itself", "filling", "own default", "types", "default", "array", "unknown", "alias", "aliases"],
 )
 def test_what_cannot_be_read_names_its_rule(form: Type, rule: str | None) -> None:
-    """A schema that is refused at once says which rule of the table it breaks, if one."""
+    """A schema that is refused at parsing names the rule that it breaks, if there is one."""
     with counted(1_000_000), pytest.raises(SchemaError) as caught:
         schema(form)
     assert caught.value.rule == rule
@@ -400,7 +400,7 @@ def test_what_cannot_be_read_names_its_rule(form: Type, rule: str | None) -> Non
 
 
 def test_a_bomb_that_is_stored_already_is_found_by_its_row() -> None:
-    """A schema from before the bounds, which no parser looked at, is refused by the rule itself."""
+    """A schema that was stored before the bounds, without the parser's check, is refused by the rule itself."""
     sound = contract(record())
     bomb = Schema(canonical_text(canonical(laughs(26))))
     assert list(safety.decoding_bomb(sound)) == []
@@ -409,7 +409,7 @@ def test_a_bomb_that_is_stored_already_is_found_by_its_row() -> None:
 
 
 def test_defaults_that_fill_one_another_moderately_are_read_and_encoded() -> None:
-    """The bound on defaults leaves what people write: ten levels of it, and a thousand fields that are null."""
+    """The bound on defaults allows ordinary schemas: ten levels of defaults, and a thousand fields that are null."""
     parsed = schema(filling(8))
     assert Codec(parsed).encode({f"t{level}": None for level in range(9)}) == bytes(9)
     wide = record(*(field(f"f{index}", ["null", "string"], default=None) for index in range(1000)))
