@@ -1,4 +1,4 @@
-"""`meshport gate`: its exit codes, its answers, its waivers."""
+"""`meshport gate`: its exit codes, its output, its waivers."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Shop:
         (self.root / SCHEMA).write_text(json.dumps(form, indent=1))
 
     def commit(self) -> None:
-        """Make what is there the revision `main`."""
+        """Commit all files on the branch `main`."""
         git(self.root, "init", "--initial-branch=main")
         git(self.root, "add", ".")
         git(self.root, "commit", "--message=orders")
 
     def register(self, url: str) -> None:
-        """Register what is there."""
+        """Register the product as it is."""
         text = (self.root / SCHEMA).read_text()
         with Registry(url) as registry:
             product = Product.model_validate(
@@ -88,8 +88,8 @@ def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def nobody() -> str:
-    """A URL at which nothing answers."""
+def unreachable_url() -> str:
+    """A URL at which nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -102,8 +102,8 @@ def verdict(ended_out: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_contract_that_nobody_knows_is_new(cli: Run, registry_url: str) -> None:
-    """The registry has no such product: the verdict is the word `new`, which passes."""
+def test_an_unknown_contract_is_new(cli: Run, registry_url: str) -> None:
+    """A product that the registry does not have is `new`, which passes."""
     ended = cli("gate", "check", "--registry", registry_url)
     assert (ended.code, "new" in ended.out) == (0, True)
     ended = cli("gate", "check", "shop/orders", "--registry", registry_url, "--json")
@@ -111,25 +111,25 @@ def test_a_contract_that_nobody_knows_is_new(cli: Run, registry_url: str) -> Non
 
 
 @pytest.mark.parametrize("against", ["registry", "main"])
-def test_no_answer_is_no_pass(cli: Run, shop: Shop, nobody: str, against: str) -> None:
-    """A registry that was named and does not answer ends with 3, also where it only adds to a revision."""
+def test_no_answer_is_no_pass(cli: Run, shop: Shop, unreachable_url: str, against: str) -> None:
+    """A named registry that does not answer ends with 3, also if it only adds readers to a revision."""
     shop.commit()
     shop.fields("customer", "cents", "note")
-    ended = cli("gate", "check", "--against", against, "--registry", nobody)
+    ended = cli("gate", "check", "--against", against, "--registry", unreachable_url)
     assert (ended.code, ended.out) == (3, "")
     assert "did not answer" in ended.err
 
 
 @pytest.mark.usefixtures("shop")
 def test_no_registry_named_is_no_pass(cli: Run) -> None:
-    """Without --against the registry is asked, and none is there."""
+    """Without --against a registry is needed; none is named, which ends with 3."""
     ended = cli("gate", "check")
     assert ended.code == 3
     assert "--registry" in ended.err
 
 
 def test_offline_is_offline(cli: Run, shop: Shop) -> None:
-    """A comparison with git asks no registry that is not named, and says what it cannot know."""
+    """A comparison with git uses no registry that is not named, and notes what it does not know."""
     shop.commit()
     shop.fields("customer")
     ended = cli("gate", "check", "--against", "main")
@@ -173,10 +173,10 @@ def no_descriptor(shop: Shop) -> None:
         ),
     ],
 )
-def test_wrong_input_is_told_from_findings(
+def test_wrong_input_has_another_exit_code_than_findings(
     cli: Run, shop: Shop, arguments: tuple[str, ...], edit: Callable[[Shop], None] | None, said: str
 ) -> None:
-    """It ends with 2, writes no verdict, and says what was found and what would be right."""
+    """Wrong input ends with 2, prints no verdict, and says what was found and what would be right."""
     shop.commit()
     if edit is not None:
         edit(shop)
@@ -186,7 +186,7 @@ def test_wrong_input_is_told_from_findings(
 
 
 def test_a_schema_that_is_a_bomb_is_a_finding(cli: Run, shop: Shop) -> None:
-    """It cannot be read, but for a rule's reason: the verdict says which, and the exit code is that of findings."""
+    """A schema that a rule refuses at parsing is a finding with that rule, and ends with 1."""
     shop.commit()
     (shop.root / SCHEMA).write_text(
         json.dumps({"type": "record", "name": "shop.Order", "fields": [{"name": "customer", "type": "shop.Order"}]})
@@ -197,7 +197,7 @@ def test_a_schema_that_is_a_bomb_is_a_finding(cli: Run, shop: Shop) -> None:
 
 
 def test_each_format_says_the_same(cli: Run, shop: Shop) -> None:
-    """Text, JSON, annotations, JUnit and SARIF of one run name the same rule, and all end with 1."""
+    """Every format of one run names the same rule, and ends with 1."""
     shop.commit()
     shop.fields("customer")
     said = {}
@@ -214,7 +214,7 @@ def test_each_format_says_the_same(cli: Run, shop: Shop) -> None:
 
 
 def test_a_waiver_lets_one_change_pass_until_it_is_taken_back(cli: Run, shop: Shop, registry_url: str) -> None:
-    """Recorded, shown in the verdict of every door that asks the registry, listed, and void once revoked."""
+    """A waiver is recorded, shown in every verdict that uses the registry, listed, and void once revoked."""
     shop.commit()
     shop.register(registry_url)
     shop.fields("customer")
@@ -242,7 +242,7 @@ def test_a_waiver_lets_one_change_pass_until_it_is_taken_back(cli: Run, shop: Sh
 def test_a_waiver_that_would_do_harm_is_refused(
     cli: Run, shop: Shop, registry_url: str, rule: str, days: int, said: str
 ) -> None:
-    """Not for what would leave the mesh wrong, not for a day that has passed, not for ever."""
+    """A waiver is refused for a rule that cannot be waived, for a day that has passed, and for more than a year."""
     shop.register(registry_url)
     day = str((datetime.now(UTC) + timedelta(days=days)).date())
     ended = cli(
@@ -255,7 +255,7 @@ def test_a_waiver_that_would_do_harm_is_refused(
 
 
 def test_the_rules_are_listed_and_explained(cli: Run) -> None:
-    """`rules` gives purpose, who breaks and fixtures of each; `explain` a manual page of any of them."""
+    """`rules` lists purpose, sides and fixtures of each rule; `explain` prints its manual page."""
     rows = cli("gate", "rules", "--json").lines
     assert len(rows) > 40
     assert all(row["purpose"] and row["breaks"] and row["fixtures"]["breaking"] for row in rows)
@@ -267,7 +267,7 @@ def test_the_rules_are_listed_and_explained(cli: Run) -> None:
 
 @pytest.mark.kafka
 def test_history_lists_what_the_candidate_cannot_read(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> None:
-    """A symbol is taken from an enum: the stored events that hold it are named by topic, partition and offset."""
+    """After the removal of a symbol, --history lists the stored events with it by topic, partition and offset."""
     form = {
         "type": "record",
         "name": "tests.Light",

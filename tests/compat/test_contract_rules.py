@@ -94,11 +94,11 @@ def level(text: str) -> ServiceLevel:
     ],
 )
 def test_what_a_service_level_became(before: str, after: str, became: LevelChange) -> None:
-    """Units are converted without rounding; the property decides which figure is weaker, and an unknown property decides nothing."""
+    """Units are converted without rounding; the property decides which figure is weaker; an unknown one does not."""
     assert level_change(level(before), level(after)) is became
 
 
-def test_a_loss_in_the_last_digit_is_told_with_it() -> None:
+def test_a_loss_in_the_last_digit_is_shown_with_it() -> None:
     """A finding shows the two figures as they are, not rounded to one."""
     was, now = ({"property": "availability", "value": each, "unit": "percent"} for each in (99.999999, 99.999998))
     sides = [contract(product={"slaProperties": [each]}) for each in (was, now)]
@@ -107,7 +107,7 @@ def test_a_loss_in_the_last_digit_is_told_with_it() -> None:
     assert "value: 99.999999" in told.advice
 
 
-def test_a_level_of_the_port_takes_the_place_of_one_of_all_ports() -> None:
+def test_a_level_of_the_port_overrides_one_of_all_ports() -> None:
     """A promise of another port does not count, nor does one of all ports if this port has its own."""
     wide = {"property": "timeliness", "value": 1, "unit": "m"}
     own, others = wide | {"port": "events"}, wide | {"port": "refunds", "value": 9}
@@ -191,7 +191,7 @@ def test_each_field_of_a_composite_key_is_looked_at() -> None:
 # --- what is gone
 
 
-def test_what_is_gone_is_told_once() -> None:
+def test_a_removed_port_or_product_has_one_finding() -> None:
     """A removed port or product has that one finding, and none for its lost promises."""
     levels = [{"property": "timeliness", "value": 1}]
     before = contract(product={"slaProperties": levels})
@@ -202,7 +202,7 @@ def test_what_is_gone_is_told_once() -> None:
     assert found(before, None) == {("PRODUCT_REMOVED", "")}
 
 
-def test_another_address_and_another_id_are_each_told() -> None:
+def test_another_address_and_another_id_are_each_reported() -> None:
     """A changed address and a changed id are each reported, however the two products are paired."""
     moved, known = contract(product={"address": "mesh://shop/purchases"}), contract()
     assert found(known, moved) == {("EVENT_SOURCE", "address")}
@@ -211,7 +211,7 @@ def test_another_address_and_another_id_are_each_told() -> None:
 
 
 @pytest.mark.parametrize("text", ["TODO", "tbd: ask Ada", "n/a", "-", "  ", "Unknown", "(none)"])
-def test_a_placeholder_is_nobody(text: str) -> None:
+def test_a_placeholder_is_no_owner(text: str) -> None:
     """A placeholder removes owner and contact as an empty value does, and is no change of owner."""
     assert found(contract(), contract(product={"owner": text})) == {("OWNER_DROPPED", "owner")}
     assert found(contract(), contract(product={"contact": text})) == {("OWNER_DROPPED", "contact")}

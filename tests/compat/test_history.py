@@ -53,7 +53,7 @@ OPTIONAL = schema("a", "z?")
 def test_a_level_decides_direction_and_reach(
     level: str, candidate: Schema, expected: list[tuple[str, list[str], tuple[int, ...]]]
 ) -> None:
-    """BACKWARD lets the candidate read, FORWARD be read; a transitive level compares with all versions, others with the newest."""
+    """BACKWARD lets the candidate read, FORWARD be read; a transitive level compares all versions, others the newest."""
     report = check_history(candidate, HISTORY, Compatibility(level))
     assert [(each.path, list(each.directions), each.versions) for each in report.findings] == expected
     assert report.compatible is (not expected)
@@ -67,7 +67,7 @@ def test_versions_keep_their_own_numbers() -> None:
     assert report.versions == (9, 5, 2)
 
 
-def test_a_new_subject_is_told_from_a_compatible_one() -> None:
+def test_a_new_subject_differs_from_a_compatible_one() -> None:
     """Without a history `versions` is empty, which distinguishes a new subject from a compatible one."""
     report = check_history(NEEDS_B, [], Compatibility.FULL)
     assert report.compatible

@@ -120,7 +120,7 @@ def test_each_reader_has_its_own_verdict() -> None:
     }
 
 
-def test_strict_is_the_default_though_nobody_reads_it() -> None:
+def test_strict_is_the_default_without_a_known_reader() -> None:
     """A break refuses the candidate even if no known reader breaks, since not every reader is known."""
     assert not judge(contract(), contract("a"), readers=(reader("names", "customer"),)).passes
 
@@ -195,7 +195,7 @@ def test_a_second_major_stops_those_that_name_none() -> None:
     assert [bool(each.breaks) for each in verdict.readers] == [True, False]
 
 
-def test_a_pointer_leads_to_the_nearest_place_that_the_candidate_has() -> None:
+def test_a_pointer_leads_to_the_nearest_element_of_the_candidate() -> None:
     """A pointer leads to the field; for a removed field to the field before it, or to the record."""
     gone = judge(contract("b"), contract("a", "b")).findings[0]
     new = judge(contract("a"), contract()).findings[0]

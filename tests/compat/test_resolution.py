@@ -121,14 +121,14 @@ CASES = [
 @pytest.mark.parametrize(
     ("reader", "writer", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_each_reason_is_named_with_its_place_in_the_readers_schema(
+def test_each_reason_has_its_location_in_the_readers_schema(
     reader: Type, writer: Type, expected: list[tuple[str, str]]
 ) -> None:
     """A finding carries Avro's incompatibility type and a JSON pointer, and there is one for each cause."""
     assert sorted(found(reader, writer)) == sorted(expected)
 
 
-def test_every_place_exists_in_the_readers_schema() -> None:
+def test_every_location_exists_in_the_readers_schema() -> None:
     """The pointer of a finding leads to an element of the reader's canonical form."""
     for _, reader, writer, _ in CASES:
         form = schema(reader).form

@@ -151,7 +151,7 @@ def test_a_rule_looks_in_the_direction_that_breaks(
     assert {each for each in both if any(id_ == rule for id_, _ in found(before, after, each))} == directions
 
 
-def test_both_sides_are_told_as_before_and_after() -> None:
+def test_both_sides_are_reported_as_before_and_after() -> None:
     """A finding has the same values before and after in either direction."""
     for direction in (BACKWARD, FORWARD):
         (each,) = values.decimal_scale(compared(one(decimal(9, 2)), one(decimal(9, 4)), direction))
@@ -337,7 +337,7 @@ def _reaches_itself(form: Type) -> bool:
     return any(name in known for name, known in reached.items())
 
 
-def test_an_alias_that_is_claimed_twice_is_told_once() -> None:
+def test_an_alias_with_two_owners_is_reported_once() -> None:
     """The second owner of an alias is reported; a name in use comes before one that is only an alias."""
     form = record(field("a", "int"), field("b", "int", aliases=["a", "x"]), field("c", "int", aliases=["x", "x", "y"]))
     told = [(each.path, each.message) for each in evolution.alias_collision(contract(form))]

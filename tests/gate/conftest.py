@@ -33,7 +33,7 @@ def schema_jars(kafka_cache: Path) -> tuple[Path, ...]:
 
 @pytest.fixture(scope="session")
 def check_sarif(schema_jars: tuple[Path, ...]) -> Callable[[str], dict[str, Any]]:
-    """Validates a text against the OASIS schema of SARIF 2.1.0 and gives its one run; fails for what is invalid."""
+    """Return a function that validates text against the OASIS schema of SARIF 2.1.0, and returns its one run or fails."""
     schema = json.loads(_member(schema_jars[0], "schema/sarif-schema-2.1.0.json"))
     # `date-time` apart, the only format that the schema asks for is `uri`; both are checked where a checker is installed.
     validator = jsonschema.Draft7Validator(schema, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER)
@@ -49,7 +49,7 @@ def check_sarif(schema_jars: tuple[Path, ...]) -> Callable[[str], dict[str, Any]
 
 @pytest.fixture(scope="session")
 def check_junit(schema_jars: tuple[Path, ...]) -> Callable[[str], ET.Element]:
-    """Validates a text against Ant's schema of JUnit reports and gives its root; fails for what is invalid."""
+    """Return a function that validates text against Ant's schema of JUnit reports, and returns its root or fails."""
     schema = xmlschema.XMLSchema(_member(schema_jars[1], "xsd/junit.xsd"))
 
     def check(text: str) -> ET.Element:

@@ -1,4 +1,4 @@
-"""A small mesh in git, and what a docket of it says in few words."""
+"""A small mesh in git, and short forms of its docket."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COUNTRY = {"type": "enum", "name": "Country", "namespace": "common", "symbols": 
 
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a hook around the tests has set stays out."""
+    """Remove git's environment variables, which a hook around the tests may have set."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Mesh:
-    """Orders, customers, and what is made of orders, committed on main."""
+    """Orders, customers, and a product derived from orders, committed on main."""
     made = Mesh.make(tmp_path / "mesh")
     made.product("shop/orders", record("Order", "cents"))
     made.product("shop/customers", record("Customer"))
@@ -36,21 +36,21 @@ def mesh(tmp_path: Path) -> Mesh:
 
 
 def keys(found: Docket) -> list[str]:
-    """The cases' addresses."""
+    """Return the cases' addresses."""
     return [case.address.key for case in found.cases]
 
 
 def only(found: Docket) -> Case:
-    """The one case there is."""
+    """Return the only case."""
     (case,) = found.cases
     return case
 
 
 def fields(schema: Schema | None) -> tuple[str, ...]:
-    """A schema by its fields after the id."""
+    """Return the fields of a schema after the id."""
     return () if schema is None else schema.field_names[1:]
 
 
 def history(case: Case) -> list[tuple[int, tuple[str, ...]]]:
-    """The versions that a case is compared with, by number and fields."""
+    """Return the versions that a case is compared with, by number and fields."""
     return [] if case.past is None else [(each.number, fields(each.schema)) for each in case.past.versions]

@@ -22,7 +22,7 @@ _WHO = ("-c", "user.name=tests", "-c", "user.email=tests@example.com", "-c", "co
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git under a name of its own, whatever this machine has configured; what it prints."""
+    """Run git with an identity of its own, whatever this machine has configured, and return its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
         ["git", *_WHO, "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always", *arguments],
@@ -36,12 +36,12 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def no_registry() -> Registry:
-    """For sources that have no business with a registry."""
+    """Fail, for a source that must not use a registry."""
     raise AssertionError("nobody asked for the registry")
 
 
 def record(name: str, *fields: Any, namespace: str = "shop") -> dict[str, Any]:
-    """A record of an id and some fields: their names for optional texts, or fields in full."""
+    """Return a record of an id and some fields: a name for an optional text, or a field in full."""
     every = [each if isinstance(each, dict) else {"name": each, "type": "string", "default": ""} for each in fields]
     return {
         "type": "record",
@@ -65,7 +65,7 @@ class Mesh:
 
     @classmethod
     def make(cls, top: Path, folder: str = "") -> Mesh:
-        """An empty project in an empty repository, or in a subfolder of one."""
+        """Return an empty project in an empty repository, or in a subfolder of one."""
         root = top / folder
         for name in FOLDERS:
             (root / name).mkdir(parents=True)
@@ -74,7 +74,7 @@ class Mesh:
 
     @property
     def project(self) -> Project:
-        """The project as it is now."""
+        """Return the project as it is now."""
         return Project(self.root)
 
     def product(
@@ -87,7 +87,7 @@ class Mesh:
         kind: str = "",
         more: str = "",
     ) -> Path:
-        """Write a product and its default contract; its descriptor. Its id stays what it was."""
+        """Write a product and its default contract, and return the descriptor; the id of an existing product is kept."""
         file = self.root / (kind or ("processors" if reads else "producers")) / key / "product.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         known = [line[4:] for line in file.read_text().splitlines() if line.startswith("id: ")] if file.exists() else []
@@ -113,17 +113,17 @@ class Mesh:
         return file
 
     def commit(self, message: str = "more") -> str:
-        """Commit all that there is; the commit's id."""
+        """Commit all files, and return the commit's id."""
         git(self.top, "add", "-A")
         git(self.top, "commit", "-q", "--allow-empty", "-m", message)
         return git(self.top, "rev-parse", "HEAD")
 
     def against(self, text: str = "main") -> PastSource:
-        """What the work tree is compared with."""
+        """Return the source that the work tree is compared with."""
         return parse_against(text, self.project, no_registry)
 
     def docket(self, *addresses: str, against: str = "main") -> Docket:
-        """What is to be judged."""
+        """Return the docket of a comparison."""
         project = self.project
         source = parse_against(against, project, no_registry)
         return docket(project, [Address.parse(each) for each in addresses], source)

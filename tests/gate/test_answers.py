@@ -1,4 +1,4 @@
-"""What a registry answers as the past that a candidate is compared with: asked now, or saved in a file."""
+"""The registry's answers as the past of a comparison: from the registry, or saved in a file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Answers(Registry):
         self._down = down
 
     def past(self, address: Address | str) -> ProductPast:
-        """What is known, or that nothing is."""
+        """Return a known past, or raise NotRegistered."""
         if self._down:
             raise RegistryUnavailable("no answer")
         try:
@@ -42,7 +42,7 @@ class Answers(Registry):
             raise NotRegistered("none") from error
 
     def product(self, which: UUID | Address | str) -> RegisteredProduct:
-        """What is known under an id."""
+        """Return the product of an id."""
         for each in self._known.values():
             if each.product.id == which:
                 facts: dict[str, Any] = {"descriptor": each.product}  # the rest is not looked at
@@ -51,7 +51,7 @@ class Answers(Registry):
 
 
 def known(mesh: Mesh, key: str, *, status: Status = Status.ACTIVE) -> ProductPast:
-    """What a registry would answer about a product that was registered as it is now."""
+    """Return the answer of a registry in which a product is registered as it is now."""
     each = mesh.project.product(Address.parse(key))
     ports = []
     for port in each.product.output_ports:
@@ -78,7 +78,7 @@ def known(mesh: Mesh, key: str, *, status: Status = Status.ACTIVE) -> ProductPas
 
 
 def test_the_registry_tells_versions_readers_and_waivers(mesh: Mesh) -> None:
-    """Whatever is registered is compared, all of the project asked for; what is not registered is new."""
+    """Registered products are compared, with every product of the project requested; others are new."""
     with Answers(known(mesh, "shop/orders")) as client:
         source = parse_against("registry", mesh.project, lambda: client)
         assert source.describe() == "the registry at http://registry.example"
@@ -97,13 +97,13 @@ def test_the_registry_tells_versions_readers_and_waivers(mesh: Mesh) -> None:
 
 
 def test_no_answer_of_the_registry_is_no_pass(mesh: Mesh) -> None:
-    """A registry that is down stops the check."""
+    """A registry that does not answer stops the check."""
     with Answers(down=True) as client, pytest.raises(RegistryUnavailable):
         docket(mesh.project, [], RegistrySource(client))
 
 
 def test_a_retired_port_may_be_dropped(mesh: Mesh) -> None:
-    """What the registry holds as retired is at its end; any other port that the descriptor drops is judged."""
+    """A descriptor may drop a port that the registry has retired; any other dropped port is judged."""
     for status, expected in ((Status.RETIRED, ["events@1"]), (Status.DEPRECATED, ["events@1", "extra@1"])):
         mesh.product("shop/orders", ports="- name: events\n  - name: extra")
         mesh.schema("shop/orders.extra", record("Extra"))
@@ -115,7 +115,7 @@ def test_a_retired_port_may_be_dropped(mesh: Mesh) -> None:
 
 
 def test_a_retired_product_may_go(mesh: Mesh) -> None:
-    """Whoever asks about a product at its end is told that there is nothing left to judge."""
+    """A retired product that is requested gives a note that there is nothing to judge."""
     answer = known(mesh, "shop/orders", status=Status.RETIRED)
     shutil.rmtree(mesh.root / "producers/shop/orders")
     with Answers(answer) as client:
@@ -124,7 +124,7 @@ def test_a_retired_product_may_go(mesh: Mesh) -> None:
 
 
 def test_a_lifecycle_that_moved_on_is_not_taken_back(mesh: Mesh) -> None:
-    """What the registry holds as deprecated stays so though the descriptor does not know: it is no change."""
+    """A product that is deprecated in the registry stays so if its descriptor is not: this is no change."""
     answer = known(mesh, "shop/orders")
     later = answer.product.model_copy(update={"status": Status.DEPRECATED, "deprecated_on": TODAY})
     with Answers(answer.model_copy(update={"product": later})) as client:
@@ -133,7 +133,7 @@ def test_a_lifecycle_that_moved_on_is_not_taken_back(mesh: Mesh) -> None:
 
 
 def test_a_saved_answer_stands_for_the_registry(mesh: Mesh, tmp_path: Path) -> None:
-    """What the registry answered once, kept in a file, is compared offline."""
+    """A saved answer of the registry is compared offline."""
     file = tmp_path / "past.json"
     file.write_text(known(mesh, "shop/orders").model_dump_json(by_alias=True))
     found = mesh.docket(against=str(file))
@@ -152,7 +152,7 @@ def _rename(mesh: Mesh) -> None:
 @pytest.mark.parametrize("asked", [[], ["shop/orders"], ["shop/purchases/events@1"]])
 @pytest.mark.parametrize("against", ["main", "registry"])
 def test_a_product_under_another_address_is_judged_as_what_it_was(mesh: Mesh, asked: list[str], against: str) -> None:
-    """The id tells that it is the same product: no new one that passes, and no old one that is merely gone."""
+    """A product with the same id and another address is neither new nor removed, but judged as the earlier product."""
     with Answers(known(mesh, "shop/orders")) as client:
         _rename(mesh)
         source = parse_against(against, mesh.project, lambda: client)

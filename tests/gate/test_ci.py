@@ -25,14 +25,14 @@ MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with the reference mesh and a copy of it with a field taken out, uncommitted."""
+    """A repository with the reference mesh, and a copy with a field removed, uncommitted."""
     root = tmp_path / "mesh"
     commit_reference_mesh(root)
     return root
 
 
 def break_plays(root: Path) -> int:
-    """Take a field that readers need out of a contract; the line where it stood."""
+    """Remove a field that readers need from a contract, and return its line."""
     file = root / SCHEMA
     lines = file.read_text().splitlines(keepends=True)
     at = next(number for number, line in enumerate(lines) if '"name": "played_ms"' in line)
@@ -41,7 +41,7 @@ def break_plays(root: Path) -> int:
 
 
 def test_the_hook_refuses_a_commit_that_breaks_a_contract(repository: Path) -> None:
-    """What pre-commit would run passes on the mesh as it is, and exits 1 once a field is staged as removed."""
+    """The pre-commit hook passes on the unchanged mesh, and exits with 1 once the removal of a field is staged."""
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     entry = shlex.split(hook["entry"])
     bin_folder = Path(sys.executable).parent
@@ -71,7 +71,7 @@ class Workflow:
         self.known = {"github.action_path": str(ACTION.parent), "runner.temp": str(temp)}
 
     def fill(self, text: str) -> str:
-        """A text with its expressions filled in."""
+        """Return a text with its expressions filled in."""
         known = self.known | {f"inputs.{name}": value for name, value in self.inputs.items()}
         known["github.base_ref || github.event.repository.default_branch"] = "main"
         for _ in range(2):  # a default is an expression itself
@@ -79,7 +79,7 @@ class Workflow:
         return text
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        """Every step until one fails; the last one that ran."""
+        """Run the steps until one fails, and return the last one that ran."""
         for step in self.action["runs"]["steps"]:
             folder = self.workspace / self.fill(step.get("working-directory", "."))
             given = {name: self.fill(value) for name, value in step.get("env", {}).items()}
@@ -106,7 +106,7 @@ OFFLINE = {
 
 
 def test_the_action_annotates_what_breaks(repository: Path, tmp_path: Path) -> None:
-    """On a shallow checkout of a branch that breaks a contract it fails, says file and line to GitHub, and writes SARIF."""
+    """On a shallow checkout of a branch that breaks a contract the action fails, annotates file and line, and writes SARIF."""
     git(repository, "checkout", "-b", "change")
     line = break_plays(repository)
     git(repository, "commit", "--all", "--message=what nobody reads")
@@ -122,7 +122,7 @@ def test_the_action_annotates_what_breaks(repository: Path, tmp_path: Path) -> N
     assert [each["ruleId"] for each in run["results"]] == [MISSING]
 
 
-def test_the_action_passes_what_breaks_nobody(repository: Path, tmp_path: Path) -> None:
+def test_the_action_passes_a_branch_that_breaks_no_reader(repository: Path, tmp_path: Path) -> None:
     """A branch that changes no contract passes."""
     git(repository, "checkout", "-b", "change")
     (repository / "notes.md").write_text("nothing\n")

@@ -1,4 +1,4 @@
-"""One corpus through every door of the gate: git, file, mesh API, registration, Confluent's API give the same verdict."""
+"""One corpus through every door of the gate: git, file, mesh API, registration and Confluent's API give the same verdict."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ CORPUS = [each for rule in RULES for each in fixtures(rule)]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a door says of a change: whether it passes, the rules that refuse it, and those that only warn."""
+class DoorVerdict:
+    """A door's verdict on a change: whether it passes, the rules that refuse it, and the rules that only warn."""
 
     passes: bool
     refusing: frozenset[str]
     warning: frozenset[str] = frozenset()
 
 
-class Placed:
+class AddressedFixture:
     """A fixture with an address of its own, so that the whole corpus fits into one mesh."""
 
     def __init__(self, fixture: Fixture) -> None:
         self.fixture = fixture
         self.slug = f"{fixture.rule}-{fixture.name}".lower().replace("_", "-")
-        self.before = self._placed(fixture.before[0])
-        self.after = self._placed(fixture.after[0])
+        self.before = self._addressed(fixture.before[0])
+        self.after = self._addressed(fixture.after[0])
         self.schemas = [*fixture.earlier, fixture.before[1]]
         self.candidate = fixture.after[1]
 
     @property
-    def expected(self) -> Said:
-        """What the fixture says of itself."""
+    def expected(self) -> DoorVerdict:
+        """The verdict that the fixture declares."""
         refusing = frozenset(each for each in self.fixture.finds if RULES[each].severity is Severity.ERROR)
-        return Said(not refusing, refusing, self.fixture.finds - refusing)
+        return DoorVerdict(not refusing, refusing, self.fixture.finds - refusing)
 
     @property
     def address(self) -> Address:
-        """Of the product, as its readers know it."""
+        """The product's address, as its readers know it."""
         return Address.parse(self.before["address"])
 
     @property
@@ -67,29 +67,29 @@ class Placed:
 
     @property
     def schema_alone(self) -> bool:
-        """Whether nothing but the schema changes, which is all that Confluent's API can say."""
+        """Whether only the schema changes, which is all that Confluent's API can judge."""
         return self.before == self.after and not self.fixture.gone
 
-    def _placed(self, document: dict[str, Any]) -> dict[str, Any]:
+    def _addressed(self, document: dict[str, Any]) -> dict[str, Any]:
         address = Address.parse(document["address"])
         name = self.slug if address.product == "orders" else f"{self.slug}-{address.product}"
         known = str(document["id"])
         own = str(uuid5(NAMESPACE_URL, self.slug + known.lower()))
         place = {"address": f"mesh://{address.domain}/{name}", "id": own if known.islower() else own.upper()}
         text = json.dumps(document | place, default=str)  # YAML reads a day as a date
-        for said, here in (('"shop.orders.', f'"{address.domain}.{name}.'), ('"Orders."', f'"{name}."')):
-            text = text.replace(said, here)
+        for verdict_of, here in (('"shop.orders.', f'"{address.domain}.{name}.'), ('"Orders."', f'"{name}."')):
+            text = text.replace(verdict_of, here)
         return dict(json.loads(text))
 
 
 def port_of(document: dict[str, Any]) -> str:
-    """`<port>@<major>` of a descriptor's first port."""
+    """Return `<port>@<major>` of a descriptor's first port."""
     port = document["outputPorts"][0]
     return f"{port['name']}@{port.get('major', 1)}"
 
 
 def write(root: Path, document: dict[str, Any], schema: Any) -> None:
-    """Put a product into a project; every one of its ports has the same schema."""
+    """Write a product into a project; all of its ports have the same schema."""
     address = Address.parse(document["address"])
     kind = "producers" if document["archetype"] == "source-aligned" else "processors"
     for other in ("producers", "processors"):
@@ -104,14 +104,14 @@ def write(root: Path, document: dict[str, Any], schema: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def corpus() -> list[Placed]:
+def corpus() -> list[AddressedFixture]:
     """Every fixture of every rule."""
-    return [Placed(each) for each in CORPUS]
+    return [AddressedFixture(each) for each in CORPUS]
 
 
 @pytest.fixture(scope="module")
-def project(corpus: list[Placed], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A repository whose history is the corpus's history, and whose work tree holds the candidates."""
+def project(corpus: list[AddressedFixture], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A repository whose history is the corpus's history, and whose work tree contains the candidates."""
     root = tmp_path_factory.mktemp("corpus")
     for name in ("producers", "processors", "schemas/common"):
         (root / name).mkdir(parents=True)
@@ -136,7 +136,7 @@ def project(corpus: list[Placed], tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def polysemes(form: Any) -> Iterator[tuple[str, str]]:
-    """Name and type of every global identifier that some schemas link to."""
+    """Return name and type of every global identifier that some schemas link to."""
     if isinstance(form, list):
         for each in form:
             yield from polysemes(each)
@@ -148,7 +148,7 @@ def polysemes(form: Any) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def service(corpus: list[Placed], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def service(corpus: list[AddressedFixture], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A registry that has the corpus's history."""
     database = tmp_path_factory.mktemp("registry") / "registry.db"
     with (
@@ -167,55 +167,55 @@ def service(corpus: list[Placed], tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def declaration(document: dict[str, Any], schema: Any) -> dict[str, Any]:
-    """What the mesh API takes."""
+    """Return the body of a request to the mesh API."""
     ports = [f"{port['name']}@{port.get('major', 1)}" for port in document["outputPorts"]]
     return {"descriptor": document, "schemas": dict.fromkeys(ports, json.dumps(schema))}
 
 
 def register(http: httpx2.Client, document: dict[str, Any], schema: Any) -> None:
-    """Bring a product into the registry."""
+    """Register a product."""
     answer = http.post("/api/v1/dataproducts", json=declaration(document, schema))
     assert answer.status_code == 200, f"{document['address']}: {answer.text}"
 
 
-def said(verdicts: Iterable[Verdict]) -> Said:
-    """What some verdicts say together."""
+def verdict_of(verdicts: Iterable[Verdict]) -> DoorVerdict:
+    """Return several verdicts as one."""
     findings = [each for verdict in verdicts for each in verdict.findings if each.state is State.STANDS]
-    return Said(
+    return DoorVerdict(
         all(not each.refuses for each in findings),
         frozenset(each.rule for each in findings if each.severity is Severity.ERROR),
         frozenset(each.rule for each in findings if each.severity is Severity.WARNING),
     )
 
 
-def by_docket(project: Project, source: PastSource, *addresses: Address) -> dict[str, Said]:
-    """What the command line's way of judging says, by product."""
+def by_docket(project: Project, source: PastSource, *addresses: Address) -> dict[str, DoorVerdict]:
+    """Return the command line's verdicts, by product."""
     found: dict[str, list[Verdict]] = {}
     today = datetime.now(UTC).date()
     for case in docket(project, addresses, source).cases:
         found.setdefault(case.address.of_product.key, []).append(case.verdict(today))
-    return {key: said(verdicts) for key, verdicts in found.items()}
+    return {key: verdict_of(verdicts) for key, verdicts in found.items()}
 
 
-def differing(corpus: list[Placed], door: dict[str, Said]) -> list[str]:
-    """Where a door says something else than the fixtures."""
+def differing(corpus: list[AddressedFixture], door: dict[str, DoorVerdict]) -> list[str]:
+    """Return the fixtures on which a door's verdict differs from the declared one."""
     wrong = []
     for each in corpus:
-        found = door.get(each.address.key, Said(True, frozenset()))
+        found = door.get(each.address.key, DoorVerdict(True, frozenset()))
         if found != each.expected:
             wrong.append(f"{each.fixture.rule}/{each.fixture.name}: {found}, not {each.expected}")
     return wrong
 
 
-def test_the_corpus_is_worth_the_name(corpus: list[Placed]) -> None:
-    """It has every rule, changes that break and changes that do not, and each has its own address."""
+def test_the_corpus_is_worth_the_name(corpus: list[AddressedFixture]) -> None:
+    """The corpus has every rule, changes that break and changes that do not, and each has its own address."""
     assert {each.fixture.rule for each in corpus} == set(RULES)
     assert len({each.slug for each in corpus}) == len(corpus) > 100
     assert {each.expected.passes for each in corpus} == {True, False}
 
 
-def test_git(corpus: list[Placed], project: Project) -> None:
-    """`--against main`: the work tree beside a revision and its history, offline."""
+def test_git(corpus: list[AddressedFixture], project: Project) -> None:
+    """`--against main` judges the work tree by a revision and its history, offline, as the fixtures declare."""
 
     def no_registry() -> Registry:
         raise AssertionError("a comparison with git asks nobody")
@@ -223,17 +223,17 @@ def test_git(corpus: list[Placed], project: Project) -> None:
     assert differing(corpus, by_docket(project, parse_against("main", project, no_registry))) == []
 
 
-def test_registry(corpus: list[Placed], project: Project, service: str) -> None:
-    """`--against registry`: judged here, by what the registry holds."""
+def test_registry(corpus: list[AddressedFixture], project: Project, service: str) -> None:
+    """`--against registry` judges by the registry's past, as the fixtures declare."""
     with Registry(service) as registry:
         source = parse_against("registry", project, lambda: registry)
         addresses = [each.address for each in corpus]
         assert differing(corpus, by_docket(project, source, *addresses)) == []
 
 
-def test_file(corpus: list[Placed], project: Project, service: str, tmp_path: Path) -> None:
-    """`--against FILE`: judged here, by what the registry answered once."""
-    door: dict[str, Said] = {}
+def test_file(corpus: list[AddressedFixture], project: Project, service: str, tmp_path: Path) -> None:
+    """`--against FILE` judges by a saved answer of the registry, as the fixtures declare."""
+    door: dict[str, DoorVerdict] = {}
     with httpx2.Client(base_url=service, trust_env=False) as http:
         for each in corpus:
             file = tmp_path / f"{each.slug}.json"
@@ -243,21 +243,21 @@ def test_file(corpus: list[Placed], project: Project, service: str, tmp_path: Pa
     assert differing(corpus, door) == []
 
 
-def test_mesh_api(corpus: list[Placed], service: str) -> None:
-    """`POST /api/v1/gate/check` judges there what would be registered."""
-    door: dict[str, Said] = {}
+def test_mesh_api(corpus: list[AddressedFixture], service: str) -> None:
+    """`POST /api/v1/gate/check` judges in the registry what would be registered, as the fixtures declare."""
+    door: dict[str, DoorVerdict] = {}
     declared = [each for each in corpus if each.fixture.gone != "product"]  # nothing is registered for it
     with httpx2.Client(base_url=service, trust_env=False) as http:
         for each in declared:
             answer = http.post("/api/v1/gate/check", json=declaration(each.after, each.candidate))
             assert answer.status_code == 200, f"{each.slug}: {answer.text}"
-            door[each.address.key] = said(Verdict.model_validate(one) for one in answer.json()["verdicts"])
+            door[each.address.key] = verdict_of(Verdict.model_validate(one) for one in answer.json()["verdicts"])
     assert differing(declared, door) == []
 
 
-def test_registration(corpus: list[Placed], service: str) -> None:
-    """`meshport apply` refuses what the gate refuses: a registration is judged as a whole, its dry run too."""
-    door: dict[str, Said] = {}
+def test_registration(corpus: list[AddressedFixture], service: str) -> None:
+    """A registration and its dry run refuse exactly what the gate refuses."""
+    door: dict[str, DoorVerdict] = {}
     declared = [each for each in corpus if each.fixture.gone != "product"]
     with httpx2.Client(base_url=service, trust_env=False) as http:
         for each in declared:
@@ -266,13 +266,13 @@ def test_registration(corpus: list[Placed], service: str) -> None:
             )
             refusing = frozenset(rule_of(one) for one in answer.json().get("findings", ()))
             assert answer.status_code == (409 if refusing else 200), f"{each.slug}: {answer.text}"
-            door[each.address.key] = Said(not refusing, refusing, each.expected.warning)
+            door[each.address.key] = DoorVerdict(not refusing, refusing, each.expected.warning)
     assert differing(declared, door) == []
 
 
-def test_confluent(corpus: list[Placed], service: str) -> None:
-    """`POST /compatibility/subjects/S/versions?verbose=true`: a product's subject is judged by the whole contract."""
-    door: dict[str, Said] = {}
+def test_confluent(corpus: list[AddressedFixture], service: str) -> None:
+    """`POST /compatibility/subjects/S/versions?verbose=true` judges a product's subject by the whole contract."""
+    door: dict[str, DoorVerdict] = {}
     schemas = [each for each in corpus if each.schema_alone]
     assert len(schemas) > 50
     with httpx2.Client(base_url=service, trust_env=False) as http:
@@ -285,10 +285,10 @@ def test_confluent(corpus: list[Placed], service: str) -> None:
             assert answer.status_code == 200, f"{each.slug}: {answer.text}"
             verdict = answer.json()
             refusing = frozenset(rule_of(one) for one in verdict["messages"])
-            door[each.address.key] = Said(verdict["is_compatible"], refusing, each.expected.warning)
+            door[each.address.key] = DoorVerdict(verdict["is_compatible"], refusing, each.expected.warning)
     assert differing(schemas, door) == []
 
 
 def rule_of(message: str) -> str:
-    """The rule id that a message begins with."""
+    """Return the rule id at the beginning of a message."""
     return message.split(maxsplit=1)[0].rstrip(":")

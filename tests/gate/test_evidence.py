@@ -1,4 +1,4 @@
-"""Proof on history: what a candidate does to the events that are stored, and whose doing it is."""
+"""Proof on history: the stored events that a candidate cannot read, and the cause of each failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.mesh_session import Mesh
 
 
 def test_a_candidate_that_reads_everything_passes(ports: Mesh) -> None:
-    """Every stored event is read with the candidate, of all partitions, and the evidence says how many."""
+    """Every stored event of all partitions is read with the candidate, and the evidence counts them."""
     one = port(ports)
     for partition in range(4):
         one.store(one.messages(range(30), partition=partition))
@@ -39,7 +39,7 @@ def test_a_candidate_that_reads_everything_passes(ports: Mesh) -> None:
 
 
 def test_a_symbol_that_is_gone_fails_where_it_is_stored(ports: Mesh) -> None:
-    """The failures are exactly the events that hold the removed symbol, each with its place, its version and the reason."""
+    """The failures are exactly the events with the removed symbol, each with its offset, its version and the error."""
     one = port(ports)
     one.store([*one.messages(range(9)), *one.messages(range(4), partition=2)])
     evidence = one.prove(WITHOUT_CAR)
@@ -57,8 +57,8 @@ def test_a_symbol_that_is_gone_fails_where_it_is_stored(ports: Mesh) -> None:
     assert json.loads(evidence.model_dump_json())["failures"][3]["offset"] == 2
 
 
-def test_events_of_several_versions_are_told_apart_though_they_alternate(ports: Mesh) -> None:
-    """Counts by version hold whichever way the events of two writers lie; a version without an event is named."""
+def test_events_of_alternating_versions_are_counted_by_version(ports: Mesh) -> None:
+    """Events are counted by version in whatever order two writers' events are; a version without an event is listed."""
     one = port(ports)
     old = one.messages(range(20))
     one.become(play(optional("a")))
@@ -76,8 +76,8 @@ def test_events_of_several_versions_are_told_apart_though_they_alternate(ports: 
     assert evidence.events == 40
 
 
-def test_versions_are_told_apart_though_their_bytes_begin_alike(ports: Mesh) -> None:
-    """Events that differ in Confluent's schema header only are each counted under the version that it names."""
+def test_events_that_begin_alike_are_counted_by_version(ports: Mesh) -> None:
+    """Events that differ only in Confluent's schema header are counted under the version that the header names."""
     one = port(ports)
     old = one.message(2**50, at=BEGIN)
     one.become(play(optional("a")))
@@ -96,7 +96,7 @@ def test_versions_are_told_apart_though_their_bytes_begin_alike(ports: Mesh) -> 
 
 @pytest.mark.kafka
 def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
-    """Of three versions the one whose events are deleted is said to have none left; the others are seen."""
+    """Of three versions, the one whose events were deleted has none left, and the others are seen."""
     one = port(mesh)
     one.store(one.messages(range(5)))
     one.become(play(optional("a")))
@@ -116,7 +116,7 @@ def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
 
 
 def test_versions_with_one_schema_are_seen_together(ports: Mesh) -> None:
-    """A version that came back counts under its newest number, and neither of the two is called absent."""
+    """A schema that is registered again counts under its newest number, and neither version is reported as absent."""
     one = port(ports)
     one.store(one.messages(range(3)))
     first = one.versions[0]
@@ -130,7 +130,7 @@ def test_versions_with_one_schema_are_seen_together(ports: Mesh) -> None:
 
 
 def test_tombstones_are_counted_and_fail_nothing(ports: Mesh) -> None:
-    """A null value is no event of any schema: no candidate breaks it."""
+    """A null value has no schema, so no candidate breaks it."""
     one = port(ports)
     topic = one.binding.topic
     one.store([*one.messages([0]), Message(topic, b"k", None, partition=0), *one.messages([1])])
@@ -139,8 +139,8 @@ def test_tombstones_are_counted_and_fail_nothing(ports: Mesh) -> None:
     assert (evidence.events, evidence.tombstones, evidence.failures) == (2, 1, ())
 
 
-def test_what_nobody_can_read_today_is_not_the_candidates_doing(ports: Mesh) -> None:
-    """Garbage, a message that is no event, and bytes cut short are told apart from what the candidate breaks."""
+def test_events_that_are_unreadable_today_do_not_count(ports: Mesh) -> None:
+    """Garbage, a message that is no event, and truncated bytes have other causes than the candidate."""
     one = port(ports)
     topic = one.binding.topic
     good, car = one.messages([0, 2])
@@ -165,7 +165,7 @@ def test_what_nobody_can_read_today_is_not_the_candidates_doing(ports: Mesh) -> 
 
 
 def test_an_unknown_schema_is_reported_and_asked_for_once(ports: Mesh) -> None:
-    """Ids and fingerprints that the registry does not know are failures of their own kind; one id is one request."""
+    """An id or fingerprint that the registry does not know is a cause of its own, and one id is one request."""
     one = port(ports)
     (good,) = one.messages([0])
     assert good.value is not None
@@ -202,7 +202,7 @@ def test_an_unknown_schema_is_reported_and_asked_for_once(ports: Mesh) -> None:
 
 
 def test_what_the_present_schema_breaks_is_settled(ports: Mesh) -> None:
-    """An event that the port's present schema cannot read either does not speak against the candidate."""
+    """An event that the port's present schema cannot read either does not count against the candidate."""
     one = port(ports)
     one.store(one.messages(range(6)))
     narrow = one.binding.model_copy(update={"schema_text": WITHOUT_CAR.text})
@@ -263,7 +263,7 @@ def test_a_schema_of_another_port_is_named(ports: Mesh) -> None:
 
 
 def test_the_list_is_bounded_and_the_count_is_not(in_memory_mesh: Mesh) -> None:
-    """However many events fail, so many are listed of each cause, and garbage does not crowd out what the candidate breaks."""
+    """The list of failures is bounded for each cause, so that garbage does not displace the candidate's failures."""
     one = port(in_memory_mesh)
     garbage = [Message(one.binding.topic, b"k", b"nonsense", partition=0)] * (LISTED + 5)
     one.store([*garbage, *one.messages(range(LISTED + 7))])
@@ -275,7 +275,7 @@ def test_the_list_is_bounded_and_the_count_is_not(in_memory_mesh: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_transactions_and_their_markers_are_passed_over(mesh: Mesh) -> None:
-    """What was aborted is no history: it is neither counted nor failed; markers count as offsets only."""
+    """Events of aborted transactions are neither counted nor failures; markers count only as offsets."""
     one = port(mesh)
     messages = one.messages(range(6))
     producer = ClientProducer(
@@ -295,7 +295,7 @@ def test_transactions_and_their_markers_are_passed_over(mesh: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_nothing_is_committed_and_no_group_is_left(mesh: Mesh) -> None:
-    """A proof leaves no place behind, under whatever name librdkafka was given for a group."""
+    """A proof commits no offset, under whatever name librdkafka received for a group."""
     one = port(mesh)
     one.store(one.messages(range(5)))
     one.prove(play())
@@ -305,7 +305,7 @@ def test_nothing_is_committed_and_no_group_is_left(mesh: Mesh) -> None:
 
 
 def test_events_that_come_meanwhile_are_not_waited_for(ports: Mesh) -> None:
-    """The end is fixed when the proof begins, so that it ends on a topic that grows."""
+    """The end offsets are fixed when the proof begins, so that it ends on a growing topic."""
     one = port(ports)
     one.store(one.messages(range(10)))
     more = one.messages(range(100, 110))
@@ -314,7 +314,7 @@ def test_events_that_come_meanwhile_are_not_waited_for(ports: Mesh) -> None:
 
 
 def test_an_empty_topic_is_evidence_of_nothing(ports: Mesh) -> None:
-    """A port without events breaks on nothing, and each of its versions is named as one with none left."""
+    """A port without events breaks on nothing, and each of its versions has none left."""
     evidence = port(ports).prove(play(REQUIRED))
     assert evidence.passes
     assert (evidence.events, evidence.span) == (0, 0)
@@ -323,7 +323,7 @@ def test_an_empty_topic_is_evidence_of_nothing(ports: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_a_topic_that_is_not_there_is_new_or_an_error(mesh: Mesh) -> None:
-    """A port that has no version yet needs no topic; one that has versions and no topic is refused, never passed."""
+    """A port without a version needs no topic; one with versions but without a topic is an error, never a pass."""
     one = port(mesh)
     gone = one.binding.model_copy(update={"topic": f"tests.nowhere-{uuid4().hex}"})
     assert prove(gone, play(), mesh.registry).events == 0
@@ -332,7 +332,7 @@ def test_a_topic_that_is_not_there_is_new_or_an_error(mesh: Mesh) -> None:
 
 
 def test_a_broker_that_does_not_answer_is_an_error(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer is never a pass, not even for a port without versions."""
+    """A broker that does not answer is never a pass, not even for a port without versions."""
     monkeypatch.setattr("meshport.kafka.consumer._METADATA_S", 1.0)  # its patience, else 10 s
     away = port(in_memory_mesh).binding.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
     with pytest.raises(BrokerUnavailable):

@@ -16,7 +16,7 @@ from tests.gate.repositories import Mesh, git, record
 
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this machine or a hook around the tests has configured stays out."""
+    """Keep out what this machine, or a hook around the tests, has configured."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
 
@@ -31,7 +31,7 @@ def mesh(tmp_path: Path) -> Mesh:
 
 
 def at(mesh: Mesh, name: str = "main") -> Revision:
-    """A revision of the project."""
+    """Return a revision of the project."""
     repository = Repository.around(mesh.root)
     commit = repository.commit(name)
     assert commit is not None
@@ -39,7 +39,7 @@ def at(mesh: Mesh, name: str = "main") -> Revision:
 
 
 def test_a_project_is_read_from_a_revision(mesh: Mesh) -> None:
-    """A project at a revision has that revision's products, whatever the work tree holds by now."""
+    """A project at a revision has that revision's products, whatever the work tree contains."""
     shutil.rmtree(mesh.root / "producers")
     old = Project(mesh.root, at(mesh))
     assert [str(each.product.address) for each in old.products] == ["mesh://shop/orders"]
@@ -47,7 +47,7 @@ def test_a_project_is_read_from_a_revision(mesh: Mesh) -> None:
 
 
 def test_errors_name_the_file_as_git_show_takes_it(mesh: Mesh) -> None:
-    """What is wrong at a revision is told with `<revision>:<path>`."""
+    """An error at a revision names the file as `<revision>:<path>`."""
     mesh.schema("shop/orders.events", "{")
     mesh.commit()
     with pytest.raises(SchemaError, match=r"main:the mësh/schemas/shop/orders\.events\.avsc is no JSON"):
@@ -67,7 +67,7 @@ def test_a_revision_is_named_as_git_names_it(mesh: Mesh, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", "main..HEAD", ":/", "HEAD:the", "", "main\nmain", "@{-9}"])
 def test_what_is_no_revision_is_none(mesh: Mesh, name: str) -> None:
-    """Ranges, files and nonsense are no commit, and are told apart from one."""
+    """Ranges, files and nonsense are no commits."""
     assert Repository.around(mesh.root).commit(name) is None
 
 
@@ -100,7 +100,7 @@ def test_changes_are_those_of_the_work_tree(mesh: Mesh) -> None:
 
 
 def test_configuration_changes_nothing(mesh: Mesh) -> None:
-    """What a user configures for people's eyes, or to run programs of theirs, does not reach the gate."""
+    """A user's configuration of git's output, pagers and external programs does not affect the gate."""
     for name, value in {
         "diff.external": "false", "diff.renames": "copies", "diff.relative": "true", "core.quotePath": "true",
         "color.ui": "always", "log.follow": "true", "log.showSignature": "true", "log.showRoot": "false",
@@ -120,7 +120,7 @@ def test_configuration_changes_nothing(mesh: Mesh) -> None:
 
 
 def test_history_follows_first_parents(mesh: Mesh) -> None:
-    """A merge is one step: what the branch went through before is no version of the mesh."""
+    """A merge is one step: the states of the branch before it are no versions of the mesh."""
     path = "schemas/shop/orders.events.avsc"
     first = at(mesh).entries[path].blob
     git(mesh.top, "checkout", "-q", "-b", "side")
@@ -135,7 +135,7 @@ def test_history_follows_first_parents(mesh: Mesh) -> None:
 
 
 def test_nothing_is_written(mesh: Mesh) -> None:
-    """The index keeps its bytes and time though files were touched, so that a check beside other work is harmless."""
+    """The index keeps its bytes and time although files were touched, so that a check is harmless beside other work."""
     os.utime(mesh.root / "schemas/shop/orders.events.avsc", (1, 1))
     index = mesh.top / ".git/index"
     before = index.read_bytes(), index.stat().st_mtime_ns, sorted((mesh.top / ".git").iterdir())
@@ -153,7 +153,7 @@ def test_a_linked_work_tree_is_one(mesh: Mesh, tmp_path: Path) -> None:
 
 
 def test_a_hook_s_relative_git_dir_is_respected(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hooks are started at the top with `GIT_DIR=.git`, though the project is a folder below."""
+    """A hook starts at the top with `GIT_DIR=.git`, also if the project is a folder below."""
     monkeypatch.chdir(mesh.top)
     monkeypatch.setenv("GIT_DIR", ".git")
     assert at(mesh).matching("producers/*/*/product.yaml") == ["producers/shop/orders/product.yaml"]
@@ -161,7 +161,7 @@ def test_a_hook_s_relative_git_dir_is_respected(mesh: Mesh, monkeypatch: pytest.
 
 
 def test_a_repository_within_another_is_its_own(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project with a repository of its own is not taken for a folder of the one around it."""
+    """A project with its own repository is not read as a folder of the repository around it."""
     inner = mesh.root / "vendored"
     inner.mkdir()
     own = Mesh.make(inner)
@@ -170,7 +170,7 @@ def test_a_repository_within_another_is_its_own(mesh: Mesh, monkeypatch: pytest.
 
 
 def test_links_are_followed(mesh: Mesh) -> None:
-    """A schema that is a symbolic link is what it leads to, as it is on disk; one that leads to itself is an error."""
+    """A schema that is a symbolic link has its target's content, as on disk; a link to itself is an error."""
     target = mesh.schema("shop/real", record("Order", "linked"))
     link = mesh.root / "schemas/shop/orders.events.avsc"
     link.unlink()
@@ -183,7 +183,7 @@ def test_links_are_followed(mesh: Mesh) -> None:
 
 
 def test_a_shallow_clone_says_so(mesh: Mesh, tmp_path: Path) -> None:
-    """A clone of depth 1 is known as such; its only commit looks like a root."""
+    """A clone of depth 1 is recognised as shallow; its only commit looks like a root."""
     mesh.commit("second")
     git(tmp_path, "clone", "-q", "--depth", "1", mesh.top.as_uri(), "cut")
     repository = Repository.around(tmp_path / "cut")
@@ -193,21 +193,21 @@ def test_a_shallow_clone_says_so(mesh: Mesh, tmp_path: Path) -> None:
 
 
 def test_outside_of_git_the_error_says_what_to_do(tmp_path: Path) -> None:
-    """A project that no repository holds has no revisions."""
+    """A project outside of a repository has no revisions, and the error suggests other sources."""
     with pytest.raises(ProjectError, match="not a git repository") as refused:
         Repository.around(tmp_path)
     assert "--against registry" in str(refused.value.hint)
 
 
 def test_without_git_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without git is told so, and not that there is no repository."""
+    """Without git on the machine, the error names git and not a missing repository."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProjectError, match="there is no `git`") as refused:
         Repository.around(tmp_path)
     assert "install git" in str(refused.value.hint)
 
 
-def test_an_object_that_is_lost_is_told(mesh: Mesh) -> None:
-    """A blob that the repository lacks is an error, never an empty file."""
+def test_a_missing_object_is_an_error(mesh: Mesh) -> None:
+    """A missing blob is an error, never an empty file."""
     with pytest.raises(ProjectError, match="git has no object 1234"):
         Repository.around(mesh.root).blobs(["1234" * 10])

@@ -73,7 +73,7 @@ def mesh(tmp_path: Path) -> Mesh:
 def placed(
     project: Project, *findings: Finding, address: str = "shop/orders/events@1"
 ) -> list[tuple[str | None, int | None]]:
-    """File and line of each finding."""
+    """Return file and line of each finding."""
     verdict = Verdict(
         address=Address.parse(address),
         outcome=Outcome.BREAKING,
@@ -85,7 +85,7 @@ def placed(
 
 
 def finding(path: str, pointer: str = "", part: Part = Part.SCHEMA) -> Finding:
-    """A finding as the judge makes it."""
+    """Return a finding as the judge makes it."""
     return Finding(rule="R", directions=(Direction.BACKWARD,), part=part, path=path, pointer=pointer, message="m")
 
 
@@ -111,12 +111,12 @@ def test_a_field_is_found_in_the_author_s_file(mesh: Mesh, path: str, line: int)
     ],
 )
 def test_any_pointer_leads_somewhere(mesh: Mesh, pointer: str, line: int) -> None:
-    """A pointer that the file does not have leads to what is nearest around it."""
+    """A pointer to a missing element leads to the nearest enclosing one."""
     assert placed(mesh.project, finding("x", pointer)) == [("me sh/schemas/shop/orders.events.avsc", line)]
 
 
 def test_names_that_lead_to_themselves_end() -> None:
-    """A record within itself is walked as far as the pointer goes, and no further."""
+    """A recursive record is followed as far as the pointer goes, and no further."""
     form: dict[str, Any] = {"type": "record", "name": "R", "fields": [{"name": "next", "type": ["null", "R"]}]}
     pointer, _ = locate(form, ".".join(["next"] * 200))
     assert pointer.count("/") > 3
@@ -125,7 +125,7 @@ def test_names_that_lead_to_themselves_end() -> None:
 
 
 def test_the_descriptor_has_lines_too(mesh: Mesh) -> None:
-    """Keys of a port and of the product lead to their lines in product.yaml; those that are not there to what is around."""
+    """A key of a port or a product leads to its line in product.yaml, a missing key to the enclosing one."""
     file = mesh.root / "producers/shop/orders/product.yaml"
     file.write_text(file.read_text() + "slaProperties:\n  - {property: a, value: 1}\n  - {property: b, value: 1}\n")
     lines = file.read_text().splitlines()
@@ -153,19 +153,19 @@ def test_the_descriptor_has_lines_too(mesh: Mesh) -> None:
 
 
 def test_what_is_gone_leads_to_what_is_left(mesh: Mesh) -> None:
-    """A port that is gone leads to the list of ports; a product that is gone leads nowhere."""
+    """A removed port leads to the list of ports; a removed product has no file."""
     (file, line), *_ = placed(mesh.project, finding("", part=Part.PORT), address="shop/orders/old@1")
     assert (file, line) == ("me sh/producers/shop/orders/product.yaml", 6)
     assert placed(mesh.project, finding("", part=Part.PRODUCT), address="shop/gone/events@1") == [(None, None)]
 
 
 def test_a_schema_that_is_no_json_leads_to_its_first_line(mesh: Mesh) -> None:
-    """A file that nothing can be found in is named all the same."""
+    """A file that is no JSON is named with its first line."""
     mesh.schema("shop/orders.events", "{\x00")
     assert placed(mesh.project, finding("x", "/fields/0")) == [("me sh/schemas/shop/orders.events.avsc", 1)]
 
 
 def test_without_a_repository_files_are_the_project_s(mesh: Mesh, tmp_path: Path) -> None:
-    """Where no repository is around, files are named from the project on."""
+    """Without a repository, file names are relative to the project."""
     alone = mesh.root.rename(tmp_path / "alone")
     assert placed(Project(alone), finding("id", "/fields/0")) == [("schemas/shop/orders.events.avsc", 5)]

@@ -102,13 +102,13 @@ def one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("one_rule")
 def test_a_page() -> None:
-    """A page has purpose, facts, prose, and a change that breaks and one that does not, each as a short diff."""
+    """A page has purpose, facts, prose, and one change that breaks and one that does not, each as a short diff."""
     assert manual.explain("ADDED") == PAGE
 
 
 @pytest.mark.usefixtures("one_rule")
 def test_a_row_names_its_fixtures() -> None:
-    """A row of the table says which examples there are of each kind."""
+    """A row of the table names the examples of each kind."""
     (row,) = manual.rules_table()
     assert (row.id, row.severity) == ("ADDED", Severity.ERROR)
     assert (len(row.breaking), row.keeping) == (2, ("A field comes with a default",))
@@ -131,7 +131,7 @@ def test_every_rule_has_a_page(rule: str) -> None:
 
 
 def test_a_declaration_is_shown_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule that looks at the candidate alone shows that, not a change."""
+    """A rule of scope DECLARATION shows the candidate, not a change."""
     rule = Rule("ADDED", "x", (Direction.CONTRACT,), Scope.DECLARATION, missing_default, severity=Severity.WARNING)
     monkeypatch.setattr(manual, "RULES", {"ADDED": rule})
     monkeypatch.setattr(manual, "fixtures", lambda _: EXAMPLES[:1])
@@ -141,12 +141,12 @@ def test_a_declaration_is_shown_as_it_stands(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_words_in_any_case() -> None:
-    """A rule is found by its words, however they are cased and joined."""
+    """A rule is found by its id in any case, with hyphens or underscores."""
     assert manual.rule_named("type-mismatch").id == "TYPE_MISMATCH"
 
 
 def test_an_unknown_rule() -> None:
-    """An id that there is not names the nearest, and is bad usage."""
+    """An unknown id is bad usage, and the error names the nearest rule."""
     with pytest.raises(GateError, match="no rule of the gate") as caught:
         manual.explain("TYPE_MISSMATCH")
     assert caught.value.hint == "did you mean TYPE_MISMATCH?"
@@ -154,7 +154,7 @@ def test_an_unknown_rule() -> None:
 
 
 def test_an_unknown_rule_near_to_none() -> None:
-    """Where nothing is near, the hint says how to list them."""
+    """If no rule is near, the hint names the command that lists them."""
     with pytest.raises(GateError) as caught:
         manual.explain("???")
     assert caught.value.hint == "`meshport gate rules` lists them"

@@ -1,4 +1,4 @@
-"""What people, scripts and CI systems are shown of a run of the gate."""
+"""The renderings of a run: for people, scripts and CI systems."""
 
 import json
 import re
@@ -97,7 +97,7 @@ ANY_RUN = settings(max_examples=60, deadline=None)
 
 
 def hostile(words: str) -> GateRun:
-    """A run in which every text that somebody else wrote is the same words."""
+    """Return a run in which every text from outside is the same words."""
     findings = tuple(
         each.model_copy(
             update={"message": words, "advice": words, "path": words, "before": words, "after": {words: words}}
@@ -127,11 +127,11 @@ class TestText:
     """For people."""
 
     def test_the_whole_story(self) -> None:
-        """A breaking contract is told with place, reason, readers, advice and roll-out; a good one takes a line."""
+        """A breaking contract has path, reason, readers, advice and roll-out; one that passes takes a line."""
         assert text.render(story()) == STORY
 
     def test_all_is_well(self) -> None:
-        """Where nothing speaks against anything there are two lines: against what, and how many."""
+        """A run without findings has two lines: the source of the comparison, and the counts."""
         run = GateRun(against="git HEAD (aaaaaaa)", unchanged=7)
         assert text.render(run).splitlines() == ["against git HEAD (aaaaaaa)", "7 contracts pass; 7 unchanged"]
 
@@ -146,7 +146,7 @@ class TestText:
         )
 
     def test_an_unsound_newcomer_is_refused(self) -> None:
-        """A new port that is unsound by itself breaks no reader, for it has none."""
+        """A new port that is unsound by itself is refused, and breaks no reader."""
         verdict = breaking(removed(), versions=(), readers=(), waivers=())
         lines = text.render(GateRun("x", (verdict,))).splitlines()
         assert lines[0] == "player/plays/events@1 is refused, held to FULL_TRANSITIVE"
@@ -165,30 +165,30 @@ class TestText:
         assert "waived until 2026-03-31 by ada (waiver 4): the only reader has moved" in shown
 
     def test_a_waiver_that_nothing_needs(self) -> None:
-        """A waiver that holds is shown though nothing needs it."""
+        """A waiver that holds is shown even if no finding needs it."""
         shown = text.render(GateRun("x", (breaking(removed()),)))
         assert "waiver 4 holds until 2026-03-31 but nothing needs it: TYPE_MISMATCH at device.kind, by ada" in shown
 
     def test_unread(self) -> None:
-        """A finding that no declared reader reads is marked, and nobody is told what to do about it."""
+        """A finding that no declared reader reads is marked, without advice."""
         finding = removed().model_copy(update={"state": State.UNREAD})
         shown = text.render(GateRun("x", (breaking(finding, outcome=Outcome.COMPATIBLE),)))
         assert "  unread   READER_FIELD" in shown
         assert "do:" not in shown
 
     def test_a_reader_that_breaks_by_the_contract(self) -> None:
-        """Where no field of a reader is hit, the rule that breaks it is named."""
+        """A reader of which no field breaks is shown with the rule that breaks it."""
         reader = verdicts.reader("a/b", "c", ("cents",), ("RETENTION_SHORTENED retention",))
         shown = text.render(GateRun("x", (breaking(warned(), readers=(reader,)),)))
         assert "breaks a/b (owner c): by RETENTION_SHORTENED retention" in shown
 
     def test_a_long_history_is_named_by_its_ends(self) -> None:
-        """Twenty versions in a row are no list of twenty numbers."""
+        """Twenty consecutive versions are shown by the first and the last number."""
         shown = text.render(GateRun("x", (breaking(removed(), versions=tuple(range(20, 0, -1))),)))
         assert "against versions 20 to 1" in shown
 
     def test_styles_are_beside_the_words(self) -> None:
-        """What a terminal colours has the same words as what a pipe gets."""
+        """The text with colours has the same words as the text without."""
         styled = text.styled(story())
         assert styled.plain == STORY
         assert "bold red" in {str(span.style) for span in styled.spans}
@@ -196,7 +196,7 @@ class TestText:
     @ANY_RUN
     @given(ANYTHING)
     def test_no_control_character_reaches_a_terminal(self, words: str) -> None:
-        """Whatever a schema says, the text holds printable characters and line feeds alone."""
+        """Whatever a schema contains, the text has printable characters and line feeds only."""
         assert text.render(hostile(words)).replace("\n", "").isprintable()
 
 
@@ -204,7 +204,7 @@ class TestJson:
     """For scripts."""
 
     def test_keys(self) -> None:
-        """Every key is there, the verdicts as the engine gives them, with `passes` beside."""
+        """Every key is present, and each verdict is the engine's, with `passes`."""
         given_back = json.loads(document.render(story()))
         assert list(given_back) == ["passes", "against", "counts", "verdicts", "unchanged", "notes", "evidence"]
         assert given_back["passes"] is False
@@ -215,11 +215,11 @@ class TestJson:
         assert verdict["readers"][0]["breaks"] == ["READER_FIELD_MISSING_DEFAULT_VALUE duration_ms"]
 
     def test_one_line(self) -> None:
-        """The document is one line, as every command's `--json`."""
+        """The document is one line, as for `--json` of every command."""
         assert "\n" not in document.render(story())
 
     def test_a_default_that_json_does_not_have(self) -> None:
-        """NaN, which Avro's defaults can be, does not make the document unreadable."""
+        """NaN, a possible default in Avro, leaves the document readable."""
         finding = removed().model_copy(update={"before": {"default": [float("nan"), float("-inf")]}})
         given_back = json.loads(document.render(GateRun("x", (breaking(finding),))), parse_constant=pytest.fail)
         assert given_back["verdicts"][0]["findings"][0]["before"] == {"default": [None, None]}
@@ -227,7 +227,7 @@ class TestJson:
     @ANY_RUN
     @given(ANYTHING)
     def test_words_survive(self, words: str) -> None:
-        """Any words come back as they were."""
+        """Any text comes back unchanged."""
         finding = json.loads(document.render(hostile(words)))["verdicts"][0]["findings"][0]
         assert (finding["message"], finding["path"], finding["after"]) == (words, words, {words: words})
 
@@ -236,13 +236,13 @@ class TestGithub:
     """For pull requests."""
 
     def test_the_whole_story(self) -> None:
-        """Errors first, then warnings, then the summary and what counts against nobody, as notices."""
+        """Errors come first, then warnings, then as notices the summary and findings that do not count."""
         assert github.render(story()) == COMMANDS
 
     @ANY_RUN
     @given(ANYTHING)
     def test_words_survive(self, words: str) -> None:
-        """The runner reads a command a finding, a summary and a note, with the words as they were."""
+        """The runner reads a command for each finding, the summary and each note, with their text unchanged."""
         commands = [as_the_runner_reads(line) for line in re.split(r"\r\n|\r|\n", github.render(hostile(words)))]
         assert [level for level, _, _ in commands] == ["error", "warning", "notice", "notice", "notice", "notice"]
         _, properties, message = commands[0]
@@ -262,7 +262,7 @@ class TestJunit:
     """For test reports."""
 
     def test_the_whole_story(self, check_junit: Callable[[str], ET.Element]) -> None:
-        """A suite a product, a case a port; only what refuses is a failure; the report is valid by Ant's schema."""
+        """A product is a suite and a port a case; only refusing findings are failures; the report is valid by Ant's schema."""
         root = check_junit(junit.render(story()))
         counted = [(each.get("name"), each.get("tests"), each.get("failures")) for each in root]
         assert counted == [("player/plays", "1", "1"), ("artists/labels", "1", "0"), ("player/quality", "1", "0")]
@@ -275,7 +275,7 @@ class TestJunit:
         assert "READER_FIELD" not in told
 
     def test_two_findings_of_a_port_are_one_failure(self, check_junit: Callable[[str], ET.Element]) -> None:
-        """Ant's schema lets a case fail once: the failure holds both findings."""
+        """Two findings of a port are one failure, since Ant's schema allows one for each case."""
         other = removed().model_copy(update={"path": "artist_id", "message": "another one"})
         root = check_junit(junit.render(GateRun("x", (breaking(removed(), other),))))
         (failure,) = root.iter("failure")
@@ -289,7 +289,7 @@ class TestJunit:
     @ANY_RUN
     @given(words=ANYTHING)
     def test_words_survive(self, check_junit: Callable[[str], ET.Element], words: str) -> None:
-        """Any words make a valid report; those that XML can hold come back as they were."""
+        """Any text makes a valid report, and comes back unchanged if XML can contain it."""
         (failure,) = check_junit(junit.render(hostile(words))).iter("failure")
         message = failure.get("message") or ""
         if re.fullmatch(r"[\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", words):
@@ -300,7 +300,7 @@ class TestJunit:
             )
 
     def test_the_oracle_refuses(self, check_junit: Callable[[str], ET.Element]) -> None:
-        """The schema in use is a real one: a report without a required attribute is refused by it."""
+        """The schema of the tests refuses a report without a required attribute."""
         with pytest.raises(xmlschema.XMLSchemaValidationError):
             check_junit(junit.render(story()).replace('hostname="localhost"', ""))
 
@@ -309,7 +309,7 @@ class TestSarif:
     """For code scanning."""
 
     def test_the_whole_story(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
-        """A result a finding, with level, place, fingerprint and readers; a waiver is a suppression; the log is valid."""
+        """A finding is a result with level, location, fingerprint and readers; a waiver is a suppression; the log is valid."""
         run = check_sarif(sarif.render(story()))
         results = run["results"]
         assert [each["level"] for each in results] == ["error", "error", "warning", "note"]
@@ -328,7 +328,7 @@ class TestSarif:
         ]
 
     def test_rules(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
-        """Each result points to its rule, which has its manual; a rule of a newer registry has its id alone."""
+        """Each result points to its rule with the manual page; a rule of a newer registry has only its id."""
         unknown = removed().model_copy(update={"rule": "OF_A_LATER_RELEASE"})
         run = check_sarif(sarif.render(GateRun("x", (breaking(removed(), unknown),))))
         rules = run["tool"]["driver"]["rules"]
@@ -337,7 +337,7 @@ class TestSarif:
         assert rules[-1] == {"id": "OF_A_LATER_RELEASE"}
 
     def test_a_fingerprint_is_of_the_change(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
-        """It stays when the line moves, and differs by path."""
+        """A fingerprint stays the same if the line moves, and differs by path."""
         moved = removed().model_copy(update={"line": 90, "message": "in other words"})
         other = removed().model_copy(update={"path": "artist_id"})
         results = check_sarif(sarif.render(GateRun("x", (breaking(removed(), moved, other),))))["results"]
@@ -345,13 +345,13 @@ class TestSarif:
         assert one == two != three
 
     def test_braces_are_no_placeholders(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
-        """Literal braces are doubled in messages, as the specification's 3.11.5 wants it."""
+        """Literal braces in messages are doubled, as the specification's 3.11.5 requires."""
         finding = removed().model_copy(update={"message": 'give it {"default": 0}', "advice": ""})
         (result,) = check_sarif(sarif.render(GateRun("x", (breaking(finding),))))["results"]
         assert result["message"]["text"] == 'give it {{"default": 0}}'
 
     def test_a_file_with_odd_words(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
-        """A path is a URI reference: what it may not hold is percent-encoded."""
+        """A path is a URI reference, so other characters are percent-encoded."""
         finding = removed().model_copy(update={"file": "schemas/a b%ü.avsc"})
         (result,) = check_sarif(sarif.render(GateRun("x", (breaking(finding),))))["results"]
         physical = result["locations"][0]["physicalLocation"]
@@ -360,22 +360,22 @@ class TestSarif:
     @ANY_RUN
     @given(words=ANYTHING)
     def test_words_survive(self, check_sarif: Callable[[str], dict[str, Any]], words: str) -> None:
-        """Any words make a valid log and come back as they were."""
+        """Any text makes a valid log, and comes back unchanged."""
         first, *_ = check_sarif(sarif.render(hostile(words)))["results"]
         assert first["message"]["text"].replace("{{", "{").replace("}}", "}").startswith(words)
         assert first["properties"]["path"] == words
 
     def test_the_oracle_refuses(self, check_sarif: Callable[[str], dict[str, Any]]) -> None:
-        """The schema in use is a real one: a level that there is not is refused by it."""
+        """The schema of the tests refuses an unknown level."""
         with pytest.raises(jsonschema.ValidationError):
             check_sarif(sarif.render(story()).replace('"level": "warning"', '"level": "fatal"'))
 
 
 class TestEvidence:
-    """Proof on history beside the verdicts."""
+    """Proof on history in a run."""
 
     def test_it_refuses(self) -> None:
-        """A run in which stored events cannot be read does not pass, though every verdict does."""
+        """A run with stored events that only the candidate cannot read does not pass, even if every verdict does."""
         assert breaking().passes
         assert not PROVEN.passes
         assert replace(PROVEN, evidence=()).passes
@@ -383,7 +383,7 @@ class TestEvidence:
     def test_every_rendering_shows_it(
         self, check_junit: Callable[[str], ET.Element], check_sarif: Callable[[str], dict[str, Any]]
     ) -> None:
-        """People, scripts and CI see what the stored events say."""
+        """Every rendering shows the evidence."""
         summary = "300 stored events of player.plays.events.v1: the candidate cannot read 1 of them"
         lines = text.render(PROVEN).splitlines()
         assert summary in lines
@@ -400,16 +400,16 @@ class TestEvidence:
 
 @pytest.mark.parametrize("name", sorted(RENDERINGS))
 def test_every_format_renders(name: str) -> None:
-    """Each word of `--format` gives a text that names the contract and does not end in an empty line."""
+    """Each `--format` gives a text that names the contract and does not end with an empty line."""
     shown = RENDERINGS[name](story())
     assert "plays" in shown
     assert not shown.endswith("\n")
 
 
 def as_the_runner_reads(line: str) -> tuple[str, dict[str, str], str]:
-    """A workflow command as GitHub's runner takes it apart: level, properties, message.
+    """Return a workflow command's level, properties and message, parsed as GitHub's runner does.
 
-    It undoes `%0D`, `%0A` (in properties `%3A` and `%2C` too), and `%25` last.
+    The runner unescapes `%0D` and `%0A` (in properties also `%3A` and `%2C`), and `%25` last.
     """
     assert line.startswith("::")
     command, _, data = line[2:].partition("::")
@@ -419,7 +419,7 @@ def as_the_runner_reads(line: str) -> tuple[str, dict[str, str], str]:
 
 
 def undone(escaped: str, *others: str) -> str:
-    """Text without its escapes."""
+    """Return text without its escapes."""
     for character in ("\r", "\n", *others, "%"):
         escaped = escaped.replace(f"%{ord(character):02X}", character)
     return escaped

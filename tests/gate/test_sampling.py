@@ -1,4 +1,4 @@
-"""Which of the stored events a proof on history reads where it does not read them all."""
+"""Which stored events a proof on history reads if it does not read all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.mesh_session import Mesh
 
 
 def test_a_sample_is_bounded_and_covers_beginning_middle_and_end(ports: Mesh) -> None:
-    """Of a partition that is cut, at most so many events are read, no two alike, at both ends and between; others are whole."""
+    """A sampled partition gives a bounded number of distinct events, at both ends and between; smaller ones are read whole."""
     one = port(ports)
     one.store([*one.messages(range(3000)), *one.messages(range(50), partition=3)])
     told: list[tuple[int, int]] = []
@@ -36,7 +36,7 @@ def test_a_sample_is_bounded_and_covers_beginning_middle_and_end(ports: Mesh) ->
 
 
 def test_the_smallest_sample_is_the_first_and_the_last(ports: Mesh) -> None:
-    """Two events a partition are the first and the last; a sample of fewer is refused."""
+    """The smallest sample is the first and the last event of a partition; a smaller one is refused."""
     one = port(ports)
     one.store(one.messages(range(100)))
     assert offsets(one.prove(play(REQUIRED), Sample(events=2))) == [(0, 0), (0, 99)]
@@ -47,7 +47,7 @@ def test_the_smallest_sample_is_the_first_and_the_last(ports: Mesh) -> None:
 
 
 def test_what_a_sample_does_not_meet_is_not_called_absent(ports: Mesh) -> None:
-    """A version without an event in the sample may have some: it is said so, other than for a log that was read whole."""
+    """A version without an event in the sample is reported as not in the sample, not as having none left."""
     one = port(ports)
     one.store(one.messages(range(200)))
     one.become(play(optional("a")))
@@ -60,7 +60,7 @@ def test_what_a_sample_does_not_meet_is_not_called_absent(ports: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_a_sample_is_spread_over_time_too(mesh: Mesh) -> None:
-    """A version that wrote twenty events in a month between two bursts of thousands is in the sample."""
+    """A version with twenty events in a month between two bursts of thousands is in the sample."""
     one = port(mesh)
     burst = one.messages(range(3000))
     rare_schema = play(optional("a"))

@@ -1,4 +1,4 @@
-"""What a candidate is compared with offline: git, another checkout, a schema."""
+"""Sources of the past that need no registry: git, another checkout, a schema."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ __all__ = ["_own_configuration", "mesh"]  # pytest finds fixtures by their names
 
 
 def test_nothing_changed_is_nothing_to_judge(mesh: Mesh) -> None:
-    """A clean work tree has no case; its contracts are counted."""
+    """A clean work tree has no case, and its contracts are counted."""
     found = mesh.docket()
     assert (found.cases, found.unchanged, found.notes) == ((), 3, ())
 
 
 def test_an_uncommitted_change_is_the_candidate(mesh: Mesh) -> None:
-    """What is edited and not committed is compared with what main has; the others are not looked at."""
+    """An uncommitted change is compared with main; unchanged products are not judged."""
     mesh.schema("shop/orders.events", record("Order", "cents", "note"))
     found = mesh.docket()
     case = only(found)
@@ -50,7 +50,7 @@ def test_an_uncommitted_change_is_the_candidate(mesh: Mesh) -> None:
 
 
 def test_a_committed_change_is_one_too(mesh: Mesh) -> None:
-    """A branch's commits are compared with main, whatever the last of them changed."""
+    """A branch's commits are compared with main, whatever its last commit changed."""
     git(mesh.top, "checkout", "-q", "-b", "feature")
     mesh.product("shop/orders", more="contact: x@example.com\n")
     mesh.commit()
@@ -60,7 +60,7 @@ def test_a_committed_change_is_one_too(mesh: Mesh) -> None:
 
 
 def test_an_untracked_product_is_new(mesh: Mesh) -> None:
-    """A product that main does not have has no past, and knows its readers of this project."""
+    """A product that is not on main has no past, and its readers in the project are known."""
     mesh.product("shop/returns", record("Return"))
     mesh.product("shop/refunds", record("Refund"), reads={"shop/returns": ["id"]})
     fresh = {case.address.key: case for case in mesh.docket().cases}
@@ -73,7 +73,7 @@ def test_an_untracked_product_is_new(mesh: Mesh) -> None:
 
 
 def test_a_product_that_git_ignores_is_in_the_project_all_the_same(mesh: Mesh) -> None:
-    """The work tree decides what a project holds, not .gitignore."""
+    """The work tree decides which products a project has, not .gitignore."""
     (mesh.root / ".gitignore").write_text("producers/shop/secret\n")
     mesh.commit()
     mesh.product("shop/secret", record("Secret"))
@@ -81,7 +81,7 @@ def test_a_product_that_git_ignores_is_in_the_project_all_the_same(mesh: Mesh) -
 
 
 def test_a_removed_product_is_judged(mesh: Mesh) -> None:
-    """A product whose descriptor is gone has no candidate, and still has its readers."""
+    """A product without a descriptor has no candidate, and still has its readers."""
     shutil.rmtree(mesh.root / "producers/shop/orders")
     case = only(mesh.docket())
     assert case.past is not None
@@ -91,7 +91,7 @@ def test_a_removed_product_is_judged(mesh: Mesh) -> None:
 
 
 def test_a_removed_port_is_judged(mesh: Mesh) -> None:
-    """A port that the descriptor drops has no candidate, while the product that dropped it has."""
+    """A dropped port has no candidate, while its product has one."""
     mesh.product("shop/orders", ports="- name: events\n  - name: extra")
     mesh.schema("shop/orders.extra", record("Extra"))
     mesh.commit()
@@ -104,7 +104,7 @@ def test_a_removed_port_is_judged(mesh: Mesh) -> None:
 
 
 def test_a_product_that_moves_keeps_its_address_and_past(mesh: Mesh) -> None:
-    """A product that turns from source to aggregate moves its folder; its contract is still compared with the old one."""
+    """A product that becomes an aggregate moves its folder, and its contract is still compared with the old one."""
     shutil.rmtree(mesh.root / "producers/shop/customers")
     mesh.product("shop/customers", reads={"shop/orders": ["id"]})
     case = only(mesh.docket())
@@ -115,7 +115,7 @@ def test_a_product_that_moves_keeps_its_address_and_past(mesh: Mesh) -> None:
 
 
 def test_a_schema_named_by_the_descriptor_is_followed(mesh: Mesh) -> None:
-    """A contract that lies elsewhere is found to have changed by its file's name, on both sides."""
+    """A contract in a file that the descriptor names is found to have changed by the file's name, on both sides."""
     elsewhere = mesh.root / "contracts/the order.avsc"
     elsewhere.parent.mkdir()
     elsewhere.write_text(json.dumps(record("Order", "cents")))
@@ -126,7 +126,7 @@ def test_a_schema_named_by_the_descriptor_is_followed(mesh: Mesh) -> None:
 
 
 def test_a_schema_outside_of_the_project_is_always_looked_at(tmp_path: Path) -> None:
-    """No list of the project's changes can name such a file, so its users are never taken for unchanged."""
+    """A contract outside the project is always compared, since the project's changes cannot list its file."""
     mesh = Mesh.make(tmp_path / "mesh", "inner")
     shared = mesh.top / "shared.avsc"
     shared.write_text(json.dumps(record("Order", "cents")))
@@ -137,8 +137,8 @@ def test_a_schema_outside_of_the_project_is_always_looked_at(tmp_path: Path) -> 
     assert history(only(mesh.docket())) == [(1, ("cents",))]
 
 
-def test_a_common_type_touches_whoever_refers_to_it(mesh: Mesh) -> None:
-    """By full name, by short name, as a polyseme, and by way of another common type; nobody else is looked at."""
+def test_a_common_type_affects_the_schemas_that_refer_to_it(mesh: Mesh) -> None:
+    """A common type affects schemas that refer to it by full name, short name, polyseme or another common type, and no others."""
     mesh.schema("common/country", COUNTRY)
     mesh.schema("common/place", {**record("Place", {"name": "in", "type": "Country"}, namespace="common")})
     mesh.schema("common/customer_id", {"type": "string", "polyseme": "customer_id"})
@@ -160,7 +160,7 @@ def test_a_common_type_touches_whoever_refers_to_it(mesh: Mesh) -> None:
 
 
 def test_the_old_side_has_its_own_common_types(mesh: Mesh) -> None:
-    """A contract is what it was with the common types of then."""
+    """The past of a contract is parsed with the common types of its revision."""
     mesh.schema("common/country", COUNTRY)
     mesh.product("shop/orders", record("Order", {"name": "c", "type": "common.Country"}))
     mesh.commit()
@@ -176,7 +176,7 @@ def test_the_old_side_has_its_own_common_types(mesh: Mesh) -> None:
 
 
 def test_an_address_that_is_asked_for_is_judged_though_unchanged(mesh: Mesh) -> None:
-    """Whoever names an address gets a verdict on it, and on nothing else."""
+    """A requested address gets a verdict even if it is unchanged, and no other address does."""
     mesh.schema("shop/customers.events", record("Customer", "name"))
     case = only(mesh.docket("shop/orders"))
     assert case.address.key == "shop/orders/events@1"
@@ -184,7 +184,7 @@ def test_an_address_that_is_asked_for_is_judged_though_unchanged(mesh: Mesh) -> 
 
 
 def test_a_port_narrows_a_product(mesh: Mesh) -> None:
-    """A port's address, with its major or without, leaves the product's other ports out."""
+    """A port's address, with or without a major, excludes the product's other ports."""
     mesh.product("shop/orders", ports="- name: events\n  - name: events\n    major: 2\n  - name: extra")
     mesh.schema("shop/orders.events.v2", record("Order2"))
     mesh.schema("shop/orders.extra", record("Extra"))
@@ -197,7 +197,7 @@ def test_a_port_narrows_a_product(mesh: Mesh) -> None:
     [("shop/order", "did you mean shop/orders"), ("shop/orders/event", "did you mean shop/orders/events@1")],
 )
 def test_an_address_that_neither_side_has_is_refused(mesh: Mesh, address: str, hint: str) -> None:
-    """A misspelt address is no pass: the error names both sides, and the nearest that there is."""
+    """A misspelt address is an error that names both sides and the nearest address."""
     with pytest.raises(ProjectError, match=f"neither .*mesh nor git main .* has mesh://{address}") as refused:
         mesh.docket(address)
     assert hint in str(refused.value.hint)
@@ -207,7 +207,7 @@ def test_an_address_that_neither_side_has_is_refused(mesh: Mesh, address: str, h
 
 
 def test_a_revision_that_cannot_be_read_is_no_pass(mesh: Mesh) -> None:
-    """A descriptor of an older Meshport, or a schema that is none, stops the check with its place."""
+    """An old descriptor or schema that cannot be parsed stops the check with its file."""
     good = (mesh.root / "producers/shop/orders/product.yaml").read_text()
     mesh.product("shop/orders", more="colour: red\n")
     mesh.commit()
@@ -225,7 +225,7 @@ def test_a_revision_that_cannot_be_read_is_no_pass(mesh: Mesh) -> None:
 
 
 def test_candidates_that_are_wrong_are_all_named(mesh: Mesh) -> None:
-    """Input that is wrong in itself is an error of the input, and one run tells all of it."""
+    """Candidates that are wrong in themselves are errors of the input, and one run reports all of them."""
     mesh.schema("shop/orders.events", "{")
     with pytest.raises(SchemaError, match=r"orders\.events\.avsc is no JSON"):
         mesh.docket()
@@ -239,7 +239,7 @@ def test_candidates_that_are_wrong_are_all_named(mesh: Mesh) -> None:
 
 
 def test_a_schema_that_a_rule_refuses_gets_a_verdict(mesh: Mesh) -> None:
-    """A decoding bomb is a finding of the gate with its rule, and the other contracts are judged beside it."""
+    """A decoding bomb is a finding with its rule, and the other contracts are still judged."""
     bomb: Any = {"type": "record", "name": "R0", "fields": []}
     for number in range(1, 41):
         twice = [{"name": "a", "type": bomb}, {"name": "b", "type": f"R{number - 1}"}]
@@ -255,7 +255,7 @@ def test_a_schema_that_a_rule_refuses_gets_a_verdict(mesh: Mesh) -> None:
 
 
 def test_readers_are_those_of_before_and_of_now(mesh: Mesh) -> None:
-    """Who read it at the revision is deployed still, who reads it now is about to be; both break."""
+    """The readers of the revision and of the work tree both count: the first are deployed, the second will be."""
     mesh.product("shop/revenue", reads={"shop/customers": ["id"]})
     mesh.product("shop/alerts", record("Alert"), reads={"shop/orders": ["id"]})
     mesh.product("shop/retired", record("Old"), reads={"shop/orders": ["id"]}, more="status: retired\n")
@@ -269,7 +269,7 @@ def test_readers_are_those_of_before_and_of_now(mesh: Mesh) -> None:
 
 
 def test_a_reader_that_changes_what_it_reads_reads_both(mesh: Mesh) -> None:
-    """A field that the deployed reader still needs is not free since the next one does without; all stays all."""
+    """A reader whose declared fields change reads those of both states; one that reads all still reads all."""
     mesh.product("shop/revenue", reads={"shop/orders/events@1": ["id"]})
     case = only(mesh.docket("shop/orders"))
     assert case.past is not None
@@ -281,7 +281,7 @@ def test_a_reader_that_changes_what_it_reads_reads_both(mesh: Mesh) -> None:
 
 
 def test_no_python_of_a_product_is_run(mesh: Mesh) -> None:
-    """Neither side's code is loaded, whatever it would do."""
+    """The Python of a product is never loaded, on either side."""
     trap = mesh.root / "producers/shop/orders/source.py"
     trap.write_text("raise SystemExit('was run')")
     mesh.product("shop/orders", more="source: source.py:run\n")
@@ -294,7 +294,7 @@ def test_no_python_of_a_product_is_run(mesh: Mesh) -> None:
 
 
 def test_another_checkout_is_compared_with(mesh: Mesh, tmp_path: Path) -> None:
-    """A folder of the project in another state tells what differs, by the content of its files."""
+    """Another checkout of the project is compared by the content of its files."""
     other = tmp_path / "other"
     shutil.copytree(mesh.root, other)
     assert mesh.docket(against=str(other)).unchanged == 3
@@ -307,7 +307,7 @@ def test_another_checkout_is_compared_with(mesh: Mesh, tmp_path: Path) -> None:
 
 
 def test_a_product_yaml_stands_for_its_product(mesh: Mesh, tmp_path: Path) -> None:
-    """The descriptor of another checkout compares that product, changed or not."""
+    """The product.yaml of another checkout compares that product, changed or not."""
     other = tmp_path / "other"
     shutil.copytree(mesh.root, other)
     mesh.schema("shop/customers.events", record("Customer", "name"))
@@ -315,7 +315,7 @@ def test_a_product_yaml_stands_for_its_product(mesh: Mesh, tmp_path: Path) -> No
 
 
 def test_a_schema_needs_the_address_that_it_belongs_to(mesh: Mesh, tmp_path: Path) -> None:
-    """One schema stands for the port that is named; all around it is taken for unchanged, and that is said."""
+    """A schema file needs the address of one port; the contract around it counts as unchanged, which a note says."""
     file = tmp_path / "old.avsc"
     file.write_text(json.dumps(record("Order", "cents", "old")))
     with pytest.raises(ProjectError, match="does not say whose it is"):
@@ -337,7 +337,7 @@ def test_a_schema_needs_the_address_that_it_belongs_to(mesh: Mesh, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["notes.json", "notes.yaml"])
 def test_a_file_of_another_kind_is_refused(mesh: Mesh, tmp_path: Path, name: str) -> None:
-    """A file that holds no past is an error, and says what would be one."""
+    """A file that contains no past is an error that names the files that do."""
     (tmp_path / name).write_text("{}")
     with pytest.raises(ProjectError, match=f"{name} is no(thing to compare with| past of a product)"):
         mesh.docket(against=str(tmp_path / name))
@@ -346,7 +346,7 @@ def test_a_file_of_another_kind_is_refused(mesh: Mesh, tmp_path: Path, name: str
 
 
 def test_what_is_neither_file_nor_revision_names_both(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt branch or file is told to be neither; a branch that is called as a folder is a branch."""
+    """A misspelt branch or file is reported as neither; a branch with the name of a folder is a branch."""
     monkeypatch.chdir(mesh.root)
     for text in ("mian", "./nowhere.avsc", "gone/product.yaml"):
         with pytest.raises(ProjectError, match="is neither a file nor a revision"):
@@ -374,10 +374,10 @@ def test_what_is_neither_file_nor_revision_names_both(mesh: Mesh, monkeypatch: p
     ],
 )
 def test_ports_are_counted_without_yaml(text: str, count: int) -> None:
-    """The number of contracts is told by lines, and by YAML where the style needs it."""
+    """Contracts are counted by lines, and by YAML if the descriptor is in flow style."""
     assert port_count(text) == count
 
 
-def test_nobody_asks_a_registry_for_a_revision(mesh: Mesh) -> None:
-    """A comparison with git is offline."""
+def test_a_comparison_with_git_is_offline(mesh: Mesh) -> None:
+    """A comparison with git makes no request to a registry."""
     assert parse_against("HEAD", mesh.project, no_registry).describe().startswith("git HEAD (")

@@ -1,4 +1,4 @@
-"""A processor's stored state at the gate: from files and revisions to the registry, without running anything."""
+"""A processor's stored state at the gate: from files, revisions and the registry, without running a product's code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def mesh(tmp_path: Path) -> Mesh:
 
 
 def found(mesh: Mesh, *, against: str = "main", registry: Registry | None = None) -> list[Finding]:
-    """What the gate finds, with file and line."""
+    """Return what the gate finds, with file and line."""
 
     def known() -> Registry:
         assert registry is not None, "nobody may ask a registry"
@@ -62,12 +62,12 @@ def found(mesh: Mesh, *, against: str = "main", registry: Registry | None = None
 
 
 def told(mesh: Mesh, **given: Any) -> list[tuple[str, str]]:
-    """Rule and path of what the gate finds."""
+    """Return rule and path of what the gate finds."""
     return [(each.rule, each.path) for each in found(mesh, **given)]
 
 
 def test_the_step_that_changed_is_named_with_its_line(mesh: Mesh) -> None:
-    """Offline, before anything is deployed; the advice says how to compute the product anew."""
+    """A changed step is found offline with its line, and the advice says how to compute the product anew."""
     declare(mesh, "filter: cents > 0", "filter: cents < 100", AGGREGATE.replace("1h", "1d"))
     (only,) = found(mesh)
     assert (only.rule, only.path, only.refuses) == ("PROCESS_STATE_CHANGED", "process.aggregate", True)
@@ -80,7 +80,7 @@ def test_the_step_that_changed_is_named_with_its_line(mesh: Mesh) -> None:
 
 
 def test_a_schema_of_a_state_is_compared_as_a_file(mesh: Mesh) -> None:
-    """A change of the file alone is seen: against a revision, another checkout, and with a common type within it."""
+    """A change of the state's schema file is found against a revision, another checkout, and through a common type."""
     mesh.schema("common/country", {"type": "enum", "name": "Country", "namespace": "common", "symbols": ["ZZ", "DE"]})
     where = {"name": "where", "type": "common.Country"}
     mesh.schema("shop/revenue.state", record("State", COUNT, where))
@@ -99,7 +99,7 @@ def test_a_schema_of_a_state_is_compared_as_a_file(mesh: Mesh) -> None:
 
 
 def test_another_checkout_has_its_own_schemas(mesh: Mesh, tmp_path: Path) -> None:
-    """A state's file is compared with that of a folder, wherever below schemas/ it lies."""
+    """A state's schema is compared with that of a folder, wherever below schemas/ it is."""
     other = Mesh.make(tmp_path / "other")
     for each in (mesh, other):
         each.product("shop/orders", record("Order", "cents"))
@@ -115,7 +115,7 @@ def test_another_checkout_has_its_own_schemas(mesh: Mesh, tmp_path: Path) -> Non
 
 
 def test_a_line_that_is_not_built_any_more_keeps_its_state(mesh: Mesh) -> None:
-    """A new major that is live begins anew, so that nothing of the old one's state is in the way; one to come is not."""
+    """A live new major starts with an empty state, so that the old state does not count; before its day it still does."""
     reads: dict[str, list[str]] = {"shop/orders": []}
     process = f"process:\n  steps:\n    - {AGGREGATE.replace('1h', '1d')}\n"
     for day, expected in ((TODAY, set()), (TODAY + timedelta(days=30), {"PROCESS_STATE_CHANGED"})):
@@ -127,7 +127,7 @@ def test_a_line_that_is_not_built_any_more_keeps_its_state(mesh: Mesh) -> None:
 
 
 def test_python_is_never_run(mesh: Mesh) -> None:
-    """Nobody looks into what a function returns, today's or that of a revision; what is unknown is said, and passes."""
+    """The Python of a process is never run, in no revision; a change of it is a warning and passes."""
     (mesh.root / "processors/shop/revenue/logic.py").write_text("raise SystemExit('was run')\n")
     declare(mesh, process="  python: logic.py:steps\n")
     mesh.commit("python")
@@ -138,7 +138,7 @@ def test_python_is_never_run(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("wrong", ["{", '{"type": "unheard-of"}'])
 def test_a_state_without_a_schema_is_no_candidate(mesh: Mesh, wrong: str) -> None:
-    """The error names the descriptor, the line and the file."""
+    """A missing state schema is an error that names the descriptor, the line and the file."""
     declare(mesh, APPLY)
     with pytest.raises(DescriptorError, match=r"product.yaml:\d+: the schema of the state: .*revenue.state.avsc"):
         mesh.project.descriptor("processors/shop/revenue/product.yaml")
@@ -148,7 +148,7 @@ def test_a_state_without_a_schema_is_no_candidate(mesh: Mesh, wrong: str) -> Non
 
 
 def test_a_pipeline_has_the_schema_of_its_project(mesh: Mesh) -> None:
-    """What the gate has judged is what the processor checks its states against."""
+    """The processor checks its states against the schema that the gate judged."""
     mesh.schema("shop/revenue.state", record("State", COUNT))
     (mesh.root / "processors/shop/revenue/logic.py").write_text("def total(state, event):\n    return state, []\n")
     declare(mesh, APPLY)
@@ -175,7 +175,7 @@ def register(mesh: Mesh, registry: Registry) -> None:
 
 
 def test_the_registry_has_the_schema_and_not_the_file(mesh: Mesh, registry: Registry) -> None:
-    """What is registered is judged there and here alike, until a waiver says that the product will be rebuilt."""
+    """Registry and command line judge the registered state alike, until a waiver records a rebuild."""
     mesh.schema("shop/revenue.state", record("State", COUNT))
     declare(mesh, APPLY)
     register(mesh, registry)
@@ -206,7 +206,7 @@ def test_the_registry_has_the_schema_and_not_the_file(mesh: Mesh, registry: Regi
 
 @pytest.mark.parametrize("state", [STATE, '{"type": "unheard-of"}'])
 def test_the_registry_takes_no_state_that_it_cannot_judge(mesh: Mesh, registry: Registry, state: str) -> None:
-    """A file's name means nothing to it, and what is no schema could never be compared with another."""
+    """The registry refuses a state that is a file name or no schema, since it could not compare it."""
     mesh.schema("shop/revenue.state", record("State", COUNT))
     declare(mesh, APPLY)
     orders, revenue = mesh.project.products

@@ -1,4 +1,4 @@
-"""The versions that a comparison with git counts: a contract's states along first parents."""
+"""The versions of a comparison with git: a contract's states in the first-parent history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["_own_configuration", "mesh"]  # pytest finds fixtures by their names
 
 
 def test_every_state_of_the_first_parent_history_is_a_version(mesh: Mesh) -> None:
-    """Versions are numbered from the oldest; a commit that leaves the schema's meaning as it was makes none."""
+    """Versions are numbered from the oldest; a commit that does not change the schema's meaning makes none."""
     mesh.schema("shop/orders.events", record("Order", "cents", "a"))
     mesh.commit()
     mesh.schema("shop/orders.events", json.dumps(record("Order", "cents", "a")))  # other white space
@@ -43,7 +43,7 @@ def test_every_state_of_the_first_parent_history_is_a_version(mesh: Mesh) -> Non
 
 
 def test_what_a_branch_went_through_is_no_version(mesh: Mesh) -> None:
-    """Only what main stood on counts, since nothing else was ever registered."""
+    """Only states of main count, since no other state was ever registered."""
     git(mesh.top, "checkout", "-q", "-b", "side")
     for name in ("a", "b"):
         mesh.schema("shop/orders.events", record("Order", "cents", name))
@@ -54,7 +54,7 @@ def test_what_a_branch_went_through_is_no_version(mesh: Mesh) -> None:
 
 
 def test_a_common_type_makes_versions_of_its_users(mesh: Mesh) -> None:
-    """A contract changed where what it refers to did, though its own file did not."""
+    """A change of a common type makes a version of each contract that refers to it."""
     mesh.schema("common/country", COUNTRY)
     mesh.product("shop/orders", record("Order", {"name": "c", "type": "common.Country"}))
     mesh.commit()
@@ -71,7 +71,7 @@ def test_a_common_type_makes_versions_of_its_users(mesh: Mesh) -> None:
 
 
 def test_a_contract_s_file_is_followed_where_it_moved(mesh: Mesh) -> None:
-    """The descriptor of each time says where the schema lay then."""
+    """The descriptor of each commit names the file of the schema at that commit."""
     mesh.product("shop/orders", ports="- name: events\n    schema: ./elsewhere/order.avsc")
     (mesh.root / "elsewhere").mkdir()
     (mesh.root / "elsewhere/order.avsc").write_text(json.dumps(record("Order", "cents", "a")))
@@ -89,7 +89,7 @@ def test_a_contract_s_file_is_followed_where_it_moved(mesh: Mesh) -> None:
 
 
 def test_a_schema_before_its_port_is_no_version(mesh: Mesh) -> None:
-    """A file that no descriptor declared yet was nobody's contract."""
+    """A schema file that no descriptor declared yet is no version."""
     mesh.schema("shop/returns.events", record("Draft"))
     mesh.commit()
     mesh.product("shop/returns", record("Return"))
@@ -97,7 +97,7 @@ def test_a_schema_before_its_port_is_no_version(mesh: Mesh) -> None:
     assert len(history(only(mesh.docket("shop/returns")))) == 1
 
 
-def test_a_version_that_cannot_be_read_any_more_is_told(mesh: Mesh) -> None:
+def test_a_version_that_cannot_be_parsed_is_noted(mesh: Mesh) -> None:
     """An old state that today's rules refuse is left out with a note, and keeps its number."""
     mesh.schema("shop/orders.events", '{"type": "record"}')
     broken = mesh.commit()
@@ -110,8 +110,8 @@ def test_a_version_that_cannot_be_read_any_more_is_told(mesh: Mesh) -> None:
     assert broken[:7] not in note
 
 
-def test_a_history_without_end_is_bounded_and_told(mesh: Mesh) -> None:
-    """Beyond the bound the newest versions count, and a note says so."""
+def test_a_long_history_is_bounded_with_a_note(mesh: Mesh) -> None:
+    """Beyond the bound, the newest versions are compared, and a note says so."""
     for number in range(MAX_VERSIONS + 3):
         mesh.schema("shop/orders.events", record("Order", f"f{number}"))
         git(mesh.top, "commit", "-q", "-am", str(number))
@@ -123,8 +123,8 @@ def test_a_history_without_end_is_bounded_and_told(mesh: Mesh) -> None:
     )
 
 
-def test_a_shallow_clone_is_told(mesh: Mesh, tmp_path: Path) -> None:
-    """Where CI cloned the last commit alone, the run says that older versions were not seen."""
+def test_a_shallow_clone_is_noted(mesh: Mesh, tmp_path: Path) -> None:
+    """In a clone of the last commit only, a note says that older versions were not compared."""
     mesh.schema("shop/orders.events", record("Order", "cents", "a"))
     mesh.commit()
     git(tmp_path, "clone", "-q", "--depth", "1", mesh.top.as_uri(), "cut")
@@ -138,8 +138,8 @@ def test_a_shallow_clone_is_told(mesh: Mesh, tmp_path: Path) -> None:
     assert "fetch-depth: 0" in str(refused.value.hint)
 
 
-def test_a_work_tree_behind_the_revision_is_told(mesh: Mesh) -> None:
-    """What main got since the branch began looks taken away; the note says why, and what to do."""
+def test_a_work_tree_that_lacks_commits_is_noted(mesh: Mesh) -> None:
+    """A branch that lacks main's newer commits seems to remove their contracts; a note says why, and what to do."""
     git(mesh.top, "branch", "feature")
     mesh.schema("shop/orders.events", record("Order", "cents", "theirs"))
     mesh.commit()
@@ -150,7 +150,7 @@ def test_a_work_tree_behind_the_revision_is_told(mesh: Mesh) -> None:
 
 
 def test_many_contracts_have_their_own_histories(tmp_path: Path) -> None:
-    """Beyond what git takes as paths whole folders are asked about; a folder of a like name beside is none of them."""
+    """Beyond git's limit of paths, whole folders are given; a folder with a similar name is not among them."""
     mesh = Mesh.make(tmp_path / "top", "mesh")
     beside = Mesh(tmp_path / "top/mesh2", tmp_path / "top")
     for step in range(2):
@@ -166,8 +166,8 @@ def test_many_contracts_have_their_own_histories(tmp_path: Path) -> None:
     assert found == {f"p{number}": [one, two] if number % 2 else [one] for number in range(60)}
 
 
-def test_a_submodule_is_told(mesh: Mesh, tmp_path: Path) -> None:
-    """Products of another repository are not held by this one's revisions: they are new, and a note says why."""
+def test_a_submodule_is_noted(mesh: Mesh, tmp_path: Path) -> None:
+    """Products of a submodule are not in this repository's revisions: they are new, and a note says why."""
     inner = Mesh.make(tmp_path / "inner")
     inner.product("far/away", record("Far"))
     inner.commit()
