@@ -1,7 +1,7 @@
-"""Mesh addresses, and the names on Kafka that stand behind them.
+"""Mesh addresses, and the names that their ports have on Kafka.
 
 An address is `mesh://<domain>/<product>/<port>[@<major>]`; port and major may be left out, the scheme too on a
-command line. This module is the only place that makes a topic's name; clients never make one, they resolve.
+command line. Only this module makes the names of topics. Clients never make one: they resolve the address.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshport.errors import AddressError
 
 SCHEME: Final = "mesh://"
 _WORD: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
-# Kafka refuses topic names over 249 characters; `.v<major>.g<n>` and the quarantine's suffix need their room.
+# Kafka refuses topic names over 249 characters; `.v<major>.g<n>` and the longest suffix of a processor's topics need the rest.
 _LONGEST: Final = 200
 _LAST_MAJOR: Final = 999_999_999
 _SHAPE: Final = f"an address is {SCHEME}<domain>/<product>[/<port>[@<major>]]"
@@ -38,10 +38,11 @@ class Address:
     major: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse parts that no address can hold.
+        """Check the parts.
 
         Raises:
-            AddressError: a part is not made of lower-case words, the major is none or has no port, or all is too long.
+            AddressError: a part is not made of lower-case words, the major is out of range or has no port, or the whole is
+                too long.
         """
         for part, text in (("domain", self.domain), ("product", self.product), ("port", self.port)):
             if text is not None and not _WORD.fullmatch(text):
@@ -67,16 +68,16 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `mesh://shop/orders/events@2`, `shop/orders/events`, `shop/orders` and the like.
+        """Parse an address: `mesh://shop/orders/events@2`, `shop/orders/events`, `shop/orders` and the like.
 
         Raises:
-            AddressError: the text is none of these.
+            AddressError: the text is no address; the hint says what it should be.
         """
         bare = text.strip().removeprefix(SCHEME)
         path, at, major = bare.partition("@")
         parts = path.split("/")
         if len(parts) not in {2, 3} or not all(parts) or ":" in path:
-            raise AddressError(f"{text!r} is no mesh address", text=text, hint=_meant(text))
+            raise AddressError(f"{text!r} is no mesh address", text=text, hint=_hint_for(text))
         if at and not re.fullmatch(r"[1-9][0-9]{0,8}", major):
             raise AddressError(f"{major!r} in {text!r} is no major version", text=text, hint=_SHAPE)
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, int(major) if at else None)
@@ -88,24 +89,24 @@ class Address:
 
     @property
     def of_product(self) -> Address:
-        """The product that this address belongs to (`mesh://shop/orders`)."""
+        """The address of the product that has this port (`mesh://shop/orders`)."""
         return Address(self.domain, self.product)
 
     @property
     def key(self) -> str:
-        """The address without its scheme, as people type it (`shop/orders`)."""
+        """The address without its scheme (`shop/orders`)."""
         return str(self).removeprefix(SCHEME)
 
     def at(self, port: str, major: int) -> Address:
-        """The full address of one port and major of this product."""
+        """Return the full address of one port and major of this product."""
         return Address(self.domain, self.product, port, major)
 
 
 def topic_name(address: Address, *, generation: int = 1) -> str:
-    """The topic of a full address: `<domain>.<product>.<port>.v<major>`, `.g<n>` for a rebuilt generation.
+    """Return the topic of a full address: `<domain>.<product>.<port>.v<major>`, with `.g<n>` for a rebuilt generation.
 
     Raises:
-        AddressError: the address names no port or no major, so that no topic can be told.
+        AddressError: the address names no port or no major.
         ValueError: the generation is not positive.
     """
     if address.port is None or address.major is None:
@@ -117,47 +118,69 @@ def topic_name(address: Address, *, generation: int = 1) -> str:
 
 
 def subject_name(address: Address) -> str:
-    """The registry's subject of a full address: that of its first generation's topic, `<topic>-value`.
+    """Return the registry's subject of a full address: `<topic>-value` of its first generation's topic.
 
-    Confluent's TopicNameStrategy finds it by the topic alone; generations share it, since they share the contract.
+    Confluent's TopicNameStrategy derives it from the topic alone. Generations share it, as they share the contract.
     """
     return f"{topic_name(address)}-value"
 
 
 def quarantine_name(topic: str) -> str:
-    """The topic that takes what could not be processed from `topic`, with its original bytes and the reason."""
+    """Return the topic of the events that the processor of `topic` could not process: original bytes and the reason."""
     return f"{topic}.quarantine"
 
 
 def late_name(topic: str) -> str:
-    """The topic that takes the events which came after their window's lateness, per derived product's topic."""
+    """Return the topic of the events that came too late for their window in the processor of `topic`."""
     return f"{topic}.late"
 
 
 def redrive_name(topic: str) -> str:
-    """The topic by which the processor that builds `topic` is given quarantined events once more."""
+    """Return the topic from which the processor of `topic` reads quarantined events again."""
     return f"{topic}.redrive"
 
 
-def internal_name(topic: str, purpose: str) -> str:
-    """A topic that only the processor which builds `topic` reads and writes: its changelog, its re-keyed input."""
-    return f"{topic}.{purpose}"
+def changelog_name(topic: str) -> str:
+    """Return the changelog of the state that the processor of `topic` keeps of its input."""
+    return f"{topic}.changelog"
 
 
-def names_of(topic: str) -> list[str]:
-    """The topics that may belong to one generation of a derived product: its own, and those that its processor makes."""
-    purposes = ("changelog", "joined.changelog", "rekey", "rekey.changelog")
-    aside = (late_name(topic), quarantine_name(topic), redrive_name(topic))
-    return [topic, *(internal_name(topic, each) for each in purposes), *aside]
+def joined_changelog_name(topic: str) -> str:
+    """Return the changelog of the state that the processor of `topic` keeps of the second stream of a join."""
+    return f"{topic}.joined.changelog"
+
+
+def repartition_name(topic: str) -> str:
+    """Return the repartition topic of the processor of `topic`: its records under the key of their group."""
+    return f"{topic}.rekey"
+
+
+def repartition_changelog_name(topic: str) -> str:
+    """Return the changelog of the state that the processor of `topic` keeps of its repartition topic."""
+    return f"{topic}.rekey.changelog"
+
+
+def generation_topics(topic: str) -> list[str]:
+    """Return the topics that one generation of a derived product may have: its own, and those that its processor creates."""
+    return [
+        topic,
+        changelog_name(topic),
+        joined_changelog_name(topic),
+        repartition_name(topic),
+        repartition_changelog_name(topic),
+        late_name(topic),
+        quarantine_name(topic),
+        redrive_name(topic),
+    ]
 
 
 def nearest(text: str, known: list[str]) -> str | None:
-    """The known name that was most likely meant by `text`, for a hint; None where none is near."""
+    """Return the known name that is most similar to `text`, for a hint; None where none is similar."""
     return next(iter(difflib.get_close_matches(text, known, n=1)), None)
 
 
-def _meant(text: str) -> str:
-    """A hint for text of another shape: the address that differs from it in scheme, slashes or case alone."""
+def _hint_for(text: str) -> str:
+    """Return a hint for text that is no address: the address that differs from it in scheme, slashes or case alone."""
     path = re.sub(r"^[a-z]+:/*", "", text.strip().lower())
     spelled = SCHEME + "/".join(filter(None, path.split("/")))
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshport.address import Address, names_of
+from meshport.address import Address, generation_topics
 from meshport.binding import Binding, Continuation
 from meshport.errors import NotRegistered
 from meshport.kafka.admin import Admin
@@ -30,7 +30,7 @@ def retire(line: PortGenerations, number: int, admin: Admin) -> list[str]:
         raise NotRegistered(f"{line.line} has no generation {number}")
     line.retire(number)
     known = admin.partitions()
-    deleted = [each for each in names_of(topic) if each in known]
+    deleted = [each for each in generation_topics(topic) if each in known]
     for each in deleted:
         admin.delete_topic(each)
     return deleted

@@ -27,7 +27,7 @@ import numpy as np
 import platformdirs
 import pyarrow as pa
 
-from meshport.address import Address, internal_name
+from meshport.address import Address, changelog_name, repartition_changelog_name
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import open_cluster
@@ -147,7 +147,7 @@ def _apply(mesh: Registry, bootstrap_servers: str) -> None:
 def _settle(mesh: Registry, bootstrap_servers: str) -> None:
     """Let the live state's changelogs be compacted, as those of a processor are that has run for days."""
     admin, topic = Admin(KafkaConfig(bootstrap_servers)), mesh.resolve(BUILT).topic
-    for name in (internal_name(topic, "changelog"), internal_name(topic, "rekey.changelog")):
+    for name in (changelog_name(topic), repartition_changelog_name(topic)):
         admin.set_config(name, CHANGELOG_WHILE_BUILT)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from meshport.address import quarantine_name
 from meshport.codec.varint import long_varint
 from meshport.errors import TopicError
 from meshport.kafka.config import KafkaConfig
@@ -26,7 +27,7 @@ SOURCE = "operations.departures.events.v1"
 OUTPUT = "network.delays-by-airport.events.v1"
 LAB = "lab.hostile.events.v1"
 COPIES = "lab.copies.events.v1"
-QUARANTINE = f"{OUTPUT}.quarantine"
+QUARANTINE = quarantine_name(OUTPUT)
 
 
 def test_totals_survive_kill_9(newcomer: Newcomer, quarter: Path) -> None:
@@ -145,12 +146,12 @@ def test_hostile_payloads_cost_little(newcomer: Newcomer, tmp_path: Path) -> Non
         for number, payload in enumerate(PAYLOADS.values(), 1):
             hostile = (value[:5] + payload, _but(said, ce_id=b"x"))
             producer.deliver([Message(LAB, None, *hostile)] * ROUNDS)
-            wait_for(partial(_has, newcomer, f"{COPIES}.quarantine", number * ROUNDS), lambda: newcomer.up.said)
+            wait_for(partial(_has, newcomer, quarantine_name(COPIES), number * ROUNDS), lambda: newcomer.up.said)
         producer.deliver([Message(LAB, None, value, _but(said, ce_id=b"y"))])
     wait_for(lambda: _has(newcomer, COPIES, 2), lambda: newcomer.up.said)
     assert newcomer.up.pids["lab/copies"] == worker
     assert _peak_mb(worker) - before < 64
-    aside = newcomer.stored(f"{COPIES}.quarantine")
+    aside = newcomer.stored(quarantine_name(COPIES))
     for name, payload in PAYLOADS.items():
         refused = [each for each in aside if each.value() == value[:5] + payload]
         assert len(refused) == ROUNDS, name

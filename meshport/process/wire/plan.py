@@ -12,7 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from meshport.address import Address, internal_name, late_name, nearest, quarantine_name, redrive_name
+from meshport.address import (
+    Address,
+    changelog_name,
+    joined_changelog_name,
+    late_name,
+    nearest,
+    quarantine_name,
+    redrive_name,
+    repartition_changelog_name,
+    repartition_name,
+)
 from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
@@ -138,11 +148,11 @@ class Plan:
     def sources(self) -> tuple[SourcePlan, ...]:
         """The inputs whose events are processed, tables excluded."""
         pipeline, topic = self.pipeline, self.output.topic
-        stage = StageTopics(self.source.topic, self.source.partitions, internal_name(topic, "changelog"))
+        stage = StageTopics(self.source.topic, self.source.partitions, changelog_name(topic))
         source = SourcePlan(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
         if self.stream is None or not isinstance(pipeline.grouping, JoinStream):
             return (source,)
-        stage = StageTopics(self.stream.topic, self.stream.partitions, internal_name(topic, "joined.changelog"))
+        stage = StageTopics(self.stream.topic, self.stream.partitions, joined_changelog_name(topic))
         taken = Select(tuple(dict.fromkeys((*self.stream.key, *pipeline.grouping.take.values()))))
         return source, SourcePlan(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
 
@@ -157,9 +167,7 @@ class Plan:
         if not self.rekeyed:
             return None
         topic = self.output.topic
-        return StageTopics(
-            internal_name(topic, "rekey"), self.output.partitions, internal_name(topic, "rekey.changelog")
-        )
+        return StageTopics(repartition_name(topic), self.output.partitions, repartition_changelog_name(topic))
 
     @cached_property
     def stages(self) -> tuple[StageTopics, ...]:
