@@ -190,7 +190,7 @@ class StateShape:
             elif now is None:
                 message = "it is gone, and what it remembers with it"
             else:
-                changes = [f"it told records apart {_by(was)} and would {_by(now)}"] if was.by != now.by else []
+                changes = [f"it identified records {_by(was)} and would {_by(now)}"] if was.by != now.by else []
                 if was.within != now.within:
                     changes.append(
                         f"it remembered for {format_duration(was.within)} and would for {format_duration(now.within)}"

@@ -247,7 +247,7 @@ def test_named_and_decimal_types_are_derived() -> None:
 
 def test_what_python_made_has_no_type() -> None:
     """The type of a field that a Python function makes is unknown, so that no schema is derived."""
-    with pytest.raises(ProcessError, match="'x' cannot be told"):
+    with pytest.raises(ProcessError, match="'x' is unknown"):
         derive_schema(pipeline(Derive({"x": lambda play: play["ms"]})), "Out", schema(PLAY), {})
 
 

@@ -87,11 +87,12 @@ def derive_schema(pipeline: Pipeline, name: str, source: Schema, tables: Mapping
     made, named = _output_fields(pipeline, source, tables)
     if made is None:
         raise ProcessError(
-            "the schema of what a Python function makes cannot be told", hint="write it by hand (`schema:` of the port)"
+            "the schema of the record that a Python function makes is unknown",
+            hint="write it by hand (`schema:` of the port)",
         )
     for field, kind in made.items():
         if kind is None:
-            raise ProcessError(f"the type of the field {field!r} cannot be told", hint="write the schema by hand")
+            raise ProcessError(f"the type of the field {field!r} is unknown", hint="write the schema by hand")
     fields: list[dict[str, Any]] = []
     for field, kind in made.items():
         null_first = isinstance(kind, list) and kind[0] == "null"
