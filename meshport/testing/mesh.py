@@ -27,7 +27,8 @@ from meshport.event import Event, EventReader, EventWriter, new_id
 from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import BadEvent
-from meshport.process.engines.memory import Harness, MemoryLog
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import MemoryLog
 from meshport.process.logic.load import load_pipeline
 from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_event
 from meshport.process.stages.partition import Counts

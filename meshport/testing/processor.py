@@ -34,7 +34,9 @@ from meshport.event import Event, EventReader, EventWriter
 from meshport.event.attributes import rfc3339
 from meshport.kafka.producer import Message
 from meshport.ports.publisher import event_time, record_key
-from meshport.process.engines.memory import Crash, Harness, Port, Ports
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import Crash
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.load import load_pipeline
 from meshport.process.logic.shape import check_pipeline

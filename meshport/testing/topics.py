@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from meshport.kafka.admin import Topic
 from meshport.kafka.config import KafkaConfig
-from meshport.process.engines.memory import MemoryLog
+from meshport.process.engines.memory_log import MemoryLog
 from meshport.testing.registry import BOOTSTRAP_SERVERS
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 from meshport.event import Event
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import Subscriber
-from meshport.process.engines.memory import Harness, PortRegistry
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_ports import PortRegistry
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan

@@ -9,7 +9,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.producer import Message
-from meshport.process.engines.memory import PortRegistry
+from meshport.process.engines.memory_ports import PortRegistry
 from tests.campaigns.logic import COLUMNS, UNLUCKY
 from tests.process.plays import play
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from meshport.process.engines.memory import Port, Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.logic.pipeline import Aggregate, Deduplicate, Filter, Operator, Pipeline, Record, Tumbling
 from meshport.process.wire.plan import Plan, make_plan
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import columns_for
-from meshport.process.engines.memory import Crash, Harness, MemoryLog
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import Crash, MemoryLog
 from meshport.process.runtime.worker import Worker
 from meshport.process.state.changelog import ChangelogRecord
 from tests.campaigns.evidence import Evidence, of_harness
@@ -85,7 +86,7 @@ def killed(dice: random.Random) -> Evidence:
 class ColumnarHarness(Harness):
     """A harness whose processor works by columns, where those are installed."""
 
-    def _taken_up(self) -> Worker:
+    def _new_worker(self) -> Worker:
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports))
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
@@ -128,7 +129,7 @@ def moved(dice: random.Random) -> Evidence:
     def turn(_: bool) -> None:
         for place in list(harness.worker.next_offsets):
             harness.worker.revoke(place)
-        successor = harness._taken_up()
+        successor = harness._new_worker()
         for worker in (harness.worker, successor):
             harness.worker = worker
             _work(harness, log, _sizes(dice))
@@ -151,7 +152,7 @@ def _sizes(dice: random.Random) -> Iterator[int]:
 def _work(
     harness: Harness, log: TransactionalLog, sizes: Iterator[int], killed_at_commit: Callable[[], bool] = bool
 ) -> None:
-    while batches := harness._next(sizes):
+    while batches := harness._next_batches(sizes):
         harness.worker.process(batches)
         if killed_at_commit():
             raise Crash("killed")

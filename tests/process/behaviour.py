@@ -11,7 +11,8 @@ from typing import Any
 from meshport.address import Address
 from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
-from meshport.process.engines.memory import Harness, Port, PortRegistry
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_ports import Port, PortRegistry
 from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,

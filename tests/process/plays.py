@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshport.address import Address
-from meshport.process.engines.memory import Port
+from meshport.process.engines.memory_ports import Port
 from meshport.process.logic.pipeline import Operator, Pipeline
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

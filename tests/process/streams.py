@@ -17,7 +17,7 @@ from meshport.event import Event
 from meshport.process import JoinStream, Operator, Pipeline, Plan, Select, make_plan
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
-from meshport.process.engines.memory import Port, Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.schema import Schema
 from tests.process.plays import INSTANT, at, field, record

@@ -14,7 +14,8 @@ from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
-from meshport.process.engines.memory import Harness, Ports
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_ports import Ports
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.input import InputMessage

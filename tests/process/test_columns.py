@@ -17,7 +17,8 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import columns_for
 from meshport.process.columns.group import ColumnarGroup
 from meshport.process.columns.source import ColumnarSource
-from meshport.process.engines.memory import Harness, Port, Ports
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,
@@ -77,7 +78,7 @@ def totals(state: Any, event: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
 class ByColumns(Harness):
     """The harness with a worker that uses columns wherever it can."""
 
-    def _taken_up(self) -> Worker:
+    def _new_worker(self) -> Worker:
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports))
         for stage in self.plan.stages:
             for partition in range(stage.partitions):

@@ -25,7 +25,7 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.cluster import Cluster
 from meshport.process.engines import faust as engine
 from meshport.process.engines.faust import run_processor
-from meshport.process.engines.memory import Ports
+from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.pipeline import Apply, Filter
 from meshport.process.runtime import watchdog
 from meshport.process.runtime.kafka_log import KafkaLog, starting_offset

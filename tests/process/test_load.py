@@ -28,7 +28,7 @@ from meshport.process import (
     load_pipeline,
     make_plan,
 )
-from meshport.process.engines.memory import Port, Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.product import Product, parse_product
 from meshport.schema import Schema, parse_schema
 from tests.process.plays import ARTIST, ARTISTS, PLAY, PLAYS, pipeline, record

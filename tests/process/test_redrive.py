@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.producer import Message
-from meshport.process.engines.memory import Crash, Harness
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import Crash
 from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,

@@ -33,7 +33,9 @@ from meshport.process import (
     Tumbling,
     make_plan,
 )
-from meshport.process.engines.memory import Crash, Harness, Ports
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import Crash
+from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.state_shape import describe, origins
 from meshport.product import Step

@@ -17,7 +17,9 @@ from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pipeline, make_plan
 from meshport.process.columns import MANY, columns_for
-from meshport.process.engines.memory import Crash, Harness, Ports
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import Crash
+from meshport.process.engines.memory_ports import Ports
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.input import InputMessage
 from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
@@ -38,17 +40,17 @@ class Interleaved(Harness):
         self._by_columns = by_columns
         super().__init__(pipeline, output="shop/settled", ports=ports(**how))
 
-    def _taken_up(self) -> Worker:
+    def _new_worker(self) -> Worker:
         if not self._by_columns:
-            return super()._taken_up()
+            return super()._new_worker()
         worker = Worker(self.plan, self.ports, self.log, columns_for(self.plan, self.ports), look_s=0)
         for stage in self.plan.stages:
             for partition in range(stage.partitions):
                 worker.assign(TopicPartition(stage.topic, partition))
         return worker
 
-    def _next(self, sizes: Iterator[int]) -> dict[TopicPartition, Sequence[InputMessage]]:
-        batches = super()._next(sizes)
+    def _next_batches(self, sizes: Iterator[int]) -> dict[TopicPartition, Sequence[InputMessage]]:
+        batches = super()._next_batches(sizes)
         some = {place: messages for place, messages in batches.items() if self._dice.random() < 0.5} or batches
         return {place: messages[: self._dice.choice([1, 3, 40, 400])] for place, messages in some.items()}
 

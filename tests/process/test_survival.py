@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from meshport.errors import ProcessError
 from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
-from meshport.process.engines.memory import Crash, Harness
+from meshport.process.engines.memory import Harness
+from meshport.process.engines.memory_log import Crash
 from meshport.process.logic.pipeline import (
     Aggregate,
     Apply,

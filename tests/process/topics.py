@@ -12,7 +12,7 @@ from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
-from meshport.process.engines.memory import Ports
+from meshport.process.engines.memory_ports import Ports
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.input import InputMessage

@@ -21,7 +21,7 @@ from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
-from meshport.process.engines.memory import Port, Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.project import sources
 from meshport.project.project import Project
 from meshport.project.recount import recount

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from meshport.address import Address
-from meshport.process.engines.memory import Crash
+from meshport.process.engines.memory_log import Crash
 from meshport.project.project import Project
 from meshport.project.sources import SourceEvent, load_sources, merge
 from meshport.testing import MemoryMesh

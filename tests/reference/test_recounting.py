@@ -13,7 +13,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
-from meshport.process.engines.memory import Port, Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.product.loading import load_callable, load_module
 from meshport.project.recount import RecountVerdict, compare
 from tests.reference.made import event

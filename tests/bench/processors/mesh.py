@@ -27,7 +27,7 @@ from meshport.process import (
     Tumbling,
     make_plan,
 )
-from meshport.process.engines.memory import Port, Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.wire.partitioner import partition_of
 from tests.bench.processors import orders
 from tests.bench.processors.orders import Totals
