@@ -158,7 +158,7 @@ class InputPort(Model):
     """A port of another product that this one reads.
 
     Attributes:
-        address: of the port.
+        address: the port's address.
         fields: the fields that are read; empty means all of them, for the gate too.
     """
 
@@ -232,7 +232,7 @@ class ServiceLevel(Model):
     Attributes:
         property: timeliness, intervalOfChange, completeness, availability, ...
         value: the objective.
-        unit: of the value (s, m, h, d, percent).
+        unit: the value's unit (s, m, h, d, percent).
         port: the port that it applies to; None for all.
     """
 
@@ -249,7 +249,7 @@ class Product(Model):
         address: `mesh://<domain>/<product>`; permanent.
         id: a GUID that never changes, even if all else does.
         archetype: determines the default compatibility.
-        source_code_location: of the code that builds the product.
+        source_code_location: the location of the code that builds the product.
         required_security_group: the group whose members may read it.
         deprecated_on: the day after which readers should have left; requires `status: deprecated`.
         successor: the address that replaces a deprecated product.
@@ -289,8 +289,8 @@ class Product(Model):
         """Return a port; by default the default port at its live major.
 
         Args:
-            name: of the port.
-            major: of the contract.
+            name: the port's name.
+            major: the contract's major version.
             today: the day (UTC) on which the live major is live; by default the current one.
 
         Returns:

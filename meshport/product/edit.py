@@ -22,7 +22,7 @@ def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date
     The new line has the keys of the old one, but for the contract's file and the events' type, which are the default ones.
 
     Args:
-        text: of the descriptor.
+        text: the descriptor's text.
         old: the port's highest line.
         live_from: the day from which the new line is live.
         deprecated_on: the day after which readers should have left the old line.

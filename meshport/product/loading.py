@@ -19,8 +19,8 @@ def load_callable(folder: Path, reference: str) -> Callable[..., Any]:
     """Return the function that `<file>.py:<name>` names.
 
     Args:
-        folder: of the product; the file is relative to it.
-        reference: as written in the descriptor.
+        folder: the product's folder; the file is relative to it.
+        reference: the reference as written in the descriptor.
 
     Raises:
         ProjectError: there is no such file, running it fails, or it has no such function.

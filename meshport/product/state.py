@@ -48,7 +48,7 @@ class WindowShape:
     """Event-time windows.
 
     Attributes:
-        kind: of the windows.
+        kind: the kind of the windows.
         size: the length of each; for sessions the gap that ends one.
         every: the hop of hopping windows.
     """

@@ -192,7 +192,7 @@ def whole(rounding: Callable[[Numbers], Numbers]) -> Callable[[Numbers], Result]
     """Return a function from floats to ints, such as `int`, `round`, `floor` and `ceil`; ints beyond int64 are in doubt.
 
     Args:
-        rounding: of floats to whole floats.
+        rounding: rounds floats to whole floats.
     """
 
     def run(number: Numbers) -> Result:

@@ -59,7 +59,7 @@ class ColumnBatch:
     """The columns that expressions are computed over.
 
     Attributes:
-        columns: by name.
+        columns: the columns by name.
         count: the number of rows.
         memo: the cells of memoized nodes.
     """

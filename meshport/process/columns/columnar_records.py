@@ -75,7 +75,7 @@ class ColumnarRecords:
     """Records by columns.
 
     Attributes:
-        columns: by name, in the order of the record's fields; all of one length.
+        columns: the columns by name, in the order of the record's fields; all of one length.
         origin: for each record the index of what it was made from, ascending: int64.
         time: for each record its event time in microseconds: int64.
     """
@@ -157,11 +157,11 @@ class Origins(NamedTuple):
     """The events that records were made from, one for each record.
 
     Attributes:
-        partition: of the input.
-        offsets: of the events.
-        numbers: of each record among those of its event.
+        partition: the partition of the input.
+        offsets: the offset of each event.
+        numbers: the number of each record among those of its event.
         source: CloudEvents source of all events.
-        ids: of the events.
+        ids: the CloudEvents id of each event.
         time: event time of each, in RFC 3339.
         recorded: when each was recorded, in RFC 3339.
     """

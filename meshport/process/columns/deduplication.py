@@ -15,8 +15,8 @@ class ColumnarDeduplication:
     """One de-duplication over columns.
 
     Args:
-        deduplication: of the state.
-        fields: of the records.
+        deduplication: the step over the state.
+        fields: the fields of the records.
 
     Raises:
         NotColumnar: a field of the identity has no plain values.
@@ -33,7 +33,7 @@ class ColumnarDeduplication:
 
         Args:
             given: the records.
-            numbers: of each among those of its event.
+            numbers: the number of each record among those of its event.
             store: the state.
             columns: the events.
         """

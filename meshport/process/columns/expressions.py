@@ -59,7 +59,7 @@ class Compiled:
     """An expression compiled for columns.
 
     Attributes:
-        text: of the expression.
+        text: the expression as written.
         type: the Arrow type of its values.
     """
 
@@ -96,7 +96,7 @@ def compile_columns(expression: Expression, arrow: pa.Schema) -> Compiled:
     """Compile an expression for the columns of a schema.
 
     Args:
-        expression: as declared.
+        expression: the expression as declared.
         arrow: the columns, as `meshport.columnar.arrow_schema` returns them.
 
     Raises:

@@ -60,7 +60,7 @@ class ColumnarApply:
         Args:
             given: the records.
             store: the state.
-            origins: of the records.
+            origins: the events that the records were made from.
 
         Raises:
             Doubt: the function raised, or made a record that columns do not hold.

@@ -90,7 +90,7 @@ def called(name: str, nodes: Sequence[Node], arguments: Sequence[ast.expr]) -> N
     """Return the call of a function.
 
     Args:
-        name: of the function.
+        name: the function's name.
         nodes: the arguments.
         arguments: the same, as written.
 
@@ -104,8 +104,8 @@ def _by_kind(name: str, forms: Mapping[str, Callable[[Node], Node]]) -> Columnar
     """Return the form of a function of one argument, which is null for a null.
 
     Args:
-        name: of the function.
-        forms: by the kind of the argument.
+        name: the function's name.
+        forms: the columnar form for each kind of the argument.
     """
 
     def call(nodes: Sequence[Node], _: Sequence[ast.expr]) -> Node:

@@ -26,8 +26,8 @@ class ColumnarGrouping:
 
     Args:
         plan: the plan.
-        group: of the state; None where nothing is grouped.
-        fields: of the records.
+        group: the grouping over the state; None where nothing is grouped.
+        fields: the fields of the records.
         tables: the products that are joined.
 
     Raises:
@@ -63,7 +63,7 @@ class ColumnarGrouping:
         Args:
             records: their origin is the index of their event.
             store: the state.
-            origins: of the records.
+            origins: the events that the records were made from.
 
         Raises:
             Doubt: some records have to be processed one by one; the store must be discarded.

@@ -64,7 +64,7 @@ class GroupedValues(NamedTuple):
     """The values that one aggregation adds to groups.
 
     Attributes:
-        values: of the field that is read; None for `count`.
+        values: the values of the field that is read; None for `count`.
         groups: the groups of the values.
         before: the accumulator of each group before; None for a new group.
         positions: returns the position of each value.
@@ -80,7 +80,7 @@ class Kernel(Protocol):
     """One aggregation over columns.
 
     Attributes:
-        type: of its results.
+        type: the Arrow type of its results.
     """
 
     type: pa.DataType
@@ -113,7 +113,7 @@ def kernel_for(aggregation: Aggregation, fields: Fields) -> Kernel:
 
     Args:
         aggregation: over the records.
-        fields: of the records.
+        fields: the fields of the records.
 
     Raises:
         NotColumnar: its field does not exist, has no plain values, or is no number to add up.

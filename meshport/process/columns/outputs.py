@@ -35,7 +35,7 @@ class ColumnarOutputs:
 
     Args:
         plan: the plan.
-        fields: of the records.
+        fields: the fields of the records.
 
     Raises:
         NotColumnar: the records do not fit the port column by column.
@@ -69,7 +69,7 @@ class ColumnarOutputs:
 
         Args:
             records: with the output's fields; their origin is the index of the record that they were made from.
-            origins: of those.
+            origins: the events that those were made from.
 
         Raises:
             Doubt: a record has to be encoded, or refused, by itself.
@@ -125,8 +125,8 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords
     """Return the function that computes the key of each record.
 
     Args:
-        names: of the key fields; empty for records without a key.
-        fields: of the records.
+        names: the key fields; empty for records without a key.
+        fields: the fields of the records.
 
     Raises:
         NotColumnar: a key field has no plain values.

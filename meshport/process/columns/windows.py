@@ -32,11 +32,11 @@ class ColumnarWindows:
 
     Args:
         aggregate: the declaration.
-        windows: of the state.
-        fields: of the records that it groups.
+        windows: the windows over the state.
+        fields: the fields of the records that it groups.
 
     Attributes:
-        fields: of its results.
+        fields: the fields of its results.
 
     Raises:
         NotColumnar: the aggregate has no columnar form over these fields.
@@ -69,7 +69,7 @@ class ColumnarWindows:
         Args:
             given: the records.
             store: the state.
-            origins: of the records.
+            origins: the events that the records were made from.
 
         Returns:
             A record for each change, in order, its origin the index of the record that made it; none with `emit: close`.

@@ -35,7 +35,7 @@ class Expression:
     """An expression, checked and compiled.
 
     Attributes:
-        text: as written.
+        text: the expression as written.
         fields: the fields that it reads; of a dotted path the first name.
         tree: its syntax tree, of the nodes that expressions have.
 

@@ -23,7 +23,7 @@ class Function:
     """A function of expressions.
 
     Attributes:
-        name: as expressions call it.
+        name: its name in expressions.
         least: the smallest number of arguments.
         most: the largest number of arguments.
         row: computes it for one row.

@@ -59,8 +59,8 @@ def operator_of(step: Step, folder: Path | None = None) -> Operator:
     """Return the operator of one declared step.
 
     Args:
-        step: as declared in product.yaml.
-        folder: of the product, for `apply`.
+        step: the step as declared in product.yaml.
+        folder: the product's folder, for `apply`.
 
     Raises:
         ProcessError: an expression of the step is invalid, or an `apply` has no folder or an unread schema.
