@@ -2,48 +2,88 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from meshport import __version__
-from meshport.cli import applying, demo, gate, mesh, project, publish, read, rebuild, redrive, run, up
 from meshport.cli.output import INTERRUPTED, exit_code, say
 from meshport.errors import MeshError
 
+
+class _Verb(NamedTuple):
+    """A command: where its function or group is, as `module:name`, and the first line of its help."""
+
+    home: str
+    summary: str
+
+
+# The module of a command is imported when the command is called, so that none waits for the imports of the others.
+VERBS: Final = {
+    "init": _Verb("project:init", "Create a mesh project: producers/, processors/, schemas/."),
+    "new": _Verb("project:new", "Write a product's descriptor and contract into this project, or its next major line."),
+    "check": _Verb("applying:check", "Check every descriptor, contract and process of this project."),
+    "apply": _Verb("applying:apply", "Register this project's products and create their topics; nothing is deleted."),
+    "up": _Verb("up:up", "Run Kafka, the registry and this project's processors and sources, until interrupted."),
+    "demo": _Verb("demo:demo", "Run this project with its own sources, show live figures, and recount every derived product."),
+    "run": _Verb("run:run", "Run the processor of a derived product, or the sources of others, until interrupted."),
+    "publish": _Verb("publish:publish", "Publish the records of a file; columns are mapped to the schema's fields by name."),
+    "tail": _Verb("read:tail", "Show the events of a port as they arrive."),
+    "replay": _Verb("read:replay", "Replay part of a port's history, by event time or by offset."),
+    "quarantine": _Verb("read:quarantine", "Show the events that a processor quarantined, each with the reason."),
+    "rebuild": _Verb("rebuild:rebuild", "Build a derived product again from history, and compare it with the live one."),
+    "generations": _Verb("rebuild:generations", "List the generations of a port: bound, being built, kept or retired."),
+    "redrive": _Verb("redrive:redrive", "Bring quarantined events back to their processor, after the cause was fixed."),
+    "resolve": _Verb("mesh:resolve", "Show the binding of an address: its topic, cluster, key and schema."),
+    "search": _Verb("mesh:search", "List the mesh's data products."),
+    "readers": _Verb("mesh:readers", "List the products that read a port, and the fields that they read."),
+    "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),
+    "registry": _Verb("mesh:registry_app", "The registry service."),
+}  # fmt: skip
+
+
+class _Verbs(TyperGroup):
+    """The group of all commands; it lists them without importing any."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name=name, help=verb.summary) for name, verb in VERBS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Import the command that the arguments name."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed if name is None else load_verb(name), rest
+
+
+def load_verb(name: str) -> Any:
+    """Return a command or a group of commands, its module imported."""
+    verb = VERBS[name]
+    module, _, attribute = verb.home.partition(":")
+    found = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    command: Any
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_group(found)
+    else:
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name)(found)
+        command = typer.main.get_command(alone)
+    command.name = name
+    return command
+
+
 app = typer.Typer(
     name="meshport",
+    cls=_Verbs,
     help="Data products with an address, a contract, a Kafka output port and a replayable past.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-for verb in (
-    project.init,
-    project.new,
-    applying.check,
-    applying.apply,
-    up.up,
-    demo.demo,
-    run.run,
-    publish.publish,
-    read.tail,
-    read.replay,
-    read.quarantine,
-    rebuild.rebuild,
-    rebuild.generations,
-    redrive.redrive,
-    mesh.resolve,
-    mesh.search,
-    mesh.readers,
-):
-    app.command()(verb)
-app.add_typer(gate.gate_app, name="gate")
-app.add_typer(mesh.registry_app, name="registry")
 
 
 def _version(asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""`meshport check` and `apply`: a project's way into the mesh."""
+"""`meshport check` and `apply`: a project is checked, and brought into the mesh."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from meshport.cli.output import emit, say
-from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, kafka_config, open_registry, resolve_at
+from meshport.cli.session import JsonOption, RegistryOption, TopicsKafkaOption, kafka_config, open_registry, resolve_at
 from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.kafka.admin import Admin
 from meshport.project.apply import ProductPlan, carry_out, plan
@@ -18,9 +18,9 @@ from meshport.registry import Registry
 
 
 def check(registry: RegistryOption = None) -> None:
-    """Read every descriptor, contract and process of this project, and say what is wrong with any.
+    """Check every descriptor, contract and process of this project.
 
-    Inputs that the project does not hold are looked up in the registry, where one is named or runs here.
+    Inputs that belong to other projects are looked up in the registry, if one is named or runs here.
 
     Example: meshport check
     """
@@ -45,14 +45,17 @@ def _counted(count: int, word: str) -> str:
 
 
 def apply(
-    plan_only: Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Show the plan and end: nothing is registered, created or changed.")
+    ] = False,
     registry: RegistryOption = None,
-    kafka: KafkaOption = None,
+    kafka: TopicsKafkaOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Register this project's products and make their topics. Shows its plan first; deletes nothing.
+    """Register this project's products and create their topics; nothing is deleted.
 
-    A process that reads what its input does not have, or makes what its contract does not have, is refused before.
+    The plan is shown first. If any product is refused, none is applied: a file that is wrong, a process that does not fit
+    its contracts or reads a field that `inputPorts` does not declare, a change that breaks a reader.
 
     Example: meshport apply
     """
@@ -72,8 +75,8 @@ def _apply(project: Project, mesh: Registry, admin: Admin, plan_only: bool, json
         address = each.product.product.address
         if not each.changes:
             say(f"{address.key}: as it is")
-        for told in (*each.topics, *each.registration.changed, *each.registration.notes):
-            say(f"{address.key}: {told}")
+        for change in (*each.topics, *each.registration.changed, *each.registration.notes):
+            say(f"{address.key}: {change}")
     for each in planned:
         if each.changes and not plan_only:
             carry_out(each, mesh, admin)

@@ -1,4 +1,4 @@
-"""`meshport demo`: the project's mesh with live figures, and a recount at its end."""
+"""`meshport demo`: the mesh of a project with live figures, and a recount at the end."""
 
 from __future__ import annotations
 
@@ -32,31 +32,29 @@ from meshport.registry import Registry
 
 _Show = Callable[[Sequence[Standing], SourceProgress | None], None]
 
-# A demo shows three days of its world, or as much of it as a machine of two cores can process in that time.
+# A demo covers three days of world time, or as much as a machine with two cores can process in its duration.
 _WORLD: Final = timedelta(days=3)
 _FASTEST: Final = 6000.0
 _LOOK_EVERY_S: Final = 1.0
 _LINE_EVERY_S: Final = 10.0
-# A processor that stands still ends by itself after a minute and is started again; if that did not help, nothing will.
-_STILL_S: Final = 90.0
-# Processors that have not come to the end of their inputs after this long do not keep up.
+# A stalled processor ends itself after a minute and is restarted; a stall that outlasts that is not recovered from.
+_STALLED_S: Final = 90.0
+# Processors that need longer than this to reach the end of their inputs cannot keep up.
 _DRAIN_S: Final = 300.0
 _START_S: Final = 60.0
 
 
 def demo(
-    duration: Annotated[
-        str, typer.Option("--for", metavar="60s", help="How long the sources tell of their world.")
-    ] = "60s",
+    duration: Annotated[str, typer.Option("--for", metavar="60s", help="How long the sources publish.")] = "60s",
     seed: SeedOption = 0,
     kafka: KafkaOption = None,
     brokers: BrokersOption = 1,
     json: JsonOption = False,
 ) -> None:
-    """Run this project's mesh with its own sources, show live figures, and end by recounting every derived product.
+    """Run this project with its own sources, show live figures, and recount every derived product.
 
-    The recount is each product's own `recount.py`: a separate computation over the source events. Exit code 1 where one
-    does not agree. Nothing is kept.
+    A recount is a product's own `recount.py`: a separate computation over the source events. Ends with 1 if a product
+    differs from its recount. The mesh is a temporary one: its events and registrations are deleted at the end.
 
     Example: meshport demo --for 60s
     """
@@ -68,7 +66,7 @@ def demo(
     sources = load_sources(project, seed=seed)
     if not sources:
         raise ProjectError(
-            f"no product of {project.root} has a `source`, and a demo has nothing to tell",
+            f"no product of {project.root} has a `source`, and a demo has nothing to publish",
             hint="`meshport up` runs this mesh",
         )
     interrupt_on_signal()
@@ -85,24 +83,24 @@ def demo(
         with closing(Watch(project.products, mesh.registry)) as watch, _figures() as show:
             _await_processors(watch, mesh.processors, stopped)
             say(f"{len(sources)} sources tell of their world for {duration}, {speed:,.0f} times as fast as it went")
-            with _Telling(sources, mesh.registry, speed) as telling:
+            with _SourceThread(sources, mesh.registry, speed) as sources_thread:
                 ends_at = time.monotonic() + seconds
-                while time.monotonic() < ends_at and telling.going and not stopped.wait(_LOOK_EVERY_S):
-                    show(watch.standings(), telling.progress)
-            _drain(watch, show, telling, mesh.processors, stopped)
+                while time.monotonic() < ends_at and sources_thread.running and not stopped.wait(_LOOK_EVERY_S):
+                    show(watch.standings(), sources_thread.progress)
+            _drain(watch, show, sources_thread, mesh.processors, stopped)
         if stopped.is_set():
             say("interrupted; nothing was recounted")
             raise typer.Exit(INTERRUPTED)
         say("every processor has come to the end of its inputs; recounting from the source events")
         with progress("reading everything again") as moved:
             report = recount(project, mesh.registry, on_progress=lambda _, done, total: moved(done, total))
-    _tell(report, json)
+    _report(report, json)
     if not report.agrees:
         raise typer.Exit(FINDINGS)
 
 
-class _Telling:
-    """The sources, run in a thread of their own until the block ends."""
+class _SourceThread:
+    """Runs the sources in a thread until the block ends; raises their error then."""
 
     def __init__(self, sources: Sequence[ProductSource], registry: Registry, speed: float) -> None:
         self.progress: SourceProgress | None = None
@@ -120,11 +118,11 @@ class _Telling:
         self.progress = progress
 
     @property
-    def going(self) -> bool:
-        """Whether the sources have more to tell."""
+    def running(self) -> bool:
+        """Whether the sources have more to publish."""
         return self._thread.is_alive()
 
-    def __enter__(self) -> _Telling:
+    def __enter__(self) -> _SourceThread:
         self._thread.start()
         return self
 
@@ -136,10 +134,10 @@ class _Telling:
 
 
 def _await_processors(watch: Watch, processors: Supervisor, stopped: threading.Event) -> None:
-    """Wait until every processor has made its own topics, as it does when it starts.
+    """Wait until every processor has created its internal topics, which it does at its start.
 
     Raises:
-        ProcessError: one does not start.
+        ProcessError: a processor has not started in time.
     """
     ends_at = time.monotonic() + _START_S
     while True:
@@ -156,31 +154,33 @@ def _await_processors(watch: Watch, processors: Supervisor, stopped: threading.E
             return
 
 
-def _drain(watch: Watch, show: _Show, telling: _Telling, processors: Supervisor, stopped: threading.Event) -> None:
-    """Wait until nothing waits and nothing new was stored since the look before.
+def _drain(
+    watch: Watch, show: _Show, sources_thread: _SourceThread, processors: Supervisor, stopped: threading.Event
+) -> None:
+    """Wait until no event is waiting and no event was stored since the previous look.
 
     Raises:
-        ProcessError: the processors do not come to an end.
+        ProcessError: the processors stall, or do not reach the end of their inputs in time.
     """
     moved = began = time.monotonic()
     before: list[Standing] = []
     while not stopped.wait(_LOOK_EVERY_S):
         now = watch.standings()
-        show(now, telling.progress)
-        behind = {each.address.key: each.waiting for each in now if each.waiting}
+        show(now, sources_thread.progress)
+        lags = {each.address.key: each.waiting for each in now if each.waiting}
         if now != before:
             before, moved = now, time.monotonic()
-        elif not behind:
+        elif not lags:
             return
-        still, lasted = time.monotonic() - moved, time.monotonic() - began
-        if still > _STILL_S or lasted > _DRAIN_S:
-            what = f"no event was processed for {still:.0f} s" if still > _STILL_S else f"after {lasted:.0f} s"
-            waiting = ", ".join(f"{count} of {key}" for key, count in behind.items())
-            raise ProcessError(f"{what}, and events still wait: {waiting}{_logs(processors, behind)}")
+        stalled, lasted = time.monotonic() - moved, time.monotonic() - began
+        if stalled > _STALLED_S or lasted > _DRAIN_S:
+            what = f"no event was processed for {stalled:.0f} s" if stalled > _STALLED_S else f"after {lasted:.0f} s"
+            waiting = ", ".join(f"{count} of {key}" for key, count in lags.items())
+            raise ProcessError(f"{what}, and events still wait: {waiting}{_logs(processors, lags)}")
 
 
 def _logs(processors: Supervisor, names: Iterable[str] | None = None) -> str:
-    """The last lines of these processors, or of all that run; the logs of a demo are not kept."""
+    """Return the last log lines of some processors, or of all that run: a demo deletes its logs."""
     return "".join(
         f"\n{name} said last:{processors.last_lines(name) or ' nothing'}"
         for name in (processors.pids if names is None else names)
@@ -189,24 +189,24 @@ def _logs(processors: Supervisor, names: Iterable[str] | None = None) -> str:
 
 @contextmanager
 def _figures() -> Iterator[_Show]:
-    """A table that is drawn anew on a terminal; elsewhere a line now and then."""
+    """Show live figures: a table on a terminal, elsewhere a line every ten seconds."""
     before: dict[Address, tuple[float, int]] = {}
     due = 0.0
 
-    def lines(standings: Sequence[Standing], told: SourceProgress | None) -> None:
+    def lines(standings: Sequence[Standing], sources: SourceProgress | None) -> None:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + _LINE_EVERY_S
-            world = f"{told.world:%Y-%m-%d %H:%M}  " if told and told.world else ""
+            world = f"{sources.world:%Y-%m-%d %H:%M}  " if sources and sources.world else ""
             say(world + ", ".join(_standing(each) for each in standings))
 
-    if not people.is_terminal:
+    if not people().is_terminal:
         yield lines
         return
-    with Live(console=people, auto_refresh=False, transient=False) as live:
+    with Live(console=people(), auto_refresh=False, transient=False) as live:
 
-        def draw(standings: Sequence[Standing], told: SourceProgress | None) -> None:
-            live.update(_table(standings, told, before), refresh=True)
+        def draw(standings: Sequence[Standing], sources: SourceProgress | None) -> None:
+            live.update(_table(standings, sources, before), refresh=True)
 
         yield draw
 
@@ -217,9 +217,9 @@ def _standing(standing: Standing) -> str:
 
 
 def _table(
-    standings: Sequence[Standing], told: SourceProgress | None, before: dict[Address, tuple[float, int]]
+    standings: Sequence[Standing], sources: SourceProgress | None, before: dict[Address, tuple[float, int]]
 ) -> Table:
-    world = f"world time {told.world:%Y-%m-%d %H:%M}" if told and told.world else "starting"
+    world = f"world time {sources.world:%Y-%m-%d %H:%M}" if sources and sources.world else "starting"
     drawn = Table(
         "product", "stored", "a second", "waiting", "late", "quarantined", box=None, title=world, title_justify="left"
     )
@@ -239,7 +239,7 @@ def _table(
     return drawn
 
 
-def _tell(report: RecountReport, as_json: bool) -> None:
+def _report(report: RecountReport, as_json: bool) -> None:
     for verdict in report.verdicts:
         if as_json:
             facts = {

@@ -1,4 +1,4 @@
-"""`meshport resolve`, `search`, `readers` and `registry serve`: the registry, asked and run."""
+"""`meshport resolve`, `search`, `readers` and `registry serve`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshport.address import Address
 from meshport.catalog import ProductSummary
 from meshport.cli.output import emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, KafkaOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.registry import Registry
 
 _PAGE: Final = 1000
@@ -20,7 +20,7 @@ registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
 
 
 def resolve(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
-    """Say what stands behind an address: its topic, cluster, key and schema.
+    """Show the binding of an address: its topic, cluster, key and schema.
 
     Example: meshport resolve shop/orders --json
     """
@@ -69,7 +69,7 @@ def _pages(mesh: Registry, text: str) -> Iterator[ProductSummary]:
 
 
 def readers(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
-    """Say who reads a port, and which fields.
+    """List the products that read a port, and the fields that they read.
 
     Example: meshport readers shop/orders
     """
@@ -91,7 +91,15 @@ def serve(
     database: Annotated[
         str, typer.Option(metavar="URL", help="sqlite:///file.db or postgresql://user:password@host/name")
     ] = "sqlite:///meshport-registry.db",
-    kafka: KafkaOption = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(
+            "--kafka",
+            metavar="HOST:PORT",
+            envvar="MESHPORT_KAFKA",
+            help="The Kafka of products that are registered without one. The registry hands it to clients; it does not connect.",
+        ),
+    ] = None,
 ) -> None:
     """Run the registry alone, until interrupted.
 

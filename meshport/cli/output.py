@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, everything for people on stderr, and one place for exit codes."""
+"""The output of commands: data on stdout, everything for people on stderr; and the exit codes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from meshport.errors import (
     AddressError,
@@ -29,6 +27,9 @@ from meshport.errors import (
     TopicError,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 FINDINGS: Final = 1
 """Something was refused, or two things differ that should not."""
 USAGE: Final = 2
@@ -40,45 +41,57 @@ INTERRUPTED: Final = 130
 _USAGE: Final = (AddressError, DescriptorError, GateError, ProcessError, ProjectError, ReplayError, SchemaError)
 _ANSWERED: Final = (TopicError, JarRejected)  # KafkaErrors about what is there, not about a cluster that fails
 
-# rich honours NO_COLOR and a stream that is no terminal by itself.
-people = Console(stderr=True, highlight=False, soft_wrap=True)
+
+@cache
+def people() -> Console:
+    """Return the console on stderr, for what people read; it honours NO_COLOR and a stream that is no terminal."""
+    from rich.console import Console  # noqa: PLC0415 - takes as long to import as the rest of a short command
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """One line for people, without markup being read into it."""
-    people.print(text, markup=False)
+    """Write one line for people to stderr; the text is not read as markup."""
+    people().print(text, markup=False)
 
 
 def emit(document: Mapping[str, Any]) -> None:
-    """One JSON object on a line of stdout, at once, so that a pipe sees it while the command goes on."""
+    """Write one JSON object as a line to stdout and flush it, so that a pipe receives it while the command runs on."""
     emit_text(as_json(document))
 
 
 def as_json(document: Any) -> str:
-    """JSON on one line."""
+    """Return JSON on one line."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def emit_text(text: str) -> None:
-    """One line of data on stdout.
+    """Write one line of data to stdout.
 
     Raises:
-        typer.Exit: whoever read our stdout has had enough (`| head`); that is no failure, and nothing to tell of.
+        typer.Exit: the reader of stdout has closed it (`| head`), which is no failure.
     """
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered would be tried again at the interpreter's end, and complained of there.
+        # The interpreter flushes the rest of the buffer when it exits, and would report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout for a person who asked for a list without `--json`; no columns, no head."""
+    """Write a table to stdout: drawn on a terminal, else one line per row, which `grep` can read.
+
+    Args:
+        columns: the header; empty for a table without one.
+        rows: the cells of each row.
+    """
+    from rich.console import Console  # noqa: PLC0415 - see `people`
+    from rich.table import Table  # noqa: PLC0415 - see `people`
+
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        # A row is a line where `grep` reads it, however long.
         lines = [*([columns] if columns else []), *rows]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         for line in lines:
@@ -94,13 +107,21 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr while the block runs; nothing where stderr is no terminal.
+    """Show a progress bar on stderr while the block runs; none where stderr is no terminal.
 
     Yields:
-        a function of (done, total).
+        A function that takes how much is done, and how much there is in all.
     """
+    from rich.progress import (  # noqa: PLC0415 - see `people`
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
+    with Progress(*columns, console=people(), transient=True, disable=not people().is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -28,20 +28,20 @@ from meshport.project.project import Project
 from meshport.project.scaffold import Draft, init_project, template_schema, write_line, write_product
 from meshport.schema import Schema
 
-# A schema is read off this many rows; more say little new and would be read twice.
+# A schema is inferred from this many rows: more rarely change it, and all would be read twice.
 _SAMPLE_ROWS = 100_000
 
 
 @dataclass(frozen=True)
 class _About:
-    """Who answers for a product, and what it is."""
+    """The owner and the description of a new product."""
 
     owner: str
     description: str
 
 
-def init(folder: Annotated[Path, typer.Argument(help="By default the one that one stands in.")] = Path()) -> None:
-    """Make a mesh project: producers/, processors/, schemas/.
+def init(folder: Annotated[Path, typer.Argument(help="By default the current folder.")] = Path()) -> None:
+    """Create a mesh project: producers/, processors/, schemas/.
 
     Example: meshport init
     """
@@ -54,10 +54,12 @@ def init(folder: Annotated[Path, typer.Argument(help="By default the one that on
 def new(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="domain/product, lower-case words with hyphens.")],
     sample: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .jsonl or .csv file that the contract is read off.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A .jsonl or .csv file; the contract is inferred from its records."),
     ] = None,
     key: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="The record key; again for a composite one.")
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="A field of the record key; repeat it for a composite key."),
     ] = None,
     time: Annotated[
         str | None, typer.Option(metavar="FIELD", help="The field that says when the fact happened.")
@@ -65,17 +67,21 @@ def new(
     reads: Annotated[
         str | None, typer.Option("--from", metavar="ADDRESS", help="The product that this one is built from.")
     ] = None,
-    where: Annotated[str | None, typer.Option(metavar="EXPRESSION", help="Only events for which it is true.")] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="EXPRESSION", help="Keep only events for which this is true.")
+    ] = None,
     by: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="What is aggregated by; again for several.")
+        list[str] | None, typer.Option(metavar="FIELD", help="A field to aggregate by; repeat it for several.")
     ] = None,
     window: Annotated[
-        str | None, typer.Option(metavar="1h | session:30m", help="Event-time window: tumbling, or sessions.")
+        str | None, typer.Option(metavar="1h | session:30m", help="The event-time window: tumbling, or sessions.")
     ] = None,
     value: Annotated[
         list[str] | None,
         typer.Option(
-            "--value", metavar="FIELD=AGG(FIELD)", help="revenue=sum(cents), flights=count(); again for more."
+            "--value",
+            metavar="FIELD=AGG(FIELD)",
+            help="A value to compute: revenue=sum(cents), flights=count(); repeat it for several.",
         ),
     ] = None,
     archetype: Annotated[
@@ -85,14 +91,14 @@ def new(
     description: Annotated[str | None, typer.Option(help="One sentence.")] = None,
     major: Annotated[
         bool,
-        typer.Option("--major", help="The next major line of a product that is there, beside the one before it."),
+        typer.Option("--major", help="Write the next major line of an existing product."),
     ] = False,
     live_from: Annotated[
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d"],
             metavar="DATE",
-            help="With --major: from when on (UTC) readers that name no major are led to it; by default in 30 days.",
+            help="With --major: the day (UTC) from which readers that name no major read the new line; by default in 30 days.",
         ),
     ] = None,
     deprecate: Annotated[
@@ -100,14 +106,14 @@ def new(
         typer.Option(
             formats=["%Y-%m-%d"],
             metavar="DATE",
-            help="With --major: by when readers should have left the old line; by default 60 days after that.",
+            help="With --major: the day by which readers should have left the old line; by default 60 days after that.",
         ),
     ] = None,
 ) -> None:
-    """Write a new product's descriptor and contract into this project, or with --major a contract that breaks the old one.
+    """Write a product's descriptor and contract into this project, or its next major line.
 
-    While two lines stand beside each other, the producer publishes to both, each by its own address: shop/orders/events@1
-    and shop/orders/events@2. What publishes to shop/orders goes to the live one.
+    A new major line (--major) may break the readers of the old one. While both exist, a producer publishes to both, each
+    by its own address: shop/orders/events@1 and shop/orders/events@2. Events published to shop/orders go to the live line.
 
     Examples:
         meshport new shop/orders --sample orders.jsonl --key customer --time ordered_at

@@ -12,7 +12,7 @@ import typer
 
 from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
-from meshport.cli.signals import Unbroken
+from meshport.cli.signals import Uninterrupted
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
 from meshport.files.ingest import Format, LineRefused, Row, read_rows
 from meshport.files.row_mapper import RowMapper
@@ -20,13 +20,13 @@ from meshport.ports.publisher import Failure, Publisher
 
 
 class OnError(StrEnum):
-    """What a refused record means for the rest of its file."""
+    """What to do with the rest of a file after a refused record."""
 
     STOP = "stop"
     SKIP = "skip"
 
 
-# A file that is wrong from end to end says so in its first lines; the count tells the rest.
+# A file that is wrong throughout shows it in its first lines; after those, refusals are only counted.
 _SHOWN = 20
 
 
@@ -36,14 +36,17 @@ def publish(
     ],
     source: Annotated[str, typer.Option("--from", metavar="FILE", help="A .jsonl or .csv file; - for stdin.")],
     form: Annotated[
-        Format | None, typer.Option("--format", help="By default told by the file's name; jsonl for stdin.")
+        Format | None, typer.Option("--format", help="By default from the file's name; jsonl for stdin.")
     ] = None,
     on_error: Annotated[
-        OnError, typer.Option(help="stop at the first refused record, or skip it and go on.")
+        OnError, typer.Option(help="Stop at the first refused record, or skip it and continue.")
     ] = OnError.STOP,
     id_field: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The column with the event's id; publishing twice is then harmless."),
+        typer.Option(
+            metavar="COLUMN",
+            help="The column with the event's id; publishing a file again then repeats events with the same ids.",
+        ),
     ] = None,
     ignore_unknown: Annotated[bool, typer.Option(help="Leave out columns that the schema does not have.")] = False,
     registry: RegistryOption = None,
@@ -51,49 +54,49 @@ def publish(
 ) -> None:
     """Publish the records of a file; columns are mapped to the schema's fields by name.
 
-    Every record ends as stored, refused or unknown; each refused one is named with its line and field.
+    Every record ends as stored, refused or unknown; a refused one is reported with its line and field.
 
     Example: meshport publish shop/orders --from orders.jsonl
     """
-    told = _Outcome(on_error)
+    outcome = _Outcome(on_error)
     with open_registry(registry) as mesh:
         publisher = Publisher(address, mesh)
         mapper = RowMapper(publisher.schema, ignore_unknown=ignore_unknown)
         queued = 0
-        unbroken = Unbroken()
+        uninterrupted = Uninterrupted()
         try:
             with _open(source) as stream, progress(f"publishing to {publisher.binding.address}") as moved:
                 for row in read_rows(stream, form or _format(source)):
                     try:
-                        with unbroken:
+                        with uninterrupted:
                             _publish_row(publisher, mapper, row, id_field)
                             queued += 1
                     except MeshError as error:
-                        told.refuse(error)
+                        outcome.refuse(error)
                         if on_error is OnError.STOP:
                             break
                     if queued % 1000 == 0:
                         moved(queued, 0)
         except KeyboardInterrupt:
-            told.interrupted = True
+            outcome.interrupted = True
         failures = publisher.settle()
     for failure in failures:
-        told.fail(failure)
-    told.stored = queued - len(failures)
-    say(f"{publisher.binding.address}: {told}")
+        outcome.fail(failure)
+    outcome.stored = queued - len(failures)
+    say(f"{publisher.binding.address}: {outcome}")
     if json:
-        counts = {"stored": told.stored, "refused": told.refused, "unknown": told.unknown}
+        counts = {"stored": outcome.stored, "refused": outcome.refused, "unknown": outcome.unknown}
         emit({"address": str(publisher.binding.address), "topic": publisher.binding.topic, **counts})
-    if told.interrupted:
+    if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if told.refused:
+    if outcome.refused:
         raise typer.Exit(FINDINGS)
-    if told.unknown:
+    if outcome.unknown:
         raise typer.Exit(NO_ANSWER)
 
 
 class _Outcome:
-    """What became of the records: counted, and each that is not stored said, as long as somebody would read it."""
+    """Counts what became of the records, and reports the first ones of a kind that are not stored."""
 
     def __init__(self, on_error: OnError) -> None:
         self.stored = self.refused = self.unknown = 0
@@ -101,13 +104,13 @@ class _Outcome:
         self._stops = on_error is OnError.STOP
 
     def refuse(self, error: MeshError) -> None:
-        """Count and say a record of which nothing is stored."""
+        """Count and report a record of which nothing is stored."""
         self.refused += 1
         if self.refused <= _SHOWN:
             say(f"refused: {error}")
 
     def fail(self, failure: Failure) -> None:
-        """Count and say an event that the broker did not acknowledge."""
+        """Count and report an event that the broker did not acknowledge."""
         if not isinstance(failure.error, DeliveryUnknown):
             self.refuse(failure.error)
             return
@@ -141,7 +144,7 @@ def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused
 
 def _open(source: str) -> TextIO:
     if source == "-":
-        # As a file is opened: the terminal's encoding and line ends are no part of the data.
+        # Decoded as a file is: the terminal's encoding and line ends do not apply to data.
         return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
     try:
         return Path(source).open(encoding="utf-8-sig", newline="")

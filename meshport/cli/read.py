@@ -1,4 +1,4 @@
-"""`meshport tail`, `replay` and `quarantine`: reading a port, and what its processor set aside."""
+"""`meshport tail`, `replay` and `quarantine`: the events of a port, and those that its processor quarantined."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AddressArgument = Annotated[
 
 
 class _Bad:
-    """Counts what could not be read and says each on stderr."""
+    """Counts the messages that cannot be read, and reports each on stderr."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -45,14 +45,15 @@ class _Bad:
 def tail(
     address: AddressArgument,
     from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Begin with the oldest event kept, not with the next one.")
+        bool,
+        typer.Option("--from-beginning", help="Begin with the oldest event that is kept, instead of the next one."),
     ] = False,
-    until_end: Annotated[bool, typer.Option("--until-end", help="End with the newest event there is now.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    until_end: Annotated[bool, typer.Option("--until-end", help="End with the newest event of now.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the events of a port as they come.
+    """Show the events of a port as they arrive.
 
     Example: meshport tail shop/orders --from-beginning --until-end --json
     """
@@ -78,7 +79,9 @@ def replay(
     begin: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="T", help="First time, or offset:N, that belongs to the replay; by default the beginning."
+            "--from",
+            metavar="T",
+            help="The first time or offset:N of the replay; by default the beginning of the history.",
         ),
     ] = None,
     end: Annotated[
@@ -86,16 +89,16 @@ def replay(
         typer.Option(
             "--to",
             metavar="T",
-            help="First time, or offset:N, that does not belong to it any more; by default now's end.",
+            help="The first time or offset:N after the replay; by default the end as it is now.",
         ),
     ] = None,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Give a stretch of a port's past again, by the time at which its facts happened, or by offset.
+    """Replay part of a port's history, by event time or by offset.
 
-    A bound is a time (2001-02-01, 2001-02-01T12:00:00Z; UTC where no zone is given) or offset:N (in every partition),
-    offset:P=N,P=N (by partition). No live group is moved; each event carries the job's id as `replayid`.
+    A bound is a time (2001-02-01, 2001-02-01T12:00:00Z; UTC where no zone is given), offset:N (in every partition) or
+    offset:P=N,P=N (by partition). No consumer group is moved; each event carries the id of the replay as `replayid`.
 
     Example: meshport replay shop/orders --from 2001-02-01 --to 2001-03-01 --json
     """
@@ -115,12 +118,15 @@ def replay(
 def quarantine(
     address: AddressArgument,
     late: Annotated[
-        bool, typer.Option("--late", help="Show the events that came after their window's lateness.")
+        bool,
+        typer.Option("--late", help="Show the late events instead: those that arrived later than the lateness allows."),
     ] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what the processor of a port set aside: where it was read, why, its bytes (hexadecimal), and what was redriven.
+    """Show the events that a processor quarantined, each with the reason.
+
+    --json has their bytes, in hexadecimal. Events that were redriven are marked.
 
     Example: meshport quarantine shop/revenue-by-customer
     """

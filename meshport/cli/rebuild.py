@@ -1,4 +1,4 @@
-"""`meshport rebuild` and `generations`: a derived product from history again, compared, and bound in place of the old."""
+"""`meshport rebuild` and `generations`: a derived product built again from history, compared, and switched to."""
 
 from __future__ import annotations
 
@@ -31,31 +31,33 @@ def rebuild(
         ),
     ] = "never",
     retire: Annotated[
-        int | None, typer.Option(metavar="N", help="Instead: delete an old generation, its topics and all.")
+        int | None, typer.Option(metavar="N", help="Delete an old generation with its topics, instead of building one.")
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="With --retire: though groups have not read it whole, or products count on it."),
+        typer.Option(
+            "--force", help="With --retire: even if groups have not read it to its end, or products depend on it."
+        ),
     ] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Build a derived product of this project again from its input's history, and compare it with what is there.
+    """Build a derived product again from history, and compare it with the live one.
 
-    The new generation stands beside the live one, whose processor goes on but for two short stops. Nothing is bound unless
-    --swap says so: then readers that are here go on in the new one, without a gap and without a double, and new ones begin
-    with its first event. The old one is kept until --retire. A rebuild that was cut off goes on when it is called again,
-    or begins anew if the product's files were changed.
+    The new generation is built beside the live one, whose processor pauses twice, shortly. The address is bound to the new
+    generation only with --swap: running readers then continue in it without a gap or a repeated event, and new readers
+    begin with its first event. The old generation is kept until --retire. An interrupted rebuild continues when the command
+    is repeated, and starts again if the product's files have changed.
 
-    A change after which a processor's state means something else (the gate refuses it by PROCESS_STATE_CHANGED or
-    PROCESS_STATE_UNREADABLE, and warns by PROCESS_STATE_UNKNOWN) is deployed in this order. Waive the rule: `meshport
-    gate waive ADDRESS --rule PROCESS_STATE_CHANGED ...`. Then `meshport rebuild ADDRESS --swap always`, with the changed files
-    and while the processor of before still runs. Only then `meshport apply`, and start the processor anew.
+    A change that gives the processor's state another meaning (the gate refuses it with PROCESS_STATE_CHANGED or
+    PROCESS_STATE_UNREADABLE, or warns with PROCESS_STATE_UNKNOWN) is deployed in this order: waive the rule with `meshport
+    gate waive ADDRESS --rule PROCESS_STATE_CHANGED ...`; run `meshport rebuild ADDRESS --swap always` with the changed files
+    while the previous processor still runs; then run `meshport apply`, and restart the processor.
 
-    --retire names products that still count on the generation, and groups that have not read it to its end, and deletes nothing
-    then. A product that counts on it is rebuilt in turn first.
+    --retire deletes nothing while a product depends on the generation (rebuild that product first) or a group has not read
+    it to its end; it reports them.
 
-    Ends with 1 if the generations do not hold the same.
+    Ends with 1 if the generations differ.
 
     Example: meshport rebuild shop/revenue-by-customer --swap equal
     """
@@ -89,10 +91,10 @@ def _show(report: RebuildReport) -> None:
         f"{done.read} events in {report.seconds:.1f} s ({rate:,.0f}/s): {done.written} written, {done.late} late, "
         f"{done.quarantined} quarantined"
     )
-    _tell(report.comparison)
+    _show_comparison(report.comparison)
     if report.last_comparison is not None and not report.last_comparison.equal:
         say("since then:")
-        _tell(report.last_comparison)
+        _show_comparison(report.last_comparison)
     if report.binding is not None:
         say(f"the processor was paused for {report.paused_s:.1f} s")
         say(f"the old generation is kept; `meshport rebuild {report.address.of_product.key} --retire N` deletes it")
@@ -102,7 +104,7 @@ def _show(report: RebuildReport) -> None:
         say("nothing is bound anew: `--swap always` does, if the new generation is right")
 
 
-def _tell(comparison: GenerationComparison) -> None:
+def _show_comparison(comparison: GenerationComparison) -> None:
     for counts in comparison.counts:
         say(str(counts))
         for sample in counts.samples:
@@ -117,16 +119,17 @@ def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json:
 
     binding = mesh.refresh(address)
     admin = Admin(KafkaConfig(binding.bootstrap_servers))
-    counting = [] if force else dependent_products(mesh, binding, number, admin)
-    if counting:
+    dependents = [] if force else dependent_products(mesh, binding, number, admin)
+    if dependents:
         raise RegistrationRefused(
-            f"{', '.join(each.key for each in counting)} still counts on generation {number} of {binding.address}",
-            hint=f"`meshport rebuild {counting[0].key} --swap equal` brings it on; or give --force, and it has to begin anew",
+            f"{', '.join(each.key for each in dependents)} still counts on generation {number} of {binding.address}",
+            hint=f"`meshport rebuild {dependents[0].key} --swap equal` brings it on; or give --force, and it has to begin anew",
         )
-    behind = unfinished_groups(binding, number, admin)
-    if behind and not force:
+    unfinished = unfinished_groups(binding, number, admin)
+    if unfinished and not force:
         raise RegistrationRefused(
-            f"{len(behind)} groups have not read generation {number} of {binding.address} to its end: {', '.join(behind)}",
+            f"{len(unfinished)} groups have not read generation {number} of {binding.address} to its end: "
+            + ", ".join(unfinished),
             hint="let them, or give --force",
         )
     topics = retire(mesh.generations(address), number, admin)
@@ -136,7 +139,7 @@ def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json:
 
 
 def generations(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
-    """List the generations of a port: which one is bound, being built, kept or gone.
+    """List the generations of a port: bound, being built, kept or retired.
 
     Example: meshport generations shop/revenue-by-customer
     """

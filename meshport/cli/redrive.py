@@ -1,4 +1,4 @@
-"""`meshport redrive`: bringing back what a processor could not process."""
+"""`meshport redrive`: quarantined events back to their processor."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def redrive(
     offset: Annotated[list[int] | None, typer.Option(help="Only events at this offset.")] = None,
     error: Annotated[Several, typer.Option(metavar="CLASS", help="Only events with this error: NoRow.")] = None,
     id: Annotated[Several, typer.Option(help="Only the event with this CloudEvents id.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be brought back, and leave it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which events would be redriven, and end.")] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring quarantined events back to the processor of a port, once what was wrong is put right.
+    """Bring quarantined events back to their processor, after the cause was fixed.
 
-    Each filter may be given several times. What was brought back once is left out from then on, unless it failed again; it
-    stays in the quarantine, marked. Events come in the order of the input, behind all that went through meanwhile: totals are
-    those of a recount, but a function of state sees them late. An event is judged by how far time has come: where its window
-    is closed it goes to the late port. A joined row has to say that it held at the event's time.
+    Each filter may be repeated. An event that was redriven stays in the quarantine, marked, and is not redriven again
+    unless it failed again. Redriven events keep the order of the input, but are processed after the events that passed
+    meanwhile: totals equal those of a recount, a function of state sees them later. An event whose window has closed
+    since goes to the late topic. A row that an event joins has to be valid at the event's time.
 
     Example: meshport redrive shop/revenue-by-customer --error NoRow
     """

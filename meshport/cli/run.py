@@ -1,4 +1,4 @@
-"""`meshport run`: what builds products, in this process."""
+"""`meshport run`: a processor or sources, in this process."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from meshport.rebuild.live import RunProcessor
 
 SpeedOption = Annotated[
-    float | None, typer.Option(min=0, help="World seconds that pass in a second; by default a source tells all it can.")
+    float | None, typer.Option(min=0, help="World seconds per second; by default sources publish as fast as they can.")
 ]
-SeedOption = Annotated[int, typer.Option(help="What a source makes its world of.")]
+SeedOption = Annotated[int, typer.Option(help="The seed of the sources' data.")]
 MemberOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Of a processor with `engine: batch`: a name that no other process of it has at the same time. "
-        "Killed and started again under it, it goes on at once instead of after 10 to 30 s.",
+        help="For `engine: batch`: the name of this consumer group member, unique among the processor's running processes. "
+        "A killed member that is restarted under its name gets its partitions back at once instead of after 10 to 30 s.",
     ),
 ]
 
-# The figures are told when they have changed, but not oftener than this.
-_TELL_EVERY_S = 10.0
+# Changed figures are reported at most this often.
+_REPORT_EVERY_S = 10.0
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
     seed: SeedOption = 0,
     member: MemberOption = None,
 ) -> None:
-    """Run the processor of a derived product, or the sources of source-aligned ones, until interrupted.
+    """Run the processor of a derived product, or the sources of others, until interrupted.
 
     Example: meshport run shop/revenue-by-customer
     """
@@ -91,25 +91,25 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
 
     run_processor = _engine(product, member)
     address = product.product.address
-    due, told = 0.0, ""
+    due, reported = 0.0, ""
 
-    def tell(progress: ProcessorProgress) -> None:
-        nonlocal due, told
+    def report(progress: ProcessorProgress) -> None:
+        nonlocal due, reported
         figures = (
             f"{progress.read} read, {progress.written} written, {progress.late} late, "
             f"{progress.quarantined} quarantined, {progress.redriven} redriven, {progress.lag} waiting"
         )
-        if progress.lag is not None and figures != told and time.monotonic() >= due:
-            due, told = time.monotonic() + _TELL_EVERY_S, figures
+        if progress.lag is not None and figures != reported and time.monotonic() >= due:
+            due, reported = time.monotonic() + _REPORT_EVERY_S, figures
             say(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
         plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh)
-        run_live(plans, mesh, run_processor, say=say, on_progress=tell)
+        run_live(plans, mesh, run_processor, say=say, on_progress=report)
 
 
 def _engine(product: ProjectProduct, member: str | None) -> RunProcessor:
-    """The `run_processor` of a product's engine; one does not import the other."""
+    """Return the `run_processor` of a product's engine, without importing the other engine."""
     try:
         if _has_members(product):
             from meshport.process.engines import batch  # noqa: PLC0415 - slow to import

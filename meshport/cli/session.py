@@ -1,4 +1,4 @@
-"""What a command works with: flags first, then the environment, then the mesh that runs in the project."""
+"""The registry and the Kafka of a command: from flags, then the environment, then the mesh that runs in the project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RegistryOption = Annotated[
         "--registry",
         metavar="URL",
         envvar="MESHPORT_REGISTRY",
-        help="The registry; by default that of the mesh which runs here.",
+        help="The registry; by default the one that `meshport up` runs here.",
     ),
 ]
 KafkaOption = Annotated[
@@ -41,7 +41,16 @@ KafkaOption = Annotated[
         "--kafka",
         metavar="HOST:PORT",
         envvar="MESHPORT_KAFKA",
-        help="A Kafka that runs already; by default an embedded one.",
+        help="A running Kafka to use; by default an embedded one is started.",
+    ),
+]
+TopicsKafkaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kafka",
+        metavar="HOST:PORT",
+        envvar="MESHPORT_KAFKA",
+        help="The Kafka in which topics are created; by default the one that `meshport up` runs here.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
@@ -49,7 +58,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line
 
 @dataclass(frozen=True)
 class RunningMesh:
-    """The mesh that `meshport up` runs in a project, as its state file tells.
+    """The mesh that `meshport up` runs in a project, from its state file.
 
     Attributes:
         bootstrap_servers: its Kafka.
@@ -63,23 +72,23 @@ class RunningMesh:
 
 
 def state_file(root: Path) -> Path:
-    """Where `meshport up` says what it runs."""
+    """Return the file in which `meshport up` describes what it runs."""
     return root / STATE / "up.json"
 
 
 @contextmanager
 def only_mesh(root: Path) -> Iterator[None]:
-    """Hold the place of the one mesh that runs in a project; the kernel lets go of it however this process ends.
+    """Hold the lock of the one mesh that may run in a project; the kernel releases it when this process ends.
 
     Raises:
-        ProjectError: another process holds it.
+        ProjectError: another process holds the lock.
     """
     (root / STATE).mkdir(exist_ok=True)
     with _lock_file(root).open("w", encoding="utf-8") as lock:
         for _ in range(_LOCK_TRIES):
             if _is_locked(lock, fcntl.LOCK_EX):
                 break
-            time.sleep(_LOCK_PAUSE_S)  # another command may be looking just now
+            time.sleep(_LOCK_PAUSE_S)  # another command holds the lock while it looks for a mesh
         else:
             mesh = running_mesh(root)
             where = f"(process {mesh.pid}), its registry at {mesh.registry_url}" if mesh else "or is being started"
@@ -100,13 +109,13 @@ def _is_locked(lock: IO[str], kind: int) -> bool:
 
 
 def running_mesh(start: Path) -> RunningMesh | None:
-    """The mesh that runs in the project around `start`, or in `start` itself where it is no project."""
+    """Return the mesh that runs in the project around `start`, or in `start` itself outside of a project; None if none runs."""
     try:
         root = Project.find(start).root
     except ProjectError:
         root = start.resolve()
     try:
-        # The file outlives a mesh that was killed, and its process id may be another's by then; the lock does not.
+        # The file outlives a mesh that was killed, and its process id may be reused; the lock is released by the kernel.
         with _lock_file(root).open(encoding="utf-8") as lock:
             if _is_locked(lock, fcntl.LOCK_SH):
                 return None
@@ -117,7 +126,7 @@ def running_mesh(start: Path) -> RunningMesh | None:
 
 
 def open_registry(url: str | None) -> Registry:
-    """The registry to ask.
+    """Return a client of the registry that is named, else of the one that runs here.
 
     Raises:
         RegistryUnavailable: none was named, and no mesh runs here.
@@ -154,6 +163,6 @@ def kafka_config(servers: str | None) -> KafkaConfig | None:
 
 
 def cache_dir() -> Path:
-    """Where downloads are kept: `MESHPORT_CACHE`, else the user's cache directory."""
+    """Return the directory of downloads: `MESHPORT_CACHE`, else the user's cache directory."""
     given = os.environ.get("MESHPORT_CACHE")
     return Path(given) if given else platformdirs.user_cache_path("meshport")

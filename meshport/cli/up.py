@@ -1,4 +1,4 @@
-"""`meshport up`: the whole mesh of the project one stands in, until interrupted."""
+"""`meshport up`: the whole mesh of the current project, until interrupted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from meshport.local.mesh import LocalMesh, open_mesh
 from meshport.project.project import Project
 
 BrokersOption = Annotated[int, typer.Option(min=1, max=3, help="How many brokers to start.")]
-# Often enough that `meshport apply` in another terminal seems to start a new processor by itself.
+# How soon the processor of a product is started after `meshport apply` registered it in another terminal.
 _LOOK_EVERY_S = 2.0
 
 
@@ -29,13 +29,14 @@ def up(
     kafka: KafkaOption = None,
     brokers: BrokersOption = 1,
     speed: Annotated[
-        float, typer.Option(min=0.001, help="World seconds a second for products with a `source`.")
+        float, typer.Option(min=0.001, help="World seconds per second, for products with a `source`.")
     ] = 600.0,
     json: JsonOption = False,
 ) -> None:
     """Run Kafka, the registry and this project's processors and sources, until interrupted.
 
-    Outside of a project, Kafka and the registry alone. Events and registrations are kept in .meshport/.
+    Outside of a project it runs Kafka and the registry alone. Events and registrations are kept in .meshport/. A project
+    that `meshport apply` would refuse is refused.
 
     Example: meshport up --json
     """
@@ -50,8 +51,8 @@ def up(
             started: set[Address] = set()
             if project is not None:
                 _start_new(local, project, started)
-                if telling := [each.product.address for each in project.products if each.product.source]:
-                    local.tell(telling, project, speed)
+                if with_source := [each.product.address for each in project.products if each.product.source]:
+                    local.tell(with_source, project, speed)
             if json:
                 emit(facts())
             say("ready; Ctrl-C ends it")
@@ -64,7 +65,7 @@ def up(
 
 
 def find_project() -> Project | None:
-    """The project around the working directory, or None."""
+    """Return the project around the working directory, or None."""
     try:
         return Project.find(Path.cwd())
     except ProjectError as error:
@@ -74,9 +75,9 @@ def find_project() -> Project | None:
 
 @contextmanager
 def start_mesh(folder: Path, *, kafka: str | None, brokers: int) -> Iterator[LocalMesh]:
-    """A mesh in `folder`, with the first download drawn for people."""
+    """Run a mesh in `folder` while the block runs, with a progress bar for the first download."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
+    with Progress(*columns, console=people(), transient=True, disable=not people().is_terminal) as bar:
         task = bar.add_task("Apache Kafka", total=None, visible=False)
 
         def download(what: str, done: int, total: int) -> None:
@@ -96,11 +97,11 @@ def start_mesh(folder: Path, *, kafka: str | None, brokers: int) -> Iterator[Loc
 
 
 def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> None:
-    """Start what builds those registered products that are not built yet."""
+    """Start the processors of registered products that are not running yet."""
     try:
         products = project.products
     except MeshError:
-        return  # a product is being written just now; `meshport check` says what is wrong with it
+        return  # a file is being edited; `meshport check` reports what is wrong with it
     for each in products:
         address = each.product.address
         if address in started or not each.product.process:
@@ -108,14 +109,14 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
         try:
             local.registry.product(address)
         except (NotRegistered, RegistryUnavailable):
-            continue  # the next look will find it
+            continue  # tried again at the next look
         local.run(address, project)
         started.add(address)
 
 
 @contextmanager
 def _state(root: Path, local: LocalMesh) -> Iterator[Callable[[], dict[str, Any]]]:
-    """The state file by which other commands find this mesh; the yielded function brings it up to date."""
+    """Keep the state file by which other commands find this mesh; the yielded function updates it and returns its facts."""
     file = state_file(root)
     written: dict[str, Any] = {}
 

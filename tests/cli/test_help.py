@@ -1,23 +1,63 @@
-"""What every command says of itself, and how bad usage is answered."""
+"""The help of every command, and the answer to bad usage."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
-import typer.main
 
 from meshport import __version__
-from meshport.cli import app
+from meshport.cli import VERBS as LISTED
+from meshport.cli import load_verb
 from tests.cli.running import Run
 
-VERBS = sorted(name for name, each in typer.main.get_command(app).commands.items() if not hasattr(each, "commands"))  # type: ignore[attr-defined] # it is a group
+VERBS = sorted(name for name in LISTED if name not in {"gate", "registry"})
 DESIGNED = {"init", "new", "check", "apply", "up", "demo", "run", "publish", "tail", "replay", "resolve", "search"}
 
 
 def test_the_designed_verbs_are_there() -> None:
     """The verbs of the design that belong to this version exist under their names."""
     assert set(VERBS) >= DESIGNED
+
+
+@pytest.mark.parametrize("verb", LISTED)
+def test_the_list_says_what_the_help_says(verb: str) -> None:
+    """The line of a command in the list of all is the first line of its own help, though it is listed without an import."""
+    assert LISTED[verb].summary == load_verb(verb).help.strip().partition("\n\n")[0].replace("\n", " ")
+
+
+def test_the_list_imports_no_command() -> None:
+    """`meshport --help` loads neither the Kafka client, nor the HTTP client, nor the models of the library."""
+    code = "import sys\nfrom meshport.cli import app\ntry:\n app(['--help'])\nexcept SystemExit:\n print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {
+        "confluent_kafka",
+        "httpx2",
+        "pydantic",
+        "pyarrow",
+        "faust",
+        "meshport.kafka",
+        "meshport.process",
+    }
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        (["up"], "by default an embedded one is started"),
+        (["demo"], "by default an embedded one is started"),
+        (["apply"], "The Kafka in which topics are created; by default the one that `meshport up` runs here."),
+        (["registry", "serve"], "it does not connect"),
+    ],
+    ids=lambda verb: str(verb[-1]),
+)
+def test_the_help_of_kafka_says_what_it_does(cli: Run, verb: list[str], told: str) -> None:
+    """`--kafka` names the cluster to run on, to create topics in, or to tell clients of: each command says which."""
+    shown = " ".join(cli(*verb, "--help", COLUMNS="200", TERMINAL_WIDTH="200").out.replace("│", " ").split())
+    assert told in shown
 
 
 @pytest.mark.parametrize("verb", [[verb] for verb in VERBS] + [["registry", "serve"]], ids=" ".join)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
 from meshport.address import Address
-from meshport.cli import app
+from meshport.cli import load_verb
 from meshport.project.project import Project
 from meshport_registry.settings import database_url
 
@@ -33,7 +32,7 @@ COMMANDS: dict[str, list[str]] = {
 
 def parsed(words: list[str]) -> dict[str, Any]:
     """The options and arguments of a `meshport` command line; an error where it is none."""
-    command, rest = typer.main.get_command(app), words
+    command, rest = load_verb(words[0]), words[1:]
     while (verbs := getattr(command, "commands", None)) is not None:
         command, rest = verbs[rest[0]], rest[1:]
     return dict(command.make_context(words[0], list(rest)).params)
@@ -125,7 +124,7 @@ def test_the_whole_reference_mesh_runs() -> None:
 
 def test_the_broker_is_the_version_that_is_tested() -> None:
     """The Kafka image is of the version whose jars are in the lock."""
-    lock = (ROOT / "meshport" / "kafka" / "jars.lock.json").read_text(encoding="utf-8")
+    lock = (ROOT / "meshport" / "local" / "jars.lock.json").read_text(encoding="utf-8")
     _, _, version = COMPOSE["services"]["kafka"]["image"].partition(":")
     assert re.search(rf'kafka-clients[^"]*{re.escape(version)}', lock)
 
