@@ -21,7 +21,7 @@ from typing import Any
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
 from meshport.process.logic.records import Emission
-from meshport.process.state.changelog import Checkpoint, SourceProgress
+from meshport.process.state.changelog import Checkpoint, PartitionProgress
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.headers import changelog_message
 from meshport.process.wire.input import InputMessage
@@ -129,7 +129,7 @@ class PartitionStage(ABC):
         self._stored = self._stamp
 
     def _finish(
-        self, batch: BatchResult, watermark: int | None, sources: dict[int, SourceProgress] | None = None
+        self, batch: BatchResult, watermark: int | None, sources: dict[int, PartitionProgress] | None = None
     ) -> BatchResult:
         """Add the changelog's messages to a batch."""
         if self._stamp == self._stored:
@@ -143,7 +143,7 @@ class PartitionStage(ABC):
     def _stamp(self) -> int:
         return self._offset + self._rows.redriven
 
-    def _checkpoint(self, watermark: int | None, sources: dict[int, SourceProgress] | None = None) -> Message:
+    def _checkpoint(self, watermark: int | None, sources: dict[int, PartitionProgress] | None = None) -> Message:
         rows = self._rows
         checkpoint = Checkpoint(
             self._offset, watermark, sources or {}, rows.count, rows.checksum, self._shape, rows.redriven, self._due

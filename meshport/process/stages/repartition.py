@@ -20,7 +20,7 @@ from meshport.process.columns import MANY
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.records import EventRecord
 from meshport.process.stages.partition import BatchResult, PartitionStage, WindowWriter
-from meshport.process.state.changelog import Checkpoint, SourceProgress
+from meshport.process.state.changelog import Checkpoint, PartitionProgress
 from meshport.process.state.quarantine import (
     QuarantinedEvents,
     QuarantinedPosition,
@@ -123,7 +123,7 @@ class RepartitionStage(PartitionStage):
 
         found = RekeyedBatch.read(message.value or b"")
         number = self._source_number(found.source_topic, found.partition)
-        progress = self._sources.setdefault(number, SourceProgress())
+        progress = self._sources.setdefault(number, PartitionProgress())
         new = found.after(progress.offset, progress.number)
         batch.counts.repeated += len(found.records) - len(new.records)
         if not len(new.records):
@@ -142,7 +142,7 @@ class RepartitionStage(PartitionStage):
         record = found.record
         source = found.partition if record is None else self._number_of(found)
         is_redriven = found.redrive_offset is not None
-        progress = self._sources.setdefault(~source if is_redriven else source, SourceProgress())
+        progress = self._sources.setdefault(~source if is_redriven else source, PartitionProgress())
         recorded = 0
         if record is not None:
             recorded = record.recorded

@@ -35,7 +35,7 @@ class ChangelogRecord(NamedTuple):
 
 
 @dataclass(slots=True)
-class SourceProgress:
+class PartitionProgress:
     """What a stage has applied of one source partition of its repartition topic.
 
     Attributes:
@@ -67,7 +67,7 @@ class Checkpoint:
 
     offset: int = -1
     watermark: int | None = None
-    sources: dict[int, SourceProgress] = field(default_factory=dict)
+    sources: dict[int, PartitionProgress] = field(default_factory=dict)
     rows: int = 0
     checksum: int = 0
     shape: str = ""
@@ -91,7 +91,7 @@ class Checkpoint:
     def read(cls, value: bytes) -> Checkpoint:
         """Return the checkpoint of a changelog record's value."""
         offset, watermark, sources, rows, checksum, shape, *redrive = lossless_json.loads(value)
-        progress = {int(number): SourceProgress(*each) for number, each in sources.items()}
+        progress = {int(number): PartitionProgress(*each) for number, each in sources.items()}
         return cls(offset, watermark, progress, rows, checksum, shape, *redrive)
 
 
