@@ -86,7 +86,7 @@ def joined(plan: Plan) -> Member:
     member = Member(plan.kafka, plan.group)
     member.join(
         [stage.topic for stage in plan.stages],
-        on_assign=lambda places: dict.fromkeys(places, 0),
+        on_assign=lambda partitions: dict.fromkeys(partitions, 0),
         on_revoke=lambda _: None,
     )
     return member
@@ -191,14 +191,14 @@ def test_offsets_of_another_group_generation_are_refused(topics: Topics) -> None
     stale = zombie.membership
     assert stale is not None
     zombie.close()
-    place = TopicPartition(plan.source.topic, 0)
+    partition = TopicPartition(plan.source.topic, 0)
     sender = transactions(topics)
     with joined(plan) as successor:
         first_messages(successor)
         sender.begin()
         sender.deliver([Message(output, b"k", b"of a zombie", (), None, 0)])
         with pytest.raises(TransactionAborted):
-            sender.commit({place: offset}, stale)
+            sender.commit({partition: offset}, stale)
         sender.abort()
         assert topics.stored(output) == []
         assert successor.committed(plan.source.topic) == {}
@@ -206,7 +206,7 @@ def test_offsets_of_another_group_generation_are_refused(topics: Topics) -> None
         assert current is not None
         sender.begin()
         sender.deliver([Message(output, b"k", b"of the successor", (), None, 0)])
-        sender.commit({place: offset}, current)
+        sender.commit({partition: offset}, current)
         assert successor.committed(plan.source.topic) == {0: offset}
     wait_for(lambda: [each.value for each in topics.stored(output)] == [b"of the successor"])
     sender.close()
@@ -221,27 +221,27 @@ def test_nothing_is_sent_after_a_commit_that_failed(topics: Topics) -> None:
         return [each.value for each in topics.stored(output)]
 
     zombie = joined(topics.plan)
-    place = {TopicPartition(topics.plan.source.topic, 0): first_messages(zombie)}
+    offsets = {TopicPartition(topics.plan.source.topic, 0): first_messages(zombie)}
     stale = zombie.membership
     assert stale is not None
     zombie.close()
-    committing = CommitPipeline(transactions(topics))
+    commits = CommitPipeline(transactions(topics))
     with joined(topics.plan) as successor:
         first_messages(successor)
         current = successor.membership
         assert current is not None
-        committing.deliver([Message(output, b"k", b"of a zombie", (), None, 0)])
-        committing.commit(place, stale, lambda: settled.append("of a zombie"))
-        committing.wait()
+        commits.deliver([Message(output, b"k", b"of a zombie", (), None, 0)])
+        commits.commit(offsets, stale, lambda: settled.append("of a zombie"))
+        commits.wait()
         with pytest.raises(TransactionAborted):
-            committing.deliver([Message(output, b"k", b"computed meanwhile", (), None, 0)])
-        committing.abort()
-        committing.deliver([Message(output, b"k", b"done again", (), None, 0)])
-        committing.commit(place, current, lambda: settled.append("done again"))
-        committing.deliver([Message(output, b"k", b"the next", (), None, 0)])
+            commits.deliver([Message(output, b"k", b"computed meanwhile", (), None, 0)])
+        commits.abort()
+        commits.deliver([Message(output, b"k", b"done again", (), None, 0)])
+        commits.commit(offsets, current, lambda: settled.append("done again"))
+        commits.deliver([Message(output, b"k", b"the next", (), None, 0)])
         assert settled == ["done again"]
     wait_for(lambda: values() == [b"done again"])
-    committing.close()
+    commits.close()
     assert values() == [b"done again"]
 
 
@@ -265,9 +265,9 @@ def test_a_second_owner_fences_the_first(topics: Topics) -> None:
         first.deliver([Message(output, b"k", b"v", (), None, 0)])
         wait_for(lambda: topics.log.high_watermarks(output)[0] == 1)
         second = transactions(topics, name)
-        with pytest.raises(KafkaError, match="fenced") as told:
+        with pytest.raises(KafkaError, match="fenced") as fenced:
             first.commit({TopicPartition(topics.plan.source.topic, 0): 1}, membership)
-        assert not isinstance(told.value, TransactionAborted)
+        assert not isinstance(fenced.value, TransactionAborted)
     first.close()
     second.close()
     assert topics.stored(output) == []
@@ -275,7 +275,7 @@ def test_a_second_owner_fences_the_first(topics: Topics) -> None:
 
 def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     """State is restored as of the last commit: without aborted entries, and after open transactions have ended."""
-    plan, place = topics.plan, TopicPartition(topics.plan.source.topic, 0)
+    plan, partition = topics.plan, TopicPartition(topics.plan.source.topic, 0)
     topics.publish(world(60))
     sender = transactions(topics)
     log = KafkaLog(plan.kafka, sender)
@@ -286,14 +286,14 @@ def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
         assert membership is not None
         for done, through in ((False, 10), (True, 5), (False, 12)):
             worker = Worker(plan, topics.ports, log)
-            begin = worker.assign(place)
+            begin = worker.assign(partition)
             sender.begin()
-            worker.process({place: messages[begin:through]})
+            worker.process({partition: messages[begin:through]})
             if done:
-                sender.commit({place: through}, membership)
+                sender.commit({partition: through}, membership)
             else:
                 sender.abort()
-    assert Worker(plan, topics.ports, log).assign(place) == 5
+    assert Worker(plan, topics.ports, log).assign(partition) == 5
     other = transactions(topics)
     other.begin()
     changelog = plan.stages[0].changelog
@@ -301,7 +301,7 @@ def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     other.deliver([Message(changelog, CHECKPOINT_KEY, b"no checkpoint", (), None, 0)])
     wait_for(lambda: topics.log.high_watermarks(changelog)[0] > end)
     found: list[int] = []
-    restore = threading.Thread(target=lambda: found.append(Worker(plan, topics.ports, log).assign(place)))
+    restore = threading.Thread(target=lambda: found.append(Worker(plan, topics.ports, log).assign(partition)))
     restore.start()
     restore.join(0.5)
     assert restore.is_alive()

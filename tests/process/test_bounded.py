@@ -82,12 +82,12 @@ def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transac
     """A bounded run ends only after transactions on its output that were open when all was processed."""
     plan = topics.plan
     done: list[ProcessorProgress] = []
-    places = {
+    offsets = {
         TopicPartition(stage.topic, number): 0 for stage in plan.stages for number in topics.log.bounds(stage.topic)
     }
     redriven = {TopicPartition(plan.redrive_topic, number): 0 for number in topics.log.bounds(plan.redrive_topic)}
     leave_open(topics, transactions, plan.output.topic)
-    run = threading.Thread(target=lambda: done.append(run_engine(plan, Finished(places, redriven), until_end=True)))
+    run = threading.Thread(target=lambda: done.append(run_engine(plan, Finished(offsets, redriven), until_end=True)))
     run.start()
     run.join(0.5)
     assert run.is_alive()

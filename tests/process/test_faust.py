@@ -79,10 +79,10 @@ def test_sigterm_stops_it_in_order(topics: Topics) -> None:
     try:
         wait_for(lambda: topics.written() >= 100)
         process.terminate()
-        _, told = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert (process.returncode, told) == (0, b"")
+    assert (process.returncode, stderr) == (0, b"")
     with Consumer(topics.plan.kafka, group=topics.plan.group) as consumer:
         committed = consumer.committed(topics.plan.source.topic)
     assert sum(committed.values()) > 0
@@ -134,18 +134,18 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     topics = Topics(plan, bound)
     topics.publish([(f"p{number}", play(minutes=number)) for number in range(20)])
     stored = topics.stored(plan.source.topic)
-    place = TopicPartition(plan.source.topic, 0)
+    partition = TopicPartition(plan.source.topic, 0)
     alone = engine.FaustEngine(plan, Worker(plan, bound, topics.log), topics.log, tmp_path)
-    alone._work([place], {place: stored[5:8]})
-    alone._work([], {place: [stored[15], stored[19]]})
+    alone._work([partition], {partition: stored[5:8]})
+    alone._work([], {partition: [stored[15], stored[19]]})
     alone.stop()
     assert {event.id: event.time for event in topics.events(plan.source.topic)} == {f"p{n}": at(n) for n in range(20)}
     assert len(topics.events(plan.output.topic)) == 20
     topics.log.close()
 
 
-@pytest.mark.parametrize(("offset", "said"), [(21, "was made anew"), (3, "retention took events")])
-def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) -> None:
+@pytest.mark.parametrize(("offset", "message"), [(21, "was made anew"), (3, "retention took events")])
+def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, message: str) -> None:
     """A topic that ends before the state's offset, or whose retained messages begin after it, is an error."""
 
     class Bounds(KafkaLog):
@@ -157,7 +157,7 @@ def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, said: str) ->
 
     starting_offset(TopicPartition("plays", 0), 0, Bounds())
     starting_offset(TopicPartition("plays", 0), 20, Bounds())
-    with pytest.raises(ProcessError, match=said):
+    with pytest.raises(ProcessError, match=message):
         starting_offset(TopicPartition("plays", 0), offset, Bounds())
 
 

@@ -81,9 +81,9 @@ def check(topics: Topics) -> None:
     """Assert that the table equals a recount, that one id has one content, and that all late plays are on the late port."""
     source = topics.events(topics.plan.source.topic)
     outputs = topics.events(topics.plan.output.topic)
-    said: dict[str, Any] = {}
+    contents: dict[str, Any] = {}
     for event in outputs:
-        assert said.setdefault(event.id, event) == event
+        assert contents.setdefault(event.id, event) == event
     kept = list(on_time(source, LATENESS))
     assert {(event.key or b"").decode(): event.data for event in outputs} == hourly(unique(kept, WITHIN), "artist")
     late = {

@@ -120,7 +120,7 @@ class Shop:
         batch.run_processor(self.plan(product), self.mesh.registry, until_end=True)
 
     @contextmanager
-    def live(self, product: ProjectProduct, said: list[str]) -> Iterator[None]:
+    def live(self, product: ProjectProduct, lines: list[str]) -> Iterator[None]:
         """Run the processor of a product live in a thread, as `meshport run` does."""
         stop = threading.Event()
         failed: list[BaseException] = []
@@ -131,12 +131,12 @@ class Shop:
                     LivePlan(lambda: product, self.mesh.registry),
                     self.mesh.registry,
                     batch.run_processor,
-                    say=said.append,
+                    say=lines.append,
                     stop=stop,
                     look_s=0.2,
                 )
             except BaseException as error:  # noqa: BLE001 - asserted by the test
-                said.append(f"failed: {error!r}")
+                lines.append(f"failed: {error!r}")
                 failed.append(error)
 
         thread = threading.Thread(target=work, name="live", daemon=True)

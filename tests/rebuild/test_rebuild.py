@@ -51,7 +51,7 @@ def test_a_rebuild_equals_the_live_generation(shop: Shop, tmp_path: Path) -> Non
 def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> None:
     """While orders come and the port switches, a group of two readers and a reader without a group see each event once."""
     shop.sell(1500)
-    product, said = shop.larger(tmp_path), list[str]()
+    product, lines = shop.larger(tmp_path), list[str]()
     address = product.product.address
     stop = threading.Event()
 
@@ -59,12 +59,12 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
         while not stop.wait(0.05):
             shop.sell(20)
 
-    with Readers(shop, address) as readers, shop.live(product, said):
+    with Readers(shop, address) as readers, shop.live(product, lines):
         feeding = threading.Thread(target=feed)
         feeding.start()
         try:
             wait_for(
-                lambda: readers.least > 200, lambda: f"the first events: {readers.least}, {said}, {readers.failed}"
+                lambda: readers.least > 200, lambda: f"the first events: {readers.least}, {lines}, {readers.failed}"
             )
             report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
             assert report.equal
@@ -75,7 +75,7 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
             stop.set()
             feeding.join()
         large = sum(number * 37 % 1000 >= 500 for number in range(shop.sold))
-        wait_for(lambda: readers.least >= large, lambda: f"{readers.least} of {large}, {said}")
+        wait_for(lambda: readers.least >= large, lambda: f"{readers.least} of {large}, {lines}")
     for name, ids in readers.seen.items():
         assert len(ids) == len(set(ids)) == large, name
 
@@ -126,10 +126,10 @@ def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
     report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
     (counts,) = report.comparison.counts
     assert (counts.old, counts.new, counts.only_old, counts.only_new, counts.differing) == (17, 17, 1, 1, 1)
-    told = "\n".join(map(str, counts.samples))
-    assert f"cents was {ours['cents'] + 1}, is {ours['cents']}" in told
-    assert "c4|" in told
-    assert told.count("only in the new generation") == told.count("only in the old generation") == 1
+    shown = "\n".join(map(str, counts.samples))
+    assert f"cents was {ours['cents'] + 1}, is {ours['cents']}" in shown
+    assert "c4|" in shown
+    assert shown.count("only in the new generation") == shown.count("only in the old generation") == 1
     assert not report.equal
     assert report.binding is None
     assert shop.mesh.registry.refresh(address).generation == 1
@@ -220,13 +220,13 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
     steps = json.loads(json.dumps(TOTALS).replace("sum(cents)", "count()"))
     built = shop.derived(steps, TOTAL, tmp_path, source=larger.product.address, **port)
     shop.build(larger)
-    said: list[str] = []
-    with shop.live(built, said), Subscriber(built.product.address, registry, look_s=0.2) as reader:
+    lines: list[str] = []
+    with shop.live(built, lines), Subscriber(built.product.address, registry, look_s=0.2) as reader:
         seen = [event.id for event in take(reader, 200)]
         assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
         shop.sell(200)
         shop.build(larger)
-        wait_for(lambda: any("counts on generation 1, which has ended" in each for each in said), lambda: str(said))
+        wait_for(lambda: any("counts on generation 1, which has ended" in each for each in lines), lambda: str(lines))
         admin = Admin(shop.mesh.kafka)
         bound = registry.refresh(larger.product.address)
         assert dependent_products(registry, bound, 1, admin) == [built.product.address]
