@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import signal
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -19,6 +18,7 @@ import platformdirs
 from meshport.local.embedded import EmbeddedKafka
 from tests.campaigns.lane import Child, Lane
 from tests.campaigns.ledger import Report
+from tests.campaigns.outcome import Outcome, say
 from tests.campaigns.points import JOINS, POINTS, Engine, Point, points_of
 
 LANES = 5
@@ -140,8 +140,8 @@ class Round:
             self._companion = None
 
 
-def run(campaign: Campaign) -> bool:
-    """Run a campaign and print what came of it; whether the ledger is clean and every kill was made."""
+def run(campaign: Campaign) -> Outcome:
+    """Run a campaign and print its report; it is right if the ledger is clean and every kill was made."""
     begun = time.monotonic()
     rotation = Rotation(campaign)
     with EmbeddedKafka(cache_dir=platformdirs.user_cache_path("meshport"), brokers=3) as cluster:
@@ -172,8 +172,11 @@ def run(campaign: Campaign) -> bool:
             lane.close()
     _tell(campaign, rotation, fallen, ends)
     say(str(report))
-    say(f"{killed_s:.0f} s for the kills, {time.monotonic() - begun:.0f} s in all")
-    return report.clean and rotation.kills == campaign.kills
+    took_s = time.monotonic() - begun
+    say(f"{killed_s:.0f} s for the kills, {took_s:.0f} s in all")
+    done = f"{rotation.kills} kills, {len(fallen)} of brokers"
+    right = report.clean and rotation.kills == campaign.kills
+    return Outcome(f"kills, {campaign.engine}, {campaign.plan}", done, report, took_s, right)
 
 
 def _member(number: int) -> str:
@@ -230,9 +233,3 @@ def _tell(campaign: Campaign, rotation: Rotation, fallen: list[int], ends: Count
     say(f"  {len(fallen):4} kills of a broker ({', '.join(map(str, fallen))})")
     for words, count in ends.most_common():
         say(f"  {count:4} processes ended by themselves and were started again: {words}")
-
-
-def say(line: str) -> None:
-    """Print a line now."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

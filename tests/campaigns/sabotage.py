@@ -13,9 +13,9 @@ import platformdirs
 from meshport.local.cluster import open_cluster
 from tests.campaigns import memory
 from tests.campaigns.defects import DEFECTS, Defect, planted
-from tests.campaigns.kills import say
 from tests.campaigns.lane import Lane
 from tests.campaigns.ledger import Report, judge
+from tests.campaigns.outcome import Outcome, say
 from tests.campaigns.points import Engine
 
 _LANES = 4
@@ -54,8 +54,8 @@ class Verdict:
         return f"  {word}  {self.where:7} {self.name or '(no defect)'}: {found}"
 
 
-def run(engines: Sequence[Engine], seed: int) -> bool:
-    """Run all of them and print what was said; whether all of it was right."""
+def run(engines: Sequence[Engine], seed: int) -> Outcome:
+    """Run all of them and print the verdicts; it is right if each defect was caught, and nothing where there was none."""
     begun = time.monotonic()
     verdicts = [*_in_memory(seed)]
     with open_cluster(None, cache_dir=platformdirs.user_cache_path("meshport")) as cluster:
@@ -72,10 +72,12 @@ def run(engines: Sequence[Engine], seed: int) -> bool:
             verdicts += pool.map(one, jobs)
     wrong = [each for each in verdicts if not each.right]
     caught = {each.name for each in verdicts if each.right and each.name}
-    say(f"{len(caught)} of {len(DEFECTS)} defects caught, {len(verdicts)} runs, {time.monotonic() - begun:.0f} s")
+    took_s = time.monotonic() - begun
+    done = f"{len(caught)} of {len(DEFECTS)} defects caught, {len(verdicts)} runs"
+    say(f"{done}, {took_s:.0f} s")
     for each in wrong:
         say(each.line())
-    return not wrong
+    return Outcome("defects", done, None, took_s, not wrong)
 
 
 def _in_memory(seed: int) -> list[Verdict]:

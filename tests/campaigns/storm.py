@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import platformdirs
 
 from meshport.local.embedded import EmbeddedKafka
-from tests.campaigns.kills import say
 from tests.campaigns.lane import Child, Lane
 from tests.campaigns.ledger import Report
+from tests.campaigns.outcome import Outcome, say
 from tests.campaigns.points import Engine
 
 LANES = 3
@@ -133,8 +133,8 @@ class _Crew:
             time.sleep(0.2)
 
 
-def run(storm: Storm) -> bool:
-    """Run a storm and print what came of it; whether the ledger is clean."""
+def run(storm: Storm) -> Outcome:
+    """Run a storm and print its report; it is right if the ledger is clean."""
     begun = time.monotonic()
     score = _Score(storm)
     with EmbeddedKafka(cache_dir=platformdirs.user_cache_path("meshport"), brokers=3) as cluster:
@@ -166,5 +166,7 @@ def run(storm: Storm) -> bool:
     for words, count in ends.most_common():
         say(f"  {count:4} members ended by themselves: {words}")
     say(str(report))
-    say(f"{stormy_s:.0f} s of storm, {time.monotonic() - begun:.0f} s in all")
-    return report.clean
+    took_s = time.monotonic() - begun
+    say(f"{stormy_s:.0f} s of storm, {took_s:.0f} s in all")
+    done = f"{score.moves.total()} moves of members"
+    return Outcome(f"storm, {storm.engine}, {storm.plan}", done, report, took_s, report.clean)

@@ -31,9 +31,18 @@ class Ended:
 Run = Callable[..., Ended]
 
 
-def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """`meshport ...` as a process, its outputs piped."""
-    return subprocess.Popen(
+class Command(subprocess.Popen[bytes]):
+    """A command as a process; a test that fails while it runs kills it, and does not wait for its end."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
+
+
+def process(*arguments: str, cwd: Path, **environment: str) -> Command:
+    """Start `meshport ...` as a process, its outputs piped."""
+    return Command(
         [*COMMAND, *arguments],
         cwd=cwd,
         env={name: value for name, value in os.environ.items() if not name.startswith("MESHPORT_")} | environment,

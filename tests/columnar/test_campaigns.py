@@ -8,10 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
 
-# `make campaign` reads 2,000 schemas and 200,000 payloads.
-_SCHEMAS, _RECORDS, _PAYLOADS = 300, 50, 12_000
+_SCHEMAS, _RECORDS, _PAYLOADS = repeats(300, 2_000), 50, repeats(12_000, 200_000)
 
 
 def _campaign(*arguments: Any) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def _campaign(*arguments: Any) -> dict[str, Any]:
         [sys.executable, "-m", "tests.columnar.campaign", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=repeats(1, 10) * PATIENCE_S,
         check=False,
         # Allocators that take what they need, so that 64 MB of address space are 64 MB of memory.
         env=os.environ | {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
@@ -30,6 +30,7 @@ def _campaign(*arguments: Any) -> dict[str, Any]:
     return counted
 
 
+@repeated
 def test_values_and_bytes_are_those_of_the_codec() -> None:
     """Random records of random schemas are read to the codec's values, and written to its bytes, without the slow way."""
     counted = _campaign("values", _SCHEMAS, _RECORDS)
@@ -38,6 +39,7 @@ def test_values_and_bytes_are_those_of_the_codec() -> None:
     assert counted["unsupported"] < _SCHEMAS / 20
 
 
+@repeated
 def test_mutated_payloads_get_the_verdict_of_the_bounded_decoder() -> None:
     """Mutated payloads are read or refused as the bounded decoder does, within 64 MB, and each call ends."""
     counted = _campaign("hostile", 60, _PAYLOADS)

@@ -24,6 +24,7 @@ from meshport.columnar.resolving import Resolution
 from tests.columnar.evolutions import evolved
 from tests.columnar.generated import Generator
 from tests.columnar.rows import rows_of, same
+from tests.repeats import repeated, repeats
 
 _REFUSED: Final = object()
 
@@ -71,11 +72,13 @@ def evolve(seeds: range, records: int) -> dict[str, int]:
     return counted
 
 
+@repeated
 def test_random_evolutions_are_resolved_as_by_the_codec() -> None:
     """Whatever became of a schema, a row that is made is what the codec reads of its payload."""
-    counted = evolve(range(100), 30)
-    assert counted["pairs"] - counted["unsupported"] > 60
-    assert counted["rows"] - counted["refused"] > 1500
+    pairs = repeats(40, 1_000)
+    counted = evolve(range(pairs), 30)
+    assert counted["pairs"] - counted["unsupported"] > pairs * 0.6
+    assert counted["rows"] - counted["refused"] > pairs * 15
 
 
 def _order(*fields: Any) -> Schema:

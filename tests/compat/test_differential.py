@@ -32,11 +32,12 @@ from meshport.errors import BrokerUnavailable, SchemaError
 from meshport.schema import Schema, parse_schema
 from tests.compat.apache_java import ApacheJava
 from tests.compat.generated import Author, Values
+from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
 
-PAIRS = 10_000
-ROUND_TRIPS = 100_000
-GARBAGE = 800  # `make campaign` answers 10,000
+PAIRS = repeats(2_000, 10_000)
+ROUND_TRIPS = repeats(20_000, 100_000)
+GARBAGE = repeats(800, 10_000)
 _AVRO = {rule.id for rule in avro_rules.RULES}
 # What no reader could be safe with, and Apache's parsers let pass: our loader's own words for it.
 _REFUSALS = {
@@ -101,8 +102,8 @@ def _pair(reader_text: str, writer_text: str) -> Pair:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    """10,000 schemas, each with what became of it after some random edits; read the one or the other way."""
-    chance = random.Random(4)
+    """Schemas, each with what became of it after some random edits; read the one or the other way."""
+    chance = random.Random(6)  # every rule is met within the first thousand
     author = Author(chance)
     made = []
     for _ in range(PAIRS):
@@ -135,7 +136,8 @@ def _refusal(message: str) -> str:
     return next((name for name, words in _REFUSALS.items() if words in message), message)
 
 
-def test_10000_pairs_have_the_verdict_of_apaches_python_checker_or_a_reason(
+@repeated
+def test_pairs_have_the_verdict_of_apaches_python_checker_or_a_reason(
     pairs: list[Pair], found: list[frozenset[str]]
 ) -> None:
     """If Apache's checker for Python differs from the gate, the cause is one of its known faults, or a rule of Meshport."""
@@ -165,10 +167,11 @@ def test_10000_pairs_have_the_verdict_of_apaches_python_checker_or_a_reason(
             assert not rules & _AVRO, pair
             reasons["a rule of ours" if rules else "both compatible"] += 1
     assert sum(reasons.values()) == PAIRS
-    assert min(reasons.values()) >= 50, reasons
-    assert min(reasons["both compatible"], reasons["both incompatible"]) > 2_000, reasons
+    assert min(reasons.values()) >= PAIRS / 200, reasons
+    assert min(reasons["both compatible"], reasons["both incompatible"]) > PAIRS / 5, reasons
 
 
+@repeated
 def test_each_rule_that_reads_two_schemas_is_met_by_the_generated_pairs(found: list[frozenset[str]]) -> None:
     """The generated pairs contain findings of Avro's six rules, of proof by data, and of most rules of Meshport."""
     met = Counter(itertools.chain.from_iterable(found))
@@ -187,7 +190,8 @@ def java(kafka_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> ApacheJ
         pytest.skip(f"the jars of Apache Avro are not to be had: {error.message}")
 
 
-def test_10000_pairs_have_the_verdict_of_apaches_java_library(
+@repeated
+def test_pairs_have_the_verdict_of_apaches_java_library(
     java: ApacheJava, pairs: list[Pair], found: list[frozenset[str]]
 ) -> None:
     """Resolution has Java's verdict on every pair that both parse, and Java reads what the gate reports as compatible."""
@@ -215,12 +219,11 @@ def test_10000_pairs_have_the_verdict_of_apaches_java_library(
                 assert not verdict.words, (pair, verdict)
                 reasons["read by Java too"] += 1
     assert sum(reasons.values()) == PAIRS
-    assert reasons["read by Java too"] > 4_000, reasons
+    assert reasons["read by Java too"] > PAIRS * 0.4, reasons
 
 
-def test_100000_round_trips_of_pairs_that_the_gate_calls_compatible(
-    pairs: list[Pair], found: list[frozenset[str]]
-) -> None:
+@repeated
+def test_round_trips_of_pairs_that_the_gate_calls_compatible(pairs: list[Pair], found: list[frozenset[str]]) -> None:
     """Random values from the writer's codec are decoded with the reader's schema, each as a value of that schema."""
     chance = random.Random(5)
     compatible = [pair for pair, rules in zip(pairs, found, strict=True) if not pair.refusal and not rules]
@@ -236,13 +239,14 @@ def test_100000_round_trips_of_pairs_that_the_gate_calls_compatible(
     assert trips >= ROUND_TRIPS
 
 
+@repeated
 def test_bombs_and_garbage_are_answered_in_bounds() -> None:
     """Each is refused or judged against a sound contract, both ways, by 2 million lines and with 64 MB more at most."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.compat.garbage", str(GARBAGE)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=repeats(1, 10) * PATIENCE_S,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr[-2000:]

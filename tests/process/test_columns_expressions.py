@@ -21,6 +21,7 @@ from meshport.process.logic.inference import Inference
 from meshport.process.logic.types import DAY, INSTANT
 from meshport.schema import parse_schema
 from tests.process.column_expressions import SCHEMA, campaign, comparable, compared, table
+from tests.repeats import repeated, repeats
 
 
 def _column(text: str, values: list[Any], kind: Any) -> list[Any]:
@@ -35,9 +36,10 @@ def _doubted(text: str, values: list[Any], kind: Any) -> list[bool]:
     return list(caught.value.rows.tolist())
 
 
+@repeated
 def test_random_expressions() -> None:
     """Random expressions over random records have the row path's values, bit for bit; rows that raise there are in doubt."""
-    counted = campaign(250)
+    counted = campaign(repeats(120, 5_000))
     assert counted["supported"] > counted["unsupported"]
     assert counted["rows"] > counted["doubts"]
 
