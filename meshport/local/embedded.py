@@ -72,7 +72,7 @@ class EmbeddedKafka:
         java_home: str | None = None,
         progress: Progress | None = None,
         repository: str | None = None,
-        start_timeout: float = 60.0,
+        start_timeout: float = 120.0,
     ) -> None:
         if not 1 <= brokers <= MOST_BROKERS:
             raise ValueError(f"brokers must be 1 to {MOST_BROKERS}, not {brokers}")

@@ -10,6 +10,7 @@ import pytest
 from meshport.product import load_product
 from meshport.product.lines import utc_today
 from tests.cli.running import Run, process
+from tests.waiting import PATIENCE_S
 
 CONTRACT = "schemas/shop/orders.events.v2.avsc"
 DESCRIPTOR = "producers/shop/orders/product.yaml"
@@ -28,7 +29,7 @@ def test_the_command_by_itself_says_what_it_wrote_and_what_comes_next(shop: Run,
     assert shop("check").code == 0
     before = utc_today()
     ran = process("new", "shop/orders", "--major", cwd=tmp_path)
-    out, err = (each.decode() for each in ran.communicate(timeout=60))
+    out, err = (each.decode() for each in ran.communicate(timeout=PATIENCE_S))
     assert (ran.returncode, out) == (0, "")
     days = [before, utc_today()]  # midnight may have passed
     live, end = ([(each + timedelta(days=count)).isoformat() for each in days] for count in (30, 90))

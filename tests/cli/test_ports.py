@@ -17,6 +17,7 @@ from meshport.kafka.producer import Message, Producer
 from tests.cli.running import Run, process
 from tests.mesh_session import Mesh
 from tests.ports.readings import fill
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.kafka
 
@@ -265,7 +266,7 @@ def test_a_closed_pipe_is_quiet(mesh: Mesh, port: Binding, tmp_path: Path) -> No
         assert tail.stderr is not None
         assert json.loads(tail.stdout.readline())
         tail.stdout.close()
-        assert tail.wait(20) == 0
+        assert tail.wait(PATIENCE_S) == 0
         assert tail.stderr.read() == b""
 
 
@@ -279,7 +280,7 @@ def test_a_tail_that_is_interrupted_ends_well(mesh: Mesh, port: Binding, tmp_pat
         assert tail.stdout is not None
         first = [tail.stdout.readline() for _ in range(10)]
         tail.send_signal(number)
-        out, err = tail.communicate(timeout=20)
+        out, err = tail.communicate(timeout=PATIENCE_S)
     assert (tail.returncode, out, err) == (0, b"", b"")
     assert len({json.loads(line)["id"] for line in first}) == 10
 
@@ -293,7 +294,7 @@ def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Bi
     with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url) as publish, fifo.open("wb", buffering=0) as pipe:
         assert pipe.write(rows) == len(rows)  # more than the pipe holds: most of it has been read
         publish.send_signal(signal.SIGINT)
-        out, err = publish.communicate(timeout=20)
+        out, err = publish.communicate(timeout=PATIENCE_S)
     assert publish.returncode == 130, err.decode()
     counts = json.loads(out)
     assert 1000 < counts["stored"] <= 5000
@@ -307,5 +308,5 @@ def test_no_colour_where_none_is_wanted(port: Binding, mesh: Mesh, tmp_path: Pat
     """With NO_COLOR, and where nothing is a terminal, neither stream holds an escape."""
     for arguments in (["resolve", port.address.key], ["resolve", "Bad/Address"], ["nonsense"], ["search"]):
         with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url, NO_COLOR="1", FORCE_COLOR="") as ended:
-            out, err = ended.communicate(timeout=20)
+            out, err = ended.communicate(timeout=PATIENCE_S)
         assert b"\x1b" not in out + err

@@ -21,6 +21,7 @@ from tests.codec.hostile import PAYLOADS
 from tests.codec.samples import PLAY, play, schema
 from tests.codec.strategies import records, schemas
 from tests.columnar.rows import rows_of, same
+from tests.waiting import PATIENCE_S
 
 PRICE: dict[str, Any] = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
 
@@ -256,7 +257,7 @@ def test_nothing_needs_the_extra() -> None:
         'found = parse_schema(\'{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}\')\n'
         "print(columnar.supports(found))"
     )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert ran.stdout.strip() == "pyruhvro is not installed"
 
 
@@ -328,5 +329,7 @@ def test_a_forked_process_reads_row_by_row() -> None:
         "    os._exit(2)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     assert ran.stdout.strip() == "0", ran.stderr[-2000:]

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.running import environment
+from tests.waiting import PATIENCE_S
 
 
 def shell(script: str, folder: Path, **more: str) -> str:
@@ -25,7 +26,7 @@ def shell(script: str, folder: Path, **more: str) -> str:
         env=environment() | more,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,6 +14,7 @@ from meshport_registry import Settings, running
 from tests.docs.shell import shell
 from tests.repository import commit_reference_mesh
 from tests.running import up
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +40,11 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
         assert "network/delays-by-airport" in shown
         program = f"registry_url = {registry_url!r}\n{PYTHON}"
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-W", "error", "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert re.fullmatch(r"[0-9a-f]{32}-\d+ 2001-01-0\d .* -?\d+\n", done.stdout), done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 from meshport.testing import MemoryMesh
 from tests.docs.shell import shell
 from tests.docs.test_readme import MINE
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
@@ -29,7 +30,7 @@ def test_the_example_passes(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.running import environment
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: bool(told.search(log.read_text())) or demo.poll() is not None, log.read_text)
         (pid,) = re.findall(r"running listening/sessions \(process (\d+)\)", log.read_text())
         os.kill(int(pid), signal.SIGKILL)
-        assert demo.wait(120) == 0, log.read_text()
+        assert demo.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         demo.kill()
         demo.wait()

@@ -20,7 +20,7 @@ from tests.e2e import flights
 from tests.e2e.flights import COUNT
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, as_flight
 from tests.running import environment, lines
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.kafka
 
@@ -64,7 +64,7 @@ def test_february_again_while_life_goes_on(newcomer: Newcomer, quarter: Path) ->
                 cwd=newcomer.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
             newcomer.publish_some(flights.later(flights.read(quarter)[10_000:12_000], 1))
-            told, said = replay.communicate(timeout=60)
+            told, said = replay.communicate(timeout=PATIENCE_S)
             assert looking.committed(topic) == before
             assert sum(before.values()) == 499
             assert next(iter(live)).id == seen[-1]

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.e2e import flights
 from tests.e2e.newcomer import Newcomer
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.kafka
 
@@ -28,7 +28,7 @@ def names(newcomer: Newcomer) -> set[str | None]:
     """The names of the members of the processor's group."""
     group = f"meshport.process.{TOPIC}"
     looking = AdminClient({"bootstrap.servers": newcomer.up.facts["bootstrap_servers"]})
-    described = looking.describe_consumer_groups([group])[group].result(10)
+    described = looking.describe_consumer_groups([group])[group].result(PATIENCE_S)
     return {member.group_instance_id for member in described.members}
 
 

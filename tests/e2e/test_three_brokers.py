@@ -13,6 +13,7 @@ from tests.e2e import flights
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer
 from tests.kafka.processes import ended
 from tests.running import environment, lines
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("jars")]
 
@@ -33,7 +34,7 @@ def test_a_mesh_outlives_a_broker_and_itself(quarter: Path, tmp_path: Path) -> N
         publishing.stdin.flush()
         somebody.await_stored(DEPARTURES, 5000)
         os.kill(somebody.up.pids["kafka-2"], signal.SIGKILL)
-        told, _ = publishing.communicate("".join(text[10_000:]), timeout=60)
+        told, _ = publishing.communicate("".join(text[10_000:]), timeout=PATIENCE_S)
         (facts,) = lines(told)
         assert (facts["stored"], facts["refused"], facts["unknown"]) == (20_000, 0, 0)
         somebody.published += flights.read(quarter)

@@ -25,6 +25,7 @@ from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.repository import git
+from tests.waiting import PATIENCE_S
 
 CORPUS = [each for rule in RULES for each in fixtures(rule)]
 
@@ -153,7 +154,7 @@ def service(corpus: list[AddressedFixture], tmp_path_factory: pytest.TempPathFac
     database = tmp_path_factory.mktemp("registry") / "registry.db"
     with (
         running(Settings(database=f"sqlite:///{database}", port=0, bootstrap_servers="kafka:9092")) as url,
-        httpx2.Client(base_url=url, timeout=20, trust_env=False) as http,
+        httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http,
     ):
         for address in {port["address"] for each in corpus for port in each.inputs}:
             source = Fixture("", "", {}).before[0] | {"address": address, "id": str(uuid5(NAMESPACE_URL, address))}

@@ -22,6 +22,7 @@ from meshport.kafka.producer import Message
 from meshport.schema import Schema
 from tests.gate.stored import BEGIN, REQUIRED, WITHOUT_CAR, Port, offsets, optional, play, port
 from tests.mesh_session import Mesh
+from tests.waiting import PATIENCE_S
 
 
 def test_a_candidate_that_reads_everything_passes(ports: Mesh) -> None:
@@ -105,7 +106,7 @@ def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
     one.store(one.messages(range(7)))
     admin = AdminClient({"bootstrap.servers": mesh.bootstrap_servers, "log_level": 0})
     cut = TopicPartition(one.binding.topic, 0, 5)
-    admin.delete_records([cut])[cut].result(timeout=10)
+    admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
     evidence = one.prove(play(optional("a"), optional("b")))
     assert [(each.number, each.presence, each.events) for each in evidence.versions] == [
         (1, Presence.NONE_LEFT, 0),

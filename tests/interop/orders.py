@@ -16,6 +16,7 @@ from meshport.binding import Binding
 from meshport.codec.jsonform import to_json
 from meshport.ports.publisher import Publisher
 from tests.mesh_session import Mesh
+from tests.waiting import PATIENCE_S
 
 ORDER: Final[dict[str, Any]] = {
     "type": "record",
@@ -77,7 +78,7 @@ def run(arguments: list[str], stdin: str = "") -> str:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from tests.interop.orders import ORDER, ORDER_PORT, Published, order
 from tests.interop.plain import read_all
 from tests.interop.tools import do_without
 from tests.mesh_session import Mesh
+from tests.waiting import PATIENCE_S
 
 # The first build of all compiles two libraries, and gets them before that.
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -35,7 +36,9 @@ def program(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
     subprocess.run([go, "build", "-buildvcs=false", "-o", built, "."], cwd=SOURCES, check=True)
 
     def run(*arguments: str, stdin: str = "") -> list[dict[str, Any]]:
-        done = subprocess.run([built, *arguments], input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [built, *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 

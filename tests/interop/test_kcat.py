@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.interop.orders import Published
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.kafka
 # What stands between the parts of a message; no key and no header of an order holds it.
@@ -24,7 +25,7 @@ def kcat(tool: Callable[[str], str]) -> Callable[..., bytes]:
         done = subprocess.run(
             [program, "-C", *where, "-o", "beginning", "-e", "-q", *options],
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()

@@ -17,12 +17,13 @@ from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import read_lock
 from meshport.local.kraft import broker_settings, free_ports, is_free
 from tests.kafka.processes import ended, python, words
+from tests.waiting import PATIENCE_S
 
 
 def create_topic(kafka: EmbeddedKafka, name: str, partitions: int = 1) -> None:
     """Create a topic with the cluster's own defaults for replicas."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_topics([NewTopic(name, partitions)])[name].result(15)
+    admin.create_topics([NewTopic(name, partitions)])[name].result(PATIENCE_S)
 
 
 def read_all(kafka: EmbeddedKafka, topic: str, count: int) -> list[bytes]:
@@ -38,7 +39,7 @@ def read_all(kafka: EmbeddedKafka, topic: str, count: int) -> list[bytes]:
     consumer.subscribe([topic])
     values: list[bytes] = []
     while len(values) < count:
-        batch = consumer.consume(count - len(values), 15)
+        batch = consumer.consume(count - len(values), PATIENCE_S)
         assert batch, f"only {len(values)} of {count} records arrived"
         values.extend(value for message in batch if isinstance(value := message.value(), bytes))
     consumer.close()
@@ -49,7 +50,7 @@ def config_of(kafka: EmbeddedKafka, kind: ResourceType, name: str, key: str) -> 
     """One effective setting of a broker or topic."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     resource = ConfigResource(kind, name)
-    return str(admin.describe_configs([resource])[resource].result(15)[key].value)
+    return str(admin.describe_configs([resource])[resource].result(PATIENCE_S)[key].value)
 
 
 @pytest.mark.kafka
@@ -61,12 +62,12 @@ def test_kept_directory_keeps_records_and_address(jars: Path, tmp_path: Path) ->
         create_topic(kafka, "kept")
         producer = Producer({"bootstrap.servers": first})
         producer.produce("kept", b"record")
-        assert producer.flush(15) == 0
-        identity = AdminClient({"bootstrap.servers": first}).list_topics(timeout=15).cluster_id
+        assert producer.flush(PATIENCE_S) == 0
+        identity = AdminClient({"bootstrap.servers": first}).list_topics(timeout=PATIENCE_S).cluster_id
     assert folder.is_dir()
     with EmbeddedKafka(cache_dir=jars, data_dir=folder) as kafka:
         assert kafka.bootstrap_servers == first
-        assert AdminClient({"bootstrap.servers": first}).list_topics(timeout=15).cluster_id == identity
+        assert AdminClient({"bootstrap.servers": first}).list_topics(timeout=PATIENCE_S).cluster_id == identity
         assert read_all(kafka, "kept", 1) == [b"record"]
     with (
         socket.create_server(("127.0.0.1", int(first.rpartition(":")[2]))),
@@ -209,7 +210,7 @@ def test_three_brokers_replicate_everything(kafka3: EmbeddedKafka) -> None:
     assert len(kafka3.pids) == 3
     assert len({(kafka3.data_dir / f"node-{node}" / "data").resolve() for node in kafka3.pids}) == 3
     create_topic(kafka3, "replicated", partitions=2)
-    topics = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers}).list_topics(timeout=15).topics
+    topics = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers}).list_topics(timeout=PATIENCE_S).topics
     assert [len(partition.replicas) for partition in topics["replicated"].partitions.values()] == [3, 3]
     assert config_of(kafka3, ResourceType.TOPIC, "replicated", "min.insync.replicas") == "2"
     for key in ("offsets.topic.replication.factor", "transaction.state.log.replication.factor"):
@@ -247,14 +248,14 @@ def test_killed_broker_loses_nothing_and_comes_back(kafka3: EmbeddedKafka) -> No
                     producer.poll(1)
                 kafka3.kill(victim)
                 assert sorted(kafka3.pids) == [1, 3]
-        assert producer.flush(60) == 0
+        assert producer.flush(PATIENCE_S) == 0
     finally:
         kafka3.restart(victim)
     assert failed == []
     assert len(delivered) == 20_000
     assert sorted(map(int, read_all(kafka3, "survives", 20_000))) == list(range(20_000))
     assert sorted(kafka3.pids) == [1, 2, 3]
-    brokers = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers}).list_topics(timeout=15).brokers
+    brokers = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers}).list_topics(timeout=PATIENCE_S).brokers
     assert sorted(brokers) == [1, 2, 3]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from meshport.local.guardian import guard
 from tests.kafka.processes import ended, python, words
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the tests await the end of processes by pidfd")
 
@@ -55,7 +56,7 @@ def test_command_ends_with_its_guardian(tmp_path: Path) -> None:
     process = guard([sys.executable, "-c", SLEEPER], output=tmp_path / "output")
     os.kill(process.guardian_pid, signal.SIGKILL)
     assert ended(process.pid)
-    assert process.wait(10) == 128 + signal.SIGKILL
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGKILL
 
 
 def test_command_ends_when_parent_and_guardian_are_killed_together(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_what_the_command_started_ends_with_it(tmp_path: Path) -> None:
     output = tmp_path / "output"
     source = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid)"
     process = guard([sys.executable, "-c", source], output=output)
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert ended(int(output.read_text()))
 
 
@@ -134,14 +135,16 @@ def test_folder_is_kept_after_an_orderly_stop(tmp_path: Path) -> None:
 def test_environment_and_directory_are_the_given_ones(tmp_path: Path) -> None:
     """The command sees exactly the environment and the working directory that it was given."""
     source = "import os; print(os.environ['MESH'], 'HOME' in os.environ, os.getcwd())"
-    guard([sys.executable, "-c", source], output=tmp_path / "output", env={"MESH": "yes"}, cwd=tmp_path).wait(15)
+    guard([sys.executable, "-c", source], output=tmp_path / "output", env={"MESH": "yes"}, cwd=tmp_path).wait(
+        PATIENCE_S
+    )
     assert (tmp_path / "output").read_text().split() == ["yes", "False", str(tmp_path)]
 
 
 def test_ended_command_leaves_later_ones_alone(tmp_path: Path) -> None:
     """Asking an ended command about itself does not touch the pipe of a later one, which has its descriptor's number."""
     first = guard([sys.executable, "-c", ""], output=tmp_path / "output")
-    first.wait(15)
+    first.wait(PATIENCE_S)
     second = guard([sys.executable, "-c", SLEEPER], output=tmp_path / "output", grace=0)
     try:
         assert first.returncode == 0

@@ -22,6 +22,7 @@ from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.subscriber import BadEvent, Subscriber
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import BEGIN, fill, numbers, reading, take
+from tests.waiting import PATIENCE_S
 
 HOUR = timedelta(hours=1)
 
@@ -239,7 +240,7 @@ def test_offsets_past_retention_are_refused(mesh: Mesh) -> None:
     fill(mesh, binding.address, range(10))
     admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
     cut = TopicPartition(binding.topic, 0, 4)
-    admin.delete_records([cut])[cut].result(timeout=10)
+    admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
     with pytest.raises(ReplayError, match=r"offset 2 .* past retention") as refused:
         Replay(binding.address, mesh.registry, begin=Offsets(each={0: 2}))
     assert "begins at 4" in str(refused.value.hint)

@@ -23,7 +23,7 @@ from meshport.ports.subscriber import BadEvent, Start, Subscriber
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import fill, numbers, reading, take
-from tests.waiting import patiently, wait_for
+from tests.waiting import PATIENCE_S, patiently, wait_for
 
 GROUP = "readers"
 # Nobody waits half a minute for a member that is gone.
@@ -379,7 +379,7 @@ def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
     place = committed(binding, GROUP)
     admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
     cut = TopicPartition(binding.topic, event.partition, 3)
-    admin.delete_records([cut])[cut].result(timeout=10)
+    admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
     with (
         Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber,
         pytest.raises(KafkaError, match=r"stands at offset 1 .* begins at 3: 2 events are past retention"),

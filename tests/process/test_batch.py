@@ -135,7 +135,7 @@ def test_a_zombie_does_no_harm(topics: Topics) -> None:
         after = topics.written()
         wait_for(lambda: process.poll() is not None or topics.written() > after)
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
     batch.run_processor(topics.plan, topics.ports, until_end=True)
     check_once(topics)
 
@@ -306,7 +306,7 @@ def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:
     restore.join(0.5)
     assert restore.is_alive()
     other.abort()
-    restore.join(20)
+    restore.join(PATIENCE_S)
     assert found == [5]
     other.close()
     sender.close()

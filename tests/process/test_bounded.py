@@ -16,7 +16,7 @@ from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.watchdog import ProcessorProgress, run_engine
 from tests.process.processor import mesh
 from tests.process.topics import Topics
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class Finished(Engine):
@@ -92,6 +92,6 @@ def test_a_bounded_run_ends_when_its_outputs_can_be_read(topics: Topics, transac
     run.join(0.5)
     assert run.is_alive()
     transactions.abort()
-    run.join(20)
+    run.join(PATIENCE_S)
     assert [each.lag for each in done] == [0]
     assert topics.written() == 2  # the message and its marker

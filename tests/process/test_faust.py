@@ -79,7 +79,7 @@ def test_sigterm_stops_it_in_order(topics: Topics) -> None:
     try:
         wait_for(lambda: topics.written() >= 100)
         process.terminate()
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert (process.returncode, stderr) == (0, b"")

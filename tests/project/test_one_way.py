@@ -15,6 +15,7 @@ from meshport.local.mesh import LocalMesh
 from meshport.project.project import Project
 from tests.cli.running import process
 from tests.mesh_session import Mesh
+from tests.waiting import PATIENCE_S
 
 SOURCE = """
 address: mesh://{domain}/things
@@ -94,7 +95,7 @@ def test_the_commands_refuse_alike(in_memory_mesh: Mesh, refused: Project, verb:
     """`apply`, `up` and `demo` end with the same exit code and the same error."""
     environment = {"MESHPORT_KAFKA": in_memory_mesh.bootstrap_servers, "MESHPORT_REGISTRY": in_memory_mesh.url}
     with process(*verb, cwd=refused.root, **environment) as command:
-        out, err = command.communicate(timeout=60)
+        out, err = command.communicate(timeout=PATIENCE_S)
     file = refused.products[1].descriptor_file
     assert f"error: {file}: process.steps[0].aggregate: the record has no field 'weight'" in err.decode()
     assert (command.returncode, out) == (2, b"")

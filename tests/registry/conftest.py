@@ -11,6 +11,7 @@ import pytest
 from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytest finds a fixture by its name here
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -31,7 +32,7 @@ def service(database: str) -> Iterator[str]:
 @pytest.fixture
 def http(service: str) -> Iterator[httpx2.Client]:
     """A plain HTTP client of the service."""
-    with httpx2.Client(base_url=service, timeout=20, trust_env=False) as client:
+    with httpx2.Client(base_url=service, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 

@@ -20,6 +20,7 @@ import pytest
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
 from tests.registry.schemas import record
+from tests.waiting import PATIENCE_S
 
 CLIENTS = 64
 
@@ -29,7 +30,7 @@ def at_once(url: str, work: Callable[[httpx2.Client, int], None]) -> None:
     gate = threading.Barrier(CLIENTS)
 
     def one(number: int) -> None:
-        with httpx2.Client(base_url=url, timeout=60, trust_env=False) as http:
+        with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
             gate.wait()
             work(http, number)
 
@@ -110,7 +111,7 @@ def test_two_nodes_on_one_postgresql_hand_out_ids_together(postgres: Callable[[]
     with ThreadPoolExecutor(2) as pool, _nodes(pool, database) as urls:
 
         def work(http: httpx2.Client, number: int) -> None:
-            with httpx2.Client(base_url=urls[1], timeout=60, trust_env=False) as other:
+            with httpx2.Client(base_url=urls[1], timeout=PATIENCE_S, trust_env=False) as other:
                 for each in (http, other):
                     answers.register(each, f"s{number % 3}", record("user", f"f{number // 2}?"))
 
@@ -147,7 +148,7 @@ class Killed:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen([sys.executable, "-c", SERVER, self._database, str(self.port)])
         transport = httpx2.HTTPTransport(retries=12)  # it waits longer from one attempt to connect to the next
-        with httpx2.Client(base_url=self.url, transport=transport, timeout=30, trust_env=False) as http:
+        with httpx2.Client(base_url=self.url, transport=transport, timeout=PATIENCE_S, trust_env=False) as http:
             assert http.get("/health").status_code == 200
 
     def kill(self) -> None:
@@ -166,7 +167,7 @@ def test_what_was_acknowledged_survives_kill_9(database: str) -> None:
         enough = threading.Semaphore(0)
 
         def register(enough: threading.Semaphore = enough) -> None:
-            with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as http:
+            with httpx2.Client(base_url=server.url, timeout=PATIENCE_S, trust_env=False) as http:
                 while True:
                     number = next(numbers)
                     body = {"schema": record("user", f"f{number}?")}
