@@ -64,7 +64,7 @@ def docket(project: Project, addresses: Sequence[Address], source: PastSource) -
     for address in addresses:
         if any(_is_asked(case, address) for case in cases):
             continue
-        if not any(_is_retired(before.get(address.of_product.key), address)):
+        if not _is_retired(before.get(address.of_product.key), address):
             of_product = [case.address.key for case in cases if case.address.of_product == address.of_product]
             raise _nowhere(str(address), of_product, project, source)
         notes.append(f"{address.key} is retired and gone; there is nothing to judge")
@@ -181,9 +181,11 @@ def _is_asked(case: Case, asked: Address) -> bool:
     )
 
 
-def _is_retired(before: Before | None, asked: Address) -> Iterator[bool]:
-    for name, major in before.retired if before else ():
-        yield asked.port in {None, name} and asked.major in {None, major}
+def _is_retired(before: Before | None, asked: Address) -> bool:
+    return any(
+        asked.port in {None, name} and asked.major in {None, major}
+        for name, major in (before.retired if before else ())
+    )
 
 
 def _nowhere(address: str, known: Collection[str], project: Project, source: PastSource) -> ProjectError:

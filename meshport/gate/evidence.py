@@ -131,11 +131,6 @@ class Evidence(_EvidenceModel):
         return not self.failed.get(Cause.CANDIDATE)
 
     @property
-    def failure_count(self) -> int:
-        """The number of events that failed, for any cause; `failures` may list fewer."""
-        return sum(self.failed.values())
-
-    @property
     def unseen(self) -> tuple[VersionEvidence, ...]:
         """The versions of which no event was read."""
         return tuple(each for each in self.versions if each.presence is not Presence.SEEN)

@@ -160,7 +160,7 @@ def test_events_that_are_unreadable_today_do_not_count(ports: Mesh) -> None:
     assert offsets(evidence, Cause.UNREADABLE) == [(0, 1), (0, 2), (0, 3), (0, 4)]
     assert offsets(evidence, Cause.CANDIDATE) == [(0, 5)]
     assert evidence.failed == {Cause.CANDIDATE: 1, Cause.UNREADABLE: 4}
-    assert (evidence.events, evidence.versions[0].events, evidence.failure_count) == (6, 5, 5)
+    assert (evidence.events, evidence.versions[0].events, sum(evidence.failed.values())) == (6, 5, 5)
     assert one.prove(play()).passes, "garbage refuses no candidate"
     assert "4 unreadable" in str(evidence)
 
