@@ -122,7 +122,7 @@ def new(
         meshport new shop/orders --major --live-from 2027-03-01 --deprecate 2027-06-01
     """
     project = Project.find(Path.cwd())
-    place = Address.parse(address)
+    product = Address.parse(address)
     if major:
         flags = {
             "--sample": sample, "--key": key, "--time": time, "--from": reads, "--where": where, "--by": by,
@@ -133,12 +133,12 @@ def new(
             raise typer.BadParameter(
                 "a new major begins as a copy of the line before it; edit its contract then", param_hint=given[0]
             )
-        _new_line(project, place, _day(live_from), _day(deprecate))
+        _new_line(project, product, _day(live_from), _day(deprecate))
         return
     for flag, day in (("--live-from", live_from), ("--deprecate", deprecate)):
         if day is not None:
             raise typer.BadParameter("a new product has one line, which is live at once", param_hint=flag)
-    about = _About(owner or getpass.getuser(), description or f"TODO: what {place.key} holds.")
+    about = _About(owner or getpass.getuser(), description or f"TODO: what {product.key} holds.")
     if reads is None:
         if by or window or value or where:
             raise typer.BadParameter(
@@ -148,9 +148,9 @@ def new(
             raise typer.BadParameter(
                 f"an {archetype} product is built from others; name its input", param_hint="--from"
             )
-        schema = template_schema(place) if sample is None else _read_sample(place, sample)
+        schema = template_schema(product) if sample is None else _read_sample(product, sample)
         draft = Draft(
-            address=place,
+            address=product,
             archetype=archetype or Archetype.SOURCE_ALIGNED,
             schema=schema,
             key=tuple(key or ()),
@@ -168,7 +168,7 @@ def new(
             )
         if archetype is Archetype.SOURCE_ALIGNED:
             raise typer.BadParameter("a source-aligned product is built from no other one", param_hint="--archetype")
-        draft = _derived(project, place, Address.parse(reads), where, by or [], window, value or [], archetype, about)
+        draft = _derived(project, product, Address.parse(reads), where, by or [], window, value or [], archetype, about)
     _check_fields(draft)
     for file in write_product(project, draft):
         say(f"wrote {file.relative_to(project.root)}")

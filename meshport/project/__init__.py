@@ -1,1 +1,1 @@
-"""A mesh project on disk, and what is done with it: scaffold, check, apply, recount."""
+"""Mesh projects on disk: reading, scaffolding, checking, applying and recounting them, and running their sources."""

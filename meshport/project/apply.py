@@ -1,4 +1,4 @@
-"""Applying a project: its products registered, their topics made. First the plan, then the deed; nothing is deleted."""
+"""Apply a project: register its products and create their topics, after a plan; nothing is deleted."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class ProductRegistry(Protocol):
 
 
 class TopicAdmin(Protocol):
-    """Where topics are made: `meshport.kafka.admin.Admin`, or the topics of a mesh in memory."""
+    """Where topics are created: `meshport.kafka.admin.Admin`, or the topics of a mesh in memory."""
 
     @property
     def kafka(self) -> KafkaConfig:
         """The connection to the cluster, as its readers reach it."""
 
     def topic(self, name: str) -> Topic | None:
-        """Return a topic, or None where there is none of that name."""
+        """Return a topic, or None if it does not exist."""
 
     def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
-        """Make a topic if there is none; return whether it was made now."""
+        """Create a topic unless it exists; return whether it was created."""
 
     def set_config(self, name: str, config: Mapping[str, str]) -> None:
         """Change settings of a topic; those that are not named stay."""
@@ -58,13 +58,13 @@ class TopicAdmin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TopicChange:
-    """What becomes of one topic.
+    """The creation of a topic, or a change of its settings.
 
     Attributes:
         name: of the topic.
-        partitions: how many it has, or is to have.
-        new: whether it is made now.
-        config: the settings that are given or changed.
+        partitions: its number of partitions.
+        new: whether the topic is created.
+        config: the settings that are set.
     """
 
     name: str
@@ -81,12 +81,12 @@ class TopicChange:
 
 @dataclass(frozen=True, slots=True)
 class ProductPlan:
-    """What applying one product would do.
+    """The changes that applying one product would make.
 
     Attributes:
         product: the product.
         registration: the registry's answer to a dry run.
-        topics: the topics that are made or changed; empty where all are as declared.
+        topics: the topics that would be created or changed; empty if all are as declared.
     """
 
     product: ProjectProduct
@@ -95,35 +95,35 @@ class ProductPlan:
 
     @property
     def changes(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether applying the product would change anything."""
         return bool(self.topics or self.registration.changed)
 
 
 def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: TopicAdmin) -> list[ProductPlan]:
-    """What would be done, product by product; nothing is.
+    """Return the changes that applying some products would make, without making them.
 
     Args:
-        products: each after what it reads.
+        products: each after the products that it reads.
         registry: where they are to be registered.
         admin: of the cluster; the products are registered with its bootstrap servers.
 
     Raises:
         ProcessError, DescriptorError: a process cannot run on its inputs, or reads more than its `inputPorts` declare;
             see `meshport.project.check.check_process`.
-        RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads what neither
-            the registry nor this plan has.
-        TopicError: a topic is there with another number of partitions.
-        RegistryUnavailable, BrokerUnavailable: no answer.
+        RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads a port that
+            neither the registry nor this plan has.
+        TopicError: a topic exists with another number of partitions.
+        RegistryUnavailable, BrokerUnavailable: the registry or the cluster did not answer.
     """
     products = tuple(products)
     contracts = Contracts(products, registry.resolve)
     for product in products:
-        with suppress(NotRegistered):  # the input that is missing is named below
+        with suppress(NotRegistered):  # an input that is not registered is reported below
             check_process(product, contracts)
     planned = [_plan(each, registry, admin) for each in products]
     here = {each.product.product.address for each in planned}
     for each in planned:
-        # The registry refuses these too, but only once their topics are made.
+        # The registry refuses these too, but only after their topics were created.
         if missing := [str(port) for port in each.registration.unresolved if port.of_product not in here]:
             raise RegistrationRefused(
                 f"{each.product.product.address} reads {', '.join(missing)}, which nobody has registered",
@@ -133,10 +133,10 @@ def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: T
 
 
 def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin) -> Registration:
-    """Do what was planned for one product: topics first, so that an address never leads to a topic that is not there.
+    """Make the planned changes of one product: topics first, so that a binding never names a topic that does not exist.
 
     Args:
-        planned: one of `plan`, in its order.
+        planned: one of the plans that `plan` returned, in their order.
         registry: where the product is registered.
         admin: of the cluster; the products are registered with its bootstrap servers.
     """
@@ -151,7 +151,7 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin
 
 
 def topic_config(port: OutputPort) -> dict[str, str]:
-    """The Kafka settings of a port's topic."""
+    """Return the Kafka settings of a port's topic."""
     retention = _FOREVER if port.retention is None else str(port.retention // timedelta(milliseconds=1))
     return {"cleanup.policy": port.cleanup, "retention.ms": retention}
 

@@ -1,4 +1,4 @@
-"""Checks of a product's process against the contracts that it reads and writes, before anything is made or registered."""
+"""Check a process against the contracts that it reads and writes, before topics are created or products registered."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def check_process(product: ProjectProduct, contracts: Contracts) -> None:
         ProcessError: the process cannot be loaded, reads a field that an input does not have, or does not make the
             record of its port.
         DescriptorError: `inputPorts` names a field that an input does not have, or leaves out one that is read.
-        NotRegistered, RegistryUnavailable: an input cannot be had.
+        NotRegistered, RegistryUnavailable: the contract of an input cannot be found.
     """
     descriptor = product.product
     if descriptor.process is None:

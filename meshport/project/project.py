@@ -1,4 +1,4 @@
-"""A mesh project: a folder with `producers/`, `processors/` and `schemas/`, ours or a user's."""
+"""A mesh project: a folder with `producers/`, `processors/` and `schemas/`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ COMMON: Final = "schemas/common/*.avsc"
 
 
 class Files(Protocol):
-    """What a project is read from: its folder, or a revision of it. Paths are the project's own, with slashes."""
+    """The files of a project, in its folder or in a revision of it; paths are relative to the project, with slashes."""
 
     def matching(self, pattern: str) -> list[str]:
-        """The paths that a pattern describes, sorted; `*` stands for what is between two slashes."""
+        """Return the paths that match a pattern, sorted; `*` matches any characters except a slash."""
 
     def text(self, path: str) -> str:
-        """What a file holds.
+        """Return the text of a file.
 
         Raises:
             OSError, UnicodeDecodeError: it cannot be read.
         """
 
     def called(self, path: str) -> str:
-        """How errors name a file."""
+        """Return the name of a file in error messages."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ProjectProduct:
 
     Attributes:
         product: its descriptor.
-        folder: where its product.yaml lies; the files that it names are relative to it.
+        folder: of its product.yaml; the files that the descriptor names are relative to it.
         schemas: the contract of each output port, by (port, major).
     """
 
@@ -76,11 +76,11 @@ class ProjectProduct:
 
     @property
     def descriptor_file(self) -> Path:
-        """The product.yaml itself."""
+        """The product.yaml."""
         return self.folder / "product.yaml"
 
     def schema(self, port: OutputPort) -> Schema:
-        """The contract of one of the product's ports."""
+        """Return the contract of one of the product's ports."""
         return self.schemas[port.name, port.major]
 
 
@@ -90,7 +90,7 @@ class Project:
 
     Attributes:
         root: its folder.
-        at: what it is read from; None for the folder as it is.
+        at: the files to read; None for the folder as it is.
     """
 
     root: Path
@@ -98,7 +98,7 @@ class Project:
 
     @classmethod
     def find(cls, start: Path) -> Project:
-        """The project that `start` stands in: the nearest folder upwards that has the three folders.
+        """Return the project around `start`: the nearest folder, from `start` upwards, that has the three folders.
 
         Raises:
             ProjectError: there is none.
@@ -114,7 +114,7 @@ class Project:
 
     @property
     def files(self) -> Files:
-        """What the project is read from."""
+        """The files that the project is read from."""
         return self.at or Folder(self.root)
 
     @cached_property
@@ -124,10 +124,11 @@ class Project:
 
     @cached_property
     def products(self) -> tuple[ProjectProduct, ...]:
-        """Every product, sources first and each before its readers where that can be.
+        """Every product, sources first and each before its readers, unless products read each other.
 
         Raises:
-            DescriptorError, SchemaError: one cannot be read; all that are wrong are named.
+            DescriptorError, SchemaError: a product cannot be read.
+            ProjectError: several products cannot be read; the message has the error of each.
             ProjectError: two products share an address or an id.
         """
         wrong: list[MeshError] = []
@@ -149,10 +150,10 @@ class Project:
         return tuple(_readers_last(found))
 
     def product(self, address: Address) -> ProjectProduct:
-        """The project's product of that address.
+        """Return the product of an address; its port and major are ignored.
 
         Raises:
-            ProjectError: the project has none.
+            ProjectError: the project has no such product.
         """
         for each in self.products:
             if each.product.address == address.of_product:
@@ -167,10 +168,10 @@ class Project:
 
     @cached_property
     def descriptors(self) -> Mapping[str, str]:
-        """The path of each product's descriptor by the product's `<domain>/<product>`; none of them is read.
+        """The path of each product's descriptor, by `<domain>/<product>`, without reading any.
 
         Raises:
-            ProjectError: two descriptors stand for the same address.
+            ProjectError: two descriptors have the same address.
         """
         found: dict[str, str] = {}
         for pattern in DESCRIPTORS:
@@ -186,7 +187,7 @@ class Project:
 
     @cached_property
     def texts(self) -> Mapping[str, str]:
-        """What each descriptor holds, by its path; none of them is parsed.
+        """The text of each descriptor, by its path, without parsing any.
 
         Raises:
             DescriptorError: one cannot be read.
@@ -194,7 +195,7 @@ class Project:
         return {path: self.descriptor_text(path) for path in self.descriptors.values()}
 
     def descriptor_text(self, path: str) -> str:
-        """What one descriptor holds, by its path in the project.
+        """Return the text of a descriptor, by its path in the project.
 
         Raises:
             DescriptorError: it cannot be read.
@@ -205,30 +206,31 @@ class Project:
             raise DescriptorError(f"cannot be read: {error}", file=self.files.called(path)) from error
 
     def descriptor(self, path: str) -> Product:
-        """One descriptor by its path in the project; its contracts are not read, the schema of its state is.
+        """Return a parsed descriptor, by its path in the project, with the schema of its state but without its contracts.
 
         Raises:
-            DescriptorError: it cannot be read, its address does not belong there, or the schema of its state is none.
+            DescriptorError: it cannot be read, its address belongs in another folder, or the schema of its state is
+                invalid.
         """
         called = self.files.called(path)
         text = self.descriptor_text(path)
         try:
             product = _parsed(text)
         except DescriptorError:
-            product = parse_product(text, file=called)  # the same error, with the file's name
-        place = f"{product.address.domain}/{product.address.product}"
+            product = parse_product(text, file=called)  # raises the same error, with the file's name
+        key = product.address.key
         folder, _, _ = path.rpartition("/")
-        if folder.partition("/")[2] != place:
+        if folder.partition("/")[2] != key:
             raise DescriptorError(
                 f"the address {product.address} does not belong in {self.files.called(folder)}",
                 file=called,
                 line=line_in(text, "address"),
-                hint=f"move it to .../{place}/",
+                hint=f"move it to .../{key}/",
             )
         return self._with_state(product, path)
 
     def contract(self, product: Product, port: OutputPort, descriptor: str) -> Schema:
-        """The contract of one port.
+        """Return the contract of a port.
 
         Args:
             product: the product.
@@ -236,7 +238,7 @@ class Project:
             descriptor: the path of its product.yaml in the project.
 
         Raises:
-            SchemaError: the schema cannot be read, or is none.
+            SchemaError: the schema cannot be read, or is invalid.
             DescriptorError: the port's key or time is no field of it.
         """
         path = schema_path(product, port)
@@ -245,11 +247,11 @@ class Project:
         return schema
 
     def schema_file(self, product: Product, port: OutputPort) -> Path:
-        """Where a port's contract lies: the path mirrors the address, unless the descriptor says otherwise."""
+        """Return the file of a port's contract: `schemas/<domain>/<product>.<port>.avsc`, unless the descriptor names another."""
         return self.root / schema_path(product, port)
 
     def product_folder(self, product: Product) -> Path:
-        """Where a product's descriptor belongs."""
+        """Return the folder of a product's descriptor."""
         kind = "producers" if product.archetype is Archetype.SOURCE_ALIGNED else "processors"
         return self.root / kind / product.address.domain / product.address.product
 
@@ -259,7 +261,7 @@ class Project:
         return ProjectProduct(product, (self.root / path).parent, schemas)
 
     def _with_state(self, product: Product, descriptor: str) -> Product:
-        """The descriptor with its state's schema in place of the file that it names: a registry has no files."""
+        """Return the descriptor with the text of its state's schema instead of the file: a registry has no files."""
         process = product.process
         applied = process.applied if process else None
         if process is None or applied is None or applied.state is None:
@@ -302,12 +304,12 @@ class Project:
 
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> Product:
-    """A descriptor by its text: milliseconds each, and most are the same in two states of a project."""
+    """Parse a descriptor; cached, since parsing takes milliseconds and most are the same in two revisions of a project."""
     return parse_product(text)
 
 
 def schema_path(product: Product, port: OutputPort) -> str:
-    """Where a port's contract lies in its project."""
+    """Return the path of a port's contract in its project."""
     if port.schema_file:
         return port.schema_file
     major = f".v{port.major}" if port.major > 1 else ""
@@ -315,7 +317,7 @@ def schema_path(product: Product, port: OutputPort) -> str:
 
 
 def refuse(wrong: Sequence[MeshError]) -> None:
-    """Raise what is wrong with some products: the one error, or all of them as one; nothing where nothing is."""
+    """Raise the errors of some products, if there are any: a single one as it is, several as one ProjectError."""
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
@@ -323,7 +325,7 @@ def refuse(wrong: Sequence[MeshError]) -> None:
 
 
 def _readers_last(products: list[ProjectProduct]) -> list[ProjectProduct]:
-    """Products in an order in which each comes after what it reads; a cycle keeps the order of its files."""
+    """Return the products, each after those that it reads; products of a cycle keep the order of their files."""
     waiting = sorted(products, key=lambda each: each.product.archetype is not Archetype.SOURCE_ALIGNED)
     here = {each.product.address for each in waiting}
     done: set[Address] = set()

@@ -1,9 +1,9 @@
-"""Recounting: what a derived product holds against what a separate computation makes of the source events.
+"""Compare derived products with a separate computation over the source events.
 
-A derived product may bring a `recount.py` with a function `recount(sources)`. It gets the events of every source-aligned
-product that stands behind the product, however many products lie between, by address as `inputPorts` name it
-(`mesh://<domain>/<product>`), each partition in its order and one partition after the other. It gives the records that the
-product's default port should hold. It shares no code with the processor, so that the two can prove each other.
+A derived product may have a `recount.py` with a function `recount(sources)`. Its argument has the events of every
+source-aligned product that the product is built from, directly or through other products, by the address that `inputPorts`
+name (`mesh://<domain>/<product>`), partition by partition in offset order. The function returns the records that the
+product's default port should hold. It shares no code with the processor, so that each is evidence for the other.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from meshport.schema import parse_schema
 
 FILE: Final = "recount.py"
 _SHOWN: Final = 5
-# Two sums of doubles in different order differ in their last bits; anything else has to be equal.
+# Sums of doubles differ in their last bits with the order of their terms; all other values have to be equal.
 _RELATIVE: Final = 1e-9
 
 Recount = Callable[[Mapping[str, Sequence[Event]]], Iterable[Mapping[str, Any]]]
-"""Source events by address -> the records that the port should hold; of a compacted port, the latest of each key."""
+"""Takes source events by address; returns the records that the port should hold: of a compacted port, the latest per key."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecountDifference:
-    """One value that the port and the recount do not agree on.
+    """One value that differs between the port and the recount.
 
     Attributes:
-        key: of the record; on a port that is not compacted, with the event's time.
-        field: None where one side has no such record at all.
-        expected: by the recount; None for a record that should not be there.
-        found: in the port; None for a record that is not there.
+        key: of the record; with the event's time on a port that is not compacted.
+        field: the field; None if only one side has the record.
+        expected: the value of the recount; None for a record that should not exist.
+        found: the value in the port; None for a record that is missing.
     """
 
     key: str
@@ -59,13 +59,13 @@ class RecountDifference:
 
 @dataclass(frozen=True, slots=True)
 class RecountVerdict:
-    """How one derived product came out.
+    """The comparison of one derived product with its recount.
 
     Attributes:
         address: of the product.
-        expected: how many records the recount gives.
-        found: how many the port holds; of a compacted port, keys.
-        wrong: how many records differ, are missing or should not be there.
+        expected: the number of records that the recount returned.
+        found: the number of records in the port; of keys, if it is compacted.
+        wrong: the number of records that differ, are missing or should not exist.
         differing: the first few differences.
     """
 
@@ -77,20 +77,20 @@ class RecountVerdict:
 
     @property
     def agrees(self) -> bool:
-        """Whether port and recount hold the same."""
+        """Whether the port holds what the recount returned."""
         return not self.wrong
 
 
 @dataclass(frozen=True, slots=True)
 class RecountReport:
-    """The verdicts of a project.
+    """The comparisons of a project's derived products.
 
     Attributes:
-        verdicts: of the derived products that bring a recount.
-        without: the derived products that bring none.
-        events: how many source events were read.
-        unreadable: how many messages of the source ports are no events; they are left out, as the processors set them
-            aside.
+        verdicts: of the derived products that have a recount.
+        without: the derived products that have none.
+        events: the number of source events that were read.
+        unreadable: the number of messages in source ports that are no events. A recount leaves them out, as processors
+            quarantine them.
     """
 
     verdicts: tuple[RecountVerdict, ...]
@@ -105,7 +105,7 @@ class RecountReport:
 
 
 def load_recount(product: ProjectProduct) -> Recount | None:
-    """The recount that a product brings along, or None.
+    """Return the recount of a product, or None if it has none.
 
     Raises:
         ProjectError: its `recount.py` cannot be loaded.
@@ -120,20 +120,20 @@ def recount(
     only: Iterable[Address] | None = None,
     on_progress: Callable[[Address, int, int], None] | None = None,
 ) -> RecountReport:
-    """Recount the derived products of a project, as their topics stand now.
+    """Recount the derived products of a project and compare their topics.
 
-    The processors have to have come to the end of their inputs. All source events are held in memory, about 1 KB each.
+    The processors have to have reached the end of their inputs. All source events are held in memory, about 1 KB each.
 
     Args:
-        project: whose products.
+        project: the project.
         mesh: a registry.
-        only: these products; by default every derived one.
+        only: the products to compare; by default every derived one.
         on_progress: called with (address, offsets read, offsets in all) while a topic is read.
 
     Raises:
-        ProjectError: a recount cannot be loaded or fails, or gives two records of one key.
+        ProjectError: a recount cannot be loaded or fails, or returns two records of one key.
         NotRegistered: a port is not registered.
-        DecodeError, EventError: a derived port holds what is no event of it.
+        DecodeError, EventError: a message in a derived port is no event of it.
     """
     asked = set(only) if only is not None else None
     derived = [
@@ -160,16 +160,16 @@ def recount_product(
     resolve: Callable[[Address], Binding],
     history: Callable[[Address], Sequence[Event]],
 ) -> RecountVerdict:
-    """Recount one derived product.
+    """Recount one derived product and compare it.
 
     Args:
-        product: of the project; it brings a recount.
+        product: of the project.
         project: the project.
         resolve: returns the binding of an address.
-        history: returns the events of a port, each partition in its order and one partition after the other.
+        history: returns the events of a port, partition by partition in offset order.
 
     Raises:
-        ProjectError: there is no recount, it fails, or it gives two records of one key.
+        ProjectError: the product has no recount, it fails, or it returns two records of one key.
     """
     address, function = product.product.address, load_recount(product)
     if function is None:
@@ -179,7 +179,7 @@ def recount_product(
 
 
 def source_ports(product: ProjectProduct, project: Project) -> list[Address]:
-    """The ports that a product is built from in the end: source-aligned ones, and those of other projects."""
+    """Return the ports at the beginning of a product's lineage: source-aligned ones, and those of other projects."""
     here = {each.product.address: each for each in project.products}
     found: dict[Address, None] = {}
     passed: set[Address] = set()
@@ -200,21 +200,21 @@ def source_ports(product: ProjectProduct, project: Project) -> list[Address]:
 def compare(
     address: Address, binding: Binding, expected: Iterable[Mapping[str, Any]], events: Sequence[Event]
 ) -> RecountVerdict:
-    """Set the records of a recount against the events of the port.
+    """Compare the records of a recount with the events of a port.
 
-    Of a compacted port the latest record of each key counts. On any other, a record is told from the others by its key
-    and the time of its event.
+    Of a compacted port the latest record of each key counts. On any other port a record is identified by its key and the
+    time of its event.
 
     Args:
-        address: how the verdict names the product.
+        address: of the product, for the verdict.
         binding: of the port.
-        expected: by the recount.
-        events: of the port, each partition in its order.
+        expected: the records of the recount.
+        events: of the port, each partition in offset order.
 
     Raises:
-        ProjectError: the recount gives two records of one key.
+        ProjectError: the recount returned two records of one key.
     """
-    name = _Name(binding)
+    name = _RecordNames(binding)
     wanted: dict[str, Mapping[str, Any]] = {}
     for record in expected:
         if (key := name.of_record(record)) in wanted:
@@ -235,8 +235,8 @@ def compare(
     return RecountVerdict(address, len(wanted), len(held), wrong, tuple(differing))
 
 
-class _Name:
-    """What tells a record of a port from its others."""
+class _RecordNames:
+    """Names the records of a port, each by its key, with the event time unless the port is compacted."""
 
     def __init__(self, binding: Binding) -> None:
         self._compacted = binding.cleanup == "compact"
@@ -294,9 +294,9 @@ def _read(
     *,
     on_bad: Callable[[BadEvent], None] | None = None,
 ) -> list[Event]:
-    def told(read: int, total: int) -> None:
+    def report(read: int, total: int) -> None:
         if on_progress is not None:
             on_progress(address, read, total)
 
     with Replay(address, mesh, on_bad=on_bad) as replay:
-        return sorted(replay.history(progress=told), key=lambda event: (event.partition, event.offset))
+        return sorted(replay.history(progress=report), key=lambda event: (event.partition, event.offset))

@@ -1,4 +1,4 @@
-"""New projects and new products: files that work as they are, and that a person goes on from."""
+"""Write new projects, products and major lines: files that work as they are, for people to edit further."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meshport.project.project import FOLDERS, Project
 from meshport.schema import Schema, parse_schema
 
 _GITIGNORE: Final = "# the mesh that `meshport up` runs here: its events, its registry\n.meshport/\n"
-# By default a month's notice before anybody is led to a new line, and two more months for those who stayed.
+# By default a new line goes live after a month, and the old one has two more months.
 _NOTICE: Final = timedelta(days=30)
 _OVERLAP: Final = timedelta(days=60)
 _COMMON: Final = """# Shared types
@@ -33,13 +33,13 @@ contracts link to by `"polyseme"`:
 
 
 def init_project(folder: Path) -> list[Path]:
-    """Make a mesh project of a folder; what is there already stays as it is.
+    """Make a folder a mesh project; files and folders that exist are kept.
 
     Returns:
-        The files and folders that were made.
+        The files and folders that were created.
 
     Raises:
-        ProjectError: the folder stands inside of another project, or a file is where a folder has to be.
+        ProjectError: the folder is within another project, or a file has the name of a folder of the project.
     """
     folder = folder.resolve()
     try:
@@ -67,7 +67,7 @@ def init_project(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a new product is to be.
+    """A new product with one port, before it is written.
 
     Attributes:
         address: of the product.
@@ -75,11 +75,11 @@ class Draft:
         owner: the team that answers for it.
         description: one sentence.
         schema: the contract of its port.
-        key: fields of the record key.
-        time: the field that says when a fact happened.
-        compacted: whether the port keeps the last record of each key.
-        inputs: address to the fields that are read.
-        processing: how it is built; None for a source-aligned product.
+        key: the fields of the record key.
+        time: the field of the event time.
+        compacted: whether the port is compacted.
+        inputs: the fields that are read, by the address of the input; an empty list is all of them.
+        processing: its process; None for a source-aligned product.
     """
 
     address: Address
@@ -98,11 +98,11 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
     """Write a product's descriptor and contract into a project.
 
     Returns:
-        The files that were made.
+        The files that were created.
 
     Raises:
         ProjectError: one of them exists; nothing is overwritten.
-        DescriptorError: the draft makes no product.
+        DescriptorError: the draft is no valid product.
     """
     text = dump(_descriptor(draft), width=110)
     product = parse_product(text, file="the new product.yaml")
@@ -120,16 +120,16 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
 
 @dataclass(frozen=True)
 class NewLine:
-    """A major line that was written beside the one before it.
+    """A major line that was written beside the previous one.
 
     Attributes:
         address: of the new line.
-        old: address of the line before it.
-        contract: the new line's Avro file, a copy of the old one's.
+        old: the address of the previous line.
+        contract: the new line's Avro file, a copy of the previous one's.
         descriptor: the product.yaml.
-        live_from: the day (UTC) from which on an address without a major leads to the new line.
-        deprecated_on: the day after which readers should have left the old one.
-        type: the CloudEvents type of the new line's events, where the old line's is one of its own.
+        live_from: the day (UTC) from which an address without a major resolves to the new line.
+        deprecated_on: the day after which readers should have left the previous line.
+        type: the CloudEvents type of the new line's events, if the previous line declares one; else None.
     """
 
     address: Address
@@ -144,18 +144,18 @@ class NewLine:
 def write_line(
     project: Project, address: Address, *, today: date, live_from: date | None = None, deprecated_on: date | None = None
 ) -> NewLine:
-    """Write a port's next major line into a project: its contract as a copy to go on from, its entry in product.yaml.
+    """Write a port's next major line into a project: a copy of its contract, and its entry in product.yaml.
 
     Args:
-        project: that holds the product.
+        project: of the product.
         address: of the product, or of one of its ports.
-        today: the day (UTC) that the defaults are counted from.
-        live_from: when the new line is live; by default in 30 days.
-        deprecated_on: when the old line should have been left; by default 60 days after that.
+        today: the day (UTC) from which the defaults are counted.
+        live_from: the day on which the new line goes live; by default in 30 days.
+        deprecated_on: the day after which readers should have left the previous line; by default 60 days after that.
 
     Raises:
-        ProjectError: the product or port is not there, it is coming to its end as a whole, the days cannot be, the new
-            contract's file exists, or product.yaml has a form that cannot be added to.
+        ProjectError: the product or port does not exist, the whole product is deprecated, a day is not in the future, the
+            file of the new contract exists, or product.yaml has a form that cannot be edited.
     """
     if address.major is not None:
         raise ProjectError(
@@ -203,7 +203,7 @@ def write_line(
 
 
 def template_schema(address: Address) -> Schema:
-    """The contract of a product of which nothing is known yet: an identifier and a time, to go on from."""
+    """Return the contract of a product without a sample: an identifier and a time."""
     name, namespace = record_name(address)
     fields = [
         {"name": "id", "type": "string", "doc": "What the fact is about."},

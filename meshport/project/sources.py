@@ -1,11 +1,11 @@
-"""Sources that the mesh runs itself: a product's own Python tells what happened, and when it was learnt of.
+"""Sources that the mesh runs itself: Python functions of source-aligned products that generate events.
 
-A source-aligned product whose `product.yaml` says `source: <file>.py:<name>` brings a function `(seed) -> occurrences`.
-The sources of a mesh are one world: they are merged by the time at which each occurrence was learnt of, and that world
-time passes at a chosen speed beside the wall clock.
+`source: <file>.py:<name>` in a product.yaml names a function that takes a seed and returns an iterable of `SourceEvent`, in
+the order of their recorded time. The sources of a project are merged in that order: the recorded time is the world time of
+the run, which passes at a chosen speed relative to the wall clock.
 
-A source tells one line of its port: the one that is live when the run begins. A further major line that is not live yet
-changes nothing; from its day on the next run tells the new line, from the beginning, and has to tell it by its contract.
+A source publishes to the major line of its port that is live when the run starts. After the day on which another line
+becomes live, the next run publishes to that line, from the first event, by that line's contract.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from meshport.ports.scan import history_reader
 from meshport.product.loading import load_callable
 from meshport.project.project import Project, ProjectProduct
 
-# Whatever was learnt of this much earlier is stored on the broker before anything later is published. What one source
-# must have told before another goes on (the row before those that join with it) has to lie further apart than this.
+# Events recorded this much earlier are acknowledged by the broker before a later one is published. An event of one source
+# on which an event of another depends (a row and an event that joins it) has to be recorded at least this much earlier.
 SETTLED: Final = timedelta(hours=1)
-# Longer stretches in which no source has anything to tell are cut to this length of world time.
+# Longer gaps between two events are shortened to this length of world time.
 _LONGEST_SILENCE: Final = timedelta(hours=1)
-# Shorter waits cost more than they pace.
+# Shorter waits take longer than they ask for.
 _LEAST_WAIT_S: Final = 0.005
 _PROGRESS_EVERY_S: Final = 0.2
 
 
 class SourceEvent(NamedTuple):
-    """One thing that happened, as its source learns of it.
+    """One event of a source.
 
     Attributes:
-        record: by the port's schema; None retracts the row of `key`.
-        id: of the event. The same occurrence, told twice, has the same one.
-        recorded: world time at which the source learnt of it. A source gives its occurrences in this order.
-        key: of a retraction: the key fields and their values.
+        record: the data, by the port's schema; None retracts the row of `key`.
+        id: the event id; a fact that the source gives twice has the same id both times.
+        recorded: the world time at which the event was recorded; a source's events are in this order.
+        key: the key fields and their values, of a retraction.
     """
 
     record: Mapping[str, Any] | None
@@ -56,30 +56,30 @@ class SourceEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class ProductSource:
-    """A source-aligned product with the occurrences that it will tell.
+    """A source-aligned product with its events.
 
     Attributes:
-        address: where they are published.
-        occurrences: in the order of their `recorded`; may never end.
+        address: the port to which they are published.
+        events: the events, in the order of their recorded time; possibly infinite.
     """
 
     address: Address
-    occurrences: Iterable[SourceEvent]
+    events: Iterable[SourceEvent]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceProgress:
-    """How far the sources have come.
+    """The progress of a run of sources.
 
     Attributes:
-        published: events by address.
-        world: world time of the last one; None before the first.
-        behind_s: how many seconds the sources are behind their pace.
+        published: the number of events by address.
+        world: the world time of the last event; None before the first.
+        delay_s: the seconds by which the run is slower than its speed.
     """
 
     published: Mapping[Address, int]
     world: datetime | None
-    behind_s: float = 0.0
+    delay_s: float = 0.0
 
     @property
     def total(self) -> int:
@@ -88,10 +88,10 @@ class SourceProgress:
 
 
 def load_source(product: ProjectProduct, *, seed: int) -> ProductSource | None:
-    """The source that a product brings along, or None.
+    """Return the source of a product, or None if it has none.
 
     Raises:
-        ProjectError: it names one that cannot be loaded.
+        ProjectError: the function that it names cannot be loaded.
     """
     reference = product.product.source
     if reference is None:
@@ -101,16 +101,16 @@ def load_source(product: ProjectProduct, *, seed: int) -> ProductSource | None:
 
 
 def load_sources(project: Project, *, seed: int) -> list[ProductSource]:
-    """The sources of all products of a project that bring one; see `load_source`."""
+    """Return the sources of a project; see `load_source`."""
     found = (load_source(each, seed=seed) for each in project.products)
     return [each for each in found if each is not None]
 
 
 def stored(addresses: Iterable[Address], resolver: Resolver) -> dict[Address, int]:
-    """How many events each port's log has taken in, those that retention or compaction removed included.
+    """Return how many events each port's topic has stored, including those that retention or compaction removed.
 
-    Told to `run_sources`, it makes sources that were stopped go on where they were. After a kill the few events that
-    were on their way may be missing, or there twice.
+    As `skip` of `run_sources` it continues sources that were stopped. After a kill, the few events in flight may be missing
+    or stored twice.
     """
     counts = {}
     for address in addresses:
@@ -134,27 +134,27 @@ def run_sources(
     stop: threading.Event | None = None,
     on_progress: Callable[[SourceProgress], None] | None = None,
 ) -> SourceProgress:
-    """Publish what the sources tell, in this thread, until they end or are told to.
+    """Publish the events of sources in this thread, until the sources end or the run is stopped.
 
-    World time never runs ahead of the wall clock: a world that has caught up goes on in real time.
+    World time never passes the wall clock: when a run has caught up with it, it continues in real time.
 
     Args:
         sources: each of another port.
         resolver: a registry.
-        speed: world seconds per wall second; None is as fast as the broker takes them.
-        until: world time at which to end: nothing that was recorded then or later is published.
-        limit: how many events to publish, all sources together.
-        skip: how many occurrences of each source were published before; see `stored`.
+        speed: world seconds per wall second; None publishes as fast as the broker accepts events.
+        until: the world time at which the run ends; events recorded then or later are not published.
+        limit: the number of events after which the run ends, over all sources.
+        skip: the number of events of each source that were published before; see `stored`.
         stop: ends the run when it is set.
         on_progress: called a few times a second, and at the end.
 
     Returns:
-        How far it came; all of it is stored.
+        The progress at the end; all published events are stored.
 
     Raises:
-        ProjectError: a source goes back in time.
+        ProjectError: the events of a source are not in the order of their recorded time.
         EncodeError, EventError: a record is no event of its port.
-        PublishError, DeliveryUnknown: an event is not stored for certain.
+        PublishError, DeliveryUnknown: an event is not stored, or it is not known to be.
     """
     stop = stop or threading.Event()
     pace = _Pace(speed, stop)
@@ -164,52 +164,52 @@ def run_sources(
     report_at = time.monotonic()
     with ExitStack() as stack:
         publishers = {each.address: stack.enter_context(Publisher(each.address, resolver)) for each in sources}
-        for address, occurrence in merge(sources, skip):
-            if (until and occurrence.recorded >= until) or (limit is not None and progress.total >= limit):
+        for address, event in merge(sources, skip):
+            if (until and event.recorded >= until) or (limit is not None and progress.total >= limit):
                 break
-            pace.wait_for(occurrence.recorded)
+            pace.wait_for(event.recorded)
             if stop.is_set():
                 break
-            if settle_at is None or occurrence.recorded >= settle_at:
+            if settle_at is None or event.recorded >= settle_at:
                 for each in publishers.values():
                     each.flush()
-                settle_at = occurrence.recorded + SETTLED
-            _publish(publishers[address], occurrence)
+                settle_at = event.recorded + SETTLED
+            _publish(publishers[address], event)
             counts[address] += 1
-            progress = SourceProgress(counts, occurrence.recorded, pace.behind_s)
+            progress = SourceProgress(counts, event.recorded, pace.delay_s)
             if on_progress is not None and (now := time.monotonic()) >= report_at:
                 report_at = now + _PROGRESS_EVERY_S
-                on_progress(SourceProgress(dict(counts), occurrence.recorded, pace.behind_s))
-    progress = SourceProgress(dict(counts), progress.world, pace.behind_s)
+                on_progress(SourceProgress(dict(counts), event.recorded, pace.delay_s))
+    progress = SourceProgress(dict(counts), progress.world, pace.delay_s)
     if on_progress is not None:
         on_progress(progress)
     return progress
 
 
-def _publish(publisher: Publisher, occurrence: SourceEvent) -> None:
+def _publish(publisher: Publisher, event: SourceEvent) -> None:
     try:
-        if occurrence.record is not None:
-            publisher.publish(occurrence.record, id=occurrence.id)
-        elif occurrence.key is not None:
-            publisher.retract(occurrence.key, id=occurrence.id, time=occurrence.recorded)
+        if event.record is not None:
+            publisher.publish(event.record, id=event.id)
+        elif event.key is not None:
+            publisher.retract(event.key, id=event.id, time=event.recorded)
         else:
             raise ProjectError("neither a record nor the key of a row to retract")
     except MeshError as error:
-        error.message = f"the source of {publisher.binding.address}, occurrence {occurrence.id!r}: {error.message}"
+        error.message = f"the source of {publisher.binding.address}, event {event.id!r}: {error.message}"
         raise
 
 
 def merge(
     sources: Sequence[ProductSource], skip: Mapping[Address, int] | None = None
 ) -> Iterator[tuple[Address, SourceEvent]]:
-    """The occurrences of all sources in the order in which they were learnt of.
+    """Yield the events of all sources in the order of their recorded time, each with its address.
 
     Args:
-        sources: what to merge.
-        skip: how many of each to leave out.
+        sources: the sources.
+        skip: the number of events of each to leave out.
 
     Raises:
-        ProjectError: a source goes back in time.
+        ProjectError: the events of a source are not in the order of their recorded time.
     """
     streams = [_in_order(each, (skip or {}).get(each.address, 0)) for each in sources]
     return heapq.merge(*streams, key=lambda each: each[1].recorded)
@@ -217,34 +217,34 @@ def merge(
 
 def _in_order(source: ProductSource, skip: int) -> Iterator[tuple[Address, SourceEvent]]:
     last: datetime | None = None
-    for number, occurrence in enumerate(source.occurrences):
-        if last is not None and occurrence.recorded < last:
+    for number, event in enumerate(source.events):
+        if last is not None and event.recorded < last:
             raise ProjectError(
-                f"the source of {source.address} tells of {occurrence.id!r}, recorded at {occurrence.recorded}, "
+                f"the source of {source.address} gives {event.id!r}, recorded at {event.recorded}, "
                 f"after one that was recorded at {last}",
-                hint="a source gives its occurrences in the order in which it learnt of them",
+                hint="a source gives its events in the order of their recorded time",
             )
-        last = occurrence.recorded
+        last = event.recorded
         if number >= skip:
-            yield source.address, occurrence
+            yield source.address, event
 
 
 class _Pace:
-    """Holds world time to the wall clock."""
+    """Maps world time to the wall clock."""
 
     def __init__(self, speed: float | None, stop: threading.Event) -> None:
         self._speed = speed
         self._stop = stop
         self._begun: tuple[float, datetime] | None = None
         self._last: datetime | None = None
-        self.behind_s = 0.0
+        self.delay_s = 0.0
 
     def wait_for(self, world: datetime) -> None:
-        """Wait until it is time for what was recorded then; returns early if stopped."""
+        """Wait until the wall clock reaches a world time; return early if the run is stopped."""
         wait = 0.0
         if self._speed is not None:
             wait = self._due(world, self._speed) - time.monotonic()
-            self.behind_s = max(0.0, -wait)
+            self.delay_s = max(0.0, -wait)
         if (ahead := (world - datetime.now(UTC)).total_seconds()) > 0:
             wait = max(wait, ahead)
         if wait > _LEAST_WAIT_S:

@@ -1,4 +1,4 @@
-"""Tests of a project's processors on real bytes, for whoever writes products: no Kafka, no registry, no clock.
+"""Test one processor of a project on real bytes, in memory: no Kafka, no registry, no clock.
 
     from meshport.testing import ProcessorTest
 
@@ -8,20 +8,20 @@
         test.give("operations/departures", {"airport": "KSFO", "delay": 3}, at="2001-02-03T04:50:00Z")
         assert [record["max_delay"] for record in test.records()] == [11, 11]
 
-What is given is encoded by the port's contract as a publisher does, runs through the processor as it would be deployed,
-and is decoded from the output's bytes. Events arrive one at a time, in the order in which they are given.
+Events are encoded by the input's contract as a publisher encodes them, processed as they would be on Kafka, and decoded
+from the bytes of the output. They arrive one at a time, in the order in which they are given.
 
-Time is the test's. How far it has come is told by the events of each input partition alone, as on Kafka: a window closes
-when a later event arrives *in its partition* (events of one key share one; `partition=` names another), and where a
-processor brings the events of several partitions together, once every one of them has gone past it. So there is nothing
-to wait for and nothing to advance but by `give`; `partitions={"operations/departures": 1}` makes one partition of all.
+Time is event time. The watermark of an input partition advances with the events of that partition, as on Kafka: a window
+closes when a later event arrives *in its partition* (events of one key share one; `partition=` names another), and after a
+repartition, when the watermark of every source partition has passed its end. So no test waits; `give` alone advances time.
+`partitions={"operations/departures": 1}` gives the input a single partition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from meshport.address import Address, nearest
 from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.codec.jsonform import from_json
-from meshport.errors import EventError, ProcessError, ProjectError, PublishError
+from meshport.errors import ProcessError, ProjectError, PublishError
 from meshport.event import Event, EventReader, EventWriter
 from meshport.event.attributes import rfc3339
 from meshport.kafka.producer import Message
@@ -44,26 +44,24 @@ from meshport.process.runtime.quarantine import QuarantinedEvent, quarantined_ev
 from meshport.process.wire.input import InputMessage
 from meshport.project.project import Project
 from meshport.schema import Schema
+from meshport.testing.moments import Moment, instant_of
 
 __all__ = ["InputMessage", "Port", "ProcessorTest", "QuarantinedEvent"]
 
-Moment = str | date | datetime
-"""ISO 8601 text (UTC where it names no zone), a datetime with a zone, or a date (its midnight, UTC)."""
-
 
 class ProcessorTest:
-    """One processor of a project, alone with what the test gives it.
+    """One processor of a project, with the events that a test gives it.
 
     Args:
-        address: of the derived product; with `/<port>@<major>` one of its lines.
-        project: the project, or a folder in it; by default the one that the working directory stands in.
-        ports: contracts of the inputs that the project does not hold itself, by address.
-        partitions: counts that differ from the descriptors', by address of a product.
-        today: the day (UTC) that decides which line an address without a major means; by default the current one. It
-            matters only while a product has two lines beside each other.
+        address: of the derived product; with `/<port>@<major>`, of one of its lines.
+        project: the project, or a folder in it; by default the project around the working directory.
+        ports: the contracts of inputs that belong to other projects, by address.
+        partitions: partition counts that differ from the descriptors', by address of a product.
+        today: the day (UTC) that decides which major line is live; by default the current one. It matters only for a
+            product with two lines.
 
     Raises:
-        ProjectError: there is no such project, product or input.
+        ProjectError: the project, product or an input does not exist.
         ProcessError: the product has no process, or one that does not fit its contracts.
     """
 
@@ -80,9 +78,9 @@ class ProcessorTest:
         mesh = project if isinstance(project, Project) else Project.find(project or Path.cwd())
         product = mesh.product(self.address)
         pipeline = load_pipeline(product.product, product.folder)
-        known = _Known(mesh, ports or {}, partitions or {}, today)
-        lines = {each: known.line(each) for each in (self.address, pipeline.input, *pipeline.joined)}
-        resolver = _Lines(lines)
+        contracts = _Contracts(mesh, ports or {}, partitions or {}, today)
+        lines = {each: contracts.line(each) for each in (self.address, pipeline.input, *pipeline.joined)}
+        resolver = _ProcessorPorts(lines)
         check_pipeline(
             pipeline,
             resolver.schema(pipeline.input),
@@ -110,11 +108,11 @@ class ProcessorTest:
 
         Args:
             port: of the input.
-            record: the data, as a publisher takes it; instants, dates and decimals may be text. Fields that the contract
-                gives a default may be left out, and so may the port's time field where `at` is given.
-            at: when the fact happened; by default what the port's time field says.
-            id: of the event; by default one that is told by its place among all that is given.
-            recorded: when it was recorded and stored; by default when it happened.
+            record: the data, as a publisher takes it; instants, dates and decimals may be text. Fields with a default may be
+                left out, and with `at` the port's time field too.
+            at: the event time; by default the value of the port's time field.
+            id: of the event; by default `given-<n>`, where n counts the events that were given.
+            recorded: the recorded time; by default the event time.
             partition: by default the one of its key, as every publisher chooses it.
 
         Returns:
@@ -122,16 +120,16 @@ class ProcessorTest:
 
         Raises:
             EncodeError: the record does not fit the contract; the message names the field.
-            PublishError: the processor reads no such port, or nothing tells the event's key or time.
-            EventError: the id or a time is none.
+            PublishError: the processor does not read the port, or the event has no key or no time.
+            EventError: the id or a time is invalid.
         """
         given = self._input(port)
-        moment = None if at is None else _moment("at", at)
+        moment = None if at is None else instant_of("at", at)
         if moment is not None and given.binding.time is not None:
             record = {given.binding.time: rfc3339(moment).decode(), **record}
         data = from_json(given.schema, record)
         time = moment or given.time(data)
-        stored = time if recorded is None else _moment("recorded", recorded)
+        stored = time if recorded is None else instant_of("recorded", recorded)
         id = self._id(id)
         value, headers = given.writer.message(data, id=id, time=time, recorded_time=stored)
         self._send(given, Message(given.topic, given.key(data), value, headers, to_micros(stored) // 1000, partition))
@@ -146,12 +144,12 @@ class ProcessorTest:
         id: str | None = None,
         recorded: Moment | None = None,
     ) -> str:
-        """Publish a tombstone to an input: the row of that key ceases to be.
+        """Publish a tombstone to an input, which deletes the row of its key.
 
         Args:
             port: of the input.
             key: the key fields and their values.
-            at: when it ceased to be.
+            at: the event time.
             id: as in `give`.
             recorded: as in `give`.
 
@@ -159,14 +157,14 @@ class ProcessorTest:
             The event's id.
 
         Raises:
-            PublishError: the processor reads no such port, the port has no key, or a key field has no value.
-            EventError: the id or a time is none.
+            PublishError: the processor does not read the port, the port has no key, or a key field has no value.
+            EventError: the id or a time is invalid.
         """
         given = self._input(port)
         if not given.binding.key:
             raise PublishError(f"{given.binding.address} has no key, so that nothing of it can be retracted")
-        time = _moment("at", at)
-        stored = time if recorded is None else _moment("recorded", recorded)
+        time = instant_of("at", at)
+        stored = time if recorded is None else instant_of("recorded", recorded)
         id = self._id(id)
         value, headers = given.writer.tombstone(id=id, time=time, recorded_time=stored)
         self._send(given, Message(given.topic, given.key(key), value, headers, to_micros(stored) // 1000))
@@ -181,53 +179,53 @@ class ProcessorTest:
         headers: Iterable[tuple[str, bytes]] = (),
         partition: int | None = None,
     ) -> None:
-        """Store a message as it is, such as one that is no event at all.
+        """Store a message as it is, such as one that is no event.
 
         Raises:
-            PublishError: the processor reads no such port.
+            PublishError: the processor does not read the port.
         """
         given = self._input(port)
         self._send(given, Message(given.topic, key, value, list(headers), None, partition))
 
     def run(self) -> None:
-        """Let the processor handle all that was given. Whatever reads outputs does so first."""
+        """Process all events that were given; every method that reads outputs does so first."""
         self._harness.run()
         while self._waiting:
             self._harness.store(self._waiting.pop(0))
             self._harness.run()
 
     def crash(self, *, after: int | None = None) -> bool:
-        """Drop the processor with all that it holds in memory; the next one is restored from the changelog.
+        """Drop the processor with its state in memory; its successor restores the state from the changelog.
 
         Args:
-            after: let it first work on what was given, and die once it has stored this many more messages (outputs, rows
-                of its changelog, checkpoints), which may be between an output and the state that knows of it. By default
-                it dies at once, with what was given since the last run still to be handled.
+            after: process what was given first, and crash after storing this many more messages (outputs, changelog
+                records, checkpoints): possibly between an output and the state row that reflects it. By default the
+                processor crashes at once, before it processes what was given since the last run.
 
         Returns:
-            Whether it died in the middle of its work; False where it had no more than `after` messages to store.
+            Whether it crashed while processing; False if it had no more than `after` messages to store.
         """
         died = after is not None and self._dies(after)
         self._harness.restart()
         return died
 
     def messages(self) -> list[InputMessage]:
-        """The output topic byte for byte, in the order in which it was stored.
+        """Return the messages of the output topic byte for byte, in the order in which they were stored.
 
-        What a crash made the processor store twice is here twice, with the same id; `events` gives it once.
+        An output that was stored again after a crash is here twice, with the same id; `events` has it once.
         """
         return self._stored(self._harness.plan.output.topic)
 
     def events(self) -> list[Event]:
-        """The events of the output in the order in which they were made, each once; `data` is None for a tombstone."""
+        """Return the events of the output in the order in which they were stored, each once; `data` is None for a tombstone."""
         return [self._read(*each[3:6], *each[:3], each.timestamp_ms) for each in _once(self.messages())]
 
     def records(self) -> list[Any]:
-        """The data of `events`: dicts by the output's contract; None for a tombstone."""
+        """Return the data of `events`: dicts by the output's contract; None for a tombstone."""
         return [event.data for event in self.events()]
 
     def latest(self) -> dict[str, Any]:
-        """The last record of each key, as a reader of a compacted port holds them; retracted keys are left out.
+        """Return the last record of each key, as a reader of a compacted port has them; deleted keys are left out.
 
         By the record key's text: the field's, or several fields' joined by `|` (`KSFO|2001-02-03T04:00:00Z`).
 
@@ -240,12 +238,12 @@ class ProcessorTest:
         return {key: row for key, row in rows.items() if row is not None}
 
     def late(self) -> list[QuarantinedEvent]:
-        """The events that came after the lateness, with the reason; the processor set them aside."""
-        return self._aside(self._harness.plan.late_topic)
+        """Return the late events: those that were older than the watermark by more than the lateness."""
+        return self._quarantined_in(self._harness.plan.late_topic)
 
     def quarantined(self) -> list[QuarantinedEvent]:
-        """What could not be processed, with the reason and the class of the error."""
-        return self._aside(self._harness.plan.quarantine_topic)
+        """Return the events that could not be processed, with the reason and the class of the error."""
+        return self._quarantined_in(self._harness.plan.quarantine_topic)
 
     def _input(self, port: Address | str) -> _Input:
         asked = _address(port)
@@ -290,13 +288,13 @@ class ProcessorTest:
         self.run()
         return [each for each in self._harness.log.stored if each.topic == topic]
 
-    def _aside(self, topic: str) -> list[QuarantinedEvent]:
+    def _quarantined_in(self, topic: str) -> list[QuarantinedEvent]:
         return [quarantined_event(each.key, each.value, each.headers) for each in _once(self._stored(topic))]
 
 
 @dataclass(frozen=True)
-class _Known:
-    """The contracts that a test knows of."""
+class _Contracts:
+    """The contracts of a project, and those that a test adds."""
 
     project: Project
     others: Mapping[str, Port]
@@ -304,7 +302,7 @@ class _Known:
     today: date | None
 
     def line(self, address: Address) -> tuple[Address, Port]:
-        """The full address that an address leads to, and what is there."""
+        """Return the full address of the line that an address resolves to, and its port."""
         for text, port in self.others.items():
             full = Address.parse(text)
             full = full if full.major else full.at(full.port or "events", 1)
@@ -332,24 +330,24 @@ class _Known:
         )
 
 
-class _Lines(Ports):
-    """The ports of one processor; each address leads where the registry would lead it."""
+class _ProcessorPorts(Ports):
+    """The ports of one processor; an address resolves to the line that the registry would resolve it to."""
 
     def __init__(self, lines: Mapping[Address, tuple[Address, Port]]) -> None:
         super().__init__({full.key: port for full, port in lines.values()})
         self._full = {address: full for address, (full, _) in lines.items()}
 
     def resolve(self, address: Address) -> Binding:
-        """The binding of a port."""
+        """Return the binding of a port."""
         return super().resolve(self._full.get(address, address))
 
     def schema(self, address: Address) -> Schema:
-        """The contract of a port."""
+        """Return the contract of a port."""
         return self.by_id(self.resolve(address).schema_id)
 
 
 class _Input:
-    """What it takes to publish to one input."""
+    """Publishes to one input."""
 
     def __init__(self, binding: Binding, schema: Schema) -> None:
         self.binding, self.schema, self.topic = binding, schema, binding.topic
@@ -358,11 +356,11 @@ class _Input:
         )
         self.key = record_key(binding.key)
         self.time: Callable[[Mapping[str, Any]], datetime] = (
-            event_time(binding.time, schema) if binding.time else self._untold
+            event_time(binding.time, schema) if binding.time else self._no_time
         )
 
-    def _untold(self, _: Mapping[str, Any]) -> datetime:
-        raise PublishError(f"{self.binding.address} has no time field", hint="say when it happened: at=...")
+    def _no_time(self, _: Mapping[str, Any]) -> datetime:
+        raise PublishError(f"{self.binding.address} has no time field", hint="give the event time: at=...")
 
 
 def _address(given: Address | str) -> Address:
@@ -370,7 +368,7 @@ def _address(given: Address | str) -> Address:
 
 
 def _means(address: Address, full: Address) -> bool:
-    """Whether an address, in which port and major may be left out, can mean the full one."""
+    """Whether an address, which may lack port and major, can mean a full one."""
     return (
         address.of_product == full.of_product
         and address.port in {None, full.port}
@@ -378,22 +376,8 @@ def _means(address: Address, full: Address) -> bool:
     )
 
 
-def _moment(what: str, given: Moment) -> datetime:
-    if isinstance(given, str):
-        try:
-            parsed = datetime.fromisoformat(given)
-        except ValueError:
-            raise EventError(f"{what} is {given!r}", hint="ISO 8601: 2001-02-03T04:05:06Z") from None
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    if not isinstance(given, datetime):
-        return datetime(given.year, given.month, given.day, tzinfo=UTC)
-    if given.tzinfo is None:
-        raise EventError(f"{what} is {given!r}, which has no zone", hint="datetime(..., tzinfo=UTC)")
-    return given.astimezone(UTC)
-
-
 def _once(messages: Iterable[InputMessage]) -> list[InputMessage]:
-    """Messages without those that a crash made the processor store again: ids and bytes follow from the input alone."""
+    """Return messages without those that were stored again after a crash: the ids and bytes of outputs are deterministic."""
     first: dict[object, InputMessage] = {}
     for each in messages:
         first.setdefault((each.key, each.value, tuple(each.headers)), each)

@@ -276,7 +276,7 @@ def test_a_record_that_does_not_fit_names_its_source(mesh: KafkaPorts) -> None:
     wrong = SourceEvent({"kind": "green", "at": BEGIN, "cups": "two"}, "tea-x", BEGIN)
     with pytest.raises(ValueError, match="cups") as caught:
         run_sources([ProductSource(TEAS, [wrong])], mesh)
-    assert "the source of mesh://kitchen/teas/events@1, occurrence 'tea-x'" in str(caught.value)
+    assert "the source of mesh://kitchen/teas/events@1, event 'tea-x'" in str(caught.value)
 
 
 def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) -> None:

@@ -79,7 +79,7 @@ def test_records_fit_their_contracts(project: Project, key: str) -> None:
     codec = codec_for(product.schema(product.product.default_port))
     source = load_source(product, seed=SEED)
     assert source is not None
-    for each in islice(source.occurrences, 3000):
+    for each in islice(source.events, 3000):
         record = data(each)
         assert codec.decode(codec.encode(record)) == record
 
