@@ -98,4 +98,4 @@ def test_help_says_where_a_producer_writes(cli: Run) -> None:
     """`new --help` tells how both lines are published to, and what the bare address means meanwhile."""
     text = " ".join(cli("new", "--help").out.split())
     assert "publishes to both, each by its own address" in text
-    assert "goes to the live one" in text
+    assert "go to the live line" in text
