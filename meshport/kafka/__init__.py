@@ -1,1 +1,1 @@
-"""Kafka: the client, topics, and a broker for everyone. The only importer of confluent_kafka."""
+"""Kafka's clients: admin, consumer, producer, transactions. The only importer of confluent_kafka."""

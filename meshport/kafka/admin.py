@@ -1,4 +1,4 @@
-"""Topics: made as declared, looked at, and removed only by name."""
+"""Administration of a cluster: topics, their settings, and the members and offsets of consumer groups."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _PAUSE_S: Final = 0.02
 
 
 class Topic(NamedTuple):
-    """A topic as the cluster has it.
+    """A topic of a cluster.
 
     Attributes:
-        config: the settings that were given for it, without the broker's defaults.
+        config: the settings of the topic itself, without the broker's defaults.
     """
 
     name: str
@@ -45,20 +45,23 @@ class Topic(NamedTuple):
 
 
 class Admin:
-    """The administration of one cluster.
+    """An admin client of one cluster.
 
     Args:
         kafka: the connection to the cluster.
 
     Attributes:
-        kafka: the same.
+        kafka: the connection to the cluster.
+
+    Raises:
+        BrokerUnavailable: no broker answered.
     """
 
     def __init__(self, kafka: KafkaConfig) -> None:
         self.kafka = kafka
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
-        # It has no admin requests: a topic makes itself, with four partitions, when its metadata is asked for, and keeps
-        # no settings.
+        # An in-memory cluster takes no admin requests: it creates a topic, with four partitions, when its metadata is asked
+        # for, and keeps no settings.
         self._in_memory = is_in_memory(self._metadata().cluster_id)
 
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
@@ -73,15 +76,15 @@ class Admin:
             raise client_error(error, what) from error
 
     def brokers(self) -> int:
-        """How many brokers the cluster has.
+        """Return how many brokers the cluster has.
 
         Raises:
-            BrokerUnavailable: none answered.
+            BrokerUnavailable: no broker answered.
         """
         return len(self._metadata().brokers)
 
     def partitions(self) -> dict[str, int]:
-        """The number of partitions of every topic.
+        """Return the number of partitions of every topic.
 
         Raises:
             BrokerUnavailable: no broker answered.
@@ -89,7 +92,7 @@ class Admin:
         return {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
 
     def topic(self, name: str) -> Topic | None:
-        """One topic, or None where there is none of that name."""
+        """Return the topic of a name, or None where there is none."""
         found = self._metadata().topics.get(name)
         if found is None:
             return None
@@ -106,17 +109,17 @@ class Admin:
         return Topic(name, len(found.partitions), len(found.partitions[0].replicas), given)
 
     def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
-        """Make a topic if there is none; it is replicated over three brokers where there are as many.
+        """Create a topic if there is none. It has three replicas where the cluster has three brokers or more, else one.
 
         Returns:
-            True if it was made now.
+            Whether it was created by this call.
 
         Raises:
-            TopicError: it exists with another number of partitions, or could not be made.
+            TopicError: the topic exists with another number of partitions, or could not be created.
         """
         if self._in_memory:
-            return self._make_in_memory(name, partitions)
-        # Asked to make what is there, a cluster without a controller for the moment refuses to answer.
+            return self._ensure_in_memory(name, partitions)
+        # A cluster that has no controller for the moment does not answer a request to create a topic, even one that exists.
         if name in (known := self.partitions()):
             self._refuse_other_count(name, known[name], partitions)
             return False
@@ -132,18 +135,18 @@ class Admin:
             if error.args[0].code() != ClientError.TOPIC_ALREADY_EXISTS:
                 raise client_error(error, f"cannot make the topic {name}") from error
         else:
-            self._await(name)
+            self._await_topic(name)
             return True
         self._refuse_other_count(name, self.partitions().get(name, partitions), partitions)
         return False
 
-    def _await(self, name: str) -> None:
-        """Wait until a new topic can be seen: its making is answered before every broker knows of it."""
+    def _await_topic(self, name: str) -> None:
+        """Wait until a new topic is in the metadata: the request is answered before every broker knows of the topic."""
         deadline = time.monotonic() + _TIMEOUT_S
         while name not in self.partitions() and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
 
-    def _make_in_memory(self, name: str, partitions: int) -> bool:
+    def _ensure_in_memory(self, name: str, partitions: int) -> bool:
         there = name in self.partitions()
         self._refuse_other_count(name, len(self._metadata(name).topics[name].partitions), partitions)
         return not there
@@ -157,7 +160,7 @@ class Admin:
             )
 
     def set_config(self, name: str, config: Mapping[str, str]) -> None:
-        """Change settings of a topic; those that are not named stay.
+        """Change settings of a topic; the others keep their values.
 
         Raises:
             TopicError: there is no such topic.
@@ -174,10 +177,10 @@ class Admin:
             raise client_error(error, f"cannot change the settings of {name}") from error
 
     def members(self, group: str) -> int:
-        """How many members a consumer group has now; none where there is no such group.
+        """Return how many members a consumer group has now; 0 where there is no such group.
 
         Raises:
-            KafkaError: the group's coordinator did not say.
+            KafkaError: the group's coordinator did not answer.
         """
         try:
             found = self._client.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
@@ -187,11 +190,11 @@ class Admin:
                 return 0
             raise client_error(error, f"cannot see the group {group}") from error
 
-    def places(self, topic: str) -> dict[str, dict[int, int]]:
-        """The groups that have a place in a topic, and the next offset of each in every partition that it has one in.
+    def committed_offsets(self, topic: str) -> dict[str, dict[int, int]]:
+        """Return the offsets that consumer groups have committed in a topic: group, then partition, to next offset.
 
         Raises:
-            KafkaError: a coordinator did not say.
+            KafkaError: a coordinator did not answer.
         """
         found = {}
         try:
@@ -200,8 +203,8 @@ class Admin:
             for each in listed.valid:
                 asked = ConsumerGroupTopicPartitions(each.group_id)
                 answer = self._client.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_S)[each.group_id]
-                places = _answer(answer, what).topic_partitions or ()
-                own = {place.partition: place.offset for place in places if place.topic == topic and place.offset >= 0}
+                committed = _answer(answer, what).topic_partitions or ()
+                own = {one.partition: one.offset for one in committed if one.topic == topic and one.offset >= 0}
                 if own:
                     found[each.group_id] = own
         except KafkaException as error:
@@ -209,7 +212,7 @@ class Admin:
         return found
 
     def delete_topic(self, name: str) -> None:
-        """Remove one topic and all its events.
+        """Delete a topic and all its events.
 
         Raises:
             TopicError: there is no such topic.
@@ -222,7 +225,7 @@ class Admin:
 
 
 def _answer(asked: Future[_Answer], what: str) -> _Answer:
-    """What the cluster answers; librdkafka asks a broker that is gone for a minute, and raises nothing meanwhile."""
+    """Return the answer of a request. librdkafka waits a minute for a broker that is gone, and raises nothing meanwhile."""
     try:
         return asked.result(timeout=_TIMEOUT_S)
     except TimeoutError as error:

@@ -2,10 +2,10 @@
 
 Settings that differ from librdkafka's defaults, and why:
 
-- `enable.auto.commit=false`: a place is recorded after the work, never before.
-- `auto.offset.reset=error`: a place that retention has taken is told, never jumped over.
-- `fetch.queue.backoff.ms=10`: the default pauses a partition for a second whenever its queue is full and costs four
-  fifths of the reading speed.
+- `enable.auto.commit=false`: an offset is committed after the work, never before.
+- `auto.offset.reset=error`: an offset that retention has removed is an error; the consumer does not skip events silently.
+- `fetch.queue.backoff.ms=10`: by default a partition pauses for a second whenever its queue is full, which costs four
+  fifths of the throughput.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _NOT_YET: Final = frozenset(
         ClientError.COORDINATOR_NOT_AVAILABLE,
         ClientError.COORDINATOR_LOAD_IN_PROGRESS,
         ClientError.OFFSET_NOT_AVAILABLE,  # of a leader that was just elected (KIP-207)
-        ClientError._UNKNOWN_PARTITION,  # noqa: SLF001 - of one that was just listed: its leader is not known yet
-        # librdkafka lets go of a broker that died and left the metadata, with all that it was being asked.
+        ClientError._UNKNOWN_PARTITION,  # noqa: SLF001 - of a partition that was just listed: its leader is not known yet
+        # librdkafka drops a broker that died and left the metadata, with every request in flight to it.
         ClientError._DESTROY_BROKER,  # noqa: SLF001 - public under this spelling only
     }
 )
@@ -55,44 +55,43 @@ _OTHER_MEMBERSHIP: Final = frozenset(
 
 
 class ReceivedMessage(Protocol):
-    """A message as the client gives it; what `Consumer.read` returns carries no error, so all of this is there."""
+    """A message of confluent_kafka. `Consumer.read` returns none that carries an error, so every part is there."""
 
-    def topic(self) -> str: ...  # noqa: D102 - as Kafka has it
-    def partition(self) -> int: ...  # noqa: D102 - as Kafka has it
-    def offset(self) -> int: ...  # noqa: D102 - as Kafka has it
-    def key(self) -> bytes | None: ...  # noqa: D102 - as Kafka has it
+    def topic(self) -> str: ...  # noqa: D102 - Kafka's own term
+    def partition(self) -> int: ...  # noqa: D102 - Kafka's own term
+    def offset(self) -> int: ...  # noqa: D102 - Kafka's own term
+    def key(self) -> bytes | None: ...  # noqa: D102 - Kafka's own term
     def value(self) -> bytes | None: ...  # noqa: D102 - None is a tombstone
-    def headers(self) -> list[tuple[str, bytes | None]] | None: ...  # noqa: D102 - as Kafka has it
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...  # noqa: D102 - Kafka's own term
     def timestamp(self) -> tuple[int, int]:
         """(type, Unix time in ms)."""
         ...
 
 
 class Consumer:
-    """A consumer that commits only what it is told to.
+    """A consumer that commits only on request.
 
     Args:
         kafka: the connection to the cluster.
-        group: the consumer group; None for a reader that has no place of its own to keep.
-        settings: librdkafka properties that the reading needs, whatever `kafka` has.
+        group: the consumer group; None for a consumer that commits nothing.
+        settings: librdkafka properties that win over those of `kafka`.
     """
 
     def __init__(
         self, kafka: KafkaConfig, *, group: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         self._bootstrap_servers = kafka.bootstrap_servers
-        self._owed: KafkaError | None = None
+        self._pending_error: KafkaError | None = None
         self.ends: dict[TopicPartition, int] = {}
-        """The end offset of each (topic, partition) that was read to its end; kept with `enable.partition.eof` only."""
+        """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self._client = new_client(
             ClientConsumer,
             kafka,
             {
-                # librdkafka asks for a group even where none is joined; nothing is ever committed under this name.
+                # librdkafka requires a group even where none is joined; nothing is ever committed under this name.
                 "group.id": group or "meshport-without-group",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
-                # A place that retention has taken is an error to be told, never a silent jump.
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "fetch.queue.backoff.ms": 10,
@@ -113,21 +112,24 @@ class Consumer:
         on_revoke: Callable[[Sequence[int]], None],
         on_lost: Callable[[Sequence[int]], None] | None = None,
     ) -> None:
-        """Join the group for one topic; called again with another, leave the one before for it.
+        """Join the group for one topic; a further call with another topic leaves the first.
+
+        The functions are called within `read` and `close`.
 
         Args:
-            topic: what is read.
-            on_assign: gets the partitions that come, gives the offset from which each is to be read.
-            on_revoke: gets the partitions that go, before another member can have them.
-            on_lost: gets those that another member may have already, so that no place can be recorded; `on_revoke` by default.
+            topic: the topic to read.
+            on_assign: takes the partitions that were assigned; returns the offset to read each from.
+            on_revoke: takes the partitions that were revoked, before another member is assigned them.
+            on_lost: takes partitions that another member may have already, so that no offset can be committed; `on_revoke`
+                by default.
         """
 
         def ours(partitions: list[ClientPartition]) -> list[int]:
             return [each.partition for each in partitions if each.topic == topic]
 
         def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            places = on_assign(ours(partitions))
-            client.assign([ClientPartition(topic, partition, offset) for partition, offset in places.items()])
+            offsets = on_assign(ours(partitions))
+            client.assign([ClientPartition(topic, partition, offset) for partition, offset in offsets.items()])
 
         def revoked(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
             on_revoke(ours(partitions))
@@ -137,41 +139,42 @@ class Consumer:
 
         self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def assign(self, places: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets, without a group."""
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions, each from its offset, without a group."""
         self.ends.clear()
-        assigned = [ClientPartition(topic, partition, offset) for (topic, partition), offset in places.items()]
+        assigned = [ClientPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         self._client.assign(assigned)
-        # librdkafka keeps a partition paused that was paused in an earlier assignment; it would never give anything again.
+        # librdkafka keeps a partition paused that was paused in an earlier assignment; nothing of it would be fetched.
         self._client.resume(assigned)
 
     def pause(self, topic: str, partition: int) -> None:
-        """Read no more of one assigned partition until it is assigned anew."""
+        """Fetch no more of an assigned partition until it is assigned again."""
         self._client.pause([ClientPartition(topic, partition)])
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
-        """Up to `limit` messages: as soon as one is there, what comes within 5 ms of it; none after `timeout_s` seconds.
+        """Return up to `limit` messages: the first that comes within `timeout_s` seconds and what follows it within 5 ms.
 
         Raises:
-            KafkaError: the broker reported an error for a partition. Messages that came with it are given first.
+            KafkaError: the broker reported an error for a partition. Messages that came with it are returned first, and the
+                error is raised by the next call.
         """
-        if (error := self._owed) is not None:
-            self._owed = None
+        if (error := self._pending_error) is not None:
+            self._pending_error = None
             raise error
         first = self._client.poll(timeout_s)
         if first is None:
             return []
         messages = [first, *self._client.consume(limit - 1, 0.005)] if limit > 1 else [first]
-        # One bad message is rare; looking for it at C speed keeps the usual batch free of a Python loop.
+        # Errors are rare; looking for one at C speed keeps the usual batch free of a Python loop.
         if any(map(_error_of, messages)):
             messages = self._without_errors(messages)
         return cast("list[ReceivedMessage]", messages)
 
-    def stay(self) -> list[ReceivedMessage]:
-        """Tell the group that this member is at work, without reading on; call it while messages take long to handle.
+    def keep_alive(self) -> list[ReceivedMessage]:
+        """Stay in the group while messages take long to handle: poll, without fetching more.
 
         Returns:
-            What was on its way already, most often nothing.
+            A message that had been fetched already; most often none.
         """
         assigned = self._client.assignment()
         self._client.pause(assigned)
@@ -184,21 +187,21 @@ class Consumer:
         good = [message for message in messages if message.error() is None]
         for message in messages:
             error = message.error()
-            # A member that was out for too long joins again by itself; its partitions were lost, as `on_lost` is told.
+            # A member that did not poll for too long joins again by itself; `on_lost` is called with its partitions.
             if error is None or error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
                 continue
-            place = TopicPartition(message.topic() or "", message.partition() or 0)
+            partition = TopicPartition(message.topic() or "", message.partition() or 0)
             if error.code() == ClientError._PARTITION_EOF:  # noqa: SLF001 - as above
-                self.ends[place] = message.offset() or 0
-            elif self._owed is None:
-                self._owed = client_error(error, f"cannot read {place}")
-        if self._owed is not None and not good:
-            error_now, self._owed = self._owed, None
+                self.ends[partition] = message.offset() or 0
+            elif self._pending_error is None:
+                self._pending_error = client_error(error, f"cannot read {partition}")
+        if self._pending_error is not None and not good:
+            error_now, self._pending_error = self._pending_error, None
             raise error_now
         return good
 
     def partitions(self, topic: str) -> list[int]:
-        """The partitions of a topic.
+        """Return the numbers of a topic's partitions.
 
         Raises:
             TopicError: there is no such topic.
@@ -214,7 +217,7 @@ class Consumer:
         return sorted(found.partitions)
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
-        """(first offset, end offset) of each partition; the end is the offset that the next event will have."""
+        """Return (first offset, end offset) of each partition; the end is the offset of the next event to be written."""
         return {
             partition: _once_ready(
                 partial(self._client.get_watermark_offsets, ClientPartition(topic, partition), timeout=_METADATA_S),
@@ -224,17 +227,17 @@ class Consumer:
         }
 
     def begin_offsets(self, topic: str) -> dict[int, int]:
-        """The first offset that each partition still holds."""
+        """Return the first offset that is retained of each partition."""
         return {partition: begin for partition, (begin, _) in self.bounds(topic).items()}
 
     def end_offsets(self, topic: str) -> dict[int, int]:
-        """The offset that the next event of each partition will have."""
+        """Return the end offset of each partition: that of the next event to be written."""
         return {partition: end for partition, (_, end) in self.bounds(topic).items()}
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
-        """The first offset of each partition with a Kafka timestamp not before `timestamp_ms`, else its end.
+        """Return the first offset of each partition with a Kafka timestamp not before `timestamp_ms`, else its end offset.
 
-        librdkafka's in-memory cluster finds nothing by time; there it is the first of all.
+        librdkafka's in-memory cluster finds nothing by time; there it is the first offset of the partition.
         """
         if is_in_memory(self._client.list_topics(topic, timeout=_METADATA_S).cluster_id):
             return self.begin_offsets(topic)
@@ -247,35 +250,39 @@ class Consumer:
         return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
 
     def commit(self, topic: str, offsets: Mapping[int, int]) -> bool:
-        """Record the group's place: the next offset to read, per partition.
+        """Commit offsets of the group.
+
+        Args:
+            topic: the topic.
+            offsets: by partition, the next offset to read.
 
         Returns:
-            False where the group is sharing its partitions anew, or has put this member out: nothing was recorded, and
-            `on_revoke` or `on_lost` is told with the next `read`.
+            False where the group is rebalancing or this member was removed from it: nothing was committed, and the next
+            `read` calls `on_revoke` or `on_lost`.
 
         Raises:
-            KafkaError: the place was not recorded.
+            KafkaError: the offsets were not committed.
         """
         if not offsets:
             return True
-        places = [ClientPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        wanted = [ClientPartition(topic, partition, offset) for partition, offset in offsets.items()]
         try:
-            done = self._client.commit(offsets=places, asynchronous=False) or ()
+            done = self._client.commit(offsets=wanted, asynchronous=False) or ()
         except KafkaException as error:
             if error.args[0].code() in _OTHER_MEMBERSHIP:
                 return False
-            raise client_error(error, f"cannot commit the group's place in {topic}") from error
+            raise client_error(error, f"cannot commit the group's offsets in {topic}") from error
         if any(each.error is not None and each.error.code() in _OTHER_MEMBERSHIP for each in done):
             return False
         for each in done:
             if each.error is not None:
-                raise client_error(each.error, f"cannot commit the group's place in {topic} [{each.partition}]")
+                raise client_error(each.error, f"cannot commit the group's offsets in {topic} [{each.partition}]")
         return True
 
     def committed(self, topic: str) -> dict[int, int]:
-        """The group's recorded place per partition; partitions without one are left out."""
+        """Return the offset that the group has committed, by partition; a partition without one is left out."""
         asked = [ClientPartition(topic, partition) for partition in self.partitions(topic)]
-        what = f"cannot see the group's place in {topic}"
+        what = f"cannot see the group's offsets in {topic}"
         found = _once_ready(partial(self._client.committed, asked, timeout=_METADATA_S), what)
         for each in found:
             if each.error is not None:
@@ -283,7 +290,7 @@ class Consumer:
         return {each.partition: each.offset for each in found if each.offset >= 0}
 
     def close(self) -> None:
-        """Leave the group and let go of the connections."""
+        """Leave the group and close the connections."""
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -294,7 +301,7 @@ class Consumer:
 
 
 def _once_ready(ask: Callable[[], _Answer], what: str) -> _Answer:
-    """The answer of a leader or coordinator; a topic or group that is new, or lost a broker, has none for some time."""
+    """Return the answer of a leader or coordinator, which a new topic or group, or one that lost a broker, lacks for a time."""
     deadline = time.monotonic() + _METADATA_S
     while True:
         try:

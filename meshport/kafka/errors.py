@@ -1,4 +1,4 @@
-"""Confluent's client errors as ours: the one place where they are mapped."""
+"""Maps the errors of confluent_kafka to Meshport's."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _NO_BROKER: Final = frozenset(
 
 
 def client_error(error: KafkaException | ClientError, what: str) -> KafkaError:
-    """The error of ours for one of the client's outside of delivery.
+    """Return the error for one that the client raised or reported, other than a delivery report.
 
     Args:
-        error: as the client raised or reported it.
-        what: what was tried, for the message (`cannot list the topics of 127.0.0.1:9092`).
+        error: the client's.
+        what: the operation that failed, for the message (`cannot list the topics of 127.0.0.1:9092`).
     """
     cause = error.args[0] if isinstance(error, KafkaException) else error
     text = f"{what}: {cause.str()} ({cause.name()})"
@@ -57,7 +57,10 @@ def client_error(error: KafkaException | ClientError, what: str) -> KafkaError:
 
 
 def delivery_error(error: ClientError, what: str) -> KafkaError | PublishError:
-    """The error of ours for a failed delivery report: refused where that is certain, else unknown."""
+    """Return the error for a failed delivery report: `PublishError` where the event certainly was not stored.
+
+    Otherwise the outcome is unknown, and the error is `DeliveryUnknown`; or `TopicError` where there is no such topic.
+    """
     text = f"{what}: {error.str()} ({error.name()})"
     if error.code() in _REFUSED:
         return PublishError(text)

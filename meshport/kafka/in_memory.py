@@ -15,7 +15,7 @@ _NAME: Final = "mockCluster"
 
 
 def is_in_memory(cluster_id: object) -> bool:
-    """Whether a cluster of this id is an in-memory one."""
+    """Return whether a cluster of this id is an in-memory one."""
     return str(cluster_id).startswith(_NAME)
 
 

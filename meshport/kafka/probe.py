@@ -1,4 +1,4 @@
-"""Whether the brokers of a cluster answer, for one who waits until they do."""
+"""Asks whether the brokers of a cluster answer, for a caller that waits until they do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshport.kafka.errors import client_error
 
 
 class ClusterState(NamedTuple):
-    """What a cluster's metadata says of its brokers.
+    """The brokers of a cluster, by its metadata.
 
     Attributes:
         brokers: how many there are.
@@ -25,7 +25,7 @@ class ClusterState(NamedTuple):
 
 
 class ClusterProbe:
-    """Looks again and again whether a cluster answers; a refused connection is tried again within 0.1 s.
+    """Asks for the state of a cluster, as often as it is called; a refused connection is tried again within 0.1 s.
 
     Args:
         kafka: the connection to the cluster.

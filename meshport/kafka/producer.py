@@ -2,8 +2,9 @@
 
 Settings that differ from librdkafka's defaults, and why:
 
-- `partitioner=murmur2_random`: Java's and faust's hash; the default (CRC32) sends a key elsewhere than they do.
-- `enable.idempotence`, `acks=all`: stored means stored, once, in order.
+- `partitioner=murmur2_random`: the hash of Java's client and of faust; by the default (CRC32) a key would get another
+  partition than by theirs.
+- `enable.idempotence`, `acks=all`: an acknowledged message is stored on all in-sync replicas, once and in order.
 """
 
 from __future__ import annotations
@@ -27,17 +28,21 @@ __all__ = ["Message", "Producer", "Refusal", "refusal", "undelivered"]
 
 Headers = Sequence[tuple[str, bytes]]
 
-# One lost topic must not hang a caller for ever; five minutes is librdkafka's own patience with a message.
-_PATIENCE_S: Final = 300.0
+# A topic that was deleted must not block a caller for ever; five minutes are librdkafka's own `message.timeout.ms`.
+_TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 0.5
 
 
 class Message(NamedTuple):
-    """One message to be sent.
+    """A message to be sent.
 
     Attributes:
-        partition: None lets the key decide (murmur2), or chance where there is no key.
-        timestamp_ms: Unix time; None means now.
+        topic: the topic.
+        key: the record key; None for none.
+        value: the value; None for a tombstone.
+        headers: names and values.
+        timestamp_ms: milliseconds since 1970; None for the time of sending.
+        partition: None chooses it by the key (murmur2), or at random where there is no key.
     """
 
     topic: str
@@ -53,7 +58,7 @@ class Producer:
 
     Args:
         kafka: the connection to the cluster.
-        settings: librdkafka properties that the caller needs, whatever `kafka` has.
+        settings: librdkafka properties that win over those of `kafka`.
     """
 
     def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
@@ -74,7 +79,7 @@ class Producer:
             settings,
         )
         self.produce = self._client.produce
-        """librdkafka's own call, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
+        """The client's own method, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
         self.poll = self._client.poll
 
     def _failed(self, error: ClientError) -> None:
@@ -83,18 +88,18 @@ class Producer:
 
     @property
     def fatal(self) -> KafkaError | None:
-        """The error after which this producer stores nothing more; make a new one."""
+        """The error after which this producer sends nothing more; create a new one. None where there is none."""
         return self._fatal
 
-    def deliver(self, messages: Iterable[Message], *, timeout_s: float = _PATIENCE_S) -> list[tuple[int, int]]:
-        """Send all and wait until the broker has acknowledged each.
+    def deliver(self, messages: Iterable[Message], *, timeout_s: float = _TIMEOUT_S) -> list[tuple[int, int]]:
+        """Send messages and wait until the broker has acknowledged each.
 
         Returns:
             (partition, offset) of each, in order.
 
         Raises:
             PublishError: the broker refused one; the others may be stored.
-            DeliveryUnknown: one was not acknowledged within `timeout_s` seconds, or its outcome cannot be told.
+            DeliveryUnknown: one was not acknowledged within `timeout_s` seconds, or its outcome is unknown.
             KafkaError: the producer has failed for good.
         """
         batch = _Batch()
@@ -131,10 +136,14 @@ class Producer:
             else:
                 return
 
-    def flush(self, *, timeout_s: float = _PATIENCE_S) -> int:
-        """Wait for all that is queued; the number of messages whose outcome is still unknown after `timeout_s`."""
+    def flush(self, *, timeout_s: float = _TIMEOUT_S) -> int:
+        """Wait for all that is queued.
+
+        Returns:
+            How many messages have no outcome after `timeout_s` seconds.
+        """
         deadline = time.monotonic() + timeout_s
-        # In slices: Python hears of a signal only between calls of the client.
+        # In slices: Python handles a signal only between calls of the client.
         while (left := int(self._client.flush(max(0.0, min(_SLICE_S, deadline - time.monotonic()))))) and (
             time.monotonic() < deadline
         ):
@@ -142,7 +151,7 @@ class Producer:
         return left
 
     def abandon(self) -> None:
-        """Give up what is queued or under way; each message is told to `on_failure`, its outcome unknown."""
+        """Drop what is queued or in flight; a delivery report with an error comes of each message."""
         self._client.purge()
         self._client.flush(_SLICE_S)
 
@@ -150,7 +159,7 @@ class Producer:
         """Wait for all that is queued.
 
         Raises:
-            DeliveryUnknown: some of it was not acknowledged.
+            DeliveryUnknown: a message was not acknowledged.
         """
         if left := self.flush():
             raise DeliveryUnknown(f"{left} messages were not acknowledged before the producer closed")
@@ -168,7 +177,7 @@ class Producer:
 
 
 class _Batch:
-    """Delivery reports of one `deliver` call."""
+    """The delivery reports of one call of `deliver`."""
 
     def __init__(self) -> None:
         self.stored: list[tuple[int, int]] = []
@@ -191,15 +200,15 @@ class _Batch:
 
 
 Refusal = KafkaException
-"""What `Producer.produce` raises for a message that it does not take."""
+"""What `Producer.produce` raises for a message that it refuses."""
 
 
 def refusal(error: KafkaException, topic: str) -> MeshError:
-    """The error of ours for a message that `Producer.produce` did not take: nothing of it was sent."""
-    told = delivery_error(error.args[0], f"an event for {topic} was refused")
-    return PublishError(told.message) if isinstance(told, DeliveryUnknown) else told
+    """Return the error for a message that `Producer.produce` refused: nothing of it was sent."""
+    mapped = delivery_error(error.args[0], f"an event for {topic} was refused")
+    return PublishError(mapped.message) if isinstance(mapped, DeliveryUnknown) else mapped
 
 
 def undelivered(error: ClientError, message: ClientMessage) -> MeshError:
-    """The error of ours for a delivery report, as `produce(on_delivery=...)` is given it."""
+    """Return the error for a failed delivery report; takes what `produce(on_delivery=...)` is called with."""
     return delivery_error(error, f"an event for {message.topic()} was not acknowledged")

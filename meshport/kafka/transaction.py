@@ -1,17 +1,17 @@
-"""Read, process, write as one: a group's member, and a producer whose transactions carry the group's place.
+"""Consume, process, produce as one: a member of a group, and a transactional producer that commits the group's offsets.
 
-What is sent and how far the input was read are committed together or not at all (KIP-98). The commit names the membership
-under which the input was read, so that the broker refuses one who has been put out of the group since (KIP-447).
+The messages that were sent and the offsets of the input are committed together or not at all (KIP-98). The commit names
+the membership under which the input was read, so that the broker refuses a member that was removed since (KIP-447).
 
 Settings that differ from librdkafka's defaults, and why:
 
-- `partition.assignment.strategy=cooperative-sticky`: with `range` every partition is taken away whenever a member comes
-  or goes, and its state has to be restored; so only those are that move.
-- `transaction.timeout.ms=10000`: what a killed member left open hides all that follows from committed readers.
-- `session.timeout.ms=8000`: a killed member's partitions go to others after this time.
-- `heartbeat.interval.ms=1000`: a cooperative rebalance takes two rounds, and members hear of each by a heartbeat.
-- `retry.backoff.ms=5`: a transaction that begins while the markers of the one before are being written is told to come
-  again (CONCURRENT_TRANSACTIONS); by default it does after 100 ms, which every hundredth event waited for.
+- `partition.assignment.strategy=cooperative-sticky`: with `range` every partition is revoked whenever a member joins or
+  leaves, and its state has to be restored; so only the partitions that move are.
+- `transaction.timeout.ms=10000`: the open transaction of a killed member hides all that follows from committed readers.
+- `session.timeout.ms=8000`: a killed member's partitions are assigned to others after this time.
+- `heartbeat.interval.ms=1000`: a cooperative rebalance takes two rounds, and a heartbeat announces each to the members.
+- `retry.backoff.ms=5`: a transaction that begins while the markers of the previous one are being written has to be retried
+  (CONCURRENT_TRANSACTIONS); by default after 100 ms, which delayed every hundredth event.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ from meshport.kafka.topic_partition import TopicPartition
 __all__ = ["BATCH_BYTES", "Member", "Transactions"]
 
 BATCH_BYTES: Final = 32 * 1024 * 1024
-"""A batch is held several times over: as messages, as records, as outputs and on its way out; so some 200 MB at most."""
+"""The bytes of values in a batch, about. A batch is in memory as messages, records and outputs: some 200 MB at most."""
 
-_PATIENCE_S: Final = 60.0
+_RETRIES_S: Final = 60.0
 _CALL_S: Final = 10.0
 _SESSION_MS: Final = 8000
 _HEARTBEAT_MS: Final = 1000
 _TRANSACTION_MS: Final = 10_000
 _RETRY_MS: Final = 5
-# What librdkafka holds ready is bounded by bytes, so that a slice of the largest messages is about as large.
+# What librdkafka has fetched is bounded by bytes, so that a slice of the largest messages is about as large.
 _SLICE: Final = 1000
-# As librdkafka has them.
+# librdkafka's own values.
 _ANY_PARTITION: Final = -1
 _NOW: Final = 0
 _SEEK_S: Final = 5.0
 _error_of: Final = methodcaller("error")
-# Members of another engine are leaving, or were killed and are not given up yet: librdkafka asks to join again by itself.
-_PASSING: Final = frozenset({ClientError.INCONSISTENT_GROUP_PROTOCOL})
+# Members of another engine are leaving, or were killed and still have a session: librdkafka joins again by itself.
+_TRANSIENT: Final = frozenset({ClientError.INCONSISTENT_GROUP_PROTOCOL})
 
 
 class Member(Consumer):
-    """A member of a group that reads several topics, each partition from where its state stands.
+    """A member of a consumer group that reads several topics, each partition from the offset of its state.
 
     Args:
         kafka: the connection to the cluster.
         group: the consumer group.
-        instance: a name that no other member has at the same time; who comes back under it gets its partitions back at
-            once (static membership, KIP-345), and who leaves it for good is waited for as for one that was killed.
+        instance: a name that no other member has at the same time (static membership, KIP-345). A member that comes back
+            under it is assigned its partitions at once; one that does not come back is removed after its session.
     """
 
     def __init__(self, kafka: KafkaConfig, group: str, *, instance: str | None = None) -> None:
@@ -81,7 +81,7 @@ class Member(Consumer):
             settings["group.instance.id"] = instance
         super().__init__(kafka, group=group, settings=settings)
         self._moved: set[TopicPartition] = set()
-        self._refused: Exception | None = None
+        self._assign_error: Exception | None = None
 
     def join(
         self,
@@ -93,38 +93,40 @@ class Member(Consumer):
         """Join the group; the functions are called within `read` and `close`.
 
         Args:
-            topics: what is read.
-            on_assign: gets the partitions that come, gives the offset from which each is to be read.
-            on_revoke: gets those that go, before another member has them, or after it where this one was put out.
+            topics: the topics to read.
+            on_assign: takes the partitions that were assigned; returns the offset to read each from.
+            on_revoke: takes the partitions that were revoked, before another member is assigned them; or after, where this
+                member was removed from the group.
         """
 
         def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             try:
-                places = on_assign(self._touched(partitions))
+                offsets = on_assign(self._note_moved(partitions))
             except Exception as error:  # noqa: BLE001 - the client makes a SystemError of it; `read` raises it
-                self._refused, places = error, {}
-            client.incremental_assign([ClientPartition(*place, offset) for place, offset in places.items()])
+                self._assign_error, offsets = error, {}
+            client.incremental_assign([ClientPartition(*each, offset) for each, offset in offsets.items()])
 
         def revoked(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            on_revoke(self._touched(partitions))
+            on_revoke(self._note_moved(partitions))
             client.incremental_unassign(partitions)
 
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
-    def _touched(self, partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
-        places = [TopicPartition(each.topic, each.partition) for each in partitions]
-        self._moved.update(places)
-        for place in places:
-            self.ends.pop(place, None)
-        return places
+    def _note_moved(self, partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
+        moved = [TopicPartition(each.topic, each.partition) for each in partitions]
+        self._moved.update(moved)
+        for each in moved:
+            self.ends.pop(each, None)
+        return moved
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
-        """As of `Consumer`, but no more than is there already; of partitions that are assigned when it returns, without a gap.
+        """Return up to `limit` messages: the first that comes within `timeout_s` seconds and what was fetched already.
 
-        Whatever the limit, it gives little more than `BATCH_BYTES` of values.
+        All are of partitions that are assigned when the call returns, and leave no gap. Whatever the limit, they have little
+        more than `BATCH_BYTES` of values.
 
         Raises:
-            KafkaError: as of `Consumer`.
+            KafkaError: as in `Consumer.read`.
             Exception: what `on_assign` raised.
         """
         found = super().read(1, timeout_s)
@@ -132,54 +134,56 @@ class Member(Consumer):
         while more and len(found) < limit and taken < BATCH_BYTES:
             wanted = min(_SLICE, limit - len(found))
             self._moved.clear()
-            some = self._client.consume(wanted, 0)  # what is there; waiting for more costs each event of a quiet stream
+            some = self._client.consume(wanted, 0)  # waiting for more would delay each event of a quiet stream
             more = len(some) == wanted
             taken += sum(map(len, some))
             if any(map(_error_of, some)):
                 some = self._without_errors(some)
             if self._moved:
-                # librdkafka drops what it has of a partition that went or came meanwhile, but this is out already.
+                # librdkafka drops what it fetched of a partition that was revoked or assigned meanwhile, but not these.
                 found = [each for each in found if (each.topic(), each.partition()) not in self._moved]
             found += cast("list[ReceivedMessage]", some)
-        if self._refused is not None:
-            raise self._refused
+        if self._assign_error is not None:
+            raise self._assign_error
         return found
 
     def _without_errors(self, messages: list[ClientMessage]) -> list[ClientMessage]:
-        told = ((each, each.error()) for each in messages)
-        return super()._without_errors([each for each, error in told if error is None or error.code() not in _PASSING])
+        pairs = ((each, each.error()) for each in messages)
+        return super()._without_errors(
+            [each for each, error in pairs if error is None or error.code() not in _TRANSIENT]
+        )
 
     @property
     def membership(self) -> bytes | None:
-        """What a transaction shows to commit places, for `Transactions.commit`; None for who is no member.
+        """The group metadata for `Transactions.commit`; None while this consumer is no member of the group.
 
-        The broker does not check the commit of who names no member (KIP-447 keeps that for older clients).
+        The broker would not check a commit that names no member, for the sake of older clients (KIP-447).
         """
         metadata = cast("bytes | None", self._client.consumer_group_metadata())
         name = self._client.memberid()
         return metadata if metadata and name and name.encode() in metadata else None
 
-    def rewind(self, places: Mapping[TopicPartition, int]) -> None:
-        """Read assigned partitions from these offsets on; those that were lost since are left out.
+    def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read assigned partitions from these offsets on; partitions that were lost since are left out.
 
         Raises:
-            KafkaError: it cannot be done.
+            KafkaError: the client refused to seek.
         """
         assigned = {(each.topic, each.partition) for each in self._client.assignment()}
-        for place, offset in places.items():
-            if place in assigned:
-                self.ends.pop(place, None)
-                self._seek(ClientPartition(*place, offset))
+        for partition, offset in offsets.items():
+            if partition in assigned:
+                self.ends.pop(partition, None)
+                self._seek(ClientPartition(*partition, offset))
 
-    def _seek(self, place: ClientPartition) -> None:
+    def _seek(self, position: ClientPartition) -> None:
         deadline = time.monotonic() + _SEEK_S
         while True:
             try:
-                return self._client.seek(place)
+                return self._client.seek(position)
             except KafkaException as error:
                 # A partition that was assigned a moment ago is not ready for it yet.
                 if error.args[0].code() != ClientError._STATE or time.monotonic() > deadline:  # noqa: SLF001 - public under this spelling only
-                    raise client_error(error, f"cannot go back in {place.topic} [{place.partition}]") from error
+                    raise client_error(error, f"cannot go back in {position.topic} [{position.partition}]") from error
             time.sleep(0.01)
 
 
@@ -188,7 +192,7 @@ class Transactions:
 
     Args:
         kafka: the connection to the cluster.
-        name: the transactional id; whoever takes the same name later fences this one off.
+        name: the transactional id. A producer that takes the same name later fences this one.
         settings: librdkafka properties that the caller needs, whatever `kafka` has.
     """
 
@@ -218,10 +222,10 @@ class Transactions:
             self._fatal = client_error(error, f"{self._name} cannot go on")
 
     def start(self) -> None:
-        """Take the name: an earlier owner's open transaction is aborted, and the owner fenced off.
+        """Take the transactional id: an open transaction of an earlier producer is aborted, and that producer is fenced.
 
         Raises:
-            KafkaError: it could not be done.
+            KafkaError: the coordinator refused or did not answer.
         """
         self._call("start transactions", self._client.init_transactions)
 
@@ -229,7 +233,7 @@ class Transactions:
         """Begin a transaction.
 
         Raises:
-            KafkaError: the producer has failed for good; make a new one.
+            KafkaError: the producer has failed for good; create a new one.
         """
         try:
             self._client.begin_transaction()
@@ -238,10 +242,10 @@ class Transactions:
         self._open = True
 
     def deliver(self, messages: Iterable[Message]) -> None:
-        """Send messages as part of the open transaction; `commit` waits until they are stored.
+        """Send messages in the open transaction; `commit` waits until they are stored.
 
         Raises:
-            TransactionAborted: the transaction has failed; `abort` it.
+            TransactionAborted: the transaction has failed; call `abort`.
             PublishError: a message can never be stored.
             KafkaError: the producer has failed for good.
         """
@@ -251,7 +255,7 @@ class Transactions:
             to = _ANY_PARTITION if partition is None else partition
             while True:
                 try:
-                    # By place: keywords, and a copy of the headers, cost a quarter of 1.3 us a message.
+                    # Keyword arguments, and a copy of the headers, would cost a quarter of 1.3 us a message.
                     produce(topic, value, key, to, None, None, timestamp_ms or _NOW, given)
                 except BufferError:
                     self._client.poll(0.05)
@@ -267,38 +271,38 @@ class Transactions:
             return TransactionAborted(f"{self._name}: {error.args[0].str()}")
         return refusal(error, topic)
 
-    def commit(self, places: Mapping[TopicPartition, int], group: bytes) -> None:
-        """Commit what was sent together with the group's places.
+    def commit(self, offsets: Mapping[TopicPartition, int], group: bytes) -> None:
+        """Commit the messages that were sent, together with offsets of the group.
 
         Args:
-            places: the next offset to read of each partition; none where no group's place is kept.
+            offsets: by partition, the next offset to read; empty where no offsets are to be committed.
             group: `Member.membership`.
 
         Raises:
-            TransactionAborted: nothing of it is or becomes visible: `abort` it. Also where the group has another
-                generation or has put the member out.
-            KafkaError: the producer has failed for good, or the outcome is not known; start from what is committed.
+            TransactionAborted: nothing of the transaction becomes visible; call `abort`. Raised too where the group is in
+                another generation, or has removed the member.
+            KafkaError: the producer has failed for good, or the outcome is unknown; start again from what is committed.
         """
-        offsets = [ClientPartition(*place, offset) for place, offset in places.items()]
-        if offsets:
-            send = partial(self._client.send_offsets_to_transaction, offsets, group)
-            self._call("commit the group's place", send)
+        wanted = [ClientPartition(*partition, offset) for partition, offset in offsets.items()]
+        if wanted:
+            send = partial(self._client.send_offsets_to_transaction, wanted, group)
+            self._call("commit the group's offsets", send)
         self._call("commit", self._client.commit_transaction)
         self._open = False
 
     def abort(self) -> None:
-        """Undo the open transaction.
+        """Abort the open transaction, if there is one.
 
         Raises:
-            KafkaError: the producer has failed for good; the broker undoes it.
+            KafkaError: the producer has failed for good; the broker aborts it after its timeout.
         """
         if self._open:
             self._call("abort", self._client.abort_transaction)
             self._open = False
 
     def close(self) -> None:
-        """Undo what is open, as far as that is possible, and let go of the connections."""
-        # What cannot be undone now the broker undoes when its time is over.
+        """Abort an open transaction, as far as that is possible, and close the connections."""
+        # A transaction that cannot be aborted now is aborted by the broker after its timeout.
         with suppress(KafkaException):
             if self._open:
                 self._client.abort_transaction(_CALL_S)
@@ -306,15 +310,17 @@ class Transactions:
 
     def _call(self, what: str, call: Callable[[float], object]) -> None:
         what = f"{self._name} cannot {what}"
-        deadline = time.monotonic() + _PATIENCE_S
-        told = False
+        deadline = time.monotonic() + _RETRIES_S
+        state_error_seen = False
         while True:
             try:
                 call(_CALL_S)
             except KafkaException as error:
                 cause = error.args[0]
-                if cause.code() == ClientError._STATE and not told:  # noqa: SLF001 - public under this spelling only
-                    told = True  # a call that was under way when the transaction failed does not say why; the next does
+                if cause.code() == ClientError._STATE and not state_error_seen:  # noqa: SLF001 - public under this spelling only
+                    state_error_seen = (
+                        True  # a call in flight when the transaction fails reports no cause; the next does
+                    )
                     continue
                 if cause.txn_requires_abort():
                     raise TransactionAborted(f"{what}: {cause.str()} ({cause.name()})", code=cause.name()) from error

@@ -332,7 +332,7 @@ class Subscriber:
         if time.monotonic() >= self._commit_due:
             self.commit()
         if self._group is not None and time.monotonic() - self._polled >= self._alive_s:
-            self._take(self._consumer.stay())
+            self._take(self._consumer.keep_alive())
 
     def _take(self, messages: list[ReceivedMessage]) -> None:
         self._polled = time.monotonic()

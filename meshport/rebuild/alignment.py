@@ -269,7 +269,7 @@ class GenerationAligner:
         for number, binding in enumerate(source.binding for source in old.sources):
             # Every logic has read the first input. Of the second, only a rebuilt generation has to be the one that was read.
             checked = number == 0 or binding.generation > 1
-            if checked and old.group not in Admin(old.kafka).places(binding.topic):
+            if checked and old.group not in Admin(old.kafka).committed_offsets(binding.topic):
                 raise ProcessError(
                     f"the live state of {old.output.address} was not made of {binding.topic}: its logic read another input, or "
                     "a generation that is gone",
