@@ -1,4 +1,4 @@
-"""What stands behind an address: the binding that the registry holds and that every client resolves."""
+"""The binding of an address: kept by the registry, resolved by every client."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from meshport.product.descriptor import AddressText, Product, Status
 
 
 class Continuation(BaseModel):
-    """One re-binding: where those who read the generation before go on, so that they miss nothing and get nothing twice.
+    """One re-binding: where the readers of one generation continue in the next, without a gap and without a repeat.
 
     Attributes:
-        generation: the one before.
-        topic: of that one.
-        ends: by partition, the offset behind the last event of it that counts; whatever may be written there later is
-            in the generation after as well.
-        begins: by partition of the generation after, the offset to go on at.
+        generation: the number of the earlier generation.
+        topic: the topic of the earlier generation.
+        ends: by partition of the earlier generation, the offset after its last event that counts; an event that is written
+            there later is in the next generation as well.
+        begins: by partition of the next generation, the offset to continue at.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -30,26 +30,26 @@ class Continuation(BaseModel):
 
 
 class Binding(BaseModel):
-    """One output port as it can be reached now.
+    """What an output port's address leads to now.
 
     Attributes:
         address: the full address (port and major given).
-        bootstrap_servers: of the cluster, as Kafka clients take them.
-        topic: where its events are.
-        partitions: of the topic.
+        bootstrap_servers: of the Kafka cluster: `host:port[,host:port...]`.
+        topic: the topic of its events.
+        partitions: how many the topic has.
         key: the fields of the record key, in order.
-        time: the field that says when the fact happened.
+        time: the field that holds the time at which the fact happened.
         type: the CloudEvents type.
         subject: the registry's subject of the value's schema.
         schema_id: the numeric id under that registry: a cache of this registry, never an identity.
         fingerprint: SHA-256 of the schema's canonical form, 64 lower-case hex digits: the schema's identity.
         schema_text: the Avro schema itself, references inlined.
         generation: 1, or more after a rebuild.
-        continues: the generations before that are kept, oldest first; each leads to the next, the last to this one.
-        live_from: the day (UTC) from which on an address without a major leads to this line; None for all time.
+        continues: the earlier generations that are kept, oldest first; each leads to the next, the last to this one.
+        live_from: the day (UTC) from which an address without a major leads to this line; None for all time.
         status: of the line: deprecated or retired where the line or its whole product is.
-        deprecated_on: the day after which readers should have left, the nearer of the line's and the product's.
-        successor: where its readers move: the port's next major, or the address that replaces the product.
+        deprecated_on: the day by which readers should have left, the earlier of the line's and the product's.
+        successor: the address that its readers move to: the port's next major, or the one that replaces the product.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -77,7 +77,7 @@ class Binding(BaseModel):
 
 
 class RegisteredProduct(BaseModel):
-    """A product as `GET /api/v1/dataproducts/{guid}` answers it: the fields of the field's catalogs, and the whole descriptor."""
+    """A product as `GET /api/v1/dataproducts/{guid}` returns it: the fields that data catalogs use, and the whole descriptor."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -22,7 +22,7 @@ from meshport.cli.session import JsonOption, KafkaOption
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.cli.up import BrokersOption, start_mesh
 from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
-from meshport.local.lag import Standing, Watch
+from meshport.local.lag import LagMonitor, ProductLag
 from meshport.local.supervisor import Supervisor
 from meshport.product.duration import parse_duration
 from meshport.project.project import Project
@@ -30,7 +30,7 @@ from meshport.project.recount import RecountReport, recount
 from meshport.project.sources import ProductSource, SourceProgress, load_sources, run_sources
 from meshport.registry import Registry
 
-_Show = Callable[[Sequence[Standing], SourceProgress | None], None]
+_Show = Callable[[Sequence[ProductLag], SourceProgress | None], None]
 
 # A demo covers three days of world time, or as much as a machine with two cores can process in its duration.
 _WORLD: Final = timedelta(days=3)
@@ -80,13 +80,13 @@ def demo(
         for each in project.products:
             if each.product.process:
                 mesh.run(each.product.address, project)
-        with closing(Watch(project.products, mesh.registry)) as watch, _figures() as show:
+        with closing(LagMonitor(project.products, mesh.registry)) as watch, _figures() as show:
             _await_processors(watch, mesh.processors, stopped)
             say(f"{len(sources)} sources tell of their world for {duration}, {speed:,.0f} times as fast as it went")
             with _SourceThread(sources, mesh.registry, speed) as sources_thread:
                 ends_at = time.monotonic() + seconds
                 while time.monotonic() < ends_at and sources_thread.running and not stopped.wait(_LOOK_EVERY_S):
-                    show(watch.standings(), sources_thread.progress)
+                    show(watch.lags(), sources_thread.progress)
             _drain(watch, show, sources_thread, mesh.processors, stopped)
         if stopped.is_set():
             say("interrupted; nothing was recounted")
@@ -133,7 +133,7 @@ class _SourceThread:
             raise self._failed
 
 
-def _await_processors(watch: Watch, processors: Supervisor, stopped: threading.Event) -> None:
+def _await_processors(watch: LagMonitor, processors: Supervisor, stopped: threading.Event) -> None:
     """Wait until every processor has created its internal topics, which it does at its start.
 
     Raises:
@@ -142,7 +142,7 @@ def _await_processors(watch: Watch, processors: Supervisor, stopped: threading.E
     ends_at = time.monotonic() + _START_S
     while True:
         try:
-            watch.standings()
+            watch.lags()
         except TopicError as error:
             if stopped.wait(_LOOK_EVERY_S):
                 return
@@ -155,7 +155,7 @@ def _await_processors(watch: Watch, processors: Supervisor, stopped: threading.E
 
 
 def _drain(
-    watch: Watch, show: _Show, sources_thread: _SourceThread, processors: Supervisor, stopped: threading.Event
+    watch: LagMonitor, show: _Show, sources_thread: _SourceThread, processors: Supervisor, stopped: threading.Event
 ) -> None:
     """Wait until no event is waiting and no event was stored since the previous look.
 
@@ -163,9 +163,9 @@ def _drain(
         ProcessError: the processors stall, or do not reach the end of their inputs in time.
     """
     moved = began = time.monotonic()
-    before: list[Standing] = []
+    before: list[ProductLag] = []
     while not stopped.wait(_LOOK_EVERY_S):
-        now = watch.standings()
+        now = watch.lags()
         show(now, sources_thread.progress)
         lags = {each.address.key: each.waiting for each in now if each.waiting}
         if now != before:
@@ -193,7 +193,7 @@ def _figures() -> Iterator[_Show]:
     before: dict[Address, tuple[float, int]] = {}
     due = 0.0
 
-    def lines(standings: Sequence[Standing], sources: SourceProgress | None) -> None:
+    def lines(standings: Sequence[ProductLag], sources: SourceProgress | None) -> None:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + _LINE_EVERY_S
@@ -205,19 +205,19 @@ def _figures() -> Iterator[_Show]:
         return
     with Live(console=people(), auto_refresh=False, transient=False) as live:
 
-        def draw(standings: Sequence[Standing], sources: SourceProgress | None) -> None:
+        def draw(standings: Sequence[ProductLag], sources: SourceProgress | None) -> None:
             live.update(_table(standings, sources, before), refresh=True)
 
         yield draw
 
 
-def _standing(standing: Standing) -> str:
+def _standing(standing: ProductLag) -> str:
     waiting = f" ({standing.waiting} waiting)" if standing.waiting else ""
     return f"{standing.address.key} {standing.stored}{waiting}"
 
 
 def _table(
-    standings: Sequence[Standing], sources: SourceProgress | None, before: dict[Address, tuple[float, int]]
+    standings: Sequence[ProductLag], sources: SourceProgress | None, before: dict[Address, tuple[float, int]]
 ) -> Table:
     world = f"world time {sources.world:%Y-%m-%d %H:%M}" if sources and sources.world else "starting"
     drawn = Table(

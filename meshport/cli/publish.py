@@ -16,7 +16,7 @@ from meshport.cli.signals import Uninterrupted
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
 from meshport.files.ingest import Format, LineRefused, Row, read_rows
 from meshport.files.row_mapper import RowMapper
-from meshport.ports.publisher import Failure, Publisher
+from meshport.ports.publisher import Publisher, PublishFailure
 
 
 class OnError(StrEnum):
@@ -109,7 +109,7 @@ class _Outcome:
         if self.refused <= _SHOWN:
             say(f"refused: {error}")
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: PublishFailure) -> None:
         """Count and report an event that the broker did not acknowledge."""
         if not isinstance(failure.error, DeliveryUnknown):
             self.refuse(failure.error)

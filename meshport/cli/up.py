@@ -52,7 +52,7 @@ def up(
             if project is not None:
                 _start_new(local, project, started)
                 if with_source := [each.product.address for each in project.products if each.product.source]:
-                    local.tell(with_source, project, speed)
+                    local.run_sources(with_source, project, speed)
             if json:
                 emit(facts())
             say("ready; Ctrl-C ends it")

@@ -1,1 +1,1 @@
-"""Files of records: reading rows, mapping them to a schema, inferring a schema."""
+"""Reads files of records, maps their rows to a schema, and infers a schema from them."""

@@ -1,4 +1,4 @@
-"""An Avro schema for data that exists already: the narrowest types that every row of a sample fits."""
+"""Infers an Avro schema from a sample of rows: the narrowest types that every row fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOMENT: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?
 _DAY: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
 _WHOLE: Final = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-# A text column that starts with zeros (a postcode, a phone number) is no number, whatever its digits.
+# A column of text that begins with a zero (a postcode, a phone number) is no number, though it has digits only.
 _CODE: Final = re.compile(r"[+-]?0\d+")
 _LONG: Final = 2**63
 
@@ -35,24 +35,24 @@ def _fits(read: Callable[[str], object], text: str) -> bool:
 
 
 def record_name(address: Address) -> tuple[str, str]:
-    """(name, namespace) of the record of a product: `mesh://shop/revenue-by-customer` gives RevenueByCustomer, shop."""
+    """Return (name, namespace) of a product's record: RevenueByCustomer, shop for `mesh://shop/revenue-by-customer`."""
     return "".join(word.capitalize() for word in address.product.split("-")), address.domain.replace("-", "_")
 
 
 def infer_schema(address: Address, rows: Iterable[Row | LineRefused], form: Format) -> Schema:
-    """The schema of rows that a file holds.
+    """Infer the schema of a file's rows.
 
-    Whole numbers become long (in CSV, where all is text, text of digits too), mixed with fractions double; text that is
-    a time in every row timestamp-millis, a day date; a column that is empty or absent in some row is nullable with
-    default null.
+    Whole numbers become long (in CSV, text of digits too), or double where fractions are among them. Text that is a time in
+    every row becomes timestamp-millis, a day date. A column that is empty or absent in some row is nullable with default
+    null.
 
     Args:
-        address: of the product, which names the record.
+        address: the product's, which names the record.
         rows: the sample.
-        form: of the file.
+        form: the file's format.
 
     Raises:
-        SchemaError: there is no row, a line holds none, a column's name is no Avro name, or its values share no type.
+        SchemaError: there is no row, a line is no record, a column's name is no Avro name, or its values share no type.
     """
     columns: dict[str, list[Any]] = {}
     count = 0
@@ -60,7 +60,7 @@ def infer_schema(address: Address, rows: Iterable[Row | LineRefused], form: Form
         if isinstance(row, LineRefused):
             raise SchemaError(f"the sample's {row.message}")
         for name, value in row.values.items():
-            # A column that first shows up later was absent, hence null, before.
+            # A column that first occurs in a later row was absent before, which counts as null.
             columns.setdefault(name, [None] if count else []).append(value)
         for name in columns.keys() - row.values.keys():
             columns[name].append(None)
@@ -139,7 +139,7 @@ class _Inference:
 
     def _text_kind(self, text: str) -> Any:
         text = text.strip()
-        # The form alone is no time: 2001-02-30 is text, and a row that holds it has to fit its field.
+        # 2001-02-30 has the form of a day and is text; a row with it has to fit its field.
         if _MOMENT.fullmatch(text) and _fits(datetime.fromisoformat, text.replace("/", "-")):
             return MOMENT
         if _DAY.fullmatch(text) and _fits(date.fromisoformat, text.replace("/", "-")):
@@ -149,7 +149,7 @@ class _Inference:
         if _CODE.fullmatch(text):
             return "string"
         if _WHOLE.fullmatch(text):
-            # Longer ones are identifiers; a double would forget their last digits.
+            # Longer ones are identifiers; a double would lose their last digits.
             return "long" if len(text) <= 20 and -_LONG <= int(text) < _LONG else "string"
         if _NUMBER.fullmatch(text):
             return "double"

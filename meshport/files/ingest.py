@@ -1,4 +1,4 @@
-"""Rows of files: JSON lines and CSV, each with the line at which it stands."""
+"""Reads rows of JSON lines and CSV files, with their line numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN: Final = 60
 
 
 class Format(StrEnum):
-    """How a file holds its records."""
+    """The format of a file of records."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -24,11 +24,11 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as a file holds it.
+    """One record of a file.
 
     Attributes:
-        line: 1-based line at which it begins.
-        values: column to value; text only, where the file is CSV.
+        line: the line at which it begins, counted from 1.
+        values: values by column; text only, where the file is CSV.
     """
 
     line: int
@@ -36,10 +36,10 @@ class Row:
 
 
 class LineRefused(MeshError, ValueError):  # noqa: N818 - names a verdict
-    """Raised for a line of a file that is no record.
+    """Yielded for a line of a file that is no record.
 
     Attributes:
-        line: its number, counted from 1.
+        line: the line's number, counted from 1.
     """
 
     def __init__(self, line: int, message: str, *, hint: str | None = None) -> None:
@@ -48,9 +48,9 @@ class LineRefused(MeshError, ValueError):  # noqa: N818 - names a verdict
 
 
 def read_rows(stream: TextIO, form: Format) -> Iterator[Row | LineRefused]:
-    """The rows of a file; a line that holds none comes as the error that says why, so that the caller may go on.
+    """Yield the rows of a file; for a line that is no record, the error, so that the caller can continue.
 
-    CSV has a header line; an empty cell is null. Empty lines of JSON lines are passed over.
+    CSV has a header line, and an empty cell is null. Empty lines of JSON lines are skipped.
     """
     yield from _csv(stream) if form is Format.CSV else _jsonl(stream)
 
@@ -74,7 +74,7 @@ def _jsonl(stream: TextIO) -> Iterator[Row | LineRefused]:
 
 
 def _lines(stream: TextIO) -> Iterator[tuple[int, str | LineRefused]]:
-    """Numbered lines; text that is no UTF-8 ends them, since what follows it cannot be told apart."""
+    """Yield numbered lines, up to the first text that is no UTF-8: line breaks after it cannot be found."""
     number = 0
     while True:
         number += 1
@@ -97,13 +97,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def said(value: Any) -> str:
-    """A value as a message shows it: JSON, cut where it is long."""
+    """Return a value as an error message shows it: JSON, shortened where it is long."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _float(text: str) -> float | Decimal:
-    # A decimal column must not pass through binary floating point on its way; fields that take doubles convert back.
+    # A value for a decimal field must not pass through binary floating point; fields of doubles convert it back.
     value = float(text)
     return value if repr(value) == text else Decimal(text)
 
@@ -125,7 +125,7 @@ def _csv(stream: TextIO) -> Iterator[Row | LineRefused]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            # The reader begins anew with the next line, and so may the caller.
+            # The reader continues with the next line, and so can the caller.
             yield LineRefused(line, f"is no CSV: {error}")
             if header is None:
                 return
@@ -147,4 +147,4 @@ def _csv(stream: TextIO) -> Iterator[Row | LineRefused]:
 
 
 STRICT_JSON: Final[dict[str, Any]] = {"parse_float": _float, "object_pairs_hook": _object}
-"""How `json.loads` keeps a fraction as it is written, and refuses a name that stands twice."""
+"""Arguments of `json.loads`: fractions are kept as they are written, and a name that occurs twice is refused."""

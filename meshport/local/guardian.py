@@ -1,18 +1,18 @@
-"""A guardian: a small process that outlives its parent just long enough to take a command down with it.
+"""A guardian: a small process that stops a command as soon as its own parent has ended.
 
     parent ──pipe──> guardian ──> command (its own session)
 
 The parent holds the writing end of a pipe and the guardian reads it. When the parent ends, however it ends, the kernel
 closes the pipe and the guardian stops the command. When the guardian itself is killed, Linux kills the command
-(PR_SET_PDEATHSIG); elsewhere the parent does so when it next looks at the process. Both run in sessions of their own,
-so Ctrl-C in the terminal reaches the parent alone and things can be stopped in order.
+(PR_SET_PDEATHSIG); elsewhere the parent does so when it next polls the process. Both run in sessions of their own,
+so that Ctrl-C in the terminal reaches the parent alone, which stops them in order.
 
 The guardian is this file, run by its path with the standard library alone (`python -I -S guardian.py`): it imports
 nothing of meshport and starts in less than 0.1 s. It is general: any command can be guarded. POSIX only.
 
-The words on the pipe are single bytes: `s` stop (SIGTERM, after the grace SIGKILL), `k` kill now. End of file without a
-word means that the parent is gone: stop, then remove the folders that nobody is left to remove. Only the guardian
-signals the command, and it does so before it has waited for it, so a reused process id is never hit.
+The requests on the pipe are single bytes: `s` stop (SIGTERM, after the grace SIGKILL), `k` kill now. End of file means
+that the parent has ended: the guardian stops the command and removes the temporary folders. Only the guardian signals the
+command, and it does so before it has reaped it, so that a reused process id is never signalled.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIGNALLED = 128  # a shell's convention: a command killed by signal n ends with 
 
 
 class GuardedProcess:
-    """A command that runs under a guardian; made by `guard`.
+    """A command that runs under a guardian; created by `guard`.
 
     Attributes:
         pid: process id of the command.
@@ -49,7 +49,7 @@ class GuardedProcess:
         self._guardian = guardian
         self._pipe: int | None = pipe
         self._grace = grace
-        self._avenged = False
+        self._group_killed = False
 
     @property
     def running(self) -> bool:
@@ -63,7 +63,7 @@ class GuardedProcess:
         return None if code is None else self._ended_with(code)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the command's end.
+        """Wait until the command ends.
 
         Args:
             timeout: seconds; None waits for ever.
@@ -72,7 +72,7 @@ class GuardedProcess:
             Its exit code, as `returncode` gives it.
 
         Raises:
-            TimeoutError: it still runs after the timeout.
+            TimeoutError: the command still runs after the timeout.
         """
         try:
             return self._ended_with(self._guardian.wait(timeout))
@@ -81,7 +81,7 @@ class GuardedProcess:
 
     def request_stop(self) -> None:
         """Ask for SIGTERM, and for SIGKILL after the grace, without waiting."""
-        self._say(STOP)
+        self._request(STOP)
 
     def stop(self) -> int:
         """Stop the command in order: SIGTERM, and SIGKILL after the grace.
@@ -89,7 +89,7 @@ class GuardedProcess:
         Returns:
             Its exit code.
         """
-        self._say(STOP)
+        self._request(STOP)
         return self.wait(self._grace + 10)
 
     def kill(self) -> int:
@@ -98,23 +98,23 @@ class GuardedProcess:
         Returns:
             Its exit code.
         """
-        self._say(KILL)
+        self._request(KILL)
         return self.wait(10)
 
-    def _say(self, word: bytes) -> None:
+    def _request(self, request: bytes) -> None:
         if self._pipe in _open_pipes:  # not in a forked child, and not after the end
             with contextlib.suppress(BrokenPipeError):  # it has ended by itself
-                os.write(self._pipe, word)
+                os.write(self._pipe, request)
 
     def _ended_with(self, code: int) -> int:
-        pipe, self._pipe = self._pipe, None  # once: the number may name another guardian's pipe from now on
+        pipe, self._pipe = self._pipe, None  # closed once: the descriptor may be another guardian's pipe from now on
         if pipe in _open_pipes:
             _open_pipes.discard(pipe)
             os.close(pipe)
         if code >= 0:
             return code
-        if not self._avenged:  # the guardian was killed; Linux has taken the command along, not what that had started
-            self._avenged = True
+        if not self._group_killed:  # the guardian was killed; Linux has killed the command, but not its children
+            self._group_killed = True
             _kill_group(self.pid)
         return SIGNALLED - code
 
@@ -177,7 +177,7 @@ _open_pipes: set[int] = set()
 
 
 def _forget_pipes() -> None:
-    """In a forked child: close the inherited pipes, or the guardians would wait for that child too."""
+    """Close the inherited pipes in a forked child; else the guardians would wait for that child too."""
     for pipe in _open_pipes:
         os.close(pipe)
     _open_pipes.clear()
@@ -193,7 +193,7 @@ def _kill_group(pid: int) -> None:
 
 
 def _death_signal() -> Callable[[], None] | None:
-    """What the forked child runs before exec: ask Linux for SIGKILL when the guardian dies. None elsewhere."""
+    """Return what the forked child runs before exec: it asks Linux for SIGKILL when the guardian dies. None elsewhere."""
     if sys.platform != "linux":
         return None
     import ctypes  # noqa: PLC0415 - imported by the guardian alone, before it forks
@@ -203,14 +203,14 @@ def _death_signal() -> Callable[[], None] | None:
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the request was heard
+        if os.getppid() != parent:  # the guardian died before the request
             os._exit(SIGNALLED + signal.SIGKILL)
 
     return ask
 
 
 class _Guardian:
-    """The guardian's side: one command, stopped on word, on end of file or on SIGTERM."""
+    """The guardian's side: runs one command, and stops it on request, on end of file or on SIGTERM."""
 
     def __init__(self, command: list[str], grace: float, remove: list[str]) -> None:
         self._grace = grace
@@ -240,17 +240,17 @@ class _Guardian:
 
     def _wait(self) -> int:
         if hasattr(os, "waitid"):  # not on macOS before Python 3.13
-            # WNOWAIT keeps the zombie, hence the process id, until nobody will signal it any more.
+            # WNOWAIT keeps the zombie, hence the process id, until no thread signals it any more.
             os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         else:
             self._child.wait()
-        _kill_group(self._child.pid)  # what the command started and left behind
+        _kill_group(self._child.pid)  # children that the command did not wait for
         self._ended.set()
         return self._child.wait()
 
     def _listen(self) -> None:
-        while word := os.read(sys.stdin.fileno(), 1):
-            if word == KILL:
+        while request := os.read(sys.stdin.fileno(), 1):
+            if request == KILL:
                 self._kill()
             else:
                 threading.Thread(target=self._stop, daemon=True).start()

@@ -1,8 +1,8 @@
-r"""The jars of the embedded Apache Kafka: fetched once, checked against a committed lock on every start.
+r"""The jars of the embedded Apache Kafka: downloaded once, verified against a committed lock on every start.
 
 `jars.lock.json` beside this module names every jar of the class path with its SHA-256 and size. A start with a full
-cache reads and hashes the jars (46 MB, about 40 ms) and needs neither network nor jgo. What is missing is downloaded by
-the locked coordinates alone, so nothing that a repository says about dependencies can add to the class path.
+cache reads and hashes the jars (46 MB, about 40 ms) and needs neither network nor jgo. Missing jars are downloaded by the
+locked coordinates alone, so that no repository can add dependencies to the class path.
 
 jgo by itself is not enough: on a checksum that does not match it only warns, and it writes straight to its cache, so an
 interrupted download leaves half a jar. Hence each jar goes to a staging directory of its own process, is hashed there,
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["Jar", "JarLock", "JarsUnavailable", "Progress", "ensure_jars", "make_lock", "read_lock", "verify_jars"]
 
 Progress = Callable[[str, int, int], None]
-"""Told after each jar: what was fetched, bytes fetched so far, bytes to fetch in all."""
+"""Called after each jar with: its coordinate, bytes downloaded so far, bytes in all."""
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
 DOWNLOADS_AT_ONCE = 8
-STALE_STAGING_SECONDS = 3600  # what a killed download left; no download takes an hour
+STALE_STAGING_SECONDS = 3600  # the staging of a killed download; no download takes an hour
 TIMEOUT_SECONDS = 30
 
 
@@ -68,7 +68,7 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where it lies below the cache, in the layout of a Maven repository."""
+        """Its path below the cache, in the layout of a Maven repository."""
         group, artifact, version = self.coordinate.split(":")
         return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
@@ -123,12 +123,12 @@ def ensure_jars(
     progress: Progress | None = None,
     repository: str | None = None,
 ) -> tuple[Path, ...]:
-    """Have every locked jar in the cache, verified.
+    """Download the locked jars that are missing in the cache, and verify all.
 
     Args:
-        cache_dir: the user's cache of Meshport; the jars live in a folder of their own below it.
-        lock: what the jars must be.
-        progress: told of each jar that is downloaded; not called where nothing is.
+        cache_dir: Meshport's cache directory of the user; the jars are in a folder of their own below it.
+        lock: the jars, with their hashes.
+        progress: called for each jar that is downloaded.
         repository: URL of a Maven repository to download from; jgo's default without it.
 
     Returns:
@@ -151,7 +151,7 @@ def verify_jars(directory: Path, lock: JarLock) -> tuple[Path, ...]:
 
     Args:
         directory: the folder of the lock's jars.
-        lock: what they must be.
+        lock: the jars, with their hashes.
 
     Returns:
         The paths of all jars, in the order of the lock.
@@ -173,7 +173,7 @@ def verify_jars(directory: Path, lock: JarLock) -> tuple[Path, ...]:
 
 
 def make_lock(roots: Iterable[str]) -> JarLock:
-    """Resolve the roots with jgo and hash what it finds.
+    """Resolve the roots with jgo, and hash the jars that it finds.
 
     Args:
         roots: `group:artifact:version`, Kafka first.
@@ -251,7 +251,7 @@ def _fetch(context: MavenContext, jar: Jar, directory: Path) -> None:
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """A folder beside the cache's own, on the same file system, so that a rename is atomic."""
+    """Yield a folder on the cache's file system, so that a rename into the cache is atomic."""
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(".staging-*"):
         if time.time() - left.stat().st_mtime > STALE_STAGING_SECONDS:
@@ -283,7 +283,7 @@ def _verify(path: Path, jar: Jar) -> None:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The system's own words: requests wraps them in two layers that repeat the address."""
+    """Return the error of the operating system; requests wraps it in two layers that repeat the address."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return error

@@ -1,4 +1,4 @@
-"""What a KRaft cluster on one machine consists of: ports, settings, the mark of a formatted directory, last words."""
+"""Parts of a KRaft cluster on one machine: ports, settings, the record of a formatted directory, the end of a log."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ from typing import Self
 
 from meshport.errors import BrokerUnavailable
 
-__all__ = ["HOST", "MOST_BROKERS", "Kept", "broker_settings", "free_ports", "is_free", "last_words", "random_id"]
+__all__ = [
+    "HOST",
+    "MOST_BROKERS",
+    "FormattedDirectory",
+    "broker_settings",
+    "free_ports",
+    "is_free",
+    "last_words",
+    "random_id",
+]
 
 HOST = "127.0.0.1"
 MOST_BROKERS = 3
-FREE_PORTS = range(20_000, 32_000)  # below the ranges that systems hand out to outgoing connections
+FREE_PORTS = range(20_000, 32_000)  # below the ephemeral ranges of operating systems
 LAST_LINES = 15
 
 _ALARM = re.compile(r" (?:ERROR|FATAL) |^Exception in thread|^Error[: ]")
 
 
-class Kept:
-    """What `cluster.json` says about a directory whose brokers were formatted and have run."""
+class FormattedDirectory:
+    """The content of `cluster.json`: a directory whose brokers were formatted and have run."""
 
     def __init__(self, cluster_id: str, brokers: int, version: str, ports: tuple[int, ...]) -> None:
         self.cluster_id = cluster_id
@@ -35,7 +44,7 @@ class Kept:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Read it; None where the directory was never used to the end of a start."""
+        """Return the record of a directory; None where no start in it has succeeded."""
         try:
             text = json.loads((folder / "cluster.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -43,7 +52,7 @@ class Kept:
         return cls(text["cluster_id"], text["brokers"], text["kafka"], tuple(text["ports"]))
 
     def write(self, folder: Path) -> None:
-        """Write it by one atomic rename."""
+        """Write the record, by one atomic rename."""
         text = {
             "cluster_id": self.cluster_id,
             "brokers": self.brokers,
@@ -55,7 +64,11 @@ class Kept:
         draft.replace(folder / "cluster.json")
 
     def check(self, brokers: int, folder: Path) -> None:
-        """Refuse another number of brokers: the quorum and every replica are placed on the ones that were formatted."""
+        """Refuse another number of brokers: the quorum and the replicas are those of the formatted ones.
+
+        Raises:
+            BrokerUnavailable: the number differs.
+        """
         if brokers != self.brokers:
             raise BrokerUnavailable(
                 f"{folder} holds a cluster of {self.brokers} broker(s), and {brokers} were asked for",
@@ -64,7 +77,7 @@ class Kept:
 
 
 def broker_settings(brokers: int) -> dict[str, str | int]:
-    """The settings that all brokers share, for a cluster on one machine that tests kill and developers wait for."""
+    """Return the settings that all brokers share: short timeouts and small buffers, for development and tests."""
     replicas = 1 if brokers < MOST_BROKERS else 3
     in_sync = 1 if brokers < MOST_BROKERS else 2
     return {
@@ -94,9 +107,9 @@ def broker_settings(brokers: int) -> dict[str, str | int]:
 
 
 def random_id() -> str:
-    """A new cluster id, as Kafka's own Uuid makes it: 22 characters of URL-safe base64 that do not begin with a dash.
+    """Return a new cluster id, in the form of Kafka's Uuid: 22 characters of URL-safe base64, the first of them no dash.
 
-    One id in 64 would, and StorageTool reads such a one as an option.
+    StorageTool would read an id that begins with a dash as an option.
     """
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
@@ -104,7 +117,7 @@ def random_id() -> str:
 
 
 def is_free(port: int) -> bool:
-    """Whether a broker could listen on this port of the loopback."""
+    """Return whether a broker could listen on this port of the loopback interface."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: a port in TIME_WAIT is free
         try:
@@ -115,17 +128,17 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int, taken: Iterable[int]) -> tuple[int, ...]:
-    """Choose ports of the loopback that nobody listens on.
+    """Choose free ports of the loopback interface.
 
     Args:
         count: how many.
-        taken: ports that are free and yet not to be chosen.
+        taken: ports that are not to be chosen.
 
     Returns:
-        Different ports in rising order.
+        Different ports in ascending order.
 
     Raises:
-        BrokerUnavailable: there are not so many.
+        BrokerUnavailable: there are not enough.
     """
     excluded = set(taken)
     chosen: list[int] = []
@@ -138,11 +151,11 @@ def free_ports(count: int, taken: Iterable[int]) -> tuple[int, ...]:
 
 
 def last_words(folder: Path, *logs: str) -> str:
-    """What a broker said before it ended: from its first error on, else its last lines.
+    """Return what a broker logged before it ended: the lines from its first error on, else its last lines.
 
     Args:
         folder: the broker's directory.
-        logs: its log files, the more telling first.
+        logs: its log files, the most informative first.
 
     Returns:
         At most `LAST_LINES` lines.
@@ -152,8 +165,8 @@ def last_words(folder: Path, *logs: str) -> str:
         for number, line in enumerate(lines):
             if _ALARM.search(line):
                 return "\n".join(lines[number : number + LAST_LINES])
-    said = next(filter(None, texts), ["(it wrote nothing)"])
-    return "\n".join(said[-LAST_LINES:])
+    lines = next(filter(None, texts), ["(it wrote nothing)"])
+    return "\n".join(lines[-LAST_LINES:])
 
 
 def _lines(file: Path) -> list[str]:

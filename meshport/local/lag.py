@@ -1,7 +1,7 @@
-"""How far the processors of a mesh are, seen from outside: what is stored on their ports, and what still waits.
+"""The lag of a mesh's processors, from outside: how many events their ports have stored, and how many of the inputs wait.
 
-Events are counted by reading them, once whole and then what is new: offsets are no count of them, since each transaction
-takes one more on every partition that it wrote to, for a marker that nobody reads.
+Events are counted by reading them, all of them once and then the new ones. Offsets do not count them: each transaction
+takes one more on every partition that it wrote to, for its marker.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from meshport.project.project import ProjectProduct
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One product at one moment.
+class ProductLag:
+    """The lag of one product at one moment.
 
     Attributes:
-        address: of the product.
-        stored: how many events its default port's log held when it was first looked at, and has taken in since.
-        waiting: how many of its inputs' events its processor has not yet committed; 0 for a source.
-        quarantined: how many events its processor put aside.
-        late: how many events came after their window's lateness.
+        address: the product's.
+        stored: how many events its default port's log had when the monitor first read it, and has taken in since.
+        waiting: how many of its inputs' events its processor has not committed yet; 0 for a source.
+        quarantined: how many events its processor has quarantined.
+        late: how many events came too late for their window.
     """
 
     address: Address
@@ -42,16 +42,16 @@ class Standing:
 
 
 @dataclass
-class Tally:
-    """The events of one partition, counted in the order of their offsets.
+class EventCounter:
+    """Counts the events of one partition, in the order of their offsets.
 
     Attributes:
-        events: how many there are.
+        events: how many were counted.
     """
 
     events: int = 0
     _next: int = -1
-    # The first offset of each run of events without a gap, and how many events there are before it.
+    # The first offset of each run of events without a gap, and how many events come before it.
     _starts: list[int] = field(default_factory=list)
     _before: list[int] = field(default_factory=list)
 
@@ -63,20 +63,20 @@ class Tally:
         self._next = offset + 1
         self.events += 1
 
-    def waiting(self, place: int) -> int:
-        """How many events are at this offset or behind it."""
-        run = bisect_right(self._starts, place) - 1
+    def waiting(self, offset: int) -> int:
+        """Return how many events have this offset or a later one."""
+        run = bisect_right(self._starts, offset) - 1
         if run < 0:
             return self.events
         end = self._before[run + 1] if run + 1 < len(self._before) else self.events
-        return self.events - min(end, self._before[run] + place - self._starts[run])
+        return self.events - min(end, self._before[run] + offset - self._starts[run])
 
 
-class Watch:
-    """Looks at the products of a project, as often as one likes.
+class LagMonitor:
+    """Measures the lag of a project's products.
 
     Args:
-        products: registered all, on one cluster, their processors started.
+        products: all are registered, on one cluster, and their processors are started.
         resolver: a registry.
         kafka: the connection to the cluster.
     """
@@ -87,7 +87,7 @@ class Watch:
         self._ports: dict[Address, str] = {}
         self._plans: dict[Address, Plan] = {}
         self._groups: dict[Address, Consumer] = {}
-        self._tallies: dict[str, dict[int, Tally]] = {}
+        self._counters: dict[str, dict[int, EventCounter]] = {}
         self._follower: TopicFollower | None = None
         self._kafka = kafka
         with ExitStack() as opened:
@@ -102,27 +102,27 @@ class Watch:
                     self._groups[address] = opened.enter_context(Consumer(self._kafka, group=plan.group))
             self._opened = opened.pop_all()
 
-    def standings(self) -> list[Standing]:
-        """Each product as it stands now.
+    def lags(self) -> list[ProductLag]:
+        """Return the present lag of each product.
 
         Raises:
             TopicError: a topic is missing.
             BrokerUnavailable: no broker answers.
         """
-        self._count()
+        self._read_new()
         found = []
         for address, topic in self._ports.items():
-            stored = self._stored(topic)
+            stored = self._count_stored(topic)
             plan = self._plans.get(address)
             if plan is None:
-                found.append(Standing(address, stored))
+                found.append(ProductLag(address, stored))
                 continue
             waiting = sum(self._waiting(address, stage.topic) for stage in plan.stages)
-            late = self._stored(plan.late_topic) if plan.timed else 0
-            found.append(Standing(address, stored, waiting, self._stored(plan.quarantine_topic), late))
+            late = self._count_stored(plan.late_topic) if plan.timed else 0
+            found.append(ProductLag(address, stored, waiting, self._count_stored(plan.quarantine_topic), late))
         return found
 
-    def _count(self) -> None:
+    def _read_new(self) -> None:
         if self._follower is None:
             topics = dict.fromkeys(self._ports.values())
             for plan in self._plans.values():
@@ -130,18 +130,18 @@ class Watch:
                 topics |= {plan.late_topic: None} if plan.timed else {}
             self._follower = TopicFollower(self._kafka, *topics)
             self._opened.callback(self._follower.close)
-            self._tallies = {topic: defaultdict(Tally) for topic in topics}
+            self._counters = {topic: defaultdict(EventCounter) for topic in topics}
         for messages in self._follower.catch_up():
             for each in messages:
-                self._tallies[each.topic()][each.partition()].take(each.offset())
+                self._counters[each.topic()][each.partition()].take(each.offset())
 
-    def _stored(self, topic: str) -> int:
-        return sum(tally.events for tally in self._tallies[topic].values())
+    def _count_stored(self, topic: str) -> int:
+        return sum(counter.events for counter in self._counters[topic].values())
 
     def _waiting(self, address: Address, topic: str) -> int:
         committed = self._groups[address].committed(topic)
-        return sum(tally.waiting(committed.get(partition, 0)) for partition, tally in self._tallies[topic].items())
+        return sum(counter.waiting(committed.get(partition, 0)) for partition, counter in self._counters[topic].items())
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._opened.close()

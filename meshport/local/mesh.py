@@ -1,7 +1,7 @@
-"""A whole mesh on this machine: Kafka, the registry, and the processors of a project, each a process of its own.
+"""A mesh on one machine: Kafka, the registry, and the processors of a project, each a process of its own.
 
-Nothing outlives the process that runs it (`meshport.local.guardian`), and whatever ends before that is started again, be
-it a processor, the registry or a broker: the first two by `meshport.local.supervisor`.
+No process outlives the one that started it (`meshport.local.guardian`). A processor, registry or broker that ends before
+is started again, the first two by `meshport.local.supervisor`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from meshport.project.apply import carry_out, plan
 from meshport.project.project import Project
 from meshport.registry import Registry
 
-# A start-up that takes longer than this on any machine has failed; its log says why.
+# A registry that takes longer to start has failed on any machine; its log says why.
 _START_S: Final = 30.0
-_LOOK_EVERY_S: Final = 0.2
+_POLL_EVERY_S: Final = 0.2
 _REGISTRY: Final = "registry"
 
 
@@ -38,10 +38,10 @@ class LocalMesh:
     """A running mesh.
 
     Attributes:
-        cluster: its Kafka.
-        registry_url: its registry.
-        registry: a client of it.
-        processors: what builds its products; each is named as its product is.
+        cluster: the Kafka cluster.
+        registry_url: the registry's URL.
+        registry: a client of the registry.
+        processors: supervises the processors, by the names of their products.
     """
 
     cluster: Cluster
@@ -54,7 +54,7 @@ class LocalMesh:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids of all that runs: `kafka-1` to `kafka-3`, `registry`, and each product that is built."""
+        """The process ids by name: `kafka-1` to `kafka-3`, `registry`, and the products whose processors run."""
         brokers = self._brokers.pids if self._brokers else {}
         return {**brokers, **self._services.pids, **self.processors.pids}
 
@@ -73,13 +73,16 @@ class LocalMesh:
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
 
     def run(self, address: Address, project: Project) -> None:
-        """Start what builds a product, and keep it running; killed, it goes on at once where its engine can."""
+        """Start the processor of a product, and keep it running.
+
+        On the batch engine it is a static member of its group, so that it is assigned its partitions at once after a kill.
+        """
         process = project.product(address).product.process
         member = ["--member", self._name] if process is not None and process.engine == "batch" else []
         self.processors.keep(address.key, self._command(address.key, *member), cwd=project.root)
 
-    def tell(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
-        """Run the project's own sources in one process, world time passing `speed` times as fast as it went."""
+    def run_sources(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
+        """Run the project's sources in one process; their time passes `speed` times as fast as the wall clock."""
         command = self._command(*(each.key for each in addresses), "--speed", str(speed))
         self.processors.run("sources", command, cwd=project.root)
 
@@ -98,20 +101,20 @@ def open_mesh(
     download: Callable[[str, int, int], None] | None = None,
     java_home: str | None = None,
 ) -> Iterator[LocalMesh]:
-    """Start Kafka and the registry; both end with the context.
+    """Start Kafka and the registry; both stop with the context.
 
     Args:
-        folder: keeps the broker's data, the registry's database and all logs, from one run to the next.
-        cache_dir: keeps what was downloaded.
-        kafka: a Kafka that runs already; None starts one.
-        brokers: how many to start.
-        say: gets lines for people.
-        download: progress of the first download: (what, done, total).
+        folder: directory of the brokers' data, the registry's database and all logs, kept from run to run.
+        cache_dir: directory of downloads.
+        kafka: the bootstrap servers of a running Kafka; None starts one.
+        brokers: how many brokers to start.
+        say: called with lines for people.
+        download: called with the progress of the first download: (what, bytes done, bytes in all).
         java_home: the value of JAVA_HOME.
 
     Raises:
-        BrokerUnavailable: no broker could be had.
-        RegistryUnavailable: the registry did not come up; its last lines are in the message.
+        BrokerUnavailable: no broker could be started.
+        RegistryUnavailable: the registry did not start; the message has its last lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -137,10 +140,10 @@ def open_mesh(
 
 
 class _Brokers:
-    """Starts a broker again that ends; what it had stored is there as before.
+    """Starts each broker again that ends, on its own data.
 
     Attributes:
-        pids: process id by name, of those that ran when they were last looked at.
+        pids: the process ids of the brokers that ran when they were last polled, by name.
     """
 
     def __init__(self, kafka: EmbeddedKafka, say: Say) -> None:
@@ -148,15 +151,15 @@ class _Brokers:
         self._say = say
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="keep brokers")
-        self.pids = self._look()
+        self.pids = self._poll()
 
-    def _look(self) -> dict[str, int]:
+    def _poll(self) -> dict[str, int]:
         return {f"kafka-{node}": pid for node, pid in self._kafka.pids.items()}
 
     def _watch(self) -> None:
         pause = Pause()
-        while not self._closed.wait(_LOOK_EVERY_S):
-            self.pids = self._look()
+        while not self._closed.wait(_POLL_EVERY_S):
+            self.pids = self._poll()
             for node in range(1, self._kafka.brokers + 1):
                 if f"kafka-{node}" not in self.pids and not self._closed.is_set():
                     self._restart(node, pause)
@@ -207,7 +210,7 @@ def _healthy(client: Registry) -> bool:
 
 
 def _kept_port(folder: Path) -> int:
-    """The port that the registry had here before, where it is still free, so that clients who named its URL find it again."""
+    """Return the registry's port of the last run, if it is still free, so that its URL stays the same."""
     file = folder / "registry.port"
     try:
         port = int(file.read_text(encoding="utf-8"))
@@ -220,7 +223,7 @@ def _kept_port(folder: Path) -> int:
 
 
 def _kept_name(folder: Path) -> str:
-    """The name under which this mesh's processors are members of their groups: the same in every run, and nobody else's."""
+    """Return the static member name of this mesh's processors: the same in every run, and unique."""
     file = folder / "member"
     if not file.exists():
         file.write_text(f"up-{uuid4().hex}", encoding="utf-8")

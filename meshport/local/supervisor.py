@@ -1,7 +1,7 @@
 """Keeps processes running: one that ends is started again, after a pause that grows while it keeps ending.
 
-Nothing outlives the process that runs it (`meshport.local.guardian`). What is said about an end is for people: how it
-ended, when it starts again, and the last lines that this run of it has logged.
+No process outlives the one that started it (`meshport.local.guardian`). Each end is reported to people: the exit code or
+signal, when the process starts again, and the last lines that it has logged.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from meshport.local.guardian import GuardedProcess, guard
 __all__ = ["Pause", "Say", "Supervisor"]
 
 Say = Callable[[str], None]
-"""Gets lines for people."""
+"""Called with a line for people."""
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
-# After this long without an end a process counts as healthy again.
+# A process that ran for so long counts as healthy again.
 _HEALTHY_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
 _LINES: Final = 15
-# The end of a log that is read for its last lines; more would hold up whoever asks.
+# How much of a log's end is read for its last lines.
 _TAIL_BYTES: Final = 32 * 1024
 _SIGNALLED: Final = 128
 
 
 class Pause:
-    """How long to wait before something is started again: twice as long each time, short again once it ran well."""
+    """The pause before a process is started again: it doubles with each end, and is reset once the process ran well."""
 
     def __init__(self) -> None:
         self._next = _FIRST_PAUSE_S
         self._since = time.monotonic()
 
     def next(self) -> float:
-        """Seconds to wait now."""
+        """Return the seconds to wait now."""
         if time.monotonic() - self._since > _HEALTHY_S:
             self._next = _FIRST_PAUSE_S
         pause, self._next = self._next, min(self._next * 2, _LONGEST_PAUSE_S)
         return pause
 
     def started(self) -> None:
-        """Take note that it runs again."""
+        """Note that the process runs again."""
         self._since = time.monotonic()
 
 
-class _Kept:
-    """One process, from run to run.
+class _SupervisedCommand:
+    """One supervised command, over all of its runs.
 
     Attributes:
-        name: of the process.
+        name: the command's.
         process: its present run, or the last one.
-        running: whether it was running when it was last looked at.
+        running: whether it ran when it was last polled.
     """
 
     def __init__(self, name: str, command: list[str], cwd: Path | None, log: Path) -> None:
@@ -70,7 +70,7 @@ class _Kept:
         self.run()
 
     def run(self) -> None:
-        """Start it.
+        """Start the command.
 
         Raises:
             OSError: it cannot be started.
@@ -80,7 +80,7 @@ class _Kept:
         self.running = True
 
     def last_lines(self) -> str:
-        """What this run has logged last, indented; empty where it logged nothing."""
+        """Return the last lines that this run has logged, indented; "" where there are none."""
         try:
             with self._log.open("rb") as log:
                 log.seek(max(self._begin, self._log.stat().st_size - _TAIL_BYTES))
@@ -94,53 +94,53 @@ class Supervisor:
     """Keeps named processes running until it is closed.
 
     Args:
-        folder: gets one log file a process.
-        say: told of every end and every new start.
+        folder: the directory of the log files, one for each process.
+        say: called with a line for people at each end and each start.
     """
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._folder = folder
         self._say = say
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _SupervisedCommand] = {}
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process id by name, of those that run now."""
+        """The process ids of the commands that run now, by name."""
         return {name: kept.process.pid for name, kept in self._kept.items() if kept.running}
 
     def last_lines(self, name: str) -> str:
-        """What the present run of a process has logged last: lines that each begin with a line break, or nothing."""
+        """Return the last lines that the present run of a command has logged, each after a line break; "" for none."""
         return self._kept[name].last_lines()
 
     def keep(self, name: str, command: list[str], *, cwd: Path | None = None) -> None:
-        """Run a command, again whenever it ends, however it ends.
+        """Run a command, and start it again whenever it ends.
 
         Raises:
-            OSError: it cannot be started at all.
+            OSError: the command cannot be started.
         """
         self._start(name, command, cwd, frozenset())
 
     def run(self, name: str, command: list[str], *, cwd: Path | None = None) -> None:
-        """Run a command until it has done its work: again when it fails, not when it ends with exit code 0.
+        """Run a command, and start it again until it ends with exit code 0.
 
         Raises:
-            OSError: it cannot be started at all.
+            OSError: the command cannot be started.
         """
         self._start(name, command, cwd, frozenset({0}))
 
     def _start(self, name: str, command: list[str], cwd: Path | None, done: frozenset[int]) -> None:
-        kept = _Kept(name, command, cwd, self._folder / f"{name.replace('/', '.')}.log")
+        kept = _SupervisedCommand(name, command, cwd, self._folder / f"{name.replace('/', '.')}.log")
         self._kept[name] = kept
         self._say(f"running {name} (process {kept.process.pid})")
         thread = threading.Thread(target=self._watch, args=(kept, done), name=f"keep {name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _watch(self, kept: _Kept, done: frozenset[int]) -> None:
-        pause, told = Pause(), ""
+    def _watch(self, kept: _SupervisedCommand, done: frozenset[int]) -> None:
+        pause, reported = Pause(), ""
         while not self._closed.wait(_LOOK_EVERY_S):
             code = kept.process.returncode
             if code is None:
@@ -150,11 +150,11 @@ class Supervisor:
                 self._say(f"{kept.name} has finished")
                 return
             seconds, words = pause.next(), kept.last_lines()
-            said = f"{kept.name} {_ending(code)}; it starts again in {seconds:g} s"
+            line = f"{kept.name} {_ending(code)}; it starts again in {seconds:g} s"
             if words:
-                said += ", having said the same as before" if words == told else f". Its last lines:{words}"
-            self._say(said)
-            told = words
+                line += ", having said the same as before" if words == reported else f". Its last lines:{words}"
+            self._say(line)
+            reported = words
             if self._closed.wait(seconds):
                 return
             try:
@@ -166,9 +166,9 @@ class Supervisor:
             self._say(f"running {kept.name} (process {kept.process.pid})")
 
     def close(self) -> None:
-        """Stop all, together, and wait for them."""
+        """Stop all processes at once, and wait for their ends."""
         self._closed.set()
-        for thread in self._threads:  # first: a process is asked for its end by one thread at a time
+        for thread in self._threads:  # first: a process must be polled by one thread at a time
             thread.join()
         for kept in self._kept.values():
             kept.process.request_stop()
@@ -187,5 +187,5 @@ def _ending(code: int) -> str:
         try:
             return f"was killed by {signal.Signals(code - _SIGNALLED).name}"
         except ValueError:
-            pass  # an exit code of its own that is as high
+            pass  # the command's own exit code
     return f"ended with exit code {code}"

@@ -1,1 +1,1 @@
-"""What users of a port do: publish, subscribe, replay."""
+"""Publishing to, subscribing to and replaying the ports of data products."""

@@ -1,7 +1,7 @@
-"""Events by batches of columns: what data frames and databases take whole.
+"""Events in batches of columns, for data frames and databases.
 
-The events of a batch are in the order in which they came. Most are read by columns (`event.columns`); those that are not
-beyond doubt are read one by one, and stand among the others.
+The events of a batch are in the order in which they were received. Most are read by columns (`event.columns`); those that
+columns may not represent exactly are read one by one, at their positions among the others.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from meshport.kafka.consumer import ReceivedMessage
 from meshport.schema import Schema
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of values that one batch is made of, if they are more than one value."""
+"""The most bytes of values in one batch; a single value may have more."""
 
-# Messages that are looked at together: so many fit into a processor's cache, headers and all; ten thousand take a fourth
-# longer.
+# Messages that are read together: so many fit into a CPU's cache, headers included; ten thousand take a quarter longer.
 _AT_ONCE: Final = 1000
 
-# What tells that one message is bad, and not that nobody could say.
+# Errors of one bad message, as opposed to a registry that does not answer.
 _UNREADABLE: Final = (CodecError, EventError, NotRegistered)
 _INSTANT: Final = pa.timestamp("us", "UTC")
 METADATA: Final = pa.schema(
@@ -44,7 +43,7 @@ METADATA: Final = pa.schema(
         pa.field("kafka_offset", pa.int64(), nullable=False),
     ]
 )
-"""The columns that tell of each row's event."""
+"""The columns of an event's metadata."""
 
 _value_of: Final = methodcaller("value")
 _headers_of: Final = methodcaller("headers")
@@ -53,19 +52,19 @@ _partition_of: Final = methodcaller("partition")
 _offset_of: Final = methodcaller("offset")
 
 OnBad = Callable[[ReceivedMessage, MeshError], None]
-# Whether the event of (partition, offset, source, id) is the first of its id.
+# Returns whether the event of (partition, offset, source, id) is the first with its id.
 First = Callable[[int, int, str, str], bool]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EventBatch:
-    """Some events of a port by columns. Subjects and extensions are not among them: read events for those.
+    """Events of a port by columns, without their subjects and extensions: `batches` returns events with those.
 
     Attributes:
-        schema: of the data.
+        schema: the data's.
         data: a `pyarrow.RecordBatch` of `meshport.columnar.arrow_schema(schema)`, a row for each event that has data.
         metadata: a `pyarrow.RecordBatch` of `METADATA`, the same rows.
-        tombstones: events without data, in order; whether one came before a row of its key, partition and offset tell.
+        tombstones: the events without data, in order; partition and offset order them among the rows.
     """
 
     schema: Schema
@@ -77,7 +76,7 @@ class EventBatch:
         return int(self.data.num_rows)
 
     def to_arrow(self) -> Any:
-        """Data and metadata as one `pyarrow.Table`.
+        """Return data and metadata as one `pyarrow.Table`.
 
         Raises:
             EventError: a field of the data has the name of a column of the metadata.
@@ -90,7 +89,7 @@ class EventBatch:
         return pa.Table.from_arrays(columns, schema=pa.schema([*self.data.schema, *METADATA]))
 
     def to_polars(self) -> Any:
-        """`to_arrow` as a `polars.DataFrame`.
+        """Return `to_arrow` as a `polars.DataFrame`.
 
         Raises:
             EventError: as `to_arrow`; or polars is not installed.
@@ -98,7 +97,7 @@ class EventBatch:
         return _installed("polars").from_arrow(self.to_arrow())
 
     def to_pandas(self) -> Any:
-        """`to_arrow` as a `pandas.DataFrame`.
+        """Return `to_arrow` as a `pandas.DataFrame`.
 
         Raises:
             EventError: as `to_arrow`; or pandas is not installed.
@@ -111,8 +110,8 @@ class BatchReader:
     """Reads messages of one topic into batches.
 
     Args:
-        schemas: where schemas are asked for.
-        schema: that the data of every batch has; one that `meshport.columnar.supports`.
+        schemas: a registry.
+        schema: the schema of every batch's data; one that `meshport.columnar.supports`.
     """
 
     def __init__(self, schemas: SchemaSource, schema: Schema) -> None:
@@ -123,20 +122,20 @@ class BatchReader:
     def read(
         self, topic: str, messages: Sequence[ReceivedMessage], *, on_bad: OnBad | None, first: First | None
     ) -> tuple[EventBatch, int]:
-        """The batch of some messages.
+        """Return a batch of messages.
 
         Args:
-            topic: that they are of.
-            messages: as they came; what would go beyond `MAX_BYTES` is left for the next batch.
-            on_bad: gets each message that cannot be read; without it the batch ends before the first of them.
-            first: tells whether an event is to be kept; all are by default.
+            topic: their topic.
+            messages: in the order in which they were received; those beyond `MAX_BYTES` are left for the next batch.
+            on_bad: called with each message that cannot be read; without it the batch ends before the first of them.
+            first: returns whether an event is to be kept; by default all are.
 
         Returns:
-            The batch, and how many of the messages it is made of.
+            The batch, and how many of the messages are in it.
 
         Raises:
             MeshError: the first message cannot be read, and there is no `on_bad`; or what `on_bad` raises.
-            RegistryUnavailable: nobody answered what the schema of a value is.
+            RegistryUnavailable: the registry did not return the schema of a value.
         """
         values = [*map(_value_of, messages)]
         count = _within(values)
@@ -152,7 +151,7 @@ class BatchReader:
                         event = self._event(topic, messages[at])
                     except _UNREADABLE as error:
                         if on_bad is None and at:
-                            return rows.batch(), at  # what stands before it is handed out first
+                            return rows.batch(), at  # the events before it are returned first
                         if on_bad is None:
                             raise
                         on_bad(messages[at], error)
@@ -161,8 +160,8 @@ class BatchReader:
         return rows.batch(), count
 
     def _runs(self, values: Sequence[bytes | None], messages: Sequence[ReceivedMessage]) -> list[Run]:
-        # Nine objects a message are made here, all alive and none in a cycle; beside the objects of a large program,
-        # looking for cycles took up to 6 us an event, more than reading it.
+        # Nine objects are made for each message, all of them alive and none in a cycle. In a large program the cycle collector
+        # took up to 6 us an event, more than reading it.
         collects = gc.isenabled()
         gc.disable()
         try:
@@ -172,17 +171,17 @@ class BatchReader:
                 gc.enable()
 
     def _event(self, topic: str, message: ReceivedMessage) -> Event:
-        place = (message.partition(), message.offset(), message.timestamp()[1])
-        return self._events.read(message.key(), message.value(), message.headers(), topic, *place)
+        position = (message.partition(), message.offset(), message.timestamp()[1])
+        return self._events.read(message.key(), message.value(), message.headers(), topic, *position)
 
 
 class _Rows:
-    """The rows of a batch in the making.
+    """Collects the rows of a batch.
 
     Args:
-        schema: of the data.
-        messages: of which the rows are some.
-        first: as `BatchReader.read` is given it.
+        schema: the data's.
+        messages: the messages that are read; each row is of one of them.
+        first: as in `BatchReader.read`.
     """
 
     def __init__(self, schema: Schema, messages: Sequence[ReceivedMessage], first: First | None) -> None:
@@ -192,15 +191,15 @@ class _Rows:
         self._at: list[int] = []
         self._data: list[Any] = []
         # Of each piece of data: ids, times, recorded times.
-        self._told: list[tuple[Any, Any, Any]] = []
+        self._metadata: list[tuple[Any, Any, Any]] = []
         self._waiting: list[Event] = []
         self._tombstones: list[Event] = []
 
     def add_columns(self, begin: int, columns: EventColumns) -> None:
-        """Add the events of messages from `begin` on."""
+        """Add the events of messages, the first of which has the index `begin`."""
         self._settle()
-        places: Sequence[int] = range(begin, begin + len(columns))
-        told = (
+        indices: Sequence[int] = range(begin, begin + len(columns))
+        metadata = (
             pa.array(columns.ids, pa.string()),
             pa.array(columns.time).cast(_INSTANT),
             pa.array(columns.recorded).cast(_INSTANT),
@@ -210,18 +209,19 @@ class _Rows:
             messages, source = self._messages, columns.envelope.source
             kept = [
                 first(messages[at].partition(), messages[at].offset(), source, id.decode())
-                for at, id in zip(places, columns.ids, strict=True)
+                for at, id in zip(indices, columns.ids, strict=True)
             ]
             if not all(kept):
                 mask = pa.array(kept, pa.bool_())
-                places = [at for at, keep in zip(places, kept, strict=True) if keep]
-                data, told = data.filter(mask), (told[0].filter(mask), told[1].filter(mask), told[2].filter(mask))
-        self._at += places
+                indices = [at for at, keep in zip(indices, kept, strict=True) if keep]
+                ids, times, recorded = metadata
+                data, metadata = data.filter(mask), (ids.filter(mask), times.filter(mask), recorded.filter(mask))
+        self._at += indices
         self._data.append(data)
-        self._told.append(told)
+        self._metadata.append(metadata)
 
     def add_event(self, at: int, event: Event) -> None:
-        """Add one event, of the message at that place."""
+        """Add the event of the message with that index."""
         first = self._first
         if first is not None and not first(event.partition, event.offset, event.source, event.id):
             return
@@ -232,12 +232,12 @@ class _Rows:
         self._waiting.append(event)
 
     def _settle(self) -> None:
-        """Make columns of the events that were read one by one since the last ones."""
+        """Make columns of the events that were added one by one since the last columns."""
         events = self._waiting
         if not events:
             return
         self._data.append(batch_of(self._schema, [event.data for event in events]))
-        self._told.append(
+        self._metadata.append(
             (
                 pa.array([event.id for event in events], pa.string()),
                 pa.array([event.time for event in events], _INSTANT),
@@ -247,12 +247,12 @@ class _Rows:
         self._waiting = []
 
     def batch(self) -> EventBatch:
-        """All that was added."""
+        """Return the batch of all rows that were added."""
         self._settle()
         messages = self._messages
         kept = messages if len(self._at) == len(messages) else [messages[at] for at in self._at]
         empty = pa.RecordBatch.from_pylist([], schema=METADATA)
-        ids, times, recorded = zip(*self._told, strict=True) if self._told else ((), (), ())
+        ids, times, recorded = zip(*self._metadata, strict=True) if self._metadata else ((), (), ())
         metadata = [
             pa.concat_arrays([*ids, empty.column(0)]),
             pa.concat_arrays([*times, empty.column(1)]),
@@ -271,7 +271,7 @@ class _Rows:
 
 
 def _within(values: Sequence[bytes | None]) -> int:
-    """How many of the values, from the first on, a batch takes."""
+    """Return how many of the values, from the first on, fit into a batch."""
     lengths = [len(value) if value else 0 for value in values]
     if sum(lengths) <= MAX_BYTES:
         return len(values)

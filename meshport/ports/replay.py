@@ -1,8 +1,8 @@
-"""Replaying a stretch of a port's history: a bounded job of its own that moves no live group.
+"""Replaying a range of a port's history: a bounded job of its own that commits no live group's offsets.
 
-Bounds are fixed when the job begins. A time means the time at which the fact happened (`ce_time`), since that is what
-a person asks for; events that were recorded late are found too. Each event is marked with the job's id (the CloudEvents
-extension `replayid`), so that a handler with side effects can tell a replay from the first time.
+The bounds are fixed when the job begins. A time is one of the facts (`ce_time`), as a person asks for it; events that were
+recorded late are found too. Each event is marked with the job's id (the CloudEvents extension `replayid`), so that a
+handler with side effects can distinguish a replay from the first time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh
 from meshport.schema import Schema
 
-# An event is recorded after it happened; clocks differ by less than this, so nothing that happened at T was recorded
-# earlier than T minus this.
+# An event is recorded after it happened, and clocks differ by less than this: an event of the time T was recorded no earlier
+# than T minus this.
 _CLOCK_SKEW: Final = timedelta(hours=24)
 
 
@@ -32,20 +32,20 @@ class Offsets:
     """A bound by offset.
 
     Attributes:
-        every: the offset in every partition that `each` does not name.
-        each: the offset by partition.
+        every: the bound of each partition that `each` does not name.
+        each: by partition, its bound.
     """
 
     every: int = 0
     each: Mapping[int, int] | None = None
 
     def of(self, partition: int) -> int:
-        """The bound in one partition."""
+        """Return the bound of a partition."""
         return (self.each or {}).get(partition, self.every)
 
 
 Bound = datetime | Offsets | None
-"""A time (with a zone), offsets, or None for the end of the log on that side."""
+"""A time (with a zone), offsets, or None for the first or last offset of the log."""
 
 
 class Replay:
@@ -54,16 +54,16 @@ class Replay:
     Args:
         address: of the port.
         mesh: a registry.
-        begin: the first time or offset that belongs to the replay; None means the beginning.
-        end: the first time or offset that does not belong to it any more; None means the log's end as it is now.
-        reader: the schema to decode into.
-        id: of the job; by default a random one. Its consumer group is `meshport-replay-<id>`.
-        on_bad: gets what cannot be read, and the job goes on; without it the error is raised.
+        begin: the first time or offset of the replay; None for the first that is retained.
+        end: the time or offset before which the replay ends; None for the present end of the log.
+        reader: the schema to decode into; by default each event keeps the schema that it was written with.
+        id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
+        on_bad: called with each message that cannot be read, after which the job continues; without it the error is raised.
         kafka: the connection to Kafka; servers that it names win over the binding's.
 
     Raises:
-        ReplayError: the bounds are no bounds: the end not after the beginning, a time without a zone, a partition that
-            there is not, offsets that retention has taken.
+        ReplayError: the end is not after the beginning, a time has no zone, a partition does not exist, or retention has
+            removed an offset.
         NotRegistered: the registry knows no such port.
     """
 
@@ -90,15 +90,15 @@ class Replay:
                 f"the replay would end at {self._until.isoformat()}, not after it begins at {self._since.isoformat()}"
             )
         self._consumer = history_reader(kafka.at(self.binding.bootstrap_servers), group=f"meshport-replay-{self.id}")
-        self.range = self._fix(begin, end)
+        self.range = self._range_of(begin, end)
 
-    def _fix(self, begin: Bound, end: Bound) -> TopicRange:
+    def _range_of(self, begin: Bound, end: Bound) -> TopicRange:
         topic = self.binding.topic
         bounds = self._consumer.bounds(topic)
         first = {partition: low for partition, (low, _) in bounds.items()}
         last = {partition: high for partition, (_, high) in bounds.items()}
         if isinstance(begin, datetime):
-            # Kafka's timestamp is the time of recording: an event that happened at T lies behind the first one recorded at T.
+            # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
             recorded = self._consumer.offsets_at(topic, max(0, int((begin - _CLOCK_SKEW).timestamp() * 1000)))
             first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
         for bound in (begin, end):
@@ -129,20 +129,20 @@ class Replay:
         return TopicRange(topic, first, last)
 
     def events(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
-        """The events, each partition in its order and each marked with the job's id, then the end.
+        """Yield the events, those of each partition in order, each marked with the job's id.
 
         Args:
-            progress: called with (offsets read, offsets in all) as the job goes on.
+            progress: called with (offsets read, offsets in all) after each batch.
 
         Raises:
             DecodeError, EventError, NotRegistered: an event cannot be read and there is no `on_bad`.
-            BrokerUnavailable: the broker gave no more.
+            BrokerUnavailable: nothing came for half a minute though there was more to read.
         """
         for event in self.history(progress=progress):
             yield event.marked(replayid=self.id)
 
     def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
-        """The same events without the mark: for looking at a port's past, not for handling it again."""
+        """Yield the same events without the mark: to look at a port's past, not to handle it again."""
         since, until = self._since, self._until
         for messages in read_range(self._consumer, self.range, progress=progress):
             for message in messages:
@@ -169,7 +169,7 @@ class Replay:
             return None
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._consumer.close()
 
     def __enter__(self) -> Replay:

@@ -1,4 +1,4 @@
-"""The protocol by which ports and processors find what stands behind an address."""
+"""The protocol by which ports and processors resolve addresses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Resolver(Protocol):
     """Resolves addresses to bindings; `meshport.registry.Registry` is the one that asks the registry service."""
 
     def resolve(self, address: Address) -> Binding:
-        """Return the binding that stands behind the address now.
+        """Return the present binding of the address.
 
         Raises:
             NotRegistered: no product is registered at the address.

@@ -20,41 +20,41 @@ from meshport.event import Event, EventReader, SchemaSource
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.ports.following import LOOK_S, Watch, Way
+from meshport.ports.generation_cursor import LOOK_S, BindingWatch, GenerationCursor
 from meshport.ports.resolver import Resolver
 from meshport.schema import Schema, parse_schema
 
 if TYPE_CHECKING:
     from meshport.ports.batches import EventBatch
 
-# Often enough that a restart repeats little, seldom enough that commits cost nothing beside reading.
+# Often enough that a restart repeats little, seldom enough that commits cost nothing beside the reading.
 _COMMIT_EVERY_S: Final = 1.0
 _BATCH: Final = 2000
-# librdkafka's default: a member that does not poll for so long is put out of its group.
+# librdkafka's default: a member that does not poll for so long is removed from its group.
 _LONGEST_POLL_MS: Final = 300_000
-# Within a batch that is handled slowly, the group hears of us this often.
-_ALIVE_EVERY_S: Final = 30.0
+# A member polls this often while its caller handles a batch slowly.
+_POLL_EVERY_S: Final = 30.0
 _UNREADABLE: Final = (CodecError, EventError, NotRegistered)
 
 
 class Start(StrEnum):
-    """Where a group begins that has no place yet."""
+    """Where a group begins that has committed no offset yet."""
 
     EARLIEST = "earliest"
     LATEST = "latest"
 
 
 class Mesh(Resolver, SchemaSource, Protocol):
-    """What a subscriber asks of a registry: addresses and schemas."""
+    """What a subscriber asks of a registry: bindings of addresses, and schemas."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadEvent:
-    """A message that could not be read as an event, with its bytes untouched.
+    """A message that is no readable event.
 
     Attributes:
-        message: topic, partition, offset, key, value and headers as they came.
-        error: why it could not be read.
+        message: the message as it was received: topic, partition, offset, key, value and headers.
+        error: why it cannot be read.
     """
 
     message: ReceivedMessage
@@ -62,34 +62,41 @@ class BadEvent:
 
     def __str__(self) -> str:
         at = f"{self.message.topic()}[{self.message.partition()}]@{self.message.offset()}"
-        # The event reader names the place already; whoever refuses an event later on may not.
+        # The event reader's message names the position already; that of a later check may not.
         return self.error.message if at in self.error.message else f"{at}: {self.error.message}"
 
 
 class Subscriber:
     """Reads the events of one output port.
 
-    Iterating gives one event after another; the group's place moves past an event once the next one is asked for, so
-    that a crash repeats events but never skips one (at least once). A loop that was left, by `break` or by an error,
-    can be entered again: it goes on with the event at which it was left.
+    Iterating yields one event after another. The group's offset advances past an event when the next one is asked for, so
+    that a crash repeats events but never skips one (at least once). A loop that was left, by `break` or by an error, can be
+    entered again: it continues with the event at which it was left.
 
-    When the address is bound to another generation, it reads the one that it is in to its end, and goes on in the next one
-    behind the same outputs: nothing is missed, and nothing comes twice (`meshport.ports.following`). A group moves once all of
-    it is at the end.
+    When the address is bound to another generation, the subscriber reads the present one to its end, and continues in the
+    next one after the same outputs: no event is missed or repeated (`meshport.ports.generation_cursor`). A group moves once
+    all of its partitions are at the end.
 
     Args:
         address: of the port.
         mesh: a registry.
-        group: the consumer group, which shares the partitions and keeps its place; None reads all of them for itself.
-        start: where to begin without a place.
-        reader: the schema to decode into; by default each event keeps the one it was written with.
-        remember: how many (source, id) pairs to remember per partition; events seen before are left out. 0 is none.
-        on_bad: gets what cannot be read, and reading goes on; without it the error is raised and the place stays.
+        group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
+            nothing.
+        start: where to begin without a committed offset.
+        reader: the schema to decode into; by default each event keeps the schema that it was written with.
+        remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
+            all events.
+        on_bad: called with each message that cannot be read, after which reading continues; without it the error is raised,
+            and the offset does not advance.
         kafka: the connection to Kafka; servers that it names win over the binding's.
-        look_s: seconds between two questions to the registry, whether the address was bound to another generation.
+        look_s: seconds between two requests to the registry for the binding of the address.
 
     Attributes:
-        binding: what the address was bound to when that was last asked.
+        binding: the newest binding of the address.
+
+    Raises:
+        NotRegistered: the registry knows no such port.
+        RegistryUnavailable, BrokerUnavailable: no answer.
     """
 
     def __init__(
@@ -113,94 +120,97 @@ class Subscriber:
         self._mesh = mesh
         self._reader = reader
         self._read = EventReader(mesh, reader).read
-        self._hand: deque[ReceivedMessage] = deque()
-        self._places: dict[int, int] = {}
-        self._gone: set[int] = set()
+        self._buffer: deque[ReceivedMessage] = deque()
+        self._next_offsets: dict[int, int] = {}
+        self._revoked_partitions: set[int] = set()
         self._committed: dict[int, int] = {}
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
         self._polled = time.monotonic()
         longest_ms = int(kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
-        self._alive_s = min(_ALIVE_EVERY_S, longest_ms / 3000)
+        self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
         self._stopped = threading.Event()
         self._consumer = Consumer(kafka.at(self.binding.bootstrap_servers), group=group)
-        self._way = Way(self.binding, self._consumer.committed if group else None)
-        self._topic = self._way.leg.topic
-        self._sifts = self._way.leg.ends is not None
-        self._watch = Watch(self.binding.address, mesh, look_s)
-        # One that is dropped without being closed asks no more.
+        self._cursor = GenerationCursor(self.binding, self._consumer.committed if group else None)
+        self._topic = self._cursor.current.topic
+        self._filters = self._cursor.current.ends is not None
+        self._watch = BindingWatch(self.binding.address, mesh, look_s)
+        # A subscriber that is garbage-collected without being closed stops resolving.
         self._unwatch = weakref.finalize(self, self._watch.close)
         self._read_topic(self._first_offsets() if group is None else {})
 
-    def _read_topic(self, places: dict[int, int]) -> None:
-        """Read the topic of this leg: from these places, or where the group stands."""
-        self._begins = places
+    def _read_topic(self, offsets: dict[int, int]) -> None:
+        """Read the current topic: from these offsets, or from those of the group."""
+        self._begins = offsets
         if self._group is None:
-            self._consumer.assign({TopicPartition(self._topic, each): at for each, at in places.items()})
+            self._consumer.assign({TopicPartition(self._topic, each): offset for each, offset in offsets.items()})
         else:
-            self._consumer.subscribe(self._topic, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+            self._consumer.subscribe(
+                self._topic, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
 
     def _first_offsets(self) -> dict[int, int]:
         if self._start is Start.EARLIEST:
             return self._consumer.begin_offsets(self._topic)
         return self._consumer.end_offsets(self._topic)
 
-    def _assigned(self, partitions: Sequence[int]) -> dict[int, int]:
+    def _on_assign(self, partitions: Sequence[int]) -> dict[int, int]:
         known = self._consumer.committed(self._topic)
         bounds = self._consumer.bounds(self._topic)
-        places = {}
+        offsets = {}
         for partition in partitions:
             begin, end = bounds[partition]
-            place = known.get(partition, self._first(partition, begin, end))
-            if place < begin:
+            offset = known.get(partition, self._first_offset(partition, begin, end))
+            if offset < begin:
                 raise KafkaError(
-                    f"group {self._group!r} stands at offset {place} of {self._topic} [{partition}], "
-                    f"but the log begins at {begin}: {begin - place} events are past retention",
+                    f"group {self._group!r} stands at offset {offset} of {self._topic} [{partition}], "
+                    f"but the log begins at {begin}: {begin - offset} events are past retention",
                     topic=self._topic,
                     partition=partition,
-                    offset=place,
+                    offset=offset,
                     hint="move the group on by hand if they may be missed",
                 )
-            places[partition] = place
+            offsets[partition] = offset
             if partition in known:
-                self._committed[partition] = place
+                self._committed[partition] = offset
             else:
-                # Without a recorded place, a group that begins with the latest would skip what comes before its first commit.
-                self._places[partition] = place
+                # Without a committed offset, a restarted group that begins at the latest would skip what came before its
+                # first commit.
+                self._next_offsets[partition] = offset
                 self._commit_due = 0.0
-        self._gone.difference_update(partitions)
-        return places
+        self._revoked_partitions.difference_update(partitions)
+        return offsets
 
-    def _first(self, partition: int, begin: int, end: int) -> int:
-        """Where a partition begins that the group has no place in."""
-        going_on = self._way.begin(partition)
-        if going_on is not None:
-            return going_on
+    def _first_offset(self, partition: int, begin: int, end: int) -> int:
+        """Return where to begin in a partition in which the group has committed nothing."""
+        continued_at = self._cursor.first_offset(partition)
+        if continued_at is not None:
+            return continued_at
         return begin if self._start is Start.EARLIEST else end
 
-    def _revoked(self, partitions: Sequence[int]) -> None:
-        # A place that cannot be recorded any more is the next member's to repeat; that is no reason to stop reading.
+    def _on_revoke(self, partitions: Sequence[int]) -> None:
+        # Events whose offset cannot be committed any more are read again by the next member; reading need not stop for that.
         with contextlib.suppress(KafkaError):
             self.commit()
-        self._lost(partitions)
+        self._on_lost(partitions)
 
-    def _lost(self, partitions: Sequence[int]) -> None:
-        """Another member has these already: what is in hand of them is read there, from the recorded place on."""
-        self._gone.update(partitions)
+    def _on_lost(self, partitions: Sequence[int]) -> None:
+        """Drop what was received of these partitions: another member reads it from the committed offset on."""
+        self._revoked_partitions.update(partitions)
         for partition in partitions:
-            self._places.pop(partition, None)
+            self._next_offsets.pop(partition, None)
             self._committed.pop(partition, None)
             if self._seen is not None:
                 self._seen.forget(partition)
 
     def __iter__(self) -> Iterator[Event]:
-        """Events one by one, for ever or until `stop`."""
-        read, seen, hand, clock = self._read, self._seen, self._hand, time.monotonic
+        """Yield events one by one, for ever or until `stop`."""
+        read, seen, buffer, clock = self._read, self._seen, self._buffer, time.monotonic
         while not self._stopped.is_set():
-            if not hand:
+            if not buffer:
                 self._poll(_BATCH, 0.5)
             topic = self._topic
-            while hand:
-                message = hand[0]
+            while buffer:
+                message = buffer[0]
                 partition, offset = message.partition(), message.offset()
                 try:
                     event = read(
@@ -217,29 +227,29 @@ class Subscriber:
                 else:
                     if seen is None or seen.first(event):
                         yield event
-                hand.popleft()
-                self._places[partition] = offset + 1
+                buffer.popleft()
+                self._next_offsets[partition] = offset + 1
                 if self._stopped.is_set():
                     break
                 if clock() >= self._commit_due:
                     self._tend()
 
     def batches(self, limit: int = _BATCH, *, wait_s: float = 1.0) -> Iterator[list[Event]]:
-        """Events in batches of up to `limit`; a batch is empty when nothing came for `wait_s` seconds.
+        """Yield events in batches of up to `limit`; a batch is empty where none came for `wait_s` seconds.
 
-        The group's place moves past a batch once the next one is asked for.
+        The group's offset advances past a batch when the next one is asked for.
         """
-        read, seen, hand = self._read, self._seen, self._hand
+        read, seen, buffer = self._read, self._seen, self._buffer
         while not self._stopped.is_set():
-            if hand:
+            if buffer:
                 self._tend()
             else:
                 self._poll(limit, wait_s)
             topic = self._topic
             events: list[Event] = []
-            places: dict[int, int] = {}
+            next_offsets: dict[int, int] = {}
             handled = 0
-            for message in islice(hand, limit):
+            for message in islice(buffer, limit):
                 partition, offset = message.partition(), message.offset()
                 try:
                     event = read(
@@ -253,24 +263,24 @@ class Subscriber:
                     )
                 except _UNREADABLE as error:
                     if handled and self._on_bad is None:
-                        break  # what stands before it is handed out first; the next batch begins with the error
+                        break  # the events before it are returned first; the next batch begins with the error
                     self._refused(message, error)
                 else:
                     if seen is None or seen.first(event):
                         events.append(event)
-                places[partition] = offset + 1
+                next_offsets[partition] = offset + 1
                 handled += 1
             yield events
             for _ in range(handled):
-                hand.popleft()
-            self._places.update(places)
+                buffer.popleft()
+            self._next_offsets.update(next_offsets)
 
     def arrow_batches(self, limit: int = 10_000, *, wait_s: float = 1.0) -> Iterator[EventBatch]:
-        """Events by columns, in batches of up to `limit` events or 32 MiB; empty when nothing came for `wait_s` seconds.
+        """Yield events by columns, in batches of up to `limit` events or 32 MiB; empty where none came for `wait_s` seconds.
 
-        As with `batches`, the group's place moves past a batch once the next one is asked for, what cannot be read goes to
-        `on_bad` or ends the batch before it, and what was seen before is left out. Rows have the reader's schema, or else the
-        port's. Events without data are the batch's `tombstones`.
+        As with `batches`, the group's offset advances past a batch when the next one is asked for. A message that cannot be
+        read goes to `on_bad` or ends the batch before it, and an event that was seen before is left out. Rows have the
+        reader's schema, or else the port's. Events without data are the batch's `tombstones`.
 
         Raises:
             SchemaError: no columns hold the schema, or the extra `meshport[columnar]` is not installed.
@@ -280,74 +290,76 @@ class Subscriber:
             raise SchemaError(f"{schema.name} cannot be read by columns: {why}", hint="`batches` gives events")
         from meshport.ports.batches import BatchReader  # noqa: PLC0415 - needs pyarrow, which is there
 
-        read, hand = BatchReader(self._mesh, schema).read, self._hand
+        read, buffer = BatchReader(self._mesh, schema).read, self._buffer
         on_bad = None if self._on_bad is None else self._refused
         first = None if self._seen is None else self._seen.is_first
         while not self._stopped.is_set():
-            if hand:
+            if buffer:
                 self._tend()
             else:
                 self._poll(limit, wait_s)
-            messages = [*islice(hand, limit)]
+            messages = [*islice(buffer, limit)]
             batch, handled = read(self._topic, messages, on_bad=on_bad, first=first)
             yield batch
             for message in messages[:handled]:
-                hand.popleft()
-                self._places[message.partition()] = message.offset() + 1
+                buffer.popleft()
+                self._next_offsets[message.partition()] = message.offset() + 1
 
     def _poll(self, limit: int, wait_s: float) -> None:
-        """Take up to `limit` messages in hand."""
+        """Receive up to `limit` messages into the buffer."""
         if time.monotonic() >= self._commit_due:
             self.commit()
         self._follow()
         self._take(self._consumer.read(limit, wait_s))
 
     def _follow(self) -> None:
-        """Go on in the next generation, if the address is bound to one and this one is read to its end."""
+        """Continue in the next generation, if the address is bound to one and this one is read to its end."""
         found = self._watch.found
         if found is not None and found.topic != self.binding.topic:
-            self._way.lengthen(found)
+            self._cursor.rebind(found)
             self.binding = found
-            self._sifts = True
-        if self._way.leg.ends is None or not self._is_through():
+            self._filters = True
+        if self._cursor.current.ends is None or not self._is_read():
             return
-        leg = self._way.go_on()
-        self._topic = leg.topic
-        self._hand.clear()
-        self._places, self._committed = {}, {}
-        self._read_topic(dict(leg.begins or {}))
+        generation = self._cursor.advance()
+        self._topic = generation.topic
+        self._buffer.clear()
+        self._next_offsets, self._committed = {}, {}
+        self._read_topic(dict(generation.begins or {}))
 
-    def _is_through(self) -> bool:
-        leg = self._way.leg
+    def _is_read(self) -> bool:
+        generation = self._cursor.current
         if self._group is None:
-            return leg.is_read(self._begins | self._places)
-        own = self._committed | self._places
-        if any(offset < (leg.ends or {}).get(partition, 0) for partition, offset in own.items()):
+            return generation.is_read(self._begins | self._next_offsets)
+        own = self._committed | self._next_offsets
+        if any(offset < (generation.ends or {}).get(partition, 0) for partition, offset in own.items()):
             return False
         self.commit()
-        return leg.is_read(self._consumer.committed(self._topic))
+        return generation.is_read(self._consumer.committed(self._topic))
 
     def _tend(self) -> None:
-        """Record the place, and stay in the group, while messages are in hand: handling them may take its time."""
+        """Commit and stay in the group while messages are in the buffer: the caller may take long to handle them."""
         if time.monotonic() >= self._commit_due:
             self.commit()
-        if self._group is not None and time.monotonic() - self._polled >= self._alive_s:
+        if self._group is not None and time.monotonic() - self._polled >= self._poll_every_s:
             self._take(self._consumer.keep_alive())
 
     def _take(self, messages: list[ReceivedMessage]) -> None:
         self._polled = time.monotonic()
-        if self._sifts:
-            topic, leg = self._topic, self._way.leg
+        if self._filters:
+            topic, generation = self._topic, self._cursor.current
             messages = [
-                each for each in messages if each.topic() == topic and leg.counts(each.partition(), each.offset())
+                each
+                for each in messages
+                if each.topic() == topic and generation.counts(each.partition(), each.offset())
             ]
-        self._hand.extend(messages)
-        if self._gone:
-            # A partition can leave between two messages of a batch; another member reads it now.
-            kept = [each for each in self._hand if each.partition() not in self._gone]
-            self._hand.clear()
-            self._hand.extend(kept)
-            self._gone.clear()
+        self._buffer.extend(messages)
+        if self._revoked_partitions:
+            # A partition can be revoked between two messages of a batch; another member reads it now.
+            kept = [each for each in self._buffer if each.partition() not in self._revoked_partitions]
+            self._buffer.clear()
+            self._buffer.extend(kept)
+            self._revoked_partitions.clear()
 
     def _refused(self, message: ReceivedMessage, error: MeshError) -> None:
         if self._on_bad is None:
@@ -355,24 +367,25 @@ class Subscriber:
         self._on_bad(BadEvent(message, error))
 
     def commit(self) -> None:
-        """Record the group's place after the last event that was handled; nothing without a group.
+        """Commit the group's offsets after the last events that were handled; does nothing without a group.
 
-        While the group shares its partitions anew it takes no place; they come back with the place that it knows.
+        While the group rebalances nothing is committed; the partitions are assigned again at their committed offsets.
 
         Raises:
-            KafkaError: the place could not be recorded.
+            KafkaError: the offsets could not be committed.
         """
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
-        moved = {partition: at for partition, at in self._places.items() if self._committed.get(partition) != at}
-        if self._group is not None and moved and self._consumer.commit(self._topic, moved):
-            self._committed.update(moved)
+        known = self._committed
+        advanced = {each: offset for each, offset in self._next_offsets.items() if known.get(each) != offset}
+        if self._group is not None and advanced and self._consumer.commit(self._topic, advanced):
+            known.update(advanced)
 
     def stop(self) -> None:
-        """End the iteration after the event in hand; may be called from a signal handler or another thread."""
+        """End the iteration after the present event; may be called from a signal handler or another thread."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Record the group's place and leave the group."""
+        """Commit the group's offsets and leave the group."""
         self._unwatch()
         try:
             self.commit()
@@ -408,5 +421,5 @@ class _Seen:
         return True
 
     def forget(self, partition: int) -> None:
-        """Another member reads the partition now; what it repeats when it comes back is new to us."""
+        """Forget a partition that another member reads now; events that are repeated after its return count as new."""
         self._pairs.pop(partition, None)

@@ -12,7 +12,7 @@ from meshport.address import Address
 from meshport.errors import TopicError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
-from meshport.local.lag import Standing, Watch
+from meshport.local.lag import LagMonitor, ProductLag
 from meshport.ports.scan import read_topic
 from meshport.project.project import Project
 from meshport.registry import Registry
@@ -109,12 +109,12 @@ class Newcomer:
         """A client of the mesh's registry."""
         return Registry(self.up.facts["registry_url"])
 
-    def standing(self, address: str) -> Standing:
+    def standing(self, address: str) -> ProductLag:
         """How far a product is."""
         with self.registry() as registry:
             products = [each for each in Project(self.folder).products if each.product.address.key == address]
-            with closing(Watch(products, registry)) as watch:
-                return watch.standings()[0]
+            with closing(LagMonitor(products, registry)) as watch:
+                return watch.lags()[0]
 
     def write_product(self, address: str, id: str, logic: str) -> None:
         """Write by hand a product of some of the flights, by Python of its own."""
@@ -143,11 +143,11 @@ class Newcomer:
         """Wait until these processors have begun, nothing waits for them, and nothing more comes of them."""
         with self.registry() as registry:
             named = [each for each in Project(self.folder).products if each.product.address.key in addresses]
-            with closing(Watch(named, registry)) as watch:
+            with closing(LagMonitor(named, registry)) as watch:
 
                 def waiting() -> str:
                     try:
-                        return ", ".join(str(each) for each in watch.standings() if each.waiting)
+                        return ", ".join(str(each) for each in watch.lags() if each.waiting)
                     except TopicError as error:
                         return error.message  # a processor makes its own topics when it begins
 

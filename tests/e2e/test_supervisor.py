@@ -14,7 +14,7 @@ import pytest
 from meshport.address import Address
 from meshport.cli import demo
 from meshport.errors import ProcessError
-from meshport.local.lag import Standing
+from meshport.local.lag import ProductLag
 from meshport.local.supervisor import Supervisor
 from tests.waiting import wait_for
 
@@ -73,8 +73,8 @@ def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
     class Still:
         """A mesh in which nothing moves."""
 
-        def standings(self) -> list[Standing]:
-            return [Standing(brews, 5, waiting=3), Standing(pots, 7)]
+        def lags(self) -> list[ProductLag]:
+            return [ProductLag(brews, 5, waiting=3), ProductLag(pots, 7)]
 
     class Told:
         """Sources that have told all."""

@@ -10,7 +10,7 @@ import pytest
 
 from meshport.errors import BrokerUnavailable
 from meshport.local import kraft
-from meshport.local.kraft import Kept, free_ports, is_free, last_words, random_id
+from meshport.local.kraft import FormattedDirectory, free_ports, is_free, last_words, random_id
 
 
 def test_cluster_id_is_never_read_as_an_option() -> None:
@@ -52,9 +52,9 @@ def test_last_words_come_from_the_console_where_the_log_has_no_error(tmp_path: P
 
 def test_mark_of_a_directory_survives_writing_and_reading(tmp_path: Path) -> None:
     """What was formatted is read as it was written, and a directory without the mark holds nothing."""
-    assert Kept.read(tmp_path) is None
-    Kept("id", 3, "4.3.1", (1, 2, 3)).write(tmp_path)
-    kept = Kept.read(tmp_path)
+    assert FormattedDirectory.read(tmp_path) is None
+    FormattedDirectory("id", 3, "4.3.1", (1, 2, 3)).write(tmp_path)
+    kept = FormattedDirectory.read(tmp_path)
     assert kept is not None
     assert (kept.cluster_id, kept.brokers, kept.version, kept.ports) == ("id", 3, "4.3.1", (1, 2, 3))
     assert [file.name for file in tmp_path.iterdir()] == ["cluster.json"]

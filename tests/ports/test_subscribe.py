@@ -266,13 +266,13 @@ def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(100))
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
-        while len({message.partition() for message in subscriber._hand}) < 2:
+        while len({message.partition() for message in subscriber._buffer}) < 2:
             subscriber._take(subscriber._consumer.read(1000, 1))
-        here = {message.partition() for message in subscriber._hand}
-        gone = subscriber._hand[0].partition()
-        subscriber._lost([gone])
+        here = {message.partition() for message in subscriber._buffer}
+        gone = subscriber._buffer[0].partition()
+        subscriber._on_lost([gone])
         subscriber._take([])
-        assert {message.partition() for message in subscriber._hand} == here - {gone}
+        assert {message.partition() for message in subscriber._buffer} == here - {gone}
 
 
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
@@ -319,7 +319,7 @@ def test_a_batch_before_what_cannot_be_read_is_given_first(in_memory_mesh: Mesh)
         assert numbers(next(batches)) == [1, 11]
         with pytest.raises(EventError):
             next(batches)
-        assert subscriber._places == {subscriber._hand[0].partition(): 2}
+        assert subscriber._next_offsets == {subscriber._buffer[0].partition(): 2}
 
 
 @pytest.mark.parametrize("kind", ["events", "batches"])
@@ -397,7 +397,7 @@ def test_stop_ends_the_loop_after_the_event_in_hand(ports: Mesh) -> None:
         for event in subscriber:
             found += numbers([event])
             subscriber.stop()
-        assert list(subscriber._places.values()) == [1]
+        assert list(subscriber._next_offsets.values()) == [1]
     assert found == [1]
     waiting = Subscriber(ports.product().address, ports.registry)
     threading.Timer(0.1, waiting.stop).start()

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from meshport.kafka.admin import Admin
 from meshport.local.cluster import Cluster
-from meshport.local.lag import Tally
+from meshport.local.lag import EventCounter
 from meshport.ports.scan import TopicFollower
 from tests.waiting import wait_for
 
@@ -23,7 +23,7 @@ def test_waiting_is_what_lies_behind_a_place(seed: int) -> None:
     dice = random.Random(seed)
     begin = dice.randrange(5)
     offsets = [each for each in range(begin, begin + 60) if dice.random() < dice.choice((0.2, 0.9))]
-    tally = Tally()
+    tally = EventCounter()
     for offset in offsets:
         tally.take(offset)
     assert tally.events == len(offsets)
@@ -37,7 +37,7 @@ def test_markers_are_not_counted(kafka: Cluster) -> None:
     names = [f"t{uuid4().hex[:8]}" for _ in range(2)]
     for name in names:
         Admin(kafka.config).ensure_topic(name, 2)
-    tallies = {(name, partition): Tally() for name in names for partition in range(2)}
+    tallies = {(name, partition): EventCounter() for name in names for partition in range(2)}
     writer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": names[0]})
     writer.init_transactions()
 
