@@ -64,7 +64,7 @@ def test_each_end_is_told_with_its_own_words(supervisor: Supervisor, said: list[
 def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a processor makes no way the demo ends with an error that has what it waits for and that processor's last lines."""
+    """Where a processor stalls, the demo ends with an error that has what waits and the last lines of the processor's log."""
     supervisor.keep("cups/brews", python("import time; print('no tea', flush=True); time.sleep(60)"))
     supervisor.keep("cups/pots", python("import time; print('all well', flush=True); time.sleep(60)"))
     wait_for(lambda: "no tea" in supervisor.last_lines("cups/brews"), "its first words")
@@ -77,11 +77,11 @@ def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
             return [ProductLag(brews, 5, waiting=3), ProductLag(pots, 7)]
 
     class Told:
-        """Sources that have told all."""
+        """Sources that have ended."""
 
         progress = None
 
-    monkeypatch.setattr(demo, "_STILL_S", 0.3)
+    monkeypatch.setattr(demo, "_STALLED_S", 0.3)
     monkeypatch.setattr(demo, "_LOOK_EVERY_S", 0.1)
     with pytest.raises(ProcessError) as caught:
         demo._drain(Still(), lambda *_: None, Told(), supervisor, threading.Event())  # type: ignore[arg-type]  # doubles
