@@ -68,6 +68,8 @@ def test_a_key_is_parsed_to_what_it_was_made_of(kind: str, data: st.DataObject) 
     match kind:
         case "window" | "window of a table" | "de-duplication":
             assert (parsed.number, parsed.rest) == arguments
+            if parsed.number is not None and kind == "window":
+                assert keys.split_window_key(key) == arguments
         case "schema":
             assert parsed == (keys.STATE_SCHEMA, *arguments, "")
         case "record of a join":

@@ -24,6 +24,7 @@ from meshport.process.state.keys import (
     parse,
     session_name,
     sessions_key,
+    split_window_key,
     table_window_key,
     window_key,
 )
@@ -128,7 +129,7 @@ class WindowAggregate:
         """See `GroupProcessor`."""
         for key in rows:
             if key.startswith(WINDOW) and self._window:
-                self._expiry.watch(key, int(key[1 : key.index(":")]) + self._size)
+                self._expiry.watch(key, split_window_key(key)[0] + self._size)
 
     def add(self, record: EventRecord, rows: StateRows) -> list[Emission]:
         """Add the record to the windows that contain its time."""
@@ -167,10 +168,10 @@ class WindowAggregate:
                 continue
             rows.put(key, None)
             if self._emits_closed:
-                _, start, group = parse(key)
-                window = None if start is None else (start, start + self._size)
-                record = self._aggregators.result(lossless_json.loads(group), window, accumulators)
-                emissions.append(Emission(record, (start or 0) + self._size, name=key))
+                start, group = split_window_key(key)
+                end = start + self._size
+                record = self._aggregators.result(lossless_json.loads(group), (start, end), accumulators)
+                emissions.append(Emission(record, end, name=key))
         return emissions
 
 
