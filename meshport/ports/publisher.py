@@ -28,7 +28,7 @@ from meshport.schema import parse_schema
 if TYPE_CHECKING:
     from meshport.event.sdk import BaseCloudEvent
 
-__all__ = ["ArrowStream", "BatchReport", "PublishFailure", "Publisher", "Resolver", "event_time", "record_key"]
+__all__ = ["ArrowStream", "BatchReport", "PublishFailure", "Publisher"]
 
 # Delivery reports are polled once for so many events: often enough to report a failure soon, seldom enough to cost nothing.
 # An event's id ends with its index in such a chunk.

@@ -18,7 +18,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
-from meshport.ports.publisher import event_time, record_key
+from meshport.event.record import event_time, record_key
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import BadEvent, Mesh
 from meshport.product import Archetype

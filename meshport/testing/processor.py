@@ -32,8 +32,8 @@ from meshport.codec.jsonform import from_json
 from meshport.errors import ProcessError, ProjectError, PublishError
 from meshport.event import Event, EventReader, EventWriter
 from meshport.event.attributes import rfc3339
+from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
-from meshport.ports.publisher import event_time, record_key
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_log import Crash
 from meshport.process.engines.memory_ports import Port, Ports

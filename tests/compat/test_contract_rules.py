@@ -16,7 +16,7 @@ from meshport.compat.contract import Change
 from meshport.compat.rules import governance, key, port, product, slo
 from meshport.compat.rules.port import at_least
 from meshport.compat.service_levels import LevelChange, level_change
-from meshport.ports.publisher import record_key
+from meshport.event.record import record_key
 from meshport.product import Compatibility, Product, ServiceLevel
 from tests.compat.contracts import CLASSES, contract, ports, retentions
 

@@ -18,10 +18,11 @@ from meshport.catalog import Retirement
 from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegistered, PublishError
 from meshport.event import Event
+from meshport.event.record import record_key
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.local.embedded import EmbeddedKafka
-from meshport.ports.publisher import Publisher, record_key
+from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
 from meshport.ports.scan import read_topic
 from meshport.product import Status

@@ -17,10 +17,10 @@ import pytest
 
 from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
+from meshport.event.record import record_key
 from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
-from meshport.ports.publisher import record_key
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.redrive import redrive
 from meshport.process.wire.plan import Plan

@@ -12,8 +12,8 @@ from meshport.columnar import ColumnarEncoder, supports
 from meshport.errors import EncodeError
 from meshport.event import EventWriter
 from meshport.event.attributes import ID, RECORDED_TIME, TIME, rfc3339_of_micros
+from meshport.event.record import record_key
 from meshport.kafka.producer import Message
-from meshport.ports.publisher import record_key
 from meshport.process.columns.columnar_records import (
     ColumnarRecords,
     ColumnField,

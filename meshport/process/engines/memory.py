@@ -18,9 +18,9 @@ from typing import Any
 from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
+from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.ports.publisher import event_time, record_key
 from meshport.process.engines.memory_log import MemoryLog
 from meshport.process.engines.memory_ports import Port, PortRegistry, Ports, full_address
 from meshport.process.logic.pipeline import Pipeline

@@ -18,8 +18,8 @@ from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
 from meshport.event import Event, EventReader
 from meshport.event.columns import ColumnReader
+from meshport.event.record import record_key
 from meshport.kafka.producer import Message
-from meshport.ports.publisher import record_key
 from meshport.process.columns import FEW
 from meshport.process.logic.event_time import duration_micros, to_datetime, to_micros
 from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, JoinStream, Operator

@@ -11,8 +11,8 @@ from uuid import UUID, uuid5
 from meshport.codec import codec_for
 from meshport.errors import EncodeError
 from meshport.event import EventWriter
+from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
-from meshport.ports.publisher import event_time, record_key
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Transform

@@ -15,7 +15,7 @@ from typing import Any, Final
 from meshport.binding import Binding
 from meshport.errors import CodecError, EventError, NotRegistered, SchemaError
 from meshport.event import EventReader
-from meshport.ports.publisher import record_key
+from meshport.event.record import record_key
 from meshport.process.logic.event_time import to_micros
 from meshport.process.logic.pipeline import Record
 from meshport.process.wire.input import InputMessage
