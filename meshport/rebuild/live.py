@@ -109,7 +109,7 @@ def run_live(
     while True:
         plan = plan_of()
         if _is_handed_over(plan, mesh):
-            say(f"{plan.output.address} is being handed over to a new generation; waiting")
+            say(f"{plan.output.address} is switching to a new generation; waiting")
             while _is_handed_over(plan, mesh) and not stop.wait(look_s):
                 pass
             mesh.refresh(plan.output.address)
@@ -180,7 +180,7 @@ class _SwitchWatch:
             except (RegistryUnavailable, NotRegistered):
                 continue
             if found.is_handed_over:
-                self.reason = f"{self._line.line} is being handed over to a new generation; paused"
+                self.reason = f"{self._line.line} is switching to a new generation; paused"
             elif found.live.number != self._generation:
                 self.reason = f"{self._line.line} is bound to generation {found.live.number} now; continuing there"
             elif moved:
