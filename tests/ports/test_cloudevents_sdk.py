@@ -154,7 +154,7 @@ def test_data_that_is_no_record_is_refused(port: Port, data: Any, what: str) -> 
 
 
 def test_an_event_without_data_is_no_tombstone(port: Port) -> None:
-    """An event of the SDK has no key, so that a tombstone could not be told from an event without data."""
+    """An event of the SDK has no key, so that it could not delete a row."""
     attributes = {"id": "gone", "source": str(port.binding.address), "type": port.binding.type}
     with pytest.raises(EventError, match="data is missing"):
         port.publisher.publish_cloudevent(CloudEvent(attributes))
@@ -186,7 +186,7 @@ def test_publish_takes_extensions(port: Port) -> None:
 
 @pytest.mark.parametrize("name", ["recordedtime", "Upper", "with-hyphen", "a" * 21, "data", ""])
 def test_names_that_no_extension_has_are_refused(port: Port, name: str) -> None:
-    """CloudEvents allows 1 to 20 lower-case letters and digits, and none of the attributes that have a place already."""
+    """CloudEvents allows 1 to 20 lower-case letters and digits, and none of the names of other attributes."""
     with pytest.raises(EventError, match="no name of an extension"):
         port.publisher.publish(reading(1), extensions={name: "x"})
 
@@ -199,6 +199,6 @@ def test_a_tombstone_is_an_event_of_the_sdk_without_data() -> None:
 
 
 def test_the_time_of_an_event_that_has_none_is_the_records_timestamp() -> None:
-    """The SDK would invent the present; Kafka's timestamp is nearer to the fact."""
+    """The SDK would take the present instead."""
     found = Event(envelope=Envelope("elsewhere", "x"), id="1", time=BEGIN, data={}, has_time=False)
     assert found.to_cloudevent().get_time() == BEGIN

@@ -163,7 +163,7 @@ def test_an_event_without_its_time_is_refused(in_memory_mesh: Mesh, at: object, 
 
 
 def test_the_time_of_an_event_is_that_of_its_fact(in_memory_mesh: Mesh) -> None:
-    """`ce_time` is the port's time field, or what the call says, which wins; a port without one takes now."""
+    """`ce_time` is the time of the call, else the port's time field, else now."""
     timed, untimed = in_memory_mesh.product(), in_memory_mesh.product(READING, key="sensor")
     said = BEGIN + timedelta(days=1)
     with Publisher(timed.address, in_memory_mesh.registry) as publisher:
@@ -224,7 +224,7 @@ def test_what_cannot_be_retracted_is_refused(in_memory_mesh: Mesh) -> None:
 
 
 def test_a_retired_port_takes_no_more_events(in_memory_mesh: Mesh) -> None:
-    """A publisher on a retired port is refused with its successor: by the registry, and by a binding that says so."""
+    """A publisher on a retired port is refused with its successor: by the registry, and by a binding whose status is retired."""
     mesh = in_memory_mesh
     binding, successor = mesh.product(), mesh.product()
     guid = mesh.registry.product(binding.address).descriptor.id
@@ -253,7 +253,7 @@ def test_an_address_that_nobody_registered_is_refused(in_memory_mesh: Mesh) -> N
 
 
 def test_a_batch_report_adds_up(ports: Mesh) -> None:
-    """Of a batch, good records are stored and each bad one is named by its place; none stops another."""
+    """Of a batch, good records are stored and each bad one is reported by its index; none stops another."""
     binding = ports.product()
     records: list[dict[str, Any]] = [reading(number) for number in range(100)]
     records[17] = records[17] | {"celsius": None}
@@ -281,7 +281,7 @@ def test_a_record_too_large_is_refused(ports: Mesh) -> None:
 
 
 def test_flush_counts_what_was_stored_since(ports: Mesh) -> None:
-    """`flush` tells how many events the broker acknowledged since the last call."""
+    """`flush` returns how many events the broker acknowledged since the last call."""
     binding = ports.product()
     with Publisher(binding.address, ports.registry) as publisher:
         for number in range(1234):

@@ -33,7 +33,7 @@ class Frame:
 
 
 def said(event: Event) -> Any:
-    """What an event says but for its id and when it was recorded."""
+    """The content of an event, without its id and recorded time."""
     return event.envelope, event.time, event.key, event.data, event.partition, dict(event.extensions), event.subject
 
 
@@ -64,7 +64,7 @@ def test_rows_become_the_events_of_their_records(ports: Mesh, kind: str) -> None
 
 
 def test_a_report_of_rows_adds_up(ports: Mesh) -> None:
-    """Rows that do not fit, have no key or are too large are named by their places; none stops another."""
+    """Rows that do not fit, have no key or are too large are reported by their indices; none stops another."""
     binding = ports.product()
     rows: list[dict[str, Any]] = [reading(number) for number in range(100)]
     rows[17] |= {"celsius": None}
@@ -101,7 +101,7 @@ def test_columns_that_do_not_fit_are_an_error(in_memory_mesh: Mesh) -> None:
 
 
 def test_a_frame_for_a_schema_without_columns_is_refused(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no columns hold, or what is not installed, is an error that says why; mappings go all the same."""
+    """A schema that columns cannot hold, or a missing extra, is an error with the reason; mappings are published all the same."""
     fields = [*READING["fields"], {"name": "next", "type": ["null", "Reading"], "default": None}]
     binding = in_memory_mesh.product(READING | {"fields": fields})
     rows = [reading(1) | {"next": None}]

@@ -35,7 +35,7 @@ def replayed(mesh: Mesh, binding: Binding, begin: Bound = None, end: Bound = Non
 
 @contextmanager
 def transaction(binding: Binding) -> Iterator[ClientProducer]:
-    """A raw transactional producer within its transaction; whoever asks ends it."""
+    """A raw transactional producer within its transaction, which the test ends."""
     producer = ClientProducer(
         {"bootstrap.servers": binding.bootstrap_servers, "transactional.id": f"raw-{binding.topic}", "log_level": 0}
     )
@@ -123,7 +123,7 @@ def test_bounds_are_fixed_at_the_start(ports: Mesh) -> None:
 
 
 def test_each_event_carries_the_jobs_id(ports: Mesh) -> None:
-    """Events of a replay are marked with `replayid`, beside what they said the first time; `history` gives them bare."""
+    """Events of a replay are marked with `replayid`, beside the extensions of the first time; `history` yields them without it."""
     binding = ports.product()
     ids = fill(ports, binding.address, range(3))
     with Replay(binding.address, ports.registry, id="again-1") as job:
@@ -235,7 +235,7 @@ def test_bounds_that_are_none_are_refused(in_memory_mesh: Mesh, begin: Bound, en
 
 @pytest.mark.kafka
 def test_offsets_past_retention_are_refused(mesh: Mesh) -> None:
-    """A replay from an offset that retention has taken is refused and says where the log begins."""
+    """A replay from an offset that retention has removed is refused; the error has the first offset of the log."""
     binding = mesh.product(partitions=1)
     fill(mesh, binding.address, range(10))
     admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
@@ -248,13 +248,13 @@ def test_offsets_past_retention_are_refused(mesh: Mesh) -> None:
 
 
 def test_an_unknown_address_is_refused(in_memory_mesh: Mesh) -> None:
-    """There is no replay of an address that nobody registered."""
+    """There is no replay of an address that is not registered."""
     with pytest.raises(NotRegistered):
         Replay("nobody/nothing", in_memory_mesh.registry)
 
 
 def test_what_cannot_be_read_stops_it_or_is_told(in_memory_mesh: Mesh) -> None:
-    """Without `on_bad` the error names the place; with it the replay goes on behind the message."""
+    """Without `on_bad` the error names the offset; with it the replay continues after the message."""
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, [1])
     with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:

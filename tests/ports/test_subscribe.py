@@ -1,4 +1,4 @@
-"""Subscribing: order, places, groups, and what cannot be read."""
+"""Subscribing: order, offsets, groups, and messages that cannot be read."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.ports.readings import fill, numbers, reading, take
 from tests.waiting import PATIENCE_S, patiently, wait_for
 
 GROUP = "readers"
-# Nobody waits half a minute for a member that is gone.
+# Short timeouts: a test need not wait half a minute until a dead member is removed.
 QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 
 
 def committed(binding: Binding, group: str) -> dict[int, int]:
-    """The group's recorded place, as Kafka has it."""
+    """The offsets that the group has committed."""
     with Consumer(KafkaConfig(binding.bootstrap_servers), group=group) as consumer:
         return consumer.committed(binding.topic)
 
@@ -62,7 +62,7 @@ def test_events_of_a_key_come_in_order(ports: Mesh) -> None:
 
 
 def test_a_group_keeps_its_place(ports: Mesh) -> None:
-    """A group that comes back goes on behind the last batch that was done with; nothing is repeated, nothing skipped."""
+    """A group that comes back continues after the last batch that was handled; no event is repeated or skipped."""
     binding = ports.product()
     fill(ports, binding.address, range(100))
     with Subscriber(binding.address, ports.registry, group=GROUP, kafka=QUICK) as subscriber:
@@ -70,7 +70,7 @@ def test_a_group_keeps_its_place(ports: Mesh) -> None:
         for batch in subscriber.batches(40):
             first += batch
             if len(first) >= 40:
-                subscriber.stop()  # the loop asks for one more batch, which says that this one is done with
+                subscriber.stop()  # the loop asks for one more batch, so that this one counts as handled
     with Subscriber(binding.address, ports.registry, group=GROUP, kafka=QUICK) as subscriber:
         rest = take(subscriber, 100 - len(first))
     assert sorted(numbers(first) + numbers(rest)) == list(range(100))
@@ -117,7 +117,7 @@ def test_batches_and_events_may_be_mixed(in_memory_mesh: Mesh) -> None:
         first = take(subscriber, 10)
         batches = list(islice((batch for batch in subscriber.batches(7, wait_s=0.2) if batch), 3))
     assert all(len(batch) <= 7 for batch in batches)
-    assert numbers(batches[0])[0] == numbers(first)[-1]  # in hand when the first loop was left
+    assert numbers(batches[0])[0] == numbers(first)[-1]  # not handled yet when the first loop was left
     assert len({*numbers(first), *numbers(event for batch in batches for event in batch)}) == 10 + 21 - 1
 
 
@@ -131,7 +131,7 @@ def test_an_empty_batch_tells_that_nothing_came(ports: Mesh) -> None:
 @pytest.mark.kafka
 @pytest.mark.parametrize("group", [None, GROUP])
 def test_a_start_is_earliest_or_latest(mesh: Mesh, group: str | None) -> None:
-    """Without a place, `earliest` begins with the oldest event and `latest` with the next one."""
+    """Without committed offsets, `earliest` begins with the oldest event and `latest` with the next one."""
     binding = mesh.product()
     fill(mesh, binding.address, range(5))
     with Subscriber(binding.address, mesh.registry, group=group, kafka=QUICK) as subscriber:
@@ -152,7 +152,7 @@ def test_a_start_is_earliest_or_latest(mesh: Mesh, group: str | None) -> None:
 
 @pytest.mark.kafka
 def test_a_group_that_began_with_the_latest_skips_nothing_when_it_comes_back(mesh: Mesh) -> None:
-    """Its first place is recorded at once: events that come while it is away are read, though it never read one before."""
+    """Its first offset is committed at once: events that come while it is away are read, though it has read none before."""
     binding = mesh.product()
     fill(mesh, binding.address, range(3))
     first = Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, kafka=QUICK)
@@ -177,11 +177,11 @@ class Member(threading.Thread):
         self.error: MeshError | None = None
 
     def run(self) -> None:
-        """Read until told to stop."""
+        """Read until it is stopped."""
         try:
             for event in self.subscriber:
                 self.handled.append(event)
-                time.sleep(0.001)  # so that a batch is in hand whenever partitions move
+                time.sleep(0.001)  # so that a batch is being handled whenever partitions move
         except MeshError as error:
             self.error = error
 
@@ -214,7 +214,7 @@ def test_members_share_partitions_and_lose_nothing_when_they_move(mesh: Mesh) ->
     shared = {event.partition for event in one.handled} & {event.partition for event in two.handled}
     assert shared, "a partition moved"
     times = Counter(numbers(one.handled) + numbers(two.handled))
-    # Revoked partitions are committed before they move: only the event in hand may come twice.
+    # Revoked partitions are committed before they move: only the event that is being handled may come twice.
     assert sum(count - 1 for count in times.values()) <= 2 * 4
     assert sum(committed(binding, GROUP).values()) >= 2499
 
@@ -240,7 +240,7 @@ def test_a_member_that_was_put_out_goes_on(mesh: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_a_slow_handler_stays_in_its_group(mesh: Mesh) -> None:
-    """A batch in hand that takes longer than the group's patience, event by event, costs no membership and no repetition."""
+    """A batch whose events take longer than max.poll.interval.ms together costs no membership and repeats no event."""
     binding = mesh.product()
     fill(mesh, binding.address, range(12))
     impatient = KafkaConfig(
@@ -256,13 +256,15 @@ def test_a_slow_handler_stays_in_its_group(mesh: Mesh) -> None:
             if set(handled) == set(range(12)):
                 break
         subscriber.commit()
-        assert sum(committed(binding, GROUP).values()) == 11, "all but the event in hand: it is a member still"
+        assert sum(committed(binding, GROUP).values()) == 11, (
+            "all but the event that is being handled: it is still a member"
+        )
     assert sorted(handled) == list(range(12))
-    assert len(set(places)) > 2, "the place is recorded while the batch is in hand"
+    assert len(set(places)) > 2, "offsets are committed while the batch is being handled"
 
 
 def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
-    """What is in hand of a partition that another member has by now is dropped with the next look at the group."""
+    """Messages of a partition that another member has by now are dropped with the next poll."""
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(100))
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
@@ -276,7 +278,7 @@ def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
 
 
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
-    """With `remember`, an event whose source and id were seen before is left out; the place moves past it all the same."""
+    """With `remember`, an event whose source and id were seen before is left out; the offset advances past it all the same."""
     binding = ports.product()
     with Publisher(binding.address, ports.registry) as publisher:
         for number in (1, 2, 1, 3, 2, 1):
@@ -292,7 +294,7 @@ def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_what_cannot_be_read_is_an_error_that_names_its_place_once(mesh: Mesh) -> None:
-    """Without `on_bad` an unreadable message is raised with topic, partition and offset; the place stays before it."""
+    """Without `on_bad` an unreadable message is raised with topic, partition and offset; the committed offset stays before it."""
     binding = mesh.product()
     fill(mesh, binding.address, [1])
     partition, offset = store(binding, b"\x00\x00")
@@ -324,7 +326,7 @@ def test_a_batch_before_what_cannot_be_read_is_given_first(in_memory_mesh: Mesh)
 
 @pytest.mark.parametrize("kind", ["events", "batches"])
 def test_what_cannot_be_read_is_told_and_passed_over(ports: Mesh, kind: str) -> None:
-    """`on_bad` gets the message with its bytes untouched and the reason; reading goes on behind it."""
+    """`on_bad` is called with the message as it was received and the reason; reading continues after it."""
     binding = ports.product()
     good = Publisher(binding.address, ports.registry)
     good.publish(reading(1))
@@ -355,7 +357,7 @@ def test_what_cannot_be_read_is_told_and_passed_over(ports: Mesh, kind: str) -> 
 
 
 def test_records_come_in_the_readers_schema(ports: Mesh) -> None:
-    """With a reader schema only its fields come, renamed and defaulted as Avro's resolution says."""
+    """With a reader schema, events have its fields, renamed and defaulted by Avro's schema resolution."""
     binding = ports.product()
     fill(ports, binding.address, [3])
     fields = [
@@ -371,12 +373,12 @@ def test_records_come_in_the_readers_schema(ports: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
-    """A group whose next event is gone is told which events are past retention; it never jumps, and its place stays."""
+    """A group whose next event is past retention gets an error that counts the events; its committed offset stays."""
     binding = mesh.product()
     fill(mesh, binding.address, [1, 11, 21, 31])
     with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber:
         (event, *_) = take(subscriber, 2)
-    place = committed(binding, GROUP)
+    before = committed(binding, GROUP)
     admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
     cut = TopicPartition(binding.topic, event.partition, 3)
     admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
@@ -385,7 +387,7 @@ def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
         pytest.raises(KafkaError, match=r"stands at offset 1 .* begins at 3: 2 events are past retention"),
     ):
         list(subscriber)
-    assert committed(binding, GROUP) == place
+    assert committed(binding, GROUP) == before
 
 
 def test_stop_ends_the_loop_after_the_event_in_hand(ports: Mesh) -> None:
