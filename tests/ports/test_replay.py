@@ -123,7 +123,7 @@ def test_bounds_are_fixed_at_the_start(ports: Mesh) -> None:
 
 
 def test_each_event_carries_the_jobs_id(ports: Mesh) -> None:
-    """Events of a replay are marked with `replayid`, beside the extensions of the first time; `history` yields them without it."""
+    """Events of a replay are marked with `replayid`, beside the extensions of the first time; `history` has no mark."""
     binding = ports.product()
     ids = fill(ports, binding.address, range(3))
     with Replay(binding.address, ports.registry, id="again-1") as job:
