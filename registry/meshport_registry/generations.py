@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
@@ -33,7 +32,7 @@ from meshport_registry import tables
 from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, require_address
-from meshport_registry.store import now_us
+from meshport_registry.store import instant, now_us
 
 _OWN: Final = tables.generation.c
 _OF_LINE: Final = (
@@ -141,8 +140,8 @@ def _generations(line: _Line) -> Generations:
             topic=each.topic,
             state=GenerationState(each.state),
             made_by=each.made_by,
-            created_at=_instant(each.created_at),
-            ended_at=None if each.ended_at is None else _instant(each.ended_at),
+            created_at=instant(each.created_at),
+            ended_at=None if each.ended_at is None else instant(each.ended_at),
         )
         for each in line.rows
     ]
@@ -151,7 +150,7 @@ def _generations(line: _Line) -> Generations:
             number=line.binding.generation,
             topic=line.binding.topic,
             state=GenerationState.LIVE,
-            created_at=_instant(line.product.created_at),
+            created_at=instant(line.product.created_at),
         )
         found.append(first)
     hold = None
@@ -301,7 +300,3 @@ def retire_generation(connection: Connection, address: Address, number: int) -> 
 
 def _dump(offsets: Mapping[int, int]) -> str:
     return json.dumps({str(partition): offset for partition, offset in sorted(offsets.items())})
-
-
-def _instant(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, select
@@ -18,6 +18,7 @@ from meshport.product import OutputPort, Product, Status
 from meshport.product.lines import live_major, next_major, utc_today
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, Retired
+from meshport_registry.store import instant
 
 _LIFECYCLE: Final = (Status.DRAFT, Status.ACTIVE, Status.DEPRECATED, Status.RETIRED)
 
@@ -187,8 +188,8 @@ def registered_product(connection: Connection, row: Row[Any], cluster: DefaultCl
     product = descriptor_of(row)
     return RegisteredProduct(
         guid=row.guid,
-        create_date=datetime.fromtimestamp(row.created_at / 1e6, UTC),
-        update_date=datetime.fromtimestamp(row.updated_at / 1e6, UTC),
+        create_date=instant(row.created_at),
+        update_date=instant(row.updated_at),
         owner=product.owner,
         display_name=product.display_name or product.address.key,
         source_code_location=product.source_code_location,

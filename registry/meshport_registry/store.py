@@ -18,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -42,6 +43,11 @@ _CONNECT_ARGS: Final = {"application_name": "meshport-registry"}
 def now_us() -> int:
     """Return the current time in microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+def instant(microseconds: int) -> datetime:
+    """Return a stored instant as a UTC datetime."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
 class RollBack(Exception):  # noqa: N818 - not an error

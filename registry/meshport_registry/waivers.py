@@ -5,7 +5,7 @@ A waiver is never deleted. It expires after its day, or is revoked.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -16,7 +16,7 @@ from meshport.compat import RULES
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, RequestRefused
 from meshport_registry.products import find_address, require_address
-from meshport_registry.store import now_us
+from meshport_registry.store import instant, now_us
 
 # What is to pass for longer than a year is a new contract: a new major, or another compatibility level.
 LONGEST: Final = timedelta(days=366)
@@ -143,10 +143,6 @@ def _waiver(row: Row[Any]) -> Waiver:
         approver=row.approver,
         reason=row.reason,
         until=date.fromisoformat(row.until),
-        created_at=_instant(row.created_at),
-        revoked_at=None if row.revoked_at is None else _instant(row.revoked_at),
+        created_at=instant(row.created_at),
+        revoked_at=None if row.revoked_at is None else instant(row.revoked_at),
     )
-
-
-def _instant(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)

@@ -1,4 +1,4 @@
-"""What can be said of `deploy/` without a Docker engine: every name in it leads somewhere, every command is one."""
+"""`deploy/` without a Docker engine: every path and name in it exists, every command is a `meshport` command line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yml").read_text(encoding="utf-8"))
-# Each with what stands there when nothing else is said.
+# The command of each service, with the default of every variable.
 COMMANDS: dict[str, list[str]] = {
     name: [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in service["command"]]
     for name, service in COMPOSE["services"].items()
@@ -31,7 +32,7 @@ COMMANDS: dict[str, list[str]] = {
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
-    """The options and arguments of a `meshport` command line; an error where it is none."""
+    """Return the options and arguments of a `meshport` command line; raises a usage error if it is none."""
     command, rest = load_verb(words[0]), words[1:]
     while (verbs := getattr(command, "commands", None)) is not None:
         command, rest = verbs[rest[0]], rest[1:]
@@ -39,18 +40,18 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 
 def instructions(name: str) -> list[str]:
-    """The arguments of every Dockerfile instruction of that name."""
+    """Return the arguments of every Dockerfile instruction of that name."""
     return re.findall(rf"^{name} (.*)$", DOCKERFILE, re.MULTILINE)
 
 
 def copied() -> list[str]:
-    """What the Dockerfile copies from the build context."""
+    """Return what the Dockerfile copies from the build context."""
     lines = [line.split() for line in instructions("COPY") if not line.startswith("--from=")]
     return [source for *sources, _target in lines for source in sources]
 
 
 def test_what_the_image_copies_is_there() -> None:
-    """Every path that the Dockerfile copies exists in the repository and passes the ignore file."""
+    """Every path that the Dockerfile copies exists in the repository and is not ignored."""
     sent = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
     assert copied()
     assert set(copied()) == sent
@@ -58,7 +59,7 @@ def test_what_the_image_copies_is_there() -> None:
 
 
 def test_the_image_holds_what_the_package_is_built_of() -> None:
-    """The package's build finds its sources, readme and licence among what was copied."""
+    """The Dockerfile copies the sources, readme and licence that the build of the package needs."""
     needed = re.findall(r'^(?:readme = |license-files = \[)"([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.M)
     needed += ["pyproject.toml", "meshport", "registry/meshport_registry"]
     assert [each for each in needed if not any(fnmatch(each, f"{path}*") for path in copied())] == []
@@ -66,7 +67,7 @@ def test_the_image_holds_what_the_package_is_built_of() -> None:
 
 
 def test_the_image_begins_with_a_command_line() -> None:
-    """ENTRYPOINT and CMD make a `meshport` command line that serves a registry from a file in the image's volume."""
+    """ENTRYPOINT and CMD are a `meshport` command line that serves a registry on a file in the image's volume."""
     (entry,), (command,), (volume,) = instructions("ENTRYPOINT"), instructions("CMD"), instructions("VOLUME")
     assert json.loads(entry) == ["meshport"]
     options = parsed(json.loads(command))
@@ -74,8 +75,23 @@ def test_the_image_begins_with_a_command_line() -> None:
     assert str(database_url(options["database"]).database).startswith(f"{volume}/")
 
 
-def test_the_image_runs_as_nobody_special() -> None:
-    """The last USER is the one that the image made, and it is not root."""
+def test_the_image_takes_the_fast_path() -> None:
+    """The image installs the extra of the columns beside those of registry and processors."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (installed,) = re.findall(r'"/src\[([a-z,]+)\]"', DOCKERFILE)
+    assert set(installed.split(",")) == {"registry", "process", "columnar"}
+    assert set(installed.split(",")) <= extras.keys()
+
+
+def test_the_image_can_compare_with_a_git_revision() -> None:
+    """The final stage installs git and marks the folder of the project as safe, since the files belong to another user."""
+    final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+    assert re.search(r"apt-get install [^&]*\bgit\b", final)
+    assert f"git config --system --add safe.directory {instructions('WORKDIR')[-1]}\n" in final
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    """The last USER is the one that the image creates, and it is not root."""
     user = instructions("USER")[-1]
     assert int(user) > 0
     assert f"--uid {user} " in DOCKERFILE
@@ -83,12 +99,12 @@ def test_the_image_runs_as_nobody_special() -> None:
 
 @pytest.mark.parametrize("service", COMMANDS)
 def test_every_command_is_a_command_line(service: str) -> None:
-    """The command line's own parser takes the command of each service."""
+    """The command of each service is a valid `meshport` command line."""
     assert parsed(COMMANDS[service]) is not None
 
 
 def test_the_services_agree_with_each_other() -> None:
-    """Ports, database and addresses that one service names are those of the others."""
+    """Ports, database and addresses that one service names are those of the other services."""
     services = COMPOSE["services"]
     registry = parsed(COMMANDS["registry"])
     database = database_url(registry["database"])
@@ -110,7 +126,7 @@ def test_the_services_agree_with_each_other() -> None:
 
 
 def test_the_whole_reference_mesh_runs() -> None:
-    """Every product of this repository is run by one service, each processor by one of its own."""
+    """One service runs each product of this repository, and each processor has a service of its own."""
     project = Project(ROOT)
     runs = [
         [project.product(Address.parse(each)).product for each in parsed(words)["addresses"]]
@@ -123,14 +139,14 @@ def test_the_whole_reference_mesh_runs() -> None:
 
 
 def test_the_broker_is_the_version_that_is_tested() -> None:
-    """The Kafka image is of the version whose jars are in the lock."""
+    """The Kafka image has the version of the locked jars."""
     lock = (ROOT / "meshport" / "local" / "jars.lock.json").read_text(encoding="utf-8")
     _, _, version = COMPOSE["services"]["kafka"]["image"].partition(":")
     assert re.search(rf'kafka-clients[^"]*{re.escape(version)}', lock)
 
 
 def test_docker_compose_takes_the_file() -> None:
-    """`docker compose config` finds nothing to object to."""
+    """`docker compose config` accepts the file."""
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("there is no docker compose")

@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_S
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database; every test that asks for one runs on both."""
+    """Return the URL of an empty database. Every test that uses it runs on both databases."""
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres")())
     return f"sqlite:///{tmp_path / 'registry.db'}"
@@ -24,20 +24,20 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def service(database: str) -> Iterator[str]:
-    """The URL of a service on that database."""
+    """Run a service on that database and yield its URL."""
     with running(Settings(database=database, port=0, bootstrap_servers="kafka:9092")) as url:
         yield url
 
 
 @pytest.fixture
 def http(service: str) -> Iterator[httpx2.Client]:
-    """A plain HTTP client of the service."""
+    """Yield a plain HTTP client of the service."""
     with httpx2.Client(base_url=service, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture
 def registry(service: str) -> Iterator[Registry]:
-    """The library's client of the service; it asks again every time."""
+    """Yield the library's client of the service, without its cache of bindings."""
     with Registry(service, keep=0) as client:
         yield client

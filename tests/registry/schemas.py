@@ -17,7 +17,7 @@ _SPACE = UUID("6f0c2f4e-93a1-4a39-8e0c-2f6a1d7f1c55")
 
 
 def record(*fields: str | dict[str, Any], name: str = "mesh.Play") -> str:
-    """A record as JSON text; a field is a dict, or `name` (string) or `name?` (optional, null by default)."""
+    """Return a record as JSON text; a field is a dict, or `name` (string) or `name?` (optional, null by default)."""
     return json.dumps({"type": "record", "name": name, "fields": [_field(each) for each in fields]})
 
 
@@ -30,12 +30,12 @@ def _field(field: str | dict[str, Any]) -> dict[str, Any]:
 
 
 def schema(*fields: str | dict[str, Any], name: str = "mesh.Play") -> Schema:
-    """The same, parsed."""
+    """Return the same as a schema."""
     return parse_schema(record(*fields, name=name))
 
 
 def product(address: str = "mesh://player/plays", *inputs: str, **more: Any) -> Product:
-    """A product whose id follows from its address; `inputs` are `address` or `address:field,field`."""
+    """Return a product whose id follows from its address; `inputs` are `address` or `address:field,field`."""
     ports = []
     for each in inputs:
         source, _, fields = each.removeprefix("mesh://").partition(":")
@@ -53,12 +53,12 @@ def product(address: str = "mesh://player/plays", *inputs: str, **more: Any) -> 
 
 
 def plays(**more: Any) -> tuple[Product, dict[str, Schema]]:
-    """The product `player/plays` with one port."""
+    """Return the product `player/plays` with one port, and its schema."""
     return product(**more), {"events@1": schema("user", "track")}
 
 
 def waiver_of_track(**other: Any) -> WaiverRequest:
-    """A waiver that lets the field `track` of the plays go, for a month."""
+    """Return a waiver of the removal of the field `track` of the plays, for a month."""
     given = {
         "address": "player/plays/events@1",
         "rule": "READER_FIELD_MISSING_DEFAULT_VALUE",

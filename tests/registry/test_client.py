@@ -1,4 +1,4 @@
-"""The library's client: what it keeps, and how an answer becomes an error."""
+"""The library's client: what it caches, and which error it raises for which response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.registry.schemas import plays, schema, waiver_of_track
 
 
 class Switch(httpx2.BaseTransport):
-    """A network that can be cut, and that counts the requests."""
+    """A transport that can be cut off and that records the requests."""
 
     def __init__(self) -> None:
         self._real = httpx2.HTTPTransport()
@@ -24,19 +24,19 @@ class Switch(httpx2.BaseTransport):
         self.cut = False
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Pass on, or fail as a dead host does."""
+        """Send the request, or raise as for a host that does not respond."""
         self.requests.append(request.url.path)
         if self.cut:
             raise httpx2.ConnectError("no route to host")
         return self._real.handle_request(request)
 
     def close(self) -> None:
-        """Close what is behind."""
+        """Close the real transport."""
         self._real.close()
 
 
-def test_what_was_seen_once_stays_usable_without_the_registry(service: str) -> None:
-    """With the registry down, seen schemas and bindings are still answered; what was never seen fails aloud."""
+def test_fetched_schemas_and_bindings_stay_usable_without_the_registry(service: str) -> None:
+    """Without the registry, fetched schemas and resolved bindings stay usable, and every other call raises."""
     network = Switch()
     with Registry(service, keep=0, transport=network) as client:
         binding = client.register(*plays()).product.bindings[0]
@@ -60,7 +60,7 @@ def test_what_was_seen_once_stays_usable_without_the_registry(service: str) -> N
 
 
 def test_a_binding_is_asked_for_again_after_a_while_and_a_schema_never(service: str) -> None:
-    """Within `keep` seconds one request serves all; a change of one's own is seen at once."""
+    """A binding is requested once within `keep` seconds, and again after a change that this client makes."""
     network = Switch()
     with Registry(service, keep=3600, transport=network) as client:
         client.register(*plays())
@@ -73,8 +73,8 @@ def test_a_binding_is_asked_for_again_after_a_while_and_a_schema_never(service: 
         assert client.resolve("player/plays").schema_id != schema_id
 
 
-def test_the_schemas_of_one_contract_are_the_same_whoever_names_it(registry: Registry) -> None:
-    """Id, fingerprint and GUID lead to equal schemas, with the fingerprint that was asked for."""
+def test_id_fingerprint_and_guid_give_equal_schemas(registry: Registry) -> None:
+    """Id, fingerprint and GUID give equal schemas, with the requested fingerprint."""
     source: SchemaSource = registry
     port = registry.register(*plays()).ports[0]
     assert port.schema_id is not None
@@ -83,8 +83,8 @@ def test_the_schemas_of_one_contract_are_the_same_whoever_names_it(registry: Reg
     assert by_fingerprint.fingerprint == port.fingerprint
 
 
-def test_no_is_told_from_no_answer(registry: Registry) -> None:
-    """What is not there, what is refused and what does not answer are three errors, each with its hint."""
+def test_unknown_refused_and_unavailable_are_three_errors(registry: Registry) -> None:
+    """An unknown address, a refusal and a missing response raise three different errors, each with its hint."""
     with pytest.raises(NotRegistered, match="mesh://player/plays is not registered"):
         registry.resolve("player/plays")
     asks: list[Callable[[], object]] = [
@@ -102,7 +102,7 @@ def test_no_is_told_from_no_answer(registry: Registry) -> None:
 
 
 def answering(status: int, content: bytes) -> Registry:
-    """A client of something that always answers the same."""
+    """Return a client whose transport always gives the same response."""
     return Registry(
         "http://registry", transport=httpx2.MockTransport(lambda _: httpx2.Response(status, content=content))
     )
@@ -120,8 +120,8 @@ def answering(status: int, content: bytes) -> Registry:
         (302, b""),
     ],
 )
-def test_an_answer_that_is_none_is_never_a_pass(status: int, content: bytes) -> None:
-    """Failures, other servers' pages and half answers all mean that the registry did not answer."""
+def test_an_invalid_response_is_never_a_pass(status: int, content: bytes) -> None:
+    """A failure, another server's page and a truncated response all mean that the registry did not answer."""
     with answering(status, content) as client:
         for ask in (
             lambda: client.resolve("player/plays"),
@@ -138,8 +138,8 @@ def test_an_answer_that_is_none_is_never_a_pass(status: int, content: bytes) -> 
                 ask()
 
 
-def test_a_retired_address_is_forgotten(database: str) -> None:
-    """A "no" of the registry is final: the last known binding is for a registry that is silent, not for one that says no."""
+def test_a_retired_address_is_removed_from_the_cache(database: str) -> None:
+    """A 404 removes the cached binding, which serves only while the registry does not answer."""
     with running(Settings(database=database, port=0, bootstrap_servers="k:1")) as url, Registry(url, keep=0) as client:
         declared, schemas = plays()
         client.register(declared, schemas)

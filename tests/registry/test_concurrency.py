@@ -1,4 +1,4 @@
-"""64 clients at once, and a server that is killed: an id names one schema, and what was acknowledged is there."""
+"""64 clients at once, and a killed server: an id names one schema, and acknowledged writes survive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLIENTS = 64
 
 
 def at_once(url: str, work: Callable[[httpx2.Client, int], None]) -> None:
-    """Run `work(client, number)` for 64 clients that begin together."""
+    """Run `work(client, number)` for 64 clients that start at the same time."""
     gate = threading.Barrier(CLIENTS)
 
     def one(number: int) -> None:
@@ -39,7 +39,7 @@ def at_once(url: str, work: Callable[[httpx2.Client, int], None]) -> None:
 
 
 class Answers:
-    """What 64 clients were told."""
+    """The responses to 64 clients."""
 
     def __init__(self) -> None:
         self.ids: dict[str, set[int]] = defaultdict(set)
@@ -49,24 +49,24 @@ class Answers:
         self._lock = threading.Lock()
 
     def register(self, http: httpx2.Client, subject: str, text: str) -> None:
-        """Register, and note the answer."""
+        """Register a schema and record the response."""
         answer = http.post(f"/subjects/{subject}/versions", json={"schema": text})
         with self._lock:
             self.statuses[text].add(answer.status_code)
             if answer.status_code == 200:
-                told = answer.json()
-                self.ids[text].add(told["id"])
-                self.schemas[told["id"]].add(parse_schema(told["schema"]).fingerprint)
-                self.versions[subject].add(told["version"])
+                acknowledged = answer.json()
+                self.ids[text].add(acknowledged["id"])
+                self.schemas[acknowledged["id"]].add(parse_schema(acknowledged["schema"]).fingerprint)
+                self.versions[subject].add(acknowledged["version"])
 
     def check(self) -> None:
-        """No schema was told two ids, no id names two schemas."""
+        """Check that no schema has two ids and no id names two schemas."""
         assert [ids for ids in self.ids.values() if len(ids) != 1] == []
         assert [schemas for schemas in self.schemas.values() if len(schemas) != 1] == []
 
 
 def test_64_clients_with_one_schema_get_one_id_and_one_version(service: str) -> None:
-    """Everybody registers the same schema under the same subject at once, and is told the same."""
+    """All clients that register the same schema in the same subject at once get the same id and version."""
     answers = Answers()
     at_once(service, lambda http, _: answers.register(http, "plays-value", record("user")))
     answers.check()
@@ -75,7 +75,7 @@ def test_64_clients_with_one_schema_get_one_id_and_one_version(service: str) -> 
 
 
 def test_64_clients_with_different_schemas_leave_no_gap(service: str) -> None:
-    """Each registers its own schemas and some of its neighbour's, on four subjects: ids and versions are dense."""
+    """With schemas of their own and of their neighbours in four subjects, ids and versions are dense."""
     answers = Answers()
 
     def work(http: httpx2.Client, number: int) -> None:
@@ -93,7 +93,7 @@ def test_64_clients_with_different_schemas_leave_no_gap(service: str) -> None:
 
 
 def test_64_clients_with_incompatible_schemas_let_one_win(service: str) -> None:
-    """All 64 schemas of a subject exclude one another; the check inside the transaction lets one of them in."""
+    """Of 64 schemas that exclude one another, the check inside the transaction accepts one."""
     answers = Answers()
     at_once(service, lambda http, number: answers.register(http, "s", record(f"required{number}")))
     answers.check()
@@ -105,8 +105,8 @@ def test_64_clients_with_incompatible_schemas_let_one_win(service: str) -> None:
 
 
 @pytest.mark.postgres
-def test_two_nodes_on_one_postgresql_hand_out_ids_together(postgres: Callable[[], str]) -> None:
-    """Two nodes start at once on an empty database and 64 clients use both: still one id a schema, none twice."""
+def test_two_nodes_on_one_postgresql_share_the_ids(postgres: Callable[[], str]) -> None:
+    """With two nodes that start at once on an empty database, every schema still has one id, and no id names two."""
     database, answers = postgres(), Answers()
     with ThreadPoolExecutor(2) as pool, _nodes(pool, database) as urls:
 
@@ -135,7 +135,7 @@ SERVER = "import sys; from meshport_registry import *; serve(Settings(database=s
 
 
 class Killed:
-    """A registry in a process of its own, to be killed."""
+    """A registry in a process of its own."""
 
     def __init__(self, database: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -145,9 +145,9 @@ class Killed:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it responds."""
         self._process = subprocess.Popen([sys.executable, "-c", SERVER, self._database, str(self.port)])
-        transport = httpx2.HTTPTransport(retries=12)  # it waits longer from one attempt to connect to the next
+        transport = httpx2.HTTPTransport(retries=12)  # with a longer pause before each further attempt to connect
         with httpx2.Client(base_url=self.url, transport=transport, timeout=PATIENCE_S, trust_env=False) as http:
             assert http.get("/health").status_code == 200
 
@@ -158,9 +158,9 @@ class Killed:
         self._process.wait()
 
 
-def test_what_was_acknowledged_survives_kill_9(database: str) -> None:
-    """Three times the server is killed while eight clients register; nothing that they were told is lost or changed."""
-    server, told = Killed(database), dict[int, str]()
+def test_acknowledged_registrations_survive_kill_9(database: str) -> None:
+    """Every registration that was acknowledged before one of three kills of the server is still there unchanged."""
+    server, acknowledged = Killed(database), dict[int, str]()
     numbers = itertools.count()
     for _ in range(3):
         server.start()
@@ -176,7 +176,9 @@ def test_what_was_acknowledged_survives_kill_9(database: str) -> None:
                     except httpx2.TransportError:
                         return
                     assert answer.status_code == 200, answer.text
-                    assert told.setdefault(answer.json()["id"], answer.json()["schema"]) == answer.json()["schema"]
+                    assert (
+                        acknowledged.setdefault(answer.json()["id"], answer.json()["schema"]) == answer.json()["schema"]
+                    )
                     enough.release()
 
         with ThreadPoolExecutor(8) as pool:
@@ -189,8 +191,8 @@ def test_what_was_acknowledged_survives_kill_9(database: str) -> None:
     server.start()
     try:
         with httpx2.Client(base_url=server.url, trust_env=False) as http:
-            assert len(told) >= 180
-            for number, text in told.items():
+            assert len(acknowledged) >= 180
+            for number, text in acknowledged.items():
                 assert http.get(f"/schemas/ids/{number}").json()["schema"] == text
             for subject in http.get("/subjects").json():
                 versions = http.get(f"/subjects/{subject}/versions").json()

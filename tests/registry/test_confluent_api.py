@@ -1,4 +1,4 @@
-"""Confluent's API where its Python client does not look: codes, headers, parameters of the other clients."""
+"""Confluent's API beyond what its Python client uses: codes, headers, and parameters of other clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(http: httpx2.Client, subject: str, text: str, **more: Any) -> httpx
 
 
 def code(answer: httpx2.Response) -> tuple[int, int]:
-    """HTTP status and Confluent's error code."""
+    """Return the HTTP status and Confluent's error code."""
     return answer.status_code, answer.json()["error_code"]
 
 
@@ -33,7 +33,7 @@ ACCEPTS = [
 
 
 def test_every_accept_header_is_answered_in_confluents_media_type(http: httpx2.Client) -> None:
-    """No client is told 406, and errors have the media type of answers."""
+    """No `Accept` leads to a 406, and errors have the media type of other responses."""
     for accept in ACCEPTS:
         for path, status in (("/subjects", 200), ("/schemas/ids/1", 404), ("/nowhere", 404)):
             answer = http.get(path, headers={"accept": accept})
@@ -44,7 +44,7 @@ QUERIES = ["", "subject=plays-value", "fetchMaxId=false&subject=", "deleted=true
 
 
 def test_a_schema_by_id_is_the_same_however_a_client_asks(http: httpx2.Client) -> None:
-    """Python, Java, npm and Rust clients each add parameters of their own to the one call that all of them make."""
+    """The parameters that Python, Java, npm and Rust clients add to the schema by id are accepted."""
     register(http, "plays-value", V1)
     for query in QUERIES * 2:
         answer = http.get(f"/schemas/ids/1?{query}")
@@ -52,8 +52,8 @@ def test_a_schema_by_id_is_the_same_however_a_client_asks(http: httpx2.Client) -
         assert json.loads(answer.json()["schema"])["name"] == "mesh.Play"
 
 
-def test_the_highest_id_is_told_on_request(http: httpx2.Client) -> None:
-    """FetchMaxId counts every schema, and a schema's own answer does not change."""
+def test_the_highest_id_is_returned_on_request(http: httpx2.Client) -> None:
+    """`fetchMaxId` returns the highest id of all schemas, and leaves a cached response without it as it is."""
     for text in (V1, V2):
         register(http, "plays-value", text)
     assert http.get("/schemas/ids/1?fetchMaxId=True").json()["maxId"] == 2
@@ -61,7 +61,7 @@ def test_the_highest_id_is_told_on_request(http: httpx2.Client) -> None:
 
 
 def test_a_schema_has_the_guid_of_its_fingerprint(http: httpx2.Client) -> None:
-    """The GUID is the first half of the SHA-256 fingerprint, so it is the same in every registry."""
+    """The GUID is the first half of the SHA-256 fingerprint, the same in every registry."""
     register(http, "plays-value", V1)
     guid = http.get("/subjects/plays-value/versions/1").json()["guid"]
     assert guid.replace("-", "") == parse_schema(V1).fingerprint[:32]
@@ -71,7 +71,7 @@ def test_a_schema_has_the_guid_of_its_fingerprint(http: httpx2.Client) -> None:
 
 
 def test_two_spellings_of_one_schema_have_one_id(http: httpx2.Client) -> None:
-    """White space, attribute order and how a name is qualified tell no schemas apart."""
+    """Schemas that differ in white space, attribute order or qualification of names have one id."""
     one = register(http, "a", '{"type":"record","namespace":"mesh","name":"P","fields":[]}')
     two = register(http, "b", '{ "name": "mesh.P", "fields": [], "type": "record" }')
     assert one.json()["id"] == two.json()["id"] == 1
@@ -82,8 +82,8 @@ def test_two_spellings_of_one_schema_have_one_id(http: httpx2.Client) -> None:
     ]
 
 
-def test_nulls_are_as_good_as_absent(http: httpx2.Client) -> None:
-    """Clients send every field that they know; those that are null change nothing."""
+def test_nulls_count_as_absent(http: httpx2.Client) -> None:
+    """A field of the body that is null counts as absent."""
     nothing = dict.fromkeys(["schemaType", "references", "metadata", "ruleSet", "id", "version"])
     assert register(http, "a", V1, **nothing).json()["id"] == 1
     assert register(http, "a", V1, schemaType="AVRO", references=[]).json()["id"] == 1
@@ -103,8 +103,8 @@ UNFIT: list[tuple[Any, tuple[int, int]]] = [
 ]
 
 
-def test_what_would_be_lost_or_cannot_be_read_is_refused(http: httpx2.Client) -> None:
-    """Nothing is dropped in silence: another schema type, rules and metadata have their own error."""
+def test_input_that_would_be_lost_or_cannot_be_read_is_refused(http: httpx2.Client) -> None:
+    """Another schema type, rules and metadata are refused with their own error codes."""
     for body, expected in UNFIT:
         answer = http.post("/subjects/plays-value/versions", json=body)
         assert code(answer) == expected, body
@@ -112,8 +112,8 @@ def test_what_would_be_lost_or_cannot_be_read_is_refused(http: httpx2.Client) ->
     assert http.get("/subjects").json() == []
 
 
-def test_what_is_not_there_has_confluents_code(http: httpx2.Client) -> None:
-    """Subject, version and schema are told apart, and so are the ways in which a version can be no version."""
+def test_a_missing_subject_version_or_schema_has_confluents_code(http: httpx2.Client) -> None:
+    """Subject, version and schema that do not exist, and text that is no version, have their own error codes."""
     register(http, "plays-value", V1)
     assert code(http.get("/subjects/none/versions")) == (404, 40401)
     assert code(http.get("/subjects/none/versions/1")) == (404, 40401)
@@ -135,13 +135,13 @@ def test_what_is_not_there_has_confluents_code(http: httpx2.Client) -> None:
 
 
 def test_associations_are_not_found(http: httpx2.Client) -> None:
-    """Clients since 2.14 ask for the topic's association first; only a 404 lets them go on by the topic's name."""
+    """An association gets a 404, after which clients since 2.14 use the topic's name."""
     answer = http.get("/associations/resources/-/plays?resourceType=topic&associationType=value")
     assert code(answer) == (404, 40401)
 
 
 def test_latest_can_be_asked_for_in_two_ways(http: httpx2.Client) -> None:
-    """`latest` and -1 are the highest version that is not deleted; `deleted` widens the view."""
+    """`latest` and -1 are the highest version that is not deleted; `deleted=true` includes the others."""
     for text in (V1, V2):
         register(http, "plays-value", text)
     assert http.get("/subjects/plays-value/versions/-1").json()["version"] == 2
@@ -155,7 +155,7 @@ def test_latest_can_be_asked_for_in_two_ways(http: httpx2.Client) -> None:
 
 
 def test_a_deleted_schema_that_comes_back_takes_a_new_version_and_its_old_id(http: httpx2.Client) -> None:
-    """A soft-deleted version's number is not given again, and an id never names two schemas, hard deletes included."""
+    """The number of a soft-deleted version is not reused, and an id never names two schemas, even after a permanent delete."""
     for text in (V1, V2):
         register(http, "plays-value", text)
     http.delete("/subjects/plays-value/versions/1")
@@ -178,7 +178,7 @@ def test_a_deleted_schema_that_comes_back_takes_a_new_version_and_its_old_id(htt
 
 
 def test_compatibility_says_why_when_asked(http: httpx2.Client) -> None:
-    """`verbose` adds the reasons; a subject without versions takes anything as its first."""
+    """`verbose` adds the reasons, and any schema may be a subject's first version."""
     register(http, "plays-value", V1)
     path = "/compatibility/subjects/plays-value/versions"
     for each in (f"{path}/latest", f"{path}/1", path):
@@ -194,8 +194,8 @@ def test_compatibility_says_why_when_asked(http: httpx2.Client) -> None:
     assert code(http.post(f"{path}/latest", json={"schema": "{"})) == (422, 42201)
 
 
-# Which of three changes each level takes, where `b` went from the first version to the second:
-# `b` again with a default, `b` again without one, one more field without a default.
+# The changes that each level allows after `b` was removed by the second version:
+# `b` added with a default, `b` added without one, another field added without a default.
 LEVELS = {
     "NONE": [True, True, True],
     "BACKWARD": [True, False, False],
@@ -208,7 +208,7 @@ LEVELS = {
 
 
 def test_the_level_of_a_subject_decides_what_may_follow(http: httpx2.Client) -> None:
-    """Each of the seven levels is held when registering, and answers its own name when asked."""
+    """A registration is checked at each of the seven levels, and the level is returned as it was set."""
     changes = [record("a", "b?"), record("a", "b"), record("a", "d")]
     for level, accepted in LEVELS.items():
         for number, (change, expected) in enumerate(zip(changes, accepted, strict=True)):
@@ -223,7 +223,7 @@ def test_the_level_of_a_subject_decides_what_may_follow(http: httpx2.Client) -> 
 
 
 def test_schemas_can_be_listed(http: httpx2.Client) -> None:
-    """`/schemas` and `/subjects` list by prefix, latest only, and page by page."""
+    """`/schemas` and `/subjects` list by prefix, the latest version only, and by page."""
     register(http, "a", V1)
     register(http, "a", V2)
     register(http, "b", V1)
@@ -239,7 +239,7 @@ def test_schemas_can_be_listed(http: httpx2.Client) -> None:
 
 
 def test_an_import_keeps_ids_and_versions(http: httpx2.Client) -> None:
-    """In mode IMPORT ids and versions are taken over, free ones only; later ids go on after the highest."""
+    """In mode IMPORT a registration takes free ids and versions as given, and later ids follow the highest."""
     assert http.put("/mode/s", json={"mode": "IMPORT"}).json() == {"mode": "IMPORT"}
     assert register(http, "s", V1, id=100, version=4).json()["id"] == 100
     assert register(http, "s", BROKEN, id=90, version=3).json()["version"] == 3
@@ -253,8 +253,8 @@ def test_an_import_keeps_ids_and_versions(http: httpx2.Client) -> None:
     assert http.put("/mode?force=True", json={"mode": "IMPORT"}).json() == {"mode": "IMPORT"}
 
 
-def test_a_body_that_a_browser_sends_unasked_is_refused(http: httpx2.Client) -> None:
-    """JSON under its own name or Confluent's is taken; forms and plain text, which any web page can send, are not."""
+def test_a_body_that_a_browser_sends_without_preflight_is_refused(http: httpx2.Client) -> None:
+    """JSON is accepted under Confluent's content types; forms and plain text, which any web page can send, are refused."""
     content = json.dumps({"schema": V1})
     for kind, status in [
         (MEDIA_TYPE, 200),
@@ -268,14 +268,14 @@ def test_a_body_that_a_browser_sends_unasked_is_refused(http: httpx2.Client) -> 
 
 
 def test_a_body_that_is_too_large_is_refused(http: httpx2.Client) -> None:
-    """Five megabytes are not read to their end, and a schema beyond 256 kB is none."""
+    """A body of five megabytes is not read to its end, and a schema of more than 256 kB is invalid."""
     assert http.post("/subjects/a/versions", json={"schema": " " * 5_000_000}).status_code == 413
     large = json.dumps({"type": "enum", "name": "E", "symbols": [f"SYMBOL_{i}" for i in range(30_000)]})
     assert code(register(http, "a", large)) == (422, 42201)
 
 
 def test_references_are_kept_as_they_were_written(http: httpx2.Client) -> None:
-    """A schema with references keeps its text; `format=resolved` inlines them; identity counts the references."""
+    """A schema with references keeps its text, `format=resolved` inlines them, and the references are part of its identity."""
     register(http, "track", record("title", name="mesh.Track"))
     text = '{"type":"record","name":"mesh.Play","fields":[{"name":"track","type":"mesh.Track"}]}'
     references = [{"name": "mesh.Track", "subject": "track", "version": 1}]

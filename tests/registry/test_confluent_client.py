@@ -1,4 +1,4 @@
-"""Confluent's own client, as it is, against the service."""
+"""Confluent's own client, unchanged, against the service."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ CONTEXT = SerializationContext("plays", MessageField.VALUE)
 
 @pytest.fixture
 def client(service: str) -> Iterator[SchemaRegistryClient]:
-    """A new client of each test: it caches what it saw."""
+    """Return a new client for each test, because a client caches."""
     with SchemaRegistryClient({"url": service}) as client:
         yield client
 
 
 def avro(text: str) -> Schema:
-    """A schema as the client takes it."""
+    """Return a schema for the client."""
     return Schema(text, "AVRO")
 
 
 def code_of(error: pytest.ExceptionInfo[SchemaRegistryError]) -> tuple[int, int]:
-    """HTTP status and Confluent's error code."""
+    """Return the HTTP status and Confluent's error code."""
     return error.value.http_status_code, error.value.error_code
 
 
 def test_a_record_goes_through_serializer_and_deserializer(client: SchemaRegistryClient) -> None:
-    """AvroSerializer registers by itself and AvroDeserializer, knowing only the bytes, gives the record back."""
+    """AvroSerializer registers a schema, and AvroDeserializer reads the record from the bytes alone."""
     value = AvroSerializer(client, V2)({"user": "ada", "track": None}, CONTEXT)
     assert value is not None
     assert value[:1] == b"\x00"
@@ -50,7 +50,7 @@ def test_a_record_goes_through_serializer_and_deserializer(client: SchemaRegistr
 
 
 def test_a_serializer_that_may_not_register_finds_the_latest_version(client: SchemaRegistryClient) -> None:
-    """use.latest.version and a lookup without registering both find what was registered before."""
+    """`use.latest.version` and a lookup without registration both find a schema that was registered before."""
     schema_id = client.register_schema("plays-value", avro(V1))
     for conf in ({"use.latest.version": True}, {}):
         value = AvroSerializer(client, V1, conf={"auto.register.schemas": False} | conf)({"user": "ada"}, CONTEXT)
@@ -59,14 +59,14 @@ def test_a_serializer_that_may_not_register_finds_the_latest_version(client: Sch
 
 
 def test_an_evolved_schema_reads_older_records(client: SchemaRegistryClient) -> None:
-    """A deserializer with its own reader schema resolves what the first version wrote."""
+    """A deserializer with a reader schema of its own resolves records of the first version."""
     value = AvroSerializer(client, V1)({"user": "ada"}, CONTEXT)
     client.register_schema("plays-value", avro(V2))
     assert AvroDeserializer(client, V2)(value, CONTEXT) == {"user": "ada", "track": None}
 
 
 def test_every_call_about_subjects_and_versions(client: SchemaRegistryClient) -> None:
-    """Registering, looking up, listing and fetching by id, GUID, version and subject agree with one another."""
+    """Registration, lookup, lists and the schema by id, GUID, version and subject agree."""
     first = client.register_schema("plays-value", avro(V1))
     second = client.register_schema("plays-value", avro(V2), normalize_schemas=True)
     assert client.register_schema_full_response("plays-value", avro(V2)).schema_id == second
@@ -86,7 +86,7 @@ def test_every_call_about_subjects_and_versions(client: SchemaRegistryClient) ->
 
 
 def test_an_incompatible_schema_is_refused_with_409(client: SchemaRegistryClient) -> None:
-    """The level of the subject holds for registering and for the two compatibility calls alike."""
+    """The subject's level applies to the registration and to both compatibility checks."""
     client.register_schema("plays-value", avro(V1))
     with pytest.raises(SchemaRegistryError) as error:
         client.register_schema("plays-value", avro(BROKEN))
@@ -100,7 +100,7 @@ def test_an_incompatible_schema_is_refused_with_409(client: SchemaRegistryClient
 
 
 def test_levels_and_modes(client: SchemaRegistryClient) -> None:
-    """Config and mode can be read, set and reset, for all and for one subject."""
+    """Level and mode can be read, set and reset, for the registry and for one subject."""
     assert client.get_compatibility() == "BACKWARD"
     with pytest.raises(SchemaRegistryError) as error:
         client.get_compatibility("plays-value")
@@ -125,7 +125,7 @@ def test_levels_and_modes(client: SchemaRegistryClient) -> None:
 
 
 def test_a_subject_may_hold_any_character(client: SchemaRegistryClient) -> None:
-    """Slashes, percent signs, spaces and letters beyond ASCII come back as they were given."""
+    """A subject with slashes, percent signs, spaces and letters beyond ASCII is returned as it was sent."""
     for subject in ("a/b", "a%2Fb", "a b+c", "größe-value", "a:b?c=d&e"):
         schema_id = client.register_schema(subject, avro(V1))
         assert client.get_latest_version(subject).subject == subject
@@ -134,7 +134,7 @@ def test_a_subject_may_hold_any_character(client: SchemaRegistryClient) -> None:
 
 
 def test_references_resolve_and_hold_what_they_name(client: SchemaRegistryClient) -> None:
-    """A schema refers to another subject's type; both can be used, and what is referred to cannot be deleted."""
+    """A schema may refer to a type of another subject, which then cannot be deleted."""
     client.register_schema("track", avro(record("title", name="mesh.Track")))
     album = '{"type":"record","name":"mesh.Album","fields":[{"name":"first","type":"mesh.Track"}]}'
     reference = [SchemaReference("mesh.Track", "track", 1)]
@@ -159,16 +159,16 @@ def test_references_resolve_and_hold_what_they_name(client: SchemaRegistryClient
     assert client.delete_subject("track") == [1]
 
 
-def test_a_reference_that_leads_nowhere_is_refused(client: SchemaRegistryClient) -> None:
-    """What is referred to has to be registered first."""
+def test_a_reference_that_cannot_be_resolved_is_refused(client: SchemaRegistryClient) -> None:
+    """A reference to a schema that is not registered is refused."""
     play = '{"type":"record","name":"mesh.Play","fields":[{"name":"track","type":"mesh.Track"}]}'
     with pytest.raises(SchemaRegistryError) as error:
         client.register_schema("p", Schema(play, "AVRO", [SchemaReference("mesh.Track", "track", 1)]))
     assert code_of(error) == (422, 42201)
 
 
-def test_deleting_is_soft_at_first_and_then_for_good(client: SchemaRegistryClient, service: str) -> None:
-    """Versions and subjects are deleted in Confluent's two steps; the schema itself stays readable by id."""
+def test_a_delete_is_soft_first_and_then_permanent(client: SchemaRegistryClient, service: str) -> None:
+    """Versions and subjects are deleted in Confluent's two steps, and the schema stays readable by its id."""
     first = client.register_schema("plays-value", avro(V1))
     client.register_schema("plays-value", avro(V2))
     with pytest.raises(SchemaRegistryError) as error:

@@ -1,4 +1,4 @@
-"""The gate behind Confluent's compatibility calls: a product's subject by its whole contract, any other by Avro alone."""
+"""Confluent's compatibility checks: a product's subject by its whole contract, any other subject by Avro alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SUBJECT = "player.plays.events.v1-value"
 
 
 def price(scale: int) -> dict[str, Any]:
-    """A field with a decimal of that scale."""
+    """Return a field that is a decimal of that scale."""
     kind = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": scale}
     return {"name": "price", "type": kind, "default": ""}
 
 
 def ask(http: httpx2.Client, subject: str, text: str, version: str = "") -> tuple[bool, list[str]]:
-    """Whether a schema may follow, and the messages."""
+    """Return whether a schema is compatible, and the messages."""
     path = f"/compatibility/subjects/{subject}/versions{version}"
     answer = http.post(f"{path}?verbose=true", json={"schema": text})
     assert answer.status_code == 200, answer.text
@@ -32,7 +32,7 @@ def ask(http: httpx2.Client, subject: str, text: str, version: str = "") -> tupl
 
 @pytest.mark.parametrize("version", ["", "/1", "/latest"])
 def test_each_message_begins_with_its_rule(registry: Registry, http: httpx2.Client, version: str) -> None:
-    """`RULE at path: ...`, of a product's subject as of any other, and nothing else stands among the messages."""
+    """Every message is `RULE at path: ...`, for a product's subject as for any other."""
     registry.register(*plays())
     http.put("/config/plain", json={"compatibility": "FULL"})
     http.post("/subjects/plain/versions", json={"schema": record("user", "track")})
@@ -47,7 +47,7 @@ def test_each_message_begins_with_its_rule(registry: Registry, http: httpx2.Clie
 def test_only_a_products_subject_is_judged_more_strictly_than_avro_does(
     registry: Registry, http: httpx2.Client
 ) -> None:
-    """Another scale is the same bytes to Avro and other money to readers: the rule that says so is named."""
+    """Another scale of a decimal, which Avro reads from the same bytes as another amount, is refused by its rule."""
     registry.register(plays()[0], {"events@1": schema("user", price(2))})
     http.post("/subjects/plain/versions", json={"schema": record("user", price(2))})
     other = record("user", price(3))
@@ -60,7 +60,7 @@ def test_only_a_products_subject_is_judged_more_strictly_than_avro_does(
 
 
 def test_the_mesh_and_confluents_api_name_the_same_rules(registry: Registry, http: httpx2.Client) -> None:
-    """One engine behind both: the findings of a refused registration are the messages of the compatibility call."""
+    """The findings of a refused registration are the messages of the compatibility check."""
     declared = plays()[0]
     registry.register(*plays())
     for candidate in (("user",), ("user", "device"), ("user", {"name": "track", "type": "long"})):
@@ -71,7 +71,7 @@ def test_the_mesh_and_confluents_api_name_the_same_rules(registry: Registry, htt
 
 
 def test_one_version_or_those_of_the_level(registry: Registry, http: httpx2.Client) -> None:
-    """A version by its number is compared with alone; the plain call looks at all that the level asks for."""
+    """A check with a version compares with that one alone, a check without one with all versions of the level."""
     declared = product(outputPorts=[{"key": "user", "compatibility": "BACKWARD_TRANSITIVE"}])
     registry.register(declared, {"events@1": schema("user")})
     registry.register(declared, {"events@1": schema("user", "track?")})
@@ -85,15 +85,15 @@ def test_one_version_or_those_of_the_level(registry: Registry, http: httpx2.Clie
 
 
 def test_a_waiver_holds_here_too(registry: Registry, http: httpx2.Client) -> None:
-    """What somebody approved is no message, at any door."""
+    """A waived finding is no message, of either check."""
     registry.register(*plays())
     assert ask(http, SUBJECT, record("user"))[0] is False
     registry.waive(waiver_of_track())
     assert ask(http, SUBJECT, record("user")) == (True, [])
 
 
-def test_a_subject_that_nobody_knows_takes_anything(http: httpx2.Client) -> None:
-    """There is nothing to compare with; a numbered version that is not there is still an error."""
+def test_an_unknown_subject_is_compatible_with_any_schema(http: httpx2.Client) -> None:
+    """A subject without versions is compatible with any schema, and an unknown version number is an error."""
     assert ask(http, "nobody", record("user"), "/latest") == (True, [])
     assert ask(http, "nobody", record("user")) == (True, [])
     answer = http.post("/compatibility/subjects/nobody/versions/1", json={"schema": record("user")})

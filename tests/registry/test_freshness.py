@@ -1,4 +1,4 @@
-"""Answers that are kept ready are never older than what was committed before the question."""
+"""Cached responses include everything that was committed before the request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.registry.schemas import plays, schema
 
 @pytest.fixture
 def nodes(database: str) -> Iterator[tuple[Registry, Registry]]:
-    """Two services on one database, and a client of each."""
+    """Yield the clients of two services on one database."""
     with ExitStack() as opened:
         urls = [
             opened.enter_context(running(Settings(database=database, port=0, bootstrap_servers="k:1"))) for _ in "ab"
@@ -27,7 +27,7 @@ def nodes(database: str) -> Iterator[tuple[Registry, Registry]]:
 
 
 def test_what_one_node_wrote_the_other_resolves_at_once(nodes: tuple[Registry, Registry]) -> None:
-    """Fifty times the schema changes on one node, and the next answer of the other node has it, though it kept one."""
+    """After each of fifty changes on one node, the next response of the other node has it, although it had cached one."""
     first, second = nodes
     for number in range(50):
         declared, _ = plays(description=f"Change {number}.")
@@ -40,7 +40,7 @@ def test_what_one_node_wrote_the_other_resolves_at_once(nodes: tuple[Registry, R
 
 
 def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registry]) -> None:
-    """While one node writes, eight readers on both see schema ids that only grow, and the last one at the end."""
+    """While one node writes, eight readers on both nodes never see a schema id decrease, and end with the last one."""
     first, second = nodes
     declared, schemas = plays()
     first.register(declared, schemas)
@@ -66,8 +66,8 @@ def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registr
         assert {reader.result() for reader in readers} == {last}
 
 
-def test_an_unknown_address_is_found_once_it_is_there(nodes: tuple[Registry, Registry]) -> None:
-    """A "no" is not kept: the first registration is seen by whoever was told "not registered" before."""
+def test_an_unknown_address_is_found_once_it_is_registered(nodes: tuple[Registry, Registry]) -> None:
+    """A 404 is not cached: a client that got one resolves the address after its first registration."""
     first, second = nodes
     with httpx2.Client(base_url=second.url, trust_env=False) as http:
         assert http.get("/api/v1/resolve/player/plays").status_code == 404
@@ -76,8 +76,8 @@ def test_an_unknown_address_is_found_once_it_is_there(nodes: tuple[Registry, Reg
 
 
 @pytest.mark.postgres
-def test_a_database_that_is_gone_is_no_reason_to_answer_from_memory(postgres: Callable[[], str]) -> None:
-    """Where nobody can say whether a binding still holds the answer is an error; schemas by id go on meanwhile."""
+def test_without_the_database_no_cached_binding_is_returned(postgres: Callable[[], str]) -> None:
+    """Without the database, `resolve` is an error, and cached schemas by id are still served."""
     url = postgres()
     name = url.rpartition("%3D")[2]
     with (

@@ -1,4 +1,4 @@
-"""The gate at the registry: whole contracts judged when asked for, and whenever a product is registered."""
+"""The gate at the registry: whole contracts judged on request, and at every registration."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ RULE = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 
 def rules(verdict: Verdict) -> list[tuple[str, str]]:
-    """What refuses: rule and path."""
+    """Return rule and path of each finding that refuses."""
     return [(each.rule, each.path) for each in verdict.findings if each.refuses]
 
 
 def refused(registry: Registry, declared: Product, schemas: dict[str, Schema], **more: Any) -> tuple[str, ...]:
-    """Why a registration is refused."""
+    """Return the findings of a refused registration."""
     with pytest.raises(RegistrationRefused) as error:
         registry.register(declared, schemas, **more)
     return error.value.findings
 
 
-def test_a_product_that_nobody_knows_is_new(registry: Registry, http: httpx2.Client) -> None:
-    """No pass by silence: the outcome says that there was nothing to compare with; and nothing is written."""
+def test_an_unregistered_product_is_new(registry: Registry, http: httpx2.Client) -> None:
+    """A port that is not registered gets the outcome `new`, and nothing is written."""
     (verdict,) = registry.judge(*plays())
     assert (str(verdict.address), verdict.outcome, verdict.findings) == ("mesh://player/plays/events@1", "new", ())
     assert http.get("/api/v1/dataproducts").json()["total"] == 0
 
 
 def test_each_outcome_has_its_word(registry: Registry) -> None:
-    """The same again is unchanged, an optional field is compatible, a lost field breaks and names who reads it."""
+    """The same contract is unchanged, an optional field is compatible, and a lost field breaks the readers that are named."""
     registry.register(*plays())
     registry.register(
         product("mesh://listening/sessions", "mesh://player/plays:user"), {"events@1": schema("user", name="mesh.S")}
@@ -73,7 +73,7 @@ def test_each_outcome_has_its_word(registry: Registry) -> None:
 
 
 def test_a_new_port_is_new_and_a_dropped_one_breaks(registry: Registry) -> None:
-    """Ports of the declaration come first, then those that it drops; the bare address's readers would follow a new major."""
+    """Declared ports come first, then dropped ones; readers that name no major are readers of a new major."""
     registry.register(*plays())
     registry.register(
         product("mesh://listening/sessions", "mesh://player/plays"), {"events@1": schema("user", name="mesh.S")}
@@ -89,7 +89,7 @@ def test_a_new_port_is_new_and_a_dropped_one_breaks(registry: Registry) -> None:
 
 
 def test_ports_and_schemas_have_to_match(registry: Registry) -> None:
-    """What cannot be judged is no verdict: a port without a schema, a schema without a port."""
+    """A port without a schema, or a schema without a port, is refused without a verdict."""
     with pytest.raises(RegistrationRefused) as error:
         registry.judge(plays()[0], {"other@1": schema("user")})
     assert set(error.value.findings) == {
@@ -99,7 +99,7 @@ def test_ports_and_schemas_have_to_match(registry: Registry) -> None:
 
 
 def test_a_breaking_registration_is_refused_by_rule_id(registry: Registry, http: httpx2.Client) -> None:
-    """409 with each finding as text that begins with its rule, and every verdict as JSON; a dry run answers the same."""
+    """A refusal is a 409 with findings that begin with their rule, and with every verdict; a dry run gets the same."""
     registry.register(*plays())
     declared, broken = plays()[0], {"events@1": schema("user")}
     (finding,) = refused(registry, declared, broken)
@@ -121,7 +121,7 @@ def test_a_breaking_registration_is_refused_by_rule_id(registry: Registry, http:
 
 
 def test_each_promise_around_the_schema_has_its_rule(registry: Registry) -> None:
-    """What is changed in product.yaml alone is refused as well; a finding of the product is told once for all its ports."""
+    """A change of product.yaml alone is refused too, and a finding of the product is reported once for all its ports."""
     declared, schemas = plays(
         outputPorts=[{"key": "user", "retention": "30d"}, {"name": "skips", "key": "user"}], classification="restricted"
     )
@@ -143,7 +143,7 @@ def test_each_promise_around_the_schema_has_its_rule(registry: Registry) -> None
 
 
 def test_a_warning_is_noted_and_lets_pass(registry: Registry) -> None:
-    """Another owner is told to whoever applies it, once, and refuses nothing."""
+    """Another owner is a note, once, and refuses nothing."""
     declared, schemas = plays()
     registry.register(declared, schemas)
     other = plays(owner="team-b")[0]
@@ -154,7 +154,7 @@ def test_a_warning_is_noted_and_lets_pass(registry: Registry) -> None:
 
 
 def test_every_port_is_judged(registry: Registry) -> None:
-    """Findings of all ports are told at once, and the message names each address."""
+    """The findings of all ports are reported at once, and the message names each address."""
     ports = product(outputPorts=[{"key": "user"}, {"name": "skips", "key": "user"}])
     whole = {"events@1": schema("user", "track"), "skips@1": schema("user", "at", name="mesh.Skip")}
     registry.register(ports, whole)
@@ -165,7 +165,7 @@ def test_every_port_is_judged(registry: Registry) -> None:
 
 
 def test_a_schema_that_the_gate_refuses_to_read_is_a_finding(registry: Registry, http: httpx2.Client) -> None:
-    """A decoding bomb breaks its rule, at every door; what is no schema at all stays an invalid schema."""
+    """A decoding bomb breaks its rule on every route, and text that is no schema is an invalid schema."""
     declared = plays()[0]
     binding = registry.register(*plays()).product.bindings[0]
     body = {"descriptor": json.loads(declared.model_dump_json(by_alias=True)), "schemas": {"events@1": bomb()}}
@@ -188,7 +188,7 @@ def test_a_schema_that_the_gate_refuses_to_read_is_a_finding(registry: Registry,
 
 
 def bomb() -> str:
-    """Thirty records of two fields each: 2^30 values that take not one byte."""
+    """Return a schema of thirty nested records of two fields each: 2^30 values of no bytes."""
     kind: Any = {"type": "record", "name": "mesh.R0", "fields": []}
     for number in range(1, 31):
         fields = [{"name": "a", "type": kind}, {"name": "b", "type": f"mesh.R{number - 1}"}]
@@ -196,8 +196,8 @@ def bomb() -> str:
     return record("user", "track", {"name": "many", "type": ["null", kind], "default": None})
 
 
-def test_what_the_version_before_broke_does_not_count_again(registry: Registry) -> None:
-    """A waived break is settled: the next version is not refused for it, though the level is transitive."""
+def test_a_break_of_the_version_before_does_not_count_again(registry: Registry) -> None:
+    """A waived break is settled: the next version is not refused for it, even at a transitive level."""
     declared = plays()[0]
     registry.register(*plays())
     waiver = registry.waive(waiver_of_track())
@@ -213,7 +213,7 @@ def test_what_the_version_before_broke_does_not_count_again(registry: Registry) 
 
 
 def test_a_retired_port_may_leave_the_descriptor(registry: Registry) -> None:
-    """Only once it is retired; and when it comes back, it still has its history."""
+    """A port leaves the descriptor once it is retired, and has its history when it comes back."""
     both = product(outputPorts=[{"key": "user"}, {"name": "skips", "key": "user", "retention": "7d"}])
     schemas = {"events@1": schema("user", "track"), "skips@1": schema("user", "at", name="mesh.Skip")}
     registry.register(both, schemas)
@@ -234,7 +234,7 @@ def test_a_retired_port_may_leave_the_descriptor(registry: Registry) -> None:
 
 
 def test_going_back_to_an_older_version_is_a_change(registry: Registry) -> None:
-    """What stands is what the binding says, not the highest number; the version it goes back to has its old number."""
+    """The current version is the bound one, not the highest; a version that a product goes back to keeps its number."""
     loose = product(outputPorts=[{"key": "user", "compatibility": "BACKWARD"}])
     wide, narrow = {"events@1": schema("user", "track")}, {"events@1": schema("user")}
     registry.register(loose, wide)
@@ -248,15 +248,15 @@ def test_going_back_to_an_older_version_is_a_change(registry: Registry) -> None:
     assert registry.judge(loose, narrow)[0].outcome is Outcome.UNCHANGED
 
 
-def test_a_subject_that_was_there_before_its_product_is_held_to(registry: Registry, http: httpx2.Client) -> None:
-    """What a producer registered under the topic's name is compared with, as the first contract follows it."""
+def test_a_subject_older_than_its_product_is_compared_with(registry: Registry, http: httpx2.Client) -> None:
+    """A new product's contract is compared with what a producer registered in its subject before."""
     http.post("/subjects/player.plays.events.v1-value/versions", json={"schema": record("user", "track", "at")})
     findings = refused(registry, *plays())
     assert [each.partition(":")[0] for each in findings] == [f"{RULE} at at"]
 
 
 def test_the_past_of_a_product_gives_the_same_verdict_elsewhere(registry: Registry, http: httpx2.Client) -> None:
-    """Whoever has the answer, as JSON in a file too, comes to the registry's own verdict with the same engine."""
+    """A client with the past of a product, or a file of it, gets the registry's own verdict from the same engine."""
     declared, first = plays()
     registry.register(declared, first)
     registry.register(declared, {"events@1": schema("user", "track", "device?")})
@@ -265,12 +265,14 @@ def test_the_past_of_a_product_gives_the_same_verdict_elsewhere(registry: Regist
     )
     candidate = schema("user", "device?")
     text = http.get("/api/v1/gate/past/player/plays").text
-    told = ProductPast.model_validate_json(text)
-    assert told == registry.past("player/plays") == ProductPast.model_validate_json(told.model_dump_json(by_alias=True))
-    (line,) = told.ports
+    saved = ProductPast.model_validate_json(text)
+    assert (
+        saved == registry.past("player/plays") == ProductPast.model_validate_json(saved.model_dump_json(by_alias=True))
+    )
+    (line,) = saved.ports
     assert [each.number for each in line.versions] == [1, 2]
     versions = tuple(Version(each.number, Schema(each.schema_text)) for each in line.versions)
-    before = Contract(declaring(told.product, line.port), line.port, versions[-1].schema)
+    before = Contract(declaring(saved.product, line.port), line.port, versions[-1].schema)
     past = Past(before, versions, line.readers, line.waivers)
     after = Contract(declared, declared.output_ports[0], candidate)
     verdict = judge_port(past, after, declared, today=utc_today())
@@ -280,7 +282,7 @@ def test_the_past_of_a_product_gives_the_same_verdict_elsewhere(registry: Regist
 
 
 def test_the_rules_can_be_asked_for(http: httpx2.Client) -> None:
-    """Every row of the engine's table, with its manual page."""
+    """The route of rules lists every row of the engine's table with its manual page."""
     answer = http.get("/api/v1/gate/rules").json()
     assert [each["id"] for each in answer] == list(RULES)
     assert all(each["purpose"] and each["manual"] and each["breaks"] for each in answer)
@@ -288,7 +290,7 @@ def test_the_rules_can_be_asked_for(http: httpx2.Client) -> None:
 
 @pytest.fixture
 def store(database: str) -> Iterator[RegistryStore]:
-    """A node on the same database as the service."""
+    """Yield a node on the same database as the service."""
     opened = RegistryStore(database_url(database)).open()
     yield opened
     opened.close()
@@ -297,7 +299,7 @@ def store(database: str) -> Iterator[RegistryStore]:
 def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(
     registry: Registry, store: RegistryStore
 ) -> None:
-    """The writer does not judge a second time; whatever the verdict follows from makes it do so once it has changed."""
+    """The writer judges a second time only if the input of the earlier judgement has changed."""
     product_, schemas = plays()
     registry.register(product_, schemas)
     waiver = registry.waive(waiver_of_track())
@@ -322,7 +324,7 @@ def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(
 
 
 def test_of_contracts_that_exclude_one_another_one_wins(registry: Registry) -> None:
-    """Eight clients give one field eight types at once: judged before the transaction, decided inside it."""
+    """Of eight clients that change one field to eight types at once, one succeeds."""
     declared, schemas = plays()
     registry.register(declared, schemas)
     kinds = ["int", "long", "float", "double", "string", "bytes", "boolean", {"type": "array", "items": "int"}]

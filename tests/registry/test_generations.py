@@ -1,4 +1,4 @@
-"""Generations: one is built at a time, by one holder, and an address is bound to it by that holder alone."""
+"""Generations: one holder builds one at a time, and that holder alone can bind the address to it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ BEGINS = dict.fromkeys(range(4), 7)
 
 @pytest.fixture
 def line(registry: Registry) -> PortGenerations:
-    """The generations of a registered port."""
+    """Return the client of a registered port's generations."""
     registry.register(*plays())
     return registry.generations("player/plays")
 
 
 def switch(line: PortGenerations, number: int, holder: str = "me") -> Switch:
-    """Hold a generation for the handover; the switch that is then allowed."""
+    """Hold a generation for the handover, and return the body of the switch."""
     line.hold(number, holder=holder, seconds=30, phase=Phase.HANDOVER)
     return Switch(holder=holder, ends=ENDS, begins=BEGINS)
 
 
 def states(line: PortGenerations) -> dict[int, str]:
-    """The state of each generation."""
+    """Return the state of each generation."""
     return {each.number: each.state for each in line.list().generations}
 
 
 def test_an_address_is_bound_to_the_generation_that_was_built(registry: Registry, line: PortGenerations) -> None:
-    """Topic and generation change, the contract does not; where readers go on is told, generation by generation."""
+    """A switch changes topic and generation but not the contract, and the binding has the offsets of every earlier generation."""
     before = registry.resolve(ADDRESS)
     assert (before.generation, before.continues) == (1, ())
     made = line.open(holder="me", seconds=30, made_by="logic 1")
@@ -60,7 +60,7 @@ def test_an_address_is_bound_to_the_generation_that_was_built(registry: Registry
 
 
 def test_one_generation_is_built_at_a_time(line: PortGenerations) -> None:
-    """Of many who begin at once one does, the others are told by whom and for how long; then anybody may go on."""
+    """Of builders that begin at once one succeeds; the others learn its name and when its hold ends, and can continue then."""
     gate = threading.Barrier(8)
 
     def begin(number: int) -> str:
@@ -86,8 +86,8 @@ def test_one_generation_is_built_at_a_time(line: PortGenerations) -> None:
     assert line.list().hold is None
 
 
-def test_another_logic_begins_anew(line: PortGenerations) -> None:
-    """What one logic began is never finished by another; the number of what was given up is not given again."""
+def test_other_logic_begins_a_new_generation(line: PortGenerations) -> None:
+    """A generation that other logic began is abandoned, and its number is not reused."""
     line.open(holder="me", seconds=30, made_by="logic 1")
     line.open(holder="me", seconds=30, made_by="logic 2")
     assert states(line) == {1: "live", 2: "abandoned", 3: "building"}
@@ -99,7 +99,7 @@ def test_another_logic_begins_anew(line: PortGenerations) -> None:
 
 
 def test_only_the_holder_of_a_handover_binds(registry: Registry, line: PortGenerations) -> None:
-    """Without a hold, with one that ended, before the handover, or with a partition missing, nothing is bound."""
+    """A switch without a hold, with an expired one, before the handover or without a partition is refused."""
     line.open(holder="me", seconds=30, made_by="logic")
     wanted = Switch(holder="me", ends=ENDS, begins=BEGINS)
     with pytest.raises(RegistrationRefused, match="its processors still run"):
@@ -123,14 +123,14 @@ def test_only_the_holder_of_a_handover_binds(registry: Registry, line: PortGener
     assert line.switch(2, wanted) == bound, "asked again after the answer was lost"
 
 
-def test_an_old_generation_is_retired_when_told(registry: Registry, line: PortGenerations) -> None:
-    """Nobody is led to it any more, nor to what only leads to it; the one that is bound, or being built, stays."""
+def test_an_old_generation_can_be_retired(registry: Registry, line: PortGenerations) -> None:
+    """No binding names a retired generation, nor those before it; the bound one and one being built cannot be retired."""
     for number in (2, 3):
         line.open(holder="me", seconds=30, made_by="logic")
         line.switch(number, switch(line, number))
     line.open(holder="me", seconds=30, made_by="logic")
-    for number, told in ((3, "is bound to"), (4, "is being built")):
-        with pytest.raises(RegistrationRefused, match=told):
+    for number, finding in ((3, "is bound to"), (4, "is being built")):
+        with pytest.raises(RegistrationRefused, match=finding):
             line.retire(number)
     with pytest.raises(NotRegistered, match="no rebuilt generation 7"):
         line.retire(7)
@@ -139,8 +139,8 @@ def test_an_old_generation_is_retired_when_told(registry: Registry, line: PortGe
     assert line.retire(2).generations[1].state is GenerationState.RETIRED
 
 
-def test_generations_of_what_is_not_there(registry: Registry, http: httpx2.Client) -> None:
-    """A port that is not registered has none."""
+def test_an_unregistered_port_has_no_generations(registry: Registry, http: httpx2.Client) -> None:
+    """A port that is not registered has no generations."""
     with pytest.raises(NotRegistered):
         registry.generations("player/nothing")
     assert http.get("/api/v1/generations/player/nothing/events").status_code == 404

@@ -1,4 +1,4 @@
-"""Two majors beside each other: which one an address leads to, on which day, and who counts as its reader."""
+"""Two majors of a port: which one an address resolves to, on which day, and which products are readers of it."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ PLAYS = Address("player", "plays")
 
 
 def two_ports(live_from: date | None = LATER, **old: Any) -> list[dict[str, Any]]:
-    """A second line beside the first."""
+    """Return a second line for the product."""
     return [{"key": "user"} | old, {"key": "user", "major": 2} | ({"liveFrom": live_from} if live_from else {})]
 
 
 def two_lines(registry: Registry, live_from: date | None = LATER, **old: Any) -> None:
-    """`player/plays` with both lines."""
+    """Return `player/plays` with both lines."""
     registry.register(product(outputPorts=two_ports(live_from, **old)), SCHEMAS)
 
 
 @pytest.fixture
 def store(database: str, service: str) -> Iterator[RegistryStore]:
-    """The service's database, opened a second time."""
+    """Open the service's database a second time."""
     assert service
     store = RegistryStore(database_url(database)).open()
     yield store
     store.close()
 
 
-def test_a_second_line_moves_nobody_before_its_day(registry: Registry) -> None:
-    """Readers that name no major stay where they are; the new line is there for those who name it."""
+def test_a_second_line_moves_no_reader_before_its_day(registry: Registry) -> None:
+    """Before its day, a new line is resolved by its major alone."""
     registry.register(*plays())
     before = registry.resolve("player/plays")
     two_lines(registry)
@@ -61,15 +61,15 @@ def test_a_second_line_moves_nobody_before_its_day(registry: Registry) -> None:
 
 
 def test_a_line_whose_day_is_today_or_past_is_live(registry: Registry) -> None:
-    """From its day on the new line is what an address without a major leads to."""
+    """From its day on, an address without a major resolves to the new line."""
     for number, (day, major) in enumerate(((LATER, 1), (utc_today(), 2), (utc_today() - ONE, 2), (None, 2))):
         name = f"mesh://player/plays-{number}"
         registry.register(product(name, outputPorts=two_ports(day)), SCHEMAS)
         assert registry.resolve(name).address.major == major
 
 
-def test_a_line_that_ends_says_when_and_where_to(registry: Registry) -> None:
-    """The old line's binding is deprecated, with its day and the next line, while its product stays active."""
+def test_a_deprecated_line_has_its_day_and_its_successor(registry: Registry) -> None:
+    """The old line is deprecated, with its day and the next line as successor, while its product stays active."""
     two_lines(registry, deprecatedOn=END)
     old, new = registry.product("player/plays").bindings
     assert (old.status, old.deprecated_on, str(old.successor)) == ("deprecated", END, "mesh://player/plays/events@2")
@@ -77,8 +77,8 @@ def test_a_line_that_ends_says_when_and_where_to(registry: Registry) -> None:
     assert registry.product("player/plays").descriptor.status == "active"
 
 
-def test_a_product_that_ends_before_its_line_says_so(registry: Registry) -> None:
-    """The nearer of two ends is told; a line that has no end of its own has its product's."""
+def test_a_line_ends_with_its_product_if_that_ends_earlier(registry: Registry) -> None:
+    """A line ends on the earlier of its own day and its product's."""
     two_lines(registry, deprecatedOn=END)
     registry.register(product("mesh://player/streams"), {"events@1": SCHEMAS["events@1"]})
     guid = product().id
@@ -91,8 +91,8 @@ def test_a_product_that_ends_before_its_line_says_so(registry: Registry) -> None
         registry.resolve("player/plays/events@1")
 
 
-def test_a_line_that_ended_names_the_next(registry: Registry) -> None:
-    """Who asks for a retired line by its major is told where its readers went, also once it left the descriptor."""
+def test_a_retired_line_names_the_next(registry: Registry) -> None:
+    """A retired line resolves to 410 with its successor, even after the descriptor has dropped it."""
     two_lines(registry, utc_today())
     registry.retire(product().id, Retirement(port="events@1"))
     for _ in "ab":
@@ -104,7 +104,7 @@ def test_a_line_that_ended_names_the_next(registry: Registry) -> None:
 
 
 def test_the_live_line_does_not_end_before_the_next_one_is_live(registry: Registry) -> None:
-    """Retiring it would move its readers before their day: refused, unless they are named; then nothing else is left."""
+    """Retiring the live line before the next one's day is refused, unless `force` names its readers."""
     two_lines(registry)
     registry.register(product("mesh://listening/sessions", "mesh://player/plays:user"), SESSIONS)
     guid, reader = product().id, Address("listening", "sessions")
@@ -118,8 +118,8 @@ def test_the_live_line_does_not_end_before_the_next_one_is_live(registry: Regist
         registry.resolve("player/plays")
 
 
-def test_the_next_line_is_led_to_where_nothing_else_is_left(registry: Registry) -> None:
-    """An address is never without a line while one is there."""
+def test_the_next_line_is_live_once_no_other_is_left(registry: Registry) -> None:
+    """An address without a major resolves as long as one line is not retired."""
     two_lines(registry)
     registry.retire(product().id, Retirement(port="events@1"))
     assert registry.resolve("player/plays").address.major == 2
@@ -128,7 +128,7 @@ def test_the_next_line_is_led_to_where_nothing_else_is_left(registry: Registry) 
 def test_readers_count_for_the_line_they_read_and_those_they_will_be_moved_to(
     registry: Registry, store: RegistryStore
 ) -> None:
-    """Who names no major counts for the live line and every later one; who names one, for that alone."""
+    """A product that names no major reads the live line and every later one; a product that names one reads that line."""
     two_lines(registry)
     for name, source in (
         ("bare", "player/plays"),
@@ -147,8 +147,8 @@ def test_readers_count_for_the_line_they_read_and_those_they_will_be_moved_to(
     assert [each.address.product for each in registry.readers("player/plays/events@2")] == ["bare", "next"]
 
 
-def test_a_kept_answer_ends_with_its_day(registry: Registry, store: RegistryStore) -> None:
-    """At midnight UTC an address leads to the line whose day it is, though nothing was written, and not before."""
+def test_a_cached_binding_ends_with_its_day(registry: Registry, store: RegistryStore) -> None:
+    """At midnight UTC an address starts to resolve to the line whose day begins, although nothing was written."""
     two_lines(registry)
     today = LATER - ONE
     day: Callable[[], date] = lambda: today  # noqa: E731 - the injected clock, read when asked
@@ -164,7 +164,7 @@ def test_a_kept_answer_ends_with_its_day(registry: Registry, store: RegistryStor
             assert [await major(), await major(), await major("player/plays/events@1")] == [1, 1, 1]
             today = LATER
             assert [await major(), await major(), await major("player/plays/events@1")] == [2, 2, 1]
-            today = LATER - ONE  # a clock that was put right
+            today = LATER - ONE  # a clock that is set back
             assert await major() == 1
         finally:
             answers.close()
@@ -172,8 +172,8 @@ def test_a_kept_answer_ends_with_its_day(registry: Registry, store: RegistryStor
     asyncio.run(work())
 
 
-def test_an_answer_on_its_way_at_midnight_is_not_kept(registry: Registry, store: RegistryStore) -> None:
-    """What was asked for before midnight and found after it is answered as of the day of the question, and asked again."""
+def test_a_binding_in_flight_at_midnight_is_not_cached(registry: Registry, store: RegistryStore) -> None:
+    """A response that was computed across midnight is of the day of the request, and is not cached."""
     two_lines(registry)
     today = LATER - ONE
 
@@ -190,7 +190,7 @@ def test_an_answer_on_its_way_at_midnight_is_not_kept(registry: Registry, store:
                 await answers.body(Address.parse("player/plays/events@1"))
             return found
 
-        store.read = slow  # type: ignore[method-assign] # the one place at which midnight can be put
+        store.read = slow  # type: ignore[method-assign] # the only await at which midnight can pass
         try:
             bodies = [await answers.body(PLAYS) for _ in range(2)]
         finally:

@@ -1,4 +1,4 @@
-"""The mesh API, asked by the library's client."""
+"""The mesh API, through the library's client."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ SESSIONS = {"events@1": schema("user", "length", name="mesh.Session")}
 
 
 def mesh(registry: Registry) -> None:
-    """Three products: plays -> sessions -> related."""
+    """Register three products: plays -> sessions -> related."""
     registry.register(*plays(tags=["audio"]))
     registry.register(product("mesh://listening/sessions", "mesh://player/plays:user,track"), SESSIONS)
     registry.register(product("mesh://recommendations/related", "mesh://listening/sessions/events@1"), SESSIONS)
 
 
 def refused(registry: Registry, declared: Product, schemas: dict[str, Schema]) -> tuple[str, ...]:
-    """Why a registration is refused."""
+    """Return the findings of a refused registration."""
     with pytest.raises(RegistrationRefused) as error:
         registry.register(declared, schemas)
     return error.value.findings
 
 
 def test_a_registered_product_resolves_to_its_binding(registry: Registry) -> None:
-    """Everything that a client needs stands in the binding; the names come from the address."""
+    """The binding has everything that a client needs, and its names follow from the address."""
     declared, schemas = plays(slaProperties=[{"property": "timeliness", "value": 30, "unit": "s"}])
     registration = registry.register(declared, schemas)
     binding = registry.resolve("mesh://player/plays")
@@ -51,7 +51,7 @@ def test_a_registered_product_resolves_to_its_binding(registry: Registry) -> Non
 
 
 def test_a_product_is_found_by_its_guid_and_by_its_address(registry: Registry, http: httpx2.Client) -> None:
-    """The answer holds the fields of the field's catalogs beside the whole descriptor."""
+    """The response has the fields of common data catalogs beside the whole descriptor."""
     declared, schemas = plays(
         displayName="Plays", sourceCodeLocation="https://git.example/plays", requiredSecurityGroup="listeners"
     )
@@ -76,7 +76,7 @@ def test_a_product_is_found_by_its_guid_and_by_its_address(registry: Registry, h
 
 
 def test_registering_again_changes_nothing(registry: Registry) -> None:
-    """The same product and schema are answered as they stand, with their dates."""
+    """Registering the same product again changes nothing, its dates included."""
     first = registry.register(*plays())
     again = registry.register(*plays())
     assert first.changed
@@ -85,8 +85,8 @@ def test_registering_again_changes_nothing(registry: Registry) -> None:
     assert again.ports == first.ports
 
 
-def test_a_dry_run_says_what_would_happen_and_writes_nothing(registry: Registry, http: httpx2.Client) -> None:
-    """The plan names each change; it lets inputs pass that the same apply will register first."""
+def test_a_dry_run_returns_the_changes_and_writes_nothing(registry: Registry, http: httpx2.Client) -> None:
+    """A dry run lists each change, and accepts inputs that the same apply registers first."""
     plan = registry.register(*plays(), dry_run=True)
     assert plan.dry_run
     assert [str(each) for each in plan.changed][-1] == "events@1.topic: player.plays.events.v1"
@@ -100,7 +100,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(registry: Registry,
 
 
 def test_an_update_is_planned_and_done_in_the_same_words(registry: Registry) -> None:
-    """A new owner and a new version of the schema are two changes, in the plan as in the registration."""
+    """A new owner and a new version of the schema are two changes, in a dry run as in the registration."""
     registry.register(*plays())
     changed, schemas = plays(owner="team-b")[0], {"events@1": schema("user", "track", "device?")}
     plan = registry.register(changed, schemas, dry_run=True)
@@ -114,7 +114,7 @@ def test_an_update_is_planned_and_done_in_the_same_words(registry: Registry) -> 
 
 
 def test_address_and_guid_belong_together_for_ever(registry: Registry) -> None:
-    """One address never gets another GUID, and one GUID never another address."""
+    """An address never gets another GUID, and a GUID never another address."""
     registry.register(*plays())
     (other_guid,) = refused(registry, *plays(id=str(uuid4())))
     assert "an id never changes" in other_guid
@@ -124,7 +124,7 @@ def test_address_and_guid_belong_together_for_ever(registry: Registry) -> None:
 
 
 def test_the_contract_is_held_at_the_level_of_the_archetype(registry: Registry) -> None:
-    """A source keeps FULL_TRANSITIVE unless the descriptor says otherwise; every broken reader is a finding."""
+    """A source-aligned product is FULL_TRANSITIVE unless the descriptor sets a level, and every broken reader is a finding."""
     registry.register(*plays())
     declared, _ = plays()
     (finding,) = refused(registry, declared, {"events@1": schema("user", "track", "device")})
@@ -138,8 +138,8 @@ def test_the_contract_is_held_at_the_level_of_the_archetype(registry: Registry) 
     assert registry.register(loose, {"events@1": schema("user")}).ports[0].version == 2
 
 
-def test_what_readers_rely_on_does_not_change_under_a_topic(registry: Registry) -> None:
-    """Partitions, key and the port itself stay; all contradictions are told at once, and nothing of it is written."""
+def test_partitions_key_and_ports_do_not_change_under_a_topic(registry: Registry) -> None:
+    """A change of partitions, key or port is refused with all findings at once, and nothing is written."""
     registry.register(*plays())
     changed = product(outputPorts=[{"key": "track", "partitions": 8}])
     findings = refused(registry, changed, {"events@1": schema("track")})
@@ -161,15 +161,15 @@ def test_what_readers_rely_on_does_not_change_under_a_topic(registry: Registry) 
         ([{}], {"events@1": Schema('"string"')}, "records with fields"),
     ],
 )
-def test_a_declaration_that_does_not_hold_together_is_refused(
+def test_a_declaration_that_contradicts_itself_is_refused(
     registry: Registry, ports: list[dict[str, str]], schemas: dict[str, Schema], finding: str
 ) -> None:
-    """Key and time are fields of the schema, and each port has exactly one."""
+    """A key or time that is no field of the schema is refused, and so is a port without exactly one schema."""
     assert finding in "; ".join(refused(registry, product(outputPorts=ports), schemas))
 
 
 def test_inputs_are_checked_against_what_they_read(registry: Registry) -> None:
-    """An input needs a registered port, and its fields have to be in that port's schema."""
+    """An input port has to be registered, and its schema has to have the fields that are read."""
     registry.register(*plays())
     for source, finding in (
         ("player/play", "not registered"),
@@ -181,7 +181,7 @@ def test_inputs_are_checked_against_what_they_read(registry: Registry) -> None:
 
 
 def test_a_product_without_a_cluster_is_refused(registry: Registry) -> None:
-    """A product may name its own cluster; one that moved is a change."""
+    """A product may name a cluster of its own, and another cluster is a change."""
     moved = registry.register(*plays(), bootstrap_servers="other:9092")
     assert moved.product.bindings[0].bootstrap_servers == "other:9092"
     back = registry.register(*plays())
@@ -190,7 +190,7 @@ def test_a_product_without_a_cluster_is_refused(registry: Registry) -> None:
 
 
 def test_the_live_major_is_the_highest_that_is_not_retired(registry: Registry) -> None:
-    """Two majors stand side by side; the bare address means the newer, until it is retired."""
+    """Of two majors an address without one resolves to the newer, until that is retired."""
     declared = product(outputPorts=[{"key": "user"}, {"major": 2, "key": "track"}])
     registry.register(declared, {"events@1": schema("user", "track"), "events@2": schema("track")})
     assert registry.resolve("player/plays").address.major == 2
@@ -204,7 +204,7 @@ def test_the_live_major_is_the_highest_that_is_not_retired(registry: Registry) -
 
 
 def test_producers_do_not_register_by_themselves(registry: Registry, http: httpx2.Client) -> None:
-    """A product's subject takes its own schema again, and nothing else: no new one, no delete, no level, no mode."""
+    """A product's subject accepts its own schema again, and refuses a new one, a delete, a level and a mode."""
     binding = registry.register(*plays()).product.bindings[0]
     path = f"/subjects/{binding.subject}"
     again = http.post(f"{path}/versions", json={"schema": record("user", "track")})
@@ -221,8 +221,8 @@ def test_producers_do_not_register_by_themselves(registry: Registry, http: httpx
     assert "meshport apply" in http.post(f"{path}/versions", json={"schema": record("x")}).json()["message"]
 
 
-def test_lineage_and_readers_say_who_reads_whom(registry: Registry) -> None:
-    """Lineage goes both ways over several steps; readers name their fields, and none means all."""
+def test_lineage_and_readers_agree(registry: Registry) -> None:
+    """Lineage goes both ways over several steps; a reader without fields reads all of them."""
     mesh(registry)
     lineage = registry.lineage("listening/sessions")
     assert [(each.address.key, each.distance) for each in lineage.nodes] == [
@@ -245,7 +245,7 @@ def test_lineage_and_readers_say_who_reads_whom(registry: Registry) -> None:
 
 
 def test_products_can_be_searched(registry: Registry) -> None:
-    """By words in any order, by attribute, and page by page; a percent sign is only a character."""
+    """A search matches words in any order and attributes, in pages, and a percent sign is an ordinary character."""
     mesh(registry)
     assert [each.address.key for each in registry.search().items] == [
         "listening/sessions",
@@ -262,7 +262,7 @@ def test_products_can_be_searched(registry: Registry) -> None:
 
 
 def test_a_product_is_deprecated_and_then_retired(registry: Registry, http: httpx2.Client) -> None:
-    """Deprecation names a day and a successor; retiring waits for the readers, or names those that it leaves behind."""
+    """A deprecation has a day and a successor; a retirement is refused while a product that `force` does not name reads it."""
     mesh(registry)
     guid = UUID(registry.product("player/plays").guid)
     registry.register(product("mesh://player/streams"), plays()[1])
@@ -286,7 +286,7 @@ def test_a_product_is_deprecated_and_then_retired(registry: Registry, http: http
 
 
 def test_a_lifecycle_never_goes_back_by_an_apply(registry: Registry) -> None:
-    """A descriptor that still says active keeps what was deprecated deprecated, and the answer says so."""
+    """A deprecated product stays deprecated although its descriptor says active, and a note reports it."""
     declared, schemas = plays()
     registry.register(declared, schemas)
     registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
@@ -297,7 +297,7 @@ def test_a_lifecycle_never_goes_back_by_an_apply(registry: Registry) -> None:
 
 
 def test_a_deprecation_can_be_taken_back_and_a_retirement_cannot(registry: Registry, http: httpx2.Client) -> None:
-    """`activate` is the one way back, and it ends with the retirement."""
+    """`activate` undoes a deprecation, and is refused after the retirement."""
     declared, schemas = plays()
     registry.register(declared, schemas)
     registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
@@ -309,8 +309,8 @@ def test_a_deprecation_can_be_taken_back_and_a_retirement_cannot(registry: Regis
         registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
 
 
-def test_errors_say_what_was_found_and_what_would_be_right(http: httpx2.Client, registry: Registry) -> None:
-    """Every error of the mesh API has the same four parts."""
+def test_errors_name_what_was_found_and_what_would_be_right(http: httpx2.Client, registry: Registry) -> None:
+    """Every error of the mesh API has the same four fields."""
     registry.register(*plays())
     no_port = {"descriptor": json.loads(plays()[0].model_dump_json(by_alias=True)), "schemas": {"events": "{}"}}
     asked: list[tuple[str, str, int, object]] = [
@@ -334,7 +334,7 @@ def test_errors_say_what_was_found_and_what_would_be_right(http: httpx2.Client, 
 
 
 def test_openapi_describes_every_route(http: httpx2.Client) -> None:
-    """The hot routes are answered before the framework sees them, and documented all the same."""
+    """The hot routes are answered without the framework, and are in its OpenAPI."""
     paths = http.get("/openapi.json").json()["paths"]
     assert {
         "/schemas/ids/{schema_id}",

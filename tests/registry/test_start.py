@@ -1,4 +1,4 @@
-"""Starting: settings, migrations, what can be wrong, and errors of the service as a table."""
+"""Starting the service: settings, migrations, failures, and the table of its errors."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from tests.registry.schemas import plays, waiver_of_track
     ],
 )
 def test_a_database_that_cannot_be_a_registrys_is_refused(url: str, finding: str) -> None:
-    """The message says what was found and what to write."""
+    """The message contains what was found and what to write."""
     with pytest.raises(ValueError, match=finding) as error:
         Settings(database=url)
     assert "write sqlite:///" in str(error.value)
 
 
 def test_the_tables_are_those_of_the_migrations(database: str) -> None:
-    """What the migrations make is what the code reads, column by column, and running them twice changes nothing."""
+    """The migrations create the columns that the code reads, and running them again changes nothing."""
     for _ in range(2):
         store = RegistryStore(database_url(database)).open()
         store.close()
@@ -68,7 +68,7 @@ def _columns(connection: Connection) -> dict[str, set[str]]:
 
 
 def test_a_database_of_an_earlier_version_is_brought_up(database: str) -> None:
-    """What the first revision holds is still there after the start, and takes what the later ones bring."""
+    """Rows of the first revision are still there after a start, and have the columns of later revisions."""
     engine = create_engine(database_url(database))
     config = Config()
     config.set_main_option("script_location", str(Path(meshport_registry.migrate.__file__).parent / "migrations"))
@@ -86,7 +86,7 @@ def test_a_database_of_an_earlier_version_is_brought_up(database: str) -> None:
 
 
 def test_many_nodes_may_start_at_once(database: str) -> None:
-    """Eight stores open one empty database together; one makes the tables, the others find them."""
+    """Eight stores can open one empty database at the same time."""
     with ThreadPoolExecutor(8) as pool:
         stores = list(pool.map(lambda _: RegistryStore(database_url(database)).open(), range(8)))
     for store in stores:
@@ -94,8 +94,8 @@ def test_many_nodes_may_start_at_once(database: str) -> None:
         store.close()
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
-    """Before anything is opened, with the way out."""
+def test_a_taken_port_is_reported(tmp_path: Path) -> None:
+    """A taken port is reported before a database is created."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(database=f"sqlite:///{tmp_path / 'r.db'}", port=taken.getsockname()[1])
         with pytest.raises(RegistryUnavailable, match="cannot listen on 127"), running(settings):
@@ -104,8 +104,8 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all/r.db", "postgresql://nobody@127.0.0.1:1/none"])
-def test_a_database_that_does_not_open_is_said(url: str) -> None:
-    """At the start, not with the first request."""
+def test_a_database_that_cannot_be_opened_is_reported(url: str) -> None:
+    """A database that cannot be opened is reported at the start, not by the first request."""
     with pytest.raises(RegistryUnavailable, match="cannot be opened"), running(Settings(database=url, port=0)):
         pass
 
@@ -149,7 +149,7 @@ def test_a_refused_database_is_named_without_its_password(url: str) -> None:
 
 
 def test_sqlite_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    """WAL with synchronous=FULL (2) and a busy timeout: what durability and concurrent writers rest on is on."""
+    """WAL mode, synchronous=FULL (2) and a busy timeout, which durability and concurrent writers need, are on."""
     store = RegistryStore(database_url(f"sqlite:///{tmp_path / 'r.db'}")).open()
 
     def pragmas(connection: Connection) -> list[object]:
@@ -164,7 +164,7 @@ def test_sqlite_keeps_what_it_acknowledged(tmp_path: Path) -> None:
 
 
 def test_the_application_opens_its_database_by_itself(tmp_path: Path) -> None:
-    """`create_app` is enough for another ASGI server: it opens at start-up and closes at the end."""
+    """`create_app` is enough for another ASGI server: it opens the database on startup and closes it on shutdown."""
     file = tmp_path / "r.db"
     app = create_app(Settings(database=f"sqlite:///{file}"))
 
@@ -183,7 +183,7 @@ def test_the_application_opens_its_database_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_restart_answers_what_was_registered(database: str) -> None:
-    """Ids, bindings and schemas are those of before."""
+    """Ids, bindings and schemas survive a restart."""
     settings = Settings(database=database, port=0, bootstrap_servers="k:1")
     with running(settings) as url, Registry(url) as client:
         before = client.register(*plays()).product
@@ -192,8 +192,8 @@ def test_a_restart_answers_what_was_registered(database: str) -> None:
         assert client.resolve("player/plays") == before.bindings[0]
 
 
-def test_a_write_that_fails_takes_no_other_with_it(database: str) -> None:
-    """Of a batch in one transaction a refused write is undone alone; a broken one fails the batch, not the writer."""
+def test_a_failed_write_undoes_no_other(database: str) -> None:
+    """A refused write of a batch is rolled back alone; a write with a bug fails its batch, and the writer goes on."""
     store = RegistryStore(database_url(database)).open()
 
     def insert(connection: Connection, name: str) -> str:
@@ -220,8 +220,8 @@ def test_a_write_that_fails_takes_no_other_with_it(database: str) -> None:
         store.close()
 
 
-def test_too_many_writes_are_told_to_come_back(database: str) -> None:
-    """The queue is bounded: what does not fit is refused at once, and what fits is done."""
+def test_writes_beyond_the_queue_are_refused(database: str) -> None:
+    """A write that finds the queue full is refused at once, and the writes in the queue are made."""
     store = RegistryStore(database_url(database), longest_queue=2).open()
 
     async def flood() -> list[object]:
@@ -237,7 +237,7 @@ def test_too_many_writes_are_told_to_come_back(database: str) -> None:
 
 
 def test_every_error_of_the_service_has_its_row() -> None:
-    """No class answers by accident: each has a status and a code, and no two classes share Confluent's five digits."""
+    """Every error class has a status and a code, and no two classes share one of Confluent's five-digit codes."""
     classes = {each for each in ServiceError.__subclasses__() if each.__module__ == ServiceError.__module__}
     assert classes <= ERROR_RESPONSES.keys()
     own = [

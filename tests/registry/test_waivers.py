@@ -1,4 +1,4 @@
-"""Waivers: recorded, shown, applied, and void by themselves."""
+"""Waivers: recorded, listed, applied and expired."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WITHOUT_TRACK = {"events@1": schema("user")}
 
 
 def test_a_waiver_is_recorded_and_listed(registry: Registry) -> None:
-    """Newest first, for the whole mesh, a product, a port or one major of it; all that was given comes back."""
+    """Waivers are listed newest first, of the mesh, a product, a port or a line, with everything that was recorded."""
     registry.register(*plays())
     registry.register(product("mesh://player/streams"), plays()[1])
     before = datetime.now(UTC) - timedelta(milliseconds=1)
@@ -50,7 +50,7 @@ def test_a_waiver_is_recorded_and_listed(registry: Registry) -> None:
     ],
 )
 def test_a_waiver_that_cannot_hold_is_refused(registry: Registry, other: dict[str, object], finding: str) -> None:
-    """It is for a registered port, a rule of the table and a day within a year; nothing else is recorded."""
+    """A waiver needs a registered port, a rule of the table and a day within a year."""
     registry.register(*plays())
     with pytest.raises(RegistrationRefused) as error:
         registry.waive(waiver_of_track(**other))
@@ -59,7 +59,7 @@ def test_a_waiver_that_cannot_hold_is_refused(registry: Registry, other: dict[st
 
 
 def test_some_rules_cannot_be_waived(registry: Registry) -> None:
-    """A rule without which the mesh itself would be wrong lets nothing pass."""
+    """A rule that protects the mesh itself cannot be waived."""
     registry.register(*plays())
     strict = [rule.id for rule in RULES.values() if not rule.waivable]
     assert strict
@@ -68,15 +68,15 @@ def test_some_rules_cannot_be_waived(registry: Registry) -> None:
             registry.waive(waiver_of_track(rule=rule))
 
 
-def test_everything_that_is_wrong_with_a_waiver_is_said_at_once(registry: Registry) -> None:
-    """Port, rule and day are three findings."""
+def test_all_findings_of_a_waiver_are_reported_at_once(registry: Registry) -> None:
+    """A wrong port, rule and day are three findings."""
     with pytest.raises(RegistrationRefused) as error:
         registry.waive(waiver_of_track(rule="NONE", until=date(2020, 1, 1)))
     assert len(error.value.findings) == 3
 
 
 def test_a_waiver_lets_one_change_pass(registry: Registry) -> None:
-    """What it names is registered and noted; any other change is refused as ever."""
+    """A waived change is registered with a note, and any other change is still refused."""
     registry.register(*plays())
     waiver = registry.waive(waiver_of_track())
     declared = plays()[0]
@@ -94,7 +94,7 @@ def test_a_waiver_lets_one_change_pass(registry: Registry) -> None:
 
 
 def test_a_revoked_waiver_lets_nothing_pass(registry: Registry) -> None:
-    """Taking it back says when, stays in the list, and a second time changes nothing."""
+    """A revoked waiver has the time of its revocation and stays in the list; revoking it again changes nothing."""
     registry.register(*plays())
     waiver = registry.waive(waiver_of_track())
     revoked = registry.revoke(waiver.id)
@@ -109,8 +109,8 @@ def test_a_revoked_waiver_lets_nothing_pass(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(("days", "passes"), [(0, True), (-1, False)], ids=["last-day", "day-after"])
-def test_a_waiver_is_void_after_its_day(tmp_path: Path, days: int, passes: bool) -> None:
-    """On its last day it holds, on the next it does not, and nobody had to do anything."""
+def test_a_waiver_expires_after_its_day(tmp_path: Path, days: int, passes: bool) -> None:
+    """A waiver is in force on its last day, and not on the next."""
     file = tmp_path / "registry.db"
     with (
         running(Settings(database=f"sqlite:///{file}", port=0, bootstrap_servers="k:1")) as url,
@@ -130,7 +130,7 @@ def test_a_waiver_is_void_after_its_day(tmp_path: Path, days: int, passes: bool)
 
 
 def change_until(file: Path, waiver: Waiver, day: date) -> None:
-    """Let time pass for a waiver: its day is written as one that came earlier."""
+    """Move the day of a waiver into the past."""
     with sqlite3.connect(file) as database:
         database.execute("UPDATE waiver SET until = ? WHERE id = ?", (day.isoformat(), waiver.id))
     database.close()
