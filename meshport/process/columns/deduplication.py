@@ -6,9 +6,9 @@ import numpy as np
 
 from meshport.event.columns import EventColumns
 from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, field_of, to_python
-from meshport.process.columns.overlay import Overlay
 from meshport.process.logic import lossless_json
 from meshport.process.state.deduplication import Deduplication
+from meshport.process.state.overlay import Overlay
 
 
 class ColumnarDeduplication:

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Origins, field_of, to_python
 from meshport.process.columns.expressions import Doubt, NotColumnar
-from meshport.process.columns.overlay import Overlay
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.pipeline import Apply, Occurrence
 from meshport.process.state.groups import StatefulFunction
+from meshport.process.state.overlay import Overlay
 
 # The Python types that a column takes, as the codec does. Arrow takes more: 1.0 for 1, a time without a zone.
 _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (

@@ -10,9 +10,9 @@ from meshport.process.columns import warn_row_path
 from meshport.process.columns.columnar_records import Fields, Origins
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
-from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import RekeyedBatch
 from meshport.process.state.groups import GroupProcessor
+from meshport.process.state.overlay import Overlay
 from meshport.process.state.rows import KeyValueStore
 from meshport.process.wire.plan import Plan
 

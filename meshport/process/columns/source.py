@@ -24,12 +24,12 @@ from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.operators import JoinedTable, Step, compile_steps
-from meshport.process.columns.overlay import Overlay
 from meshport.process.columns.rekeying import RekeyedBatchWriter
 from meshport.process.logic.pipeline import Aggregate, Deduplicate
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
 from meshport.process.state.deduplication import Deduplication
 from meshport.process.state.groups import GroupProcessor
+from meshport.process.state.overlay import Overlay
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import PartitionMessages
 from meshport.process.wire.messages import late

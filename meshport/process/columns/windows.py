@@ -18,13 +18,13 @@ from meshport.process.columns.columnar_records import (
 )
 from meshport.process.columns.expressions import NotColumnar
 from meshport.process.columns.kernels import GroupedValues, GroupIndex, kernel_for
-from meshport.process.columns.overlay import Overlay
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session
 from meshport.process.logic.records import RecordPosition
 from meshport.process.state.groups import WindowAggregate
 from meshport.process.state.keys import window_key
+from meshport.process.state.overlay import Overlay
 
 
 class ColumnarWindows:

@@ -1,4 +1,4 @@
-"""Changes of state rows that are applied only if all of their batch can be computed over columns."""
+"""Changes of state rows that are kept apart until all of their batch is computed, and then applied or dropped together."""
 
 from __future__ import annotations
 
