@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from meshport.address import Address
 from meshport.binding import Binding
@@ -44,8 +44,8 @@ from meshport.testing.registry import MemoryRegistry
 from meshport.testing.subscription import MemorySubscription, Positions
 from meshport.testing.topics import MemoryTopics
 
-MAX_MESSAGE_BYTES = 1_000_000
-"""The largest message that is stored: librdkafka's `message.max.bytes`."""
+# librdkafka's default of `message.max.bytes`, against which it checks key, value and headers together.
+_MAX_MESSAGE_BYTES: Final = 1_000_000
 
 
 class MemoryMesh:
@@ -108,10 +108,10 @@ class MemoryMesh:
         """Register a project's products and make their topics as `meshport apply` does; all of them, or none.
 
         A project that was applied before is brought up to date: a new contract becomes a version that the gate judges
-        against all that came before, and a process that was edited goes on with the state that it has.
+        against every earlier version, and a changed process continues with its state.
 
         Raises:
-            ProcessError, DescriptorError, SchemaError: a product is wrong in itself.
+            ProcessError, DescriptorError, SchemaError: a product is invalid.
             RegistrationRefused: the gate refuses a change of a contract, or an input is not registered.
             TopicError: a product's partitions have changed.
         """
@@ -146,7 +146,7 @@ class MemoryMesh:
             address: of the port.
             record: the event's data, by the port's schema.
             id: of the event; by default a random one.
-            time: when the fact happened; by default the port's time field, else the clock.
+            time: the event time; by default the port's time field, else the clock.
             subject: CloudEvents' subject.
             partition: by default the one of its key.
 
@@ -170,13 +170,13 @@ class MemoryMesh:
     def retract(
         self, address: Address | str, key: Mapping[str, Any], *, id: str | None = None, time: datetime | None = None
     ) -> str:
-        """Publish a tombstone: on a compacted port the key's row ceases to be; as `meshport.Publisher.retract`.
+        """Publish a tombstone, which deletes the row of its key on a compacted port; as `meshport.Publisher.retract`.
 
         Args:
             address: of the port.
             key: the key fields and their values.
             id: as in `publish`.
-            time: when it ceased to be; by default the clock.
+            time: the event time; by default the clock.
 
         Raises:
             PublishError: the port has no key, or a key field has no value.
@@ -205,7 +205,7 @@ class MemoryMesh:
         self._store(self._writer(address), key, value, [*headers], partition)
 
     def run(self) -> None:
-        """Let every processor handle what was published, in the order of the project, until nothing is waiting."""
+        """Run every processor until no published event is waiting."""
         moved = True
         while moved:
             moved = False
@@ -225,7 +225,7 @@ class MemoryMesh:
         return [read(*each.parts) for each in self.messages(address)]
 
     def latest(self, address: Address | str) -> dict[str, Any]:
-        """Return the last record of each key, as a reader of a compacted port holds them; retracted keys are left out.
+        """Return the last record of each key, as a reader of a compacted port holds them; deleted keys are left out.
 
         By the record key's text: the field's, or several fields' joined by `|` (`KSFO|2001-02-03T04:00:00Z`).
         """
@@ -273,11 +273,11 @@ class MemoryMesh:
 
     def late(self, address: Address | str) -> list[QuarantinedEvent]:
         """Return the events of a derived product's input that came later than its `lateness` allows."""
-        return self._set_aside(self.processor(address).plan.late_topic)
+        return self._quarantined_in(self.processor(address).plan.late_topic)
 
     def quarantined(self, address: Address | str) -> list[QuarantinedEvent]:
         """Return the events that a derived product could not process, each with the reason."""
-        return self._set_aside(self.processor(address).plan.quarantine_topic)
+        return self._quarantined_in(self.processor(address).plan.quarantine_topic)
 
     def redrive(
         self, address: Address | str, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True
@@ -294,11 +294,11 @@ class MemoryMesh:
         return self.processor(address).redrive(wanted)
 
     def restart(self, address: Address | str) -> None:
-        """Drop a derived product's processor with all that it holds in memory; the next one restores its changelog."""
+        """Drop a derived product's processor with its state in memory; its successor restores the state from the changelog."""
         self.processor(address).restart()
 
     def processor(self, address: Address | str) -> Harness:
-        """Return what builds a derived product.
+        """Return the processor of a derived product.
 
         Raises:
             ProjectError: no product of that address has a process.
@@ -310,10 +310,10 @@ class MemoryMesh:
         return found
 
     def recount(self, address: Address | str) -> RecountVerdict:
-        """Compare a derived product with the `recount.py` that it brings, after `run`.
+        """Compare a derived product with its `recount.py`; call `run` before.
 
         Raises:
-            ProjectError: the product brings none, or its recount fails.
+            ProjectError: the product has no recount, or it fails.
         """
         asked = Address.parse(address) if isinstance(address, str) else address
         if self.project is None:
@@ -356,6 +356,12 @@ class MemoryMesh:
             raise PublishError(
                 f"{binding.address} has no partition {partition}", hint=f"it has {binding.partitions}, counted from 0"
             )
+        size = len(key or b"") + len(value or b"") + sum(len(name) + len(each) for name, each in headers)
+        if size > _MAX_MESSAGE_BYTES:
+            raise PublishError(
+                f"an event for {binding.topic} was refused: Unable to produce message: Broker: Message size too large "
+                "(MSG_SIZE_TOO_LARGE)"
+            )
         timestamp = int(self._now.timestamp() * 1000)
         self._topics.log.store(Message(binding.topic, key, value, headers, timestamp, partition))
 
@@ -363,12 +369,12 @@ class MemoryMesh:
         log: MemoryLog = self._topics.log
         return log.kept(each for each in log.stored if each.topic == topic)
 
-    def _set_aside(self, topic: str) -> list[QuarantinedEvent]:
+    def _quarantined_in(self, topic: str) -> list[QuarantinedEvent]:
         return [quarantined_event(each.key, each.value, each.headers) for each in self._stored(topic)]
 
 
 class _PortWriter:
-    """What it takes to publish to one port."""
+    """Encodes the events of one port."""
 
     def __init__(self, binding: Binding) -> None:
         self.binding = binding

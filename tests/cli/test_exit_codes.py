@@ -1,4 +1,4 @@
-"""Exit codes: a script can tell findings, wrong input, and a registry or a Kafka that does not answer, apart."""
+"""Exit codes: findings, wrong input, and a registry or Kafka that does not answer have codes of their own."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def no_descriptor(shop: Shop) -> None:
 def test_wrong_input_has_another_exit_code_than_findings(
     cli: Run, shop: Shop, arguments: tuple[str, ...], edit: Callable[[Shop], None] | None, said: str
 ) -> None:
-    """Wrong input ends with 2, prints no verdict, and says what was found and what would be right."""
+    """Wrong input ends with 2, prints no verdict, and reports what was found and what would be right."""
     shop.commit()
     if edit is not None:
         edit(shop)

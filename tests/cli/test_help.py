@@ -55,7 +55,7 @@ def test_the_list_imports_no_command() -> None:
     ids=lambda verb: str(verb[-1]),
 )
 def test_the_help_of_kafka_says_what_it_does(cli: Run, verb: list[str], told: str) -> None:
-    """`--kafka` names the cluster to run on, to create topics in, or to tell clients of: each command says which."""
+    """`--kafka` names the cluster to run on, to create topics in, or to name to clients: each help text states which."""
     shown = " ".join(cli(*verb, "--help", COLUMNS="200", TERMINAL_WIDTH="200").out.replace("│", " ").split())
     assert told in shown
 
@@ -93,7 +93,7 @@ def test_help_without_a_verb(cli: Run) -> None:
     ],
 )
 def test_bad_usage_is_2(cli: Run, arguments: list[str], told: str) -> None:
-    """Bad usage ends with 2, says what is wrong on stderr, and leaves stdout empty."""
+    """Bad usage ends with 2, reports the error on stderr, and leaves stdout empty."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert told in " ".join(ended.err.replace("│", " ").split())
@@ -101,7 +101,7 @@ def test_bad_usage_is_2(cli: Run, arguments: list[str], told: str) -> None:
 
 @pytest.mark.parametrize("verb", ["resolve", "tail", "replay", "readers"])
 def test_a_bad_address_is_2(cli: Run, verb: str) -> None:
-    """An address that is none ends with 2 and with what would be right, before anybody is asked."""
+    """An invalid address ends with 2 and a suggestion, before the registry is asked."""
     ended = cli(verb, "Player/plays", "--registry", "http://127.0.0.1:1")
     assert (ended.code, ended.out) == (2, "")
     assert "error: the domain 'Player'" in ended.err

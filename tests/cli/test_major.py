@@ -57,7 +57,7 @@ def test_the_days_are_those_that_were_given(shop: Run, tmp_path: Path) -> None:
 
 
 def test_a_process_is_told_that_it_writes_one_line(shop: Run) -> None:
-    """A derived product's process goes to the live line; that is said, since nobody publishes to the other one."""
+    """A derived product's process writes the live line; the command reports it, since no process writes the other one."""
     assert shop("new", "sales/orders", "--from", "shop/orders", "--where", "id != ''").code == 0
     ended = shop("new", "sales/orders", "--major")
     assert ended.code == 0
@@ -85,7 +85,7 @@ def test_a_process_is_told_that_it_writes_one_line(shop: Run) -> None:
     ],
 )
 def test_what_does_not_go_together_is_refused(shop: Run, tmp_path: Path, arguments: list[str], told: str) -> None:
-    """Every refusal ends with 2, says what would be right, and writes nothing."""
+    """Every refusal ends with 2 and a hint, and writes nothing."""
     before = (tmp_path / DESCRIPTOR).read_bytes()
     ended = shop("new", *arguments)
     assert ended.code == 2
@@ -95,7 +95,7 @@ def test_what_does_not_go_together_is_refused(shop: Run, tmp_path: Path, argumen
 
 
 def test_help_says_where_a_producer_writes(cli: Run) -> None:
-    """`new --help` tells how both lines are published to, and what the bare address means meanwhile."""
+    """`new --help` explains how a producer publishes to both lines, and what the bare address means meanwhile."""
     text = " ".join(cli("new", "--help").out.split())
     assert "publishes to both, each by its own address" in text
     assert "go to the live line" in text

@@ -93,7 +93,7 @@ TOLD = [
 
 
 def test_a_refused_record_stops_the_file(on_mesh: Run, port: Binding) -> None:
-    """By default publishing stops at the first refused record, names line and field, and tells what is stored until then."""
+    """By default publishing stops at the first refused record, names line and field, and reports how much was stored."""
     ended = on_mesh("publish", port.address.key, "--from", "-", "--json", stdin=jsonl(*BAD))
     assert ended.code == 1
     assert ended.lines == [{"address": str(port.address), "topic": port.topic, "stored": 1, "refused": 1, "unknown": 0}]
@@ -140,7 +140,7 @@ def test_unknown_columns_are_left_out_on_request(on_mesh: Run, port: Binding) ->
     [("nowhere.jsonl", "No such file"), ("readings.txt", "does not tell a format"), (".", "cannot be read")],
 )
 def test_a_file_that_cannot_be_read_is_2(on_mesh: Run, port: Binding, tmp_path: Path, name: str, told: str) -> None:
-    """A missing file, one whose name tells no format, or a folder is bad usage."""
+    """A missing file, a name without a known format, or a folder is bad usage."""
     (tmp_path / "readings.txt").write_text("", encoding="utf-8")
     ended = on_mesh("publish", port.address.key, "--from", name)
     assert (ended.code, ended.out) == (2, "")
@@ -177,7 +177,7 @@ def test_tail_for_people(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
 
 
 def test_what_cannot_be_read_is_told_and_is_1(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
-    """Unreadable messages are named on stderr with their place, the others shown; the command ends with 1."""
+    """Unreadable messages are reported on stderr with their offset, the others shown; the command ends with 1."""
     fill(mesh, port.address, [1])
     with Producer(KafkaConfig(port.bootstrap_servers)) as producer:
         producer.deliver([Message(port.topic, b"s1", b"nonsense")])
@@ -229,7 +229,7 @@ def test_resolve_says_what_stands_behind_an_address(on_mesh: Run, port: Binding)
 
 
 def test_search_lists_products(on_mesh: Run, port: Binding) -> None:
-    """`search` finds by a word of the address; what is not found is said, and is no data."""
+    """`search` finds by a word of the address; an empty result is reported on stderr, and stdout is empty."""
     found = on_mesh("search", port.address.product, "--json")
     assert [each["address"] for each in found.lines] == [str(port.address.of_product)]
     head, row = on_mesh("search", port.address.product).out.splitlines()
@@ -249,7 +249,7 @@ def test_search_lists_all_there_are(on_mesh: Run, mesh: Mesh, monkeypatch: pytes
 
 
 def test_nobody_reads_is_said(on_mesh: Run, port: Binding) -> None:
-    """A port without readers has no data to show, and says so."""
+    """A port without readers is reported on stderr, and stdout is empty."""
     ended = on_mesh("readers", port.address.key)
     assert (ended.code, ended.out) == (0, "")
     assert f"nobody reads {port.address.key}" in ended.err
@@ -286,7 +286,7 @@ def test_a_tail_that_is_interrupted_ends_well(mesh: Mesh, port: Binding, tmp_pat
 
 
 def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Binding, tmp_path: Path) -> None:
-    """Ctrl-C while records are read still waits for those that were sent, says what is stored, and ends with 130."""
+    """Ctrl-C while records are read still waits for those in flight, reports how many are stored, and ends with 130."""
     fifo = tmp_path / "rows.jsonl"
     os.mkfifo(fifo)
     rows = jsonl(*[GOOD] * 5000)

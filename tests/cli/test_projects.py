@@ -181,7 +181,7 @@ def test_check_names_file_and_line(departures: Run, tmp_path: Path) -> None:
 
 
 def test_apply_needs_a_kafka(departures: Run) -> None:
-    """Without a Kafka that is named or runs here, `apply` says how to name one."""
+    """Without a Kafka that is named or runs here, `apply` ends with 2 and how to name one."""
     ended = departures("apply", "--registry", "http://127.0.0.1:1")
     assert ended.code == 2
     assert "MESHPORT_KAFKA" in ended.err
@@ -189,7 +189,7 @@ def test_apply_needs_a_kafka(departures: Run) -> None:
 
 @pytest.mark.kafka
 def test_apply_plans_then_does(on_mesh: Run, mesh: Mesh) -> None:
-    """`--plan` says what would be done and does nothing; `apply` does it, once; `--json` is one object a product."""
+    """`--plan` shows the changes and makes none; `apply` makes them, once; `--json` is one object per product."""
     domain = f"d{uuid4().hex[:8]}"
     kafka = {"MESHPORT_KAFKA": mesh.bootstrap_servers}
     assert on_mesh("init").code == 0

@@ -40,7 +40,7 @@ def delays(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> str:
 
 
 def test_a_product_is_rebuilt_swapped_and_its_old_generation_deleted(on_mesh: Run, delays: str) -> None:
-    """Compared first, bound when told, deleted when told; each step says what it did and what the next one would be."""
+    """A rebuild compares, binds with `--swap`, and deletes with `--retire`; each step reports what it did and what comes next."""
     compared = on_mesh("rebuild", delays)
     assert (compared.code, compared.out) == (0, "")
     assert "27 events in" in compared.err

@@ -1,4 +1,4 @@
-"""`redrive`, and what `quarantine` says of it, on a mesh that runs."""
+"""`redrive` and `quarantine` on a running mesh."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture
 def port(mesh: Mesh) -> Binding:
-    """A port whose processor has set six events aside: of two partitions, with two errors."""
+    """A port whose processor has quarantined six events: of two partitions, with two errors."""
     made = mesh.product()
     quarantine = quarantine_name(made.topic)
     Admin(KafkaConfig(made.bootstrap_servers)).ensure_topic(quarantine, 2)
@@ -45,7 +45,7 @@ def places(run: list[dict[str, object]]) -> list[tuple[object, object]]:
 
 
 def test_events_are_redriven_once(on_mesh: Run, port: Binding) -> None:
-    """A dry run leaves them; each filter narrows; in the order of the input; once redriven they are said to be."""
+    """A dry run redrives nothing; each filter narrows; events come in input order, and are marked once redriven."""
     address = port.address.key
     early = on_mesh("redrive", address)
     assert early.code != 0

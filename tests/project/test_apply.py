@@ -1,4 +1,4 @@
-"""Applying a project: the plan, then the deed, on a real cluster and registry."""
+"""Planning and applying a project on a real cluster and registry."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Declared:
         contract.write_text(json.dumps({"type": "record", "name": "R", "fields": fields or FIELDS}), encoding="utf-8")
 
     def plan(self) -> list[str]:
-        """What a plan says would be done, in words."""
+        """The changes of a plan, as text."""
         planned = plan(Project(self.root).products, self.registry, self.admin)
         return [str(each) for one in planned for each in (*one.topics, *one.registration.changed)]
 
@@ -97,7 +97,7 @@ def test_what_was_planned_is_done_once(declared: Declared) -> None:
 
 
 def test_settings_that_drifted_are_set_again(declared: Declared) -> None:
-    """A setting that somebody changed by hand, or that is declared anew, is in the plan and is set; others stay."""
+    """A setting that differs from its declaration is in the plan and is set; settings that are not declared stay."""
     declared.write(port="    retention: 7d\n")
     declared.apply()
     declared.admin.set_config(declared.topic(), {"retention.ms": "1000", "max.message.bytes": "2000000"})

@@ -90,7 +90,7 @@ def test_a_compacted_input_is_read_by_its_key() -> None:
     ids=["filter", "derive", "apply", "flatten"],
 )
 def test_a_python_function_sees_whole_records(operators: tuple[Operator, ...], expected: str) -> None:
-    """What a function of the product's own reads is not derived: only the rest is, and the answer says so."""
+    """What a function of the product's own reads is not derived: only the rest is, and `complete` is false."""
     assert read(*operators) == {"events": expected, "python": "sees whole records"}
 
 

@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 
 @pytest.mark.parametrize("seed", range(20))
 def test_waiting_is_what_lies_behind_a_place(seed: int) -> None:
-    """From any place, be it in a gap, before the first event or behind the last one, the events that follow are counted."""
+    """The events from any offset on are counted: in a gap, before the first event, and after the last one."""
     dice = random.Random(seed)
     begin = dice.randrange(5)
     offsets = [each for each in range(begin, begin + 60) if dice.random() < dice.choice((0.2, 0.9))]

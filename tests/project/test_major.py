@@ -67,7 +67,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def added(before: str, ports: int = 0) -> list[str]:
-    """The lines that are new once the port at that place has a next line; fails if any line is gone."""
+    """The text lines that are added when the port at an index gets a next major line; fails if a line is removed."""
     port = parse_product(before).output_ports[ports]
     after = add_line(before, port, live_from=LIVE, deprecated_on=END, file="product.yaml")
     changes = list(difflib.ndiff(before.splitlines(keepends=True), after.splitlines(keepends=True)))
@@ -216,7 +216,7 @@ def test_a_form_that_cannot_be_added_to_is_left_alone(project: Project, ports: s
     ],
 )
 def test_what_makes_no_line_is_refused(project: Project, address: str, days: dict[str, date], told: str) -> None:
-    """The error says why; nothing is written."""
+    """The error has the reason, and nothing is written."""
     before = sorted(each for each in project.root.rglob("*") if each.is_file())
     with pytest.raises(ProjectError) as refused:
         write_line(project, Address.parse(address), today=TODAY, **days)
@@ -235,7 +235,7 @@ def test_a_product_that_ends_gets_no_new_line(project: Project) -> None:
 
 
 def test_a_contract_that_is_there_is_not_overwritten(project: Project) -> None:
-    """Somebody began it by hand."""
+    """A contract file that exists already is not overwritten."""
     file = project.root / "schemas/shop/orders.events.v2.avsc"
     file.write_text("{}", encoding="utf-8")
     with pytest.raises(ProjectError, match="exists already"):
@@ -244,7 +244,7 @@ def test_a_contract_that_is_there_is_not_overwritten(project: Project) -> None:
 
 
 def test_a_type_of_its_own_is_not_taken_over(project: Project) -> None:
-    """Two lines with one CloudEvents type could not be told apart; the new one's is the default one, and told."""
+    """Two lines do not share one CloudEvents type: the new line has the default type, and the command reports it."""
     file = project.root / "producers/shop/orders/product.yaml"
     file.write_text(HEAD + BLOCK.replace("    key:", "    type: com.example.order\n    key:"), encoding="utf-8")
     made = write_line(Project.find(project.root), ORDERS, today=TODAY)

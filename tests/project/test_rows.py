@@ -117,7 +117,7 @@ def test_an_empty_cell_is_null() -> None:
 
 
 def test_a_broken_csv_line_stops_no_other() -> None:
-    """Lines with too many cells, too few, or a stray quote are named; the lines behind them are read."""
+    """Lines with too many cells, too few, or a stray quote are named; the lines after them are read."""
     found = rows('a,b\n1,2\n1,2,3\n1\n"x"y,2\n3,4\n', Format.CSV)
     assert lines(found) == [2, 3, 4, 5, 6]
     told = [str(each) for each in found if isinstance(each, LineRefused)]
@@ -142,7 +142,7 @@ def test_no_utf8_is_told_and_ends_the_file(form: Format) -> None:
 
 
 def test_a_header_that_names_a_column_twice_is_refused() -> None:
-    """Which of two columns of one name a field would take cannot be told."""
+    """Two columns of one name are refused: which one a field would take is ambiguous."""
     (refused,) = rows("a,b,a\n1,2,3\n", Format.CSV)
     assert "line 1: names the column 'a' twice" in str(refused)
     assert rows("", Format.CSV) == rows("", Format.JSONL) == []

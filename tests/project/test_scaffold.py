@@ -74,7 +74,7 @@ def test_init_where_a_file_is_in_the_way_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_new_product_loads_back(project: Project) -> None:
-    """Descriptor and contract that are written load as the product that was drafted, where its address says."""
+    """The descriptor and contract that are written load as the product that was drafted, in the folder of its address."""
     files = write_product(project, draft())
     assert [each.relative_to(project.root).as_posix() for each in files] == [
         "producers/operations/departures/product.yaml",

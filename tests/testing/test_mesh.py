@@ -143,6 +143,14 @@ def test_publishing_is_refused_as_the_publisher_refuses(
     assert mesh.messages(READINGS) == []
 
 
+def test_a_message_is_as_large_as_the_client_sends(mesh: MemoryMesh) -> None:
+    """A message beyond librdkafka's `message.max.bytes` is refused with the client's words."""
+    with pytest.raises(PublishError, match=r"Message size too large \(MSG_SIZE_TOO_LARGE\)"):
+        mesh.publish(READINGS, reading(3.5) | {"note": "x" * 1_000_000})
+    mesh.publish(READINGS, reading(3.5) | {"note": "x" * 900_000})
+    assert len(mesh.messages(READINGS)) == 1
+
+
 def test_a_key_is_needed_to_retract(mesh: MemoryMesh) -> None:
     """A tombstone removes the row of its key; one without a key is refused as the publisher refuses it."""
     mesh.retract(STATIONS, {"sensor": "a"})
@@ -312,7 +320,7 @@ def test_a_port_without_a_time_field_takes_the_clock(mesh: MemoryMesh) -> None:
 
 
 def test_what_is_not_there_is_named(mesh: MemoryMesh) -> None:
-    """An unknown address, port, schema or processor raises an error that says what is there."""
+    """An unknown address, port, schema or processor raises an error that names what exists."""
     with pytest.raises(NotRegistered) as unknown:
         mesh.publish("weather/reading", {})
     assert unknown.value.hint == f"did you mean {READINGS}?"

@@ -34,7 +34,7 @@ def mesh() -> Project:
 
 
 def play(artist: str = "a", user: str = "u", ms: int = 60_000, **more: Any) -> dict[str, Any]:
-    """A play; when it began is said where it is given."""
+    """A play without its time, which `give` takes."""
     return {
         "play_id": "p", "user_id": user, "artist_id": artist, "track_id": "t", "track_ms": 90_000, "played_ms": ms,
         "ended": "COMPLETED", "device": "PHONE", "country": "SE", "offline": False,
@@ -119,7 +119,7 @@ def test_related_artists(mesh: Project) -> None:
 
 
 def test_late_and_quarantined(mesh: Project) -> None:
-    """What is set aside is told with its id and reason: too late, without terms, ahead of its clock, no event at all."""
+    """Late and quarantined events have their id and the reason: late, without a row, in the future, no event."""
     test = plays_by_artist(mesh)
     test.give(PLAYS, play(), at="2026-03-02T00:00:00Z", id="next")
     test.give(PLAYS, play(), at="2026-03-01T11:59:59Z", id="late")
@@ -315,7 +315,7 @@ def test_a_declared_product_and_its_lines(greenhouse: Path) -> None:
 
 
 def test_what_cannot_be_tested(mesh: Project, greenhouse: Path, tmp_path: Path) -> None:
-    """A product that is not there, has no process, or reads what nobody knows is refused with what would be right."""
+    """A product that does not exist, has no process, or reads an unknown port is refused with a hint."""
     with pytest.raises(ProjectError, match="did you mean listening/sessions"):
         ProcessorTest("listening/session", project=mesh)
     with pytest.raises(ProcessError, match="no `process`"):
