@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
 from tests.cli.running import Run, process
 from tests.waiting import PATIENCE_S, wait_for
 
@@ -56,7 +57,7 @@ def test_up_runs_until_interrupted(
     up, facts = started()
     with up:
         assert facts["broker"].startswith("Apache Kafka")
-        assert Admin(facts["bootstrap_servers"]).brokers() == 1
+        assert Admin(KafkaConfig(facts["bootstrap_servers"])).brokers() == 1
         assert httpx2.get(f"{facts['registry_url']}/health", trust_env=False).json()["status"] == "ok"
         found = cli("search", "--json")  # without a name: the mesh that runs here
         assert (found.code, found.out) == (0, "")
