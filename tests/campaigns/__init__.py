@@ -1,1 +1,1 @@
-"""Campaigns: processors that are killed, moved about and sabotaged, and a ledger that says what became of every event."""
+"""Campaigns: processors are killed, reassigned and sabotaged, and a ledger accounts for every event."""

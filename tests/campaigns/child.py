@@ -51,11 +51,11 @@ class Spec:
 
 
 def main(spec: Spec, parent: Connection, errors: str) -> None:
-    """Run as told, in a process of its own.
+    """Run a processor in a process of its own.
 
     Args:
         spec: what to do.
-        parent: is told `WORKING` once something is processed; the process ends with it.
+        parent: receives `WORKING` once something is processed; the process ends with it.
         errors: the file for stderr.
     """
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
@@ -73,7 +73,7 @@ def main(spec: Spec, parent: Connection, errors: str) -> None:
             if spec.seed % 2:
                 points.put(
                     batch, "_WORTH_S", 0.0
-                )  # batches are small here: else no commit is under way beside computing
+                )  # batches are small here: else no commit is in flight during computing
             batch.run_processor(plan, bound, until_end=spec.until_end, member=spec.member or None)
         else:
             if spec.member:

@@ -1,4 +1,4 @@
-"""Twenty-odd ways to be wrong, each planted by replacing a part of the product, and the kind of fault it must show as.
+"""Twenty-odd defects, each planted by replacing a part of the product, and the kinds of fault that show it.
 
 The checksum of a state would refuse most of what a changelog can forget, before any harm is done; where a defect is about
 what happens then, it is taken out (`_unchecked`), so that the ledger alone has to see it.
@@ -40,7 +40,7 @@ Plant = Callable[[pytest.MonkeyPatch, random.Random], None]
 
 @dataclass(frozen=True)
 class Defect:
-    """One way to be wrong.
+    """A defect.
 
     Attributes:
         name: what the product does wrong.
@@ -200,7 +200,7 @@ def _applies_twice(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     patch.setattr(WindowAggregate, "add", add)
 
 
-# -- order of deliveries, and places ---------------------------------------------------------------------------------
+# -- order of deliveries, and offsets --------------------------------------------------------------------------------
 
 
 @_defect("records its place before the outputs", killed, "lost", on=("faust",))

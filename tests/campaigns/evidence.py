@@ -1,4 +1,4 @@
-"""What is left after a campaign, gathered for the ledger: from Kafka, or from a harness in memory."""
+"""Collects for the ledger what a campaign has left, from Kafka or from a harness in memory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def of_kafka(topics: Topics, published: Sequence[Message], wire: Wire) -> Eviden
 
 
 def subscribed(topics: Topics) -> list[Event]:
-    """The output port as somebody reads it who subscribes and has repeats left out."""
+    """Return the events of the output port as a subscriber that leaves out repeats reads them."""
     ends = {number: end for number, (_, end) in topics.log.bounds(topics.plan.output.topic).items()}
     found: list[Event] = []
     quiet = 0
@@ -76,7 +76,7 @@ def subscribed(topics: Topics) -> list[Event]:
             for event in batch:
                 if event.offset + 1 >= ends[event.partition]:
                     ends.pop(event.partition)
-            # Markers of transactions and repeats come after the last event that is given; then silence tells the end.
+            # Transaction markers and repeats may follow the last event; then empty batches are the end.
             quiet = 0 if batch else quiet + 1
             if not ends or quiet == _QUIET:
                 break

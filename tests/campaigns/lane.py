@@ -96,8 +96,8 @@ class Ends:
     words: Counter[str] = field(default_factory=Counter)
 
     def note(self, child: Child, code: int | None) -> None:
-        """Take note of one, unless it ended as it was told to."""
-        if code not in {0, -signal.SIGKILL, -signal.SIGTERM}:  # the last: told to end before it could listen
+        """Record the end of a process, unless it ended as it was asked to."""
+        if code not in {0, -signal.SIGKILL, -signal.SIGTERM}:  # the last: signalled before its handler was installed
             self.words[f"exit {code}: {_SPOTS.sub('...', child.last_words())[-240:]}"] += 1
 
 

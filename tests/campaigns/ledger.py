@@ -1,9 +1,9 @@
-"""The judge of a campaign: from what was published and what the topics hold, what became of every single event.
+"""Judges a campaign: compares what was published with what the topics hold, event by event.
 
-It owes the engines nothing but their formats. Expectations come from the source log and the plain recount of
-`tests.process.recount`; which event made an update is told by the update itself, since every event weighs what no other
-does (`tests.campaigns.logic`). So a forgotten changelog cannot hide behind ids that are dropped as repeats: the n-th
-update of a key has to say n, and to differ from the one before by an event of that key that made none yet.
+It shares nothing with the engines but their formats. Expectations come from the source log and the recount of
+`tests.process.recount`. An update identifies the event that made it, since each event has a weight of its own
+(`tests.campaigns.logic`): the n-th update of a key has the count n, and differs from the update before by an event of
+that key that made no update yet. So a lost changelog shows, even where deduplication drops repeated ids.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Report:
 
     Attributes:
         lost: published and not stored, or stored and without its effect, or kept from our readers.
-        doubled: stored, said or counted twice.
+        doubled: stored, published or counted twice.
         disordered: not in the order of its key.
         miscounted: totals of the output that are not the recount's.
         unaccounted: late and unprocessable events that are not where they belong, or are there without reason.
@@ -260,7 +260,7 @@ class _Walk:
 
 
 def _check_state(evidence: Evidence, fates: _Fates, report: Report) -> None:
-    """What the next restart would go on from is what the log says."""
+    """Check that the state which the next restart restores is the one that follows from the log."""
     rows: list[dict[str, object]] = []
     for topic, partitions in evidence.changelogs.items():
         rows.append({})

@@ -1,4 +1,4 @@
-"""The processors of a campaign: hourly totals in which every update tells which event made it.
+"""The processors of a campaign: hourly totals in which every update identifies the event that made it.
 
 Each event weighs what no other does (`ms`), and totals are a count and a sum: so two updates of a key that follow each
 other differ by one event, which the ledger names. Events tagged `unlucky` make the product's own function raise.

@@ -363,7 +363,7 @@ POINTS: tuple[Point, ...] = (
     _both("after rows, before the checkpoint", _deliveries("after", "rows")),
     _both("after the checkpoint", _deliveries("after", "checkpoint")),
     Point("before the group's place", _client_call(_SEND, "before"), _faust_call("_commit_offsets", "before")),
-    # for faust the group's place is the last thing of all, so that this is its moment after the commit, too
+    # faust commits the group's offset last of all, so this is also its moment after the commit
     Point("after the group's place", _client_call(_SEND, "after"), _faust_call("_commit_offsets", "after")),
     Point("within the commit", _client_call(_COMMIT, "within"), _faust_call("_commit_offsets", "within")),
     Point("after the commit, before a read", _client_call(_COMMIT, "after"), None),

@@ -1,4 +1,4 @@
-"""A test of the campaigns: defects planted in processors, in memory and on a broker, of which every one must be caught."""
+"""Tests the ledger: it has to report every defect that is planted in a processor, in memory and on a broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LANES = 4
 _EVENTS = 250
 _BURST = 40
 _KILL_S = 30.0
-# Where a kill makes a defect do harm: on the way to the outputs' end, before the state, before the place, after all of it.
+# Where a kill makes a defect do harm: before the state, before the checkpoint, before the group's offset, after all of it.
 _KILLS = (
     "after outputs, before rows",
     "after rows, before the checkpoint",
@@ -33,7 +33,7 @@ _KILLS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the ledger said of one.
+    """The verdict of the ledger on one run.
 
     Attributes:
         name: of the defect; "" for none.

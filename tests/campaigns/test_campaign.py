@@ -1,4 +1,4 @@
-"""What the campaigns are made of: points that every engine has, rotation that misses none, readers that outlive a broker."""
+"""The parts of the campaigns: kill points of both engines, their rotation, and readers that survive the loss of a broker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_points_come_in_turn(engine: Engine) -> None:
 
 
 def test_a_point_that_was_missed_is_tried_again() -> None:
-    """A kill that did not come about is made up for, and counted."""
+    """A point that was missed is given out again, and the miss is counted."""
     rotation = Rotation(Campaign("batch", "windows", 1))
     point = rotation.take()
     assert point is not None
@@ -42,7 +42,7 @@ def test_a_point_that_was_missed_is_tried_again() -> None:
 
 
 def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
-    """A reader that asks for offsets while the broker is let go asks again; what stays wrong is told."""
+    """A reader repeats a request for offsets that the loss of a broker interrupts, and raises an error that persists."""
     answers: list[int] = [
         ClientError._DESTROY_BROKER,
         ClientError.OFFSET_NOT_AVAILABLE,
@@ -58,7 +58,7 @@ def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks a broker that died for a topic gets an error of ours, not the client's silence."""
+    """A request to a broker that died raises an error of Meshport."""
     monkeypatch.setattr(admin, "_TIMEOUT_S", 0.01)
     with pytest.raises(BrokerUnavailable, match=r"cannot see it: no broker answered"):
         admin._answer(Future[None](), "cannot see it")
@@ -72,7 +72,7 @@ def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_few_kills_do_no_harm(kafka: Cluster, engine: Engine, names: list[str]) -> None:
-    """A campaign of some kills on one broker: every process dies where it should, and the ledger is clean."""
+    """After some kills at named points, on one broker, the ledger reports no fault."""
     lane = Lane(kafka.bootstrap_servers, engine, "windows", 1, member="one")
     round_ = Round(lane, 1)
     try:

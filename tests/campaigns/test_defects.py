@@ -1,4 +1,4 @@
-"""A test of the tests: whatever is wrong with a processor, the ledger says so."""
+"""The ledger reports every planted defect of a processor, and nothing where there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.campaigns.memory import Scene, by_columns, cut_off, killed, moved
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_it_is_caught(name: str) -> None:
-    """A planted defect is named as one of the kinds of fault that it is."""
+    """The ledger reports a planted defect as one of the kinds of fault that it causes."""
     defect = DEFECTS[name]
     with planted(name, random.Random(1)):
         evidence = defect.scene(random.Random(1))
@@ -22,10 +22,10 @@ def test_it_is_caught(name: str) -> None:
 
 @pytest.mark.parametrize("scene", [killed, by_columns, cut_off, moved], ids=lambda scene: scene.__name__)
 def test_without_a_defect_all_is_well(scene: Scene) -> None:
-    """In the scenes in which defects are caught, the processor as it is does no harm."""
+    """In the scenes of the defects, the ledger reports no fault of the unchanged processor."""
     assert judge(scene(random.Random(1))).faults == {}
 
 
 def test_there_are_enough() -> None:
-    """The defects are as many as were promised."""
+    """There are at least twenty defects."""
     assert len(DEFECTS) >= 20

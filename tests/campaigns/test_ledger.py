@@ -31,7 +31,7 @@ def without(messages: Sequence[InputMessage], index: int) -> list[InputMessage]:
 
 
 def moved(messages: Sequence[InputMessage]) -> list[InputMessage]:
-    """Two updates of one key, each in the other's place."""
+    """Two updates of one key, swapped."""
     found = list(messages)
     first = next(index for index, each in enumerate(found) if sum(other.key == each.key for other in found) > 1)
     second = next(index for index in range(first + 1, len(found)) if found[index].key == found[first].key)
@@ -53,7 +53,7 @@ def set_back(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:
 
 
 def empty(entries: list[ChangelogRecord]) -> list[ChangelogRecord]:
-    """A changelog that knows its place and nothing else."""
+    """A changelog that holds a checkpoint and no row."""
     last = [entry for entry in entries if entry.key == CHECKPOINT_KEY][-1]
     assert last.value is not None
     return [replace(Checkpoint.read(last.value), rows=0, checksum=0).to_record()]

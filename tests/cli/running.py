@@ -24,7 +24,7 @@ class Ended:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it wrote to stdout, where each line is a JSON object."""
+        """The JSON objects of its stdout, one a line."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 

@@ -34,7 +34,7 @@ _SPLICES: Final = [
 
 
 def values(schemas: int, records: int) -> dict[str, Any]:
-    """Random records of random schemas: the values of the codec, and its bytes, both ways."""
+    """Compare random records of random schemas with the codec: its values when read, its bytes when written."""
     counted = {"schemas": 0, "records": 0, "differ": 0, "unsupported": 0}
     seed = 0
     while counted["schemas"] < schemas:
@@ -48,7 +48,9 @@ def values(schemas: int, records: int) -> dict[str, Any]:
         codec = Codec(schema)
         bodies = [codec.encode(generator.record(schema), b"\0\0\0\0\7") for _ in range(records)]
         decoder = ColumnarDecoder(schema)
-        decoder._columns([body[5:] for body in bodies])  # raises where the quick way would be left
+        decoder._columns(
+            [body[5:] for body in bodies]
+        )  # raises where the native decoder would fall back to the bounded one
         batch = decoder.decode(bodies, 5)
         expected = [codec.decode(body, 5) for body in bodies]
         written = ColumnarEncoder(schema).encode(batch, b"\0\0\0\0\7")

@@ -32,7 +32,7 @@ def _campaign(*arguments: Any) -> dict[str, Any]:
 
 @repeated
 def test_values_and_bytes_are_those_of_the_codec() -> None:
-    """Random records of random schemas are read to the codec's values, and written to its bytes, without the slow way."""
+    """Random records of random schemas are read natively to the codec's values, and written to the codec's bytes."""
     counted = _campaign("values", _SCHEMAS, _RECORDS)
     assert counted["schemas"] == _SCHEMAS
     assert counted["records"] == _SCHEMAS * _RECORDS
@@ -44,6 +44,6 @@ def test_mutated_payloads_get_the_verdict_of_the_bounded_decoder() -> None:
     """Mutated payloads are read or refused as the bounded decoder does, within 64 MB, and each call ends."""
     counted = _campaign("hostile", 60, _PAYLOADS)
     assert counted["payloads"] >= _PAYLOADS
-    # Both outcomes, and both ways to them, took part.
+    # Both outcomes occurred, by the native decoder and by the bounded one.
     assert counted["refused"] > _PAYLOADS / 4
     assert counted["quick"] > _PAYLOADS / 20

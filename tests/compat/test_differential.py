@@ -185,7 +185,7 @@ def java(kafka_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> ApacheJ
     try:
         return ApacheJava(kafka_cache, tmp_path_factory.mktemp("oracle"))
     except BrokerUnavailable as error:
-        if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":  # whoever asks for everything has the network
+        if os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":  # a run that requires everything has the network
             raise
         pytest.skip(f"the jars of Apache Avro are not to be had: {error.message}")
 

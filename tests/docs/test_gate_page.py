@@ -1,4 +1,4 @@
-"""The gate's page, executed: every command that it shows, in order, prints what the page says."""
+"""The gate's page, executed: every command that it shows, in order, prints what the page shows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def told(kafka: Cluster, folder: Path) -> list[tuple[str, str, str]]:
 
 @pytest.mark.kafka
 def test_the_page_shows_what_is_printed(kafka: Cluster, tmp_path: Path) -> None:
-    """Whoever types the page's commands sees what it shows, days and ports apart."""
+    """The page's commands print what it shows, except for days and ports."""
     ran = told(kafka, tmp_path)
     assert len(ran) >= 10
     for command, shown, out in ran:

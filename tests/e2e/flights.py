@@ -22,7 +22,7 @@ Totals = dict[tuple[str, str], tuple[float, int]]
 def first_quarter(folder: Path) -> tuple[Path, str]:
     """The file of 20,000 flights of January to March 2001, and a word on where it is from.
 
-    The real ones lie beside the project where it is built; elsewhere a seeded file of the same shape takes their place.
+    The real ones lie beside the project where it is built; elsewhere a seeded file of the same shape replaces them.
     """
     if GIVEN.exists():
         return GIVEN, f"{COUNT:,} real flights ({GIVEN.name})"

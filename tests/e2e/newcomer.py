@@ -43,13 +43,13 @@ process:
 
 
 class Newcomer:
-    """Somebody in an empty directory.
+    """A new user in an empty directory.
 
     Attributes:
         folder: the project.
         commands: what was typed in it.
         written: lines that were written by hand.
-        published: every flight that the mesh was told of.
+        published: every flight that was published.
         up: the mesh, while it runs.
     """
 
@@ -95,7 +95,7 @@ class Newcomer:
         self.up = Up(self.folder, *arguments)
 
     def publish(self, file: Path) -> dict[str, Any]:
-        """Publish a file of flights; what the command says."""
+        """Publish a file of flights; return the output of the command."""
         self.published += flights.read(file)
         (facts,) = lines(self.type("publish", DEPARTURES, "--from", str(file), "--json").stdout)
         return facts
@@ -158,13 +158,13 @@ class Newcomer:
         return lines(meshport(self.folder, "tail", address, "--from-beginning", "--until-end", "--json").stdout)
 
     def delays(self) -> Totals:
-        """What the aggregate says: the last row of each key, the processor having come to the end of its input."""
+        """Return the last row of each key of the aggregate, once its processor has reached the end of its input."""
         self.settle(DELAYS)
         rows = [event["data"] for event in self.tail(DELAYS)]
         return {(row["origin"], row["window_start"]): (row["mean_delay"], row["max_delay"]) for row in rows}
 
     def truth(self) -> Totals:
-        """What sqlite3 says of everything that was published."""
+        """Return the same aggregate of all published flights, computed by sqlite3."""
         return flights.totals(self.published)
 
     def stored(self, topic: str) -> list[ReceivedMessage]:

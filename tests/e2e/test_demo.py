@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.kafka
 @pytest.mark.usefixtures("jars")
 def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
-    """The demo ends by itself with exit code 0 and four of four products recounted, one of its processors killed on the way."""
+    """The demo ends by itself with exit code 0 and four of four products recounted, though a processor is killed meanwhile."""
     log = tmp_path / "demo.log"
     with log.open("wb") as out:
         demo = subprocess.Popen(

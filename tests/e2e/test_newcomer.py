@@ -1,4 +1,4 @@
-"""A newcomer's mesh on real input, through the real commands: told, counted, replayed, run again."""
+"""The mesh of a new user on real input, by the real commands: published, aggregated, replayed, started again."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_february_again_while_life_goes_on(newcomer: Newcomer, quarter: Path) ->
 
 
 def test_a_second_mesh_is_refused(newcomer: Newcomer) -> None:
-    """`up` in a project whose mesh runs says which process runs it and where its registry is, and changes nothing."""
+    """`up` in a project whose mesh runs names the process that runs it and its registry, and changes nothing."""
     said = newcomer.type("up", expect=2).stderr
     assert said == (
         f"error: a mesh runs here already (process {newcomer.up.process.pid}), its registry at "
@@ -99,7 +99,7 @@ def test_the_next_day(newcomer: Newcomer, quarter: Path) -> None:
 
 
 def test_a_broken_processor_is_told_and_tried_again(newcomer: Newcomer, quarter: Path) -> None:
-    """A processor that fails at import is said with its own words and tried again, ever more seldom, until it is mended."""
+    """`up` reports a processor that fails at import with its error, and restarts it at growing intervals until it is mended."""
     before = newcomer.up.pids
     newcomer.write_product("network/long-hauls", "6b3b1f0e-55ad-4d0c-9d3f-0f6f9a0c3f11", LONG_HAULS)
     newcomer.type("apply")  # which takes no processor that cannot be loaded

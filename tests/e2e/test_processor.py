@@ -33,7 +33,7 @@ def names(newcomer: Newcomer) -> set[str | None]:
 
 
 def test_a_processor_with_transactions(newcomer: Newcomer, quarter: Path) -> None:
-    """What it stored is told to the event and nothing waits in the end; killed -9, it goes on as itself, nothing doubled."""
+    """The lag counts to the event and ends at zero; killed -9, the processor continues under its name, and nothing is doubled."""
     newcomer.write_product(SHORT, "0c0f5a56-0f1f-4c3a-9a62-6a0f8a4d8a2e", LOGIC)
     newcomer.type("apply")
     wait_for(lambda: SHORT in newcomer.up.pids, lambda: newcomer.up.said)

@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 
 @pytest.fixture
 def said() -> list[str]:
-    """What the supervisor has said."""
+    """Lines that the supervisor has reported."""
     return []
 
 
@@ -52,7 +52,7 @@ def test_work_that_is_done_is_not_done_again(supervisor: Supervisor, said: list[
 
 
 def test_each_end_is_told_with_its_own_words(supervisor: Supervisor, said: list[str]) -> None:
-    """An end is said with what that very run has logged, and not once more where the next run says the same."""
+    """The supervisor reports the end of a run with that run's last lines, and does not repeat lines that the next run repeats."""
     supervisor.keep("p", python("print('no licence'); raise SystemExit(4)"))
     wait_for(lambda: sum("ended" in each for each in said) == 2, lambda: "\n".join(said))
     assert [each for each in said if "ended" in each] == [

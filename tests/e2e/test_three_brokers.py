@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("jars")]
 
 
 def test_a_mesh_outlives_a_broker_and_itself(quarter: Path, tmp_path: Path) -> None:
-    """A broker killed -9 while flights are published costs none; `up` killed -9 leaves no process and no gap behind it."""
+    """A broker killed -9 while flights are published loses none; `up` killed -9 leaves no process and no gap."""
     text = quarter.read_text().splitlines(keepends=True)
     with Newcomer(tmp_path / "mesh") as somebody:
         somebody.make(quarter)

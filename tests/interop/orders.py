@@ -40,7 +40,7 @@ _BEGIN: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def order(number: int) -> dict[str, Any]:
-    """The order of that number; all values can be told apart, negative and empty ones among them."""
+    """Return the order of that number; its values differ from those of every other, and some are negative or empty."""
     return {
         "order_id": f"order-{number}",
         "customer": f"größe-{number % 3}",
@@ -62,7 +62,7 @@ def publish(mesh: Mesh, address: Address, numbers: range) -> dict[str, dict[str,
 
 
 def publish_lines(mesh: Mesh, address: Address, numbers: range) -> dict[str, dict[str, Any]]:
-    """Publish orders with the command line; each event has its order's id, so that it can be told which is which."""
+    """Publish orders with the command line, each with its order's id as the event's; return the records by id."""
     records = {f"order-{number}": order(number) for number in numbers}
     run(
         ["publish", str(address), "--from", "-", "--id-field", "order_id", "--registry", mesh.url],

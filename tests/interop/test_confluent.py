@@ -50,7 +50,7 @@ def test_the_deserializer_reads_every_record(orders: Published, client: SchemaRe
 
 
 def test_the_deserializer_reads_tombstones(ledger: Published, client: SchemaRegistryClient) -> None:
-    """A retracted row is a null value behind its key, which Confluent's deserializer gives as None."""
+    """A retracted row is a key with a null value, which Confluent's deserializer returns as None."""
     deserialize = AvroDeserializer(client)
     messages = read_all(ledger.binding.bootstrap_servers, ledger.binding.topic)
     found = {headers_of(each)["ce_id"].decode(): decoded(each, deserialize) for each in messages}
@@ -81,7 +81,7 @@ def test_a_products_contract_registers_as_itself(orders: Published, client: Sche
 
 
 def test_a_producer_cannot_change_a_products_contract(orders: Published, client: SchemaRegistryClient) -> None:
-    """AvroSerializer with another schema and `auto.register.schemas`, its default, is told whose contract it is."""
+    """AvroSerializer with another schema and `auto.register.schemas`, its default, gets an error that names the product."""
     more = {**ORDER, "fields": [*ORDER["fields"], {"name": "coupon", "type": ["null", "string"], "default": None}]}
     with pytest.raises((SchemaRegistryError, SerializationError)) as refused:
         AvroSerializer(client, json.dumps(more))(order(0), value_of(orders.binding.topic))

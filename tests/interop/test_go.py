@@ -54,7 +54,7 @@ def read(program: Program, published: Published) -> list[dict[str, Any]]:
 
 
 def of_json(line: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The record of a line: text becomes a decimal and a time, as the schema says."""
+    """Return the record of a line, with text converted to a decimal and a time by the schema."""
     if line is None:
         return None
     return line | {"amount": Decimal(line["amount"]), "placed_at": datetime.fromisoformat(line["placed_at"])}

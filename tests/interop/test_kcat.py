@@ -54,7 +54,7 @@ def test_kcat_shows_key_and_headers(orders: Published, kcat: Callable[..., bytes
 
 
 def test_kcat_shows_a_tombstone(ledger: Published, kcat: Callable[..., bytes]) -> None:
-    """A retraction is a message of length -1, null, behind the key that it ends."""
+    """A retraction is a message with the key that it ends and a null value, of length -1 for kcat."""
     shown = messages(kcat(ledger, "-f", f"%k{_PART}%S{_END}"))
     assert len(shown) == len(ledger.records)
     assert [key for key, size in shown if size == "-1"] == ["order-1"]

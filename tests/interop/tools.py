@@ -9,7 +9,7 @@ import pytest
 
 
 def do_without(reason: str) -> NoReturn:
-    """Skip, or fail where MESHPORT_REQUIRE_INTEROP=1 says that interoperability has to be shown."""
+    """Skip the test; fail it if the environment has MESHPORT_REQUIRE_INTEROP=1."""
     if os.environ.get("MESHPORT_REQUIRE_INTEROP") == "1":
         pytest.fail(f"MESHPORT_REQUIRE_INTEROP=1, and {reason}")
     pytest.skip(reason)

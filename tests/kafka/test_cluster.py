@@ -24,7 +24,7 @@ def test_embedded_broker_says_what_it_is(kafka: Cluster) -> None:
 
 
 def test_given_broker_is_used_as_it_is(kafka: Cluster, tmp_path: Path) -> None:
-    """A given address wins, nothing is fetched or started, and its line says how many brokers it has and its id."""
+    """A given address wins, nothing is fetched or started, and its line has the number of brokers and the cluster id."""
     with open_cluster(kafka.bootstrap_servers, cache_dir=tmp_path) as cluster:
         assert cluster.kind == "given"
         assert cluster.bootstrap_servers == kafka.bootstrap_servers

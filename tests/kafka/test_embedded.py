@@ -146,7 +146,7 @@ def test_port_lost_between_choice_and_start_is_chosen_anew(jars: Path, monkeypat
 
 @pytest.mark.kafka
 def test_broker_that_dies_while_starting_shows_its_own_words(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error holds exit code and log lines of the broker, and nothing stays behind."""
+    """The error holds exit code and log lines of the broker, and no process remains."""
     monkeypatch.setattr(
         "meshport.local.embedded.broker_settings", lambda brokers: broker_settings(brokers) | {"num.io.threads": -1}
     )
@@ -160,7 +160,7 @@ def test_broker_that_dies_while_starting_shows_its_own_words(jars: Path, monkeyp
 
 
 def test_format_that_fails_shows_its_own_words(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A storage that cannot be formatted is reported with what Kafka's tool said."""
+    """A storage that cannot be formatted is reported with the output of Kafka's tool."""
     monkeypatch.setattr(
         "meshport.local.embedded.broker_settings", lambda brokers: broker_settings(brokers) | {"num.io.threads": -1}
     )
@@ -170,7 +170,7 @@ def test_format_that_fails_shows_its_own_words(jars: Path, monkeypatch: pytest.M
 
 
 def test_start_is_bounded(jars: Path) -> None:
-    """A start that takes longer than its timeout is given up, and nothing of it stays behind."""
+    """A start that exceeds its timeout is given up, and no process remains."""
     kafka = EmbeddedKafka(cache_dir=jars, start_timeout=0.01)
     with pytest.raises(BrokerUnavailable, match=r"could not be formatted .* still runs after 0\.01 s"):
         kafka.start()

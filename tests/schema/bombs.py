@@ -27,7 +27,7 @@ def laughs(levels: int, *, leaf: list[Any] | None = None, width: int = 2) -> dic
 
 
 def bombs(count: int, seed: int) -> Iterator[Any]:
-    """Random bombs: laughs of all sizes, behind unions, maps and arrays, chains of references, recursion, size."""
+    """Yield random bombs: laughs of all sizes, in unions, maps and arrays, chains of references, recursion, size."""
     chance = random.Random(seed)
     for _ in range(count):
         match chance.randrange(8):
@@ -93,7 +93,7 @@ def refused(form: Any) -> bool:
 
 
 def main() -> None:
-    """Parse as many bombs as the argument says with 64 MB of address space to take, and print what came of them."""
+    """Parse the given number of bombs with 64 MB more of address space, and print what became of them."""
     refused(laughs(3))
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))

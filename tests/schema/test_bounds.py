@@ -52,7 +52,7 @@ def test_a_value_too_large_for_a_message_is_refused() -> None:
 
 @pytest.mark.parametrize("behind", [["null", "A"], {"type": "array", "items": "A"}, {"type": "map", "values": "A"}])
 def test_recursion_that_can_end_is_accepted(behind: Any) -> None:
-    """A record may contain itself behind a union, an array or a map."""
+    """A record may contain itself within a union, an array or a map."""
     form = {"type": "record", "name": "A", "fields": [{"name": "x", "type": "int"}, {"name": "a", "type": behind}]}
     assert parse_schema(json.dumps(form)).name == "A"
 
