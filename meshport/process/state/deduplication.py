@@ -25,7 +25,7 @@ class Deduplication:
 
     def __init__(self, operator: Deduplicate, number: int | None) -> None:
         self.by = operator.by
-        """The fields that tell records apart; none for source and id of the event."""
+        """The fields that identify a record; empty for the source and id of the event."""
         self._within = duration_micros(operator.within)
         self._only = number is None
         self._prefix = deduplication_prefix(number or 0)
