@@ -29,9 +29,10 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic_partition import TopicPartition
 
-__all__ = ["BEGINNING", "Consumer", "ReceivedMessage"]
+__all__ = ["BEGINNING", "Consumer", "ReceivedMessage", "event_parts"]
 
 _Answer = TypeVar("_Answer")
+_EventParts = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None, str, int, int, int]
 
 _METADATA_S: Final = 10.0
 _PAUSE_S: Final = 0.05
@@ -66,6 +67,22 @@ class ReceivedMessage(Protocol):
     def timestamp(self) -> tuple[int, int]:
         """(type, Unix time in ms)."""
         ...
+
+
+def event_parts(topic: str, message: ReceivedMessage) -> _EventParts:
+    """Return the arguments of `meshport.event.EventReader.read`, in its order.
+
+    The topic is passed in, so that all events of a topic share one str.
+    """
+    return (
+        message.key(),
+        message.value(),
+        message.headers(),
+        topic,
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+    )
 
 
 class Consumer:
@@ -239,7 +256,10 @@ class Consumer:
 
         librdkafka's in-memory cluster finds nothing by time; there it is the first offset of the partition.
         """
-        if is_in_memory(self._client.list_topics(topic, timeout=_METADATA_S).cluster_id):
+        metadata = _once_ready(
+            partial(self._client.list_topics, topic, timeout=_METADATA_S), f"cannot look up the cluster of {topic}"
+        )
+        if is_in_memory(metadata.cluster_id):
             return self.begin_offsets(topic)
         ends = self.end_offsets(topic)
         asked = [ClientPartition(topic, partition, timestamp_ms) for partition in ends]

@@ -21,7 +21,7 @@ from meshport.columnar.rows import batch_of
 from meshport.errors import CodecError, EventError, MeshError, NotRegistered
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.event.columns import ColumnReader, EventColumns, Run
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.consumer import ReceivedMessage, event_parts
 from meshport.schema import Schema
 
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -171,8 +171,7 @@ class BatchReader:
                 gc.enable()
 
     def _event(self, topic: str, message: ReceivedMessage) -> Event:
-        position = (message.partition(), message.offset(), message.timestamp()[1])
-        return self._events.read(message.key(), message.value(), message.headers(), topic, *position)
+        return self._events.read(*event_parts(topic, message))
 
 
 class _Rows:

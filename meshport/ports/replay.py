@@ -17,7 +17,7 @@ from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
 from meshport.event import Event, EventReader
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.consumer import ReceivedMessage, event_parts
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh
 from meshport.schema import Schema
@@ -153,15 +153,7 @@ class Replay:
 
     def _event(self, message: ReceivedMessage) -> Event | None:
         try:
-            return self._read(
-                message.key(),
-                message.value(),
-                message.headers(),
-                self.binding.topic,
-                message.partition(),
-                message.offset(),
-                message.timestamp()[1],
-            )
+            return self._read(*event_parts(self.binding.topic, message))
         except (CodecError, EventError, NotRegistered) as error:
             if self._on_bad is None:
                 raise

@@ -18,7 +18,7 @@ from meshport.columnar import supports
 from meshport.errors import CodecError, EventError, KafkaError, MeshError, NotRegistered, SchemaError
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer, ReceivedMessage, event_parts
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.generation_cursor import LOOK_S, BindingWatch, GenerationCursor
 from meshport.ports.resolver import Resolver
@@ -211,24 +211,16 @@ class Subscriber:
             topic = self._topic
             while buffer:
                 message = buffer[0]
-                partition, offset = message.partition(), message.offset()
+                parts = event_parts(topic, message)
                 try:
-                    event = read(
-                        message.key(),
-                        message.value(),
-                        message.headers(),
-                        topic,
-                        partition,
-                        offset,
-                        message.timestamp()[1],
-                    )
+                    event = read(*parts)
                 except _UNREADABLE as error:
                     self._refused(message, error)
                 else:
                     if seen is None or seen.first(event):
                         yield event
                 buffer.popleft()
-                self._next_offsets[partition] = offset + 1
+                self._next_offsets[parts[4]] = parts[5] + 1
                 if self._stopped.is_set():
                     break
                 if clock() >= self._commit_due:
@@ -250,17 +242,9 @@ class Subscriber:
             next_offsets: dict[int, int] = {}
             handled = 0
             for message in islice(buffer, limit):
-                partition, offset = message.partition(), message.offset()
+                parts = event_parts(topic, message)
                 try:
-                    event = read(
-                        message.key(),
-                        message.value(),
-                        message.headers(),
-                        topic,
-                        partition,
-                        offset,
-                        message.timestamp()[1],
-                    )
+                    event = read(*parts)
                 except _UNREADABLE as error:
                     if handled and self._on_bad is None:
                         break  # the events before it are returned first; the next batch begins with the error
@@ -268,7 +252,7 @@ class Subscriber:
                 else:
                     if seen is None or seen.first(event):
                         events.append(event)
-                next_offsets[partition] = offset + 1
+                next_offsets[parts[4]] = parts[5] + 1
                 handled += 1
             yield events
             for _ in range(handled):

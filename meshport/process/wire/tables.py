@@ -29,9 +29,6 @@ class Table:
     Args:
         binding: of the port.
         reader: decodes its rows.
-
-    Attributes:
-        refused: messages that could not be read.
     """
 
     def __init__(self, binding: Binding, reader: EventReader) -> None:
@@ -40,7 +37,6 @@ class Table:
         self._key = record_key(("value",))
         # Of two versions of one time the later offset is the newer one; the rows of a key are in one partition.
         self._versions: dict[bytes, list[tuple[int, int, Record | None]]] = {}
-        self.refused = 0
 
     def add(self, messages: Iterable[InputMessage]) -> None:
         """Add rows. One that cannot be read is logged and left out, so that the version before it stays in force."""
@@ -48,7 +44,6 @@ class Table:
             try:
                 event = self._read(*message.parts)
             except (CodecError, EventError, NotRegistered, SchemaError) as error:
-                self.refused += 1
                 _log.warning(
                     "%s [%d] offset %d is no row of %s: %s",
                     message.topic,
