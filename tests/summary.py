@@ -5,6 +5,7 @@ A worker of pytest-xdist writes no summary: at its end it sends its notes to the
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -26,9 +27,19 @@ def note(config: pytest.Config, section: str, line: str) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In a worker: send the notes to the controller."""
+    """In a worker: send the notes to the controller. In the controller: fail where a whole module was skipped.
+
+    `make test` requires everything; a module is skipped as a whole where an extra of the library cannot be imported.
+    """
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["notes"] = session.config.stash.get(_notes, {})
+        return
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [each for each in reporter.stats.get("skipped", ()) if isinstance(each, pytest.CollectReport)]
+    if skipped and os.environ.get("MESHPORT_REQUIRE_KAFKA") == "1":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for each in skipped:
+            note(session.config, "Skipped modules fail this run", each.nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
