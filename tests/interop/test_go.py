@@ -20,8 +20,7 @@ from tests.interop.tools import do_without
 from tests.mesh_session import Mesh
 from tests.waiting import PATIENCE_S
 
-# The first build of all compiles two libraries, and gets them before that.
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.kafka
 SOURCES = Path(__file__).parent / "go"
 Program = Callable[..., list[dict[str, Any]]]
 

@@ -182,8 +182,8 @@ def test_broker_without_a_quorum_is_given_up(jars: Path, monkeypatch: pytest.Mon
     """A broker that runs and never answers is an error that counts the answers and shows its log."""
     absent = {"controller.quorum.voters": "1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3"}
     monkeypatch.setattr("meshport.local.embedded.broker_settings", lambda brokers: broker_settings(brokers) | absent)
-    kafka = EmbeddedKafka(cache_dir=jars, start_timeout=4)
-    with pytest.raises(BrokerUnavailable, match="0 of 1 embedded brokers answered within 4 s; their log says:\n2"):
+    kafka = EmbeddedKafka(cache_dir=jars, start_timeout=8)
+    with pytest.raises(BrokerUnavailable, match="0 of 1 embedded brokers answered within 8 s; their log says:\n2"):
         kafka.start()
     assert kafka.pids == {}
 
