@@ -13,6 +13,7 @@ import pytest
 from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.registry.schemas import plays, schema
+from tests.repeats import repeated, repeats
 
 
 @pytest.fixture
@@ -26,10 +27,11 @@ def nodes(database: str) -> Iterator[tuple[Registry, Registry]]:
         yield first, second
 
 
+@repeated
 def test_what_one_node_wrote_the_other_resolves_at_once(nodes: tuple[Registry, Registry]) -> None:
-    """After each of fifty changes on one node, the next response of the other node has it, although it had cached one."""
+    """After each of many changes on one node, the next response of the other node has it, although it had cached one."""
     first, second = nodes
-    for number in range(50):
+    for number in range(repeats(20, 100)):
         declared, _ = plays(description=f"Change {number}.")
         fields = ["user", "track", *(f"f{each}?" for each in range(number))]
         written = first.register(declared, {"events@1": schema(*fields)}).ports[0]
@@ -39,6 +41,7 @@ def test_what_one_node_wrote_the_other_resolves_at_once(nodes: tuple[Registry, R
         first, second = second, first
 
 
+@repeated
 def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registry]) -> None:
     """While one node writes, eight readers on both nodes never see a schema id decrease, and end with the last one."""
     first, second = nodes
@@ -58,7 +61,7 @@ def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registr
     with ThreadPoolExecutor(8) as pool:
         readers = [pool.submit(read, node) for node in (first, second) * 4]
         try:
-            for number in range(40):
+            for number in range(repeats(15, 100)):
                 fields = ["user", "track", *(f"f{each}?" for each in range(number))]
                 last = first.register(declared, {"events@1": schema(*fields)}).ports[0].schema_id
         finally:
