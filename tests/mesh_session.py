@@ -23,6 +23,7 @@ from meshport.project.project import ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
 from meshport_registry import Settings, running
+from tests.waiting import PATIENCE_S
 
 READING: dict[str, Any] = {
     "type": "record",
@@ -90,7 +91,7 @@ class Mesh:
 def open_test_mesh(folder: Path, bootstrap_servers: str) -> Iterator[Mesh]:
     """A registry on SQLite in `folder`, over a cluster that runs."""
     settings = Settings(database=f"sqlite:///{folder / 'registry.db'}", port=0, bootstrap_servers=bootstrap_servers)
-    with running(settings) as url, Registry(url) as registry:
+    with running(settings) as url, Registry(url, timeout=PATIENCE_S) as registry:
         yield Mesh(registry, url, KafkaConfig(bootstrap_servers), folder)
 
 

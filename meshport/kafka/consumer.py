@@ -35,6 +35,8 @@ _Answer = TypeVar("_Answer")
 _EventParts = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None, str, int, int, int]
 
 _METADATA_S: Final = 10.0
+# Patience for a leader or coordinator: an election on a busy broker took more than 10 s.
+_READY_S: Final = 30.0
 _PAUSE_S: Final = 0.05
 _error_of: Final = methodcaller("error")
 _NOT_YET: Final = frozenset(
@@ -322,7 +324,7 @@ class Consumer:
 
 def _once_ready(ask: Callable[[], _Answer], what: str) -> _Answer:
     """Return the answer of a leader or coordinator, which a new topic or group, or one that lost a broker, lacks for a time."""
-    deadline = time.monotonic() + _METADATA_S
+    deadline = time.monotonic() + _READY_S
     while True:
         try:
             return ask()

@@ -21,21 +21,31 @@ ROOT = Path(__file__).parents[2]
 def test_the_demo_agrees_though_a_processor_is_killed(tmp_path: Path) -> None:
     """The demo ends by itself with exit code 0 and four of four products recounted, though a processor is killed meanwhile."""
     log = tmp_path / "demo.log"
-    with log.open("wb") as out:
-        demo = subprocess.Popen(
-            ["meshport", "demo", "--for", "12s"], cwd=ROOT, env=environment(), stdout=out, stderr=out
-        )
-    try:
-        told = re.compile(r"listening/sessions [1-9]")
-        wait_for(lambda: bool(told.search(log.read_text())) or demo.poll() is not None, log.read_text)
-        (pid,) = re.findall(r"running listening/sessions \(process (\d+)\)", log.read_text())
-        os.kill(int(pid), signal.SIGKILL)
-        assert demo.wait(PATIENCE_S) == 0, log.read_text()
-    finally:
-        demo.kill()
-        demo.wait()
+    # On a slow machine a short demo may end before its processor has counted anything; then a longer one is tried.
+    assert any(_killed_amid(log, seconds) for seconds in (12, 60, 300)), log.read_text()
     said = log.read_text()
     assert "Apache Kafka 4." in said
     assert "listening/sessions was killed by SIGKILL; it starts again in 0.5 s" in said
     assert re.search(r"\n4 of 4 derived products equal the recount of [\d,]{5,} source events\n$", said), said
     assert said.count("equals the recount") == 4
+
+
+def _killed_amid(log: Path, seconds: int) -> bool:
+    """Run the demo, kill its processor of sessions once it has counted some, and wait for the end; False if it was too late."""
+    with log.open("wb") as out:
+        demo = subprocess.Popen(
+            ["meshport", "demo", "--for", f"{seconds}s"], cwd=ROOT, env=environment(), stdout=out, stderr=out
+        )
+    try:
+        counted = re.compile(r"listening/sessions [1-9]")
+        wait_for(lambda: bool(counted.search(log.read_text())) or demo.poll() is not None, log.read_text)
+        (pid,) = re.findall(r"running listening/sessions \(process (\d+)\)", log.read_text())
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        assert demo.wait(PATIENCE_S + seconds) == 0, log.read_text()
+    finally:
+        demo.kill()
+        demo.wait()
+    return True

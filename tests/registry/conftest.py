@@ -39,5 +39,5 @@ def http(service: str) -> Iterator[httpx2.Client]:
 @pytest.fixture
 def registry(service: str) -> Iterator[Registry]:
     """Yield the library's client of the service, without its cache of bindings."""
-    with Registry(service, keep=0) as client:
+    with Registry(service, keep=0, timeout=PATIENCE_S) as client:
         yield client

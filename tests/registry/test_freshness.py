@@ -14,6 +14,7 @@ from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.registry.schemas import plays, schema
 from tests.repeats import repeated, repeats
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def nodes(database: str) -> Iterator[tuple[Registry, Registry]]:
         urls = [
             opened.enter_context(running(Settings(database=database, port=0, bootstrap_servers="k:1"))) for _ in "ab"
         ]
-        first, second = (opened.enter_context(Registry(url, keep=0)) for url in urls)
+        first, second = (opened.enter_context(Registry(url, keep=0, timeout=PATIENCE_S)) for url in urls)
         yield first, second
 
 
@@ -51,7 +52,7 @@ def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registr
 
     def read(node: Registry) -> int:
         highest = 0
-        with Registry(node.url, keep=0) as client:
+        with Registry(node.url, keep=0, timeout=PATIENCE_S) as client:
             while not done:
                 schema_id = client.resolve("player/plays").schema_id
                 assert schema_id >= highest
@@ -85,7 +86,7 @@ def test_without_the_database_no_cached_binding_is_returned(postgres: Callable[[
     name = url.rpartition("%3D")[2]
     with (
         running(Settings(database=url, port=0, bootstrap_servers="k:1")) as service,
-        Registry(service, keep=0) as client,
+        Registry(service, keep=0, timeout=PATIENCE_S) as client,
     ):
         number = client.register(*plays()).ports[0].schema_id
         assert client.resolve("player/plays").schema_id == number
