@@ -1,6 +1,6 @@
 """The long form of what the suite does in short: `python -m tests.campaigns [kills|storm|defects|repeated] ...`.
 
-Without a part it runs all four, which takes about an hour on two cores, and prints a table at the end. Its exit code is 1
+Without a part it runs all four, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1
 if a ledger found something, a kill was not made, a defect was not caught or a test failed.
 """
 
