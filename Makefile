@@ -3,13 +3,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# The suite starts hundreds of Python processes: their compiled modules are kept, also where the environment says not to.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test campaign bench lint lock clean
 
 demo: $(INSTALLED) ## the reference mesh on real Kafka, recounted at the end
 	$(BIN)/meshport demo --for $(or $(FOR),60s)
 
-test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL, in two processes; ARGS="-n0 ..." for one
-	MESHPORT_REQUIRE_KAFKA=1 MESHPORT_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+test: $(INSTALLED) ## every test, with a real Kafka and a real PostgreSQL, in two processes a core; ARGS="-n0 ..." for one
+	MESHPORT_REQUIRE_KAFKA=1 MESHPORT_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -n auto --no-loadscope-reorder $(ARGS)
 
 campaign: $(INSTALLED) ## kills, storms, planted defects and long repetitions, an hour or more; ARGS="kills --engine batch" for a part
 	MESHPORT_REQUIRE_KAFKA=1 $(BIN)/python -m tests.campaigns $(ARGS)

@@ -9,7 +9,8 @@ Variables of the environment:
 
 Without a given cluster it is the embedded one, and where that cannot be had a container, if Docker answers. It is never
 librdkafka's mock cluster. Tests that ask for either fixture carry the marker `kafka`; the summary names the broker that ran
-and counts the tests that passed on it. Where the suite runs in several processes each has brokers of its own.
+and counts the tests that passed on it. Where the suite runs in several processes they share one broker: the controller of
+pytest-xdist starts it (with MESHPORT_REQUIRE_KAFKA=1 only, since it does not know yet which tests are there).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import platformdirs
 import pytest
@@ -32,10 +33,12 @@ from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import JarsUnavailable, ensure_jars, read_lock
 from tests.summary import note
 
-__all__ = ["jars", "kafka", "kafka3", "kafka_cache", "pytest_collection_modifyitems"]
+__all__ = ["jars", "kafka", "kafka3", "kafka_cache", "pytest_collection_modifyitems", "pytest_configure_node"]
 
 CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.2"  # testcontainers' start script knows Confluent's image only
 FIXTURES = {"kafka", "kafka3"}
+
+_shared = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,10 +48,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """In the controller: give each worker the address of one broker, which is started for the first and stops with the session.
+
+    Where it cannot be started, the workers try for themselves and say why not.
+    """
+    config: pytest.Config = node.config
+    if os.environ.get("MESHPORT_REQUIRE_KAFKA") != "1" or os.environ.get("MESHPORT_KAFKA"):
+        return
+    if _shared not in config.stash:
+        opened = ExitStack()
+        try:
+            cluster = opened.enter_context(_real_cluster(_cache_folder()))
+        except BrokerUnavailable:
+            return
+        config.add_cleanup(opened.close)
+        config.stash[_shared] = cluster.bootstrap_servers
+        note(config, "Kafka", cluster.describe())
+    node.workerinput["kafka"] = config.stash[_shared]
+
+
 @pytest.fixture(scope="session")
 def kafka_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache directory; it holds the jars of the embedded broker, if they can be downloaded and no cluster is given."""
-    cache = Path(os.environ.get("MESHPORT_CACHE") or platformdirs.user_cache_path("meshport"))
+    cache = _cache_folder()
     if not os.environ.get("MESHPORT_KAFKA"):
         with (tmp_path_factory.getbasetemp().parent / "jars.lock").open("w") as lock, suppress(BrokerUnavailable):
             fcntl.flock(lock, fcntl.LOCK_EX)  # one process of the session fetches them, the others wait for it
@@ -71,12 +95,14 @@ def jars(kafka_cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def kafka(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One real Kafka for the session: given, embedded, or in a container."""
+    shared = getattr(request.config, "workerinput", {}).get("kafka")
     with ExitStack() as opened:
         try:
-            cluster = opened.enter_context(_real_cluster(kafka_cache))
+            cluster = opened.enter_context(_real_cluster(kafka_cache, shared))
         except BrokerUnavailable as error:
             _do_without(error, request.session)
-        note(request.config, "Kafka", cluster.describe())
+        if shared is None:
+            note(request.config, "Kafka", cluster.describe())
         yield cluster
 
 
@@ -96,10 +122,14 @@ def kafka3(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Embedd
         yield cluster
 
 
+def _cache_folder() -> Path:
+    return Path(os.environ.get("MESHPORT_CACHE") or platformdirs.user_cache_path("meshport"))
+
+
 @contextmanager
-def _real_cluster(cache: Path) -> Iterator[Cluster]:
-    """Given or embedded; a container where the embedded broker cannot be had; never the in-memory stand-in."""
-    given = os.environ.get("MESHPORT_KAFKA") or None
+def _real_cluster(cache: Path, shared: str | None = None) -> Iterator[Cluster]:
+    """Shared, given or embedded; a container where the embedded broker cannot be had; never the in-memory stand-in."""
+    given = shared or os.environ.get("MESHPORT_KAFKA") or None
     with ExitStack() as opened:
         try:
             cluster = opened.enter_context(open_cluster(given, cache_dir=cache, java_home=os.environ.get("JAVA_HOME")))

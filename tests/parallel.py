@@ -1,17 +1,22 @@
-"""Decides which tests share a process when the suite runs in several (`make test`: two, by pytest-xdist).
+"""Decides how many processes the suite runs in, and which tests share one (`make test`, by pytest-xdist).
 
 The tests of a file run in one process, in their order, so that its fixtures are made once; so do the files of a group.
-Each process has its own broker, database and mesh.
+The processes share a broker; each has its own database and mesh.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, Final
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # xdist has no types
 
-__all__ = ["pytest_xdist_make_scheduler"]
+__all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
+
+# Most tests on Kafka wait for a rebalance, a commit or a process. With one process a core, a core is idle for more than half of the time.
+_PROCESSES_PER_CORE: Final = 2
+_MOST_PROCESSES: Final = 8
 
 # These share the mesh of one new user, and each continues where the one before ended.
 _TOGETHER = {f"tests/e2e/test_{name}.py": "a newcomer's mesh" for name in ("newcomer", "processor", "survival")}
@@ -23,6 +28,13 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return _TOGETHER.get(file, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes for `-n auto`: two for each core that this process may run on, at most eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_PROCESSES_PER_CORE * cores, _MOST_PROCESSES)
 
 
 @pytest.hookimpl(optionalhook=True)
