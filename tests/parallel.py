@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 __all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
-# Most tests on Kafka wait for a rebalance, a commit or a process. With one process a core, a core is idle for more than half of the time.
+# Most tests on Kafka wait for a rebalance, a commit or a process: one process a core leaves it idle half of the time.
 _PROCESSES_PER_CORE: Final = 2
 _MOST_PROCESSES: Final = 8
 
