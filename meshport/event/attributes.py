@@ -22,7 +22,9 @@ STRUCTURED: Final = "application/cloudevents"
 ID: Final = "ce_id"
 TIME: Final = "ce_time"
 RECORDED_TIME: Final = "ce_recordedtime"
-COMMON_HEADERS: Final = ("ce_specversion", "ce_source", "ce_type", "ce_dataschema", CONTENT_TYPE)
+DATA_HEADERS: Final = ("ce_dataschema", CONTENT_TYPE)
+"""The headers that describe the value; a tombstone has none."""
+COMMON_HEADERS: Final = ("ce_specversion", "ce_source", "ce_type", *DATA_HEADERS)
 """The first headers of an event, in the order of our writer: equal for all events of one port and schema."""
 OWN_HEADERS: Final = (ID, TIME, RECORDED_TIME)
 """The headers after `COMMON_HEADERS`, in order: those that differ from event to event."""

@@ -12,6 +12,7 @@ from meshport.codec import Codec, prefix
 from meshport.event.attributes import (
     AVRO,
     COMMON_HEADERS,
+    DATA_HEADERS,
     DATA_SCHEMA,
     ID,
     RECORDED_TIME,
@@ -49,16 +50,14 @@ class EventWriter:
         self._encode: Final = codec.encoder()
         self.prefix: Final = prefix(schema_id)
         """The first bytes of each value of the port."""
-        self._bare: Final[Headers] = [
-            (COMMON_HEADERS[0], SPEC_VERSION.encode()),
-            (COMMON_HEADERS[1], text_bytes("source", str(source))),
-            (COMMON_HEADERS[2], text_bytes("type", type)),
-        ]
-        self.constant: Final[Headers] = [
-            *self._bare,
-            (COMMON_HEADERS[3], f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode()),
-            (COMMON_HEADERS[4], AVRO.encode()),
-        ]
+        values = (
+            SPEC_VERSION.encode(),
+            text_bytes("source", str(source)),
+            text_bytes("type", type),
+            f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode(),
+            AVRO.encode(),
+        )
+        self.constant: Final[Headers] = list(zip(COMMON_HEADERS, values, strict=True))
         """The first headers of each event of the port; `ce_id`, `ce_time` and `ce_recordedtime` follow."""
         self.plain: Final = self._make_plain()
         """The hot path of a port: `message` for an event without optional attributes, recorded now. Takes the record, the id in
@@ -149,7 +148,7 @@ class EventWriter:
         """
         now = self._recorded(time_ns() // 1_000_000)
         headers = [
-            *self._bare,
+            *(header for header in self.constant if header[0] not in DATA_HEADERS),
             (ID, text_bytes("id", id)),
             (TIME, rfc3339(time)),
             now if recorded_time is None else (RECORDED_TIME, rfc3339(recorded_time)),
