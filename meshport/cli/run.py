@@ -105,7 +105,8 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
 
     with open_registry(registry) as mesh:
         plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh)
-        run_live(plans, mesh, run_processor, say=say, on_progress=report)
+        # While a batch is processed the engine handles the signals itself; between two runs, this does.
+        run_live(plans, mesh, run_processor, say=say, on_progress=report, stop=stop_on_signal())
 
 
 def _engine(product: ProjectProduct, member: str | None) -> RunProcessor:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,13 +15,23 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from meshport.address import Address
 from meshport.columnar import supports
-from meshport.errors import CodecError, EventError, KafkaError, MeshError, NotRegistered, SchemaError
+from meshport.errors import (
+    CodecError,
+    EventError,
+    KafkaError,
+    MeshError,
+    NotRegistered,
+    RegistryUnavailable,
+    SchemaError,
+)
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage, event_parts
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.generation_cursor import LOOK_S, BindingWatch, GenerationCursor
+from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.resolver import Resolver
+from meshport.ports.seen_events import SeenEvents
 from meshport.schema import Schema, parse_schema
 
 if TYPE_CHECKING:
@@ -73,6 +83,9 @@ class Subscriber:
     that a crash repeats events but never skips one (at least once). A loop that was left, by `break` or by an error, can be
     entered again: it continues with the event at which it was left.
 
+    While the registry does not answer, the subscriber goes on with every schema that it knows; at an event of another schema it
+    waits, and logs that (`meshport.ports.registry_outage`). `stop` ends the wait.
+
     When the address is bound to another generation, the subscriber reads the present one to its end, and continues in the
     next one after the same outputs: no event is missed or repeated (`meshport.ports.generation_cursor`). A group moves once
     all of its partitions are at the end.
@@ -115,11 +128,9 @@ class Subscriber:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self._group = group
         self._start = start
-        self._seen = _Seen(remember) if remember else None
+        self._seen = SeenEvents(remember) if remember else None
         self._on_bad = on_bad
-        self._mesh = mesh
         self._reader = reader
-        self._read = EventReader(mesh, reader).read
         self._buffer: deque[ReceivedMessage] = deque()
         self._next_offsets: dict[int, int] = {}
         self._revoked_partitions: set[int] = set()
@@ -129,6 +140,8 @@ class Subscriber:
         longest_ms = int(kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
         self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
         self._stopped = threading.Event()
+        self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {self.binding.address}")
+        self._read = EventReader(self._schemas, reader).read
         self._consumer = Consumer(kafka.at(self.binding.bootstrap_servers), group=group)
         self._cursor = GenerationCursor(self.binding, self._consumer.committed if group else None)
         self._topic = self._cursor.current.topic
@@ -216,6 +229,10 @@ class Subscriber:
                     event = read(*parts)
                 except _UNREADABLE as error:
                     self._refused(message, error)
+                except RegistryUnavailable:
+                    if self._stopped.is_set():
+                        return
+                    raise
                 else:
                     if seen is None or seen.first(event):
                         yield event
@@ -249,6 +266,10 @@ class Subscriber:
                     if handled and self._on_bad is None:
                         break  # the events before it are returned first; the next batch begins with the error
                     self._refused(message, error)
+                except RegistryUnavailable:
+                    if self._stopped.is_set():
+                        break
+                    raise
                 else:
                     if seen is None or seen.first(event):
                         events.append(event)
@@ -274,7 +295,7 @@ class Subscriber:
             raise SchemaError(f"{schema.name} cannot be read by columns: {why}", hint="`batches` gives events")
         from meshport.ports.batches import BatchReader  # noqa: PLC0415 - needs pyarrow, which is there
 
-        read, buffer = BatchReader(self._mesh, schema).read, self._buffer
+        read, buffer = BatchReader(self._schemas, schema).read, self._buffer
         on_bad = None if self._on_bad is None else self._refused
         first = None if self._seen is None else self._seen.is_first
         while not self._stopped.is_set():
@@ -283,7 +304,12 @@ class Subscriber:
             else:
                 self._poll(limit, wait_s)
             messages = [*islice(buffer, limit)]
-            batch, handled = read(self._topic, messages, on_bad=on_bad, first=first)
+            try:
+                batch, handled = read(self._topic, messages, on_bad=on_bad, first=first)
+            except RegistryUnavailable:
+                if self._stopped.is_set():
+                    return
+                raise
             yield batch
             for message in messages[:handled]:
                 buffer.popleft()
@@ -381,29 +407,3 @@ class Subscriber:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Seen:
-    """The last `size` (source, id) pairs of each partition, with the offset at which each was first seen."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._pairs: dict[int, OrderedDict[tuple[str, str], int]] = {}
-
-    def first(self, event: Event) -> bool:
-        return self.is_first(event.partition, event.offset, event.source, event.id)
-
-    def is_first(self, partition: int, offset: int, source: str, id: str) -> bool:
-        pairs = self._pairs.setdefault(partition, OrderedDict())
-        identity = (source, id)
-        if identity in pairs:
-            # The same offset again is a repeat of this very event after a rebalance, not a duplicate of it.
-            return pairs[identity] == offset
-        pairs[identity] = offset
-        if len(pairs) > self._size:
-            pairs.popitem(last=False)
-        return True
-
-    def forget(self, partition: int) -> None:
-        """Forget a partition that another member reads now; events that are repeated after its return count as new."""
-        self._pairs.pop(partition, None)

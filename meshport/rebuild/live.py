@@ -1,14 +1,21 @@
-"""A live processor that pauses while its port switches to another generation, and resumes with the generation bound then."""
+"""A live processor: it pauses while its port switches to another generation, and waits for a registry that is away.
+
+Without a registry it goes on with every schema that it knows. Where it needs the registry, at its start or for a schema that it
+meets for the first time, it waits outside of its consumer group, and restores its state when the registry answers.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, Self
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
+from meshport.ports.registry_outage import await_answer, is_outage
 from meshport.process import load_pipeline, make_plan
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan
@@ -16,8 +23,13 @@ from meshport.project.project import ProjectProduct
 from meshport.rebuild.pinned_inputs import pin_inputs
 from meshport.registry import Registry
 
+_log: Final = logging.getLogger(__name__)
+
 LOOK_S: Final = 2.0
 """Seconds between two requests of a live processor to the registry; a rebuild waits this long, and a bit more, for its pause."""
+
+# After a schema was asked for in vain, lest a registry that answers all but that one has the state restored all the time.
+_PAUSE_S: Final = 5.0
 
 
 class LivePlan:
@@ -91,7 +103,8 @@ def run_live(
 ) -> ProcessorProgress:
     """Run the processor of a port, whichever generation is bound, until it is stopped.
 
-    A registry that does not answer changes nothing: the processor continues.
+    A registry that does not answer changes nothing: the processor continues. At the start, and for a schema that it has not
+    met before, the processor waits until the registry answers; `meshport.ports.registry_outage` logs it.
 
     Args:
         plan_of: makes the plan from the current bindings.
@@ -106,28 +119,46 @@ def run_live(
         MeshError: as `run` and `plan_of`.
     """
     stop = stop or threading.Event()
+    progress, waiter, next_plan = ProcessorProgress(), "the processor", plan_of
     while True:
-        plan = plan_of()
-        if _is_handed_over(plan, mesh):
-            say(f"{plan.output.address} is switching to a new generation; waiting")
-            while _is_handed_over(plan, mesh) and not stop.wait(look_s):
-                pass
-            mesh.refresh(plan.output.address)
-            plan = plan_of()
-        for each in plan.sources:
-            bound = mesh.resolve(each.binding.address)
-            if bound.topic != each.binding.topic:
-                say(
-                    f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} counts on generation "
-                    f"{each.binding.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} "
-                    "--swap equal` brings it on"
-                )
-        with _SwitchWatch(plan, mesh, stop, look_s) as watch:
-            progress = run(plan, mesh, stop=watch.ending, on_progress=on_progress)
-        if stop.is_set() or watch.reason is None:
-            return progress
-        say(watch.reason)
-        mesh.refresh(plan.output.address)
+        try:
+            plan = await_answer(next_plan, stop, waiter=waiter)
+            waiter, next_plan = plan.group, partial(_refreshed, plan_of, mesh, plan.output.address)
+            if _is_handed_over(plan, mesh):
+                say(f"{plan.output.address} is switching to a new generation; waiting")
+                while _is_handed_over(plan, mesh) and not stop.wait(look_s):
+                    pass
+                plan = await_answer(next_plan, stop, waiter=waiter)
+            _report_ended_inputs(plan, mesh, say)
+            with _SwitchWatch(plan, mesh, stop, look_s) as watch:
+                progress = run(plan, mesh, stop=watch.ending, on_progress=on_progress)
+            if stop.is_set() or watch.reason is None:
+                return progress
+            say(watch.reason)
+        except RegistryUnavailable as error:
+            if stop.is_set():
+                return progress
+            if not is_outage(error):
+                raise
+            _log.warning("%s has stopped reading: %s", waiter, error.message)
+            stop.wait(_PAUSE_S)
+
+
+def _refreshed(plan_of: Callable[[], Plan], mesh: Registry, output: Address) -> Plan:
+    """Return the plan from the bindings that the registry has now, not from those of the client's cache."""
+    mesh.refresh(output)
+    return plan_of()
+
+
+def _report_ended_inputs(plan: Plan, mesh: Registry, say: Callable[[str], None]) -> None:
+    for each in plan.sources:
+        bound = mesh.resolve(each.binding.address)
+        if bound.topic != each.binding.topic:
+            say(
+                f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} counts on generation "
+                f"{each.binding.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} "
+                "--swap equal` brings it on"
+            )
 
 
 def _is_handed_over(plan: Plan, mesh: Registry) -> bool:

@@ -12,27 +12,8 @@ from meshport.errors import NotRegistered, RegistrationRefused, RegistryUnavaila
 from meshport.event import SchemaSource
 from meshport.registry import Registry
 from meshport_registry import Settings, running
+from tests.registry.network import Switch
 from tests.registry.schemas import plays, schema, waiver_of_track
-
-
-class Switch(httpx2.BaseTransport):
-    """A transport that can be cut off and that records the requests."""
-
-    def __init__(self) -> None:
-        self._real = httpx2.HTTPTransport()
-        self.requests: list[str] = []
-        self.cut = False
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request, or raise as for a host that does not respond."""
-        self.requests.append(request.url.path)
-        if self.cut:
-            raise httpx2.ConnectError("no route to host")
-        return self._real.handle_request(request)
-
-    def close(self) -> None:
-        """Close the real transport."""
-        self._real.close()
 
 
 def test_fetched_schemas_and_bindings_stay_usable_without_the_registry(service: str) -> None:
