@@ -1,17 +1,28 @@
 """What each row of a compacted input port contributes to the groups of an aggregate.
 
-An update of the row replaces its contributions, and a tombstone withdraws them.
+An update of the row replaces its contributions, and a tombstone withdraws them. The row with the higher offset replaces the one
+before it, whatever its time, since that is the row which compaction keeps; one that is older is logged.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+from meshport.process.logic.counted_warning import CountedWarning
+from meshport.process.logic.event_time import to_datetime
 from meshport.process.logic.pipeline import Aggregate, Hopping, Tumbling
 from meshport.process.logic.records import EventRecord, key_values
 from meshport.process.state.keys import contributions_key
 from meshport.process.state.rows import StateRows
+
+_log: Final = logging.getLogger(__name__)
+
+_OUT_OF_ORDER: Final = (
+    "partition %d offset %d: the row with the key %r is of %s and replaces a row of %s; it counts, as the one that compaction "
+    "keeps"
+)
 
 
 class Contributions:
@@ -24,6 +35,7 @@ class Contributions:
     def __init__(self, aggregate: Aggregate) -> None:
         self._by = aggregate.by
         self._window = aggregate.window if isinstance(aggregate.window, Tumbling | Hopping) else None
+        self._out_of_order = CountedWarning(_log, _OUT_OF_ORDER)
 
     def replace(
         self, key: bytes, records: Sequence[EventRecord], event: EventRecord, rows: StateRows
@@ -42,6 +54,9 @@ class Contributions:
         name = key.hex()
         row = contributions_key(name)
         before: list[Any] = rows.get(row) or []
+        if (replaced := max((time for _, time in before), default=event.time)) > event.time:
+            times = to_datetime(event.time).isoformat(), to_datetime(replaced).isoformat()
+            self._out_of_order.due(event.partition, event.offset, key, *times)
         after: list[list[Any]] = [[key_values(each.record, self._by), each.time] for each in records]
         changes = []
         for index, (by, time) in enumerate(before):

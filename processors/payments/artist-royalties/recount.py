@@ -65,19 +65,20 @@ def _counted(plays: Sequence[Event]) -> Iterator[Event]:
 
 
 class _Terms:
-    """The rates of each artist, by the time from which on they hold; the later row wins where two hold from one time."""
+    """The rates of each artist, by the time from which on they hold; a row replaces earlier ones of its time or later."""
 
     def __init__(self, rows: Sequence[Event]) -> None:
-        self._rows: defaultdict[str, list[tuple[datetime, int, Decimal]]] = defaultdict(list)
+        self._rows: defaultdict[str, list[tuple[datetime, Decimal]]] = defaultdict(list)
         for row in rows:
-            self._rows[row.data["artist_id"]].append((row.time, row.offset, row.data["rate_per_play"]))
-        for of_artist in self._rows.values():
-            of_artist.sort()
+            of_artist = self._rows[row.data["artist_id"]]
+            while of_artist and of_artist[-1][0] >= row.time:
+                of_artist.pop()
+            of_artist.append((row.time, row.data["rate_per_play"]))
 
     def rate(self, artist: str, time: datetime) -> Decimal | None:
         """The rate that held at that time; None before the first terms."""
         found = None
-        for valid_from, _, rate in self._rows[artist]:
+        for valid_from, rate in self._rows[artist]:
             if valid_from > time:
                 break
             found = rate
