@@ -9,6 +9,7 @@
     │   ├── EncodeError           a record that does not fit its schema
     │   └── DecodeError           bytes that are not what their schema says
     ├── EventError                a Kafka message that is no CloudEvent, or attributes that make none
+    │   └── WrongPartition        an event in another partition than that of its key
     ├── KafkaError
     │   ├── BrokerUnavailable     no broker answers, or one could not be started
     │   ├── JarRejected           a jar of the embedded broker that is not the locked one
@@ -161,6 +162,34 @@ class EventError(MeshError, ValueError):
     def __init__(self, message: str, *, attribute: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.attribute = attribute
+
+
+class WrongPartition(EventError):  # noqa: N818 - names a finding
+    """Raised for an event in another partition than that of its key, where a result needs all events of a key in one.
+
+    Attributes:
+        key: the record key; None where the event has none.
+        partition: the partition that the event is in.
+        expected: the partition of its key; None where the event has no key.
+        partitions: the number of partitions of the topic.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        expected: int | None = None,
+        partitions: int | None = None,
+        attribute: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, attribute=attribute, hint=hint)
+        self.key = key
+        self.partition = partition
+        self.expected = expected
+        self.partitions = partitions
 
 
 class KafkaError(MeshError):

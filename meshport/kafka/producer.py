@@ -31,6 +31,8 @@ Headers = Sequence[tuple[str, bytes]]
 # A topic that was deleted must not block a caller for ever; five minutes are librdkafka's own `message.timeout.ms`.
 _TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 0.5
+# A property of a `KafkaConfig` cannot change it: with another one, the events of a key would be in two partitions.
+_PARTITIONER: Final = "murmur2_random"
 
 
 class Message(NamedTuple):
@@ -67,7 +69,6 @@ class Producer:
             ClientProducer,
             kafka,
             {
-                "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 5,
@@ -76,7 +77,7 @@ class Producer:
                 "error_cb": self._failed,
                 "log_level": 0,
             },
-            settings,
+            {"partitioner": _PARTITIONER, **(settings or {})},
         )
         self.produce = self._client.produce
         """The client's own method, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""

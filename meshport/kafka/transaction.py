@@ -206,7 +206,6 @@ class Transactions:
             {
                 "transactional.id": name,
                 "transaction.timeout.ms": _TRANSACTION_MS,
-                "partitioner": "murmur2_random",
                 "retry.backoff.ms": _RETRY_MS,
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 200_000,
@@ -214,7 +213,7 @@ class Transactions:
                 "error_cb": self._failed,
                 "log_level": 0,
             },
-            settings,
+            {"partitioner": "murmur2_random", **(settings or {})},
         )
 
     def _failed(self, error: ClientError) -> None:

@@ -260,6 +260,8 @@ class Processing(_StepModel):
         lateness: how much earlier than the watermark of its partition an event may be; events beyond it go to the late
             topic. A day by default, as in Kafka Streams' windows before KIP-633: with `emit: update` it costs state, not
             latency.
+        repartition: `always` re-keys the records of an aggregate or an apply even where the input is keyed by its fields.
+            Needed where producers with another partitioner than murmur2 write to the input; it costs a topic and a read.
         steps: operators, applied in order.
         python: a function that returns the operators instead, for logic with Python functions in it.
     """
@@ -267,6 +269,7 @@ class Processing(_StepModel):
     engine: Literal["batch", "faust"] = "batch"
     input: _Address | None = None
     lateness: _Duration = timedelta(days=1)
+    repartition: Literal["when-needed", "always"] = "when-needed"
     steps: tuple[Step, ...] = ()
     python: PythonCallable | None = None
 

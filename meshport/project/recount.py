@@ -21,6 +21,9 @@ from meshport.event import Event
 from meshport.event.record import event_time, record_key
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import BadEvent, Mesh
+from meshport.process import load_pipeline
+from meshport.process.logic.state_shape import needs_key_partition
+from meshport.process.wire.partitioner import KeyPartition
 from meshport.product import Archetype
 from meshport.product.loading import load_callable
 from meshport.project.project import Project, ProjectProduct
@@ -91,12 +94,15 @@ class RecountReport:
         events: the number of source events that were read.
         unreadable: the number of messages in source ports that are no events. A recount leaves them out, as processors
             quarantine them.
+        misplaced: the number of events in another partition than that of their key, in ports of which a processor groups or
+            de-duplicates by the key. A recount leaves them out, as processors quarantine them.
     """
 
     verdicts: tuple[RecountVerdict, ...]
     without: tuple[Address, ...]
     events: int
     unreadable: int = 0
+    misplaced: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -151,7 +157,13 @@ def recount(
 
     verdicts = tuple(recount_product(each, project, mesh.resolve, history) for each in counted)
     without = tuple(each.product.address for each in derived if each not in counted)
-    return RecountReport(verdicts, without, sum(map(len, events.values())), len(bad))
+    misplaced = {
+        (port, *position)
+        for each in counted
+        for port, positions in _misplaced(each, project, mesh.resolve, events).items()
+        for position in positions
+    }
+    return RecountReport(verdicts, without, sum(map(len, events.values())), len(bad), len(misplaced))
 
 
 def recount_product(
@@ -174,27 +186,59 @@ def recount_product(
     address, function = product.product.address, load_recount(product)
     if function is None:
         raise ProjectError(f"{address} brings no {FILE}", hint="a function `recount(sources)` that gives its records")
-    sources = {str(source): history(source) for source in source_ports(product, project)}
+    events = {source: history(source) for source in source_ports(product, project)}
+    sources: dict[str, Sequence[Event]] = {str(source): there for source, there in events.items()}
+    for source, misplaced in _misplaced(product, project, resolve, events).items():
+        if misplaced:
+            sources[str(source)] = [each for each in events[source] if (each.partition, each.offset) not in misplaced]
     return compare(address, resolve(address), _expected(function, sources, product), history(address))
 
 
 def source_ports(product: ProjectProduct, project: Project) -> list[Address]:
     """Return the ports at the beginning of a product's lineage: source-aligned ones, and those of other projects."""
+    return list(dict.fromkeys(port for _, port in _source_readers(product, project)))
+
+
+def _source_readers(product: ProjectProduct, project: Project) -> Iterator[tuple[ProjectProduct, Address]]:
+    """Yield the ports at the beginning of a product's lineage, each with a product that reads it."""
     here = {each.product.address: each for each in project.products}
-    found: dict[Address, None] = {}
     passed: set[Address] = set()
 
-    def walk(each: ProjectProduct) -> None:
+    def walk(each: ProjectProduct) -> Iterator[tuple[ProjectProduct, Address]]:
         for port in each.product.input_ports:
             inner = here.get(port.address.of_product)
             if inner is None or inner.product.archetype is Archetype.SOURCE_ALIGNED:
-                found[port.address] = None
+                yield each, port.address
             elif inner.product.address not in passed:
                 passed.add(inner.product.address)
-                walk(inner)
+                yield from walk(inner)
 
-    walk(product)
-    return list(found)
+    yield from walk(product)
+
+
+def _misplaced(
+    product: ProjectProduct,
+    project: Project,
+    resolve: Callable[[Address], Binding],
+    sources: Mapping[Address, Sequence[Event]],
+) -> dict[Address, set[tuple[int, int]]]:
+    """Return the (partition, offset) of events that a processor of the lineage quarantines for their partition, by port."""
+    found: dict[Address, set[tuple[int, int]]] = {}
+    for reader, port in _source_readers(product, project):
+        if reader.product.process is None:
+            continue
+        pipeline, source = load_pipeline(reader.product, reader.folder), resolve(port)
+        if pipeline.input != port or not needs_key_partition(pipeline, source, resolve(reader.product.address)):
+            continue
+        by_partition: dict[int, list[Event]] = {}
+        for event in sources[port]:
+            by_partition.setdefault(event.partition, []).append(event)
+        found[port] = {
+            (partition, events[index].offset)
+            for partition, events in by_partition.items()
+            for index in KeyPartition(partition, source.partitions).wrong([event.key for event in events])
+        }
+    return found
 
 
 def compare(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from zlib import crc32
 
 from meshport.address import Address
 from meshport.event import Event, EventReader
@@ -31,7 +32,8 @@ from meshport.process.logic.pipeline import (
     Tumbling,
 )
 from meshport.process.wire.input import InputMessage
-from tests.process.plays import ARTISTS, INSTANT, WINDOW, at, pipeline, play, ports, record
+from meshport.process.wire.partitioner import partition_of
+from tests.process.plays import ARTISTS, INSTANT, PLAYS, WINDOW, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 
 HOUR = timedelta(hours=1)
@@ -170,6 +172,72 @@ class KeyedWindows:
         assert (late.key, headers["ce_id"]) == (b"u0", b"late")
         assert b"behind the watermark" in headers["mesh_reason"]
         assert headers["mesh_topic"].endswith(b"player.plays.events.v1")
+
+
+def by_two_partitioners(harness: Harness) -> None:
+    """Publish forty plays of ten users: half by murmur2, and half by CRC32 as librdkafka's default partitioner does."""
+    partitions = harness.plan.source.partitions
+    for number in range(40):
+        user = f"u{number % 10}"
+        partition = crc32(user.encode()) % partitions if number >= 20 else None
+        harness.publish("player/plays", play(user, minutes=number, ms=number), id=f"p{number}", partition=partition)
+
+
+def foreign(outcome: Outcome) -> dict[str, str]:
+    """Return the reason of each event that was quarantined for its partition, by id."""
+    headers = [dict(each.headers) for each in outcome.quarantine]
+    assert {each["mesh_error"] for each in headers} <= {b"WrongPartition"}
+    return {each["ce_id"].decode(): each["mesh_reason"].decode() for each in headers}
+
+
+@scenario(
+    pipeline(
+        Aggregate(("user",), {"n": "count()", "ms": "sum(ms)", "worst": "max(ms)"}, Tumbling(HOUR)), lateness=HOUR
+    ),
+    ports(TOTALS, ("user", "window_start"), plays=3),
+)
+class TwoPartitioners:
+    """An event in another partition than its key's is quarantined with the partitioner's name; the others count once."""
+
+    @staticmethod
+    def fill(harness: Harness) -> None:
+        by_two_partitioners(harness)
+
+    @staticmethod
+    def check(outcome: Outcome) -> None:
+        right = [n for n in range(40) if n < 20 or crc32(b"u%d" % (n % 10)) % 3 == partition_of(b"u%d" % (n % 10), 3)]
+        reasons = foreign(outcome)
+        assert set(reasons) == {f"p{number}" for number in range(40) if number not in right}
+        assert 0 < len(right) < 40
+        assert all("consistent_random, CRC32" in reason and "murmur2 puts it" in reason for reason in reasons.values())
+        assert sum(row["ms"] for row in outcome.table.values()) == sum(right)
+        assert len(outcome.table) == 10
+
+
+@scenario(
+    Pipeline(
+        PLAYS,
+        (Aggregate(("user",), {"n": "count()", "ms": "sum(ms)", "worst": "max(ms)"}, Tumbling(HOUR)),),
+        HOUR,
+        repartition="always",
+    ),
+    ports(TOTALS, ("user", "window_start"), plays=3),
+    same_bytes=False,
+)
+class TwoPartitionersRepartitioned:
+    """With `repartition: always` the totals are those of all events, whichever partition their producers chose."""
+
+    @staticmethod
+    def fill(harness: Harness) -> None:
+        by_two_partitioners(harness)
+
+    @staticmethod
+    def check(outcome: Outcome) -> None:
+        assert outcome.quarantine == []
+        assert {key: row["n"] for key, row in outcome.table.items()} == {
+            f"u{n}|2026-03-01T12:00:00Z": 4 for n in range(10)
+        }
+        assert sum(row["ms"] for row in outcome.table.values()) == sum(range(40))
 
 
 BY_ARTIST = record("ByArtist", avro("artist", "string"), *WINDOW, avro("n", "long"), avro("mean", ["null", "double"]))

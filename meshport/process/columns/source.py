@@ -24,6 +24,7 @@ from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.operators import JoinedTable, Step, compile_steps
+from meshport.process.columns.partitions import partitions_of
 from meshport.process.columns.rekeying import RekeyedBatchWriter
 from meshport.process.logic.pipeline import Aggregate, Deduplicate
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
@@ -33,6 +34,7 @@ from meshport.process.state.overlay import Overlay
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import PartitionMessages
 from meshport.process.wire.messages import late
+from meshport.process.wire.partitioner import KeyPartition
 from meshport.process.wire.plan import Plan, SourcePlan
 from meshport.process.wire.tables import Table
 from meshport.schema import Schema, parse_schema
@@ -128,6 +130,9 @@ class ColumnarSource:
         self._clock = clock
         self._group = group
         self._deduplications = deduplications
+        self._keys: KeyPartition | None = None
+        if source.checks_partitions:
+            self._keys = KeyPartition(partition, source.stage.partitions, partitions_of)
         self._joined = {
             address: JoinedTable(table, parse_schema(plan.tables[address].schema_text))
             for address, table in tables.items()
@@ -155,7 +160,9 @@ class ColumnarSource:
     def _spans_of_run(
         self, pipeline: _CompiledPipeline, columns: EventColumns, messages: PartitionMessages
     ) -> Iterator[SourceSpan]:
-        open_spans = [(0, len(messages))]  # [first, end), the next one last
+        wrong = [] if self._keys is None else self._keys.wrong(messages.keys)
+        spans = _split(0, len(messages), np.array(wrong, "i8")) if wrong else [(0, len(messages))]
+        open_spans = spans[::-1]  # [first, end), the next one last
         halvings = 0
         while open_spans:
             first, end = open_spans.pop()

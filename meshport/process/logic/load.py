@@ -48,7 +48,7 @@ def load_pipeline(product: Product, folder: Path) -> Pipeline:
     else:
         operators = tuple(_declared(product, index, step, folder) for index, step in enumerate(process.steps))
     try:
-        return Pipeline(source, operators, process.lateness)
+        return Pipeline(source, operators, process.lateness, process.repartition)
     except ProcessError as error:
         raise ProcessError(
             f"{product.address}: {error.message}", address=str(product.address), hint=error.hint

@@ -302,6 +302,8 @@ class Pipeline:
         operators: applied in order; at most one of them is an `Aggregate`, an `Apply` or a `JoinStream`.
         lateness: how much earlier than the watermark of its partition an event may be. It applies where event time
             matters, in windows, de-duplication and joins of streams (`Pipeline.timed`).
+        repartition: `always` re-keys the records of an aggregate or an apply even where the grouping's key contains the
+            input's record key, for an input whose producers do not all put a key into the same partition.
         before: the operators before the grouping.
         grouping: the operator that groups; None where none does.
         after: the operators after the grouping.
@@ -310,6 +312,7 @@ class Pipeline:
     input: Address
     operators: tuple[Operator, ...]
     lateness: timedelta = timedelta(days=1)
+    repartition: Literal["when-needed", "always"] = "when-needed"
     before: tuple[Operator, ...] = field(init=False, repr=False, compare=False)
     grouping: Grouping | None = field(init=False, repr=False, compare=False)
     after: tuple[Operator, ...] = field(init=False, repr=False, compare=False)

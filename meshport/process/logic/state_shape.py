@@ -58,10 +58,29 @@ def upserts(pipeline: Pipeline, source: Binding) -> bool:
 def rekeyed(pipeline: Pipeline, source: Binding) -> bool:
     """Whether the records of a group may come from several partitions, so that they have to be re-keyed."""
     grouping = pipeline.grouping
-    if grouping is None or isinstance(grouping, JoinStream):
+    if grouping is None or isinstance(grouping, JoinStream) or pipeline.repartition == "always":
         return grouping is not None
     held = origins(pipeline.before, source.key)
     return not source.key or not set(source.key) <= {held.get(name) for name in grouping.by}
+
+
+def needs_key_partition(pipeline: Pipeline, source: Binding, output: Binding) -> bool:
+    """Whether a result depends on all events of a record key being in one partition of the input.
+
+    It does where the source stage groups or de-duplicates, and where a row of a compacted port replaces the one before it.
+
+    Args:
+        pipeline: the logic.
+        source: the binding of the input port.
+        output: the binding of the port that is built.
+    """
+    if not source.key or source.partitions == 1:
+        return False
+    table = pipeline.grouping is None and source.cleanup == output.cleanup == _COMPACT
+    groups = isinstance(pipeline.grouping, Aggregate | Apply) and not rekeyed(pipeline, source)
+    return (
+        groups or table or upserts(pipeline, source) or any(isinstance(each, Deduplicate) for each in pipeline.before)
+    )
 
 
 def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]:

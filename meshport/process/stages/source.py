@@ -42,6 +42,7 @@ from meshport.process.state.stream_join import join_value
 from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.messages import RedrivenEvent, late, quarantined, read_redriven, rekeyed, watermarks
 from meshport.process.wire.outputs import Outputs
+from meshport.process.wire.partitioner import KeyPartition
 from meshport.process.wire.plan import Plan, SourcePlan
 from meshport.process.wire.tables import Table
 
@@ -108,6 +109,7 @@ class SourceStage(PartitionStage):
         self._is_new = not checkpoint.shape
         joins = isinstance(pipeline.grouping, JoinStream)
         self._new_key = join_value(source.by[0]) if joins else record_key(source.by)
+        self._keys = KeyPartition(partition, source.stage.partitions) if source.checks_partitions else None
         self._columns: ColumnarSource | None = None
         if columns is not None:
             from meshport.process.columns.source import ColumnarSource  # noqa: PLC0415 - needs numpy, which may be absent
@@ -242,6 +244,8 @@ class SourceStage(PartitionStage):
         timed = self._plan.timed
         try:
             event = self._read(*message.parts)
+            if self._keys is not None:
+                self._keys.check(message.key)
             record = _event_record(event, message)
             if timed and self._is_late(record, message, batch, redrive):
                 self._note_processed(message, slot, redrive)

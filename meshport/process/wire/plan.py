@@ -1,9 +1,10 @@
 """The plan of a processor: its stages and their topics, from a pipeline and the bindings of its ports.
 
-All records of a group have to be in one partition. Where the grouping's key contains the input's whole record key, they are,
-and one stage is enough. Otherwise there are two: a source stage reads the input and writes each record under its new key to a
-repartition topic, and a second stage reads that and keeps the groups. Where two streams are joined, each has a source stage of
-its own, and the repartition topic fixes one order of the records of both.
+All records of a group have to be in one partition. Where the grouping's key contains the input's whole record key, they are
+(the source stage quarantines an event in another partition than that of its key), and one stage is enough. Otherwise there are
+two: a source stage reads the input and writes each record under its new key to a repartition topic, and a second stage reads
+that and keeps the groups. Where two streams are joined, each has a source stage of its own, and the repartition topic fixes
+one order of the records of both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from meshport.process.logic.pipeline import (
     Select,
     Session,
 )
-from meshport.process.logic.state_shape import describe, origins, rekeyed, upserts
+from meshport.process.logic.state_shape import describe, needs_key_partition, origins, rekeyed, upserts
 
 COMPACT = "compact"
 
@@ -66,6 +67,7 @@ class SourcePlan:
         by: the fields of the key of the grouping; empty where there is none.
         stage: the topics of the stage that reads it.
         first: the number of its partition 0 among the partitions of all inputs.
+        checks_partitions: whether an event in another partition than that of its key would make a result wrong.
     """
 
     binding: Binding
@@ -73,6 +75,7 @@ class SourcePlan:
     by: tuple[str, ...]
     stage: StageTopics
     first: int = 0
+    checks_partitions: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,9 @@ class Plan:
         """The inputs whose events are processed, tables excluded."""
         pipeline, topic = self.pipeline, self.output.topic
         stage = StageTopics(self.source.topic, self.source.partitions, changelog_name(topic))
-        source = SourcePlan(self.source, pipeline.before, pipeline.grouping.by if pipeline.grouping else (), stage)
+        by = pipeline.grouping.by if pipeline.grouping else ()
+        checks = needs_key_partition(pipeline, self.source, self.output)
+        source = SourcePlan(self.source, pipeline.before, by, stage, checks_partitions=checks)
         if self.stream is None or not isinstance(pipeline.grouping, JoinStream):
             return (source,)
         stage = StageTopics(self.stream.topic, self.stream.partitions, joined_changelog_name(topic))
