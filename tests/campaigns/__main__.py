@@ -1,6 +1,6 @@
-"""The long form of what the suite does in short: `python -m tests.campaigns [kills|storm|defects|repeated] ...`.
+"""The long form of what the suite does in short: `python -m tests.campaigns [kills|outages|storm|defects|repeated] ...`.
 
-Without a part it runs all four, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1
+Without a part it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1
 if a ledger found something, a kill was not made, a defect was not caught or a test failed.
 """
 
@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from tests.campaigns import kills, repetition, sabotage, storm
+from tests.campaigns import kills, outages, repetition, sabotage, storm
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
 from tests.campaigns.points import Engine
 
-PARTS: Final = ("kills", "storm", "defects", "repeated")
+PARTS: Final = ("kills", "outages", "storm", "defects", "repeated")
 ENGINES: Final[tuple[Engine, ...]] = ("batch", "faust")
 
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--plan", action="append", choices=list(KEYS), help="of kills and storms; by default each in turn"
     )
     parser.add_argument("--kills", type=int, default=200, help="of each engine, shared by the plans (%(default)s)")
+    parser.add_argument("--outages", type=int, default=30, help="kills of brokers, for each engine (%(default)s)")
     parser.add_argument("--moves", type=int, default=200, help="of members, for each engine (%(default)s)")
     parser.add_argument("--lanes", type=int, help="processors beside each other")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (%(default)s)")
@@ -61,6 +62,9 @@ def _run(part: str, asked: argparse.Namespace) -> Iterator[Outcome]:
             for engine in engines:
                 for plan, count in _shares(asked.kills, asked.plan or _plans(engine)):
                     yield kills.run(kills.Campaign(engine, plan, count, asked.seed, asked.lanes or kills.LANES))
+        case "outages":
+            for engine in engines:
+                yield outages.run(outages.Outages(engine, "windows", asked.outages, asked.seed))
         case "storm":
             for engine in engines:
                 for plan, count in _shares(asked.moves, asked.plan or ["windows"]):

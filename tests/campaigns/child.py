@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import os
 import random
+import signal
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -56,9 +58,10 @@ def main(spec: Spec, parent: Connection, errors: str) -> None:
     Args:
         spec: what to do.
         parent: receives `WORKING` once something is processed; the process ends with it.
-        errors: the file for stderr.
+        errors: the file for stderr; SIGUSR1 has the stacks of all threads written there.
     """
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+    faulthandler.register(signal.SIGUSR1)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     function: logic.Function = logic.sound
     if spec.point:

@@ -76,9 +76,13 @@ class Child:
         self._process.join(timeout_s)
         return self._process.exitcode
 
+    def said(self) -> str:
+        """What it wrote on stderr."""
+        return Path(self._errors).read_text(encoding="utf-8", errors="replace")
+
     def last_words(self) -> str:
         """The last lines that it wrote on stderr."""
-        lines = [line.strip() for line in Path(self._errors).read_text().splitlines() if line.strip()]
+        lines = [line.strip() for line in self.said().splitlines() if line.strip()]
         return " | ".join(lines[-3:])
 
     def close(self) -> None:
@@ -126,11 +130,12 @@ class Lane:
         self._producer = Producer(KafkaConfig(bootstrap_servers))
         self._flowing, self._over = threading.Event(), threading.Event()
 
-    def publish(self, count: int) -> None:
-        """Publish about this many events and wait until they are stored."""
+    def publish(self, count: int) -> list[tuple[int, int]]:
+        """Publish about this many events and wait until they are stored; the (partition, offset) of each."""
         burst = self._feed.burst(count)
-        self._producer.deliver(burst)
+        places = self._producer.deliver(burst)
         self.published += burst
+        return places
 
     @contextmanager
     def flow(self, burst: int) -> Iterator[None]:
