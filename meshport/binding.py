@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshport.product.descriptor import AddressText, Product, Status
+from meshport.product.descriptor import Product, Status
+from meshport.product.input_port import AddressText
 
 
 class Continuation(BaseModel):

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.binding import RegisteredProduct
-from meshport.product.descriptor import AddressText, Archetype, OutputPort, Product, Status
+from meshport.product.descriptor import Archetype, OutputPort, Product, Status
+from meshport.product.input_port import AddressText
 
 
 class _CatalogResponse(BaseModel):
@@ -156,7 +157,7 @@ class Reader(_CatalogResponse):
     Attributes:
         address: of the reader.
         reads: the port that it reads, with a major if the reader names one.
-        fields: the fields that it reads; empty for all of them.
+        fields: the fields that it declares, and those that its declared steps read; empty for all of them.
         archetype: of the reader.
         owner: of the reader.
         contact: of the reader's owner.

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshport.product.descriptor import AddressText
+from meshport.product.input_port import AddressText
 
 
 class GenerationState(StrEnum):

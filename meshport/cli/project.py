@@ -247,7 +247,7 @@ def _derived(
         key=(*by, *(("window_start",) if windowed else ())),
         time="window_start" if windowed else None if values else read.time,
         compacted=bool(values),
-        inputs={source: fields_read(pipeline, {source: read.as_input}).paths[source]},
+        inputs={source: fields_read(pipeline, {source: read.contract}).paths[source]},
         processing=processing,
         owner=about.owner,
         description=about.description,

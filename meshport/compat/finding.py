@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from meshport.catalog import Waiver
 from meshport.product import Compatibility
-from meshport.product.descriptor import AddressText
+from meshport.product.input_port import AddressText
 
 
 class Direction(StrEnum):

@@ -35,6 +35,19 @@ def project(schema: Schema, fields: tuple[str, ...]) -> Schema:
     return Schema(canonical_text(canonical(root, kept)))
 
 
+def has_path(schema: Schema, path: str) -> bool:
+    """Return whether a path of field names, with dots, leads to a field of a record's schema.
+
+    Unions, arrays and maps on the way are entered; of a union it is enough that one branch has the field.
+    """
+    named = named_types(schema.form)
+    types = [schema.form]
+    for name in path.split("."):
+        records = [record for each in types for record in records_in(each, named)]
+        types = [field["type"] for record in records for field in record["fields"] if field["name"] == name]
+    return bool(types)
+
+
 class _Needs:
     """The fields of each record that are read; None for a record of which all are."""
 

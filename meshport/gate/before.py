@@ -80,7 +80,7 @@ def grouped(pasts: Iterable[Past]) -> dict[str, Before]:
 
 def known_readers(contract: Contract, read: Mapping[str, Iterable[Reading]]) -> tuple[Reader, ...]:
     """Return the readers of a contract, from the readings of its product."""
-    return readers_of(contract.product, contract.port, read[contract.product.address.key])
+    return readers_of(contract, read[contract.product.address.key])
 
 
 def keys_of(addresses: Iterable[Address]) -> set[str]:

@@ -11,6 +11,7 @@ from meshport.compat.case import Case
 from meshport.compat.judge import Past
 from meshport.errors import AddressError, DescriptorError, MeshError, ProjectError, SchemaError
 from meshport.gate.before import Before, Line, PastSource
+from meshport.gate.inputs import wrong_inputs
 from meshport.gate.touched import paths_by_id, port_count, product_with_id_in, readers_of, readings
 from meshport.product import Product, Status
 from meshport.project.project import Project, refuse
@@ -59,7 +60,7 @@ def docket(project: Project, addresses: Sequence[Address], source: PastSource) -
         before[now] = before[was]
         keys |= {now}
         keys -= {was} - project.descriptors.keys()
-    cases = _cases(project, sorted(keys), before)
+    cases = _cases(project, sorted(keys), before, source)
     notes = list(source.notes)
     for address in addresses:
         if any(_is_asked(case, address) for case in cases):
@@ -100,7 +101,7 @@ def _moved(project: Project, keys: Collection[str], before: dict[str, Before], s
     return found
 
 
-def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before]) -> list[Case]:
+def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before], source: PastSource) -> list[Case]:
     """Return the cases of some products, by address; all errors of the candidates are raised at once."""
     if any(key in project.descriptors for key in keys):
         _ = project.common  # an error in it is raised once, and not for every contract
@@ -113,15 +114,14 @@ def _cases(project: Project, keys: Sequence[str], before: Mapping[str, Before]) 
         except MeshError as error:
             wrong.append(error)
             continue
+        wrong += wrong_inputs(project, [key], before, source)
         cases += found
         fresh += (each for each in found if each.past is None and each.after is not None)
     refuse(wrong)
     if fresh:
         read = readings({each.after.product.address.key for each in fresh if each.after}, project)
         new = {
-            each.address: replace(
-                each, readers=readers_of(each.after.product, each.after.port, read[each.after.product.address.key])
-            )
+            each.address: replace(each, readers=readers_of(each.after, read[each.after.product.address.key]))
             for each in fresh
             if each.after is not None
         }

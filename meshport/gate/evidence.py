@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshport.product.descriptor import AddressText
+from meshport.product.input_port import AddressText
 
 _MAX_EXAMPLES: Final = 20  # of each cause, in the text for people
 

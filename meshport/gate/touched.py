@@ -10,12 +10,15 @@ import json
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from meshport.address import Address
 from meshport.catalog import Reader
-from meshport.product import InputPort, OutputPort, Product, Status
+from meshport.compat.contract import Contract
+from meshport.process.logic.declared_reads import ReadPort, addresses_read, fields_of_reader
+from meshport.product import InputPort, Product, Status
 from meshport.product.yaml_file import load
 from meshport.project.project import Project
 from meshport.schema.canonical import qualified
@@ -79,21 +82,38 @@ def readings(
     return found
 
 
-def readers_of(product: Product, port: OutputPort, readings: Iterable[Reading]) -> tuple[Reader, ...]:
+def read_port(contract: Contract) -> ReadPort:
+    """Return a contract in the form that what a reader reads is derived from."""
+    product, port = contract.product, contract.port
+    compacted, is_default = port.cleanup == "compact", port.name == product.default_port.name
+    return ReadPort(contract.address, contract.schema, port.key_fields, port.time, compacted, is_default)
+
+
+def readers_of(contract: Contract, readings: Iterable[Reading]) -> tuple[Reader, ...]:
     """Return the readers of one port. A reader without a port reads the default port, one without a major reads every major.
 
-    If a product reads a port by two entries, or differently before and after a change, it reads the fields of both.
+    If a product reads a port by two entries, or differently before and after a change, it reads the fields of both. The
+    fields are those that it declares and those that its declared steps read; see
+    `meshport.process.logic.declared_reads`.
+
+    Args:
+        contract: of the port, as its readers know it.
+        readings: of the port's product.
     """
-    merged: dict[Address, Reader] = {}
+    port = read_port(contract)
+    by_reader: dict[int, tuple[Product, list[InputPort]]] = {}
     for reader, reads in readings:
-        if (reads.address.port or product.default_port.name) != port.name:
-            continue
-        if reads.address.major not in {None, port.major}:
+        by_reader.setdefault(id(reader), (reader, []))[1].append(reads)
+    merged: dict[Address, Reader] = {}
+    for reader, every in by_reader.values():
+        entries = [each for each in every if port.is_at(each.address)]
+        addresses = [each.address for each in entries] or list(filter(port.is_at, addresses_read(reader)))
+        if not addresses:
             continue
         entry = Reader(
             address=reader.address,
-            reads=Address(product.address.domain, product.address.product, port.name, reads.address.major),
-            fields=reads.fields,
+            reads=replace(port.address, major=addresses[0].major),
+            fields=fields_of_reader(reader, entries, port),
             archetype=reader.archetype,
             owner=reader.owner,
             contact=reader.contact,

@@ -5,13 +5,13 @@ from meshport.product.declared_state import declared_state
 from meshport.product.descriptor import (
     Archetype,
     Compatibility,
-    InputPort,
     OutputPort,
     Product,
     Protection,
     ServiceLevel,
     Status,
 )
+from meshport.product.input_port import InputPort
 from meshport.product.load import line_of, load_product, parse_product
 from meshport.product.processing import (
     AggregateStep,

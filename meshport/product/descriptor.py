@@ -13,39 +13,18 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from meshport.address import Address
 from meshport.product.duration import format_duration, parse_duration
+from meshport.product.input_port import AddressText, Disagreement, InputPort, Model
 from meshport.product.lines import live_major, misdated, utc_today
 from meshport.product.processing import Processing
-
-
-class Disagreement(ValueError):  # noqa: N818 - names a finding
-    """Raised for parts of a descriptor that contradict each other.
-
-    Args:
-        message: the contradiction.
-        path: its keys and indices, relative to the model that raises.
-    """
-
-    def __init__(self, message: str, *path: str | int) -> None:
-        super().__init__(message)
-        self.path = path
-
-
-class Model(BaseModel):
-    """Base of the descriptor's models: frozen, camelCase in YAML, unknown keys refused."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 class Archetype(StrEnum):
@@ -110,19 +89,6 @@ Retention = Annotated[
 """How long events are kept: a duration, or None, written `forever`."""
 
 
-def _address(value: Any) -> Any:
-    return Address.parse(value) if isinstance(value, str) else value
-
-
-AddressText = Annotated[
-    Address,
-    BeforeValidator(_address),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["mesh://shop/orders", "mesh://shop/orders/events@1"]}),
-]
-"""An address, written as text."""
-
-
 def _of_product(address: Address) -> Address:
     if address.port is not None:
         raise ValueError(f"{address} names a port; a product's address is {address.of_product}")
@@ -152,18 +118,6 @@ def _key(value: Any) -> Any:
 def _port_word(name: str) -> str:
     Address("domain", "product", name)  # raises AddressError for a word that an address cannot have
     return name
-
-
-class InputPort(Model):
-    """A port of another product that this one reads.
-
-    Attributes:
-        address: the port's address.
-        fields: the fields that are read; empty means all of them, for the gate too.
-    """
-
-    address: AddressText
-    fields: tuple[str, ...] = ()
 
 
 class OutputPort(Model):

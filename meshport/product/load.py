@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from meshport.address import nearest
 from meshport.errors import DescriptorError
-from meshport.product.descriptor import Disagreement, Product
+from meshport.product.descriptor import Product
+from meshport.product.input_port import Disagreement
 from meshport.product.yaml_file import MappingNode, Node, SequenceNode, YamlError, compose, read
 
 _Path = tuple[str | int, ...]

@@ -12,7 +12,8 @@ from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import PortVersion, Reader, Registration, RegistrationChange, declaring
 from meshport.compat import Case, Contract, Past, Verdict, Version
 from meshport.errors import NotRegistered, RegistrationRefused
-from meshport.gate.touched import readers_of
+from meshport.gate.touched import read_port, readers_of
+from meshport.process.logic.declared_reads import ReadPort, addresses_read, wrong_declarations
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import next_major
 from meshport.schema import Schema
@@ -114,10 +115,8 @@ class MemoryRegistry:
     def readers(self, address: Address | str) -> tuple[Reader, ...]:
         """Return the products that declare a port among their inputs."""
         binding = self.resolve(address)
-        product = self._products[binding.address.of_product].product
-        port = product.port(binding.address.port, binding.address.major)
-        assert port is not None  # noqa: S101 - a binding is made of a port
-        return readers_of(product, port, self._readings(product.address))
+        known = self._products[binding.address.of_product]
+        return self._past(known, (binding.address.port or "", binding.address.major or 0)).readers
 
     def judge(self, product: Product, schemas: Mapping[str, Schema]) -> list[Verdict]:
         """Return the gate's verdict on each port of a declaration, then on each that it drops.
@@ -142,8 +141,9 @@ class MemoryRegistry:
         """Register a product, or bring it up to date; as `meshport.Registry.register`.
 
         Raises:
-            RegistrationRefused: the address has another id, an input is not registered, or the gate refuses a change;
-                `findings` holds the reasons.
+            RegistrationRefused: the address has another id, an input is not registered or is not declared as it is read,
+                or the gate refuses a change; `findings` holds the reasons.
+            ProcessError: a declared step cannot be run.
             SchemaError: two schemas cannot be compared.
         """
         known = self._products.get(product.address)
@@ -155,6 +155,7 @@ class MemoryRegistry:
             raise RegistrationRefused(
                 f"the input port {unresolved[0]} is not registered; register it first", findings=()
             )
+        self._refuse_wrong_inputs(product)
         self._heed(self.judge(product, schemas))
         versions = {line: list(each) for line, each in known.versions.items()} if known else {}
         for port in product.output_ports:
@@ -186,6 +187,19 @@ class MemoryRegistry:
                     f"id {product.id} is {each.product.address}: an address is permanent, a new one needs a new id"
                 )
 
+    def _refuse_wrong_inputs(self, product: Product) -> None:
+        """Refuse `inputPorts` that do not declare what is read; an input that is not registered yet is passed over."""
+        ports: dict[Address, ReadPort] = {}
+        for address in (*(each.address for each in product.input_ports), *addresses_read(product)):
+            known = self._products.get(address.of_product)
+            port = known.product.port(address.port, address.major, today=self._today()) if known else None
+            if known is not None and port is not None:
+                read = read_port(Contract(known.product, port, known.versions[port.name, port.major][-1]))
+                ports[read.address] = read
+        findings = tuple(map(str, wrong_declarations(product, list(ports.values()))))
+        if findings:
+            raise RegistrationRefused(f"{product.address} cannot be registered: {findings[0]}", findings=findings)
+
     def _heed(self, verdicts: Iterable[Verdict]) -> None:
         refusing = [(each, finding) for each in verdicts for finding in each.findings if finding.refuses]
         if refusing:
@@ -205,13 +219,9 @@ class MemoryRegistry:
         for port in product.output_ports:
             line = (port.name, port.major)
             declared.add(line)
-            yield Case.declared(
-                product,
-                port,
-                schemas[_name(port)],
-                pasts.get(line),
-                () if line in pasts else readers_of(product, port, self._readings(product.address)),
-            )
+            contract = Contract(product, port, schemas[_name(port)])
+            readers = () if line in pasts else readers_of(contract, self._readings(product.address))
+            yield Case.declared(product, port, contract.schema, pasts.get(line), readers)
         for line, past in pasts.items():
             if line not in declared:
                 yield Case.removed(past, product)
@@ -220,10 +230,11 @@ class MemoryRegistry:
         port = known.product.port(*line) or OutputPort(name=line[0], major=line[1])
         product = declaring(known.product, port)
         schemas = known.versions[line]
+        contract = Contract(product, port, schemas[-1])
         return Past(
-            Contract(product, port, schemas[-1]),
+            contract,
             tuple(Version(number, schema) for number, schema in enumerate(schemas, start=1)),
-            readers_of(product, port, self._readings(product.address)),
+            readers_of(contract, self._readings(product.address)),
         )
 
     def _readings(self, address: Address) -> list[tuple[Product, InputPort]]:

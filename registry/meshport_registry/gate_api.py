@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from meshport.address import Address
 from meshport.catalog import ProductPast, ProductRegistration, Waiver, WaiverRequest
 from meshport.compat import RULES, Direction, Severity, Verdict
-from meshport.product.descriptor import AddressText
+from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import judge, product_past

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, select
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.catalog import Lineage, LineageEdge, LineageNode, Reader
-from meshport.product import Status
+from meshport.process.logic.declared_reads import addresses_read, fields_of_reader
+from meshport.product import Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.products import (
@@ -24,6 +25,7 @@ from meshport_registry.products import (
     live_line,
     require_address,
 )
+from meshport_registry.read_ports import read_port, read_ports
 
 _PER_QUERY = 500  # SQLite and PostgreSQL both take far more parameters; this keeps the result of one query small
 
@@ -48,20 +50,36 @@ def readers(connection: Connection, address: Address, *, today: date | None = No
     if address.port is not None:
         choose_binding(bindings, address)
     unpinned = address.major is None or address.major in _live_now_or_later(bindings, address, today or utc_today())
-    source = descriptor_of(row).address
     own = tables.input_port.c
     rows = connection.execute(
-        select(tables.input_port, tables.product)
+        select(own.port, own.major, tables.product)
         .join(tables.product, tables.product.c.guid == own.guid)
         .where(own.source_guid == row.guid, tables.product.c.status != Status.RETIRED)
         .order_by(tables.product.c.domain, tables.product.c.name, own.position)
-    )
-    return tuple(
-        _reader(each, source)
+    ).all()
+    source = bindings[0].address.of_product
+    declared = [
+        (each, replace(source, port=each.port, major=each.major))
         for each in rows
         if address.port in {None, each.port}
         and (unpinned if each.major is None else address.major in {None, each.major})
-    )
+    ]
+    known = {each.guid for each, _ in declared}
+    others = {each.guid: each for each in rows if each.guid not in known}
+    processed = [
+        (each, read) for each in others.values() if (read := _processed(descriptor_of(each), address, bindings))
+    ]
+    return tuple(_reader(each, reads, address, bindings, today) for each, reads in (*declared, *processed))
+
+
+def _processed(product: Product, address: Address, bindings: Sequence[Binding]) -> Address | None:
+    """Return the port and major of an address as a product's process names it, though none of its `inputPorts` does."""
+    ports = [read_port(each, bindings) for each in bindings if each.address.port == address.port or not address.port]
+    for port in ports:
+        found = next(filter(port.is_at, addresses_read(product)), None)
+        if found is not None and address.major in {None, port.address.major}:
+            return replace(port.address, major=found.major)
+    return None
 
 
 def _live_now_or_later(bindings: Sequence[Binding], address: Address, today: date) -> set[int]:
@@ -72,12 +90,16 @@ def _live_now_or_later(bindings: Sequence[Binding], address: Address, today: dat
     return set() if live is None else {major for major in lines.keys() - retired if major >= live}
 
 
-def _reader(row: Row[Any], source: Address) -> Reader:
+def _reader(row: Row[Any], reads: Address, address: Address, bindings: Sequence[Binding], today: date | None) -> Reader:
+    """Return a reader as its stored descriptor shows it, whatever the registry knew of it when it was registered."""
     product = descriptor_of(row)
+    # A reader of every major line is judged by the line that is asked for.
+    line = replace(reads, major=reads.major or address.major)
+    port = read_port(choose_binding(bindings, line, today=today), bindings)
     return Reader(
         address=product.address,
-        reads=Address(source.domain, source.product, row.port, row.major),
-        fields=tuple(json.loads(row.fields)),
+        reads=reads,
+        fields=fields_of_reader(product, [each for each in product.input_ports if port.is_at(each.address)], port),
         archetype=product.archetype,
         owner=product.owner,
         contact=product.contact,
@@ -134,11 +156,21 @@ def _edges(connection: Connection, guids: Iterable[str], *, upstream: bool) -> d
     own = tables.input_port.c
     column = own.guid if upstream else own.source_guid
     edges: dict[tuple[str, str], set[str] | None] = {}
+    query = select(own.source_guid, own.guid, own.port, own.major, tables.product.c.descriptor).join(
+        tables.product, tables.product.c.guid == own.guid
+    )
     for some in _batches(guids):
-        for row in connection.execute(select(own.source_guid, own.guid, own.fields).where(column.in_(some))):
-            pair, fields = (row.source_guid, row.guid), set(json.loads(row.fields))
-            before = edges.get(pair, fields)
-            edges[pair] = None if not fields or before is None else before | fields
+        rows = connection.execute(query.where(column.in_(some))).all()
+        ports = read_ports(connection, {row.source_guid for row in rows})
+        for row in rows:
+            product, pair = Product.model_validate_json(row.descriptor), (row.source_guid, row.guid)
+            for port in ports[row.source_guid]:
+                if port.address.port != row.port or row.major not in {None, port.address.major}:
+                    continue
+                entries = [each for each in product.input_ports if port.is_at(each.address)]
+                fields = set(fields_of_reader(product, entries, port))
+                before = edges.get(pair, fields)
+                edges[pair] = None if not fields or before is None else before | fields
     return edges
 
 

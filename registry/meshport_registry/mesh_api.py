@@ -27,7 +27,7 @@ from meshport.catalog import (
 )
 from meshport.compat import Verdict
 from meshport.product import Archetype, Status
-from meshport.product.descriptor import AddressText
+from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry import product_registration, tables
 from meshport_registry.errors import RequestRefused, SchemaNotFound

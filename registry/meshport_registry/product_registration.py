@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from meshport.address import nearest, subject_name, topic_name
+from meshport.address import Address, subject_name, topic_name
 from meshport.catalog import PortVersion, Registration, RegistrationChange
 from meshport.compat import Finding, Outcome, Part, Severity, State, Verdict
+from meshport.errors import ProcessError
+from meshport.process.logic.declared_reads import ReadPort, addresses_read, wrong_declarations
 from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
@@ -31,6 +34,7 @@ from meshport_registry.products import (
     find_guid,
     registered_product,
 )
+from meshport_registry.read_ports import read_port
 from meshport_registry.schema_registration import (
     RegisteredVersion,
     add_version,
@@ -207,6 +211,7 @@ def _check_inputs(
 ) -> list[tuple[str, str, InputPort]]:
     """Return the product's GUID and the port that each registered input resolves to."""
     found: list[tuple[str, str, InputPort]] = []
+    ports: dict[Address, ReadPort] = {}
     for each in product.input_ports:
         row = find_address(connection, each.address)
         if row is None:
@@ -215,23 +220,28 @@ def _check_inputs(
             else:
                 plan.refused.append(f"the input port {each.address} is not registered; register it first")
             continue
+        bindings = bindings_of(connection, row, DefaultCluster())
         try:
-            binding = choose_binding(bindings_of(connection, row, DefaultCluster()), each.address)
+            binding = choose_binding(bindings, each.address)
         except NotInMesh as error:
             plan.refused.append(f"the input port {error.message}; {error.hint}")
             continue
         if binding.status is Status.RETIRED:
             successor = f"; its successor is {binding.successor}" if binding.successor else ""
             plan.refused.append(f"the input port {each.address} is retired{successor}")
-        known = [str(one["name"]) for one in json.loads(binding.schema_text).get("fields", ())]
-        for name in each.fields:
-            if name.partition(".")[0] not in known:
-                near = nearest(name, known)
-                plan.refused.append(
-                    f"the input port {each.address} has no field {name!r}"
-                    + (f"; did you mean {near!r}?" if near else "")
-                )
+        ports[binding.address] = read_port(binding, bindings)
         found.append((row.guid, str(binding.address.port), each))
+    for address in addresses_read(product):
+        row = find_address(connection, address)
+        if row is not None:
+            bindings = bindings_of(connection, row, DefaultCluster())
+            with suppress(NotInMesh):
+                binding = choose_binding(bindings, address)
+                ports[binding.address] = read_port(binding, bindings)
+    try:
+        plan.refused += map(str, wrong_declarations(product, list(ports.values())))
+    except ProcessError as error:
+        plan.refused.append(error.message + (f"; {error.hint}" if error.hint else ""))
     return found
 
 

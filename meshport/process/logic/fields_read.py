@@ -4,13 +4,14 @@ A field is read by a pipeline if the pipeline would fail, or give other results,
 aggregations and joins, the keys by which rows are matched, the time of the events, and the fields of the output.
 A path with dots (`shot.statsbomb_xg`) is a field within a record, as in expressions.
 
-The fields that a product's own Python reads cannot be derived; see `FieldsRead.complete`.
+The fields that a product's own Python reads cannot be derived; see `FieldsRead.complete`. Of a joined product Python sees
+only the fields that the join takes, which are known.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from meshport.address import Address
@@ -54,41 +55,54 @@ class FieldsRead:
 
     Attributes:
         paths: by input, each field once, in the order of the input's schema. A path includes all fields within it.
-        complete: whether no other field is read; False where a Python function receives whole records.
+        complete: whether no other field of the pipeline's own input is read; False where a Python function receives whole
+            records.
+        surplus: the fields of the input that records keep to the end though the output does not have them, and that no
+            operator is known to read.
     """
 
     paths: Mapping[Address, tuple[str, ...]]
     complete: bool
+    surplus: tuple[str, ...] = ()
 
     def missing(self, address: Address, declared: Iterable[str]) -> tuple[str, ...]:
         """Return the paths of an input that a list of declared fields does not cover."""
         names = tuple(declared)
-        return tuple(path for path in self.paths.get(address, ()) if not any(_within(path, name) for name in names))
+        return tuple(path for path in self.paths.get(address, ()) if not any(within(path, name) for name in names))
 
 
-def fields_read(pipeline: Pipeline, inputs: Mapping[Address, InputContract]) -> FieldsRead:
+def fields_read(
+    pipeline: Pipeline, inputs: Mapping[Address, InputContract], output: Collection[str] | None = None
+) -> FieldsRead:
     """Return the fields that a pipeline reads.
 
     Args:
         pipeline: the logic; its fields exist (`meshport.process.logic.shape.check_pipeline`).
-        inputs: the contract of its input and of each joined product.
+        inputs: the contracts of its input and of joined products. What it reads of others is left out.
+        output: the fields of its output. A field that the output does not have is not read by being kept to the end, as
+            one that came into the input's contract after the pipeline was written. None: every kept field is read.
     """
-    source = inputs[pipeline.input]
+    source = inputs.get(pipeline.input, InputContract(()))
     walk = _Walk(pipeline.input, source)
     for operator in pipeline.operators:
         walk.step(operator)
-    walk.read(*walk.origins)  # the fields of the output
+    kept = [name for name in walk.origins if output is None or name in output]
+    walk.read(*kept)
     needs = walk.needs
     own = needs.setdefault(pipeline.input, set())
-    own |= {name for name in walk.present if not any(_within(path, name) for path in own)}
+    own |= {name for name in walk.present if not any(within(path, name) for path in own)}
     own |= {source.time} if source.time else set()
     if source.compacted and isinstance(pipeline.grouping, Aggregate):
         own |= set(source.key)  # an updated row replaces the contribution of its key
     for address in pipeline.joined:
-        other = inputs[address]
+        other = inputs.get(address, InputContract(()))
         needs.setdefault(address, set()).update(other.key, [other.time] if other.time else [])
+    read = {path.partition(".")[0] for path in own}
+    ends = {origin for name, origin in walk.origins.items() if name not in kept}
     return FieldsRead(
-        {address: _in_order(paths, inputs[address].fields) for address, paths in needs.items()}, walk.complete
+        {each: _in_order(paths, inputs[each].fields) for each, paths in needs.items() if each in inputs},
+        walk.complete,
+        tuple(name for name in source.fields if name in ends - read),
     )
 
 
@@ -180,7 +194,8 @@ def paths_in(expression: Expression) -> frozenset[str]:
     return frozenset(found)
 
 
-def _within(path: str, other: str) -> bool:
+def within(path: str, other: str) -> bool:
+    """Return whether a path is that of another field, or of a field within it."""
     return path == other or path.startswith(f"{other}.")
 
 
@@ -194,6 +209,6 @@ def _path(node: ast.expr) -> str | None:
 
 def _in_order(paths: set[str], fields: tuple[str, ...]) -> tuple[str, ...]:
     """Return paths in the order of the schema's fields, without those that another path includes."""
-    kept = [path for path in paths if not any(path != other and _within(path, other) for other in paths)]
+    kept = [path for path in paths if not any(path != other and within(path, other) for other in paths)]
     order = {name: number for number, name in enumerate(fields)}
     return tuple(sorted(kept, key=lambda path: (order.get(path.partition(".")[0], len(fields)), path)))

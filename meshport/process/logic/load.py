@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from meshport.errors import MeshError, ProcessError
 from meshport.process.logic.pipeline import (
@@ -55,6 +56,31 @@ def load_pipeline(product: Product, folder: Path) -> Pipeline:
         ) from error
 
 
+def declared_pipeline(product: Product) -> Pipeline | None:
+    """Return the pipeline that product.yaml declares, without loading Python: the function of its `apply` cannot be called.
+
+    For callers that must not run a product's code: the gate, which reads other states of a project, and the registry.
+
+    Returns:
+        The pipeline; None where the product has no process, or Python returns its operators.
+
+    Raises:
+        ProcessError: one of its steps cannot be run; the message names the step.
+    """
+    process = product.process
+    if process is None or process.python:
+        return None
+    steps = (
+        _declared(product, index, step, None) if step.apply is None else Apply(_not_loaded, step.apply.by)
+        for index, step in enumerate(process.steps)
+    )
+    return Pipeline(process.input or product.input_ports[0].address, tuple(steps), process.lateness)
+
+
+def _not_loaded(_state: object, _occurrence: object) -> NoReturn:
+    raise ProcessError("the function of this `apply` was not loaded")
+
+
 def operator_of(step: Step, folder: Path | None = None) -> Operator:
     """Return the operator of one declared step.
 
@@ -97,7 +123,7 @@ def operator_of(step: Step, folder: Path | None = None) -> Operator:
     raise ProcessError(f"no operator is known for the step {step.operator!r}")
 
 
-def _declared(product: Product, index: int, step: Step, folder: Path) -> Operator:
+def _declared(product: Product, index: int, step: Step, folder: Path | None) -> Operator:
     try:
         return operator_of(step, folder)
     except MeshError as error:
