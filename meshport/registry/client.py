@@ -59,7 +59,7 @@ class Registry:
 
     Args:
         url: of the registry, `http://host:port`.
-        timeout: seconds to wait for one response.
+        timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         keep: seconds for which a resolved binding is returned without a request.
         transport: the transport of requests; for tests inside one process.
 
@@ -68,7 +68,7 @@ class Registry:
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 5.0, keep: float = 10.0, transport: Transport | None = None
+        self, url: str, *, timeout: float = 30.0, keep: float = 10.0, transport: Transport | None = None
     ) -> None:
         self.url = url.rstrip("/")
         self._keep = keep

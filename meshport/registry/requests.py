@@ -13,6 +13,7 @@ from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, R
 Transport = httpx2.BaseTransport
 _Model = TypeVar("_Model", bound=BaseModel)
 _Any = TypeVar("_Any")
+_CONNECT_S = 5.0  # a registry that is busy judging a contract still accepts connections
 
 
 class Requests:
@@ -20,14 +21,15 @@ class Requests:
 
     Args:
         url: of the registry.
-        timeout: seconds to wait for one response.
+        timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         transport: the transport of requests; for tests inside one process.
     """
 
     def __init__(self, url: str, *, timeout: float, transport: Transport | None = None) -> None:
         self.url = url
         # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
-        self._http = httpx2.Client(base_url=url, timeout=timeout, transport=transport, trust_env=False)
+        limits = httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S))
+        self._http = httpx2.Client(base_url=url, timeout=limits, transport=transport, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""
