@@ -14,6 +14,8 @@
     │   ├── BrokerUnavailable     no broker answers, or one could not be started
     │   ├── JarRejected           a jar of the embedded broker that is not the locked one
     │   ├── TopicError            a topic that is missing or could not be created
+    │   ├── HistoryMissing        history that was asked for and is removed from the log
+    │   ├── HistoryUndecided      history that was asked for and waits for an open transaction
     │   ├── DeliveryUnknown       the broker did not report whether an event is stored
     │   └── TransactionAborted    a transaction that was aborted
     ├── RegistryError
@@ -24,6 +26,7 @@
     ├── PublishError              an event that was refused before it reached the broker
     ├── ReplayError               a replay whose bounds cannot be served
     └── ProcessError              a processor whose declaration or state cannot be run
+        └── StateDamaged          stored state that is not what its checkpoint says
 
 The message of an error names what was found, where, and what would be right. The facts in the message are attributes of
 the error too. A constructor takes the message and, by keyword, the attributes of its class. A fact that the raising code
@@ -32,6 +35,7 @@ does not know is None. Errors can be pickled, and `repr` shows the message and e
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 _UNKNOWN: Final = (None, "", (), -1)
@@ -261,6 +265,58 @@ class TopicError(KafkaError):
     """Raised when a topic is missing, or could not be created as declared."""
 
 
+class HistoryMissing(KafkaError):  # noqa: N818 - names a state
+    """Raised when history that a reader asks for is no longer in the log: retention, or a request, deleted its records.
+
+    Attributes:
+        offset: the first offset of the partition that is left.
+        recorded: when the first record that is left was recorded; None if no record is left, or if it is not known.
+        asked: the offset, or the time, from which the reader asked for the history.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        recorded: datetime | None = None,
+        asked: int | datetime | None = None,
+        code: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, topic=topic, partition=partition, offset=offset, code=code, hint=hint)
+        self.recorded = recorded
+        self.asked = asked
+
+
+class HistoryUndecided(KafkaError):  # noqa: N818 - names a state
+    """Raised when history that a reader asks for lies after a transaction that is still open.
+
+    Kafka returns no record from there on, not even of transactions that are committed, until that one ends
+    (`isolation.level=read_committed`, the last stable offset).
+
+    Attributes:
+        offset: the last stable offset: the first offset that cannot be read.
+        end: the end of the log, after the last offset that cannot be read.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        end: int | None = None,
+        code: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, topic=topic, partition=partition, offset=offset, code=code, hint=hint)
+        self.end = end
+
+
 class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
     """Raised when the broker did not report whether an event is stored (librdkafka's POSSIBLY_PERSISTED)."""
 
@@ -415,3 +471,11 @@ class ProcessError(MeshError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
+
+
+class StateDamaged(ProcessError):  # noqa: N818 - names a state
+    """Raised when the changelog of a processor does not hold the state that its checkpoint describes.
+
+    Attributes:
+        offset: the input offset of the checkpoint.
+    """

@@ -16,6 +16,8 @@ from meshport.errors import (
     AddressError,
     DescriptorError,
     GateError,
+    HistoryMissing,
+    HistoryUndecided,
     JarRejected,
     KafkaError,
     MeshError,
@@ -39,7 +41,12 @@ NO_ANSWER: Final = 3
 INTERRUPTED: Final = 130
 
 _USAGE: Final = (AddressError, DescriptorError, GateError, ProcessError, ProjectError, ReplayError, SchemaError)
-_ANSWERED: Final = (TopicError, JarRejected)  # KafkaErrors about what is there, not about a cluster that fails
+_ANSWERED: Final = (
+    TopicError,
+    JarRejected,
+    HistoryMissing,
+    HistoryUndecided,
+)  # KafkaErrors about what is there, not about a cluster that fails
 
 
 @cache

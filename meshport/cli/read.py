@@ -13,10 +13,11 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
 from meshport.files.row_mapper import parse_time
+from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.subscriber import BadEvent, Start, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
@@ -55,18 +56,23 @@ def tail(
 ) -> None:
     """Show the events of a port as they arrive.
 
+    What retention has removed from the beginning, and what an open transaction hides at the end, is reported on stderr.
+
     Example: meshport tail shop/orders --from-beginning --until-end --json
     """
     bad = _Bad()
     with open_registry(registry) as mesh:
         if until_end:
             begin = None if from_beginning else Offsets(every=2**62)
-            with Replay(address, mesh, begin=begin, on_bad=bad) as history:
+            with Replay(address, mesh, begin=begin, on_bad=bad, missing=Missing.ALLOW) as history:
                 for event in _first(history.history(), limit):
                     _show(event, json)
         else:
             start = Start.EARLIEST if from_beginning else Start.LATEST
-            with Subscriber(address, mesh, start=start, on_bad=bad) as subscriber, _until_interrupted(subscriber):
+            with (
+                Subscriber(address, mesh, start=start, on_bad=bad, missing=Missing.ALLOW) as subscriber,
+                _until_interrupted(subscriber),
+            ):
                 if not json:
                     say(f"{subscriber.binding.address} ({subscriber.binding.topic}); Ctrl-C ends it")
                 for event in _first(iter(subscriber), limit):
@@ -92,6 +98,7 @@ def replay(
             help="The first time or offset:N after the replay; by default the end as it is now.",
         ),
     ] = None,
+    allow_missing: MissingOption = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -100,12 +107,19 @@ def replay(
     A bound is a time (2001-02-01, 2001-02-01T12:00:00Z; UTC where no zone is given), offset:N (in every partition) or
     offset:P=N,P=N (by partition). No consumer group is moved; each event carries the id of the replay as `replayid`.
 
+    A replay ends with 1 where part of the history that it asks for is removed, or where an open transaction hides part of what
+    comes before --to. Without --to it ends at the first open transaction, and reports on stderr how many offsets follow.
+
     Example: meshport replay shop/orders --from 2001-02-01 --to 2001-03-01 --json
     """
     bad = _Bad()
     count = 0
     first, last = _bound(begin, "--from"), _bound(end, "--to")
-    with open_registry(registry) as mesh, Replay(address, mesh, begin=first, end=last, on_bad=bad) as job:
+    missing = missing_history(allow_missing)
+    with (
+        open_registry(registry) as mesh,
+        Replay(address, mesh, begin=first, end=last, on_bad=bad, missing=missing) as job,
+    ):
         say(f"replay {job.id} of {job.binding.address}: {job.range.total} offsets to look through")
         with progress("replaying") as moved:
             for event in job.events(progress=moved):

@@ -10,10 +10,11 @@ import typer
 from meshport.address import Address
 from meshport.cli.output import FINDINGS, emit, progress, say, table
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
 from meshport.errors import RegistrationRefused
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
+from meshport.ports.history import Missing
 from meshport.project.project import Project
 from meshport.registry import Registry
 
@@ -39,6 +40,7 @@ def rebuild(
             "--force", help="With --retire: even if groups have not read it to its end, or products depend on it."
         ),
     ] = False,
+    allow_missing: MissingOption = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -54,6 +56,10 @@ def rebuild(
     gate waive ADDRESS --rule PROCESS_STATE_CHANGED ...`; run `meshport rebuild ADDRESS --swap always` with the changed files
     while the previous processor still runs; then run `meshport apply`, and restart the processor.
 
+    Where retention has removed part of an input's history, the rebuild ends with an error; --allow-missing builds the new
+    generation from what is left. Where the state of the live generation is damaged, the new one is built up to the offsets
+    that the live one's outputs reflect; readers go on there, and the processor continues with the new generation.
+
     --retire deletes nothing while a product depends on the generation (rebuild that product first) or a group has not read
     it to its end; it reports them.
 
@@ -65,17 +71,17 @@ def rebuild(
         if retire is not None:
             _retire(Address.parse(address), retire, mesh, force=force, json=json)
             return
-        _rebuild(Address.parse(address), mesh, swap, json=json)
+        _rebuild(Address.parse(address), mesh, swap, missing_history(allow_missing), json=json)
 
 
-def _rebuild(address: Address, mesh: Registry, when: str, *, json: bool) -> None:
+def _rebuild(address: Address, mesh: Registry, when: str, missing: Missing, *, json: bool) -> None:
     from meshport.rebuild import Rebuild, Swap  # noqa: PLC0415 - slow to import
 
     if when not in set(Swap):
         raise typer.BadParameter(f"{when!r} is none of {', '.join(Swap)}", param_hint="--swap")
     product = Project.find(Path.cwd()).product(address)
     with progress(f"rebuilding {address.key}") as moved:
-        report = Rebuild(product, mesh, say=say, on_progress=moved).run(Swap(when))
+        report = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing).run(Swap(when))
     if json:
         emit(report.as_dict())
     else:

@@ -11,9 +11,10 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.output import say
-from meshport.cli.session import RegistryOption, open_registry
+from meshport.cli.session import MissingOption, RegistryOption, missing_history, open_registry
 from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
+from meshport.ports.history import Missing
 from meshport.project.project import Project, ProjectProduct
 from meshport.project.sources import load_source, run_sources, stored
 
@@ -46,8 +47,12 @@ def run(
     speed: SpeedOption = None,
     seed: SeedOption = 0,
     member: MemberOption = None,
+    allow_missing: MissingOption = False,
 ) -> None:
     """Run the processor of a derived product, or the sources of others, until interrupted.
+
+    A processor ends with an error where part of the input that it has to process is removed from the log: at its first start,
+    or after it was stopped for longer than the retention. Start it once with --allow-missing to go on with what is left.
 
     Example: meshport run shop/revenue-by-customer
     """
@@ -59,7 +64,7 @@ def run(
     if member is not None and not any(_has_members(each) for each in derived):
         raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
     if derived:
-        _run_processor(derived[0], registry, member)
+        _run_processor(derived[0], registry, member, missing_history(allow_missing))
     else:
         _run_sources(products, registry, speed, seed)
 
@@ -86,7 +91,7 @@ def _has_members(product: ProjectProduct) -> bool:
     return process is not None and process.engine == "batch"
 
 
-def _run_processor(product: ProjectProduct, registry: str | None, member: str | None) -> None:
+def _run_processor(product: ProjectProduct, registry: str | None, member: str | None, missing: Missing) -> None:
     from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
 
     run_processor = _engine(product, member)
@@ -98,13 +103,13 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
         figures = (
             f"{progress.read} read, {progress.written} written, {progress.late} late, "
             f"{progress.quarantined} quarantined, {progress.redriven} redriven, {progress.lag} waiting"
-        )
+        ) + (f", {progress.undecided} undecided" if progress.undecided else "")
         if progress.lag is not None and figures != reported and time.monotonic() >= due:
             due, reported = time.monotonic() + _REPORT_EVERY_S, figures
             say(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
-        plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh)
+        plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh, missing)
         # While a batch is processed the engine handles the signals itself; between two runs, this does.
         run_live(plans, mesh, run_processor, say=say, on_progress=report, stop=stop_on_signal())
 

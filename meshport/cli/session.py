@@ -19,6 +19,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProjectError, RegistryUnavailable
 from meshport.kafka.config import KafkaConfig
+from meshport.ports.history import Missing
 from meshport.project.project import Project
 from meshport.registry import Registry
 
@@ -53,7 +54,19 @@ TopicsKafkaOption = Annotated[
         help="The Kafka in which topics are created; by default the one that `meshport up` runs here.",
     ),
 ]
+MissingOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing",
+        help="Go on with what there is, where part of the history is removed or hidden by an open transaction.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+
+def missing_history(allowed: bool) -> Missing:
+    """Return what a reader does where history is missing."""
+    return Missing.ALLOW if allowed else Missing.REFUSE
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,8 @@ class Evidence(_EvidenceModel):
         span: the number of offsets from the topic's first to its last event; compaction, transactions and a sample make the
             events fewer.
         sampled: whether events were left out.
+        removed: the number of offsets before the first event that is left: retention, or a request, removed what they held.
+        undecided: the number of offsets after the last event that can be read, which wait for an open transaction.
         failed: the number of events that failed, by cause.
         failures: by cause, partition and offset; at most `meshport.gate.proof.LISTED` of each cause.
         versions: the given versions in their order, then other schemas that events name.
@@ -121,6 +123,8 @@ class Evidence(_EvidenceModel):
     tombstones: int = 0
     span: int = 0
     sampled: bool = False
+    removed: int = 0
+    undecided: int = 0
     failed: dict[Cause, int] = Field(default_factory=dict)
     failures: tuple[UnreadableEvent, ...] = ()
     versions: tuple[VersionEvidence, ...] = ()
@@ -136,8 +140,12 @@ class Evidence(_EvidenceModel):
         return tuple(each for each in self.versions if each.presence is not Presence.SEEN)
 
     def __str__(self) -> str:
-        """Return the summary, then a line for each version without an event and for each of the first failures."""
-        return "\n".join([self._summary(), *(f"  {line}" for line in (*self._absent(), *self._examples()))])
+        """Return the summary, then a line for each version without an event and for each of the first failures.
+
+        Lines for what could not be read come first.
+        """
+        lines = (*self._unread(), *self._absent(), *self._examples())
+        return "\n".join([self._summary(), *(f"  {line}" for line in lines)])
 
     def _summary(self) -> str:
         what = _counted(self.events, "stored event")
@@ -147,6 +155,12 @@ class Evidence(_EvidenceModel):
         breaks = f"the candidate cannot read {broken:,} of them" if broken else "the candidate breaks none of them"
         others = ", ".join(f"{self.failed[each]:,} {each}" for each in Cause if each in self.failed and each.is_older)
         return f"{what} of {self.topic}: {breaks}" + (f" (not its doing: {others})" if others else "")
+
+    def _unread(self) -> Iterator[str]:
+        if self.removed:
+            yield f"{_counted(self.removed, 'offset')} before them: removed from the log, nothing is proved of them"
+        if self.undecided:
+            yield f"{_counted(self.undecided, 'offset')} after them: hidden by an open transaction, nothing is proved of them"
 
     def _absent(self) -> Iterator[str]:
         for each in self.unseen:

@@ -21,6 +21,7 @@ from meshport.gate.sampling import EVERYTHING, Progress, Sample, TopicHistory
 from meshport.gate.writers import KnownSchemas, Writers
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
+from meshport.ports.history import readable_bounds
 from meshport.ports.scan import history_reader
 from meshport.schema import Schema
 
@@ -63,8 +64,10 @@ def prove(
         RegistryUnavailable: the registry did not answer for the schema of an event.
     """
     proof = _Proof(binding, candidate, schemas, versions)
-    with history_reader(KafkaConfig(binding.bootstrap_servers)) as consumer:
+    kafka = KafkaConfig(binding.bootstrap_servers)
+    with history_reader(kafka) as consumer:
         try:
+            _, undecided = readable_bounds(kafka, consumer, binding.topic)
             history = TopicHistory(consumer, binding.topic, sample)
         except TopicError:
             if versions:
@@ -72,7 +75,9 @@ def prove(
             return proof.evidence(span=0, sampled=False)
         for messages in history.messages(progress):
             proof.take(messages)
-    return proof.evidence(span=history.span, sampled=history.sampled)
+    found = proof.evidence(span=history.span, sampled=history.sampled)
+    hidden = sum(each.end - each.stable for each in undecided)
+    return found.model_copy(update={"removed": history.removed, "undecided": hidden})
 
 
 class _Route:

@@ -65,6 +65,7 @@ class TopicHistory:
     Attributes:
         span: the number of offsets from the first to the last event; compaction and transactions may have left fewer events.
         sampled: whether some events are left out.
+        removed: the number of offsets before the first event, which are removed from the log.
 
     Raises:
         TopicError: there is no such topic.
@@ -76,6 +77,7 @@ class TopicHistory:
         self._topic = topic
         self._bounds: Final = consumer.bounds(topic)
         self.span: Final = sum(high - low for low, high in self._bounds.values())
+        self.removed: Final = sum(low for low, _ in self._bounds.values())
         most = sample.events
         self._cut: Final = {
             partition for partition, (low, high) in self._bounds.items() if most is not None and high - low > most
@@ -97,7 +99,8 @@ class TopicHistory:
 
         Raises:
             BrokerUnavailable: reading stalled.
-            KafkaError: the broker reported an error; retention may have removed events that were to be read.
+            HistoryMissing: events that were to be read were removed meanwhile.
+            KafkaError: the broker reported an error.
         """
         if not self.sampled:
             first = {partition: low for partition, (low, _) in self._bounds.items()}

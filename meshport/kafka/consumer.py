@@ -3,13 +3,17 @@
 Settings that differ from librdkafka's defaults, and why:
 
 - `enable.auto.commit=false`: an offset is committed after the work, never before.
-- `auto.offset.reset=error`: an offset that retention has removed is an error; the consumer does not skip events silently.
+- `auto.offset.reset=error`: an offset that retention has removed is an error (`HistoryMissing`); the consumer does not skip
+  events silently.
+- `statistics.interval.ms=5000`: the statistics are the only report of the offsets that the client fetches. Aborted records
+  move them and give no message, so that a consumer without messages may still be moving on.
 - `fetch.queue.backoff.ms=10`: by default a partition pauses for a second whenever its queue is full, which costs four
   fifths of the throughput.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,7 +26,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message as ClientMessage
 from confluent_kafka import TopicPartition as ClientPartition
 
-from meshport.errors import KafkaError
+from meshport.errors import HistoryMissing, KafkaError
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
@@ -38,6 +42,7 @@ _METADATA_S: Final = 10.0
 # Patience for a leader or coordinator: an election on a busy broker took more than 10 s.
 _READY_S: Final = 30.0
 _PAUSE_S: Final = 0.05
+_STATISTICS_MS: Final = 5000
 _error_of: Final = methodcaller("error")
 _NOT_YET: Final = frozenset(
     {
@@ -103,6 +108,8 @@ class Consumer:
         self._pending_error: KafkaError | None = None
         self.ends: dict[TopicPartition, int] = {}
         """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
+        self.fetched: Mapping[TopicPartition, int] = {}
+        """The next offset to fetch of each partition, as of the last statistics; replaced as a whole every few seconds."""
         self._client = new_client(
             ClientConsumer,
             kafka,
@@ -118,10 +125,20 @@ class Consumer:
                 "queued.max.messages.kbytes": 16_384,
                 "fetch.wait.max.ms": 50,
                 "partition.assignment.strategy": "range",
+                "statistics.interval.ms": _STATISTICS_MS,
+                "stats_cb": self._note_fetched,
                 "log_level": 0,
             },
             settings,
         )
+
+    def _note_fetched(self, statistics: str) -> None:
+        self.fetched = {
+            TopicPartition(topic, int(number)): each["next_offset"]
+            for topic, found in json.loads(statistics)["topics"].items()
+            for number, each in found["partitions"].items()
+            if each["next_offset"] >= 0
+        }
 
     def subscribe(
         self,
@@ -137,7 +154,8 @@ class Consumer:
 
         Args:
             topic: the topic to read.
-            on_assign: takes the partitions that were assigned; returns the offset to read each from.
+            on_assign: takes the partitions that were assigned; returns the offset to read each from. A KafkaError that it raises
+                is raised by the next `read`.
             on_revoke: takes the partitions that were revoked, before another member is assigned them.
             on_lost: takes partitions that another member may have already, so that no offset can be committed; `on_revoke`
                 by default.
@@ -147,7 +165,10 @@ class Consumer:
             return [each.partition for each in partitions if each.topic == topic]
 
         def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            offsets = on_assign(ours(partitions))
+            try:
+                offsets = on_assign(ours(partitions))
+            except KafkaError as error:  # the client would make a SystemError of it; the next `read` raises it
+                self._pending_error, offsets = error, {}
             client.assign([ClientPartition(topic, partition, offset) for partition, offset in offsets.items()])
 
         def revoked(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
@@ -213,11 +234,26 @@ class Consumer:
             if error.code() == ClientError._PARTITION_EOF:  # noqa: SLF001 - as above
                 self.ends[partition] = message.offset() or 0
             elif self._pending_error is None:
-                self._pending_error = client_error(error, f"cannot read {partition}")
+                self._pending_error = self._read_error(error, partition, message.offset())
         if self._pending_error is not None and not good:
             error_now, self._pending_error = self._pending_error, None
             raise error_now
         return good
+
+    def _read_error(self, error: ClientError, partition: TopicPartition, offset: int | None) -> KafkaError:
+        if error.code() == ClientError._AUTO_OFFSET_RESET and offset is not None:  # noqa: SLF001 - public under this spelling only
+            first = self.bounds(partition.topic)[partition.partition][0]
+            if 0 <= offset < first:
+                return HistoryMissing(
+                    f"offset {offset} of {partition} is not in the log any more, which begins at {first}: "
+                    f"{first - offset} offsets were removed before they were read",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    offset=first,
+                    asked=offset,
+                    code=error.name(),
+                )
+        return client_error(error, f"cannot read {partition}")
 
     def partitions(self, topic: str) -> list[int]:
         """Return the numbers of a topic's partitions.

@@ -1,13 +1,14 @@
 """Replaying a range of a port's history: a bounded job of its own that commits no live group's offsets.
 
 The bounds are fixed when the job begins. A time is one of the facts (`ce_time`), as a person asks for it; events that were
-recorded late are found too. Each event is marked with the job's id (the CloudEvents extension `replayid`), so that a
+recorded late are found too. A replay ends at the last stable offset as it is then: what open transactions hide is not part of
+it, and is reported. Each event is marked with the job's id (the CloudEvents extension `replayid`), so that a
 handler with side effects can distinguish a replay from the first time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,6 +19,14 @@ from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
 from meshport.event import Event, EventReader
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage, event_parts
+from meshport.ports.history import (
+    Missing,
+    RemovedHistory,
+    UndecidedHistory,
+    insist,
+    readable_bounds,
+    removed_history,
+)
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.ports.subscriber import BadEvent, Mesh
 from meshport.schema import Schema
@@ -25,6 +34,7 @@ from meshport.schema import Schema
 # An event is recorded after it happened, and clocks differ by less than this: an event of the time T was recorded no earlier
 # than T minus this.
 _CLOCK_SKEW: Final = timedelta(hours=24)
+_ALLOWED: Final = "ask for what is there, or allow a part to be missing: `missing=Missing.ALLOW`, `--allow-missing`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +64,23 @@ class Replay:
     Args:
         address: of the port.
         mesh: a registry.
-        begin: the first time or offset of the replay; None for the first that is retained.
-        end: the time or offset before which the replay ends; None for the present end of the log.
+        begin: the first time or offset of the replay; None for the beginning of the history.
+        end: the time or offset before which the replay ends; None for what can be read now.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
         id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
         on_bad: called with each message that cannot be read, after which the job continues; without it the error is raised.
+        missing: whether a replay may begin where part of what it asks for cannot be read.
         kafka: the connection to Kafka; servers that it names win over the binding's.
 
+    Attributes:
+        removed: what is removed of the history that was asked for; not empty only where `missing` allows it.
+        undecided: the partitions of which open transactions hide the end. With an `end`, only those of which offsets
+            before it are hidden, and only where `missing` allows it.
+
     Raises:
-        ReplayError: the end is not after the beginning, a time has no zone, a partition does not exist, or retention has
-            removed an offset.
+        ReplayError: the end is not after the beginning, a time has no zone, or a partition does not exist.
+        HistoryMissing: the history from `begin` on is removed in part; `missing` allows it.
+        HistoryUndecided: the history up to `end` is hidden in part by an open transaction; `missing` allows it.
         NotRegistered: the registry knows no such port.
     """
 
@@ -77,6 +94,7 @@ class Replay:
         reader: Schema | None = None,
         id: str | None = None,
         on_bad: Callable[[BadEvent], None] | None = None,
+        missing: Missing = Missing.REFUSE,
         kafka: KafkaConfig = PLAINTEXT,
     ) -> None:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
@@ -89,31 +107,35 @@ class Replay:
             raise ReplayError(
                 f"the replay would end at {self._until.isoformat()}, not after it begins at {self._since.isoformat()}"
             )
-        self._consumer = history_reader(kafka.at(self.binding.bootstrap_servers), group=f"meshport-replay-{self.id}")
-        self.range = self._range_of(begin, end)
+        self._kafka = kafka.at(self.binding.bootstrap_servers)
+        self._consumer = history_reader(self._kafka, group=f"meshport-replay-{self.id}")
+        try:
+            bounds, undecided = readable_bounds(self._kafka, self._consumer, self.binding.topic)
+            self.range = self._range_of(begin, end, bounds)
+            self.removed: Sequence[RemovedHistory] = self._removed(begin, bounds)
+            insist(self.removed, missing, _ALLOWED)
+            self.undecided: Sequence[UndecidedHistory] = _hidden(undecided, end)
+            insist(self.undecided, missing if end is not None else Missing.ALLOW, _ALLOWED)
+        except BaseException:
+            self._consumer.close()
+            raise
 
-    def _range_of(self, begin: Bound, end: Bound) -> TopicRange:
+    def _removed(self, begin: Bound, bounds: Mapping[int, tuple[int, int]]) -> list[RemovedHistory]:
+        asked = {each: begin.of(each) for each in bounds} if isinstance(begin, Offsets) else begin
+        return removed_history(self._kafka, self.binding.topic, bounds, asked)
+
+    def _range_of(self, begin: Bound, end: Bound, bounds: Mapping[int, tuple[int, int]]) -> TopicRange:
         topic = self.binding.topic
-        bounds = self._consumer.bounds(topic)
+        for bound in (begin, end):
+            if isinstance(bound, Offsets):
+                _refuse_impossible(bound, topic, bounds)
         first = {partition: low for partition, (low, _) in bounds.items()}
         last = {partition: high for partition, (_, high) in bounds.items()}
         if isinstance(begin, datetime):
             # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
             recorded = self._consumer.offsets_at(topic, max(0, int((begin - _CLOCK_SKEW).timestamp() * 1000)))
             first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
-        for bound in (begin, end):
-            if isinstance(bound, Offsets):
-                _refuse_impossible(bound, topic, bounds)
         if isinstance(begin, Offsets):
-            for partition, low in first.items():
-                if begin.each and partition in begin.each and begin.of(partition) < low:
-                    raise ReplayError(
-                        f"offset {begin.of(partition)} of {topic} [{partition}] is past retention",
-                        topic=topic,
-                        partition=partition,
-                        offset=begin.of(partition),
-                        hint=f"it begins at {low}",
-                    )
             first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
         if isinstance(end, Offsets):
             last = {partition: min(high, end.of(partition)) for partition, high in last.items()}
@@ -169,6 +191,13 @@ class Replay:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _hidden(undecided: Sequence[UndecidedHistory], end: Bound) -> list[UndecidedHistory]:
+    """Return the partitions of which open transactions hide offsets before the end; a time may be that of any event."""
+    if not isinstance(end, Offsets):
+        return list(undecided)
+    return [each for each in undecided if end.of(each.partition.partition) > each.stable]
 
 
 def _refuse_impossible(bound: Offsets, topic: str, partitions: Collection[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -13,8 +13,49 @@ from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 
 STALL_S: Final = 30.0
-"""A read is given up after so many seconds in which the broker returned nothing of what is known to be there."""
+"""A read is given up after so many seconds in which its consumer did not move on, though more is known to be there."""
 _LIMIT: Final = 5000
+
+
+class ReadProgress:
+    """Watches whether a consumer that has more to read moves on.
+
+    Its position counts, not its messages: of a long stretch of aborted records the client fetches every offset, and returns
+    none (librdkafka#2993).
+
+    Args:
+        consumer: the consumer.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._fetched: Mapping[TopicPartition, int] = {}
+        self._moved = time.monotonic()
+
+    def received(self) -> None:
+        """Note that messages came."""
+        self._moved = time.monotonic()
+
+    def nothing(self, unread: Iterable[TopicPartition]) -> None:
+        """Note that a read returned nothing.
+
+        Args:
+            unread: the partitions that have more.
+
+        Raises:
+            BrokerUnavailable: the consumer has not moved on for `STALL_S` seconds.
+        """
+        before, fetched = self._fetched, self._consumer.fetched
+        self._fetched = fetched
+        if fetched is not before and any(offset > before.get(each, -1) for each, offset in fetched.items()):
+            self._moved = time.monotonic()
+        elif time.monotonic() - self._moved > STALL_S:
+            raise _stalled(sorted(unread), fetched)
+
+
+def _stalled(unread: Sequence[TopicPartition], fetched: Mapping[TopicPartition, int]) -> BrokerUnavailable:
+    at = ", ".join(f"{each} at offset {fetched[each]}" if each in fetched else str(each) for each in unread)
+    return BrokerUnavailable(f"nothing was read for {STALL_S:g} s, though there is more: {at}")
 
 
 @dataclass
@@ -85,12 +126,12 @@ def read_range(
         limit: the size of a batch.
 
     Raises:
-        BrokerUnavailable: nothing came for `STALL_S` seconds though there was more to read.
+        BrokerUnavailable: the consumer did not move on for `STALL_S` seconds though there was more to read.
     """
     positions, ends = wanted.positions, wanted.ends
     unread = {partition for partition, offset in positions.items() if offset < ends[partition]}
     consumer.assign({TopicPartition(wanted.topic, partition): positions[partition] for partition in unread})
-    last_received = time.monotonic()
+    moved = ReadProgress(consumer)
     while unread:
         messages = consumer.read(limit, 0.2)
         within = [each for each in messages if each.offset() < ends[each.partition()]]
@@ -109,9 +150,9 @@ def read_range(
         if messages and progress is not None:
             progress(wanted.read, wanted.total)
         if messages:
-            last_received = time.monotonic()
-        elif unread and time.monotonic() - last_received > STALL_S:
-            raise stalled(wanted.topic, unread)
+            moved.received()
+        elif unread:
+            moved.nothing(TopicPartition(wanted.topic, each) for each in unread)
     if progress is not None:
         progress(wanted.read, wanted.total)
 
@@ -135,7 +176,7 @@ def read_topic(
 
     Raises:
         TopicError: there is no such topic.
-        BrokerUnavailable: no broker answered, or nothing came for `STALL_S` seconds though there was more to read.
+        BrokerUnavailable: no broker answered, or the consumer did not move on for `STALL_S` seconds though there was more.
     """
     with history_reader(kafka) as consumer:
         wanted = TopicRange.within(topic, consumer.bounds(topic), begins=begins, ends=ends)
@@ -169,18 +210,23 @@ class TopicFollower:
         }
         self._consumer.assign(self._positions)
 
+    @property
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """See `Consumer.fetched`."""
+        return self._consumer.fetched
+
     def catch_up(self) -> Iterator[list[ReceivedMessage]]:
         """Yield everything that was not yielded before, up to the ends that the topics have now, and maybe a little more.
 
         Raises:
-            BrokerUnavailable: nothing came for `STALL_S` seconds though there was more to read.
+            BrokerUnavailable: the consumer did not move on for `STALL_S` seconds though there was more to read.
         """
         ends = {
             TopicPartition(topic, partition): end
             for topic in self._topics
             for partition, end in self._end_consumer.end_offsets(topic).items()
         }
-        last_received = time.monotonic()
+        moved = ReadProgress(self._consumer)
         while unread := [each for each, end in ends.items() if self._positions[each] < end]:
             messages = self._consumer.read(_LIMIT, 0.2)
             newest = {(each.topic(), each.partition()): each for each in messages}
@@ -189,11 +235,10 @@ class TopicFollower:
             for each, offset in self._consumer.ends.items():
                 self._positions[each] = max(self._positions[each], offset)
             if messages:
-                last_received = time.monotonic()
                 yield messages
-            elif time.monotonic() - last_received > STALL_S:
-                topic = unread[0].topic
-                raise stalled(topic, [each.partition for each in unread if each.topic == topic])
+                moved.received()
+            else:
+                moved.nothing(unread)
 
     def close(self) -> None:
         """Close the connections."""
@@ -204,10 +249,3 @@ class TopicFollower:
 def history_reader(kafka: KafkaConfig, *, group: str | None = None) -> Consumer:
     """Return a consumer for `read_range`: it reports the ends of partitions in `Consumer.ends`."""
     return Consumer(kafka, group=group, settings={"enable.partition.eof": True})
-
-
-def stalled(topic: str, partitions: Iterable[int]) -> BrokerUnavailable:
-    """Return the error of a read that was given up: nothing came for `STALL_S`, though these partitions have more."""
-    return BrokerUnavailable(
-        f"nothing was read of {topic} for {STALL_S:g} s, though partitions {sorted(partitions)} are to give more"
-    )

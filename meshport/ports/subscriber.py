@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -29,6 +29,7 @@ from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage, event_parts
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.generation_cursor import LOOK_S, BindingWatch, GenerationCursor
+from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.resolver import Resolver
 from meshport.ports.seen_events import SeenEvents
@@ -44,6 +45,7 @@ _BATCH: Final = 2000
 _LONGEST_POLL_MS: Final = 300_000
 # A member polls this often while its caller handles a batch slowly.
 _POLL_EVERY_S: Final = 30.0
+_ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with what comes"
 _UNREADABLE: Final = (CodecError, EventError, NotRegistered)
 
 
@@ -95,12 +97,14 @@ class Subscriber:
         mesh: a registry.
         group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
             nothing.
-        start: where to begin without a committed offset.
+        start: where to begin without a committed offset. `EARLIEST` is the beginning of the history.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
         remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
             all events.
         on_bad: called with each message that cannot be read, after which reading continues; without it the error is raised,
             and the offset does not advance.
+        missing: whether to go on where part of the history is removed: before a beginning at the earliest, or since the group
+            read last.
         kafka: the connection to Kafka; servers that it names win over the binding's.
         look_s: seconds between two requests to the registry for the binding of the address.
 
@@ -109,6 +113,7 @@ class Subscriber:
 
     Raises:
         NotRegistered: the registry knows no such port.
+        HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
         RegistryUnavailable, BrokerUnavailable: no answer.
     """
 
@@ -122,12 +127,14 @@ class Subscriber:
         reader: Schema | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], None] | None = None,
+        missing: Missing = Missing.REFUSE,
         kafka: KafkaConfig = PLAINTEXT,
         look_s: float = LOOK_S,
     ) -> None:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self._group = group
         self._start = start
+        self._missing = missing
         self._seen = SeenEvents(remember) if remember else None
         self._on_bad = on_bad
         self._reader = reader
@@ -142,7 +149,8 @@ class Subscriber:
         self._stopped = threading.Event()
         self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {self.binding.address}")
         self._read = EventReader(self._schemas, reader).read
-        self._consumer = Consumer(kafka.at(self.binding.bootstrap_servers), group=group)
+        self._kafka = kafka.at(self.binding.bootstrap_servers)
+        self._consumer = Consumer(self._kafka, group=group)
         self._cursor = GenerationCursor(self.binding, self._consumer.committed if group else None)
         self._topic = self._cursor.current.topic
         self._filters = self._cursor.current.ends is not None
@@ -162,27 +170,27 @@ class Subscriber:
             )
 
     def _first_offsets(self) -> dict[int, int]:
-        if self._start is Start.EARLIEST:
-            return self._consumer.begin_offsets(self._topic)
-        return self._consumer.end_offsets(self._topic)
+        bounds = self._consumer.bounds(self._topic)
+        return self._retained(
+            {partition: self._first_offset(partition, end) for partition, (_, end) in bounds.items()}, bounds
+        )
+
+    def _retained(self, offsets: dict[int, int], bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Return offsets to begin at, none before the first that is left of its partition.
+
+        Raises:
+            HistoryMissing: one is, and that is not allowed.
+        """
+        asked = {partition: bounds[partition] for partition in offsets}
+        insist(removed_history(self._kafka, self._topic, asked, offsets), self._missing, _ALLOWED)
+        return {partition: max(offset, bounds[partition][0]) for partition, offset in offsets.items()}
 
     def _on_assign(self, partitions: Sequence[int]) -> dict[int, int]:
         known = self._consumer.committed(self._topic)
         bounds = self._consumer.bounds(self._topic)
-        offsets = {}
-        for partition in partitions:
-            begin, end = bounds[partition]
-            offset = known.get(partition, self._first_offset(partition, begin, end))
-            if offset < begin:
-                raise KafkaError(
-                    f"group {self._group!r} stands at offset {offset} of {self._topic} [{partition}], "
-                    f"but the log begins at {begin}: {begin - offset} events are past retention",
-                    topic=self._topic,
-                    partition=partition,
-                    offset=offset,
-                    hint="move the group on by hand if they may be missed",
-                )
-            offsets[partition] = offset
+        wanted = {each: known.get(each, self._first_offset(each, bounds[each][1])) for each in partitions}
+        offsets = self._retained(wanted, bounds)
+        for partition, offset in offsets.items():
             if partition in known:
                 self._committed[partition] = offset
             else:
@@ -193,12 +201,12 @@ class Subscriber:
         self._revoked_partitions.difference_update(partitions)
         return offsets
 
-    def _first_offset(self, partition: int, begin: int, end: int) -> int:
+    def _first_offset(self, partition: int, end: int) -> int:
         """Return where to begin in a partition in which the group has committed nothing."""
         continued_at = self._cursor.first_offset(partition)
         if continued_at is not None:
             return continued_at
-        return begin if self._start is Start.EARLIEST else end
+        return 0 if self._start is Start.EARLIEST else end
 
     def _on_revoke(self, partitions: Sequence[int]) -> None:
         # Events whose offset cannot be committed any more are read again by the next member; reading need not stop for that.

@@ -19,6 +19,7 @@ from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import Event
 from meshport.event.record import event_time, record_key
+from meshport.ports.history import Missing
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import BadEvent, Mesh
 from meshport.process import load_pipeline
@@ -124,6 +125,7 @@ def recount(
     mesh: Mesh,
     *,
     only: Iterable[Address] | None = None,
+    missing: Missing = Missing.REFUSE,
     on_progress: Callable[[Address, int, int], None] | None = None,
 ) -> RecountReport:
     """Recount the derived products of a project and compare their topics.
@@ -134,11 +136,13 @@ def recount(
         project: the project.
         mesh: a registry.
         only: the products to compare; by default every derived one.
+        missing: whether to recount where part of a port's history is removed.
         on_progress: called with (address, offsets read, offsets in all) while a topic is read.
 
     Raises:
         ProjectError: a recount cannot be loaded or fails, or returns two records of one key.
         NotRegistered: a port is not registered.
+        HistoryMissing: part of a port's history is removed, and `missing` does not allow it.
         DecodeError, EventError: a message in a derived port is no event of it.
     """
     asked = set(only) if only is not None else None
@@ -150,10 +154,10 @@ def recount(
     counted = [each for each in derived if load_recount(each) is not None]
     sources = dict.fromkeys(address for each in counted for address in source_ports(each, project))
     bad: list[BadEvent] = []
-    events = {address: _read(address, mesh, on_progress, on_bad=bad.append) for address in sources}
+    events = {address: _read(address, mesh, missing, on_progress, on_bad=bad.append) for address in sources}
 
     def history(address: Address) -> Sequence[Event]:
-        return events[address] if address in events else _read(address, mesh, on_progress)
+        return events[address] if address in events else _read(address, mesh, missing, on_progress)
 
     verdicts = tuple(recount_product(each, project, mesh.resolve, history) for each in counted)
     without = tuple(each.product.address for each in derived if each not in counted)
@@ -334,6 +338,7 @@ def _expected(
 def _read(
     address: Address,
     mesh: Mesh,
+    missing: Missing,
     on_progress: Callable[[Address, int, int], None] | None,
     *,
     on_bad: Callable[[BadEvent], None] | None = None,
@@ -342,5 +347,5 @@ def _read(
         if on_progress is not None:
             on_progress(address, read, total)
 
-    with Replay(address, mesh, on_bad=on_bad) as replay:
+    with Replay(address, mesh, on_bad=on_bad, missing=missing) as replay:
         return sorted(replay.history(progress=report), key=lambda event: (event.partition, event.offset))

@@ -1,7 +1,8 @@
 """Alignment of two generations: both are brought to the same input offsets, where they hold outputs of the same events.
 
 The offsets are those of the old generation. The old generation is advanced only as far as it has to be: where the new one is
-beyond it already, or where the old processor stopped with records in its repartition topic.
+beyond it already, or where the old processor stopped with records in its repartition topic. Where its state is damaged it
+cannot be advanced at all, and the new one is brought to the offsets that its outputs reflect.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from meshport.binding import Continuation
-from meshport.errors import ProcessError
+from meshport.errors import ProcessError, StateDamaged
 from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
@@ -20,11 +21,12 @@ from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.logic.pipeline import Apply
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.restore import restore
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.function_state import states_for
-from meshport.process.state.rows import StateRows
 from meshport.process.wire.plan import Plan
 from meshport.rebuild.changelog_cache import ChangelogCache
+from meshport.rebuild.input_offsets import begins_of, input_offsets, is_short_of, switched
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class GenerationAligner:
         schemas: where the schemas of events are found, such as a registry.
         continues: by topic of the new generation's inputs, where it continues the topic that the old one reads; empty where
             both read the same topics.
+        fixed: the input offsets that the old generation's outputs reflect, where it cannot be advanced; see
+            `meshport.rebuild.input_offsets`.
         on_progress: called with (offsets read, offsets in all).
     """
 
@@ -61,12 +65,14 @@ class GenerationAligner:
         schemas: SchemaSource,
         continues: Mapping[str, Continuation] = MappingProxyType({}),
         *,
+        fixed: Mapping[TopicPartition, int] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._old = old
         self._new = new
         self._schemas = schemas
         self._continues = continues
+        self._fixed = fixed
         self._on_progress = on_progress
         self._cache: ChangelogCache | None = None
 
@@ -86,14 +92,14 @@ class GenerationAligner:
         Raises:
             KafkaError, ProcessError: as `align`.
         """
-        if self._continues or not self._has_run:
+        if self._fixed is not None or self._continues or not self._has_run:
             return
         with closing(KafkaLog(self._old.kafka)) as log:
             if self._old.repartition is not None and self._old.repartition.changelog in self._topics:
                 if self._cache is None:
                     self._cache = ChangelogCache(self._old.kafka, self._old.repartition.changelog)
                 self._cache.catch_up(log)
-            offsets = self._input_offsets(latest_checkpoints(self._old, log))
+            offsets = input_offsets(self._old, latest_checkpoints(self._old, log))
         self._new.advance_to(offsets)
 
     def align(self) -> Alignment:
@@ -102,18 +108,23 @@ class GenerationAligner:
         The old generation is not advanced where its state was made by another logic, which this one cannot continue.
 
         Raises:
+            StateDamaged: the old generation has to be advanced, and its state is damaged.
             ProcessError: the old state was made by another logic, and the new generation is beyond it already, or records in
                 the repartition topic are not grouped yet. The hint says what to do.
             KafkaError: the cluster did not answer or store. Nothing is lost; call it again.
         """
         with closing(KafkaLog(self._old.kafka)) as log:
-            if self._continues:
+            if self._fixed is not None:
+                self._new.advance_to(switched(self._fixed, self._continues))
+            elif self._continues:
                 self._align_at_continuation(log)
             else:
                 self._new.advance_to(self._settle_old(log))
             topic = self._old.output.topic
             ends = readable_ends(self._old.kafka, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
+            if self._fixed is not None and is_short_of(self._fixed, self._continues):
+                begins = dict.fromkeys(begins, 0)  # readers find the events between only where they read all of it
             for each in self._written_topics:
                 log.decided(each)  # the markers of our own transactions are written a moment after the commit's answer
             return Alignment(ends, begins, self._written_ends(log))
@@ -131,14 +142,14 @@ class GenerationAligner:
         with closing(KafkaLog(self._old.kafka)) as log:
             if self._written_ends(log) != since.written:
                 return True
-            offsets = self._input_offsets(latest_checkpoints(self._old, log))
+            offsets = input_offsets(self._old, latest_checkpoints(self._old, log))
             return all(offsets[each] >= end for each, end in self._input_ends(log).items() if each in offsets)
 
     def _input_ends(self, log: KafkaLog) -> dict[TopicPartition, int]:
         return {
             TopicPartition(stage.topic, partition): end
             for stage in input_stages(self._old)
-            for partition, end in readable_ends(self._old.kafka, stage.topic, log.decided(stage.topic)).items()
+            for partition, end in readable_ends(self._old.kafka, stage.topic, log.bounds(stage.topic)).items()
         }
 
     def _written_ends(self, log: KafkaLog) -> dict[TopicPartition, int]:
@@ -165,14 +176,6 @@ class GenerationAligner:
     def _has_run(self) -> bool:
         return self._old.stages[0].changelog in self._topics
 
-    def _input_offsets(self, checkpoints: list[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
-        """Return the next offset of each partition of the old generation's inputs."""
-        return {
-            TopicPartition(stage.topic, partition): checkpoint.offset + 1
-            for stage, found in zip(input_stages(self._old), checkpoints, strict=False)
-            for partition, checkpoint in found.items()
-        }
-
     def _settle_old(self, log: KafkaLog) -> dict[TopicPartition, int]:
         """Return the old generation's input offsets, after its repartition topic is drained and none is before the new one's."""
         new = self._new.next_offsets
@@ -181,7 +184,7 @@ class GenerationAligner:
             return new
         checkpoints = latest_checkpoints(self._old, log)
         another = self._is_another_logic(checkpoints)
-        offsets = self._input_offsets(checkpoints)
+        offsets = input_offsets(self._old, checkpoints)
         if another:
             # The state of the other logic has no offsets of an input that this logic did not read.
             read = [
@@ -208,7 +211,7 @@ class GenerationAligner:
             self._cache.catch_up(log)
         try:
             self._drain_with_cache()
-        except ProcessError:
+        except StateDamaged:
             if self._cache is None:
                 raise
             # A zombie's late write has replaced a newer row in the cache; the whole changelog holds both.
@@ -236,7 +239,7 @@ class GenerationAligner:
         begins = begins_of(self._continues)
         # An input that was not rebuilt is the same topic for both generations.
         checkpoints = latest_checkpoints(self._old, log) if self._has_run else None
-        known = {} if checkpoints is None else self._input_offsets(checkpoints)
+        known = {} if checkpoints is None else input_offsets(self._old, checkpoints)
         new = {each: offset for each, offset in self._new.next_offsets.items() if each not in begins}
         shared = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
         if checkpoints is None or self._is_short_of(ends | shared, checkpoints, log):
@@ -249,7 +252,7 @@ class GenerationAligner:
     def _is_short_of(
         self, ends: Mapping[TopicPartition, int], checkpoints: list[dict[int, Checkpoint]], log: KafkaLog
     ) -> bool:
-        last, offsets = self._input_ends(log), self._input_offsets(checkpoints)
+        last, offsets = self._input_ends(log), input_offsets(self._old, checkpoints)
         short = any(offsets[each] < min(end, last[each]) for each, end in ends.items())
         return short or self._ungrouped_partition(checkpoints, log) is not None
 
@@ -311,26 +314,14 @@ class GenerationAligner:
         )
 
 
-def begins_of(continues: Mapping[str, Continuation]) -> dict[TopicPartition, int]:
-    """Return the offsets in rebuilt inputs at which they continue the topics that they replaced.
-
-    Args:
-        continues: see `GenerationAligner`.
-    """
-    return {
-        TopicPartition(topic, partition): begin
-        for topic, each in continues.items()
-        for partition, begin in each.begins.items()
-    }
-
-
 def _can_read_states(old: Plan, log: KafkaLog) -> bool:
     """Return whether the schema of a function's state can read the stored states."""
     grouping = old.pipeline.grouping
     if not isinstance(grouping, Apply) or grouping.schema is None:
         return True
     stage = old.stages[-1]
-    stored = [StateRows.restore(log.entries(stage.changelog, partition))[0] for partition in range(stage.partitions)]
+    changelogs = [TopicPartition(stage.changelog, partition) for partition in range(stage.partitions)]
+    stored = [restore(old, each, log.entries(*each))[0] for each in changelogs]
     try:
         for rows in stored:
             states_for(grouping.schema).watch(rows)

@@ -12,6 +12,10 @@ The state of the new generation stays in memory from step 2 on, so that only the
 processors are paused.
 
 A product whose input was rebuilt is rebuilt in turn, up to the offsets where its input continues (`pinned_inputs`).
+
+Where the state of the live generation is damaged, it cannot be brought to the offsets of the new one. The new generation is
+then begun again and built up to the offsets that the outputs of the live one reflect (`input_offsets`); its processor goes on
+from there.
 """
 
 from __future__ import annotations
@@ -27,19 +31,21 @@ from typing import Any, Final
 
 from meshport.address import Address
 from meshport.binding import Binding
-from meshport.errors import ProcessError, RegistryUnavailable
+from meshport.errors import ProcessError, RegistryUnavailable, StateDamaged
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.history import Missing
 from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan
 from meshport.project.project import ProjectProduct
-from meshport.rebuild.alignment import Alignment, GenerationAligner, begins_of
+from meshport.rebuild.alignment import Alignment, GenerationAligner
 from meshport.rebuild.compare import compare
 from meshport.rebuild.comparison import GenerationComparison
+from meshport.rebuild.input_offsets import begins_of, output_offsets, switched
 from meshport.rebuild.lease import LEASE_S, BuildLease
 from meshport.rebuild.pinned_inputs import pin_inputs
 from meshport.rebuild.retire import retire
@@ -125,6 +131,7 @@ class Rebuild:
         mesh: a registry.
         say: called with lines for people.
         on_progress: called with (offsets read, offsets in all) of what is being read.
+        missing: whether the new generation may be built where part of its inputs' history is removed.
         lease_s: seconds for which the lease on the new generation outlives this process.
 
     Raises:
@@ -139,6 +146,7 @@ class Rebuild:
         *,
         say: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[int, int], None] | None = None,
+        missing: Missing = Missing.REFUSE,
         lease_s: float = LEASE_S,
     ) -> None:
         self._mesh = mesh
@@ -149,24 +157,52 @@ class Rebuild:
         pipeline = load_pipeline(product.product, product.folder)
         for read in (pipeline.input, *pipeline.joined):
             mesh.refresh(read)
-        self._plan = make_plan(pipeline, live.address, mesh)
+        self._plan = replace(make_plan(pipeline, live.address, mesh), missing=missing)
         pinned = pin_inputs(self._plan)
         self._old, self._continues = pinned.plan, pinned.continues
         self._made_by = logic_digest(product, self._plan)
         self._line = mesh.generations(live.address)
         self._admin = Admin(self._plan.kafka)
         self._paused_at, self._is_live = 0.0, False
+        self._damaged: set[str] = set()
+        self._fixed: Mapping[TopicPartition, int] | None = None
 
     def run(self, swap: Swap = Swap.NEVER) -> RebuildReport:
         """Build the new generation, compare both, and switch as `swap` asks; see the module.
 
         Raises:
             RegistrationRefused: another process rebuilds the port, or this process lost its lease while it was stopped.
-            ProcessError: the state of a generation is damaged, or was made by another logic; the hint says what to do.
+            ProcessError: the state of the live generation was made by another logic; the hint says what to do.
+            HistoryMissing: the history of an input is removed in part, and `missing` does not allow it.
             KafkaError, RegistryUnavailable: no answer. Nothing is lost; call it again.
         """
-        with BuildLease(self._line, self._made_by, seconds=self._lease_s) as lease:
-            return self._run(lease, swap)
+        while True:
+            try:
+                with BuildLease(self._line, self._begun_by, seconds=self._lease_s) as lease:
+                    return self._run(lease, swap)
+            except StateDamaged as error:
+                self._begin_again(error)
+
+    @property
+    def _begun_by(self) -> str:
+        """The digest under which the registry continues a generation that was begun; another one begins anew."""
+        if not self._damaged:
+            return self._made_by
+        return hashlib.sha256(" ".join([self._made_by, *sorted(self._damaged)]).encode()).hexdigest()
+
+    def _begin_again(self, error: StateDamaged) -> None:
+        """Prepare another new generation, which does not need the state that is damaged: the old one's, or the new one's.
+
+        Raises:
+            StateDamaged: it was found before already.
+        """
+        if error.topic is None or error.topic in self._damaged:
+            raise error
+        self._damaged.add(error.topic)
+        self._say(f"{error.message}; the new generation is begun again without it")
+        if any(error.topic == stage.changelog for stage in self._old.stages):
+            with closing(KafkaLog(self._old.kafka)) as log:
+                self._fixed = output_offsets(self._old, log)
 
     def _run(self, lease: BuildLease, swap: Swap) -> RebuildReport:
         self._delete_abandoned(lease.opened)
@@ -181,7 +217,14 @@ class Rebuild:
             lease.check()
             aligner = stack.enter_context(
                 closing(
-                    GenerationAligner(self._old, building, self._mesh, self._continues, on_progress=self._on_progress)
+                    GenerationAligner(
+                        self._old,
+                        building,
+                        self._mesh,
+                        self._continues,
+                        fixed=self._fixed,
+                        on_progress=self._on_progress,
+                    )
                 )
             )
             at = self._align(lease, aligner)
@@ -236,12 +279,18 @@ class Rebuild:
             self._admin.set_config(stage.changelog, settings)
 
     def _history_ends(self, building: BoundedProcessor) -> dict[TopicPartition, int]:
-        """Return the present ends of the inputs; of a rebuilt input, the offset where it continues the old generation's."""
+        """Return the present ends of the inputs; of a rebuilt input, the offset where it continues the old generation's.
+
+        Where the old generation cannot be advanced, they are the offsets that its outputs reflect.
+        """
+        if self._fixed is not None:
+            return switched(self._fixed, self._continues)
+        # What an open transaction hides is left to the processor, as all that is written later.
         with closing(KafkaLog(building.plan.kafka)) as log:
             ends = {
                 TopicPartition(stage.topic, partition): end
                 for stage in input_stages(building.plan)
-                for partition, (_, end) in log.decided(stage.topic).items()
+                for partition, (_, end) in log.bounds(stage.topic).items()
             }
         # The live generation cannot be advanced any further, since its input has ended there.
         return ends | begins_of(self._continues)

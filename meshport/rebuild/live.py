@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol, Self
 
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
+from meshport.ports.history import Missing
 from meshport.ports.registry_outage import await_answer, is_outage
 from meshport.process import load_pipeline, make_plan
 from meshport.process.runtime.watchdog import ProcessorProgress
@@ -42,11 +44,15 @@ class LivePlan:
     Args:
         product_of: reads the product.
         mesh: a registry.
+        missing: whether the processor may go on where input that it has not processed is removed from the log.
     """
 
-    def __init__(self, product_of: Callable[[], ProjectProduct], mesh: Registry) -> None:
+    def __init__(
+        self, product_of: Callable[[], ProjectProduct], mesh: Registry, missing: Missing = Missing.REFUSE
+    ) -> None:
         self._product_of = product_of
         self._mesh = mesh
+        self._missing = missing
         self._product = product_of()
         self._pipeline = load_pipeline(self._product.product, self._product.folder)
         self._generation: int | None = None
@@ -64,7 +70,7 @@ class LivePlan:
             self._product = self._product_of()
             self._pipeline = load_pipeline(self._product.product, self._product.folder)
         self._generation = bound
-        plan = make_plan(self._pipeline, address, self._mesh)
+        plan = replace(make_plan(self._pipeline, address, self._mesh), missing=self._missing)
         # Where an input was rebuilt, the processor can only read the replaced generation to its end.
         return pin_inputs(plan).plan
 

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from confluent_kafka import Producer as ClientProducer
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from meshport.binding import Binding
 from meshport.errors import EventError, NotRegistered, ReplayError
@@ -22,7 +20,6 @@ from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.subscriber import BadEvent, Subscriber
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import BEGIN, fill, numbers, reading, take
-from tests.waiting import PATIENCE_S
 
 HOUR = timedelta(hours=1)
 
@@ -231,20 +228,6 @@ def test_bounds_that_are_none_are_refused(in_memory_mesh: Mesh, begin: Bound, en
     fill(in_memory_mesh, binding.address, range(3))
     with pytest.raises(ReplayError, match=told):
         Replay(binding.address, in_memory_mesh.registry, begin=begin, end=end)
-
-
-@pytest.mark.kafka
-def test_offsets_past_retention_are_refused(mesh: Mesh) -> None:
-    """A replay from an offset that retention has removed is refused; the error has the first offset of the log."""
-    binding = mesh.product(partitions=1)
-    fill(mesh, binding.address, range(10))
-    admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
-    cut = TopicPartition(binding.topic, 0, 4)
-    admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
-    with pytest.raises(ReplayError, match=r"offset 2 .* past retention") as refused:
-        Replay(binding.address, mesh.registry, begin=Offsets(each={0: 2}))
-    assert "begins at 4" in str(refused.value.hint)
-    assert replayed(mesh, binding) == list(range(4, 10))
 
 
 def test_an_unknown_address_is_refused(in_memory_mesh: Mesh) -> None:

@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from meshport.binding import Binding
-from meshport.errors import DecodeError, EventError, KafkaError, MeshError
+from meshport.errors import DecodeError, EventError, HistoryMissing, MeshError
 from meshport.event import Event
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
@@ -373,7 +373,7 @@ def test_records_come_in_the_readers_schema(ports: Mesh) -> None:
 
 @pytest.mark.kafka
 def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
-    """A group whose next event is past retention gets an error that counts the events; its committed offset stays."""
+    """A group whose next event is past retention gets an error that names the offsets; its committed offset stays."""
     binding = mesh.product()
     fill(mesh, binding.address, [1, 11, 21, 31])
     with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber:
@@ -384,7 +384,9 @@ def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
     admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
     with (
         Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber,
-        pytest.raises(KafkaError, match=r"stands at offset 1 .* begins at 3: 2 events are past retention"),
+        pytest.raises(
+            HistoryMissing, match=r"the offsets 1 to 2 of .*: removed from the log, which begins at offset 3"
+        ),
     ):
         list(subscriber)
     assert committed(binding, GROUP) == before

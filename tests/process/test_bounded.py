@@ -35,6 +35,11 @@ class Finished(Engine):
         """It reads nothing."""
         return 0
 
+    @property
+    def fetched(self) -> dict[TopicPartition, int]:
+        """It fetches nothing."""
+        return {}
+
     def _run(self) -> None:
         self._stopping.wait()
 

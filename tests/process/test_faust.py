@@ -28,7 +28,8 @@ from meshport.process.engines.faust import run_processor
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.pipeline import Apply, Filter
 from meshport.process.runtime import watchdog
-from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.starting_offset import starting_offset
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import make_plan
 from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
@@ -144,21 +145,13 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     topics.log.close()
 
 
-@pytest.mark.parametrize(("offset", "message"), [(21, "was made anew"), (3, "retention took events")])
-def test_a_log_that_does_not_fit_the_state_is_refused(offset: int, message: str) -> None:
-    """A topic that ends before the state's offset, or whose retained messages begin after it, is an error."""
-
-    class Bounds(KafkaLog):
-        def __init__(self) -> None:
-            """No cluster."""
-
-        def bounds(self, topic: str) -> dict[int, tuple[int, int]]:  # noqa: ARG002 - as its parent
-            return {0: (5, 20)}
-
-    starting_offset(TopicPartition("plays", 0), 0, Bounds())
-    starting_offset(TopicPartition("plays", 0), 20, Bounds())
-    with pytest.raises(ProcessError, match=message):
-        starting_offset(TopicPartition("plays", 0), offset, Bounds())
+def test_a_log_that_ends_before_the_state_is_refused(topics: Topics) -> None:
+    """A topic that ends before the state's offset is an error; one that reaches it is read from there."""
+    partition = TopicPartition(topics.plan.source.topic, 0)
+    end = topics.log.bounds(partition.topic)[0][1]
+    assert starting_offset(topics.plan, partition, end, topics.log) == end
+    with pytest.raises(ProcessError, match="was made anew"):
+        starting_offset(topics.plan, partition, end + 1, topics.log)
 
 
 def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tmp_path: Path) -> None:

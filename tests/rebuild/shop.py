@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
+
 from meshport.address import Address
+from meshport.kafka.consumer import Consumer
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import Subscriber
@@ -154,6 +158,18 @@ class Shop:
         self.mesh.registry.refresh(address)
         with Replay(address, self.mesh.registry) as replay:
             return {event.key: event.data for event in replay.history()}
+
+
+def cut(shop: Shop, topic: str, part: float = 0.5) -> dict[int, int]:
+    """Remove the first part of what each partition holds, as retention does; return the first offsets that are left."""
+    with Consumer(shop.mesh.kafka) as looking:
+        bounds = looking.bounds(topic)
+    begins = {number: first + round((end - first) * part) for number, (first, end) in bounds.items()}
+    admin = AdminClient({"bootstrap.servers": shop.mesh.bootstrap_servers, "log_level": 0})
+    wanted = [ClientPartition(topic, number, offset) for number, offset in begins.items()]
+    for each in admin.delete_records(wanted).values():
+        each.result(timeout=PATIENCE_S)
+    return begins
 
 
 def product_of(declared: Mapping[str, Any], schema: str, folder: Path) -> ProjectProduct:

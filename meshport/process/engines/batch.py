@@ -95,6 +95,11 @@ class BatchEngine(Engine):
         """The number of changelog entries and rows of joined tables that the engine has read so far."""
         return self._transactional.worker.loaded
 
+    @property
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """See `Engine`."""
+        return {**self._transactional.log.fetched, **self._consumer.fetched}
+
     def _run(self) -> None:
         try:
             self._transactional.transactions.start()

@@ -97,7 +97,8 @@ class BoundedProcessor:
             What became of the events.
 
         Raises:
-            ProcessError: the state is damaged, or was made by another pipeline, or events were lost to retention.
+            ProcessError: the state is damaged, or was made by another pipeline.
+            HistoryMissing: input that was not processed is removed from the log, and the plan does not allow it.
             KafkaError: the cluster did not store what was sent. Nothing is lost; make a new processor.
         """
         return self._retried(lambda counts: self._run(input_stages(self.plan), ends, counts))

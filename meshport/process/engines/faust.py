@@ -16,7 +16,7 @@ import logging
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -35,7 +35,8 @@ from meshport.event import SchemaSource
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
 from meshport.process.runtime.engine import Engine
-from meshport.process.runtime.kafka_log import KafkaLog, starting_offset
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.starting_offset import assign, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.input import InputMessage
@@ -65,7 +66,7 @@ def run_processor(plan: Plan, schemas: SchemaSource, **options: Unpack[RunOption
         options: see `RunOptions`.
     """
     with (
-        closing(KafkaLog(plan.kafka)) as log,
+        closing(KafkaLog(plan.kafka, missing=plan.missing)) as log,
         # faust insists on a data directory; nothing is kept in it.
         tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
     ):
@@ -92,11 +93,17 @@ class FaustEngine(Engine):
         self._buffers: dict[TopicPartition, deque[FaustMessage]] = {}
         self._buffered = 0
         self._wanted: set[TopicPartition] = set()
+        self._positions: Mapping[TopicPartition, int] = {}
 
     @property
     def loaded(self) -> int:
         """The number of changelog entries and rows of joined tables that the engine has read so far."""
         return self._worker.loaded
+
+    @property
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """See `Engine`."""
+        return {**self._log.fetched, **self._positions}
 
     def stop(self, timeout_s: float = 30) -> None:
         """Ask the engine to stop and wait for it; after `timeout_s` seconds its threads are abandoned."""
@@ -195,6 +202,7 @@ class FaustEngine(Engine):
             if not self.next_offsets:
                 return
         self._wake.clear()
+        self._positions = {TopicPartition(*tp): offset for tp, offset in self._consumer.positions().items()}
         async with self._busy:
             new = [partition for partition in self._wanted if partition not in self.next_offsets]
             taken = self._take()
@@ -225,7 +233,7 @@ class FaustEngine(Engine):
     def _work(self, new: list[TopicPartition], batches: dict[TopicPartition, list[InputMessage]]) -> None:
         """Restore the state of newly assigned partitions, and process a batch."""
         for partition in new:
-            starting_offset(partition, self._worker.assign(partition), self._log)
+            assign(self._worker, partition, self._log)
         whole = {partition: self._without_gaps(partition, messages) for partition, messages in batches.items()}
         fresh = {partition: messages for partition, messages in whole.items() if messages}
         if self._worker.look() or fresh:
@@ -259,6 +267,8 @@ class FaustEngine(Engine):
         # Compaction and transactions leave gaps everywhere, so many messages are read at once: it costs as little as a few,
         # and what faust brings of them later is passed over.
         _log.info("%s [%d]: offset %d was due, faust brought %d; asking Kafka", *partition, expected, fresh[0].offset)
+        # aiokafka begins at the first offset of the log where its own is removed, and reports nothing.
+        starting_offset(self._plan, partition, expected, self._log)
         return self._log.onward(*partition, expected, limit=_REREAD)
 
 

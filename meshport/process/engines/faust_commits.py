@@ -98,6 +98,15 @@ class TrackedConsumer(Consumer):
         """Commit offsets and return whether the group took them; if not, other members may own the partitions."""
         return await self._commit_offsets(offsets)
 
+    def positions(self) -> dict[TP, int]:
+        """Return the position of each assigned partition: it moves over aborted records, which give no message."""
+        client = self._thread._consumer  # noqa: SLF001 - faust's own driver reads the positions in this way too
+        subscription = None if client is None else client._fetcher._subscriptions.subscription  # noqa: SLF001 - as above
+        if subscription is None or subscription.assignment is None:
+            return {}
+        found = subscription.assignment.all_consumed_offsets()
+        return {TP(tp.topic, tp.partition): each.offset for tp, each in found.items()}
+
     def forget(self, tp: TP) -> None:
         """Drop what is tracked of a partition."""
         self.trackers.pop(tp, None)

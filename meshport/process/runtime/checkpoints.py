@@ -6,6 +6,7 @@ The state itself is not read, so that a large state takes no longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from meshport.kafka.admin import Admin
@@ -41,8 +42,13 @@ def _checkpoints(plan: Plan, changelog: str, log: KafkaLog) -> dict[int, Checkpo
     bounds = log.decided(changelog)
 
     def newest(messages: list[ReceivedMessage]) -> Checkpoint | None:
-        values = [each.value() for each in messages if each.key() == CHECKPOINT_KEY]
-        found = [Checkpoint.read(value) for value in values if value is not None]
+        found: list[Checkpoint] = []
+        for each in messages:
+            if each.key() == CHECKPOINT_KEY and (value := each.value()) is not None:
+                with suppress(
+                    ValueError, TypeError, LookupError
+                ):  # of a damaged changelog the last one that can be read
+                    found.append(Checkpoint.read(value))
         # The last one may be a zombie's, and older than the one before it.
         return max(found, key=lambda each: each.stamp, default=None)
 

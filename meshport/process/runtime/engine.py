@@ -44,6 +44,11 @@ class Engine(ABC):
     def loaded(self) -> int:
         """The number of changelog entries and rows of joined tables that the engine has read so far."""
 
+    @property
+    @abstractmethod
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """The next offsets that the engine's consumers fetch: they move over aborted records, which give no message."""
+
     @abstractmethod
     def _run(self) -> None:
         """Process events until `_stopping` is set, then finish the current batch, commit, and leave the group."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
@@ -11,7 +10,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
-from meshport.ports.scan import STALL_S, history_reader, stalled
+from meshport.ports.scan import ReadProgress, history_reader
 
 _SLICE: Final = 1000
 _TURN_S: Final = 0.2
@@ -48,20 +47,20 @@ class InputReader:
             progress: called with (offsets read, offsets in all) after each batch.
 
         Raises:
-            BrokerUnavailable: nothing came for half a minute though messages were due.
+            BrokerUnavailable: the consumer did not move on for half a minute though messages were due.
         """
         begins = dict(self._next)
         total = sum(max(0, end - begins[partition]) for partition, end in ends.items())
-        heard = time.monotonic()
+        moved = ReadProgress(self._consumer)
         while unread := self._unread(ends):
             if not self._assigned.issuperset(unread):
                 self._assign(ends)
             found = self._take_kept(ends, limit()) or self._fetch(ends, limit())
             if found:
                 yield found
-                heard = time.monotonic()
-            elif time.monotonic() - heard > STALL_S:
-                raise stalled(self._topic, unread)
+                moved.received()
+            else:
+                moved.nothing(TopicPartition(self._topic, each) for each in unread)
             if progress is not None and found:
                 progress(sum(min(self._next[at], end) - min(begins[at], end) for at, end in ends.items()), total)
 

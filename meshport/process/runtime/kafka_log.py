@@ -12,6 +12,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_range
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
@@ -55,6 +56,9 @@ _REPARTITION: Final = {
 }
 _KEPT_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_LARGEST)}
 
+GO_ON: Final = "`--allow-missing` (of `meshport run`, `meshport rebuild`) goes on with what is left"
+"""The hint of an error about history that a processor needs and that is removed."""
+
 CachedEntries = Callable[[str, int], Iterable[ChangelogRecord] | None]
 """Returns the entries of a changelog partition, (topic, partition), that was read already; None of any other."""
 
@@ -90,15 +94,32 @@ class KafkaLog:
         kafka: the connection to the cluster.
         sink: where messages go; by default a producer of the log's own, which waits for acknowledgements.
         cached: entries of changelogs that were read already; `entries` takes them instead of reading the topic.
+        missing: whether a joined table may lack rows that are removed from its topic.
     """
 
-    def __init__(self, kafka: KafkaConfig, sink: Sink | None = None, cached: CachedEntries | None = None) -> None:
+    def __init__(
+        self,
+        kafka: KafkaConfig,
+        sink: Sink | None = None,
+        cached: CachedEntries | None = None,
+        missing: Missing = Missing.REFUSE,
+    ) -> None:
         self._sink = sink or Producer(kafka, settings=PRODUCER_SETTINGS)
         self._cached = cached
         self._reader = history_reader(kafka)
         self._unfiltered: Consumer | None = None
         self._tables: dict[str, TopicFollower] = {}
+        self._scanner: Consumer | None = None
+        self._missing = missing
         self._kafka = kafka
+
+    @property
+    def fetched(self) -> dict[TopicPartition, int]:
+        """The next offsets to fetch of what is being read for a caller that waits; they grow while the read moves on."""
+        found: dict[TopicPartition, int] = {}
+        for reader in (self._scanner, *self._tables.values()):
+            found |= {} if reader is None else reader.fetched
+        return found
 
     def deliver(self, messages: Iterable[Message]) -> None:
         """Store messages; return once all are acknowledged, or belong to the open transaction.
@@ -159,9 +180,14 @@ class KafkaLog:
             time.sleep(_PAUSE_S)
 
     def rows(self, topic: str) -> Iterator[InputMessage]:
-        """Yield the messages of a joined product's topic since the last call, up to its present end."""
+        """Yield the messages of a joined product's topic since the last call, up to its present end.
+
+        Raises:
+            HistoryMissing: rows are removed from its beginning, other than by compaction.
+        """
         follower = self._tables.get(topic)
         if follower is None:
+            insist(removed_history(self._kafka, topic, self._reader.bounds(topic)), self._missing, GO_ON)
             follower = self._tables[topic] = TopicFollower(self._kafka, topic)
         for messages in follower.catch_up():
             for message in messages:
@@ -204,40 +230,9 @@ class KafkaLog:
     def _scan(self, wanted: TopicRange) -> Iterator[ReceivedMessage]:
         # A consumer that has read a partition before needs a second to read it again; a new consumer needs some 20 ms.
         with history_reader(self._kafka) as reader:
+            self._scanner = reader
             for messages in read_range(reader, wanted):
                 yield from messages
-
-
-def starting_offset(partition: TopicPartition, offset: int, log: KafkaLog) -> int:
-    """Return the offset from which to read a partition: that of its state, or the first retained where there is no state.
-
-    Args:
-        partition: topic and partition.
-        offset: the next offset after what the state reflects; 0 before the first message.
-        log: the cluster.
-
-    Raises:
-        ProcessError: the partition ends before the offset, or its retained messages begin after it.
-    """
-    begin, end = log.bounds(partition[0])[partition[1]]
-    if offset > end:
-        raise ProcessError(
-            f"{partition[0]} [{partition[1]}] ends at offset {end}, the state is at {offset}: the topic was made anew",
-            topic=partition[0],
-            partition=partition[1],
-            offset=offset,
-            hint="delete the processor's changelog topics as well, to count from the beginning",
-        )
-    if 0 < offset < begin:
-        raise ProcessError(
-            f"{partition[0]} [{partition[1]}] begins at offset {begin}, the state is at {offset}: retention took events "
-            "that were not processed",
-            topic=partition[0],
-            partition=partition[1],
-            offset=offset,
-            hint="rebuild the product from what is left, or from its snapshots",
-        )
-    return max(offset, begin)
 
 
 def entry_of(message: ReceivedMessage) -> ChangelogRecord:

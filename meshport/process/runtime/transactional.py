@@ -7,7 +7,8 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Transactions
 from meshport.process.columns import columns_for
 from meshport.process.runtime.commit_pipeline import CommitPipeline
-from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, CachedEntries, KafkaLog, starting_offset
+from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, CachedEntries, KafkaLog
+from meshport.process.runtime.starting_offset import assign
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import Plan
 
@@ -39,16 +40,16 @@ class TransactionalWorker:
         self._connect(cached)
 
     def _connect(self, cached: CachedEntries | None = None) -> None:
-        self.log = KafkaLog(self._plan.kafka, self.commits, cached)
+        self.log = KafkaLog(self._plan.kafka, self.commits, cached, self._plan.missing)
         self.worker = Worker(self._plan, self._schemas, self.log, self._columns)
 
     def assign(self, partition: TopicPartition) -> int:
         """Restore the state of a partition, and return the offset from which to read the partition.
 
         Raises:
-            ProcessError: as `Worker.assign` and `starting_offset`.
+            ProcessError, HistoryMissing: as `meshport.process.runtime.starting_offset.assign`.
         """
-        return starting_offset(partition, self.worker.assign(partition), self.log)
+        return assign(self.worker, partition, self.log)
 
     def reset(self) -> None:
         """Replace the worker by one without partitions and state, after a transaction was aborted.

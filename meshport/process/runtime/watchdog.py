@@ -5,6 +5,7 @@ The watchdog works outside of the engine's thread, so that an event loop or a fu
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Final, TypedDict
 from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.history import UndecidedHistory
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
@@ -24,6 +26,8 @@ from meshport.process.wire.plan import Plan
 
 STALL_S: Final = 60.0
 """A processor that has processed nothing for so many seconds while events wait is reported as stalled."""
+
+_log: Final = logging.getLogger(__name__)
 
 _LOOK_S: Final = 5.0
 _PROBE_S: Final = 2.0
@@ -67,7 +71,8 @@ def run_engine(
         The last progress.
 
     Raises:
-        ProcessError: the processor stalled, its state is damaged, or events were lost to retention.
+        ProcessError: the processor stalled, or its state is damaged.
+        HistoryMissing: input that was not processed is removed from the log, and the plan does not allow it.
         KafkaError: the cluster did not store what was sent. Nothing is lost; start the processor again.
     """
     stop = stop or threading.Event()
@@ -108,6 +113,8 @@ class ProcessorProgress:
             of transactions among them are counted as well.
         watermark: the least watermark of the assigned partitions; None where the processor keeps none.
         redriven: quarantined events that were redriven.
+        undecided: offsets of the inputs, beyond those that `lag` counts, which wait for a transaction that has been open for
+            some seconds at least.
     """
 
     read: int = 0
@@ -117,6 +124,7 @@ class ProcessorProgress:
     lag: int | None = None
     watermark: datetime | None = None
     redriven: int = 0
+    undecided: int = 0
 
 
 class Watchdog:
@@ -139,8 +147,10 @@ class Watchdog:
         self.patience_s = patience_s
         self._lag: int | None = None
         self._counted: Mapping[TopicPartition, tuple[int, int]] = {}
-        self._seen: tuple[bool, int, Mapping[TopicPartition, int]] = (False, 0, {})
+        self._seen: tuple[object, ...] = ()
         self._moved = time.monotonic()
+        self._stable: dict[TopicPartition, int] = {}
+        self._undecided: dict[TopicPartition, UndecidedHistory] = {}
 
     def run(
         self,
@@ -196,6 +206,7 @@ class Watchdog:
             self._lag,
             None if watermark is None else to_datetime(watermark),
             counts.redriven,
+            sum(each.end - each.stable for each in self._undecided.values()),
         )
 
     def _waiting(self) -> dict[TopicPartition, tuple[int, int]]:
@@ -214,10 +225,26 @@ class Watchdog:
             for each, (offset, end) in waiting.items()
         )
 
+    def _find_undecided(self) -> None:
+        """Note the inputs in which a transaction has been open since the last look, and log a warning for each new one."""
+        found, stable = {}, {}
+        for topic in (each.stage.topic for each in self._plan.sources):
+            ends = self._log.high_watermarks(topic)
+            for number, (_, offset) in self._log.bounds(topic).items():
+                partition = TopicPartition(topic, number)
+                stable[partition] = offset
+                if self._stable.get(partition) == offset < ends.get(number, 0):
+                    found[partition] = UndecidedHistory(partition, offset, ends[number])
+        for partition, each in found.items():
+            if partition not in self._undecided or self._undecided[partition].stable != each.stable:
+                _log.warning("%s", each)
+        self._stable, self._undecided = stable, found
+
     def _look(self, now: float) -> None:
         """Update the lag, and raise where the engine has not moved for too long while events wait."""
+        self._find_undecided()
         waiting = self._waiting()
-        seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.next_offsets))
+        seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.next_offsets), dict(self._engine.fetched))
         if seen != self._seen:
             self._seen, self._moved, self._counted = seen, now, {}
             self._lag = sum(end - offset for offset, end in waiting.values())

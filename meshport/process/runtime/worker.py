@@ -29,12 +29,12 @@ from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.process.runtime.restore import restore
 from meshport.process.stages.group import GroupStage
 from meshport.process.stages.join import JoinStage
 from meshport.process.stages.partition import BatchResult, Counts, PartitionStage
 from meshport.process.stages.source import SourceStage
 from meshport.process.state.changelog import ChangelogRecord
-from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan, StageTopics
 from meshport.process.wire.tables import Table
@@ -118,6 +118,7 @@ class Worker:
         self._reader = EventReader(schemas)
         self._tables = {address: Table(binding, self._reader) for address, binding in plan.tables.items()}
         self._stages: dict[TopicPartition, PartitionStage] = {}
+        self._skipped: set[TopicPartition] = set()
 
     def assign(self, partition: TopicPartition) -> int:
         """Restore the state of a partition that was assigned to this member.
@@ -126,10 +127,12 @@ class Worker:
             The offset from which the partition has to be read.
 
         Raises:
-            ProcessError: its state is damaged, or was made by another pipeline.
+            StateDamaged: the changelog does not hold the state of its checkpoint.
+            ProcessError: the state was made by another pipeline.
         """
         topic, number = partition
-        state = StateRows.restore(self._counted(self._log.entries(self._stage_of(topic).changelog, number)))
+        changelog = TopicPartition(self._stage_of(topic).changelog, number)
+        state = restore(self.plan, changelog, self._counted(self._log.entries(*changelog)))
         source = next((each for each in self.plan.sources if each.stage.topic == topic), None)
         if source is None:
             second = GroupStage if self.plan.stream is None else JoinStage
@@ -140,6 +143,11 @@ class Worker:
             )
             self._ends_at_assignment[partition] = self._log.bounds(topic)[number][1]
         return self._stages[partition].next_offset
+
+    def skip_to(self, partition: TopicPartition, offset: int) -> None:
+        """Continue a partition from a later offset than that of its state; the next `process` stores that offset."""
+        self._stages[partition].skip_to(offset)
+        self._skipped.add(partition)
 
     def _counted(self, loaded: Iterable[_T]) -> Iterator[_T]:
         for each in loaded:
@@ -152,6 +160,7 @@ class Worker:
     def revoke(self, partition: TopicPartition) -> None:
         """Drop a partition and its state."""
         self._stages.pop(partition, None)
+        self._skipped.discard(partition)
 
     @property
     def next_offsets(self) -> dict[TopicPartition, int]:
@@ -201,7 +210,9 @@ class Worker:
             table.add(self._counted(self._log.rows(self.plan.tables[address].topic)))
         self._store_first_checkpoints()
         counts.add(self._redrive({each: stage.due for each, stage in self._sources.items()}))
-        stages = [(self._stages[partition], messages) for partition, messages in batches.items()]
+        skipped, self._skipped = self._skipped, set()
+        given: dict[TopicPartition, Sequence[InputMessage]] = {**dict.fromkeys(skipped, ()), **batches}
+        stages = [(self._stages[partition], messages) for partition, messages in given.items()]
         began = time.monotonic()
         results = [(stage, stage.process(messages)) for stage, messages in stages]
         self.computed_s = time.monotonic() - began
@@ -212,7 +223,7 @@ class Worker:
         return counts
 
     def look(self) -> bool:
-        """Return whether redriven events wait, so that `process` has something to do even without messages.
+        """Return whether `process` has something to do even without messages: redriven events, or an offset to store.
 
         Asks Kafka about once a second. Call it while no transaction is open, since the answer may take long.
 
@@ -237,7 +248,7 @@ class Worker:
             # The end offsets of many partitions take long; the look is to cost a twentieth of the time at most.
             took = time.monotonic() - began
             self._next_look = began + took + max(self._look_s, 20 * took if self._look_s else 0)
-        return self._redriven_events_wait
+        return bool(self._skipped) or self._redriven_events_wait
 
     @property
     def _redriven_events_wait(self) -> bool:

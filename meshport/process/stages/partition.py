@@ -114,6 +114,11 @@ class PartitionStage(ABC):
         """The offset after the last one that the state reflects."""
         return self._offset + 1
 
+    def skip_to(self, offset: int) -> None:
+        """Continue from a later offset: the input before it is not processed. The next `process` stores it."""
+        self._rows.skip_to(offset - 1)
+        self._offset = offset - 1
+
     @property
     @abstractmethod
     def watermark(self) -> int | None:

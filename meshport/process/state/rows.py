@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from zlib import crc32
 
-from meshport.errors import ProcessError
+from meshport.errors import MeshError, StateDamaged
 from meshport.process.logic import lossless_json
 from meshport.process.state.changelog import ChangelogReader, ChangelogRecord, Checkpoint, versions
 
@@ -61,6 +61,7 @@ class StateRows:
         self._changed: dict[str, None] = {}
         self._pending: dict[str, Any] = {}
         self._deleted: dict[str, int] = {}
+        self._ahead: dict[str, None] = {}
         self.redriven = 0
         self.count = 0
         self.checksum = 0
@@ -105,6 +106,25 @@ class StateRows:
         for key, (value, event) in changes.items():
             self._pending[key] = value
             self.keep(offsets[event])
+
+    def skip_to(self, offset: int) -> None:
+        """Take the rows as those of a later offset: the input between is not processed.
+
+        A predecessor may have written rows of events after the checkpoint that both began at. Usually the same events write
+        them again; here they are written again as they are, so that no later restore takes them for current.
+
+        Args:
+            offset: the last one that counts as processed.
+        """
+        stamp = offset + self.redriven
+        for key in self._ahead:
+            row = self._rows.get(key)
+            if row is None:
+                self._deleted[key] = stamp
+            else:
+                row.stamp = stamp
+                self._changed[key] = None
+        self._ahead.clear()
 
     def undo(self) -> None:
         """Drop the pending changes."""
@@ -159,17 +179,39 @@ class StateRows:
             records: of one partition, from its beginning to its end.
 
         Raises:
-            ProcessError: the rows are not those that the checkpoint counts.
+            StateDamaged: the rows are not those that the checkpoint counts, or a record is none of a changelog.
         """
         reader = ChangelogReader()
-        for record in records:
-            reader.add(record)
+        try:
+            for record in records:
+                reader.add(record)
+            rows = cls._restored(reader)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            if isinstance(error, MeshError):
+                raise
+            raise StateDamaged(
+                f"a record is none of a changelog ({type(error).__name__}: {error})", offset=reader.checkpoint.offset
+            ) from error
+        checkpoint = reader.checkpoint
+        if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):
+            raise StateDamaged(
+                f"the changelog holds {rows.count} rows (checksum {rows.checksum:x}) where its checkpoint at offset "
+                f"{checkpoint.offset} counts {checkpoint.rows} ({checkpoint.checksum:x})",
+                offset=checkpoint.offset,
+            )
+        rows.redriven = checkpoint.redriven
+        return rows, checkpoint
+
+    @classmethod
+    def _restored(cls, reader: ChangelogReader) -> StateRows:
         checkpoint = reader.checkpoint
         rows = cls()
         for key, known in reader.rows():
-            stamp, text = -1, None
+            stamp, text, ahead = -1, None, False
             for each in (version for record in known for version in versions(record)):
-                if stamp <= each[0] <= checkpoint.stamp:  # of two with one stamp the later one was checkpointed
+                if each[0] > checkpoint.stamp:
+                    ahead = True
+                elif stamp <= each[0]:  # of two with one stamp the later one was checkpointed
                     stamp, text = each
                     if len(known) == 1:
                         break  # the newer version of a record comes first
@@ -179,11 +221,6 @@ class StateRows:
                 rows._count(name, text, 1)
             elif known[-1].value is not None:
                 rows._deleted[name] = checkpoint.stamp
-        if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):
-            raise ProcessError(
-                f"the changelog holds {rows.count} rows (checksum {rows.checksum:x}) where its checkpoint at offset "
-                f"{checkpoint.offset} counts {checkpoint.rows} ({checkpoint.checksum:x})",
-                hint="the state is damaged; rebuild the product from its history",
-            )
-        rows.redriven = checkpoint.redriven
-        return rows, checkpoint
+            if ahead:
+                rows._ahead[name] = None
+        return rows

@@ -27,6 +27,7 @@ from meshport.address import (
 from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
+from meshport.ports.history import Missing
 from meshport.ports.resolver import Resolver
 from meshport.process.logic.pipeline import (
     Aggregate,
@@ -89,6 +90,7 @@ class Plan:
         kafka: the connection of the processor's clients.
         tables: the compacted products that are joined.
         stream: the other stream, where streams are joined.
+        missing: whether the processor may go on where input that it has not processed is removed from the log.
 
     Raises:
         ProcessError: the pipeline cannot be run over these ports; the message says why.
@@ -100,6 +102,7 @@ class Plan:
     kafka: KafkaConfig
     tables: Mapping[Address, Binding] = field(default_factory=dict)
     stream: Binding | None = None
+    missing: Missing = Missing.REFUSE
 
     def __post_init__(self) -> None:
         """Refuse pipelines whose results over these ports would be wrong."""

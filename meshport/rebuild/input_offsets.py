@@ -1,0 +1,97 @@
+"""The input offsets that a generation's outputs reflect, as its changelogs have them: no state is restored.
+
+Where the state of the old generation is damaged, it cannot be advanced to other offsets any more. The new generation is then
+built up to these, where both hold the outputs of the same input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from meshport.binding import Continuation
+from meshport.kafka.admin import Admin
+from meshport.kafka.topic_partition import TopicPartition
+from meshport.process.columns import MANY
+from meshport.process.engines.bounded import input_stages
+from meshport.process.runtime.checkpoints import latest_checkpoints
+from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.state.changelog import Checkpoint
+from meshport.process.wire.input import InputMessage
+from meshport.process.wire.messages import read_rekeyed
+from meshport.process.wire.plan import Plan
+
+
+def input_offsets(plan: Plan, checkpoints: Sequence[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
+    """Return the next offset of each partition of a generation's inputs, of which checkpoints are known."""
+    return {
+        TopicPartition(stage.topic, partition): checkpoint.offset + 1
+        for stage, found in zip(input_stages(plan), checkpoints, strict=False)
+        for partition, checkpoint in found.items()
+    }
+
+
+def output_offsets(plan: Plan, log: KafkaLog) -> dict[TopicPartition, int]:
+    """Return the input offsets before which every event is in the generation's outputs.
+
+    They are before those of the checkpoints where records in the repartition topic are not grouped. Of the events from there
+    on, some are in the outputs as well: a reader that goes on in a generation of these offsets reads them again, most under
+    the ids that they had.
+    """
+    checkpoints = latest_checkpoints(plan, log)
+    offsets = input_offsets(plan, checkpoints)
+    stage = plan.repartition
+    if stage is None or stage.topic not in Admin(plan.kafka).partitions():
+        return offsets
+    bounds = log.decided(stage.topic)
+    for partition, checkpoint in checkpoints[-1].items():
+        begin, end = bounds[partition]
+        for message in log.between(stage.topic, partition, max(begin, checkpoint.offset + 1), end):
+            for source, offset in _events_of(message):
+                offsets[source] = min(offset, offsets.get(source, offset))
+    return offsets
+
+
+def _events_of(message: InputMessage) -> Iterator[tuple[TopicPartition, int]]:
+    """Return the input offsets of the re-keyed events in a message; redriven events are left out."""
+    if message.value is not None and message.value[:4] == MANY:
+        from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may be absent
+
+        found = RekeyedBatch.read(message.value)
+        yield TopicPartition(found.source_topic, found.partition), int(found.offsets[0])
+        return
+    one = read_rekeyed(message)
+    if one.record is not None and one.redrive_offset is None:
+        yield TopicPartition(one.original.topic, one.partition), one.record.offset
+
+
+def begins_of(continues: Mapping[str, Continuation]) -> dict[TopicPartition, int]:
+    """Return the offsets in rebuilt inputs at which they continue the topics that they replaced.
+
+    Args:
+        continues: see `meshport.rebuild.alignment.GenerationAligner`.
+    """
+    return {
+        TopicPartition(topic, partition): begin
+        for topic, each in continues.items()
+        for partition, begin in each.begins.items()
+    }
+
+
+def switched(offsets: Mapping[TopicPartition, int], continues: Mapping[str, Continuation]) -> dict[TopicPartition, int]:
+    """Return input offsets of the old generation as those of the new one; of a rebuilt input, where it continues.
+
+    Args:
+        offsets: by partition of the old generation's inputs.
+        continues: see `begins_of`.
+    """
+    replaced = {each.topic for each in continues.values()}
+    return {each: offset for each, offset in offsets.items() if each.topic not in replaced} | begins_of(continues)
+
+
+def is_short_of(offsets: Mapping[TopicPartition, int], continues: Mapping[str, Continuation]) -> bool:
+    """Return whether input offsets of the old generation are before the end of an input that was rebuilt since."""
+    return any(
+        offsets.get(TopicPartition(each.topic, partition), 0) < end
+        for each in continues.values()
+        for partition, end in each.ends.items()
+    )

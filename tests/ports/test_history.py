@@ -1,0 +1,199 @@
+"""Readers of a history of which a part cannot be read: they say which, and end unless it is allowed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer as ClientProducer
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
+
+from meshport.binding import Binding
+from meshport.errors import BrokerUnavailable, HistoryMissing, HistoryUndecided
+from meshport.kafka import consumer as kafka_consumer
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports import scan
+from meshport.ports.history import Missing
+from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.scan import ReadProgress, history_reader, read_range
+from meshport.ports.subscriber import Start, Subscriber
+from tests.mesh_session import Mesh
+from tests.ports.readings import BEGIN, fill, numbers, take
+from tests.waiting import PATIENCE_S, wait_for
+
+pytestmark = pytest.mark.kafka
+HOUR = timedelta(hours=1)
+
+
+def cut(binding: Binding, offset: int) -> None:
+    """Remove the records of partition 0 before this offset, as retention does; -1 removes all."""
+    admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
+    at = ClientPartition(binding.topic, 0, offset)
+    admin.delete_records([at])[at].result(timeout=PATIENCE_S)
+
+
+@contextmanager
+def transaction(binding: Binding) -> Iterator[ClientProducer]:
+    """A raw transactional producer within its transaction, which the test ends."""
+    producer = ClientProducer(
+        {"bootstrap.servers": binding.bootstrap_servers, "transactional.id": f"raw-{uuid4().hex}", "log_level": 0}
+    )
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    yield producer
+
+
+def read(
+    mesh: Mesh, binding: Binding, begin: Bound = None, end: Bound = None, missing: Missing = Missing.REFUSE
+) -> list[int]:
+    """The readings that such a replay gives."""
+    with Replay(binding.address, mesh.registry, begin=begin, end=end, missing=missing) as job:
+        return numbers(job.events())
+
+
+@pytest.fixture
+def binding(mesh: Mesh) -> Binding:
+    """A port with one partition and the readings 0 to 9."""
+    made = mesh.product(partitions=1)
+    fill(mesh, made.address, range(10))
+    return made
+
+
+def test_a_replay_names_what_is_removed(mesh: Mesh, binding: Binding, caplog: pytest.LogCaptureFixture) -> None:
+    """A replay from the beginning, or from an offset, that is removed ends with the facts; it is read on where it is allowed."""
+    before = datetime.now(UTC)
+    cut(binding, 4)
+    for begin, asked in ((None, 0), (Offsets(2), 2), (BEGIN, BEGIN)):
+        with pytest.raises(HistoryMissing) as refused:
+            read(mesh, binding, begin)
+        error = refused.value
+        assert (error.topic, error.partition, error.offset, error.asked) == (binding.topic, 0, 4, asked)
+        assert error.recorded is not None
+        assert before - HOUR < error.recorded < before
+        assert "--allow-missing" in str(error)
+        with caplog.at_level(logging.WARNING):
+            assert read(mesh, binding, begin, missing=Missing.ALLOW) == list(range(4, 10))
+        assert f"which begins at offset 4 (recorded {error.recorded.isoformat()})" in caplog.text
+
+
+def test_nothing_is_missing_of_a_later_history(mesh: Mesh, binding: Binding) -> None:
+    """A replay from the first offset that is left, or from a time after its record, misses nothing."""
+    cut(binding, 4)
+    assert read(mesh, binding, Offsets(4)) == list(range(4, 10))
+    assert read(mesh, binding, datetime.now(UTC)) == []
+
+
+def test_of_an_empty_partition_any_past_is_missing(mesh: Mesh, binding: Binding) -> None:
+    """Where no record is left, every time in the past may have been removed, and the first offset that is left is the end."""
+    cut(binding, -1)
+    for begin in (None, datetime.now(UTC) - HOUR):
+        with pytest.raises(HistoryMissing, match="no record is left") as refused:
+            read(mesh, binding, begin)
+        assert (refused.value.offset, refused.value.recorded) == (10, None)
+    assert read(mesh, binding, missing=Missing.ALLOW) == []
+    assert read(mesh, binding, datetime.now(UTC) + HOUR) == []
+
+
+def test_a_subscriber_from_the_earliest_names_what_is_removed(mesh: Mesh, binding: Binding) -> None:
+    """A reader without a group, and a new group, begin at the beginning of the history, or are allowed to begin later."""
+    cut(binding, 4)
+    with pytest.raises(HistoryMissing) as refused:
+        Subscriber(binding.address, mesh.registry)
+    assert (refused.value.offset, refused.value.asked) == (4, 0)
+    with (
+        Subscriber(binding.address, mesh.registry, group="new") as subscriber,
+        pytest.raises(HistoryMissing, match="the offsets 0 to 3 of"),
+    ):
+        list(subscriber)
+    for group in (None, "new"):
+        with Subscriber(binding.address, mesh.registry, group=group, missing=Missing.ALLOW) as subscriber:
+            assert numbers(take(subscriber, 6)) == list(range(4, 10))
+
+
+def test_the_latest_asks_for_no_history(mesh: Mesh, binding: Binding) -> None:
+    """A reader that begins at the latest is not concerned by what is removed."""
+    cut(binding, 4)
+    with Subscriber(binding.address, mesh.registry, start=Start.LATEST) as subscriber:
+        fill(mesh, binding.address, [77])
+        assert numbers(take(subscriber, 1)) == [77]
+
+
+def test_a_group_that_is_behind_goes_on_where_it_is_allowed(mesh: Mesh, binding: Binding) -> None:
+    """A group whose next event is removed ends with an error; allowed, it goes on with the first event that is left."""
+    with Subscriber(binding.address, mesh.registry, group="slow") as subscriber:
+        take(subscriber, 3)
+    cut(binding, 4)
+    with (
+        Subscriber(binding.address, mesh.registry, group="slow") as subscriber,
+        pytest.raises(HistoryMissing) as refused,
+    ):
+        list(subscriber)
+    assert (refused.value.offset, refused.value.asked) == (4, 2)
+    with Subscriber(binding.address, mesh.registry, group="slow", missing=Missing.ALLOW) as subscriber:
+        assert numbers(take(subscriber, 6)) == list(range(4, 10))
+
+
+def test_a_position_that_is_removed_while_it_is_read(binding: Binding) -> None:
+    """A consumer whose position falls below the beginning of the log ends with an error, and skips nothing."""
+    cut(binding, 4)
+    with Consumer(KafkaConfig(binding.bootstrap_servers)) as consumer:
+        consumer.assign({TopicPartition(binding.topic, 0): 1})
+
+        def some() -> bool:
+            return bool(consumer.read(10, 0.1))
+
+        with pytest.raises(HistoryMissing, match="begins at 4: 3 offsets were removed") as refused:
+            wait_for(some)
+    assert (refused.value.offset, refused.value.asked) == (4, 1)
+
+
+def test_a_replay_says_what_an_open_transaction_hides(mesh: Mesh, binding: Binding) -> None:
+    """A replay ends before the first open transaction and says how much follows; one that asks for more ends with an error."""
+    with transaction(binding) as producer:
+        producer.produce(binding.topic, b"", b"k")
+        producer.flush(10)
+        fill(mesh, binding.address, range(20, 25))
+        with Replay(binding.address, mesh.registry) as job:
+            assert [(each.stable, each.end) for each in job.undecided] == [(10, 16)]
+            assert numbers(job.events()) == list(range(10))
+        for end in (Offsets(14), datetime.now(UTC) + HOUR):
+            with pytest.raises(HistoryUndecided, match=r"6 offsets of .* are undecided") as refused:
+                read(mesh, binding, end=end)
+            assert (refused.value.offset, refused.value.end) == (10, 16)
+            assert read(mesh, binding, end=end, missing=Missing.ALLOW) == list(range(10))
+        assert read(mesh, binding, end=Offsets(7)) == list(range(7))
+        with Replay(binding.address, mesh.registry) as job:
+            producer.abort_transaction(10)
+            assert numbers(job.events()) == list(range(10)), "the end was fixed when the replay began"
+    with Replay(binding.address, mesh.registry, end=Offsets(100)) as job:
+        assert not job.undecided
+        assert numbers(job.events()) == [*range(10), *range(20, 25)]
+
+
+def test_aborted_records_are_progress(mesh: Mesh, binding: Binding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of aborted records moves on, though it receives nothing; it is stalled once its position stays."""
+    with transaction(binding) as producer:
+        for _ in range(1000):
+            producer.produce(binding.topic, b"", b"k")
+        producer.flush(10)
+        producer.abort_transaction(10)
+    monkeypatch.setattr(kafka_consumer, "_STATISTICS_MS", 100)
+    partition = TopicPartition(binding.topic, 0)
+    with history_reader(mesh.kafka) as consumer:
+        consumer.assign({partition: 10})
+        moved = ReadProgress(consumer)
+        wait_for(lambda: consumer.read(10, 0.1) or consumer.fetched.get(partition, 0) >= 1010)
+        monkeypatch.setattr(scan, "STALL_S", 0)
+        moved.nothing([partition])
+        with pytest.raises(BrokerUnavailable, match=r"events\.v1 \[0\] at offset 101\d"):
+            moved.nothing([partition])
+        wanted = scan.TopicRange.within(binding.topic, consumer.bounds(binding.topic))
+        monkeypatch.setattr(scan, "STALL_S", PATIENCE_S)
+        assert sum(map(len, read_range(consumer, wanted))) == 10
