@@ -244,9 +244,25 @@ def _fields_named(
         for key in ("items", "values"):
             if key in form:
                 yield from _fields_named(name, form[key], f"{pointer}/{key}", named, seen)
-        for index, field in enumerate(form.get("fields", ())):
-            if field["name"] == name:
-                yield f"{pointer}/fields/{index}", field
+        if (at := _field_index(form).get(name)) is not None:
+            yield f"{pointer}/fields/{at}", form["fields"][at]
+
+
+# A refused schema of 1,500 fields has as many findings, each with a path that is looked up: a search of the record's list of
+# fields for each one would take seconds. The entry holds the form, so that its id stays unique.
+_INDEXED: Final[dict[int, tuple[Form, dict[str, int]]]] = {}
+_INDEXED_RECORDS: Final = 8
+
+
+def _field_index(form: Form) -> Mapping[str, int]:
+    """Return the index of each field of a record by its name; empty for another type."""
+    known = _INDEXED.get(id(form))
+    if known is None:
+        if len(_INDEXED) >= _INDEXED_RECORDS:
+            _INDEXED.clear()
+        names = {field["name"]: index for index, field in enumerate(form.get("fields", ()))}
+        known = _INDEXED[id(form)] = (form, names)
+    return known[1]
 
 
 def brief(form: Any) -> Any:

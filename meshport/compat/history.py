@@ -15,6 +15,8 @@ from meshport.product import Compatibility
 from meshport.schema import Schema
 
 _TRANSITIVE: Final = "_TRANSITIVE"
+# The check ends after the version with which there are so many reasons: further versions add little more than their numbers.
+_MOST_FINDINGS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class HistoryReport:
 
     Attributes:
         level: the level that was checked.
-        versions: numbers of the versions that it was compared with, newest first; empty for a new subject.
+        versions: numbers of the versions that it was compared with, newest first; empty for a new subject. Without the
+            oldest ones where the newer ones gave a hundred reasons.
         findings: the reasons against the schema.
     """
 
@@ -50,12 +53,16 @@ def check_history(candidate: Schema, versions: Sequence[Version], level: Compati
     """
     reached = reach(versions, [level])
     found: list[tuple[Rule, Direction, int, Found]] = []
+    compared: list[int] = []
     for version in reached:
+        compared.append(version.number)
         for comparison in comparisons(candidate, version, [level]):
             if comparison.resolution:
                 for rule in avro.RULES:
                     found += ((rule, comparison.direction, version.number, each) for each in rule.handler(comparison))
-    return HistoryReport(level, tuple(each.number for each in reached), merge(found))
+        if len(found) >= _MOST_FINDINGS:
+            break
+    return HistoryReport(level, tuple(compared), merge(found))
 
 
 def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[Version]:
