@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,17 @@ __all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_schema", "parse_co
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 
 
+def _finite(text: str) -> float:
+    """Return a number of a schema. What Python reads as infinite, or as no number, cannot be written as JSON again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no number of a schema")
+    return number
+
+
+_JSON: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
 @dataclass(frozen=True)
 class Schema:
     """One Avro schema.
@@ -37,6 +49,10 @@ class Schema:
     """
 
     text: str
+
+    def __reduce__(self) -> tuple[type[Schema], tuple[str]]:
+        # What was computed of the text takes ten times its size.
+        return Schema, (self.text,)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -104,7 +120,7 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         )
     try:
         # A bare primitive name is a schema too. It is not JSON, and `null` would be JSON's null.
-        data = text.strip() if text.strip() in PRIMITIVES else json.loads(text)
+        data = text.strip() if text.strip() in PRIMITIVES else _JSON.decode(text)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{source} is no JSON: {error}", source=source) from error
     try:
@@ -127,6 +143,10 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
             source=source,
             hint="a default of the field's own type" if misfit else None,
             rule="DEFAULT_MISFIT" if misfit else None,
+        ) from error
+    except OverflowError as error:
+        raise SchemaError(
+            f"{source} has a default beyond the numbers of its type: {error}", source=source, rule="DEFAULT_MISFIT"
         ) from error
     except (
         fastavro.schema.UnknownType,
