@@ -18,16 +18,16 @@ from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry import confluent, gate_api, generations_api, mesh_api
 from meshport_registry.confluent.bodies import ConfluentJSON
+from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, render
 from meshport_registry.middleware import FastPathMiddleware
 from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
+from meshport_registry.values import refuse_nul_in_query
 
 _log: Final = logging.getLogger(__name__)
-# A schema has at most 256 kB, and a registration carries the schema of each port.
-_LARGEST_BODY: Final = 4 * 1024 * 1024
 
 
 def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAPI:
@@ -49,8 +49,8 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
             HTTPException: _on_http_exception,
             Exception: _on_any,
         },
-        max_body_size=_LARGEST_BODY,
-        dependencies=[Depends(_refuse_forms)],
+        max_body_size=LARGEST_BODY,
+        dependencies=[Depends(_refuse_forms), Depends(refuse_nul_in_query)],
         middleware=[Middleware(FastPathMiddleware)],
     )
     # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first.

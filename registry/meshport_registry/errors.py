@@ -101,6 +101,10 @@ class InvalidSchema(ServiceError):
     """Raised for a schema that is not valid, is not Avro, or has a reference that cannot be resolved."""
 
 
+class JudgementTooLong(InvalidSchema):
+    """Raised for a schema that takes too long to be judged."""
+
+
 class InvalidVersion(ServiceError):
     """Raised for text that is no version number."""
 
@@ -131,6 +135,10 @@ class InvalidRuleSet(ServiceError):
 
 class InvalidRequest(ServiceError):
     """Raised for a body or a parameter that cannot be read."""
+
+
+class NoSuchPath(ServiceError):
+    """Raised for a path or a query with text where the route takes a number, or with a number beyond 32 bits."""
 
 
 class NotJSON(ServiceError):
@@ -204,6 +212,7 @@ ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
     ModeNotConfigured: ErrorResponse(404, 40409, "mode-not-configured"),
     NoAssociation: ErrorResponse(404, 40401, "no-association"),
     NotInMesh: ErrorResponse(404, 404, "not-found"),
+    NoSuchPath: ErrorResponse(404, 404, "not-found"),
     Incompatible: ErrorResponse(409, 409, "incompatible"),
     Conflict: ErrorResponse(409, 409, "conflict"),
     Retired: ErrorResponse(410, 410, "retired"),

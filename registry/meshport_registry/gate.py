@@ -1,13 +1,13 @@
 """The gate at the registry: the input of the gate's engine, read from the tables. This module only reads.
 
-A registration is judged before its writing transaction, on a reading connection. The transaction reads the input of the
-judgement again. If it is the same, the verdict still holds, and nothing can change it before the commit.
+A registration is judged before its writing transaction. The transaction reads the input of the judgement again. If it is
+the same, the verdict still holds, and nothing can change it before the commit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Row
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, declaring
-from meshport.compat import Case, Contract, Past, Verdict, Version, judge_port
-from meshport.compat.judge import refused_schema
+from meshport.compat import Case, Contract, Past, Version
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Status
 from meshport_registry.errors import VersionNotFound
+from meshport_registry.judging import GateJudgement
 from meshport_registry.lineage import readers
 from meshport_registry.product_declaration import Line, ProductDeclaration, keep_lifecycle, line_of
 from meshport_registry.products import (
@@ -39,40 +39,15 @@ from meshport_registry.waivers import waivers
 _NO_CLUSTER: Final = DefaultCluster()  # the gate does not judge clusters
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """Verdicts with the input that they follow from.
-
-    Attributes:
-        cases: one for each port of the declaration, then one for each registered port that it drops.
-        today: the day (UTC) on which the verdicts hold.
-        verdicts: in the order of the cases.
-    """
-
-    cases: tuple[Case, ...]
-    today: date
-    verdicts: tuple[Verdict, ...]
-
-
-def judge(
-    connection: Connection, declaration: ProductDeclaration, today: date, *, before: Judgement | None = None
-) -> Judgement:
-    """Judge each port of a declaration, then each registered port that it drops.
+def gate_judgement(connection: Connection, declaration: ProductDeclaration, today: date) -> GateJudgement:
+    """Return the judgement of each port of a declaration, then of each registered port that it drops.
 
     Args:
         connection: to the database.
         declaration: the product; each port has a schema.
         today: the day (UTC).
-        before: an earlier judgement of the same declaration, which is returned if its input has not changed. Comparing
-            the input takes milliseconds, judging a long history takes a second, and there is only one writer.
-
-    Raises:
-        SchemaError: two schemas cannot be compared. Callers must not take that for compatible.
     """
-    cases = tuple(_cases(connection, declaration))
-    if before is not None and (before.cases, before.today) == (cases, today):
-        return before
-    return Judgement(cases, today, tuple(each.verdict(today) for each in cases))
+    return GateJudgement(tuple(_cases(connection, declaration)), today)
 
 
 def _cases(connection: Connection, declaration: ProductDeclaration) -> Iterator[Case]:
@@ -107,15 +82,15 @@ def _future_readers(connection: Connection, port: OutputPort, bound: Mapping[Lin
     return tuple(each for each in found if each.reads.major is None)
 
 
-def judge_next(
+def next_version_judgement(
     connection: Connection,
     subject: Subject,
     candidate: CandidateSchema | SchemaError,
     today: date,
     *,
     version: int | None = None,
-) -> Verdict:
-    """Judge a schema as the next version of a product's subject, with the rest of the contract unchanged.
+) -> GateJudgement:
+    """Return the judgement of a schema as the next version of a product's subject, the rest of the contract unchanged.
 
     Args:
         connection: to the database.
@@ -126,21 +101,19 @@ def judge_next(
 
     Raises:
         VersionNotFound: the subject has no such version.
-        SchemaError: two schemas cannot be compared. Callers must not take that for compatible.
     """
     row = require_guid(connection, subject.owner or "")
     binding = next(each for each in bindings_of(connection, row, _NO_CLUSTER) if each.subject == subject.name)
     past = past_of(connection, row, binding)
     product, port = past.contract.product, past.contract.port
-    if isinstance(candidate, SchemaError):
-        return refused_schema(binding.address, product.compatibility(port), candidate, today=today)
-    if version is not None:
+    if version is not None and not isinstance(candidate, SchemaError):
         number = past.versions[-1].number if version == LATEST else version
         one = next((each for each in past.versions if each.number == number), None)
         if one is None:
             raise VersionNotFound(f"version {version} not found")
         past = Past(Contract(product, port, one.schema), (one,), past.readers, past.waivers)
-    return judge_port(past, Contract(product, port, candidate.schema), product, today=today)
+    schema = candidate if isinstance(candidate, SchemaError) else candidate.schema
+    return GateJudgement((Case.declared(product, port, schema, past),), today)
 
 
 def past_of(connection: Connection, row: Row[Any], binding: Binding) -> Past:

@@ -13,12 +13,14 @@ from meshport.compat import RULES, Direction, Severity, Verdict
 from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
-from meshport_registry.gate import judge, product_past
+from meshport_registry.gate import gate_judgement, product_past
 from meshport_registry.mesh_api import Database, Problem, Segment, as_json
 from meshport_registry.product_declaration import read_declaration, unmatched
+from meshport_registry.values import BoundedRoute, RowNumber
 from meshport_registry.waivers import record, revoke, waivers
 
 router = APIRouter(
+    route_class=BoundedRoute,
     prefix="/api/v1",
     tags=["Gate"],
     responses={404: {"model": Problem}, 422: {"model": Problem}},
@@ -64,12 +66,12 @@ class WaiverQuery(BaseModel):
 @router.post("/gate/check", response_model=Verdicts)
 async def check(store: Database, body: ProductRegistration) -> Any:
     """The verdict on every port of a product, whether it passes or not. Nothing is written."""
-    declaration = await store.compute(lambda: read_declaration(body))
+    declaration = await read_declaration(store, body)
     if findings := tuple(unmatched(declaration)):
         raise RequestRefused(f"{declaration.product.address} cannot be judged: {findings[0]}", findings=findings)
     today = utc_today()
-    judgement = await store.read(lambda c: judge(c, declaration, today))
-    return as_json(Verdicts(verdicts=judgement.verdicts))
+    judgement = await store.read(lambda c: gate_judgement(c, declaration, today))
+    return as_json(Verdicts(verdicts=await store.judge(judgement)))
 
 
 @router.get("/gate/past/{domain}/{product}", response_model=ProductPast)
@@ -109,6 +111,6 @@ async def list_waivers(store: Database, wanted: Annotated[WaiverQuery, Query()])
 
 
 @router.post("/waivers/{number}/revoke", response_model=Waiver)
-async def revoke_waiver(store: Database, number: int) -> Any:
+async def revoke_waiver(store: Database, number: RowNumber) -> Any:
     """Revoke a waiver."""
     return as_json(await store.write(lambda c: revoke(c, number)))

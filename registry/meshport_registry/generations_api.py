@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends
 
 from meshport.address import Address
 from meshport.binding import Binding
@@ -19,8 +19,10 @@ from meshport_registry.generations import (
     switch_generation,
 )
 from meshport_registry.mesh_api import Database, Major, OwnCluster, Problem, Segment, as_json
+from meshport_registry.values import BoundedRoute, RowNumber
 
 router = APIRouter(
+    route_class=BoundedRoute,
     prefix="/api/v1/generations/{domain}/{product}/{port}",
     tags=["Generations"],
     responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}},
@@ -32,7 +34,6 @@ async def _line(domain: Segment, product: Segment, port: Segment, major: Major =
 
 
 Line = Annotated[Address, Depends(_line)]
-Number = Annotated[int, Path(ge=1, description="the generation's number")]
 
 
 @router.get("", response_model=Generations)
@@ -48,30 +49,30 @@ async def begin(store: Database, line: Line, body: OpenGeneration) -> Any:
 
 
 @router.post("/{number}/hold", response_model=Generations)
-async def hold(store: Database, line: Line, number: Number, body: HoldRequest) -> Any:
+async def hold(store: Database, line: Line, number: RowNumber, body: HoldRequest) -> Any:
     """Renew the hold on a generation. In the phase `handover`, the port's processors pause until the hold ends."""
     return as_json(await store.write(lambda c: hold_generation(c, line, number, body)))
 
 
 @router.post("/{number}/release", response_model=Generations)
-async def release(store: Database, line: Line, number: Number, body: Release) -> Any:
+async def release(store: Database, line: Line, number: RowNumber, body: Release) -> Any:
     """Release the hold on a generation, which stays as it is."""
     return as_json(await store.write(lambda c: release_generation(c, line, number, body.holder)))
 
 
 @router.post("/{number}/switch", response_model=Binding)
-async def switch(store: Database, cluster: OwnCluster, line: Line, number: Number, body: Switch) -> Any:
+async def switch(store: Database, cluster: OwnCluster, line: Line, number: RowNumber, body: Switch) -> Any:
     """Bind the address to a generation, and record the offsets at which readers of the replaced one continue."""
     return as_json(await store.write(lambda c: switch_generation(c, line, number, body, cluster)))
 
 
 @router.post("/{number}/abandon", response_model=Generations)
-async def abandon(store: Database, line: Line, number: Number, body: Release) -> Any:
+async def abandon(store: Database, line: Line, number: RowNumber, body: Release) -> Any:
     """Abandon a generation that is being built."""
     return as_json(await store.write(lambda c: abandon_generation(c, line, number, body.holder)))
 
 
 @router.post("/{number}/retire", response_model=Generations)
-async def retire(store: Database, line: Line, number: Number) -> Any:
+async def retire(store: Database, line: Line, number: RowNumber) -> Any:
     """Retire a replaced or abandoned generation, so that no binding names its topic any more."""
     return as_json(await store.write(lambda c: retire_generation(c, line, number)))

@@ -31,7 +31,8 @@ from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry import product_registration, tables
 from meshport_registry.errors import RequestRefused, SchemaNotFound
-from meshport_registry.gate import judge
+from meshport_registry.gate import gate_judgement
+from meshport_registry.judging import Judged, write_judged
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
 from meshport_registry.product_declaration import read_declaration, unmatched
@@ -46,6 +47,7 @@ from meshport_registry.products import (
 from meshport_registry.response_cache import BindingResponseCache
 from meshport_registry.schemas import stored_schema
 from meshport_registry.store import RegistryStore, Work
+from meshport_registry.values import MAX_INT, BoundedRoute, Count
 
 
 class Problem(BaseModel):
@@ -78,7 +80,7 @@ class ListQuery(BaseModel):
     tag: str | None = None
     owner: str | None = None
     status: Status | None = None
-    offset: int = Field(default=0, ge=0)
+    offset: Count = 0
     limit: int = Field(default=50, ge=1, le=1000)
 
     def matching(self) -> ProductFilter:
@@ -104,9 +106,10 @@ async def _bindings(request: Request) -> BindingResponseCache:
 Database = Annotated[RegistryStore, Depends(_store)]
 OwnCluster = Annotated[DefaultCluster, Depends(_cluster)]
 Segment = Annotated[str, Path(examples=["player"]), AfterValidator(unquote)]
-Major = Annotated[int | None, Query(ge=1, description="the contract's major; by default the live one")]
+Major = Annotated[int | None, Query(ge=1, le=MAX_INT, description="the contract's major; by default the live one")]
 
 router = APIRouter(
+    route_class=BoundedRoute,
     prefix="/api/v1",
     tags=["Mesh"],
     responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}},
@@ -123,13 +126,16 @@ async def register_product(
     store: Database, cluster: OwnCluster, body: ProductRegistration, dry_run: Annotated[bool, Query()] = False
 ) -> Any:
     """Register a product or update it. With `dry_run`, answer what that would change and write nothing."""
-    declaration = await store.compute(lambda: read_declaration(body))
-    judged = None if any(unmatched(declaration)) else await store.read(lambda c: judge(c, declaration, utc_today()))
-    return as_json(
-        await store.write(
-            lambda c: product_registration.register_product(c, declaration, cluster, judged=judged, dry_run=dry_run)
-        )
-    )
+    declaration = await read_declaration(store, body)
+    judged = Judged()
+    if not any(unmatched(declaration)):
+        judgement = await store.read(lambda c: gate_judgement(c, declaration, utc_today()))
+        judged.add(judgement, await store.judge(judgement))
+
+    def work(connection: Connection, judged: Judged) -> Registration:
+        return product_registration.register_product(connection, declaration, cluster, judged, dry_run=dry_run)
+
+    return as_json(await write_judged(store, work, judged=judged))
 
 
 @router.get("/dataproducts", response_model=ProductPage)
@@ -231,7 +237,7 @@ async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Pat
     return as_json(await store.read(work))
 
 
-health_router = APIRouter(tags=["Mesh"])
+health_router = APIRouter(route_class=BoundedRoute, tags=["Mesh"])
 
 
 @health_router.get("/health", response_model=Health)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
 from meshport.address import nearest
 from meshport.catalog import ProductRegistration
 from meshport.compat import RULES
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Product
-from meshport.schema import parse_schema
 from meshport_registry.errors import RequestRefused
+from meshport_registry.judging import JudgingStore, SchemaReading
 from meshport_registry.products import later_status
-from meshport_registry.schemas import CandidateSchema, read_plain
+from meshport_registry.schemas import CandidateSchema, plain
+
+# Ports, inputs or tags of one product. The transaction makes some statements for each.
+_MOST: Final = 100
 
 Line = tuple[str, int]
 """A line of a product: the name of a port and one of its majors."""
@@ -27,11 +32,13 @@ class ProductDeclaration:
         product: the descriptor.
         contracts: the schema of each output port, or the error of a schema that a rule of the gate refuses.
         bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+        misfits: what of it does not fit together, one text each.
     """
 
     product: Product
     contracts: Mapping[Line, CandidateSchema | SchemaError]
     bootstrap_servers: str | None = None
+    misfits: tuple[str, ...] = ()
 
 
 def line_of(port: OutputPort) -> Line:
@@ -39,27 +46,40 @@ def line_of(port: OutputPort) -> Line:
     return port.name, port.major
 
 
-def read_declaration(body: ProductRegistration) -> ProductDeclaration:
+async def read_declaration(store: JudgingStore, body: ProductRegistration) -> ProductDeclaration:
     """Read the body of a registration.
 
     Raises:
-        RequestRefused: the name of a schema is not of the form `<port>@<major>`.
+        RequestRefused: there are too many ports, inputs or tags, or the name of a schema is not of the form
+            `<port>@<major>`.
         SchemaError: a schema is not valid Avro.
     """
+    product = body.descriptor
+    for what, found in (
+        ("output ports", product.output_ports),
+        ("input ports", product.input_ports),
+        ("tags", product.tags),
+        ("schemas", body.schemas),
+    ):
+        if len(found) > _MOST:
+            raise RequestRefused(f"{product.address} has {len(found)} {what}", hint=f"at most {_MOST}")
     contracts: dict[Line, CandidateSchema | SchemaError] = {}
     for name, text in body.schemas.items():
         port, at, major = name.partition("@")
-        if not at or not major.isdecimal():
+        if not at or not re.fullmatch("[1-9][0-9]{0,8}", major):
             raise RequestRefused(
                 f"{name!r} names no port and major", hint="name each schema <port>@<major>, as in events@1"
             )
         try:
-            contracts[port, int(major)] = read_plain(text)
+            contracts[port, int(major)] = plain(await store.judge(SchemaReading(text)))
         except SchemaError as error:
             if error.rule not in RULES:
                 raise
             contracts[port, int(major)] = error
-    return ProductDeclaration(body.descriptor, contracts, body.bootstrap_servers)
+    declaration = ProductDeclaration(product, contracts, body.bootstrap_servers)
+    return replace(
+        declaration, misfits=(*_unfit(declaration), *[each async for each in _unreadable_state(store, product)])
+    )
 
 
 def unmatched(declaration: ProductDeclaration) -> Iterator[str]:
@@ -72,9 +92,8 @@ def unmatched(declaration: ProductDeclaration) -> Iterator[str]:
             yield f"no schema is given for {port.name}@{port.major}"
 
 
-def unfit(declaration: ProductDeclaration) -> Iterator[str]:
-    """Report ports whose schema lacks their key or time field, and a process state whose schema cannot be read."""
-    yield from _unreadable_state(declaration.product)
+def _unfit(declaration: ProductDeclaration) -> Iterator[str]:
+    """Report ports whose schema lacks their key or time field."""
     for port in declaration.product.output_ports:
         candidate, line = declaration.contracts.get(line_of(port)), f"{port.name}@{port.major}"
         if not isinstance(candidate, CandidateSchema):
@@ -91,12 +110,13 @@ def unfit(declaration: ProductDeclaration) -> Iterator[str]:
                 )
 
 
-def _unreadable_state(product: Product) -> Iterator[str]:
+async def _unreadable_state(store: JudgingStore, product: Product) -> AsyncIterator[str]:
+    """Report a process state whose schema cannot be read."""
     applied = product.process.applied if product.process else None
     if applied is None or applied.state is None:
         return
     try:
-        parse_schema(applied.state, source="the schema of the state that `apply` keeps")
+        await store.judge(SchemaReading(applied.state, source="the schema of the state that `apply` keeps"))
     except SchemaError as error:
         yield f"{error.message}; a registry has no files: `meshport apply` sends the schema in place of one"
 

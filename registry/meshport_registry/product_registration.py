@@ -22,9 +22,10 @@ from meshport.product import InputPort, OutputPort, Product, Status
 from meshport.product.lines import utc_today
 from meshport_registry import tables
 from meshport_registry.errors import Conflict, Incompatible, NotInMesh, RequestRefused
-from meshport_registry.gate import Judgement, judge
+from meshport_registry.gate import gate_judgement
+from meshport_registry.judging import Judged
 from meshport_registry.lifecycle import next_revision
-from meshport_registry.product_declaration import ProductDeclaration, keep_lifecycle, line_of, unfit, unmatched
+from meshport_registry.product_declaration import ProductDeclaration, keep_lifecycle, line_of, unmatched
 from meshport_registry.products import (
     DefaultCluster,
     bindings_of,
@@ -90,8 +91,8 @@ def register_product(
     connection: Connection,
     declaration: ProductDeclaration,
     cluster: DefaultCluster,
+    judged: Judged,
     *,
-    judged: Judgement | None = None,
     dry_run: bool = False,
 ) -> Registration:
     """Register a product, or update it. Registering the same declaration again changes nothing.
@@ -100,7 +101,7 @@ def register_product(
         connection: the writing transaction.
         declaration: the product with its schemas.
         cluster: the registry's default cluster.
-        judged: the gate's judgement of the declaration, made before the transaction.
+        judged: the judgements of the declaration that were made before the transaction.
         dry_run: do everything, then roll it back, so that the answer is what a registration would do.
 
     Raises:
@@ -108,6 +109,7 @@ def register_product(
             is read, or no Kafka cluster is known.
         Conflict: the address or the id belongs to another product.
         Incompatible: the gate refuses the change of a port.
+        JudgeFirst: what the judgement of the declaration depends on has changed, or it was not judged yet.
         RollBack: carries the answer of a dry run.
     """
     plan = _RegistrationPlan()
@@ -116,17 +118,17 @@ def register_product(
     if not (declaration.bootstrap_servers or cluster.bootstrap_servers):
         plan.refused.append("no Kafka cluster is named, and this registry was started without one")
     refuse_read_only(str(product.address), effective_mode(None, global_settings(connection)))
-    plan.refused += [*unmatched(declaration), *unfit(declaration)]
+    plan.refused += [*unmatched(declaration), *declaration.misfits]
     inputs = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
-    _apply_verdicts(judge(connection, declaration, utc_today(), before=judged).verdicts, plan)
+    _apply_verdicts(judged.result(gate_judgement(connection, declaration, utc_today())), plan)
     plan.raise_if_conflicting(product)
     _plan_descriptor(product, row, plan)
     guid, now = str(product.id), now_us()
     if row is None:
         new = {"guid": guid, "created_at": now, "updated_at": now, "revision": next_revision(connection)}
         connection.execute(_INSERT_PRODUCT, _row(product) | new)
-    _write_bindings(connection, declaration, product, plan, dry_run=dry_run)
+    _write_bindings(connection, declaration, product, plan, judged, dry_run=dry_run)
     if row is not None and plan.changed:
         values = _row(product) | {"updated_at": now, "revision": next_revision(connection)}
         connection.execute(update(tables.product).where(tables.product.c.guid == guid).values(**values))
@@ -259,6 +261,7 @@ def _write_bindings(
     declaration: ProductDeclaration,
     product: Product,
     plan: _RegistrationPlan,
+    judged: Judged,
     *,
     dry_run: bool,
 ) -> None:
@@ -276,7 +279,7 @@ def _write_bindings(
         candidate = declaration.contracts[line_of(port)]
         assert isinstance(candidate, CandidateSchema)  # noqa: S101 - the gate refused a declaration with a SchemaError
         generation = before.generation if before else 1
-        version = _write_contract(connection, product, port, candidate, before)
+        version = _write_contract(connection, product, port, candidate, judged, before=before)
         address = product.port_address(port)
         topic = topic_name(address, generation=generation)
         values = {
@@ -319,19 +322,26 @@ def _write_bindings(
 
 
 def _write_contract(
-    connection: Connection, product: Product, port: OutputPort, candidate: CandidateSchema, before: Row[Any] | None
+    connection: Connection,
+    product: Product,
+    port: OutputPort,
+    candidate: CandidateSchema,
+    judged: Judged,
+    *,
+    before: Row[Any] | None,
 ) -> RegisteredVersion:
     """Make the schema a version of the port's subject if it is none yet, and set the descriptor's level.
 
     Raises:
         Incompatible: the subject had versions before it became this product's, and the level forbids the schema.
+        JudgeFirst: that is to be judged before.
     """
     name, level = subject_name(product.port_address(port)), product.compatibility(port)
     history = find_history(connection, name)
     known = registered_id(connection, candidate)
     version = existing_version(history, known)
     if version is None and before is None:
-        version = add_version(connection, history, candidate, level, known=known)
+        version = add_version(connection, history, candidate, level, judged, known=known)
     elif version is None:
         version = insert_version(connection, history, candidate, history.next_number, known=known)
     if history.subject is None or history.subject.level is not level:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +9,10 @@ from sqlalchemy import Connection, delete, insert
 
 from meshport.product import Compatibility
 from meshport_registry import tables
-from meshport_registry.errors import Incompatible, NotPermitted
-from meshport_registry.schemas import CandidateSchema, Reference, insert_schema, load, read_candidate, registered_id
+from meshport_registry.errors import Incompatible, InvalidVersion, NotPermitted, StoreBusy
+from meshport_registry.judging import Judged
+from meshport_registry.schema_ids import IMPORT_CEILING
+from meshport_registry.schemas import CandidateSchema, find_references, insert_schema, load, registered_id
 from meshport_registry.store import now_us
 from meshport_registry.subject_settings import (
     effective_level,
@@ -20,7 +21,8 @@ from meshport_registry.subject_settings import (
     insert_subject,
     refuse_read_only,
 )
-from meshport_registry.subjects import Mode, SubjectHistory, compare, find_history
+from meshport_registry.subjects import Mode, SubjectHistory, find_history, history_judgement
+from meshport_registry.values import MAX_INT
 
 _INSERT_VERSION: Final = insert(tables.version)
 
@@ -45,8 +47,8 @@ class RegisteredVersion:
 def register_schema(
     connection: Connection,
     name: str,
-    text: str,
-    references: Sequence[Reference] = (),
+    candidate: CandidateSchema,
+    judged: Judged,
     *,
     wanted_id: int | None = None,
     wanted_version: int | None = None,
@@ -56,18 +58,19 @@ def register_schema(
     Args:
         connection: the writing transaction.
         name: the subject.
-        text: the schema.
-        references: the schemas of other subjects that it refers to.
+        candidate: the schema.
+        judged: the judgements that were made of it.
         wanted_id: its id in the registry that it is imported from; only for a subject in mode IMPORT.
         wanted_version: its version there; only for a subject in mode IMPORT.
 
     Raises:
-        SchemaError: the text is not valid Avro.
-        InvalidSchema: a reference cannot be resolved.
+        InvalidSchema: a reference cannot be resolved any more.
+        JudgeFirst: its compatibility is to be judged before.
         NotPermitted: the mode forbids it, or the subject belongs to a data product.
         Incompatible: the subject's level forbids it.
     """
-    candidate = read_candidate(connection, text, references)
+    if find_references(connection, candidate.references) != candidate.referenced:
+        raise StoreBusy("a version that the schema refers to was replaced meanwhile", hint="try again")
     history = find_history(connection, name)
     known = registered_id(connection, candidate)
     if (same := existing_version(history, known)) and wanted_id in {None, known}:
@@ -87,7 +90,7 @@ def register_schema(
         return insert_version(connection, history, candidate, number, known=known, wanted_id=wanted_id)
     if wanted_id is not None:
         raise NotPermitted(f"subject '{name}' is not in import mode, so that no id can be given")
-    return add_version(connection, history, candidate, effective_level(subject, defaults), known=known)
+    return add_version(connection, history, candidate, effective_level(subject, defaults), judged, known=known)
 
 
 def existing_version(history: SubjectHistory, schema_id: int | None) -> RegisteredVersion | None:
@@ -103,6 +106,7 @@ def add_version(
     history: SubjectHistory,
     candidate: CandidateSchema,
     level: Compatibility,
+    judged: Judged,
     *,
     known: int | None,
 ) -> RegisteredVersion:
@@ -113,12 +117,14 @@ def add_version(
         history: the subject before the change.
         candidate: the schema.
         level: the level to check at.
+        judged: the judgements that were made of it.
         known: the id of the schema, or None if it is not registered under any subject.
 
     Raises:
         Incompatible: the level forbids it.
+        JudgeFirst: its compatibility is to be judged before.
     """
-    report = compare(connection, candidate, history.live, level)
+    report = judged.result(history_judgement(connection, candidate, history.live, level))
     if not report.compatible:
         findings = tuple(str(finding) for finding in report.findings)
         raise Incompatible(
@@ -147,7 +153,12 @@ def insert_version(
         number: the version number.
         known: the id of the schema, or None if it is not registered under any subject.
         wanted_id: the id of the schema in the registry that it is imported from.
+
+    Raises:
+        InvalidVersion: the number is beyond 32 bits.
     """
+    if number > MAX_INT:
+        raise InvalidVersion(f"subject '{history.name}' has no version number left; the last one is {MAX_INT}")
     schema_id = insert_schema(connection, candidate, wanted=wanted_id) if known is None else known
     subject_id = history.subject.id if history.subject else insert_subject(connection, history.name)
     if any(each.schema_id == known for each in history.versions):
@@ -171,7 +182,12 @@ def _refuse_overwriting(
     wanted_id: int | None,
     wanted_version: int | None,
 ) -> None:
-    """Refuse an import whose id or version number is taken in this registry."""
+    """Refuse an import whose id or version number is taken in this registry, or leaves the subject no next version."""
+    if wanted_version is not None and wanted_version > IMPORT_CEILING:
+        raise InvalidVersion(
+            f"version {wanted_version} of subject '{history.name}' would leave too few numbers for the next ones",
+            hint=f"at most {IMPORT_CEILING}",
+        )
     if wanted_id is not None and known not in {None, wanted_id}:
         raise NotPermitted(f"the schema has id {known} here and cannot also have id {wanted_id}")
     if wanted_id is not None and known is None and wanted_id in load(connection, [wanted_id]):

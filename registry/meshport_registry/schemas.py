@@ -11,25 +11,36 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_
 
-from meshport.schema import CommonTypes, Schema, parse_schema
+from meshport.schema import Schema, parse_schema
 from meshport.schema.canonical import take_apart
 from meshport_registry import tables
 from meshport_registry.errors import InvalidSchema
+from meshport_registry.schema_ids import follow_import, next_id
 from meshport_registry.store import now_us
 
-_CACHED_SCHEMAS: Final = 512
-_DEEPEST_REFERENCES: Final = 32
+# Characters of parsed schemas that are kept; what an object computes of its text takes ten times its memory.
+_CACHED: Final = 4 * 1024 * 1024
+_CACHED_CANDIDATES: Final = 64
+_LARGEST_CANDIDATE: Final = 16 * 1024
+# Characters of all schemas that one schema refers to, what they refer to included.
+MAX_REFERENCED: Final = 1024 * 1024
+# Characters of all versions that one schema is compared with: 1,600 versions of 5 kB.
+MAX_HISTORY: Final = 8 * 1024 * 1024
 
 _BY_IDS: Final = select(tables.schema).where(tables.schema.c.id.in_(bindparam("ids", expanding=True)))
-_INSERT: Final = (
-    insert(tables.schema)
-    .values(
-        id=select(func.coalesce(func.max(tables.schema.c.id), 0) + 1).scalar_subquery(),
-        **{each.name: bindparam(each.name) for each in tables.schema.c if each.name != "id"},
+_INSERT: Final = insert(tables.schema)
+_REFERENCED: Final = (
+    select(tables.subject.c.name, tables.version.c.version, tables.version.c.schema_id)
+    .join(tables.version, tables.version.c.subject_id == tables.subject.c.id)
+    .where(
+        tuple_(tables.subject.c.name, tables.version.c.version).in_(bindparam("pairs", expanding=True)),
+        tables.version.c.deleted.is_(False),
     )
-    .returning(tables.schema.c.id)
+)
+_SIZE: Final = select(func.sum(func.length(func.coalesce(tables.schema.c.resolved, tables.schema.c.text)))).where(
+    tables.schema.c.id.in_(bindparam("ids", expanding=True))
 )
 
 
@@ -56,11 +67,13 @@ class CandidateSchema:
         text: the text that readers get: the canonical form, or the author's own text if it has references.
         schema: the canonical form with references inlined.
         references: the references in the order in which the client gave them.
+        referenced: the ids of the schemas that they lead to, in the same order.
     """
 
     text: str
     schema: Schema
     references: tuple[Reference, ...] = ()
+    referenced: tuple[int, ...] = ()
 
     @cached_property
     def identity(self) -> str:
@@ -112,53 +125,64 @@ def schema_guid(schema: Schema) -> str:
     return str(UUID(hex=schema.fingerprint[:32]))
 
 
-# Every process that starts a serializer sends the same schema again.
-@lru_cache(maxsize=64)
 def read_plain(text: str) -> CandidateSchema:
     """Parse a schema that has no references.
 
     Raises:
         SchemaError: the text is not valid Avro.
     """
-    schema = parse_schema(text)
+    return _read_small(text) if len(text) <= _LARGEST_CANDIDATE else plain(parse_schema(text))
+
+
+def plain(schema: Schema) -> CandidateSchema:
+    """Return a parsed schema that has no references as a candidate."""
     return CandidateSchema(schema.text, schema)
 
 
-def read_candidate(connection: Connection, text: str, references: Sequence[Reference]) -> CandidateSchema:
-    """Parse a schema together with the schemas that it refers to.
+# Every process that starts a serializer sends the same schema again.
+@lru_cache(maxsize=_CACHED_CANDIDATES)
+def _read_small(text: str) -> CandidateSchema:
+    return plain(parse_schema(text))
+
+
+def find_references(connection: Connection, references: Sequence[Reference]) -> tuple[int, ...]:
+    """Return the id of the schema that each reference leads to, in their order.
 
     Raises:
-        SchemaError: the text is not valid Avro.
-        InvalidSchema: a reference names no registered version, or references are nested too deeply.
+        InvalidSchema: a reference names no registered version.
     """
     if not references:
-        return read_plain(text)
-    named: dict[str, Any] = {}
-    _collect(connection, references, named, 0)
-    schema = parse_schema(text, common=CommonTypes(named=named))
-    compact = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-    return CandidateSchema(compact, schema, tuple(references))
-
-
-def _collect(connection: Connection, references: Iterable[Reference], named: dict[str, Any], depth: int) -> None:
-    if depth > _DEEPEST_REFERENCES:
-        raise InvalidSchema(f"references lead more than {_DEEPEST_REFERENCES} levels deep")
+        return ()
+    pairs = {(each.subject, each.version) for each in references}
+    rows = connection.execute(_REFERENCED, {"pairs": list(pairs)})
+    ids = {(row.name, row.version): int(row.schema_id) for row in rows}
     for each in references:
-        found = connection.execute(
-            select(tables.version.c.schema_id)
-            .join(tables.subject)
-            .where(
-                tables.subject.c.name == each.subject,
-                tables.version.c.version == each.version,
-                tables.version.c.deleted.is_(False),
-            )
-        ).scalar()
-        if found is None:
+        if (each.subject, each.version) not in ids:
             raise InvalidSchema(
                 f'no schema reference found for subject "{each.subject}" and version {each.version}',
                 hint="register what is referred to first",
             )
-        take_apart(load(connection, [found])[found].schema.form, named)
+    return tuple(ids[each.subject, each.version] for each in references)
+
+
+def referenced_types(connection: Connection, ids: Sequence[int]) -> tuple[dict[str, Any], int]:
+    """Return the named types of these schemas by full name, and the schemas' size in characters.
+
+    The named types within a type are referred to by name.
+
+    Raises:
+        InvalidSchema: the schemas are too large together.
+        SchemaError: two of them define one type in two different ways.
+    """
+    distinct = list(dict.fromkeys(ids))
+    size = int(connection.execute(_SIZE, {"ids": distinct}).scalar() or 0)
+    if size > MAX_REFERENCED:
+        raise InvalidSchema(f"the references lead to {size} characters of schemas", hint=f"at most {MAX_REFERENCED}")
+    stored = load(connection, distinct)
+    named: dict[str, Any] = {}
+    for each in distinct:
+        take_apart(stored[each].schema.form, named)
+    return named, size
 
 
 def load(connection: Connection, ids: Sequence[int]) -> dict[int, StoredSchema]:
@@ -171,15 +195,29 @@ def load(connection: Connection, ids: Sequence[int]) -> dict[int, StoredSchema]:
 # by another schema after the transaction that inserted the first one is rolled back.
 _cache: Final[dict[str, Schema]] = {}
 _cache_lock: Final = threading.Lock()
+_cached = 0
 
 
 def parsed_schemas(connection: Connection, fingerprints: Sequence[str]) -> list[Schema]:
-    """Return the schemas of these fingerprints, in the same order."""
+    """Return the schemas of these fingerprints, in the same order.
+
+    Raises:
+        InvalidSchema: they are too large together.
+    """
     with _cache_lock:
         found = {each: _cache[each] for each in fingerprints if each in _cache}
     missing = [each for each in fingerprints if each not in found]
     if missing:
-        rows = connection.execute(select(tables.schema).where(tables.schema.c.fingerprint.in_(missing)))
+        own = tables.schema.c
+        if len(missing) > MAX_HISTORY // MAX_REFERENCED:  # fewer cannot be too large
+            lengths = select(func.sum(func.length(func.coalesce(own.resolved, own.text))))
+            size = int(connection.execute(lengths.where(own.fingerprint.in_(missing))).scalar() or 0)
+            if size > MAX_HISTORY:
+                raise InvalidSchema(
+                    f"{len(missing)} versions with {size} characters of schemas would have to be compared",
+                    hint=f"at most {MAX_HISTORY}; a level that is not transitive compares with one version",
+                )
+        rows = connection.execute(select(tables.schema).where(own.fingerprint.in_(missing)))
         loaded = [stored_schema(row).schema for row in rows]
         found |= {each.fingerprint: each for each in loaded}
         _remember(loaded)
@@ -187,12 +225,15 @@ def parsed_schemas(connection: Connection, fingerprints: Sequence[str]) -> list[
 
 
 def _remember(schemas: Iterable[Schema]) -> None:
+    global _cached  # noqa: PLW0603 - the size of the cache beside it
     with _cache_lock:
         for each in schemas:
-            # A new object, because what a schema object computes and keeps takes ten times the memory of its text.
-            _cache[each.fingerprint] = Schema(each.text)
-        while len(_cache) > _CACHED_SCHEMAS:
-            del _cache[next(iter(_cache))]
+            if each.fingerprint not in _cache:
+                # A new object, because what a schema object computes and keeps takes ten times the memory of its text.
+                _cache[each.fingerprint] = Schema(each.text)
+                _cached += len(each.text)
+        while _cached > _CACHED:
+            _cached -= len(_cache.pop(next(iter(_cache))).text)
 
 
 def stored_schema(row: Row[Any]) -> StoredSchema:
@@ -228,11 +269,10 @@ def insert_schema(connection: Connection, candidate: CandidateSchema, *, wanted:
         "references": _dump(candidate.references) if candidate.references else None,
         "created_at": now_us(),
     }
-    if wanted is None:
-        number = int(connection.execute(_INSERT, values).scalar_one())
-    else:
-        number = wanted
-        connection.execute(insert(tables.schema).values(**values, id=number))
+    number = next_id(connection) if wanted is None else wanted
+    connection.execute(_INSERT, values | {"id": number})
+    if wanted is not None:
+        follow_import(connection, wanted)
     if candidate.references:
         connection.execute(
             insert(tables.reference),

@@ -11,6 +11,7 @@ import uvicorn
 
 from meshport.errors import RegistryUnavailable
 from meshport_registry.app import create_app
+from meshport_registry.connections import BoundedHttp, ConnectionLimits, Connections
 from meshport_registry.errors import StoreFailed
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
@@ -50,10 +51,11 @@ def running(settings: Settings) -> Iterator[str]:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server with an event that is set once it accepts requests."""
+    """A uvicorn server with bounded connections, and an event that is set once it accepts requests."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
         super().__init__(config)
+        self.server_state = Connections(limits)
         self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -81,7 +83,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         raise RegistryUnavailable(error.message, hint="is --database right, and does it run?") from error
     config = uvicorn.Config(
         create_app(settings, store),
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -90,4 +92,4 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         date_header=False,
         timeout_graceful_shutdown=5,
     )
-    return _Server(config), listener
+    return _Server(config, settings.connections), listener

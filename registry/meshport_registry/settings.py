@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from meshport_registry.connections import ConnectionLimits
+
 DEFAULT_DATABASE: Final = "sqlite:///meshport-registry.db"
 
 
@@ -23,6 +25,7 @@ class Settings(BaseModel):
         bootstrap_servers: the Kafka cluster of every binding that names none of its own.
         public_url: the URL at which clients reach the registry, if it is not `http://host:port`.
         longest_queue: the number of writes that may wait; a further write gets the response 503.
+        connections: what one connection may send and how slowly, and how many there may be.
     """
 
     # hide_input_in_errors: pydantic's errors would quote the URL with its password.
@@ -34,6 +37,7 @@ class Settings(BaseModel):
     bootstrap_servers: str | None = None
     public_url: str | None = None
     longest_queue: int = Field(default=1000, ge=1)
+    connections: ConnectionLimits = ConnectionLimits()
 
     @field_validator("database")
     @classmethod

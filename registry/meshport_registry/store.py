@@ -26,12 +26,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meshport.errors import MeshError
 from meshport_registry.errors import StoreBusy, StoreFailed
+from meshport_registry.judge_process import JudgeProcess
+from meshport_registry.judging import Judgement
 from meshport_registry.migrate import migrate
 
 _T = TypeVar("_T")
 Work = Callable[[Connection], _T]
 
 _READERS: Final = 4
+# Threads that judge, apart from those that read. A thread delays the event loop while it computes, so larger judgements
+# are made in a process.
+_JUDGES: Final = 2
+_SIZE_IN_THREAD: Final = 64 * 1024
 # One fsync for all waiting writes, yet no write waits for more than this many others.
 _BATCH: Final = 32
 _SQLITE_BUSY_MS: Final = 10_000
@@ -84,6 +90,8 @@ class RegistryStore:
         self._readers = _engine(url, writes=False)
         self._writers = _engine(url, writes=True)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="registry-read")
+        self._judges = ThreadPoolExecutor(_JUDGES, thread_name_prefix="registry-judge")
+        self._judge_process = JudgeProcess()
         self._queue: queue.Queue[_PendingWrite | None] = queue.Queue(longest_queue)
         self._thread = threading.Thread(target=self._write_all, name="registry-write", daemon=True)
 
@@ -107,6 +115,8 @@ class RegistryStore:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        self._judge_process.close()
+        self._judges.shutdown()
         self._pool.shutdown()
         self._readers.dispose()
         self._writers.dispose()
@@ -128,9 +138,17 @@ class RegistryStore:
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, work)
 
-    async def compute(self, work: Callable[[], _T]) -> _T:
-        """Run a computation that does not use the database in a thread, and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def judge(self, judgement: Judgement[_T]) -> _T:
+        """Return the result of a judgement, which is made in a thread, or in a process if it is large.
+
+        Raises:
+            StoreBusy: too many large judgements wait already.
+            JudgementTooLong: it takes too long.
+            SchemaError: a schema is not valid, or two cannot be compared.
+        """
+        if judgement.size <= _SIZE_IN_THREAD:
+            return await asyncio.get_running_loop().run_in_executor(self._judges, judgement.run)
+        return await asyncio.wrap_future(self._judge_process.submit(judgement))
 
     def read_now(self, work: Work[_T]) -> _T:
         """Run a query in the calling thread; see `read`."""
@@ -184,9 +202,7 @@ class RegistryStore:
                     if scope.is_active and scope is not transaction:
                         scope.commit()
         except Exception as error:  # noqa: BLE001 - the writing thread has to survive every error of a write
-            failed = StoreFailed(f"the database did not take the write: {_reason(error)}")
-            failed.__cause__ = error
-            return [(each.future, failed) for each in batch]
+            return [(each.future, _not_written(error)) for each in batch]
         return outcomes
 
 
@@ -200,6 +216,15 @@ def _attempt(connection: Connection, work: Work[Any], roll_back: Callable[[], No
     except MeshError as error:
         roll_back()
         return error
+    except Exception as error:  # noqa: BLE001 - one write's error must not undo the other writes of the batch
+        roll_back()
+        return _not_written(error)
+
+
+def _not_written(error: Exception) -> StoreFailed:
+    failed = StoreFailed(f"the database did not take the write: {_reason(error)}")
+    failed.__cause__ = error
+    return failed
 
 
 def _engine(url: URL, *, writes: bool) -> Engine:

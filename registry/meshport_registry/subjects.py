@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
 
-from meshport.compat import HistoryReport, Version, check_history
+from meshport.compat import Version
 from meshport.product import Compatibility
 from meshport_registry import tables
 from meshport_registry.errors import (
@@ -24,6 +24,7 @@ from meshport_registry.errors import (
     SubjectNotFound,
     VersionNotFound,
 )
+from meshport_registry.judging import HistoryJudgement
 from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parsed_schemas, registered_id, stored_schema
 
 LATEST: Final = -1
@@ -349,13 +350,13 @@ def referenced_by(connection: Connection, name: str, numbers: Sequence[int]) -> 
     return [number for (number,) in rows]
 
 
-def compare(
+def history_judgement(
     connection: Connection,
     candidate: CandidateSchema,
     history: Sequence[SubjectVersion],
     level: Compatibility,
-) -> HistoryReport:
-    """Compare a schema with versions of a subject at a compatibility level, by Avro's schema resolution alone.
+) -> HistoryJudgement:
+    """Return the judgement of a schema against versions of a subject at a compatibility level.
 
     Args:
         connection: to the database.
@@ -363,13 +364,13 @@ def compare(
         history: the versions to compare it with, oldest first; a level that is not transitive takes the last one.
         level: the level.
     """
-    if level is Compatibility.NONE or not history:
-        return HistoryReport(level, (), ())
-    if not level.endswith("_TRANSITIVE"):
+    if level is Compatibility.NONE:
+        history = ()
+    elif not level.endswith("_TRANSITIVE"):
         history = history[-1:]
     schemas = parsed_schemas(connection, [each.fingerprint for each in history])
-    versions = [Version(each.number, schema) for each, schema in zip(history, schemas, strict=True)]
-    return check_history(candidate.schema, versions, level)
+    versions = tuple(Version(each.number, schema) for each, schema in zip(history, schemas, strict=True))
+    return HistoryJudgement(candidate.schema, versions, level)
 
 
 def subject_not_found(name: str) -> SubjectNotFound:

@@ -20,7 +20,8 @@ from meshport.product.lines import utc_today
 from meshport.registry import Registry
 from meshport.schema import Schema
 from meshport_registry.errors import Incompatible
-from meshport_registry.gate import Judgement, judge
+from meshport_registry.gate import gate_judgement
+from meshport_registry.judging import Judged, JudgeFirst, write_judged
 from meshport_registry.product_declaration import ProductDeclaration
 from meshport_registry.product_registration import register_product
 from meshport_registry.products import DefaultCluster
@@ -299,28 +300,37 @@ def store(database: str) -> Iterator[RegistryStore]:
 def test_a_judgement_from_before_the_transaction_is_used_while_it_holds(
     registry: Registry, store: RegistryStore
 ) -> None:
-    """The writer judges a second time only if the input of the earlier judgement has changed."""
+    """A transaction uses an earlier judgement while its input is the same, and asks for another one if it has changed."""
     product_, schemas = plays()
     registry.register(product_, schemas)
     waiver = registry.waive(waiver_of_track())
     wanted = ProductDeclaration(product_, {("events", 1): read_plain(record("user"))}, "k:1")
-    judged = store.read_now(lambda c: judge(c, wanted, utc_today()))
-    assert judged.verdicts[0].passes
+    judged, first = Judged(), store.read_now(lambda c: gate_judgement(c, wanted, utc_today()))
+    judged.add(first, first.run())
+    assert first.run()[0].passes
 
-    def again() -> Judgement:
-        return store.read_now(lambda c: judge(c, wanted, utc_today(), before=judged))
+    def again() -> tuple[Verdict, ...]:
+        return store.read_now(lambda c: judged.result(gate_judgement(c, wanted, utc_today())))
 
-    assert again() is judged
+    def judged_again() -> Verdict:
+        with pytest.raises(JudgeFirst) as changed:
+            again()
+        verdicts: tuple[Verdict, ...] = changed.value.judgement.run()
+        return verdicts[0]
+
+    assert again() is again()
     registry.register(
         product("mesh://listening/sessions", "mesh://player/plays"), {"events@1": schema("user", name="mesh.S")}
     )
-    assert [len(each.readers) for each in (*judged.verdicts, *again().verdicts)] == [0, 1]
+    assert [len(each.readers) for each in (first.run()[0], judged_again())] == [0, 1]
     registry.revoke(waiver.id)
-    assert not again().verdicts[0].passes
+    assert not judged_again().passes
     with pytest.raises(Incompatible):
-        asyncio.run(store.write(lambda c: register_product(c, wanted, DefaultCluster(), judged=judged)))
+        asyncio.run(
+            write_judged(store, lambda c, known: register_product(c, wanted, DefaultCluster(), known), judged=judged)
+        )
     registry.register(product_, {"events@1": schema("user", "track", "device?")})
-    assert again().verdicts[0].versions == (2, 1)
+    assert judged_again().versions == (2, 1)
 
 
 def test_of_contracts_that_exclude_one_another_one_wins(registry: Registry) -> None:

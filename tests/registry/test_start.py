@@ -193,7 +193,7 @@ def test_a_restart_answers_what_was_registered(database: str) -> None:
 
 
 def test_a_failed_write_undoes_no_other(database: str) -> None:
-    """A refused write of a batch is rolled back alone; a write with a bug fails its batch, and the writer goes on."""
+    """A refused write of a batch is rolled back alone, and so is one that the database refuses; the writer goes on."""
     store = RegistryStore(database_url(database)).open()
 
     def insert(connection: Connection, name: str) -> str:
@@ -210,12 +210,13 @@ def test_a_failed_write_undoes_no_other(database: str) -> None:
         a, refused, b = asyncio.run(together("a", "refused", "b"))
         assert (a, b) == ("a", "b")
         assert isinstance(refused, SubjectNotFound)
-        (doubled,) = asyncio.run(together("a"))
+        d, doubled, e = asyncio.run(together("d", "a", "e"))
+        assert (d, e) == ("d", "e")
         assert isinstance(doubled, StoreFailed)
         assert isinstance(doubled.__cause__, IntegrityError)
         assert asyncio.run(together("c")) == ["c"]
         names = store.read_now(lambda c: set(c.execute(text("SELECT name FROM setting")).scalars()))
-        assert names == {"a", "b", "c", "revision"}
+        assert names == {"a", "b", "c", "d", "e", "revision", "schema_id"}
     finally:
         store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import unquote
@@ -10,13 +11,24 @@ import orjson
 from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from meshport_registry.errors import InvalidRuleSet, InvalidSchema
+from meshport_registry.judging import SchemaReading
 from meshport_registry.middleware import CONFLUENT_JSON
 from meshport_registry.response_cache import SchemaResponseCache
-from meshport_registry.schemas import CandidateSchema, Reference, StoredSchema, read_candidate, read_plain
+from meshport_registry.schemas import (
+    CandidateSchema,
+    Reference,
+    StoredSchema,
+    find_references,
+    plain,
+    read_plain,
+    referenced_types,
+)
 from meshport_registry.store import RegistryStore
 from meshport_registry.subjects import SubjectVersion, parse_subject
+from meshport_registry.values import MAX_REFERENCES, Int, JavaCount, JavaLimit
 
 _T = TypeVar("_T")
 # Parsing 4 kB takes about 100 microseconds, as much as a call of a thread.
@@ -38,7 +50,7 @@ class SchemaReference(BaseModel):
 
     name: str
     subject: str
-    version: int
+    version: Int
 
 
 class SchemaBody(BaseModel):
@@ -48,9 +60,9 @@ class SchemaBody(BaseModel):
 
     text: str = Field(alias="schema")
     kind: str | None = Field(default=None, alias="schemaType")
-    references: list[SchemaReference] | None = None
-    id: int | None = None
-    version: int | None = None
+    references: Annotated[list[SchemaReference], Field(max_length=MAX_REFERENCES)] | None = None
+    id: Int | None = None
+    version: Int | None = None
     metadata: dict[str, Any] | None = None
     rules: dict[str, Any] | None = Field(default=None, alias="ruleSet")
 
@@ -67,7 +79,12 @@ class SchemaBody(BaseModel):
             raise InvalidRuleSet("a rule set would not be applied by this registry", hint="send no ruleSet")
         if self.metadata and any(self.metadata.values()):
             raise InvalidSchema("metadata is not kept by this registry", hint="send no metadata")
-        return tuple(Reference(each.name, parse_subject(each.subject), each.version) for each in self.references or ())
+        given = (Reference(each.name, parse_subject(each.subject), each.version) for each in self.references or ())
+        references = tuple(dict.fromkeys(given))  # one that is given twice is one
+        names = [each.name for each in references]
+        if doubled := next((each for each in names if names.count(each) > 1), None):
+            raise InvalidSchema(f"the references lead from {doubled!r} to two versions", hint="one reference a name")
+        return references
 
 
 class LevelBody(BaseModel):
@@ -86,8 +103,8 @@ class ModeBody(BaseModel):
 class Page:
     """The requested page of a list. Confluent's clients send `limit=-1` for the whole list."""
 
-    offset: Annotated[int, Query(ge=0)] = 0
-    limit: Annotated[int, Query(ge=-1)] = -1
+    offset: JavaCount = 0
+    limit: JavaLimit = -1
 
     def of(self, items: list[_T]) -> list[_T]:
         """Return the page of a list."""
@@ -124,18 +141,21 @@ async def candidate_of(store: RegistryStore, body: SchemaBody) -> CandidateSchem
         InvalidRuleSet: the schema comes with a rule set.
     """
     references = body.check()
-    if references:
-        return await store.read(lambda connection: read_candidate(connection, body.text, references))
-    return await read_text(store, body.text)
+    if not references:
+        return (
+            read_plain(body.text)
+            if len(body.text) < _SMALL_SCHEMA
+            else plain(await store.judge(SchemaReading(body.text)))
+        )
 
+    def find(connection: Connection) -> tuple[tuple[int, ...], SchemaReading]:
+        ids = find_references(connection, references)
+        return ids, SchemaReading(body.text, *referenced_types(connection, ids))
 
-async def read_text(store: RegistryStore, text: str) -> CandidateSchema:
-    """Parse a schema that has no references; a large one in a thread, because it would delay other requests.
-
-    Raises:
-        SchemaError: the text is not valid Avro.
-    """
-    return read_plain(text) if len(text) < _SMALL_SCHEMA else await store.compute(lambda: read_plain(text))
+    ids, reading = await store.read(find)
+    schema = await store.judge(reading)
+    compact = json.dumps(json.loads(body.text), ensure_ascii=False, separators=(",", ":"))
+    return CandidateSchema(compact, schema, references, ids)
 
 
 def version_facts(subject: str, version: SubjectVersion, schema: StoredSchema) -> dict[str, Any]:

@@ -23,13 +23,15 @@ from meshport_registry.confluent.bodies import (
     VersionNumber,
     candidate_of,
 )
-from meshport_registry.gate import judge_next
+from meshport_registry.gate import next_version_judgement
+from meshport_registry.judging import GateJudgement, HistoryJudgement
 from meshport_registry.schemas import CandidateSchema
 from meshport_registry.store import RegistryStore
 from meshport_registry.subject_settings import effective_level, global_settings
-from meshport_registry.subjects import LATEST, compare, find_history, find_version, parse_version
+from meshport_registry.subjects import LATEST, find_history, find_version, history_judgement, parse_version
+from meshport_registry.values import BoundedRoute
 
-router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +48,25 @@ class _CompatibilityCheck:
     candidate: CandidateSchema | SchemaError
     version: int | None = None
 
-    def reasons(self, connection: Connection) -> list[Finding]:
-        """Return the findings that make the schema incompatible. Any schema may be a subject's first version.
+    def judgement(self, connection: Connection) -> HistoryJudgement | GateJudgement:
+        """Return the judgement to make. Any schema may be a subject's first version.
 
         Raises:
             SubjectNotFound: the subject has no version, and one was named.
             VersionNotFound: the subject has no such version.
-            SchemaError: the schema cannot be compared.
+            SchemaError: the schema is not valid.
         """
         history = find_history(connection, self.subject)
         if history.subject is not None and history.subject.owner is not None:
-            verdict = judge_next(connection, history.subject, self.candidate, utc_today(), version=self.version)
-            return [finding for finding in verdict.findings if finding.refuses]
+            today = utc_today()
+            return next_version_judgement(connection, history.subject, self.candidate, today, version=self.version)
         if isinstance(self.candidate, SchemaError):
             raise self.candidate
         versions = history.live
         if self.version is not None and (versions or self.version != LATEST):
             versions = [find_version(connection, self.subject, self.version)[0]]
         level = effective_level(history.subject, global_settings(connection))
-        return list(compare(connection, self.candidate, versions, level).findings)
+        return history_judgement(connection, self.candidate, versions, level)
 
 
 @router.post("/compatibility/subjects/{subject}/versions/{version}")
@@ -92,7 +94,13 @@ async def _read(store: RegistryStore, body: SchemaBody) -> CandidateSchema | Sch
 
 
 async def _respond(store: RegistryStore, check: _CompatibilityCheck, *, verbose: bool) -> ConfluentJSON:
-    reasons = await store.read(check.reasons)
+    judgement = await store.read(check.judgement)
+    reasons: list[Finding]
+    if isinstance(judgement, GateJudgement):
+        verdicts = await store.judge(judgement)
+        reasons = [finding for verdict in verdicts for finding in verdict.findings if finding.refuses]
+    else:
+        reasons = list((await store.judge(judgement)).findings)
     body: dict[str, Any] = {"is_compatible": not reasons}
     if verbose:
         body["messages"] = [str(each) for each in reasons]

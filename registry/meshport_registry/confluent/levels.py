@@ -26,8 +26,9 @@ from meshport_registry.subject_settings import (
     set_mode,
 )
 from meshport_registry.subjects import Mode
+from meshport_registry.values import BoundedRoute
 
-router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 def _level(text: str | None) -> Compatibility:

@@ -10,8 +10,9 @@ from fastapi import APIRouter
 from meshport import __version__
 from meshport_registry.confluent.bodies import ConfluentJSON
 from meshport_registry.errors import NoAssociation
+from meshport_registry.values import BoundedRoute
 
-router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 @router.get("/")

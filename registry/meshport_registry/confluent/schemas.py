@@ -14,8 +14,9 @@ from meshport_registry.errors import SchemaNotFound
 from meshport_registry.middleware import CONFLUENT_JSON
 from meshport_registry.schemas import StoredSchema, load, stored_schema
 from meshport_registry.subjects import list_schemas, versions_using
+from meshport_registry.values import BoundedRoute, SchemaId
 
-router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 @router.get("/schemas/types")
@@ -45,7 +46,7 @@ async def schemas(
 async def schema_by_id(
     store: Database,
     cached: Schemas,
-    schema_id: int,
+    schema_id: SchemaId,
     fetch_max_id: Annotated[bool, Query(alias="fetchMaxId")] = False,
     form: Annotated[str, Query(alias="format")] = "",
 ) -> Any:
@@ -66,7 +67,7 @@ async def schema_by_id(
 
 
 @router.get("/schemas/ids/{schema_id}/schema")
-async def schema_text_by_id(store: Database, schema_id: int) -> Any:
+async def schema_text_by_id(store: Database, schema_id: SchemaId) -> Any:
     """The text of a schema, without other fields."""
     return Response((await store.read(lambda c: _schema(c, schema_id))).text, media_type=CONFLUENT_JSON)
 
@@ -81,7 +82,7 @@ def _schema(connection: Connection, schema_id: int) -> StoredSchema:
 @router.get("/schemas/ids/{schema_id}/subjects")
 async def subjects_of_schema(
     store: Database,
-    schema_id: int,
+    schema_id: SchemaId,
     page: Paged,
     subject: Annotated[str, Query()] = "",
     deleted: Deleted = False,
@@ -94,7 +95,7 @@ async def subjects_of_schema(
 @router.get("/schemas/ids/{schema_id}/versions")
 async def versions_of_schema(
     store: Database,
-    schema_id: int,
+    schema_id: SchemaId,
     page: Paged,
     subject: Annotated[str, Query()] = "",
     deleted: Deleted = False,

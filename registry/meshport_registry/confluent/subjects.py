@@ -19,12 +19,12 @@ from meshport_registry.confluent.bodies import (
     SubjectName,
     VersionNumber,
     candidate_of,
-    read_text,
     version_facts,
 )
 from meshport_registry.errors import SubjectNotFound
+from meshport_registry.judging import Judged, write_judged
 from meshport_registry.middleware import CONFLUENT_JSON
-from meshport_registry.schemas import StoredSchema, read_candidate
+from meshport_registry.schemas import StoredSchema
 from meshport_registry.subject_deletion import delete_subject, delete_version
 from meshport_registry.subjects import (
     find_history,
@@ -35,8 +35,9 @@ from meshport_registry.subjects import (
     parse_version,
     referenced_by,
 )
+from meshport_registry.values import BoundedRoute
 
-router = APIRouter(default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
 
 
 @router.get("/subjects")
@@ -86,20 +87,17 @@ async def subject_versions(
 @router.post("/subjects/{subject}/versions")
 async def register_schema(store: Database, subject: SubjectName, body: SchemaBody) -> Any:
     """Register a schema. Registering the same schema again returns the id that it has."""
-    references = body.check()
-    if not references:
-        await read_text(store, body.text)  # refuse an invalid schema before it waits for the writer
+    candidate = await candidate_of(store, body)
     wanted_id, wanted_version = (number if number and number > 0 else None for number in (body.id, body.version))
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection, judged: Judged) -> dict[str, Any]:
         done = schema_registration.register_schema(
-            connection, subject, body.text, references, wanted_id=wanted_id, wanted_version=wanted_version
+            connection, subject, candidate, judged, wanted_id=wanted_id, wanted_version=wanted_version
         )
-        candidate = read_candidate(connection, body.text, references)
         schema = StoredSchema(done.id, candidate.text, candidate.schema, candidate.references, 0)
         return {"id": done.id, "version": done.version} | schema.facts
 
-    return ConfluentJSON(await store.write(work))
+    return ConfluentJSON(await write_judged(store, work))
 
 
 @router.get("/subjects/{subject}/versions/{version}")

@@ -1,0 +1,155 @@
+"""Which numbers and texts a request may contain, for every route of both APIs.
+
+Numbers that name something fit in 32 bits, as in the tables and in Java's clients; offsets of Kafka fit in 64 bits. Text
+contains no U+0000, which PostgreSQL does not store, and no lone surrogate, which UTF-8 cannot encode. Path and query
+cannot contain a lone surrogate, because their bytes are decoded as UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Path, Query, Request
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from meshport_registry.errors import InvalidRequest, NoSuchPath
+
+MAX_INT: Final = 2**31 - 1
+"""The highest schema id, version, major or number: Java's `int`, which Confluent's clients use, and both databases' INTEGER."""
+MAX_LONG: Final = 2**63 - 1
+MAX_REFERENCES: Final = 256
+"""References of one schema. The largest of the public registries that were looked at has some tens."""
+# A registration of a hundred ports has some thousand; the time of a validation is linear in it.
+MAX_VALUES: Final = 50_000
+
+Int = Annotated[int, Field(ge=-(2**31), le=MAX_INT)]
+"""A number in the body of a request of Confluent's API."""
+RowNumber = Annotated[int, Path(ge=1, le=MAX_INT)]
+"""A number in the path of a request of the mesh API: of a generation or a waiver."""
+Count = Annotated[int, Field(ge=0, le=MAX_INT)]
+"""The number of rows that a page skips."""
+
+_JAVA_INT: Final = re.compile(r"([+-]?)0*([0-9]{1,10})", re.ASCII)
+
+
+def java_int(text: Any) -> int:
+    """Return a number of a path or a query as Java's `Integer.parseInt` reads it.
+
+    Raises:
+        NoSuchPath: it is no `int`. JAX-RS, with which Confluent's registry is built, answers 404.
+    """
+    if isinstance(text, int):
+        return text  # the parameter's default
+    match = _JAVA_INT.fullmatch(str(text))
+    number = int(match[1] + match[2]) if match else MAX_INT + 1
+    if not -MAX_INT - 1 <= number <= MAX_INT:
+        raise NoSuchPath("HTTP 404 Not Found")
+    return number
+
+
+SchemaId = Annotated[int, Path(), BeforeValidator(java_int)]
+"""A schema id in the path of a request of Confluent's API."""
+JavaCount = Annotated[int, Query(ge=0), BeforeValidator(java_int)]
+"""The number of rows that a page skips, in a query of Confluent's API."""
+JavaLimit = Annotated[int, Query(ge=-1), BeforeValidator(java_int)]
+"""The number of rows of a page, in a query of Confluent's API; -1 for all of them."""
+
+
+def read_json(body: bytes) -> Any:
+    """Return the JSON data of a request's body.
+
+    Raises:
+        InvalidRequest: it is no JSON (RFC 8259: `NaN` is none, nor is a lone surrogate), has more than `MAX_VALUES`
+            values, or contains U+0000 or a number beyond 64 bits.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body cannot be read as JSON: {error}") from error
+    for count, (pointer, each) in enumerate(_values(data)):
+        if count >= MAX_VALUES:
+            raise InvalidRequest(f"the body has more than {MAX_VALUES} values", hint="send less in one request")
+        if isinstance(each, str):
+            refuse_nul(each, f"the text at {pointer or '/'}")
+        elif isinstance(each, int) and not -MAX_LONG - 1 <= each <= MAX_LONG:
+            raise InvalidRequest(f"the number at {pointer or '/'} is {each}", hint="a number of 64 bits")
+    return data
+
+
+def _values(data: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every value and key of JSON data with its JSON pointer."""
+    stack: list[tuple[str, Any]] = [("", data)]
+    while stack:
+        pointer, each = stack.pop()
+        yield pointer, each
+        if isinstance(each, dict):
+            for key, value in each.items():
+                yield pointer, key
+                stack.append((f"{pointer}/{key}", value))
+        elif isinstance(each, list):
+            # A list is counted before it is walked, so that a long one costs nothing.
+            stack.extend((f"{pointer}/{index}", value) for index, value in enumerate(each[: MAX_VALUES + 1]))
+
+
+def refuse_nul(text: str, what: str) -> None:
+    """Refuse text that a database may not store.
+
+    Raises:
+        InvalidRequest: the text contains U+0000.
+    """
+    if "\0" in text:
+        raise InvalidRequest(f"{what} contains U+0000", hint="no text of the registry contains it")
+
+
+async def refuse_nul_in_query(request: Request) -> None:
+    """Refuse a query that contains U+0000; a dependency of every route.
+
+    Raises:
+        InvalidRequest: a parameter contains it.
+    """
+    for name, value in request.query_params.multi_items():
+        refuse_nul(name + value, f"the parameter {name!r}")
+
+
+class BoundedRoute(APIRoute):
+    """A route whose JSON body is read by `read_json`."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """Return the handler of the route's requests."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def bounded(request: Request) -> Response:
+            with_json = _BoundedRequest(request.scope, request.receive)
+            await with_json.read()
+            response: Response = await handle(with_json)
+            return response
+
+        return bounded
+
+
+class _BoundedRequest(Request):
+    """A request whose JSON body is read by `read_json`, before the framework asks for it."""
+
+    async def read(self) -> None:
+        """Read the body, which a later `json()` returns. A body of another content type is left to the framework.
+
+        Raises:
+            InvalidRequest: see `read_json`.
+        """
+        if not self.headers.get("content-type", "json").partition(";")[0].strip().lower().endswith("json"):
+            return
+        try:
+            body = await self.body()
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the client closed the connection before its request was complete") from error
+        if body:
+            self._json = read_json(body)
