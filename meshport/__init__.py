@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from meshport.address import Address
     from meshport.errors import MeshError
     from meshport.event import Event
+    from meshport.ports.history import Missing
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
     from meshport.ports.subscriber import Start, Subscriber
@@ -16,13 +17,25 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Address", "Event", "MeshError", "Offsets", "Publisher", "Registry", "Replay", "Start", "Subscriber"]
+__all__ = [
+    "Address",
+    "Event",
+    "MeshError",
+    "Missing",
+    "Offsets",
+    "Publisher",
+    "Registry",
+    "Replay",
+    "Start",
+    "Subscriber",
+]
 
 # Imported on first use: the command line and the pytest plugin start without the Kafka client and the HTTP client.
 _MODULES: Final = {
     "Address": "meshport.address",
     "MeshError": "meshport.errors",
     "Event": "meshport.event",
+    "Missing": "meshport.ports.history",
     "Publisher": "meshport.ports.publisher",
     "Offsets": "meshport.ports.replay",
     "Replay": "meshport.ports.replay",
