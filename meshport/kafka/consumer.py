@@ -5,8 +5,6 @@ Settings that differ from librdkafka's defaults, and why:
 - `enable.auto.commit=false`: an offset is committed after the work, never before.
 - `auto.offset.reset=error`: an offset that retention has removed is an error (`HistoryMissing`); the consumer does not skip
   events silently.
-- `statistics.interval.ms=5000`: the statistics are the only report of the offsets that the client fetches. Aborted records
-  move them and give no message, so that a consumer without messages may still be moving on.
 - `fetch.queue.backoff.ms=10`: by default a partition pauses for a second whenever its queue is full, which costs four
   fifths of the throughput.
 """
@@ -33,16 +31,22 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic_partition import TopicPartition
 
-__all__ = ["BEGINNING", "Consumer", "ReceivedMessage", "event_parts"]
+__all__ = ["BEGINNING", "WATCHED", "Consumer", "ReceivedMessage", "event_parts"]
 
 _Answer = TypeVar("_Answer")
 _EventParts = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None, str, int, int, int]
+
+WATCHED: Final = {"statistics.interval.ms": 5000}
+"""The settings of a consumer that reports the offsets it fetches in `Consumer.fetched`.
+
+librdkafka reports them in its statistics only. Aborted records move them and give no message, so that a consumer without
+messages may still be moving on. The statistics of a consumer that is not read pile up in memory.
+"""
 
 _METADATA_S: Final = 10.0
 # Patience for a leader or coordinator: an election on a busy broker took more than 10 s.
 _READY_S: Final = 30.0
 _PAUSE_S: Final = 0.05
-_STATISTICS_MS: Final = 5000
 _error_of: Final = methodcaller("error")
 _NOT_YET: Final = frozenset(
     {
@@ -109,7 +113,7 @@ class Consumer:
         self.ends: dict[TopicPartition, int] = {}
         """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self.fetched: Mapping[TopicPartition, int] = {}
-        """The next offset to fetch of each partition, as of the last statistics; replaced as a whole every few seconds."""
+        """The next offset to fetch of each partition, as of the last statistics; filled with `WATCHED` only."""
         self._client = new_client(
             ClientConsumer,
             kafka,
@@ -125,7 +129,6 @@ class Consumer:
                 "queued.max.messages.kbytes": 16_384,
                 "fetch.wait.max.ms": 50,
                 "partition.assignment.strategy": "range",
-                "statistics.interval.ms": _STATISTICS_MS,
                 "stats_cb": self._note_fetched,
                 "log_level": 0,
             },

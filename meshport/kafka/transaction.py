@@ -33,7 +33,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from meshport.errors import KafkaError, MeshError, TransactionAborted
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import WATCHED, Consumer, ReceivedMessage
 from meshport.kafka.errors import client_error
 from meshport.kafka.producer import Message, refusal
 from meshport.kafka.topic_partition import TopicPartition
@@ -76,6 +76,7 @@ class Member(Consumer):
             "session.timeout.ms": _SESSION_MS,
             "heartbeat.interval.ms": _HEARTBEAT_MS,
             "enable.partition.eof": True,
+            **WATCHED,
         }
         if instance is not None:
             settings["group.instance.id"] = instance

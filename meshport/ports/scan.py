@@ -9,12 +9,14 @@ from typing import Final, Self
 
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import WATCHED, Consumer, ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 
 STALL_S: Final = 30.0
 """A read is given up after so many seconds in which its consumer did not move on, though more is known to be there."""
 _LIMIT: Final = 5000
+# A follower that received nothing for so long though there is more looks at whether its consumer moves on.
+_SILENCE_S: Final = 5.0
 
 
 class ReadProgress:
@@ -199,10 +201,12 @@ class TopicFollower:
 
     def __init__(self, kafka: KafkaConfig, *topics: str) -> None:
         self._topics = topics
-        self._consumer = history_reader(kafka)
+        self._kafka = kafka
+        self._consumer = Consumer(kafka, settings={"enable.partition.eof": True})
+        self._rereader: Consumer | None = None
         # The consumer that reads would answer a question for a partition's end only after a fetch that the broker holds open:
         # 180 ms and more for four partitions with nothing new, where this one takes some milliseconds.
-        self._end_consumer = history_reader(kafka)
+        self._end_consumer = Consumer(kafka)
         self._positions = {
             TopicPartition(topic, partition): offset
             for topic in topics
@@ -212,8 +216,8 @@ class TopicFollower:
 
     @property
     def fetched(self) -> Mapping[TopicPartition, int]:
-        """See `Consumer.fetched`."""
-        return self._consumer.fetched
+        """The next offsets to fetch of a read that takes long; see `Consumer.fetched`."""
+        return {} if self._rereader is None else self._rereader.fetched
 
     def catch_up(self) -> Iterator[list[ReceivedMessage]]:
         """Yield everything that was not yielded before, up to the ends that the topics have now, and maybe a little more.
@@ -226,7 +230,7 @@ class TopicFollower:
             for topic in self._topics
             for partition, end in self._end_consumer.end_offsets(topic).items()
         }
-        moved = ReadProgress(self._consumer)
+        received = time.monotonic()
         while unread := [each for each, end in ends.items() if self._positions[each] < end]:
             messages = self._consumer.read(_LIMIT, 0.2)
             newest = {(each.topic(), each.partition()): each for each in messages}
@@ -236,9 +240,24 @@ class TopicFollower:
                 self._positions[each] = max(self._positions[each], offset)
             if messages:
                 yield messages
-                moved.received()
-            else:
-                moved.nothing(unread)
+                received = time.monotonic()
+            elif time.monotonic() - received > _SILENCE_S:
+                yield from self._read_again({each: ends[each] for each in unread})
+                received = time.monotonic()
+
+    def _read_again(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[ReceivedMessage]]:
+        """Yield what is unread with another consumer, which reports whether it moves on: this one is not always read."""
+        for topic in dict.fromkeys(each.topic for each in ends):
+            wanted = TopicRange(
+                topic,
+                {each.partition: self._positions[each] for each in ends if each.topic == topic},
+                {each.partition: end for each, end in ends.items() if each.topic == topic},
+            )
+            with history_reader(self._kafka) as self._rereader:
+                yield from read_range(self._rereader, wanted)
+            self._positions |= {TopicPartition(topic, each): offset for each, offset in wanted.positions.items()}
+        self._rereader = None
+        self._consumer.assign(self._positions)
 
     def close(self) -> None:
         """Close the connections."""
@@ -247,5 +266,5 @@ class TopicFollower:
 
 
 def history_reader(kafka: KafkaConfig, *, group: str | None = None) -> Consumer:
-    """Return a consumer for `read_range`: it reports the ends of partitions in `Consumer.ends`."""
-    return Consumer(kafka, group=group, settings={"enable.partition.eof": True})
+    """Return a consumer for `read_range`: it reports the ends of partitions in `Consumer.ends`, and what it fetches."""
+    return Consumer(kafka, group=group, settings={"enable.partition.eof": True, **WATCHED})

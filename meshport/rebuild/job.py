@@ -34,8 +34,9 @@ from meshport.binding import Binding
 from meshport.errors import ProcessError, RegistryUnavailable, StateDamaged
 from meshport.generations import Generations, GenerationState, Phase, Switch
 from meshport.kafka.admin import Admin
+from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.ports.history import Missing
+from meshport.ports.history import Missing, removed_history
 from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
@@ -229,6 +230,7 @@ class Rebuild:
             )
             at = self._align(lease, aligner)
             lease.move(Phase.BUILD)
+            self._say_what_is_removed()
             found = compare(self._old, new, self._mesh, (at.ends, at.begins), on_progress=self._on_progress)
             compared_s = time.perf_counter() - began - seconds
             report = RebuildReport(
@@ -253,6 +255,13 @@ class Rebuild:
         binding = self._bind(report.generation, Switch(holder=lease.holder, ends=after.ends, begins=after.begins))
         self._say(f"{self._line.line} is bound to generation {binding.generation} ({binding.topic})")
         return replace(report, binding=binding, paused_s=time.perf_counter() - self._paused_at)
+
+    def _say_what_is_removed(self) -> None:
+        """Say how many outputs of the live generation are removed: the new one has them, as mismatches of the comparison."""
+        topic = self._old.output.topic
+        with Consumer(self._old.kafka) as looking:
+            for found in removed_history(self._old.kafka, topic, looking.bounds(topic)):
+                self._say(f"not compared are {found}")
 
     def _delete_abandoned(self, generations: Generations) -> None:
         for each in generations.generations:

@@ -16,7 +16,7 @@ from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from tests.cli.running import Run, process
 from tests.mesh_session import Mesh
-from tests.ports.readings import fill
+from tests.ports.readings import cut, fill
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.kafka
@@ -310,3 +310,23 @@ def test_no_colour_where_none_is_wanted(port: Binding, mesh: Mesh, tmp_path: Pat
         with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url, NO_COLOR="1", FORCE_COLOR="") as ended:
             out, err = ended.communicate(timeout=PATIENCE_S)
         assert b"\x1b" not in out + err
+
+
+def test_a_replay_of_a_removed_history_ends_with_1(on_mesh: Run, mesh: Mesh) -> None:
+    """`replay` names the offsets that are removed and ends with 1; `--allow-missing` reads the rest, as `tail` does."""
+    binding = mesh.product(partitions=1)
+    fill(mesh, binding.address, range(10))
+    cut(binding, 4)
+    address = str(binding.address)
+    refused = on_mesh("replay", address, "--from", "2026-03-01", "--json")
+    assert (refused.code, refused.out) == (1, "")
+    assert "removed from the log, which begins at offset 4 (recorded 20" in refused.err
+    assert "--allow-missing" in refused.err
+    for shown in (
+        on_mesh("replay", address, "--allow-missing", "--json"),
+        on_mesh("replay", address, "--from", "offset:4", "--json"),
+        on_mesh("tail", address, "--from-beginning", "--until-end", "--json"),
+        on_mesh("tail", address, "--from-beginning", "--limit", "6", "--json"),
+    ):
+        assert shown.code == 0
+        assert [line["data"]["celsius"] for line in shown.lines] == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]

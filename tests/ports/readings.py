@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
+
 from meshport.address import Address
+from meshport.binding import Binding
 from meshport.event import Event
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
@@ -31,6 +35,13 @@ def fill(mesh: Mesh, address: Address, which: Iterable[int]) -> list[str]:
     """Publish the readings of these numbers; their ids."""
     with Publisher(address, mesh.registry) as publisher:
         return [publisher.publish(reading(number)) for number in which]
+
+
+def cut(binding: Binding, offset: int) -> None:
+    """Remove the records of partition 0 before this offset, as retention does; -1 removes all."""
+    admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
+    at = ClientPartition(binding.topic, 0, offset)
+    admin.delete_records([at])[at].result(timeout=PATIENCE_S)
 
 
 def take(subscriber: Subscriber, count: int) -> list[Event]:

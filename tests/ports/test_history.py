@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer as ClientProducer
-from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient
 
 from meshport.binding import Binding
 from meshport.errors import BrokerUnavailable, HistoryMissing, HistoryUndecided
-from meshport.kafka import consumer as kafka_consumer
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports import scan
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
-from meshport.ports.scan import ReadProgress, history_reader, read_range
+from meshport.ports.scan import ReadProgress, TopicFollower, TopicRange, read_range
 from meshport.ports.subscriber import Start, Subscriber
+from meshport.process.runtime.kafka_log import KafkaLog
 from tests.mesh_session import Mesh
-from tests.ports.readings import BEGIN, fill, numbers, take
+from tests.ports.readings import BEGIN, cut, fill, numbers, take
 from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.kafka
 HOUR = timedelta(hours=1)
-
-
-def cut(binding: Binding, offset: int) -> None:
-    """Remove the records of partition 0 before this offset, as retention does; -1 removes all."""
-    admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
-    at = ClientPartition(binding.topic, 0, offset)
-    admin.delete_records([at])[at].result(timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -184,9 +175,9 @@ def test_aborted_records_are_progress(mesh: Mesh, binding: Binding, monkeypatch:
             producer.produce(binding.topic, b"", b"k")
         producer.flush(10)
         producer.abort_transaction(10)
-    monkeypatch.setattr(kafka_consumer, "_STATISTICS_MS", 100)
     partition = TopicPartition(binding.topic, 0)
-    with history_reader(mesh.kafka) as consumer:
+    settings = {"enable.partition.eof": True, "statistics.interval.ms": 100}
+    with Consumer(mesh.kafka, settings=settings) as consumer:
         consumer.assign({partition: 10})
         moved = ReadProgress(consumer)
         wait_for(lambda: consumer.read(10, 0.1) or consumer.fetched.get(partition, 0) >= 1010)
@@ -194,6 +185,31 @@ def test_aborted_records_are_progress(mesh: Mesh, binding: Binding, monkeypatch:
         moved.nothing([partition])
         with pytest.raises(BrokerUnavailable, match=r"events\.v1 \[0\] at offset 101\d"):
             moved.nothing([partition])
-        wanted = scan.TopicRange.within(binding.topic, consumer.bounds(binding.topic))
+        wanted = TopicRange.within(binding.topic, consumer.bounds(binding.topic))
         monkeypatch.setattr(scan, "STALL_S", PATIENCE_S)
         assert sum(map(len, read_range(consumer, wanted))) == 10
+
+
+def test_a_follower_passes_over_aborted_records(mesh: Mesh, binding: Binding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that receives nothing for long reads with a consumer that it can watch, and goes on as before."""
+    monkeypatch.setattr(scan, "_SILENCE_S", -1)  # every read that returns nothing
+    with closing(TopicFollower(mesh.kafka, binding.topic)) as follower:
+        for count in (10, 3):
+            assert [each.offset() for messages in follower.catch_up() for each in messages][-1] >= count - 1
+            with transaction(binding) as producer:
+                for _ in range(100):
+                    producer.produce(binding.topic, b"", b"k")
+                producer.flush(10)
+                producer.abort_transaction(10)
+            assert list(follower.catch_up()) == []
+            fill(mesh, binding.address, range(3))
+        assert sum(map(len, follower.catch_up())) == 3
+
+
+def test_a_table_names_the_rows_that_are_removed(mesh: Mesh, binding: Binding) -> None:
+    """A joined table whose first rows are removed, other than by compaction, ends with an error unless that is allowed."""
+    cut(binding, 4)
+    with closing(KafkaLog(mesh.kafka)) as log, pytest.raises(HistoryMissing, match="the offsets 0 to 3 of"):
+        list(log.rows(binding.topic))
+    with closing(KafkaLog(mesh.kafka, missing=Missing.ALLOW)) as log:
+        assert len(list(log.rows(binding.topic))) == 6

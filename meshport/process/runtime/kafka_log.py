@@ -106,7 +106,7 @@ class KafkaLog:
     ) -> None:
         self._sink = sink or Producer(kafka, settings=PRODUCER_SETTINGS)
         self._cached = cached
-        self._reader = history_reader(kafka)
+        self._reader = Consumer(kafka)
         self._unfiltered: Consumer | None = None
         self._tables: dict[str, TopicFollower] = {}
         self._scanner: Consumer | None = None
