@@ -65,10 +65,23 @@ class FieldShape:
         self.props = form
 
 
-# The shape of ten fields takes about 5 kB. The versions of a subject are compared with each candidate.
-@lru_cache(maxsize=256)
+# A shape takes about eight times the memory of its text. Of the large ones only those of the comparison at hand are kept.
+_SMALL: Final = 8 * 1024
+
+
 def shape_of(text: str) -> TypeShape:
     """Return the shape of a schema in canonical form."""
+    return _small_shape(text) if len(text) <= _SMALL else _large_shape(text)
+
+
+# The versions of a subject are compared with each candidate.
+@lru_cache(maxsize=256)
+def _small_shape(text: str) -> TypeShape:
+    return _shape(json.loads(text), {})
+
+
+@lru_cache(maxsize=4)
+def _large_shape(text: str) -> TypeShape:
     return _shape(json.loads(text), {})
 
 

@@ -17,10 +17,10 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.catalog import PortPast, ProductPast, Reader, SchemaVersion, declaring
 from meshport.compat import Case, Contract, Past, Version
+from meshport.compat.judgement import GateJudgement
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Status
 from meshport_registry.errors import VersionNotFound
-from meshport_registry.judging import GateJudgement
 from meshport_registry.lineage import readers
 from meshport_registry.product_declaration import Line, ProductDeclaration, keep_lifecycle, line_of
 from meshport_registry.products import (

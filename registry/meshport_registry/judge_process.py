@@ -10,7 +10,6 @@ import itertools
 import os
 import pickle
 import queue
-import resource
 import select
 import struct
 import subprocess
@@ -19,10 +18,11 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
+from meshport.compat.judgement import Judgement
 from meshport_registry.errors import JudgementTooLong, StoreBusy
-from meshport_registry.judging import Judgement
 
 _T = TypeVar("_T")
 LONGEST_S: Final = 30.0
@@ -31,7 +31,7 @@ _WAITING: Final = 64
 # Above it the process is replaced: what it keeps of the schemas that it has seen is of no use to the next ones.
 _LARGEST_KB: Final = 256 * 1024
 _LENGTH: Final = struct.Struct("!I")
-_COMMAND: Final = "from meshport_registry.judge_process import serve_judgements; serve_judgements()"
+_WORKER: Final = Path(__file__).with_name("judge_worker.py")
 
 
 class JudgeProcess:
@@ -100,7 +100,7 @@ class JudgeProcess:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-P", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101
@@ -163,30 +163,3 @@ def _read(pipe: IO[bytes], size: int, until: float) -> bytes:
             raise EOFError
         data += part
     return bytes(data)
-
-
-def serve_judgements() -> None:
-    """Make the judgements that arrive on stdin, one after another, until stdin is closed: the process itself."""
-    os.nice(10)  # requests are answered first
-    judgements: queue.SimpleQueue[Judgement[Any]] = queue.SimpleQueue()
-
-    def receive() -> None:
-        with suppress(EOFError):
-            while True:
-                size = _LENGTH.unpack(sys.stdin.buffer.read(_LENGTH.size) or _end_of_input())[0]
-                judgements.put(pickle.loads(sys.stdin.buffer.read(size)))  # noqa: S301 - from our own parent
-        os._exit(0)  # also while a judgement runs: nobody waits for it any more
-
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr  # nothing else may write to the pipe
-    threading.Thread(target=receive, daemon=True).start()
-    while True:
-        judgement = judgements.get()
-        try:
-            result, failed = judgement.run(), False
-        except Exception as error:  # noqa: BLE001 - raised by the parent
-            result, failed = error, True
-        _send(answers, (result, failed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-
-
-def _end_of_input() -> bytes:
-    raise EOFError

@@ -9,128 +9,19 @@ process of their own (`judge_process`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import date
-from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from meshport.compat import Case, HistoryReport, Verdict, Version, check_history
+from meshport.compat.judgement import Judgement
 from meshport.errors import MeshError
-from meshport.product import Compatibility
-from meshport.schema import CommonTypes, Schema, parse_schema
 from meshport_registry.errors import StoreBusy
 
 _T = TypeVar("_T")
-_Result_co = TypeVar("_Result_co", covariant=True)
 # Characters of schemas that a transaction compares itself: about a millisecond.
 _SIZE_IN_WRITER: Final = 8 * 1024
 # Another change of the same subject or product comes first each time.
 _ATTEMPTS: Final = 20
-# The gate's proof by data takes as long as the comparison of so many characters, also for small schemas.
-_PROOF: Final = 4096
-
-
-class Judgement(Protocol[_Result_co]):
-    """A computation that depends on nothing but the value itself. Equal judgements have equal results."""
-
-    @property
-    def size(self) -> int:
-        """Characters of all schemas that it reads, a measure of its time."""
-
-    def run(self) -> _Result_co:
-        """Return the result."""
-
-
-@dataclass(frozen=True)
-class SchemaReading:
-    """The parsing of a schema.
-
-    Attributes:
-        text: the schema.
-        named: the types that it may refer to, by full name.
-        named_size: characters of their schemas.
-        source: how errors name the schema.
-    """
-
-    text: str
-    named: dict[str, Any] = field(default_factory=dict)
-    named_size: int = 0
-    source: str = "the schema"
-
-    @property
-    def size(self) -> int:
-        """Characters of the text and of the types that it may refer to."""
-        return len(self.text) + self.named_size
-
-    def run(self) -> Schema:
-        """Return the schema.
-
-        Raises:
-            SchemaError: the text is not valid Avro.
-        """
-        return parse_schema(self.text, common=CommonTypes(named=self.named) if self.named else None, source=self.source)
-
-
-@dataclass(frozen=True)
-class HistoryJudgement:
-    """The check of a schema against versions of a subject, by Avro's schema resolution alone.
-
-    Attributes:
-        candidate: the schema to register.
-        versions: the versions to compare it with, oldest first.
-        level: the level.
-    """
-
-    candidate: Schema
-    versions: tuple[Version, ...]
-    level: Compatibility
-
-    @property
-    def size(self) -> int:
-        """Characters of the schemas that are compared."""
-        return len(self.versions) * len(self.candidate.text) + sum(len(each.schema.text) for each in self.versions)
-
-    def run(self) -> HistoryReport:
-        """Return the reasons against the schema.
-
-        Raises:
-            SchemaError: two schemas cannot be compared. Callers must not take that for compatible.
-        """
-        return check_history(self.candidate, self.versions, self.level)
-
-
-@dataclass(frozen=True)
-class GateJudgement:
-    """The gate's judgement of a product.
-
-    Attributes:
-        cases: one for each port of the declaration, then one for each registered port that it drops.
-        today: the day (UTC) on which the verdicts hold.
-    """
-
-    cases: tuple[Case, ...]
-    today: date
-
-    @cached_property
-    def size(self) -> int:
-        """Characters of the schemas that are compared, and what the proofs by data take."""
-        total = _PROOF * len(self.cases)
-        for case in self.cases:
-            candidate = len(case.after.schema.text) if case.after else 0
-            versions = case.past.versions if case.past else ()
-            total += candidate * (1 + len(versions)) + sum(len(each.schema.text) for each in versions)
-            total += _PROOF * len(versions)
-        return total
-
-    def run(self) -> tuple[Verdict, ...]:
-        """Return the verdicts, in the order of the cases.
-
-        Raises:
-            SchemaError: two schemas cannot be compared. Callers must not take that for compatible.
-        """
-        return tuple(each.verdict(self.today) for each in self.cases)
 
 
 class JudgeFirst(MeshError):  # noqa: N818 - not an error of the caller

@@ -10,10 +10,11 @@ from typing import Final
 from meshport.address import nearest
 from meshport.catalog import ProductRegistration
 from meshport.compat import RULES
+from meshport.compat.judgement import SchemaReading
 from meshport.errors import SchemaError
 from meshport.product import OutputPort, Product
 from meshport_registry.errors import RequestRefused
-from meshport_registry.judging import JudgingStore, SchemaReading
+from meshport_registry.judging import JudgingStore
 from meshport_registry.products import later_status
 from meshport_registry.schemas import CandidateSchema, plain
 

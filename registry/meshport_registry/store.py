@@ -24,10 +24,10 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
+from meshport.compat.judgement import Judgement
 from meshport.errors import MeshError
 from meshport_registry.errors import StoreBusy, StoreFailed
 from meshport_registry.judge_process import JudgeProcess
-from meshport_registry.judging import Judgement
 from meshport_registry.migrate import migrate
 
 _T = TypeVar("_T")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
 
 from meshport.compat import Version
+from meshport.compat.judgement import HistoryJudgement
 from meshport.product import Compatibility
 from meshport_registry import tables
 from meshport_registry.errors import (
@@ -24,7 +25,6 @@ from meshport_registry.errors import (
     SubjectNotFound,
     VersionNotFound,
 )
-from meshport_registry.judging import HistoryJudgement
 from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parsed_schemas, registered_id, stored_schema
 
 LATEST: Final = -1

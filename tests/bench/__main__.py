@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import codec, columnar, contracts, gate, ports, registry
+from tests.bench import codec, columnar, contracts, gate, ports, registry, registry_attacks
 from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
@@ -21,6 +21,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "ports": ports.figures,
     "processors": processors.figures,
     "registry": registry.figures,
+    "registry-attacks": registry_attacks.figures,
 }
 
 

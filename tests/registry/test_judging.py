@@ -15,11 +15,12 @@ import pytest
 from sqlalchemy import Connection, text
 
 from meshport.compat import Version
+from meshport.compat.judgement import HistoryJudgement, SchemaReading
 from meshport.errors import SchemaError
 from meshport.product import Compatibility
 from meshport_registry.errors import JudgementTooLong, StoreBusy
 from meshport_registry.judge_process import JudgeProcess
-from meshport_registry.judging import HistoryJudgement, Judged, JudgeFirst, SchemaReading, write_judged
+from meshport_registry.judging import Judged, JudgeFirst, write_judged
 from meshport_registry.settings import database_url
 from meshport_registry.store import RegistryStore
 from tests.registry.schemas import schema

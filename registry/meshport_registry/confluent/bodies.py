@@ -13,8 +13,8 @@ from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
+from meshport.compat.judgement import SchemaReading
 from meshport_registry.errors import InvalidRuleSet, InvalidSchema
-from meshport_registry.judging import SchemaReading
 from meshport_registry.middleware import CONFLUENT_JSON
 from meshport_registry.response_cache import SchemaResponseCache
 from meshport_registry.schemas import (

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 
 from meshport.compat import RULES, Finding
+from meshport.compat.judgement import GateJudgement, HistoryJudgement
 from meshport.errors import SchemaError
 from meshport.product.lines import utc_today
 from meshport_registry.confluent.bodies import (
@@ -24,7 +25,6 @@ from meshport_registry.confluent.bodies import (
     candidate_of,
 )
 from meshport_registry.gate import next_version_judgement
-from meshport_registry.judging import GateJudgement, HistoryJudgement
 from meshport_registry.schemas import CandidateSchema
 from meshport_registry.store import RegistryStore
 from meshport_registry.subject_settings import effective_level, global_settings
