@@ -50,6 +50,7 @@ class JudgeProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._judge_all, name="registry-judge", daemon=True)
         self._started = False
+        self._closing = threading.Event()
 
     @property
     def pid(self) -> int | None:
@@ -75,6 +76,7 @@ class JudgeProcess:
         """End the process; judgements that wait are cancelled."""
         if self._started:
             self._waiting.put((-1, next(self._numbers), None, Future()))
+            self._closing.set()
             if (process := self._process) is not None:
                 process.kill()  # the thread, which may wait for it, does the rest
             self._thread.join()
@@ -102,6 +104,8 @@ class JudgeProcess:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-P", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
+        if self._closing.is_set():
+            raise StoreBusy("the service ends")
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101
         try:

@@ -144,14 +144,14 @@ def test_too_many_judgements_are_refused(judges: JudgeProcess, pipe: Path) -> No
 
 
 _PARENT: Final = """
-import asyncio, sys
+import asyncio, sys, time
 from pathlib import Path
 from meshport_registry.judge_process import JudgeProcess
 from tests.registry.test_judging import Waiting
 judges = JudgeProcess()
 future = judges.submit(Waiting(Path(sys.argv[1])))
 while judges.pid is None or not future.running():
-    pass
+    time.sleep(0.01)
 print(judges.pid, flush=True)
 future.result()
 """
