@@ -29,7 +29,7 @@ def _main() -> None:
         with suppress(EOFError, struct.error):
             while True:
                 judgements.put(pickle.loads(requests.read(_LENGTH.unpack(requests.read(_LENGTH.size))[0])))  # noqa: S301 - from our own parent
-        os._exit(0)  # the parent has ended, so that nobody waits for a judgement that is being made
+        os._exit(0)  # the parent has ended: also while a judgement is being made
 
     threading.Thread(target=receive, daemon=True).start()
     while True:

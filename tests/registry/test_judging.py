@@ -1,4 +1,4 @@
-"""Judgements are made outside of the writing transaction, and nobody waits for another's judgement."""
+"""Judgements are made outside of the writing transaction, and no caller waits for the judgement of another one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def judges() -> Iterator[JudgeProcess]:
     process.close()
 
 
-def test_nobody_waits_for_a_large_judgement(store: RegistryStore, pipe: Path) -> None:
+def test_no_caller_waits_for_a_large_judgement(store: RegistryStore, pipe: Path) -> None:
     """While a large judgement is made, small ones, queries and writes are made too."""
 
     async def together() -> list[object]:
