@@ -17,7 +17,8 @@
     │   ├── HistoryMissing        history that was asked for and is removed from the log
     │   ├── HistoryUndecided      history that was asked for and waits for an open transaction
     │   ├── DeliveryUnknown       the broker did not report whether an event is stored
-    │   └── TransactionAborted    a transaction that was aborted
+    │   ├── TransactionAborted    a transaction that was aborted
+    │   └── MemberFenced          a group member whose name another member has
     ├── RegistryError
     │   ├── RegistryUnavailable   the registry did not answer
     │   ├── NotRegistered         a product, address, subject or schema that is not registered
@@ -323,6 +324,10 @@ class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
 
 class TransactionAborted(KafkaError):  # noqa: N818 - names an outcome
     """Raised when a transaction was aborted. No `read_committed` consumer sees a record of it; the caller repeats it."""
+
+
+class MemberFenced(KafkaError):  # noqa: N818 - names a state
+    """Raised when a consumer group has another member under the name of this one, as far as its coordinator knows."""
 
 
 class RegistryError(MeshError):

@@ -258,7 +258,7 @@ class Consumer:
                 )
         return client_error(error, f"cannot read {partition}")
 
-    def partitions(self, topic: str) -> list[int]:
+    def partitions(self, topic: str, *, timeout_s: float = _METADATA_S) -> list[int]:
         """Return the numbers of a topic's partitions.
 
         Raises:
@@ -267,21 +267,28 @@ class Consumer:
         """
         what = f"cannot see the topic {topic} at {self._bootstrap_servers}"
         try:
-            found = self._client.list_topics(topic, timeout=_METADATA_S).topics[topic]
+            found = self._client.list_topics(topic, timeout=timeout_s).topics[topic]
         except KafkaException as error:
             raise client_error(error, what) from error
         if found.error is not None:
             raise client_error(found.error, what)
         return sorted(found.partitions)
 
-    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
-        """Return (first offset, end offset) of each partition; the end is the offset of the next event to be written."""
+    def bounds(self, topic: str, *, patience_s: float = _READY_S) -> dict[int, tuple[int, int]]:
+        """Return (first offset, end offset) of each partition; the end is the offset of the next event to be written.
+
+        Args:
+            topic: the topic.
+            patience_s: seconds to wait for the leader of a partition.
+        """
+        timeout_s = min(_METADATA_S, patience_s)
         return {
             partition: _once_ready(
-                partial(self._client.get_watermark_offsets, ClientPartition(topic, partition), timeout=_METADATA_S),
+                partial(self._client.get_watermark_offsets, ClientPartition(topic, partition), timeout=timeout_s),
                 f"cannot see the offsets of {topic} [{partition}]",
+                patience_s,
             )
-            for partition in self.partitions(topic)
+            for partition in self.partitions(topic, timeout_s=timeout_s)
         }
 
     def begin_offsets(self, topic: str) -> dict[int, int]:
@@ -361,9 +368,9 @@ class Consumer:
         self.close()
 
 
-def _once_ready(ask: Callable[[], _Answer], what: str) -> _Answer:
+def _once_ready(ask: Callable[[], _Answer], what: str, patience_s: float = _READY_S) -> _Answer:
     """Return the answer of a leader or coordinator, which a new topic or group, or one that lost a broker, lacks for a time."""
-    deadline = time.monotonic() + _READY_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             return ask()

@@ -9,6 +9,9 @@ Settings that differ from librdkafka's defaults, and why:
   leaves, and its state has to be restored; so only the partitions that move are.
 - `transaction.timeout.ms=10000`: the open transaction of a killed member hides all that follows from committed readers.
 - `session.timeout.ms=8000`: a killed member's partitions are assigned to others after this time.
+- `socket.timeout.ms=10000`: a request that waits for a broker which was lost holds a partition up, or the group, until it
+  times out, by default after a minute (librdkafka#843, #4492). A transactional producer has this limit by its timeout above.
+- `reconnect.backoff.max.ms=1000`: by default a broker that is back is connected to after up to 10 s.
 - `heartbeat.interval.ms=1000`: a cooperative rebalance takes two rounds, and a heartbeat announces each to the members.
 - `retry.backoff.ms=5`: a transaction that begins while the markers of the previous one are being written has to be retried
   (CONCURRENT_TRANSACTIONS); by default after 100 ms, which delayed every hundredth event.
@@ -30,7 +33,7 @@ from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
 from confluent_kafka import TopicPartition as ClientPartition
 
-from meshport.errors import KafkaError, MeshError, TransactionAborted
+from meshport.errors import KafkaError, MemberFenced, MeshError, TransactionAborted
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import WATCHED, Consumer, ReceivedMessage
@@ -43,10 +46,15 @@ __all__ = ["BATCH_BYTES", "Member", "Transactions"]
 BATCH_BYTES: Final = 32 * 1024 * 1024
 """The bytes of values in a batch, about. A batch is in memory as messages, records and outputs: some 200 MB at most."""
 
-_RETRIES_S: Final = 60.0
+# A coordinator that was lost is replaced within seconds, and ends a transaction after `_TRANSACTION_MS` by itself; a producer
+# without an answer until then is better replaced. A start may have to wait for brokers that start as well.
+_END_S: Final = 15.0
+_START_S: Final = 60.0
 _CALL_S: Final = 10.0
 _SESSION_MS: Final = 8000
 _HEARTBEAT_MS: Final = 1000
+_SOCKET_MS: Final = 10_000
+_RECONNECT_MS: Final = 1000
 _TRANSACTION_MS: Final = 10_000
 _RETRY_MS: Final = 5
 # What librdkafka has fetched is bounded by bytes, so that a slice of the largest messages is about as large.
@@ -56,6 +64,8 @@ _ANY_PARTITION: Final = -1
 _NOW: Final = 0
 _SEEK_S: Final = 5.0
 _error_of: Final = methodcaller("error")
+# librdkafka reports every fatal error of a consumer as _FATAL, with this text of FENCED_INSTANCE_ID.
+_FENCED: Final = ClientError(ClientError.FENCED_INSTANCE_ID).str()
 # Members of another engine are leaving, or were killed and still have a session: librdkafka joins again by itself.
 _TRANSIENT: Final = frozenset({ClientError.INCONSISTENT_GROUP_PROTOCOL})
 
@@ -75,12 +85,15 @@ class Member(Consumer):
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _SESSION_MS,
             "heartbeat.interval.ms": _HEARTBEAT_MS,
+            "socket.timeout.ms": _SOCKET_MS,
+            "reconnect.backoff.max.ms": _RECONNECT_MS,
             "enable.partition.eof": True,
             **WATCHED,
         }
         if instance is not None:
             settings["group.instance.id"] = instance
         super().__init__(kafka, group=group, settings=settings)
+        self._group = group
         self._moved: set[TopicPartition] = set()
         self._assign_error: Exception | None = None
 
@@ -128,6 +141,7 @@ class Member(Consumer):
 
         Raises:
             KafkaError: as in `Consumer.read`.
+            MemberFenced: the group has another member of this name; a new `Member` is needed to join again.
             Exception: what `on_assign` raised.
         """
         found = super().read(1, timeout_s)
@@ -149,6 +163,9 @@ class Member(Consumer):
         return found
 
     def _without_errors(self, messages: list[ClientMessage]) -> list[ClientMessage]:
+        for each in messages:
+            if (error := each.error()) is not None and error.code() == ClientError._FATAL and _FENCED in error.str():  # noqa: SLF001 - as above
+                raise MemberFenced(f"a member of the group {self._group} was fenced: {error.str()}", code=error.name())
         pairs = ((each, each.error()) for each in messages)
         return super()._without_errors(
             [each for each, error in pairs if error is None or error.code() not in _TRANSIENT]
@@ -208,6 +225,7 @@ class Transactions:
                 "transactional.id": name,
                 "transaction.timeout.ms": _TRANSACTION_MS,
                 "retry.backoff.ms": _RETRY_MS,
+                "reconnect.backoff.max.ms": _RECONNECT_MS,
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 131_072,
@@ -227,7 +245,7 @@ class Transactions:
         Raises:
             KafkaError: the coordinator refused or did not answer.
         """
-        self._call("start transactions", self._client.init_transactions)
+        self._call("start transactions", self._client.init_transactions, _START_S)
 
     def begin(self) -> None:
         """Begin a transaction.
@@ -308,9 +326,15 @@ class Transactions:
                 self._client.abort_transaction(_CALL_S)
             self._client.flush(0.5)
 
-    def _call(self, what: str, call: Callable[[float], object]) -> None:
+    def drop(self) -> None:
+        """Give up this producer without a word to the brokers; one that takes its transactional id ends its transaction."""
+        with suppress(KafkaException):
+            self._client.purge(blocking=False)
+        self._open = False
+
+    def _call(self, what: str, call: Callable[[float], object], patience_s: float = _END_S) -> None:
         what = f"{self._name} cannot {what}"
-        deadline = time.monotonic() + _RETRIES_S
+        deadline = time.monotonic() + patience_s
         state_error_seen = False
         while True:
             try:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from meshport.local.cluster import Cluster
 from meshport.process import columns
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
-from meshport.process.runtime import watchdog
+from meshport.process.runtime import commit_pipeline, watchdog
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
@@ -271,6 +271,96 @@ def test_a_second_owner_fences_the_first(topics: Topics) -> None:
     first.close()
     second.close()
     assert topics.stored(output) == []
+
+
+def a_second_producer(topics: Topics) -> None:
+    """Take the transactional id of the member `one`, as the coordinator does that times its transaction out."""
+    transactions(topics, f"{topics.plan.group}.one").close()
+
+
+def a_second_member(topics: Topics) -> None:
+    """Take the name of the member `one` in the group, as a request to join does that is repeated."""
+    with Member(topics.plan.kafka, topics.plan.group, instance="one") as rival:
+        rival.join(
+            [topics.plan.source.topic], on_assign=lambda given: dict.fromkeys(given, 0), on_revoke=lambda _: None
+        )
+        first_messages(rival)
+
+
+@pytest.mark.parametrize(
+    ("fence", "words"), [(a_second_producer, "a new producer takes over"), (a_second_member, "joins the group again")]
+)
+def test_a_processor_that_is_fenced_goes_on(
+    topics: Topics, fence: Callable[[Topics], None], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A processor whose producer or membership the loss of a broker has fenced takes new ones, and writes each output once."""
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            batch.run_processor(topics.plan, topics.ports, stop=stop, member="one")
+        except BaseException as error:  # noqa: BLE001 - asserted below
+            failed.append(error)
+
+    running = threading.Thread(target=run)
+    topics.publish(world(500))
+    running.start()
+    wait_for(partial(written, topics, 1), pause_s=0.01)
+    fence(topics)
+    before = topics.written()
+    topics.publish(world(500, seed=2, start=500))
+    wait_for(lambda: words in caplog.text and written(topics, before + 1), lambda: repr(failed), pause_s=0.01)
+    stop.set()
+    running.join(PATIENCE_S)
+    assert failed == []
+    batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
+    check_once(topics)
+
+
+def test_a_commit_without_an_answer_is_given_up(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the client's call never returns, the processor takes another producer, and each output is there once."""
+    monkeypatch.setattr(commit_pipeline, "DECIDED_S", 1.0)
+    commit, over, calls = Transactions.commit, threading.Event(), list[int]()
+
+    def hanging(sender: Transactions, offsets: Mapping[TopicPartition, int], group: bytes) -> None:
+        calls.append(len(offsets))
+        if len(calls) == 2:
+            over.wait(PATIENCE_S)
+        commit(sender, offsets, group)
+
+    monkeypatch.setattr(Transactions, "commit", hanging)
+    topics.publish(world(500))
+    batch.run_processor(topics.plan, topics.ports, until_end=True)
+    over.set()
+    assert "a commit has had no answer" in caplog.text
+    check_once(topics)
+
+
+def test_of_two_processes_with_one_name_one_ends(topics: Topics) -> None:
+    """Two processors that have the same member name do not take it from each other for ever: one of them ends with the reason."""
+    topics.publish(world(500))
+    stop, ended = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            batch.run_processor(topics.plan, topics.ports, stop=stop, member="one")
+        except BaseException as error:  # noqa: BLE001 - asserted below
+            ended.append(error)
+
+    running = [threading.Thread(target=run) for _ in range(2)]
+    for thread in running:
+        thread.start()
+    wait_for(lambda: ended)
+    topics.publish(world(500, seed=2, start=500))
+    stop.set()
+    for thread in running:
+        thread.join(PATIENCE_S)
+    assert len(ended) == 1
+    assert isinstance(ended[0], KafkaError)
+    batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
+    check_once(topics)
 
 
 def test_an_aborted_transaction_leaves_no_trace(topics: Topics) -> None:

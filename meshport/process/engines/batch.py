@@ -6,7 +6,8 @@ any point leaves nothing that a committed reader sees: the state continues from 
 group's committed offsets by construction, and wins over them as in the faust engine, so that each engine can take over from
 the other. Do not run both as members of the group at the same time.
 
-An aborted transaction leaves the state ahead of the log. The engine then restores the state and processes the batch again.
+An aborted transaction leaves the state ahead of the log. The engine then restores the state and processes the batch again. Where
+the loss of a broker has left the producer without an answer, it is replaced as well (`TransactionalWorker.recover`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from dataclasses import replace
 from typing import Final, Unpack
 from uuid import uuid4
 
-from meshport.errors import TransactionAborted
+from meshport.errors import KafkaError, MemberFenced, TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member
+from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.transactional import TransactionalWorker
@@ -49,6 +51,11 @@ _OVERLAP_S: Final = 0.02
 # A rebalance or the loss of a broker fails one transaction or two; what fails every time is raised.
 _TRIES: Final = 5
 _RETRY_S: Final = 0.05
+# Leaders and coordinators of a lost broker are elected within its session, 9 s by default; until then requests fail.
+_ELECTION_S: Final = 30.0
+_PAUSE_S: Final = 0.5
+# A member that takes its name back, and loses it again so soon, has a rival.
+_RIVAL_S: Final = 30.0
 
 
 def run_processor(
@@ -85,8 +92,9 @@ class BatchEngine(Engine):
         super().__init__(f"batch {plan.output.topic}")
         self._plan = plan
         self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{member or uuid4().hex}")
-        self._commits = self._transactional.commits
+        self._member = member
         self._consumer = Member(plan.kafka, plan.group, instance=member)
+        self._rejoined_at = -_RIVAL_S
         self._aborts = 0
         self._limit = _FIRST
 
@@ -103,12 +111,11 @@ class BatchEngine(Engine):
     def _run(self) -> None:
         try:
             self._transactional.transactions.start()
-            topics = [stage.topic for stage in self._plan.stages]
-            self._consumer.join(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
+            self._join()
             with infrequent_gc():
                 while not self._stopping.is_set():
                     self._turn()
-            with suppress(TransactionAborted):  # the next run processes the batch again
+            with suppress(KafkaError):  # the next run processes the batch again
                 self._commits.settle()
                 self._drain_repartition_topic()
         finally:
@@ -117,10 +124,23 @@ class BatchEngine(Engine):
             self._consumer.close()
             self._transactional.log.close()
 
+    def _join(self) -> None:
+        topics = [stage.topic for stage in self._plan.stages]
+        self._consumer.join(topics, on_assign=self._on_assign, on_revoke=self._on_revoke)
+
     # -- called by the consumer within `read` and `close`: no transaction is open then, but a commit may be in progress
 
     def _on_assign(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        offsets = {partition: self._transactional.assign(partition) for partition in partitions}
+        deadline = time.monotonic() + _ELECTION_S
+        offsets: dict[TopicPartition, int] = {}
+        for partition in partitions:
+            while partition not in offsets:
+                try:
+                    offsets[partition] = self._transactional.assign(partition)
+                except KafkaError as error:
+                    if time.monotonic() > deadline or self._stopping.wait(_PAUSE_S):
+                        raise
+                    _log.warning("%s; the state of %s is restored again", error.message, partition)
         self.assigned = True
         return offsets
 
@@ -133,7 +153,11 @@ class BatchEngine(Engine):
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        messages = self._consumer.read(self._limit, _TURN_S)
+        try:
+            messages = self._consumer.read(self._limit, _TURN_S)
+        except MemberFenced as error:
+            self._rejoin(error)
+            return
         batches = self._by_partition(messages)
         waits = self._transactional.worker.look()
         try:
@@ -145,7 +169,7 @@ class BatchEngine(Engine):
                 # Redriven events; or only offsets, lest markers of transactions are counted as events that wait.
                 if waits or ((offsets := self._next_offsets()) and offsets != self.next_offsets):
                     self._process({})
-        except TransactionAborted as error:
+        except KafkaError as error:
             self._recover(error)
 
     def _drain_repartition_topic(self) -> None:
@@ -198,9 +222,8 @@ class BatchEngine(Engine):
         if worker.computed_s < _OVERLAP_S:
             self._commits.settle()
 
-    def _recover(self, error: TransactionAborted) -> None:
-        """Abort the transaction, and go back to the state and the offsets that are committed."""
-        self._commits.abort()
+    def _recover(self, error: KafkaError) -> None:
+        """Go back to the state and the offsets that are committed."""
         self._aborts += 1
         self._limit = _FIRST  # the batch may have been too large to commit within the transaction's timeout
         if self._aborts == _TRIES:
@@ -208,8 +231,28 @@ class BatchEngine(Engine):
         _log.warning("%s; it is done again", error.message)
         self._stopping.wait(_RETRY_S * 2**self._aborts)
         partitions = list(self._transactional.worker.next_offsets)
-        self._transactional.reset()
+        self._transactional.recover(error)
         self._consumer.rewind(self._on_assign(partitions))
+
+    def _rejoin(self, error: MemberFenced) -> None:
+        """Join the group again under the member's name, unless another process has taken it.
+
+        A member is also fenced where a broker was lost after it had answered a request to join: the member repeats the request
+        with an id that the group has replaced by then (confluent-kafka-go#494).
+        """
+        if time.monotonic() - self._rejoined_at < _RIVAL_S:
+            raise error
+        _log.warning("%s; it joins the group again", error.message)
+        self._rejoined_at = time.monotonic()
+        self._consumer.close()
+        self._transactional.recover(error)
+        self.next_offsets = {}
+        self._consumer = Member(self._plan.kafka, self._plan.group, instance=self._member)
+        self._join()
+
+    @property
+    def _commits(self) -> CommitPipeline:
+        return self._transactional.commits
 
 
 def next_limit(count: int, computed_s: float) -> int:

@@ -69,7 +69,6 @@ class BoundedProcessor:
         ensure_topics(plan, Admin(plan.kafka))
         self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{_ID_SUFFIX}", cached=cached)
         self._transactional.transactions.start()
-        self._commits = self._transactional.commits
         self._readers: dict[str, InputReader] = {}
         self._limit = 0
 
@@ -119,12 +118,12 @@ class BoundedProcessor:
                     run(counts)
                 break
             except TransactionAborted as error:
-                self._commits.abort()
                 if not left:
+                    self._transactional.commits.abort()
                     raise
                 _log.warning("%s; it is done again", error.message)
                 self._close_readers()
-                self._transactional.reset()
+                self._transactional.recover(error)
         return counts
 
     def _run(self, inputs: Sequence[StageTopics], ends: Mapping[TopicPartition, int], counts: Counts) -> None:
@@ -134,12 +133,12 @@ class BoundedProcessor:
             )
         while inputs and self._transactional.worker.look():
             self._step({}, counts)  # redriven events
-        self._commits.settle()
+        self._transactional.commits.settle()
         if (second := self.plan.repartition) is not None:
             # What the first stage has committed can be read once the markers are written.
             rekeyed = {number: end for number, (_, end) in self._transactional.log.decided(second.topic).items()}
             self._process(second, rekeyed, counts)
-            self._commits.settle()
+            self._transactional.commits.settle()
 
     def _process(self, stage: StageTopics, ends: Mapping[int, int], counts: Counts) -> None:
         self._limit = _FIRST_REKEYED if stage is self.plan.repartition else _FIRST
@@ -160,7 +159,7 @@ class BoundedProcessor:
 
     def _step(self, batches: Mapping[TopicPartition, PartitionMessages], counts: Counts) -> None:
         made = self._transactional.worker.process(batches)
-        self._commits.commit({}, b"", lambda: counts.add(made))
+        self._transactional.commits.commit({}, b"", lambda: counts.add(made))
 
     def commit_offsets(self) -> None:
         """Commit the input offsets to the processor's consumer group, which has no members, for tools that report lag.
@@ -180,7 +179,7 @@ class BoundedProcessor:
 
     def close(self) -> None:
         """Abort an open transaction, and close the connections."""
-        self._commits.close()
+        self._transactional.commits.close()
         self._close_readers()
         self._transactional.log.close()
 

@@ -108,6 +108,8 @@ class MemoryLog:
         """Return (first offset, end offset) of each partition."""
         return {number: (0, len(messages)) for number, messages in enumerate(self.topic(topic))}
 
+    bounds_now = bounds
+
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
         """Return up to `limit` messages of one partition from an offset."""
         return self.kept(self.topic(topic)[partition][begin : begin + limit])

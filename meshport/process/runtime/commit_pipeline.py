@@ -3,20 +3,28 @@
 A commit is a wait for the broker's answer, during which the engine's thread has nothing to do and the next batch has been
 read already. So each commit runs in a thread of its own. At most one is in progress: the next transaction begins, and
 partitions are given up, only after it is settled.
+
+A commit that has no answer for `DECIDED_S` is given up. librdkafka's call to send the group's offsets may never return after the
+group's coordinator was lost, whatever its timeout (librdkafka#5456, #5511); a processor stood still until its watchdog ended it.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import Final
 
-from meshport.errors import MeshError
+from meshport.errors import KafkaError, MeshError
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Transactions
 
 __all__ = ["CommitPipeline"]
+
+DECIDED_S: Final = 12.0
+"""Seconds after which a commit is given up: the coordinator has aborted the transaction by then, after its timeout of 10 s."""
 
 
 class CommitPipeline:
@@ -57,16 +65,16 @@ class CommitPipeline:
         self._open = False
 
     def wait(self) -> None:
-        """Return once no commit is in progress, without its outcome; `settle` reports that."""
+        """Return once no commit is in progress, or one has no answer; `settle` reports the outcome."""
         if self._in_progress is not None:
-            self._in_progress.join()
+            self._in_progress.wait()
 
     def settle(self) -> None:
         """Wait for the commit in progress and raise its error.
 
         Raises:
             TransactionAborted: nothing of the transaction is or becomes visible; call `abort`.
-            KafkaError: the producer has failed for good, or the outcome is not known.
+            KafkaError: the producer has failed for good, or the outcome is not known; call `drop`.
         """
         if self._in_progress is not None:
             done, self._in_progress = self._in_progress, None
@@ -87,6 +95,11 @@ class CommitPipeline:
         with suppress(MeshError):
             self.settle()
         self._transactions.close()
+
+    def drop(self) -> None:
+        """Give the producer up without an attempt to abort: its successor does that, and fences a commit without an answer."""
+        self._in_progress = None
+        self._transactions.drop()
 
     def _begin(self) -> None:
         if not self._open:
@@ -111,6 +124,7 @@ class _Commit(threading.Thread):
         self._group = group
         self._on_settled = on_settled
         self._failure: BaseException | None = None
+        self._deadline = time.monotonic() + DECIDED_S
 
     def run(self) -> None:
         """Commit."""
@@ -121,7 +135,13 @@ class _Commit(threading.Thread):
 
     def result(self) -> None:
         """Wait for the commit; raise its error, or call `on_settled`."""
-        self.join()
+        self.wait()
+        if self.is_alive():
+            raise KafkaError(f"a commit has had no answer for {DECIDED_S:g} s, as after the loss of a coordinator")
         if self._failure is not None:
             raise self._failure
         self._on_settled()
+
+    def wait(self) -> None:
+        """Wait until the commit has an outcome, or is overdue."""
+        self.join(max(0.0, self._deadline - time.monotonic()))

@@ -28,6 +28,7 @@ PRODUCER_SETTINGS: Final = {"message.max.bytes": _LARGEST, "linger.ms": 1}
 # The broker aborts an abandoned transaction after its timeout, a minute by default, and looks for such every 10 s.
 _DECIDED_S: Final = 90.0
 _PAUSE_S: Final = 0.05
+_NOW_S: Final = 1.0
 
 # Compaction must not, within these ten minutes, drop a row because of a zombie's late write of an older one.
 CHANGELOG: Final = {
@@ -210,6 +211,14 @@ class KafkaLog:
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Return (first offset, end offset) of each partition; the end is that of committed readers."""
         return self._reader.bounds(topic)
+
+    def bounds_now(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Return what `bounds` returns, without waiting for a leader that is being elected.
+
+        Raises:
+            KafkaError: a partition has no leader now.
+        """
+        return self._reader.bounds(topic, patience_s=_NOW_S)
 
     def high_watermarks(self, topic: str) -> dict[int, int]:
         """Return the end offset of each partition, open transactions included."""

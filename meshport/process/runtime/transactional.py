@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
+from meshport.errors import KafkaError, TransactionAborted
 from meshport.event import SchemaSource
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Transactions
@@ -11,6 +15,8 @@ from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, CachedEntries,
 from meshport.process.runtime.starting_offset import assign
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import Plan
+
+_log: Final = logging.getLogger(__name__)
 
 
 class TransactionalWorker:
@@ -23,8 +29,8 @@ class TransactionalWorker:
         cached: see `KafkaLog`; used until the first `reset`.
 
     Attributes:
-        transactions: the producer; `Transactions.start` is the caller's to call.
-        commits: the transactions' commits.
+        transactions: the producer; `Transactions.start` is the caller's to call. `recover` may replace it.
+        commits: the transactions' commits. `recover` may replace them.
         log: the worker's log. `reset` replaces it.
         worker: the worker. `reset` replaces it.
     """
@@ -35,9 +41,13 @@ class TransactionalWorker:
         self._plan = plan
         self._schemas = schemas
         self._columns = columns_for(plan, schemas)
-        self.transactions = Transactions(plan.kafka, transactional_id, settings=PRODUCER_SETTINGS)
-        self.commits = CommitPipeline(self.transactions)
+        self._transactional_id = transactional_id
+        self._new_producer()
         self._connect(cached)
+
+    def _new_producer(self) -> None:
+        self.transactions = Transactions(self._plan.kafka, self._transactional_id, settings=PRODUCER_SETTINGS)
+        self.commits = CommitPipeline(self.transactions)
 
     def _connect(self, cached: CachedEntries | None = None) -> None:
         self.log = KafkaLog(self._plan.kafka, self.commits, cached, self._plan.missing)
@@ -50,6 +60,31 @@ class TransactionalWorker:
             ProcessError, HistoryMissing: as `meshport.process.runtime.starting_offset.assign`.
         """
         return assign(self.worker, partition, self.log)
+
+    def recover(self, error: KafkaError) -> None:
+        """Go back to what is committed, after a transaction failed: abort it, and replace the worker as `reset` does.
+
+        A producer whose transaction did not simply abort is replaced as well: the new one takes the transactional id, and the
+        coordinator completes or aborts what the old one has left. The loss of a coordinator makes that necessary: it may have
+        ended a transaction in whose name a request is repeated (INVALID_TXN_STATE), or have timed it out, which looks as if
+        another producer had the id (KIP-588). Such a producer can do no more.
+
+        Args:
+            error: the failure.
+
+        Raises:
+            KafkaError: the coordinator did not answer.
+        """
+        try:
+            if not isinstance(error, TransactionAborted):
+                raise error
+            self.commits.abort()
+        except KafkaError as failure:
+            _log.warning("%s; a new producer takes over", failure.message)
+            self.commits.drop()
+            self._new_producer()
+            self.transactions.start()
+        self.reset()
 
     def reset(self) -> None:
         """Replace the worker by one without partitions and state, after a transaction was aborted.

@@ -70,6 +70,10 @@ class Log(Protocol):
         """Return (first offset, end offset) of each partition."""
         ...
 
+    def bounds_now(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        """Return the same; raise KafkaError rather than wait where a partition has no leader."""
+        ...
+
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> Sequence[InputMessage]:
         """Return about `limit` messages of one partition from an offset, or from the first that is retained."""
         ...
@@ -234,7 +238,7 @@ class Worker:
         if began >= self._next_look:
             topic = self.plan.redrive_topic
             try:
-                self._redrive_ends = self._log.bounds(topic)
+                self._redrive_ends = self._log.bounds_now(topic)
             except KafkaError as error:
                 self._redrive_ends = {}
                 _log.info("not looked for redriven events: %s", error.message)
