@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from meshport.process.engines import faust as engine
 from meshport.process.runtime import commit_pipeline, watchdog
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.commit_pipeline import CommitPipeline
+from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.process.runtime.worker import Worker
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
@@ -526,3 +528,16 @@ def test_a_damaged_state_is_an_error(topics: Topics) -> None:
         producer.deliver([Message(changelog, damage.key, damage.value, (), None, 0)])
     with pytest.raises(ProcessError, match="the changelog holds"):
         batch.run_processor(topics.plan, topics.ports, until_end=True)
+
+
+def test_engines_of_one_process_restore_the_thresholds_of_the_collector() -> None:
+    """Of two engines that run at once, whichever ends last restores the thresholds that were there before both."""
+    before = gc.get_threshold()
+    first, second = infrequent_gc(), infrequent_gc()
+    first.__enter__()
+    second.__enter__()
+    assert gc.get_threshold() != before
+    first.__exit__(None, None, None)
+    assert gc.get_threshold() != before
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == before

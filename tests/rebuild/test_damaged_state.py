@@ -133,7 +133,7 @@ def test_a_damaged_second_stage_with_ungrouped_records_is_rebuilt(shop: Shop, tm
     shop.sell(200)
     with BoundedProcessor(plan, mesh) as first_stage_only, Consumer(shop.mesh.kafka) as looking:
         first_stage_only._process(plan.stages[0], looking.end_offsets(plan.source.topic), Counts())
-        first_stage_only._commits.settle()
+        first_stage_only._transactional.commits.settle()
     spoil(shop, plan.stages[1], alter)
     shop.sell(100)
     with pytest.raises(StateDamaged):

@@ -7,6 +7,7 @@ Python's default thresholds the collector ran in the middle of each batch and to
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,12 +16,21 @@ from typing import Final
 _THRESHOLDS: Final = (1_000_000, 20, 100)
 
 
+_lock: Final = threading.Lock()
+_before: list[tuple[int, int, int]] = []
+"""The thresholds before the first engine of the process; one entry for each that runs, since engines may end in any order."""
+
+
 @contextmanager
 def infrequent_gc() -> Iterator[None]:
     """Collect cyclic garbage only after a million allocations; the thresholds are those of the whole process."""
-    before = gc.get_threshold()
-    gc.set_threshold(*_THRESHOLDS)
+    with _lock:
+        _before.append(_before[0] if _before else gc.get_threshold())
+        gc.set_threshold(*_THRESHOLDS)
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _lock:
+            before = _before.pop()
+            if not _before:
+                gc.set_threshold(*before)
