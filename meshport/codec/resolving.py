@@ -91,8 +91,8 @@ class _Resolution(DecoderSource):
         path = source.location[0]
         source.location = (path, kind)
         if not isinstance(form, list) and isinstance(reader, list):
-            reader = self._reader.definition(self._branch(form, reader))
-        if not isinstance(form, list) and (reader is None or not self._match(form, reader)):
+            reader = self._reader.definition(matching_branch(form, reader, self._layout, self._reader))
+        if not isinstance(form, list) and (reader is None or not matches(form, reader, self._layout, self._reader)):
             # The value is read first, so that malformed bytes are reported as malformed, not as unresolvable.
             self._value(form, into, depth, indent)
             source.add(indent, "raise Malformed('has no place in the reader\\'s schema')")
@@ -171,39 +171,56 @@ class _Resolution(DecoderSource):
         parts = ", ".join(f"{name!r}: {read[name]}" for name in wanted)
         source.add(indent, f"{into} = {{{parts}}}")
 
-    def _branch(self, form: Any, branches: list[Any]) -> Any:
-        """Return the branch of the reader's union for a type of the writer: the same type before a promoted one."""
-        kind = kind_of(form).partition("-")[0]
-        matching = [branch for branch in branches if self._match(form, self._reader.definition(branch))]
-        for branch in matching:
-            target = self._reader.definition(branch)
-            if kind_of(target).partition("-")[0] == kind and _name(target) == _name(form):
-                return branch
-        own = (each for each in matching if kind_of(self._reader.definition(each)).partition("-")[0] == kind)
-        return next(own, matching[0] if matching else None)
 
-    def _match(self, form: Any, reader: Any) -> bool:
-        """Return whether a type can be read as another; the fields of records are resolved one by one later."""
-        form, reader = self._layout.definition(form), self._reader.definition(reader)
-        if isinstance(form, list) or isinstance(reader, list):
-            return True  # resolved branch by branch later
-        kind, wanted = (kind_of(each).partition("-")[0] for each in (form, reader))
-        if kind in _RECORDS and wanted in _RECORDS:
-            return same_name(form, reader)
-        if kind == wanted:
-            match kind:
-                case "enum":
-                    return same_name(form, reader)
-                case "fixed":
-                    return form["size"] == reader["size"] and same_name(form, reader) and logicals_agree(form, reader)
-                case "array":
-                    return self._match(form["items"], reader["items"])
-                case "map":
-                    return self._match(form["values"], reader["values"])
-            return logicals_agree(form, reader)
-        if wanted not in PROMOTED.get(kind, ()):
-            return False
-        return logicals_agree(form, reader) if wanted == "long" else not (logical_of(form) or logical_of(reader))
+def matching_branch(form: Any, branches: list[Any], writes: Layout, reads: Layout) -> Any:
+    """Return the branch of the reader's union for a type of the writer: the same type before a promoted one; or None."""
+    kind = kind_of(form).partition("-")[0]
+    matching = [branch for branch in branches if matches(form, reads.definition(branch), writes, reads)]
+    for branch in matching:
+        target = reads.definition(branch)
+        if kind_of(target).partition("-")[0] == kind and _name(target) == _name(form):
+            return branch
+    own = (each for each in matching if kind_of(reads.definition(each)).partition("-")[0] == kind)
+    return next(own, matching[0] if matching else None)
+
+
+def matches(form: Any, reader: Any, writes: Layout, reads: Layout) -> bool:
+    """Return whether a type of the writer can be read as one of the reader.
+
+    The fields of records and the branches of unions are resolved one by one later.
+    """
+    form, reader = writes.definition(form), reads.definition(reader)
+    if isinstance(form, list) or isinstance(reader, list):
+        return True
+    kind, wanted = (kind_of(each).partition("-")[0] for each in (form, reader))
+    if kind in _RECORDS and wanted in _RECORDS:
+        return same_name(form, reader)
+    if kind == wanted:
+        match kind:
+            case "enum":
+                return same_name(form, reader)
+            case "fixed":
+                return form["size"] == reader["size"] and same_name(form, reader) and logicals_agree(form, reader)
+            case "array":
+                return matches(form["items"], reader["items"], writes, reads)
+            case "map":
+                return matches(form["values"], reader["values"], writes, reads)
+        return logicals_agree(form, reader)
+    if wanted not in PROMOTED.get(kind, ()):
+        return False
+    return logicals_agree(form, reader) if wanted == "long" else not (logical_of(form) or logical_of(reader))
+
+
+def target_fields(form: Any, reader: Any) -> dict[str, Any]:
+    """Return the writer's field for each field of the reader's record that has one, by the name or an alias of the latter."""
+    wanted = {field["name"]: field for field in reader["fields"]}
+    aliases = {alias: field for field in reader["fields"] for alias in field.get("aliases", ())}
+    found: dict[str, Any] = {}
+    for field in form["fields"]:
+        target = wanted.get(field["name"]) or aliases.get(field["name"])
+        if target is not None:
+            found.setdefault(target["name"], field)
+    return found
 
 
 def logical_of(form: Any) -> str | None:

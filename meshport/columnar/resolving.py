@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from meshport.codec.defaults import default_of
 from meshport.codec.layout import Layout
 from meshport.codec.logical import kind_of
-from meshport.codec.resolving import PROMOTED, logical_of, logicals_agree, same_name
+from meshport.codec.resolving import PROMOTED, logical_of, logicals_agree, same_name, target_fields
 from meshport.columnar.kinds import COUNTED, Counted, Kind, Uuid, retyped, validity
 from meshport.columnar.native import Refused
 from meshport.columnar.nested import Array, Map, Record, Slot, compact, listed, mapped, parts, unsliced
@@ -120,15 +120,10 @@ class _Resolving:
 
     def _record(self, form: Any, reader: Any, kind: Record, path: str) -> _Fields:
         """Return the conversion of the fields of one record to another; `kind` has the writer's columns."""
-        wanted = {field["name"]: field for field in reader["fields"]}
-        aliases = {alias: field for field in reader["fields"] for alias in field.get("aliases", ())}
-        found: dict[str, Any] = {}
-        for field in form["fields"]:
-            target = wanted.get(field["name"]) or aliases.get(field["name"])
-            if target is not None:
-                found.setdefault(target["name"], field)
+        found = target_fields(form, reader)
         steps: list[_Fields] = []
-        for (name, field), slot in zip(wanted.items(), kind.slots, strict=True):
+        for field, slot in zip(reader["fields"], kind.slots, strict=True):
+            name = field["name"]
             inner = f"{path}.{name}".lstrip(".")
             if name in found:
                 own = found[name]

@@ -8,11 +8,13 @@ from __future__ import annotations
 from meshport.event.attributes import DATA_SCHEMA, Extension, Headers
 from meshport.event.event import Envelope, Event
 from meshport.event.reader import EventReader
+from meshport.event.reading import ContractReader
 from meshport.event.value import SchemaSource
 from meshport.event.writer import EventWriter, new_id
 
 __all__ = [
     "Event",
+    "ContractReader",
     "Envelope",
     "EventReader",
     "EventWriter",

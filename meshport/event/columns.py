@@ -20,6 +20,7 @@ from meshport.errors import MeshError, RegistryUnavailable, SchemaError
 from meshport.event.attributes import AVRO, COMMON_HEADERS, OWN_HEADERS, SPEC_VERSION, fingerprint_of
 from meshport.event.event import Envelope
 from meshport.event.reader import RawHeaders
+from meshport.event.reading import ReaderSchemas, reader_schemas
 from meshport.event.value import SchemaSource
 from meshport.schema import Schema
 
@@ -43,7 +44,7 @@ class EventColumns:
     """Events that differ only in id, times and data; none has a subject or an extension.
 
     Attributes:
-        schema: of the rows: the reader's if there is one, else the writer's.
+        schema: of the rows: the reader's for their writer if there is one, else the writer's.
         envelope: the attributes that all share.
         data: a `pyarrow.RecordBatch` of `meshport.columnar.arrow_schema(schema)`, a row for each event; may be a slice.
         ids: `ce_id` as received, UTF-8 and not empty.
@@ -89,12 +90,13 @@ class ColumnReader:
 
     Args:
         schemas: looks schemas up, usually in a registry.
-        reader: resolve rows to this schema (Avro's schema resolution); by default each writer's own.
+        reader: resolve rows to this schema (Avro's schema resolution), or to one for each writer's; by default each row
+            keeps its writer's.
     """
 
-    def __init__(self, schemas: SchemaSource, reader: Schema | None = None) -> None:
+    def __init__(self, schemas: SchemaSource, reader: Schema | ReaderSchemas | None = None) -> None:
         self._schemas = schemas
-        self._reader = reader
+        self._reader = reader_schemas(reader)
         self._layouts: dict[_Alike, _Layout | None] = {}
         self._told: set[str] = set()
         self._available = not (why := unavailable())
@@ -147,7 +149,7 @@ class ColumnReader:
         return layout
 
     def _of(self, writer: Schema, envelope: Envelope) -> _Layout | None:
-        schema = self._reader or writer
+        schema = writer if self._reader is None else self._reader.for_writer(writer)
         why = supports(writer) or supports(schema)
         if why is None:
             from meshport.columnar.plan import Unsupported  # noqa: PLC0415 - needs pyarrow, which is there

@@ -35,6 +35,7 @@ from meshport.event.attributes import (
     is_name,
 )
 from meshport.event.event import NO_EXTENSIONS, Envelope, Event
+from meshport.event.reading import ReaderSchemas, reader_schemas
 from meshport.event.value import Decode, SchemaSource, ValueReader
 from meshport.schema import Schema
 
@@ -53,13 +54,14 @@ class EventReader:
 
     Args:
         schemas: looks schemas up, usually in a registry.
-        reader: resolve records to this schema (Avro's schema resolution); by default each writer's own.
+        reader: resolve records to this schema (Avro's schema resolution), or to one for each writer's; by default each
+            record keeps its writer's.
     """
 
-    def __init__(self, schemas: SchemaSource, reader: Schema | None = None) -> None:
+    def __init__(self, schemas: SchemaSource, reader: Schema | ReaderSchemas | None = None) -> None:
         self._schemas = schemas
-        self._reader = reader
-        self._values = ValueReader(schemas, reader)
+        self._reader = reader_schemas(reader)
+        self._values = ValueReader(schemas, self._reader)
         # State of the fast path: the parts of our writer's last event that the next one shares.
         self._constant: list[tuple[str, bytes]] = []
         self._prefix = b""
@@ -203,7 +205,7 @@ class EventReader:
         if fingerprint is not None:
             schema = self._schemas.by_fingerprint(fingerprint)
         elif self._reader is not None:
-            schema = self._reader
+            schema = self._reader.schema
         else:
             raise EventError("JSON data names no schema", hint="a dataschema that ends in the schema's fingerprint")
         try:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from meshport.codec import PREFIX_BYTES, ResolvingDecoder, codec_for, read_schema_header, unframe
 from meshport.errors import DecodeError, EventError, NotRegistered
+from meshport.event.reading import ReaderSchemas
 from meshport.schema import Schema
 
 Decode = Callable[[bytes, int], Any]
@@ -45,10 +46,10 @@ class ValueReader:
 
     Args:
         schemas: looks the schemas of values up.
-        reader: resolve records to this schema; by default each writer's own.
+        reader: the schema that records are resolved to; None for each writer's own.
     """
 
-    def __init__(self, schemas: SchemaSource, reader: Schema | None) -> None:
+    def __init__(self, schemas: SchemaSource, reader: ReaderSchemas | None) -> None:
         self._schemas = schemas
         self._reader = reader
         self._decoders: dict[str, Decode] = {}
@@ -94,10 +95,9 @@ class ValueReader:
         """Return the cached decoder from a writer's schema to the reader's."""
         decode = self._decoders.get(writer.fingerprint)
         if decode is None:
-            if self._reader is None or self._reader.text == writer.text:
-                decode = codec_for(writer).decoder()
-            else:
-                decode = ResolvingDecoder(writer, self._reader).decode
+            target = writer if self._reader is None else self._reader.for_writer(writer)
+            same = target.text == writer.text
+            decode = codec_for(writer).decoder() if same else ResolvingDecoder(writer, target).decode
             self._decoders[writer.fingerprint] = decode
         return decode
 

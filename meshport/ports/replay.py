@@ -17,6 +17,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
 from meshport.event import Event, EventReader
+from meshport.event.reading import ReaderSchemas
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage, event_parts
 from meshport.ports.history import (
@@ -66,7 +67,8 @@ class Replay:
         mesh: a registry.
         begin: the first time or offset of the replay; None for the beginning of the history.
         end: the time or offset before which the replay ends; None for what can be read now.
-        reader: the schema to decode into; by default each event keeps the schema that it was written with.
+        reader: the schema to decode into, or one for each writer's; by default each event keeps the schema that it was
+            written with.
         id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
         on_bad: called with each message that cannot be read, after which the job continues; without it the error is raised.
         missing: whether a replay may begin where part of what it asks for cannot be read.
@@ -91,7 +93,7 @@ class Replay:
         *,
         begin: Bound = None,
         end: Bound = None,
-        reader: Schema | None = None,
+        reader: Schema | ReaderSchemas | None = None,
         id: str | None = None,
         on_bad: Callable[[BadEvent], None] | None = None,
         missing: Missing = Missing.REFUSE,

@@ -17,7 +17,7 @@ from typing import Any, Final
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProjectError
-from meshport.event import Event
+from meshport.event import ContractReader, Event
 from meshport.event.record import event_time, record_key
 from meshport.ports.history import Missing
 from meshport.ports.replay import Replay
@@ -28,7 +28,7 @@ from meshport.process.wire.partitioner import KeyPartition
 from meshport.product import Archetype
 from meshport.product.loading import load_callable
 from meshport.project.project import Project, ProjectProduct
-from meshport.schema import parse_schema
+from meshport.schema import Schema, parse_schema
 
 FILE: Final = "recount.py"
 _SHOWN: Final = 5
@@ -347,5 +347,7 @@ def _read(
         if on_progress is not None:
             on_progress(address, read, total)
 
-    with Replay(address, mesh, on_bad=on_bad, missing=missing) as replay:
+    # As processors read it, so that an event from before a field came has the field's default.
+    contract = ContractReader(Schema(mesh.resolve(address).schema_text))
+    with Replay(address, mesh, reader=contract, on_bad=on_bad, missing=missing) as replay:
         return sorted(replay.history(progress=report), key=lambda event: (event.partition, event.offset))

@@ -23,7 +23,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import ProjectError, PublishError
-from meshport.event import Event, EventReader, EventWriter, new_id
+from meshport.event import ContractReader, Event, EventReader, EventWriter, new_id
 from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import BadEvent
@@ -330,7 +330,10 @@ class MemoryMesh:
         return self._now.date()
 
     def _by_partition(self, address: Address) -> list[Event]:
-        return sorted(self.events(address), key=lambda event: (event.partition, event.offset))
+        contract = ContractReader(Schema(self.registry.resolve(address).schema_text))
+        read = EventReader(self.registry, contract).read
+        events = (read(*each.parts) for each in self.messages(address))
+        return sorted(events, key=lambda event: (event.partition, event.offset))
 
     def _with_partitions(self, product: ProjectProduct) -> ProjectProduct:
         count = self._partitions.get(product.product.address.key)

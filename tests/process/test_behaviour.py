@@ -19,7 +19,7 @@ from meshport.process.engines.memory_ports import Ports
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.input import InputMessage
-from tests.process.behaviour import SCENARIOS, Outcome, Scenario
+from tests.process.scenarios import SCENARIOS, Outcome, Scenario
 
 ENGINES = {"faust": engine.run_processor, "batch": batch.run_processor}
 Ran = dict[tuple[str, str], tuple[Outcome, Outcome, ProcessorProgress]]
@@ -38,7 +38,9 @@ def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outco
     plan, admin = harness.plan, Admin(KafkaConfig(bootstrap_servers))
     inputs = [*(each.binding for each in plan.sources), *plan.tables.values()]
     for binding in (*inputs, plan.output):
-        admin.ensure_topic(binding.topic, binding.partitions, {"message.timestamp.after.max.ms": str(2**62)})
+        # Scenarios have their times in the past, so that retention would delete their events.
+        settings = {"message.timestamp.after.max.ms": str(2**62), "retention.ms": "-1"}
+        admin.ensure_topic(binding.topic, binding.partitions, settings)
     with Producer(KafkaConfig(bootstrap_servers)) as producer:
         for binding in inputs:
             producer.deliver(

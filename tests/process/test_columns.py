@@ -40,9 +40,9 @@ from meshport.process.runtime.worker import Worker
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import InputMessage
 from meshport.schema import parse_schema
-from tests.process.behaviour import SCENARIOS, Outcome
 from tests.process.plays import ARTIST, ARTISTS, INSTANT, OUT, PLAY, PLAYS, at, play, record
 from tests.process.plays import field as avro
+from tests.process.scenarios import SCENARIOS, Outcome
 
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 VALUES: Final = (

@@ -7,6 +7,7 @@ this module may be imported where the extra `meshport[columnar]` is not installe
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -14,6 +15,7 @@ from meshport.columnar.native import unavailable
 from meshport.event import SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.process.logic.pipeline import Filter
+from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.plan import Plan
 
 _log: Final = logging.getLogger(__name__)
@@ -24,8 +26,8 @@ MANY: Final = b"\xff\xff\xff\xff"
 """The first bytes of a message of many re-keyed records, an Arrow IPC stream; a single record is JSON."""
 
 
-def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
-    """Return a reader of a plan's input as columns; None, with a warning, where all of it is processed event by event.
+def columns_for(plan: Plan, schemas: SchemaSource) -> Mapping[str, ColumnReader] | None:
+    """Return readers of a plan's inputs as columns, by topic; None, with a warning, where they are processed by event.
 
     Args:
         plan: the plan.
@@ -34,7 +36,8 @@ def columns_for(plan: Plan, schemas: SchemaSource) -> ColumnReader | None:
     if why := unavailable() or _why_not(plan):
         warn_row_path(f"{plan.group} works event by event: {why}")
         return None
-    return ColumnReader(schemas)
+    readers = contract_readers(plan)
+    return {each.stage.topic: ColumnReader(schemas, readers[each.stage.topic]) for each in plan.sources}
 
 
 @cache

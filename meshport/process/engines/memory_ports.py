@@ -27,6 +27,7 @@ class Port:
         partitions: the number of partitions.
         cleanup: `delete` or `compact`.
         type: the CloudEvents type; by default the topic's name.
+        versions: other versions of the schema that events are written with, as JSON data.
     """
 
     schema: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Port:
     partitions: int = 1
     cleanup: str = "delete"
     type: str | None = None
+    versions: tuple[Mapping[str, Any], ...] = ()
 
 
 class PortRegistry(Resolver, SchemaSource, Protocol):
@@ -57,10 +59,12 @@ class Ports:
     def __init__(self, ports: Mapping[str, Port], *, bootstrap_servers: str = "", prefix: str = "") -> None:
         self._bindings: dict[Address, Binding] = {}
         self._schemas: dict[int, Schema] = {}
-        for number, (text, port) in enumerate(ports.items(), start=1):
+        for text, port in ports.items():
             address = full_address(text)
-            schema = parse_schema(json.dumps(port.schema), source=str(address))
-            self._schemas[number] = schema
+            number = self._add(port.schema, address)
+            for version in port.versions:
+                self._add(version, address)
+            schema = self._schemas[number]
             self._bindings[address] = Binding(
                 address=address,
                 bootstrap_servers=bootstrap_servers,
@@ -76,6 +80,11 @@ class Ports:
                 cleanup=port.cleanup,
                 owner="test",
             )
+
+    def _add(self, form: Mapping[str, Any], address: Address) -> int:
+        number = len(self._schemas) + 1
+        self._schemas[number] = parse_schema(json.dumps(form), source=str(address))
+        return number
 
     @property
     def bindings(self) -> tuple[Binding, ...]:

@@ -35,6 +35,7 @@ from meshport.process.stages.join import JoinStage
 from meshport.process.stages.partition import BatchResult, Counts, PartitionStage
 from meshport.process.stages.source import SourceStage
 from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan, StageTopics
 from meshport.process.wire.tables import Table
@@ -90,7 +91,7 @@ class Worker:
         plan: the plan.
         schemas: where the schemas of events are found.
         log: Kafka.
-        columns: reads the input as Arrow columns; None processes it event by event. See
+        columns: reads each input as Arrow columns, by topic; None processes them event by event. See
             `meshport.process.columns.columns_for`.
         look_s: seconds between two looks for redriven events.
 
@@ -105,7 +106,7 @@ class Worker:
         plan: Plan,
         schemas: SchemaSource,
         log: Log,
-        columns: ColumnReader | None = None,
+        columns: Mapping[str, ColumnReader] | None = None,
         *,
         look_s: float = _LOOK_S,
     ) -> None:
@@ -114,13 +115,15 @@ class Worker:
         self.computed_s = 0.0
         self.loaded = 0
         self._log = log
-        self._columns = columns
+        self._columns = columns or {}
         self._look_s = look_s
         self._next_look = 0.0
         self._redrive_ends: Mapping[int, tuple[int, int]] = {}
         self._ends_at_assignment: dict[TopicPartition, int] = {}
-        self._reader = EventReader(schemas)
-        self._tables = {address: Table(binding, self._reader) for address, binding in plan.tables.items()}
+        self._readers = {topic: EventReader(schemas, reader) for topic, reader in contract_readers(plan).items()}
+        self._tables = {
+            address: Table(binding, self._readers[binding.topic]) for address, binding in plan.tables.items()
+        }
         self._stages: dict[TopicPartition, PartitionStage] = {}
         self._skipped: set[TopicPartition] = set()
 
@@ -143,7 +146,13 @@ class Worker:
             self._stages[partition] = second(self.plan, number, state, tables=self._tables)
         else:
             self._stages[partition] = SourceStage(
-                self.plan, source, number, state, reader=self._reader, tables=self._tables, columns=self._columns
+                self.plan,
+                source,
+                number,
+                state,
+                reader=self._readers[topic],
+                tables=self._tables,
+                columns=self._columns.get(topic),
             )
             self._ends_at_assignment[partition] = self._log.bounds(topic)[number][1]
         return self._stages[partition].next_offset

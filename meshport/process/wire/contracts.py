@@ -1,0 +1,54 @@
+"""The contracts that a processor reads its inputs into.
+
+They are those that the plan was made with: a processor keeps them until it is started again. An event of any other version,
+older or newer, is resolved to the fields that the process reads, so that no field that the process does not read can fail;
+an event of the contract itself is read as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshport.address import Address
+from meshport.binding import Binding
+from meshport.compat.projection import project
+from meshport.event import ContractReader
+from meshport.process.logic.fields_read import FieldsRead, InputContract, fields_read
+from meshport.process.wire.plan import COMPACT, Plan
+from meshport.schema import Schema
+
+
+def contract_readers(plan: Plan) -> dict[str, ContractReader]:
+    """Return the schemas that the events of each input are resolved to, by topic; joined products included.
+
+    A field that the contract got after the process was written, and that the output does not have, is not passed on.
+    """
+    bindings = _bindings(plan)
+    contracts = {each: _contract(binding) for each, binding in bindings.items()}
+    output = Schema(plan.output.schema_text).field_names
+    read = fields_read(plan.pipeline, contracts, output)
+    by_topic: dict[str, list[Address]] = {}
+    for address, binding in bindings.items():
+        by_topic.setdefault(binding.topic, []).append(address)
+    return {topic: _reader(plan, read, bindings[addresses[0]], addresses) for topic, addresses in by_topic.items()}
+
+
+def _reader(plan: Plan, read: FieldsRead, binding: Binding, addresses: list[Address]) -> ContractReader:
+    contract = Schema(binding.schema_text)
+    is_input = plan.pipeline.input in addresses
+    surplus = read.surplus if is_input else ()
+    if is_input and not read.complete:
+        paths = tuple(name for name in contract.field_names if name not in surplus)
+    else:
+        paths = tuple(dict.fromkeys(path for each in addresses for path in read.paths[each]))
+    return ContractReader(contract, project(contract, paths), always=bool(surplus))
+
+
+def _bindings(plan: Plan) -> Mapping[Address, Binding]:
+    streams = {} if plan.pipeline.stream is None or plan.stream is None else {plan.pipeline.stream: plan.stream}
+    return {plan.pipeline.input: plan.source, **plan.tables, **streams}
+
+
+def _contract(binding: Binding) -> InputContract:
+    names = Schema(binding.schema_text).field_names
+    return InputContract(names, binding.key, binding.time, binding.cleanup == COMPACT)

@@ -1,0 +1,10 @@
+"""All scenarios of the behaviour suite."""
+
+from __future__ import annotations
+
+from tests.process import behaviour_versions
+from tests.process.behaviour import SCENARIOS, Outcome, Scenario
+
+__all__ = ["SCENARIOS", "Outcome", "Scenario"]
+
+assert behaviour_versions.MANY  # its scenarios are registered when it is imported
