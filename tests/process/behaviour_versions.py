@@ -27,7 +27,7 @@ from meshport.process.logic.pipeline import (
     Select,
     Tumbling,
 )
-from meshport.schema import parse_schema
+from meshport.schema import Schema, parse_schema
 from tests.process.behaviour import LIKE, LIKED, LIKES, Outcome, scenario
 from tests.process.plays import ARTIST, INSTANT, PLAY, WINDOW, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
@@ -43,12 +43,18 @@ def publish_as(
     """Publish an event with another version of a port's schema, one of `Port.versions`."""
     binding = harness.ports.resolve(Address.parse(address))
     schema = parse_schema(json.dumps(version))
-    number = next(each for each in range(1, 100) if harness.ports.by_id(each).fingerprint == schema.fingerprint)
-    writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=number)
+    writer = EventWriter(
+        source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=number_of(harness, schema)
+    )
     value, headers = writer.message(data, id=id, time=time, recorded_time=time)
     # The record key is the text of the key's value, whatever the version calls its field.
     key = record_key(("key",))({"key": data[next(iter(data))]})
     harness.store(Message(binding.topic, key, value, headers))
+
+
+def number_of(harness: Harness, schema: Schema) -> int:
+    """Return the id of a schema that a harness' ports know."""
+    return next(each for each in range(1, 100) if harness.ports.by_id(each).fingerprint == schema.fingerprint)
 
 
 def with_fields(form: Mapping[str, Any], *fields: Mapping[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
