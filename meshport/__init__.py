@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from meshport.address import Address
     from meshport.errors import MeshError
     from meshport.event import Event
+    from meshport.ports.group_start import Start
     from meshport.ports.history import Missing
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
-    from meshport.ports.subscriber import Start, Subscriber
+    from meshport.ports.subscriber import Subscriber
     from meshport.registry import Registry
 
 __version__ = "0.1.0"
@@ -39,7 +40,7 @@ _MODULES: Final = {
     "Publisher": "meshport.ports.publisher",
     "Offsets": "meshport.ports.replay",
     "Replay": "meshport.ports.replay",
-    "Start": "meshport.ports.subscriber",
+    "Start": "meshport.ports.group_start",
     "Subscriber": "meshport.ports.subscriber",
     "Registry": "meshport.registry",
 }

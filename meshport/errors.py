@@ -14,6 +14,8 @@
     │   ├── BrokerUnavailable     no broker answers, or one could not be started
     │   ├── JarRejected           a jar of the embedded broker that is not the locked one
     │   ├── TopicError            a topic that is missing or could not be created
+    │   │   ├── TopicRemade       a topic that was deleted and made again under its readers
+    │   │   └── PartitionsAdded   a topic with more partitions than its reader can take up
     │   ├── HistoryMissing        history that was asked for and is removed from the log
     │   ├── HistoryUndecided      history that was asked for and waits for an open transaction
     │   ├── DeliveryUnknown       the broker did not report whether an event is stored
@@ -264,6 +266,55 @@ class JarRejected(KafkaError):  # noqa: N818 - names a verdict
 
 class TopicError(KafkaError):
     """Raised when a topic is missing, or could not be created as declared."""
+
+
+class TopicRemade(TopicError):  # noqa: N818 - names what happened
+    """Raised when a topic was deleted and made again: what was read, or is kept as state, belongs to another log.
+
+    Attributes:
+        group: the consumer group that has read the earlier log.
+        expected_id: Kafka's id of the topic whose log was read; None if it is not known.
+        found_id: Kafka's id of the present topic; None if it is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        group: str | None = None,
+        expected_id: str | None = None,
+        found_id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, topic=topic, partition=partition, offset=offset, hint=hint)
+        self.group = group
+        self.expected_id = expected_id
+        self.found_id = found_id
+
+
+class PartitionsAdded(TopicError):  # noqa: N818 - names what happened
+    """Raised when a topic got more partitions than a processor was planned for, and its logic cannot take them up.
+
+    Attributes:
+        planned: the number of partitions that the processor was planned for.
+        found: the number of partitions that the topic has.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        topic: str | None = None,
+        planned: int | None = None,
+        found: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, topic=topic, hint=hint)
+        self.planned = planned
+        self.found = found
 
 
 class HistoryMissing(KafkaError):  # noqa: N818 - names a state

@@ -17,9 +17,10 @@ from meshport.cli.session import JsonOption, MissingOption, RegistryOption, miss
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
 from meshport.files.row_mapper import parse_time
+from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
-from meshport.ports.subscriber import BadEvent, Start, Subscriber
+from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
 
 AddressArgument = Annotated[

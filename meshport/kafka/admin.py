@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
     ClusterMetadata,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -158,6 +159,24 @@ class Admin:
                 topic=name,
                 hint="it never changes under one generation, since keys would move: declare what is there, or rebuild",
             )
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Add partitions to a topic until it has `total`; does nothing where it has as many or more.
+
+        Raises:
+            TopicError: there is no such topic, or the broker refused it.
+        """
+        if self.partitions().get(name, 0) >= total:
+            return
+        try:
+            asked = self._client.create_partitions([NewPartitions(name, total)], operation_timeout=_TIMEOUT_S)[name]
+            _answer(asked, f"cannot add partitions to {name}")
+        except KafkaException as error:
+            if self.partitions().get(name, 0) < total:  # another process may have added them meanwhile
+                raise client_error(error, f"cannot add partitions to {name}") from error
+        deadline = time.monotonic() + _TIMEOUT_S
+        while self.partitions().get(name, 0) < total and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
 
     def set_config(self, name: str, config: Mapping[str, str]) -> None:
         """Change settings of a topic; the others keep their values.

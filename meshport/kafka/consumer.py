@@ -5,6 +5,8 @@ Settings that differ from librdkafka's defaults, and why:
 - `enable.auto.commit=false`: an offset is committed after the work, never before.
 - `auto.offset.reset=error`: an offset that retention has removed is an error (`HistoryMissing`); the consumer does not skip
   events silently.
+- `topic.metadata.refresh.interval.ms=10000`: a group is assigned partitions that were added to its topic after this time; by
+  default after five minutes, in which nothing of them is read.
 - `fetch.queue.backoff.ms=10`: by default a partition pauses for a second whenever its queue is full, which costs four
   fifths of the throughput.
 """
@@ -110,6 +112,7 @@ class Consumer:
     ) -> None:
         self._bootstrap_servers = kafka.bootstrap_servers
         self._pending_error: KafkaError | None = None
+        self._assign_error: Exception | None = None
         self.ends: dict[TopicPartition, int] = {}
         """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self.fetched: Mapping[TopicPartition, int] = {}
@@ -124,6 +127,7 @@ class Consumer:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
+                "topic.metadata.refresh.interval.ms": 10_000,
                 "fetch.queue.backoff.ms": 10,
                 "queued.min.messages": 20_000,
                 "queued.max.messages.kbytes": 16_384,
@@ -170,8 +174,8 @@ class Consumer:
         def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             try:
                 offsets = on_assign(ours(partitions))
-            except KafkaError as error:  # the client would make a SystemError of it; the next `read` raises it
-                self._pending_error, offsets = error, {}
+            except Exception as error:  # noqa: BLE001 - the client may make a SystemError of it; `read` raises it
+                self._assign_error, offsets = error, {}
             client.assign([ClientPartition(topic, partition, offset) for partition, offset in offsets.items()])
 
         def revoked(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
@@ -190,6 +194,10 @@ class Consumer:
         # librdkafka keeps a partition paused that was paused in an earlier assignment; nothing of it would be fetched.
         self._client.resume(assigned)
 
+    def assign_more(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions as well, each from its offset, without a group."""
+        self._client.incremental_assign([ClientPartition(*each, offset) for each, offset in offsets.items()])
+
     def pause(self, topic: str, partition: int) -> None:
         """Fetch no more of an assigned partition until it is assigned again."""
         self._client.pause([ClientPartition(topic, partition)])
@@ -200,11 +208,14 @@ class Consumer:
         Raises:
             KafkaError: the broker reported an error for a partition. Messages that came with it are returned first, and the
                 error is raised by the next call.
+            Exception: what `on_assign` raised.
         """
         if (error := self._pending_error) is not None:
             self._pending_error = None
             raise error
         first = self._client.poll(timeout_s)
+        if self._assign_error is not None:
+            raise self._assign_error
         if first is None:
             return []
         messages = [first, *self._client.consume(limit - 1, 0.005)] if limit > 1 else [first]
@@ -317,12 +328,13 @@ class Consumer:
         )
         return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
 
-    def commit(self, topic: str, offsets: Mapping[int, int]) -> bool:
+    def commit(self, topic: str, offsets: Mapping[int, int], note: str = "") -> bool:
         """Commit offsets of the group.
 
         Args:
             topic: the topic.
             offsets: by partition, the next offset to read.
+            note: a text that Kafka keeps beside each offset; `commits` returns it.
 
         Returns:
             False where the group is rebalancing or this member was removed from it: nothing was committed, and the next
@@ -333,7 +345,7 @@ class Consumer:
         """
         if not offsets:
             return True
-        wanted = [ClientPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        wanted = [ClientPartition(topic, partition, offset, note) for partition, offset in offsets.items()]
         try:
             done = self._client.commit(offsets=wanted, asynchronous=False) or ()
         except KafkaException as error:
@@ -349,13 +361,17 @@ class Consumer:
 
     def committed(self, topic: str) -> dict[int, int]:
         """Return the offset that the group has committed, by partition; a partition without one is left out."""
+        return {partition: offset for partition, (offset, _) in self.commits(topic).items()}
+
+    def commits(self, topic: str) -> dict[int, tuple[int, str]]:
+        """Return the offset that the group has committed, with its note, by partition; one without an offset is left out."""
         asked = [ClientPartition(topic, partition) for partition in self.partitions(topic)]
         what = f"cannot see the group's offsets in {topic}"
         found = _once_ready(partial(self._client.committed, asked, timeout=_METADATA_S), what)
         for each in found:
             if each.error is not None:
                 raise client_error(each.error, f"{what} [{each.partition}]")
-        return {each.partition: each.offset for each in found if each.offset >= 0}
+        return {each.partition: (each.offset, each.metadata or "") for each in found if each.offset >= 0}
 
     def close(self) -> None:
         """Leave the group and close the connections."""

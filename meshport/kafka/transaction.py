@@ -95,7 +95,6 @@ class Member(Consumer):
         super().__init__(kafka, group=group, settings=settings)
         self._group = group
         self._moved: set[TopicPartition] = set()
-        self._assign_error: Exception | None = None
 
     def join(
         self,

@@ -20,6 +20,7 @@ from meshport.event import Event, EventReader
 from meshport.event.reading import ReaderSchemas
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import ReceivedMessage, event_parts
+from meshport.kafka.topic_log import LogWatch
 from meshport.ports.history import (
     Missing,
     RemovedHistory,
@@ -111,6 +112,12 @@ class Replay:
             )
         self._kafka = kafka.at(self.binding.bootstrap_servers)
         self._consumer = history_reader(self._kafka, group=f"meshport-replay-{self.id}")
+        self._logs = LogWatch(
+            self._kafka,
+            self.binding.topic,
+            reader=f"replay {self.id} has read another log",
+            hint="begin the replay again; it then reads the new topic",
+        )
         try:
             bounds, undecided = readable_bounds(self._kafka, self._consumer, self.binding.topic)
             self.range = self._range_of(begin, end, bounds)
@@ -160,6 +167,7 @@ class Replay:
 
         Raises:
             DecodeError, EventError, NotRegistered: an event cannot be read and there is no `on_bad`.
+            TopicRemade: the topic was deleted and made again since the job began.
             BrokerUnavailable: nothing came for half a minute though there was more to read.
         """
         for event in self.history(progress=progress):
@@ -168,12 +176,19 @@ class Replay:
     def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
         """Yield the same events without the mark: to look at a port's past, not to handle it again."""
         since, until = self._since, self._until
-        for messages in read_range(self._consumer, self.range, progress=progress):
+        for messages in self._messages(progress):
             for message in messages:
                 event = self._event(message)
                 if event is None or (since and event.time < since) or (until and event.time >= until):
                     continue
                 yield event
+
+    def _messages(self, progress: Callable[[int, int], None] | None) -> Iterator[list[ReceivedMessage]]:
+        with self._logs.explaining():
+            for messages in read_range(self._consumer, self.range, progress=progress):
+                self._logs.look()
+                yield messages
+            self._logs.check()  # the last messages may be of another log
 
     def _event(self, message: ReceivedMessage) -> Event | None:
         try:

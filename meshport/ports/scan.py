@@ -230,6 +230,7 @@ class TopicFollower:
             for topic in self._topics
             for partition, end in self._end_consumer.end_offsets(topic).items()
         }
+        self._take_up_partitions(ends)
         received = time.monotonic()
         while unread := [each for each, end in ends.items() if self._positions[each] < end]:
             messages = self._consumer.read(_LIMIT, 0.2)
@@ -258,6 +259,17 @@ class TopicFollower:
             self._positions |= {TopicPartition(topic, each): offset for each, offset in wanted.positions.items()}
         self._rereader = None
         self._consumer.assign(self._positions)
+
+    def _take_up_partitions(self, ends: Iterable[TopicPartition]) -> None:
+        """Read partitions that were added to a topic from their first offset."""
+        added = {
+            each: self._end_consumer.begin_offsets(each.topic)[each.partition]
+            for each in ends
+            if each not in self._positions
+        }
+        if added:
+            self._consumer.assign_more(added)
+            self._positions |= added
 
     def close(self) -> None:
         """Close the connections."""

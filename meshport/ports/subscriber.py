@@ -9,7 +9,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -27,8 +26,10 @@ from meshport.errors import (
 from meshport.event import Event, EventReader, SchemaSource
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage, event_parts
+from meshport.kafka.topic_log import LogWatch, TopicLog
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.generation_cursor import LOOK_S, BindingWatch, GenerationCursor
+from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start
 from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.resolver import Resolver
@@ -47,13 +48,6 @@ _LONGEST_POLL_MS: Final = 300_000
 _POLL_EVERY_S: Final = 30.0
 _ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with what comes"
 _UNREADABLE: Final = (CodecError, EventError, NotRegistered)
-
-
-class Start(StrEnum):
-    """Where a group begins that has committed no offset yet."""
-
-    EARLIEST = "earliest"
-    LATEST = "latest"
 
 
 class Mesh(Resolver, SchemaSource, Protocol):
@@ -111,6 +105,9 @@ class Subscriber:
     Attributes:
         binding: the newest binding of the address.
 
+    Reading ends with TopicRemade where the topic was deleted and made again, and takes up partitions that are added to it,
+    from their first offset.
+
     Raises:
         NotRegistered: the registry knows no such port.
         HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
@@ -157,23 +154,29 @@ class Subscriber:
         self._watch = BindingWatch(self.binding.address, mesh, look_s)
         # A subscriber that is garbage-collected without being closed stops resolving.
         self._unwatch = weakref.finalize(self, self._watch.close)
-        self._read_topic(self._first_offsets() if group is None else {})
+        self._read_topic()
 
-    def _read_topic(self, offsets: dict[int, int]) -> None:
-        """Read the current topic: from these offsets, or from those of the group."""
-        self._begins = offsets
-        if self._group is None:
-            self._consumer.assign({TopicPartition(self._topic, each): offset for each, offset in offsets.items()})
-        else:
-            self._consumer.subscribe(
-                self._topic, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+    def _read_topic(self, continued: dict[int, int] | None = None) -> None:
+        """Read the current topic: from these offsets, or by default from the start that was asked for or from the group's."""
+        topic, group = self._topic, self._group
+        reader = (
+            f"what was read of it as group {group!r} is of another log" if group else "what was read is of another log"
+        )
+        hint = MOVE_GROUP if group else "start again, to read the new topic from its beginning"
+        self._logs = LogWatch(self._kafka, topic, reader=reader, hint=hint, group=group)
+        if group is None:
+            self._begins = self._first_offsets() if continued is None else continued
+            self._consumer.assign({TopicPartition(topic, each): offset for each, offset in self._begins.items()})
+            return
+        self._begins = {}
+        log = self._logs.known.get(topic, TopicLog(topic, None, self.binding.partitions))
+        self._group_start = GroupStart(group, log, self._start, self._cursor.first_offset)
+        self._consumer.subscribe(topic, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def _first_offsets(self) -> dict[int, int]:
         bounds = self._consumer.bounds(self._topic)
-        return self._retained(
-            {partition: self._first_offset(partition, end) for partition, (_, end) in bounds.items()}, bounds
-        )
+        offsets = {each: 0 if self._start is Start.EARLIEST else end for each, (_, end) in bounds.items()}
+        return self._retained(offsets, bounds)
 
     def _retained(self, offsets: dict[int, int], bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         """Return offsets to begin at, none before the first that is left of its partition.
@@ -185,13 +188,22 @@ class Subscriber:
         insist(removed_history(self._kafka, self._topic, asked, offsets), self._missing, _ALLOWED)
         return {partition: max(offset, bounds[partition][0]) for partition, offset in offsets.items()}
 
+    def _take_up_partitions(self) -> None:
+        """Read partitions that were added to the topic from their first offset. A group is assigned them by Kafka."""
+        if self._group is not None or self._logs.partitions.get(self._topic, 0) <= len(self._begins):
+            return
+        begins = self._consumer.begin_offsets(self._topic)
+        added = {partition: offset for partition, offset in begins.items() if partition not in self._begins}
+        self._consumer.assign_more({TopicPartition(self._topic, each): offset for each, offset in added.items()})
+        self._begins |= added
+
     def _on_assign(self, partitions: Sequence[int]) -> dict[int, int]:
-        known = self._consumer.committed(self._topic)
+        self._logs.check()
+        commits = self._consumer.commits(self._topic)
         bounds = self._consumer.bounds(self._topic)
-        wanted = {each: known.get(each, self._first_offset(each, bounds[each][1])) for each in partitions}
-        offsets = self._retained(wanted, bounds)
+        offsets = self._retained(self._group_start.offsets(partitions, commits, bounds), bounds)
         for partition, offset in offsets.items():
-            if partition in known:
+            if partition in commits:
                 self._committed[partition] = offset
             else:
                 # Without a committed offset, a restarted group that begins at the latest would skip what came before its
@@ -200,13 +212,6 @@ class Subscriber:
                 self._commit_due = 0.0
         self._revoked_partitions.difference_update(partitions)
         return offsets
-
-    def _first_offset(self, partition: int, end: int) -> int:
-        """Return where to begin in a partition in which the group has committed nothing."""
-        continued_at = self._cursor.first_offset(partition)
-        if continued_at is not None:
-            return continued_at
-        return 0 if self._start is Start.EARLIEST else end
 
     def _on_revoke(self, partitions: Sequence[int]) -> None:
         # Events whose offset cannot be committed any more are read again by the next member; reading need not stop for that.
@@ -328,7 +333,10 @@ class Subscriber:
         if time.monotonic() >= self._commit_due:
             self.commit()
         self._follow()
-        self._take(self._consumer.read(limit, wait_s))
+        self._logs.look()
+        self._take_up_partitions()
+        with self._logs.explaining():
+            self._take(self._consumer.read(limit, wait_s))
 
     def _follow(self) -> None:
         """Continue in the next generation, if the address is bound to one and this one is read to its end."""
@@ -395,7 +403,9 @@ class Subscriber:
         self._commit_due = time.monotonic() + _COMMIT_EVERY_S
         known = self._committed
         advanced = {each: offset for each, offset in self._next_offsets.items() if known.get(each) != offset}
-        if self._group is not None and advanced and self._consumer.commit(self._topic, advanced):
+        if self._group is None or not advanced:
+            return
+        if self._consumer.commit(self._topic, advanced, self._group_start.note):
             known.update(advanced)
 
     def stop(self) -> None:

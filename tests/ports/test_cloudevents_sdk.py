@@ -16,8 +16,9 @@ from meshport.binding import Binding
 from meshport.errors import EncodeError, EventError
 from meshport.event import Event
 from meshport.event.event import Envelope
+from meshport.ports.group_start import Start
 from meshport.ports.publisher import Publisher
-from meshport.ports.subscriber import Start, Subscriber
+from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import Mesh
 from tests.ports.readings import BEGIN, reading, take
 

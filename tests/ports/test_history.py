@@ -17,10 +17,11 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports import scan
+from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.scan import ReadProgress, TopicFollower, TopicRange, read_range
-from meshport.ports.subscriber import Start, Subscriber
+from meshport.ports.subscriber import Subscriber
 from meshport.process.runtime.kafka_log import KafkaLog
 from tests.mesh_session import Mesh
 from tests.ports.readings import BEGIN, cut, fill, numbers, take

@@ -18,8 +18,9 @@ from meshport.event import Event
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
+from meshport.ports.group_start import Start
 from meshport.ports.publisher import Publisher
-from meshport.ports.subscriber import BadEvent, Start, Subscriber
+from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import fill, numbers, reading, take

@@ -1,0 +1,131 @@
+"""Where the members of a consumer group begin to read a topic, and what the group keeps to know it again.
+
+Beside each offset a group commits a note: the id of the topic, and how many partitions the topic had when the group began.
+
+- Kafka deletes the offsets of a group with the topic, but a member that did not notice commits into the new topic. The note
+  then names another topic id, so that the next start refuses the offset.
+- Partitions that are added later are read from their first offset, also by a group that begins at the latest: its members
+  were there before them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple, Self
+
+from meshport.kafka.topic_log import TopicLog, topic_remade
+
+_NOTE: Final = re.compile(r"(?:topic-id=(?P<id>[\w+/-]+) )?partitions=(?P<partitions>\d{1,9})")
+MOVE_GROUP: Final = (
+    "read the new topic under a new group, or set the group's offsets anew with Kafka's tools "
+    "(`kafka-consumer-groups --reset-offsets --to-earliest`)"
+)
+"""The way out of a group whose offsets belong to another log."""
+
+
+class Start(StrEnum):
+    """Where a group begins that has committed no offset yet."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+class CommitNote(NamedTuple):
+    """The note beside a committed offset.
+
+    Attributes:
+        topic_id: Kafka's id of the topic; None where the cluster gives none.
+        partitions: how many partitions the topic had when the group began.
+    """
+
+    topic_id: str | None
+    partitions: int
+
+    def __str__(self) -> str:
+        return f"{f'topic-id={self.topic_id} ' if self.topic_id else ''}partitions={self.partitions}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the note of a committed offset; None where other software wrote the offset."""
+        found = _NOTE.fullmatch(text)
+        return None if found is None else cls(found["id"], int(found["partitions"]))
+
+
+@dataclass
+class GroupStart:
+    """Gives the first offset of each partition that a member of a group is assigned, and the note for its commits.
+
+    Args:
+        group: the consumer group.
+        log: of the topic.
+        start: where the group begins that has committed nothing.
+        continued_at: returns the offset where a reader of the generation before continues in a partition, or None.
+    """
+
+    group: str
+    log: TopicLog
+    start: Start
+    continued_at: Callable[[int], int | None]
+
+    def __post_init__(self) -> None:
+        """Begin with the partitions that there are."""
+        self._began_with = self.log.partitions
+
+    @property
+    def note(self) -> str:
+        """The note for the group's commits."""
+        return str(CommitNote(self.log.id, self._began_with))
+
+    def offsets(
+        self, partitions: Sequence[int], commits: Mapping[int, tuple[int, str]], bounds: Mapping[int, tuple[int, int]]
+    ) -> dict[int, int]:
+        """Return the first offset to read of each partition; retention may have removed it.
+
+        Args:
+            partitions: that were assigned.
+            commits: the offset and the note that the group has committed, by partition.
+            bounds: (first offset, end offset) of each partition of the topic.
+
+        Raises:
+            TopicRemade: the group has read another log of this name.
+        """
+        notes = [note for _, text in commits.values() if (note := CommitNote.parse(text)) is not None]
+        # Without a note, partitions after the last committed one count as added: reading too much loses nothing.
+        self._began_with = min(
+            [note.partitions for note in notes] or [max(commits, default=self.log.partitions - 1) + 1]
+        )
+        offsets = {}
+        for partition in partitions:
+            end = bounds[partition][1]
+            if partition in commits:
+                offset, text = commits[partition]
+                self._refuse_other_log(partition, offset, end, CommitNote.parse(text))
+            else:
+                offset = self._first_offset(partition, end)
+            offsets[partition] = offset
+        return offsets
+
+    def _first_offset(self, partition: int, end: int) -> int:
+        """Return where to begin in a partition in which the group has committed nothing."""
+        continued_at = self.continued_at(partition)
+        if continued_at is not None:
+            return continued_at
+        return 0 if self.start is Start.EARLIEST or partition >= self._began_with else end
+
+    def _refuse_other_log(self, partition: int, offset: int, end: int, note: CommitNote | None) -> None:
+        known, found = (note.topic_id if note else None), self.log.id
+        is_other = known is not None and found is not None and known != found
+        if is_other or offset > end:
+            raise topic_remade(
+                self.log.topic,
+                (known, found),
+                f"group {self.group!r} has read another log up to offset {offset} of partition {partition}, "
+                f"this one ends at {end}",
+                hint=MOVE_GROUP,
+                group=self.group,
+                partition=partition,
+                offset=offset,
+            )
