@@ -41,6 +41,12 @@ def rebuild(
         ),
     ] = False,
     allow_missing: MissingOption = False,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=4096, help="How many partitions the new generation has; by default as declared."
+        ),
+    ] = None,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -60,6 +66,11 @@ def rebuild(
     generation from what is left. Where the state of the live generation is damaged, the new one is built up to the offsets
     that the live one's outputs reflect; readers go on there, and the processor continues with the new generation.
 
+    With --partitions the new generation has another number of partitions, with every key in one of them, and state is built
+    anew for them. Then write that number into product.yaml and run `meshport apply`. A source-aligned product is copied,
+    event by event: with --swap always its old topic takes no more events, so that publishers have to be started again, and
+    the products that read it are rebuilt next.
+
     --retire deletes nothing while a product depends on the generation (rebuild that product first) or a group has not read
     it to its end; it reports them.
 
@@ -71,23 +82,47 @@ def rebuild(
         if retire is not None:
             _retire(Address.parse(address), retire, mesh, force=force, json=json)
             return
-        _rebuild(Address.parse(address), mesh, swap, missing_history(allow_missing), json=json)
+        _rebuild(Address.parse(address), mesh, swap, partitions, missing_history(allow_missing), json=json)
 
 
-def _rebuild(address: Address, mesh: Registry, when: str, missing: Missing, *, json: bool) -> None:
+def _rebuild(
+    address: Address, mesh: Registry, when: str, partitions: int | None, missing: Missing, *, json: bool
+) -> None:
     from meshport.rebuild import Rebuild, Swap  # noqa: PLC0415 - slow to import
 
     if when not in set(Swap):
         raise typer.BadParameter(f"{when!r} is none of {', '.join(Swap)}", param_hint="--swap")
     product = Project.find(Path.cwd()).product(address)
+    if product.product.process is None and partitions is not None:
+        _copy(address, mesh, partitions, switch=Swap(when) is not Swap.NEVER, json=json)
+        return
     with progress(f"rebuilding {address.key}") as moved:
-        report = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing).run(Swap(when))
+        job = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing, partitions=partitions)
+        report = job.run(Swap(when))
     if json:
         emit(report.as_dict())
     else:
         _show(report)
     if not report.equal:
         raise typer.Exit(FINDINGS)
+
+
+def _copy(address: Address, mesh: Registry, partitions: int, *, switch: bool, json: bool) -> None:
+    from meshport.rebuild import PortCopy  # noqa: PLC0415 - slow to import
+
+    report = PortCopy(address, mesh, partitions, say=say).run(switch=switch)
+    if json:
+        emit(report.as_dict())
+    say(
+        f"{report.copied} events copied in {report.seconds:.1f} s into {report.partitions} partitions of {report.topic}"
+    )
+    if report.binding is None:
+        say("nothing is bound anew: `--swap always` does")
+    else:
+        say(
+            f"write `partitions: {report.partitions}` into product.yaml and run `meshport apply`; start publishers again; "
+            "`meshport rebuild` the products that read it"
+        )
 
 
 def _show(report: RebuildReport) -> None:

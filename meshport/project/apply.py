@@ -175,7 +175,9 @@ def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin)
             raise TopicError(
                 f"the topic {name} has {found.partitions} partitions, {product.descriptor_file} declares {port.partitions}",
                 topic=name,
-                hint="it never changes under one generation, since keys would move: declare what is there",
+                hint="the number never changes under one generation, since keys would move: `meshport rebuild "
+                f"{product.product.address.key} --partitions {max(found.partitions, port.partitions)} --swap always` binds a "
+                "generation that has as many; then declare that number",
             )
         different = {key: value for key, value in wanted.items() if found.config.get(key) != value}
         if different:

@@ -3,14 +3,17 @@
 from meshport.rebuild.alignment import Alignment
 from meshport.rebuild.compare import compare
 from meshport.rebuild.comparison import GenerationComparison, MatchCounts, Mismatch
+from meshport.rebuild.copied import CopyReport, PortCopy
 from meshport.rebuild.job import Rebuild, RebuildReport, Swap
 from meshport.rebuild.retire import dependent_products, retire, unfinished_groups
 
 __all__ = [
     "Alignment",
+    "CopyReport",
     "GenerationComparison",
     "MatchCounts",
     "Mismatch",
+    "PortCopy",
     "Rebuild",
     "RebuildReport",
     "Swap",

@@ -26,7 +26,7 @@ from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.state.function_state import states_for
 from meshport.process.wire.plan import Plan
 from meshport.rebuild.changelog_cache import ChangelogCache
-from meshport.rebuild.input_offsets import begins_of, input_offsets, is_short_of, switched
+from meshport.rebuild.input_offsets import FixedOffsets, begins_of, input_offsets, is_short_of, switched
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class GenerationAligner:
         schemas: SchemaSource,
         continues: Mapping[str, Continuation] = MappingProxyType({}),
         *,
-        fixed: Mapping[TopicPartition, int] | None = None,
+        fixed: FixedOffsets | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._old = old
@@ -115,7 +115,7 @@ class GenerationAligner:
         """
         with closing(KafkaLog(self._old.kafka)) as log:
             if self._fixed is not None:
-                self._new.advance_to(switched(self._fixed, self._continues))
+                self._new.advance_to(switched(self._fixed.offsets, self._continues))
             elif self._continues:
                 self._align_at_continuation(log)
             else:
@@ -123,7 +123,8 @@ class GenerationAligner:
             topic = self._old.output.topic
             ends = readable_ends(self._old.kafka, topic, log.decided(topic))
             begins = {partition: end for partition, (_, end) in log.decided(self._new.plan.output.topic).items()}
-            if self._fixed is not None and is_short_of(self._fixed, self._continues):
+            fixed = self._fixed
+            if fixed is not None and (not fixed.follows or is_short_of(fixed.offsets, self._continues)):
                 begins = dict.fromkeys(begins, 0)  # readers find the events between only where they read all of it
             for each in self._written_topics:
                 log.decided(each)  # the markers of our own transactions are written a moment after the commit's answer

@@ -7,18 +7,64 @@ built up to these, where both hold the outputs of the same input.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from meshport.binding import Continuation
+from meshport.errors import TopicRemade
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import MANY
 from meshport.process.engines.bounded import input_stages
 from meshport.process.runtime.checkpoints import latest_checkpoints
 from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.worker import refuse_lost_state
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.wire.input import InputMessage
+from meshport.process.wire.logs import recorded_ids, refuse_other_logs, state_topics
 from meshport.process.wire.messages import read_rekeyed
 from meshport.process.wire.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class FixedOffsets:
+    """Input offsets up to which a new generation is built, where the old generation cannot be advanced.
+
+    Attributes:
+        offsets: by partition of the old generation's inputs.
+        follows: whether the old generation's outputs end at these offsets. Otherwise readers read all of the new generation.
+    """
+
+    offsets: Mapping[TopicPartition, int]
+    follows: bool = True
+
+
+def offsets_of_remade(plan: Plan, log: KafkaLog) -> FixedOffsets | None:
+    """Return the present ends of the inputs where a topic of a generation's state was made again; None where none was.
+
+    The offsets of its state then mean nothing in the present topics, so that no offset follows its outputs.
+
+    Raises:
+        KafkaError: the cluster did not answer.
+    """
+    known = Admin(plan.kafka).partitions()
+    if plan.stages[0].changelog not in known:
+        return None
+    present = recorded_ids(plan, log.topic_ids(state_topics(plan)))
+    found = latest_checkpoints(plan, log)
+    try:
+        for stage, checkpoints in zip(plan.stages, found, strict=True):
+            for partition, checkpoint in checkpoints.items():
+                refuse_other_logs(plan, stage, partition, checkpoint, present)
+                if stage is not plan.repartition:
+                    refuse_lost_state(plan, stage, partition, checkpoint, log)
+    except TopicRemade:
+        ends = {
+            TopicPartition(stage.topic, partition): end
+            for stage in input_stages(plan)
+            for partition, (_, end) in log.bounds(stage.topic).items()
+        }
+        return FixedOffsets(ends, follows=False)
+    return None
 
 
 def input_offsets(plan: Plan, checkpoints: Sequence[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:

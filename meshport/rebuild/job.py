@@ -32,24 +32,26 @@ from typing import Any, Final
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProcessError, RegistryUnavailable, StateDamaged
-from meshport.generations import Generations, GenerationState, Phase, Switch
+from meshport.generations import Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer
+from meshport.kafka.topic_log import TopicLogs
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import Missing, removed_history
 from meshport.process import load_pipeline, make_plan
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
 from meshport.process.runtime.kafka_log import CHANGELOG, CHANGELOG_WHILE_BUILT, KafkaLog
+from meshport.process.runtime.log_watch import present_plan
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.plan import Plan
 from meshport.project.project import ProjectProduct
 from meshport.rebuild.alignment import Alignment, GenerationAligner
 from meshport.rebuild.compare import compare
 from meshport.rebuild.comparison import GenerationComparison
-from meshport.rebuild.input_offsets import begins_of, output_offsets, switched
+from meshport.rebuild.input_offsets import FixedOffsets, begins_of, offsets_of_remade, output_offsets, switched
 from meshport.rebuild.lease import LEASE_S, BuildLease
 from meshport.rebuild.pinned_inputs import pin_inputs
-from meshport.rebuild.retire import retire
+from meshport.rebuild.retire import delete_abandoned
 from meshport.registry import Registry
 
 _LOOK_S: Final = 0.2
@@ -134,9 +136,11 @@ class Rebuild:
         on_progress: called with (offsets read, offsets in all) of what is being read.
         missing: whether the new generation may be built where part of its inputs' history is removed.
         lease_s: seconds for which the lease on the new generation outlives this process.
+        partitions: how many the topic of the new generation has; by default as many as the product declares.
 
     Raises:
         ProcessError: the product is not built by a processor.
+        PartitionsAdded: an input has more partitions than its binding, and the logic cannot take them up.
         NotRegistered: the product, or a port that it reads, is not registered.
     """
 
@@ -149,6 +153,7 @@ class Rebuild:
         on_progress: Callable[[int, int], None] | None = None,
         missing: Missing = Missing.REFUSE,
         lease_s: float = LEASE_S,
+        partitions: int | None = None,
     ) -> None:
         self._mesh = mesh
         self._say = say
@@ -158,15 +163,16 @@ class Rebuild:
         pipeline = load_pipeline(product.product, product.folder)
         for read in (pipeline.input, *pipeline.joined):
             mesh.refresh(read)
-        self._plan = replace(make_plan(pipeline, live.address, mesh), missing=missing)
+        self._plan = present_plan(replace(make_plan(pipeline, live.address, mesh), missing=missing))
+        self._partitions = partitions or declared_partitions(product, live)
         pinned = pin_inputs(self._plan)
         self._old, self._continues = pinned.plan, pinned.continues
-        self._made_by = logic_digest(product, self._plan)
+        self._made_by = logic_digest(product, self._plan, self._partitions)
         self._line = mesh.generations(live.address)
         self._admin = Admin(self._plan.kafka)
         self._paused_at, self._is_live = 0.0, False
         self._damaged: set[str] = set()
-        self._fixed: Mapping[TopicPartition, int] | None = None
+        self._fixed: FixedOffsets | None = None
 
     def run(self, swap: Swap = Swap.NEVER) -> RebuildReport:
         """Build the new generation, compare both, and switch as `swap` asks; see the module.
@@ -177,6 +183,13 @@ class Rebuild:
             HistoryMissing: the history of an input is removed in part, and `missing` does not allow it.
             KafkaError, RegistryUnavailable: no answer. Nothing is lost; call it again.
         """
+        with closing(KafkaLog(self._old.kafka)) as log:
+            self._fixed = offsets_of_remade(self._old, log)
+        if self._fixed is not None:
+            self._say(
+                f"a topic of the state of {self._line.line} was made again: the new generation is built from the present "
+                "topics, and readers read all of it"
+            )
         while True:
             try:
                 with BuildLease(self._line, self._begun_by, seconds=self._lease_s) as lease:
@@ -203,10 +216,10 @@ class Rebuild:
         self._say(f"{error.message}; the new generation is begun again without it")
         if any(error.topic == stage.changelog for stage in self._old.stages):
             with closing(KafkaLog(self._old.kafka)) as log:
-                self._fixed = output_offsets(self._old, log)
+                self._fixed = FixedOffsets(output_offsets(self._old, log))
 
     def _run(self, lease: BuildLease, swap: Swap) -> RebuildReport:
-        self._delete_abandoned(lease.opened)
+        delete_abandoned(self._line, lease.opened, self._admin, self._say)
         new = self._open(lease)
         began = time.perf_counter()
         with ExitStack() as stack:
@@ -263,25 +276,18 @@ class Rebuild:
             for found in removed_history(self._old.kafka, topic, looking.bounds(topic)):
                 self._say(f"not compared are {found}")
 
-    def _delete_abandoned(self, generations: Generations) -> None:
-        for each in generations.generations:
-            if each.state is GenerationState.ABANDONED:
-                self._say(f"generation {each.number} was begun by another logic; it is deleted")
-                retire(self._line, each.number, self._admin)
-
     def _open(self, lease: BuildLease) -> Plan:
         """Create the new generation's topic, and return the plan that builds it."""
         generation, live = lease.generation, self._old.output
         found = self._admin.topic(live.topic)
         if found is None:
             raise ProcessError(f"the topic {live.topic} is not there", hint="`meshport apply` makes it")
-        made = self._admin.ensure_topic(generation.topic, live.partitions, found.config)
+        made = self._admin.ensure_topic(generation.topic, self._partitions, found.config)
         self._say(
             f"generation {generation.number} of {live.address}: {'begun' if made else 'goes on'} ({generation.topic})"
         )
-        return replace(
-            self._plan, output=live.model_copy(update={"topic": generation.topic, "generation": generation.number})
-        )
+        own = {"topic": generation.topic, "generation": generation.number, "partitions": self._partitions}
+        return replace(self._plan, output=live.model_copy(update=own))
 
     def _configure_changelogs(self, new: Plan, settings: Mapping[str, str]) -> None:
         for stage in new.stages:
@@ -293,7 +299,7 @@ class Rebuild:
         Where the old generation cannot be advanced, they are the offsets that its outputs reflect.
         """
         if self._fixed is not None:
-            return switched(self._fixed, self._continues)
+            return switched(self._fixed.offsets, self._continues)
         # What an open transaction hides is left to the processor, as all that is written later.
         with closing(KafkaLog(building.plan.kafka)) as log:
             ends = {
@@ -361,14 +367,21 @@ class Rebuild:
                 time.sleep(_ANSWER_S)
 
 
-def logic_digest(product: ProjectProduct, plan: Plan) -> str:
-    """Return a digest of a product's logic: of its own files, its contract, and the topics that it reads."""
+def declared_partitions(product: ProjectProduct, live: Binding) -> int:
+    """Return how many partitions a product declares for the port that a binding is of."""
+    port = product.product.port(live.address.port or "", live.address.major or 1)
+    return live.partitions if port is None else port.partitions
+
+
+def logic_digest(product: ProjectProduct, plan: Plan, partitions: int) -> str:
+    """Return a digest of a product's logic: of its files, its contract, the logs that it reads, and its partitions."""
     digest = hashlib.sha256()
     files = sorted(
         each for each in Path(product.folder).rglob("*") if each.suffix in {".py", ".yaml"} and each.is_file()
     )
     for file in files:
         digest.update(str(file.relative_to(product.folder)).encode() + b"\0" + file.read_bytes() + b"\0")
-    read = sorted(each.topic for each in plan.reads)
-    digest.update(" ".join([plan.output.fingerprint, plan.shape, *read]).encode())
+    logs = TopicLogs(plan.kafka).of(*(each.topic for each in plan.reads))
+    read = sorted(f"{each.topic} {each.id}" for each in logs.values())
+    digest.update(" ".join([plan.output.fingerprint, plan.shape, str(partitions), *read]).encode())
     return digest.hexdigest()

@@ -68,7 +68,14 @@ def pin_inputs(plan: Plan) -> PinnedPlan:
 def _generations(bound: Binding) -> list[Binding]:
     """Return the binding and those of the replaced generations, the newest first."""
     return [bound] + [
-        bound.model_copy(update={"topic": each.topic, "generation": each.generation, "continues": ()})
+        bound.model_copy(
+            update={
+                "topic": each.topic,
+                "generation": each.generation,
+                "partitions": len(each.ends),
+                "continues": (),
+            }
+        )
         for each in reversed(bound.continues)
     ]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from meshport.address import Address, generation_topics
 from meshport.binding import Binding, Continuation
 from meshport.errors import NotRegistered
+from meshport.generations import Generations, GenerationState
 from meshport.kafka.admin import Admin
 from meshport.process.wire.plan import processor_group
 from meshport.registry import PortGenerations, Registry
@@ -34,6 +37,21 @@ def retire(line: PortGenerations, number: int, admin: Admin) -> list[str]:
     for each in deleted:
         admin.delete_topic(each)
     return deleted
+
+
+def delete_abandoned(line: PortGenerations, opened: Generations, admin: Admin, say: Callable[[str], None]) -> None:
+    """Delete the generations of a port whose build was given up.
+
+    Args:
+        line: the port's generations.
+        opened: the generations as they are now.
+        admin: of the cluster.
+        say: called with a line for people for each.
+    """
+    for each in opened.generations:
+        if each.state is GenerationState.ABANDONED:
+            say(f"generation {each.number} was begun by another logic; it is deleted")
+            retire(line, each.number, admin)
 
 
 def unfinished_groups(binding: Binding, number: int, admin: Admin) -> list[str]:

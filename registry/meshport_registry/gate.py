@@ -130,7 +130,9 @@ def past_of(connection: Connection, row: Row[Any], binding: Binding) -> Past:
     schemas = parsed_schemas(connection, [each.fingerprint for each in live])
     versions = tuple(Version(each.number, schema) for each, schema in zip(live, schemas, strict=True))
     product = descriptor_of(row)
-    port = product.port(*_line(binding)) or _dropped(binding, history)
+    declared = product.port(*_line(binding))
+    # A rebuild may have bound a generation with another number of partitions.
+    port = declared.model_copy(update={"partitions": binding.partitions}) if declared else _dropped(binding, history)
     contract = Contract(declaring(product, port), port, schemas[-1])
     return Past(contract, versions, readers(connection, binding.address), waivers(connection, binding.address))
 

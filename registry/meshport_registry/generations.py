@@ -108,12 +108,12 @@ class _Line:
         """Insert the row of a generation."""
         self._connection.execute(insert(tables.generation), self._key | {"number": number} | values)
 
-    def bind(self, number: int, topic: str) -> None:
+    def bind(self, number: int, topic: str, partitions: int) -> None:
         """Bind the address to a generation, and increment the change counter."""
         own = tables.binding
         rows = (own.c.guid == self.product.guid) & (own.c.port == self.address.port)
         rows &= own.c.major == self.address.major
-        self._connection.execute(update(own).where(rows).values(topic=topic, generation=number))
+        self._connection.execute(update(own).where(rows).values(topic=topic, generation=number, partitions=partitions))
         self.touch()
 
     def touch(self) -> None:
@@ -236,14 +236,20 @@ def switch_generation(
         row = line.held(number, wanted.holder)
         if row.phase != Phase.HANDOVER:
             raise Conflict(f"generation {number} of {line.address} is held to be built, its processors still run")
-        partitions = set(range(line.binding.partitions))
-        if not (set(wanted.ends) == set(wanted.begins) == partitions):
+        # The new generation may have another number of partitions; partitions may have been added to the old topic.
+        ended, begun = set(wanted.ends), set(wanted.begins)
+        if (
+            ended != set(range(max(len(ended), line.binding.partitions)))
+            or not begun
+            or begun != set(range(len(begun)))
+        ):
             raise RequestRefused(
-                f"a switch needs the offsets of each of the {len(partitions)} partitions of {line.address}"
+                f"a switch needs the offsets of each of the {line.binding.partitions} partitions of {line.address}, and of "
+                "each of the new generation"
             )
         _replace(line, number, wanted)
         line.change(number, state=GenerationState.LIVE, holder=None, phase=None, held_until=None)
-        line.bind(number, row.topic)
+        line.bind(number, row.topic, len(begun))
     return choose_binding(bindings_of(connection, line.product, cluster), line.address)
 
 

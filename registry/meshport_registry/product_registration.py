@@ -129,6 +129,7 @@ def register_product(
         new = {"guid": guid, "created_at": now, "updated_at": now, "revision": next_revision(connection)}
         connection.execute(_INSERT_PRODUCT, _row(product) | new)
     _write_bindings(connection, declaration, product, plan, judged, dry_run=dry_run)
+    plan.raise_if_refused(product)
     if row is not None and plan.changed:
         values = _row(product) | {"updated_at": now, "revision": next_revision(connection)}
         connection.execute(update(tables.product).where(tables.product.c.guid == guid).values(**values))
@@ -282,6 +283,12 @@ def _write_bindings(
         version = _write_contract(connection, product, port, candidate, judged, before=before)
         address = product.port_address(port)
         topic = topic_name(address, generation=generation)
+        if before is not None and before.partitions != port.partitions:
+            plan.refused.append(
+                f"{address} has {before.partitions} partitions in generation {generation}, {port.partitions} are declared: "
+                f"`meshport rebuild {address.of_product.key} --partitions {port.partitions} --swap always` first binds a "
+                "generation that has as many"
+            )
         values = {
             "position": position,
             "bootstrap_servers": declaration.bootstrap_servers,

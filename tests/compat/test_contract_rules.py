@@ -299,7 +299,7 @@ def test_a_figure_means_the_same_in_each_unit(name: str, one: int, other: int) -
 
 
 def test_rules_that_no_waiver_passes_are_those_where_the_mesh_would_be_wrong() -> None:
-    """No waiver passes a change of partitions, keys, addresses or ids, after which the mesh itself would be wrong."""
+    """No waiver passes fewer partitions, other keys, addresses or ids, after which the mesh itself would be wrong."""
     assert {rule.id for rule in OWN if not rule.waivable} == {
         "KEY_CHANGED",
         "PARTITIONS",

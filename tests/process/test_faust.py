@@ -18,7 +18,7 @@ import faust
 import pytest
 from faust.contrib.asgi import faust_app_running
 
-from meshport.errors import ProcessError
+from meshport.errors import ProcessError, TopicRemade
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
@@ -150,7 +150,7 @@ def test_a_log_that_ends_before_the_state_is_refused(topics: Topics) -> None:
     partition = TopicPartition(topics.plan.source.topic, 0)
     end = topics.log.bounds(partition.topic)[0][1]
     assert starting_offset(topics.plan, partition, end, topics.log) == end
-    with pytest.raises(ProcessError, match="was made anew"):
+    with pytest.raises(TopicRemade, match="was deleted and made again"):
         starting_offset(topics.plan, partition, end + 1, topics.log)
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
@@ -30,22 +31,29 @@ class Topics:
         self.plan, self.ports = plan, ports_
         self.log = KafkaLog(plan.kafka)
         admin = Admin(plan.kafka)
-        for binding in (plan.source, plan.output):
+        for binding in (*plan.reads, plan.output):
             admin.ensure_topic(binding.topic, binding.partitions)
         ensure_topics(plan, admin)
         self._number = 0
 
     def publish(self, plays: list[tuple[str, dict[str, Any]]]) -> None:
         """Store plays, (id, data) each."""
-        source = self.plan.source
+        self.store(self.plan.source, plays)
+
+    def store(self, source: Binding, rows: list[tuple[str, dict[str, Any]]]) -> None:
+        """Store events of a port, (id, data) each."""
         schema = self.ports.by_id(source.schema_id)
         writer = EventWriter(
             source=str(source.address), type=source.type, codec=codec_for(schema), schema_id=source.schema_id
         )
         with Producer(KafkaConfig(source.bootstrap_servers)) as producer:
             producer.deliver(
-                Message(source.topic, data["user"].encode(), *writer.message(data, id=id_, time=data["at"]))
-                for id_, data in plays
+                Message(
+                    source.topic,
+                    str(data[source.key[0]]).encode(),
+                    *writer.message(data, id=id_, time=data[source.time or ""]),
+                )
+                for id_, data in rows
             )
 
     def stored(self, topic: str) -> list[InputMessage]:

@@ -141,7 +141,7 @@ WRONG = [
     Wrong("KEY_CHANGED", "player/plays", text(PLAYS, "key: user_id", "key: artist_id")),
     Wrong("TIME_CHANGED", "artists/onboardings", text(TERMS, "time: valid_from", "time: signed_at")),
     Wrong("EVENT_TYPE", "player/plays", text(PLAYS, "  - name: events", "  - name: events\n    type: player.play")),
-    Wrong("PARTITIONS", "player/plays", text(PLAYS, "partitions: 4", "partitions: 8")),
+    Wrong("PARTITIONS_ADDED", "player/plays", text(PLAYS, "partitions: 4", "partitions: 8")),
     Wrong("RETENTION", "listening/sessions", text(SESSIONS, "retention: 365d", "retention: 30d")),
     Wrong("CLEANUP_POLICY", "listening/plays-by-artist", text(HOURS, "    cleanup: compact\n", "")),
     Wrong(

@@ -136,7 +136,7 @@ def test_each_promise_around_the_schema_has_its_rule(registry: Registry) -> None
     assert sorted(found) == [
         "CLASSIFICATION_LOWERED at classification",
         "KEY_CHANGED at key",
-        "PARTITIONS at partitions",
+        "PARTITIONS_ADDED at partitions",
         "RETENTION at retention",
     ]
     assert found == [each.partition(":")[0] for each in refused(registry, changed, schemas, dry_run=True)]

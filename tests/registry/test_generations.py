@@ -13,7 +13,7 @@ from meshport.errors import NotRegistered, RegistrationRefused
 from meshport.generations import GenerationState, Phase, Switch
 from meshport.registry import Registry
 from meshport.registry.generations import PortGenerations
-from tests.registry.schemas import plays
+from tests.registry.schemas import plays, waiver_of_track
 
 ADDRESS = "player/plays/events@1"
 ENDS = dict.fromkeys(range(4), 10)
@@ -36,6 +36,35 @@ def switch(line: PortGenerations, number: int, holder: str = "me") -> Switch:
 def states(line: PortGenerations) -> dict[int, str]:
     """Return the state of each generation."""
     return {each.number: each.state for each in line.list().generations}
+
+
+def test_a_generation_may_have_another_number_of_partitions(registry: Registry, line: PortGenerations) -> None:
+    """A switch binds as many partitions as the new generation has; the product then has to declare that number."""
+    line.open(holder="me", seconds=30, made_by="logic 1")
+    begins = dict.fromkeys(range(6), 7)
+    ends = dict.fromkeys(range(5), 10)  # a partition was added to the old topic by hand
+    after = line.switch(2, switch(line, 2).model_copy(update={"begins": begins, "ends": ends}))
+    assert after.partitions == registry.resolve(ADDRESS).partitions == 6
+    assert (after.continues[0].begins, after.continues[0].ends) == (begins, ends)
+    with pytest.raises(RegistrationRefused, match="PARTITIONS"):
+        registry.register(*plays())
+    product, schemas = plays()
+    grown = [each.model_copy(update={"partitions": 6}) for each in product.output_ports]
+    registry.register(product.model_copy(update={"output_ports": tuple(grown)}), schemas)
+    assert registry.resolve(ADDRESS) == after
+
+
+def test_partitions_are_added_by_a_rebuild_only(registry: Registry, line: PortGenerations) -> None:
+    """A product that declares more partitions than the bound generation has is refused, and the refusal says what to do."""
+    product, schemas = plays()
+    grown = [each.model_copy(update={"partitions": 6}) for each in product.output_ports]
+    edited = product.model_copy(update={"output_ports": tuple(grown)})
+    with pytest.raises(RegistrationRefused, match="PARTITIONS_ADDED"):
+        registry.register(edited, schemas)
+    registry.waive(waiver_of_track(rule="PARTITIONS_ADDED", path="partitions"))  # for the gate's comparison with git
+    with pytest.raises(RegistrationRefused, match="rebuild player/plays --partitions 6"):
+        registry.register(edited, schemas)
+    assert registry.resolve(line.line).partitions == 4
 
 
 def test_an_address_is_bound_to_the_generation_that_was_built(registry: Registry, line: PortGenerations) -> None:
@@ -110,7 +139,7 @@ def test_only_the_holder_of_a_handover_binds(registry: Registry, line: PortGener
     with pytest.raises(RegistrationRefused, match="is not held by another"):
         line.switch(2, wanted.model_copy(update={"holder": "another"}))
     with pytest.raises(RegistrationRefused, match="each of the 4 partitions"):
-        line.switch(2, wanted.model_copy(update={"begins": {0: 0}}))
+        line.switch(2, wanted.model_copy(update={"begins": {1: 0}}))
     while line.list().is_handed_over:
         time.sleep(0.05)
     with pytest.raises(RegistrationRefused, match="is not held by me any more"):

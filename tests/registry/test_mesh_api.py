@@ -143,7 +143,7 @@ def test_partitions_key_and_ports_do_not_change_under_a_topic(registry: Registry
     registry.register(*plays())
     changed = product(outputPorts=[{"key": "track", "partitions": 8}])
     findings = refused(registry, changed, {"events@1": schema("track")})
-    assert {"PARTITIONS at partitions", "KEY_CHANGED at key"} < {each.partition(":")[0] for each in findings}
+    assert {"PARTITIONS_ADDED at partitions", "KEY_CHANGED at key"} < {each.partition(":")[0] for each in findings}
     assert any("[forward]" in each for each in findings)
     gone = product(outputPorts=[{"name": "other", "key": "user"}])
     (finding,) = refused(registry, gone, {"other@1": schema("user")})

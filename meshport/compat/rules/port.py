@@ -84,26 +84,49 @@ def event_type(change: Change) -> Iterator[Found]:
 
 
 def partitions(change: Change) -> Iterator[Found]:
-    """The number of partitions changed.
+    """The port declares fewer partitions than its topic has.
 
-    A key's partition is its hash modulo that number (Kafka's default partitioner). With more partitions, new events of a key
-    go to another partition than the stored ones: their order is lost, and joins of co-partitioned topics break. Kafka cannot
-    reduce the number (INVALID_PARTITIONS, KIP-195). No waiver lets it pass, because the topic would be wrong whatever was
-    approved.
+    Kafka cannot reduce the number (INVALID_PARTITIONS, KIP-195), and a key's partition is its hash modulo that number. No
+    waiver lets it pass, because the topic would be wrong whatever was approved.
 
-    Rebuild the product into a new generation with that number, or publish a new major.
+    Declare as many as the topic has. `meshport rebuild ADDRESS --partitions N` binds a generation with fewer.
     """
     if (after := change.after) is None:
         return
     was, now = change.before.port.partitions, after.port.partitions
-    if was != now:
-        why = "keys would move to others" if now > was else "Kafka takes none away"
+    if now < was:
         yield Found(
             "partitions",
-            f"the topic has {was} partitions and would have {now}: {why}",
+            f"the topic has {was} partitions and would have {now}: Kafka takes none away",
             was,
             now,
-            f"keep `partitions: {was}`; rebuild the product into a new generation, or {new_major(change.before)}",
+            f"write `partitions: {was}`; or rebuild the product into a new generation, or {new_major(change.before)}",
+            RollOut.ANY,
+            Part.PORT,
+        )
+
+
+def partitions_added(change: Change) -> Iterator[Found]:
+    """The port declares more partitions than it had.
+
+    A key's partition is its hash modulo the number of partitions (Kafka's default partitioner). In a topic that grows, new
+    events of a key go to another partition than the stored ones: their order is lost, and state by key is split. A new
+    generation has every key in one partition, and readers continue in it without a gap or a repeat.
+
+    First `meshport rebuild ADDRESS --partitions N --swap always`, then `meshport apply`; the registry then knows the new number
+    and finds nothing. Where the gate compares with git, which knows no generations, waive the rule for that change. `apply`
+    and the registry refuse it before the rebuild, waived or not.
+    """
+    if (after := change.after) is None:
+        return
+    was, now = change.before.port.partitions, after.port.partitions
+    if now > was:
+        yield Found(
+            "partitions",
+            f"the topic has {was} partitions and would have {now}: keys would move to others",
+            was,
+            now,
+            f"`meshport rebuild {after.product.address.key} --partitions {now} --swap always` first; or keep `partitions: {was}`",
             RollOut.ANY,
             Part.PORT,
         )
@@ -265,7 +288,8 @@ def port_removed(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule("TIME_CHANGED", "the time of an event keeps its meaning", _CONTRACT, Scope.CHANGE, time_changed),
     Rule("EVENT_TYPE", "events keep their CloudEvents type", _CONTRACT, Scope.CHANGE, event_type),
-    Rule("PARTITIONS", "keys stay in their partitions", _CONTRACT, Scope.CHANGE, partitions, waivable=False),
+    Rule("PARTITIONS", "a topic keeps its partitions", _CONTRACT, Scope.CHANGE, partitions, waivable=False),
+    Rule("PARTITIONS_ADDED", "keys stay in their partitions", _CONTRACT, Scope.CHANGE, partitions_added),
     Rule("CLEANUP_POLICY", "a topic keeps its cleanup policy", _CONTRACT, Scope.CHANGE, cleanup_policy),
     Rule(
         "TOMBSTONES",

@@ -28,6 +28,7 @@ from meshport.kafka.transaction import Member
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.gc_tuning import infrequent_gc
+from meshport.process.runtime.log_watch import run_with_added_partitions
 from meshport.process.runtime.transactional import TransactionalWorker
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.wire.input import InputMessage, PartitionMessages
@@ -76,7 +77,9 @@ def run_processor(
         ProcessError: as `run_engine`.
         KafkaError: as `run_engine`; also where another member has the name.
     """
-    return run_engine(plan, BatchEngine(plan, schemas, member), **options)
+    return run_with_added_partitions(
+        plan, lambda present: run_engine(present, BatchEngine(present, schemas, member), **options)
+    )
 
 
 class BatchEngine(Engine):

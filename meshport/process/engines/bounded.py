@@ -23,6 +23,7 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.input_reader import InputReader
 from meshport.process.runtime.kafka_log import CachedEntries, ensure_topics
+from meshport.process.runtime.log_watch import present_plan
 from meshport.process.runtime.transactional import TransactionalWorker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import PartitionMessages
@@ -53,6 +54,7 @@ class BoundedProcessor:
         cached: entries of changelogs that were read already; see `KafkaLog`.
 
     Raises:
+        PartitionsAdded: an input has more partitions than its binding, and the logic cannot take them up.
         KafkaError: the cluster did not answer.
     """
 
@@ -64,7 +66,7 @@ class BoundedProcessor:
         on_progress: OnRead | None = None,
         cached: CachedEntries | None = None,
     ) -> None:
-        self.plan = plan
+        self.plan = plan = present_plan(plan)
         self._on_progress = on_progress
         ensure_topics(plan, Admin(plan.kafka))
         self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{_ID_SUFFIX}", cached=cached)

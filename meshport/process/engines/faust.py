@@ -36,6 +36,7 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.log_watch import run_with_added_partitions
 from meshport.process.runtime.starting_offset import assign, starting_offset
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.runtime.worker import Worker
@@ -65,12 +66,17 @@ def run_processor(plan: Plan, schemas: SchemaSource, **options: Unpack[RunOption
         schemas: where the schemas of events are found, such as a registry.
         options: see `RunOptions`.
     """
-    with (
-        closing(KafkaLog(plan.kafka, missing=plan.missing)) as log,
-        # faust insists on a data directory; nothing is kept in it.
-        tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
-    ):
-        return run_engine(plan, FaustEngine(plan, Worker(plan, schemas, log), log, Path(folder)), **options)
+
+    def run(present: Plan) -> ProcessorProgress:
+        with (
+            closing(KafkaLog(present.kafka, missing=present.missing)) as log,
+            # faust insists on a data directory; nothing is kept in it.
+            tempfile.TemporaryDirectory(prefix="meshport-process-", ignore_cleanup_errors=True) as folder,
+        ):
+            engine = FaustEngine(present, Worker(present, schemas, log), log, Path(folder))
+            return run_engine(present, engine, **options)
+
+    return run_with_added_partitions(plan, run)
 
 
 class FaustEngine(Engine):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshport.errors import KafkaError
@@ -117,6 +117,14 @@ class MemoryLog:
     def between(self, topic: str, partition: int, begin: int, end: int) -> list[InputMessage]:
         """Return the messages of one partition from one offset up to, not including, another."""
         return self.kept(self.topic(topic)[partition][begin:end])
+
+    def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:  # noqa: ARG002 - of the protocol
+        """Return nothing: a topic in memory is not made again."""
+        return {}
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:  # noqa: ARG002 - of the protocol
+        """Return nothing: there are no consumer groups."""
+        return {}
 
     def restart(self) -> None:
         """Reset what belonged to the killed process: the offsets of joined tables, and the crash."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from meshport.errors import ProcessError
@@ -11,6 +11,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer, ReceivedMessage
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.topic_log import TopicLogs
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_range
@@ -70,12 +71,20 @@ def ensure_topics(plan: Plan, admin: Admin) -> None:
     Raises:
         TopicError: one exists with another number of partitions.
     """
+    known = admin.partitions()
     if plan.repartition is not None:
         admin.ensure_topic(plan.repartition.topic, plan.repartition.partitions, _REPARTITION)
-    for stage in plan.stages:
-        admin.ensure_topic(stage.changelog, stage.partitions, CHANGELOG)
+    # These have a partition for each of an input; messages are written to it by number, so that more can be added.
+    for topic, partitions, config in (
+        *((each.stage.changelog, each.stage.partitions, CHANGELOG) for each in plan.sources),
+        (plan.redrive_topic, plan.redrive_partitions, _KEPT_FOREVER),
+    ):
+        if 0 < known.get(topic, 0) < partitions:
+            admin.add_partitions(topic, partitions)
+        admin.ensure_topic(topic, partitions, config)
+    if plan.repartition is not None:
+        admin.ensure_topic(plan.repartition.changelog, plan.repartition.partitions, CHANGELOG)
     admin.ensure_topic(plan.quarantine_topic, plan.output.partitions, _KEPT_FOREVER)
-    admin.ensure_topic(plan.redrive_topic, plan.redrive_partitions, _KEPT_FOREVER)
     if plan.timed:
         admin.ensure_topic(plan.late_topic, plan.output.partitions, _KEPT_FOREVER)
 
@@ -219,6 +228,15 @@ class KafkaLog:
             KafkaError: a partition has no leader now.
         """
         return self._reader.bounds(topic, patience_s=_NOW_S)
+
+    def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """Return Kafka's id of each topic that exists; nothing where the cluster gives none."""
+        return {topic: log.id for topic, log in TopicLogs(self._kafka).of(*topics).items() if log.id is not None}
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Return the offsets that a consumer group has committed in a topic, by partition."""
+        with Consumer(self._kafka, group=group) as consumer:
+            return consumer.committed(topic)
 
     def high_watermarks(self, topic: str) -> dict[int, int]:
         """Return the end offset of each partition, open transactions included."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from meshport.errors import ProcessError
+from meshport.errors import TopicRemade
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import insist, removed_history
 from meshport.process.runtime.kafka_log import GO_ON, KafkaLog
 from meshport.process.runtime.worker import Worker
+from meshport.process.wire.logs import rebuild_hint
 from meshport.process.wire.plan import Plan
 
 
@@ -15,7 +16,7 @@ def assign(worker: Worker, partition: TopicPartition, log: KafkaLog) -> int:
     """Restore the state of a partition that was assigned to a worker, and return the offset from which to read it.
 
     Raises:
-        ProcessError: as `Worker.assign`; or the partition ends before the offset of its state.
+        ProcessError, TopicRemade: as `Worker.assign`; or the partition ends before the offset of its state.
         HistoryMissing: as `starting_offset`.
     """
     offset = worker.assign(partition)
@@ -37,17 +38,18 @@ def starting_offset(plan: Plan, partition: TopicPartition, offset: int, log: Kaf
         log: the cluster.
 
     Raises:
-        ProcessError: the partition ends before the offset.
+        TopicRemade: the partition ends before the offset.
         HistoryMissing: what is left of the partition begins after the offset, and the plan does not allow it.
     """
     begin, end = log.bounds(partition.topic)[partition.partition]
     if offset > end:
-        raise ProcessError(
-            f"{partition} ends at offset {end}, the state is at {offset}: the topic was made anew",
+        raise TopicRemade(
+            f"{partition} ends at offset {end}, the state is at {offset}: the topic was deleted and made again",
             topic=partition.topic,
             partition=partition.partition,
             offset=offset,
-            hint="delete the processor's changelog topics as well, to count from the beginning",
+            group=plan.group,
+            hint=rebuild_hint(plan),
         )
     if offset >= begin:
         return offset

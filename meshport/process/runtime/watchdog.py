@@ -22,6 +22,7 @@ from meshport.ports.history import UndecidedHistory
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
+from meshport.process.runtime.log_watch import PlanWatch
 from meshport.process.wire.plan import Plan
 
 STALL_S: Final = 60.0
@@ -73,6 +74,8 @@ def run_engine(
     Raises:
         ProcessError: the processor stalled, or its state is damaged.
         HistoryMissing: input that was not processed is removed from the log, and the plan does not allow it.
+        TopicRemade: a topic that its state belongs to was deleted and made again.
+        PartitionsAdded: partitions were added to an input.
         KafkaError: the cluster did not store what was sent. Nothing is lost; start the processor again.
     """
     stop = stop or threading.Event()
@@ -160,20 +163,10 @@ class Watchdog:
     ) -> ProcessorProgress:
         """Start the engine and watch it until it ends; see `run_engine`."""
         goal = Goal(self._plan, self._log) if until_end else None
+        topics = PlanWatch(self._plan)
         self._engine.start()
-        looked = reported = time.monotonic()
-        while not stop.wait(_BOUNDED_TURN_S if goal else _TURN_S):
-            now = time.monotonic()
-            if not self._engine.running:
-                raise _raisable(self._engine.failure)
-            if now - looked >= _LOOK_S:
-                looked = now
-                self._look(now)
-            if on_progress is not None and now - reported >= 1:
-                reported = now
-                on_progress(self.progress)
-            if goal is not None and goal.reached({**self._engine.next_offsets, **self._engine.redriven_offsets}):
-                break
+        with topics.explaining():
+            self._watch(goal, topics, stop, on_progress)
         self._engine.stop()
         if self._engine.running:
             raise ProcessError(
@@ -187,6 +180,29 @@ class Watchdog:
         if on_progress is not None:
             on_progress(self.progress)
         return self.progress
+
+    def _watch(
+        self,
+        goal: Goal | None,
+        topics: PlanWatch,
+        stop: threading.Event,
+        on_progress: Callable[[ProcessorProgress], None] | None,
+    ) -> None:
+        """Return once the engine is to stop."""
+        looked = reported = time.monotonic()
+        while not stop.wait(_BOUNDED_TURN_S if goal else _TURN_S):
+            now = time.monotonic()
+            if not self._engine.running:
+                raise _raisable(self._engine.failure)
+            topics.look()
+            if now - looked >= _LOOK_S:
+                looked = now
+                self._look(now)
+            if on_progress is not None and now - reported >= 1:
+                reported = now
+                on_progress(self.progress)
+            if goal is not None and goal.reached({**self._engine.next_offsets, **self._engine.redriven_offsets}):
+                break
 
     def _await_readable(self) -> None:
         # The broker answers a commit before it writes the markers; until then committed readers do not see the transaction.

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from meshport.errors import KafkaError, ProcessError
+from meshport.errors import KafkaError, TopicRemade
 from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
@@ -34,9 +34,11 @@ from meshport.process.stages.group import GroupStage
 from meshport.process.stages.join import JoinStage
 from meshport.process.stages.partition import BatchResult, Counts, PartitionStage
 from meshport.process.stages.source import SourceStage
-from meshport.process.state.changelog import ChangelogRecord
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint
+from meshport.process.wire.added_partitions import partitions_added
 from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.input import InputMessage
+from meshport.process.wire.logs import rebuild_hint, recorded_ids, refuse_other_logs, state_topics
 from meshport.process.wire.plan import Plan, StageTopics
 from meshport.process.wire.tables import Table
 
@@ -83,6 +85,14 @@ class Log(Protocol):
         """Return the messages of one partition from one offset up to, not including, another."""
         ...
 
+    def topic_ids(self, topics: Sequence[str]) -> Mapping[str, str]:
+        """Return Kafka's id of each topic that exists; nothing where the cluster gives none."""
+        ...
+
+    def committed(self, group: str, topic: str) -> Mapping[int, int]:
+        """Return the offsets that a consumer group has committed in a topic, by partition."""
+        ...
+
 
 class Worker:
     """Runs a plan over the assigned partitions.
@@ -120,6 +130,7 @@ class Worker:
         self._next_look = 0.0
         self._redrive_ends: Mapping[int, tuple[int, int]] = {}
         self._ends_at_assignment: dict[TopicPartition, int] = {}
+        self._ids: dict[str, str] | None = None
         self._readers = {topic: EventReader(schemas, reader) for topic, reader in contract_readers(plan).items()}
         self._tables = {
             address: Table(binding, self._readers[binding.topic]) for address, binding in plan.tables.items()
@@ -136,10 +147,18 @@ class Worker:
         Raises:
             StateDamaged: the changelog does not hold the state of its checkpoint.
             ProcessError: the state was made by another pipeline.
+            TopicRemade: the state belongs to another log of a topic, or is gone.
+            PartitionsAdded: the plan has no such partition.
         """
         topic, number = partition
-        changelog = TopicPartition(self._stage_of(topic).changelog, number)
+        own = self._stage_of(topic)
+        if number >= own.partitions:
+            raise partitions_added(self.plan, topic, number + 1)
+        changelog = TopicPartition(own.changelog, number)
         state = restore(self.plan, changelog, self._counted(self._log.entries(*changelog)))
+        refuse_other_logs(self.plan, own, number, state[1], self._recorded_ids)
+        if own is not self.plan.repartition:
+            refuse_lost_state(self.plan, own, number, state[1], self._log)
         source = next((each for each in self.plan.sources if each.stage.topic == topic), None)
         if source is None:
             second = GroupStage if self.plan.stream is None else JoinStage
@@ -155,12 +174,20 @@ class Worker:
                 columns=self._columns.get(topic),
             )
             self._ends_at_assignment[partition] = self._log.bounds(topic)[number][1]
+        self._stages[partition].logs = self._recorded_ids
         return self._stages[partition].next_offset
 
     def skip_to(self, partition: TopicPartition, offset: int) -> None:
         """Continue a partition from a later offset than that of its state; the next `process` stores that offset."""
         self._stages[partition].skip_to(offset)
         self._skipped.add(partition)
+
+    @property
+    def _recorded_ids(self) -> dict[str, str]:
+        """What the checkpoints of this run record; asked for once, so that they name the logs that the run began with."""
+        if self._ids is None:
+            self._ids = recorded_ids(self.plan, self._log.topic_ids(state_topics(self.plan)))
+        return self._ids
 
     def _counted(self, loaded: Iterable[_T]) -> Iterator[_T]:
         for each in loaded:
@@ -241,7 +268,7 @@ class Worker:
         Asks Kafka about once a second. Call it while no transaction is open, since the answer may take long.
 
         Raises:
-            ProcessError: the redrive topic is not the one that the state was made with.
+            TopicRemade: the redrive topic is not the one that the state was made with.
         """
         began = time.monotonic()
         if began >= self._next_look:
@@ -253,10 +280,14 @@ class Worker:
                 _log.info("not looked for redriven events: %s", error.message)
             for (_, number), stage in self._sources.items():
                 if number in self._redrive_ends and stage.redriven > self._redrive_ends[number][1]:
-                    raise ProcessError(
+                    raise TopicRemade(
                         f"{topic} [{number}] ends at offset {self._redrive_ends[number][1]}, the state is at "
-                        f"{stage.redriven}: the topic was made anew",
-                        hint="delete the processor's changelog topics as well, to count from the beginning",
+                        f"{stage.redriven}: the topic was deleted and made again",
+                        topic=topic,
+                        partition=number,
+                        offset=stage.redriven,
+                        group=self.plan.group,
+                        hint=rebuild_hint(self.plan),
                     )
             # The end offsets of many partitions take long; the look is to cost a twentieth of the time at most.
             took = time.monotonic() - began
@@ -325,3 +356,33 @@ class Worker:
     def _deliver(self, messages: list[Message]) -> None:
         if messages:
             self._log.deliver(messages)
+
+
+def refuse_lost_state(plan: Plan, stage: StageTopics, partition: int, checkpoint: Checkpoint, log: Log) -> None:
+    """Refuse an empty state of an input that the processor's group has read already.
+
+    Every input has a first checkpoint before any of its offsets is committed.
+
+    Args:
+        plan: the plan.
+        stage: the topics of a stage that reads an input.
+        partition: of the input.
+        checkpoint: of the state.
+        log: the cluster.
+
+    Raises:
+        TopicRemade: the changelog was deleted or made again.
+    """
+    if checkpoint.shape:
+        return
+    processed = log.committed(plan.group, stage.topic).get(partition, 0)
+    if processed > log.bounds(stage.topic)[partition][0]:
+        raise TopicRemade(
+            f"{stage.changelog} [{partition}] holds no state, and {plan.group} has processed {stage.topic} [{partition}] up to "
+            f"offset {processed}: the changelog was deleted or made again",
+            topic=stage.changelog,
+            partition=partition,
+            offset=processed,
+            group=plan.group,
+            hint=f"{rebuild_hint(plan)}; or delete the group's offsets as well, to count from the beginning into the same topic",
+        )

@@ -80,6 +80,9 @@ class BatchResult:
 class PartitionStage(ABC):
     """A stage over one partition: its position, its state rows and their changelog.
 
+    Attributes:
+        logs: what each checkpoint records as `Checkpoint.logs`.
+
     Args:
         stage: the topics of the stage.
         partition: of the topic that the stage reads.
@@ -108,6 +111,7 @@ class PartitionStage(ABC):
         self._offset = checkpoint.offset
         self._stored = checkpoint.stamp
         self._due = checkpoint.due
+        self.logs = checkpoint.logs
 
     @property
     def next_offset(self) -> int:
@@ -151,7 +155,15 @@ class PartitionStage(ABC):
     def _checkpoint(self, watermark: int | None, sources: dict[int, PartitionProgress] | None = None) -> Message:
         rows = self._rows
         checkpoint = Checkpoint(
-            self._offset, watermark, sources or {}, rows.count, rows.checksum, self._shape, rows.redriven, self._due
+            self._offset,
+            watermark,
+            sources or {},
+            rows.count,
+            rows.checksum,
+            self._shape,
+            rows.redriven,
+            self._due,
+            self.logs,
         )
         return changelog_message(self._stage.changelog, self._partition, checkpoint.to_record())
 

@@ -10,9 +10,9 @@ process that restores it processes them next (see `meshport.process.runtime.work
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from meshport.process.logic import lossless_json
 from meshport.process.state.keys import CHECKPOINT_KEY
@@ -63,6 +63,8 @@ class Checkpoint:
         redriven: the offset in the redrive topic up to which (exclusive) the state reflects redriven events.
         due: the offset in the redrive topic up to which (exclusive) redriven events are processed before the next event of
             the input; none are where it is not beyond `redriven`.
+        logs: Kafka's id of each topic that the state was made with (see `meshport.process.wire.logs`); empty where the
+            cluster gives none.
     """
 
     offset: int = -1
@@ -73,6 +75,7 @@ class Checkpoint:
     shape: str = ""
     redriven: int = 0
     due: int = 0
+    logs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stamp(self) -> int:
@@ -82,17 +85,19 @@ class Checkpoint:
     def to_record(self) -> ChangelogRecord:
         """Return the changelog record of the checkpoint."""
         sources = {str(number): [each.offset, each.number, each.watermark] for number, each in self.sources.items()}
-        values = [self.offset, self.watermark, sources, self.rows, self.checksum, self.shape]
-        if self.redriven or self.due:
+        values: list[Any] = [self.offset, self.watermark, sources, self.rows, self.checksum, self.shape]
+        if self.redriven or self.due or self.logs:
             values += [self.redriven, self.due]
+        if self.logs:
+            values.append(dict(self.logs))
         return ChangelogRecord(CHECKPOINT_KEY, lossless_json.dumps(values).encode())
 
     @classmethod
     def read(cls, value: bytes) -> Checkpoint:
         """Return the checkpoint of a changelog record's value."""
-        offset, watermark, sources, rows, checksum, shape, *redrive = lossless_json.loads(value)
+        offset, watermark, sources, rows, checksum, shape, *more = lossless_json.loads(value)
         progress = {int(number): PartitionProgress(*each) for number, each in sources.items()}
-        return cls(offset, watermark, progress, rows, checksum, shape, *redrive)
+        return cls(offset, watermark, progress, rows, checksum, shape, *more)
 
 
 def versions(record: ChangelogRecord) -> Iterator[tuple[int, str | None]]:
