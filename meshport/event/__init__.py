@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshport.event.attributes import DATA_SCHEMA, Extension, Headers
 from meshport.event.event import Envelope, Event
-from meshport.event.reader import EventReader
+from meshport.event.reader import UNREADABLE, EventReader
 from meshport.event.reading import ContractReader
 from meshport.event.value import SchemaSource
 from meshport.event.writer import EventWriter, new_id
@@ -19,6 +19,7 @@ __all__ = [
     "EventReader",
     "EventWriter",
     "SchemaSource",
+    "UNREADABLE",
     "new_id",
     "DATA_SCHEMA",
     "Extension",

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from meshport.codec import PREFIX_BYTES, SCHEMA_HEADER, codec_for
 from meshport.codec.jsonform import from_json
-from meshport.errors import DecodeError, EncodeError, EventError, MeshError
+from meshport.errors import CodecError, DecodeError, EncodeError, EventError, MeshError, NotRegistered, SchemaError
 from meshport.event.attributes import (
     COMMON_HEADERS,
     CONTENT_TYPE,
@@ -39,7 +39,23 @@ from meshport.event.reading import ReaderSchemas, reader_schemas
 from meshport.event.value import Decode, SchemaSource, ValueReader
 from meshport.schema import Schema
 
+UNREADABLE: Final = (CodecError, EventError, NotRegistered, SchemaError)
+"""What `EventReader.read` raises for one bad message, as opposed to a registry that does not answer."""
+
 RawHeaders = Sequence[tuple[str, bytes | None]]
+
+
+class UnreadableHeaders(tuple[tuple[str, bytes | None], ...]):
+    """The headers of a message that the client could not read: none, and the reason, for which `EventReader` refuses it."""
+
+    reason: str
+
+    def __new__(cls, reason: str) -> UnreadableHeaders:
+        """Return no headers, with the reason."""
+        made = super().__new__(cls)
+        made.reason = reason
+        return made
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLI: Final = timedelta(milliseconds=1)
@@ -129,7 +145,7 @@ class EventReader:
             # Another layout or an error (EventError and DecodeError are ValueErrors); the slow path decides.
             pass
         try:
-            return self._read(key, value, headers or (), topic, partition, offset, timestamp_ms)
+            return self._read(key, value, () if headers is None else headers, topic, partition, offset, timestamp_ms)
         except MeshError as error:
             # A copy, since a schema source may cache an error and raise it again.
             located = copy(error)
@@ -147,6 +163,8 @@ class EventReader:
         offset: int,
         timestamp_ms: int,
     ) -> Event:
+        if isinstance(headers, UnreadableHeaders):
+            raise EventError(headers.reason)
         attributes, schema_header = _attributes(headers)
         content_type = attributes.get("datacontenttype", "")
         if value is not None and content_type.lower().startswith(STRUCTURED):
@@ -155,6 +173,7 @@ class EventReader:
             _check(attributes)
             fingerprint = fingerprint_of(attributes.get("dataschema"))
             data = None if value is None else self._data(content_type, value, fingerprint, schema_header)
+        has_time = "time" in attributes
         event = Event(
             envelope=Envelope(
                 attributes.pop("source"),
@@ -163,18 +182,16 @@ class EventReader:
                 attributes.pop("datacontenttype", None),
             ),
             id=attributes.pop("id"),
-            time=_EPOCH + _MILLI * max(timestamp_ms, 0),
+            time=_instant("time", attributes.pop("time")) if "time" in attributes else _stored_at(timestamp_ms),
             data=data,
             key=key,
             topic=topic,
             partition=partition,
             offset=offset,
             timestamp_ms=timestamp_ms,
-            has_time="time" in attributes,
+            has_time=has_time,
             subject=attributes.pop("subject", None),
         )
-        if "time" in attributes:
-            event.time = _instant("time", attributes.pop("time"))
         if "recordedtime" in attributes:
             event.recorded_time = _instant("recordedtime", attributes.pop("recordedtime"))
         del attributes["specversion"]
@@ -311,6 +328,17 @@ def _instant(name: str, text: str) -> datetime:
     except (ValueError, OverflowError) as error:
         raise EventError(
             f"the attribute {name} is {text!r}: {error}", attribute=name, hint="RFC 3339, 2026-11-21T08:15:00Z"
+        ) from error
+
+
+def _stored_at(timestamp_ms: int) -> datetime:
+    """Return the time of an event without one: the Kafka timestamp of its record, or the epoch where there is none."""
+    try:
+        return _EPOCH + _MILLI * max(timestamp_ms, 0)
+    except OverflowError as error:
+        raise EventError(
+            f"the event has no time, and its Kafka timestamp is {timestamp_ms} ms, after the year 9999",
+            attribute="time",
         ) from error
 
 

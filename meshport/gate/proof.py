@@ -14,13 +14,13 @@ from typing import Final
 from meshport.binding import Binding
 from meshport.codec import PREFIX_BYTES
 from meshport.compat.contract import Version
-from meshport.errors import CodecError, EventError, MeshError, NotRegistered, SchemaError, TopicError
-from meshport.event import Envelope, Event, EventReader, SchemaSource
+from meshport.errors import EventError, MeshError, NotRegistered, TopicError
+from meshport.event import UNREADABLE, Envelope, Event, EventReader, SchemaSource
 from meshport.gate.evidence import Cause, Evidence, Presence, UnreadableEvent, VersionEvidence
 from meshport.gate.sampling import EVERYTHING, Progress, Sample, TopicHistory
 from meshport.gate.writers import KnownSchemas, Writers
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.ports.history import readable_bounds
 from meshport.ports.scan import history_reader
 from meshport.schema import Schema
@@ -115,15 +115,18 @@ class _Proof:
         """Read a batch of messages."""
         topic, routes = self._binding.topic, self._routes
         for message in messages:
-            value, headers = message.value(), message.headers()
+            value, headers = message.value(), headers_of(message)
             if value is None:
-                self._tombstones += 1
+                if isinstance(message, UnreadableMessage):
+                    self._fail(message, b"", EventError(message.reason))
+                else:
+                    self._tombstones += 1
                 continue
             named = headers[_DATA_SCHEMA_INDEX] if headers and len(headers) > _DATA_SCHEMA_INDEX else None
             route = routes.get((named, value[:PREFIX_BYTES])) or self._route((named, value[:PREFIX_BYTES]))
             try:
                 event = route.read(message.key(), value, headers, topic, message.partition(), message.offset())
-            except (CodecError, EventError, NotRegistered, SchemaError) as error:
+            except UNREADABLE as error:
                 self._fail(message, value, error)
                 continue
             if event.envelope is not route.envelope:
@@ -208,7 +211,7 @@ class _Proof:
             return Cause.UNKNOWN_SCHEMA, None
         for reader, cause in ((self._present, Cause.CANDIDATE), (self._own, Cause.SETTLED)):
             try:
-                return cause, reader.read(message.key(), value, message.headers())
-            except (CodecError, EventError, NotRegistered, SchemaError):
+                return cause, reader.read(message.key(), value, headers_of(message))
+            except UNREADABLE:
                 continue
         return Cause.UNREADABLE, None

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.received import ReceivedMessage
 from meshport.ports.scan import TopicRange, read_range
 
 Progress = Callable[[int, int], None]

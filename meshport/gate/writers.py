@@ -13,7 +13,7 @@ from meshport.codec import PREFIX_BYTES, SCHEMA_HEADER, read_schema_header, unfr
 from meshport.errors import DecodeError, NotRegistered
 from meshport.event import Event, SchemaSource
 from meshport.event.attributes import fingerprint_of
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage, headers_of
 from meshport.schema import Schema
 
 # Hostile events can name any number of ids.
@@ -47,7 +47,7 @@ class Writers:
         """
         declared = event.data_schema if event is not None else None
         header = None
-        for name, each in message.headers() or ():
+        for name, each in headers_of(message) or ():
             if name == SCHEMA_HEADER:
                 header = each
             elif event is None and each is not None and name.lower() == "ce_dataschema":

@@ -14,11 +14,12 @@ Settings that differ from librdkafka's defaults, and why:
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import methodcaller
-from typing import Any, Final, Protocol, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
 from confluent_kafka import Consumer as ClientConsumer
@@ -31,12 +32,14 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.received import ReceivedMessage, UnreadableMessage
 from meshport.kafka.topic_partition import TopicPartition
 
-__all__ = ["BEGINNING", "WATCHED", "Consumer", "ReceivedMessage", "event_parts"]
+__all__ = ["BEGINNING", "WATCHED", "Consumer"]
 
 _Answer = TypeVar("_Answer")
-_EventParts = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None, str, int, int, int]
+
+_log: Final = logging.getLogger(__name__)
 
 WATCHED: Final = {"statistics.interval.ms": 5000}
 """The settings of a consumer that reports the offsets it fetches in `Consumer.fetched`.
@@ -63,39 +66,11 @@ _NOT_YET: Final = frozenset(
         ClientError._DESTROY_BROKER,  # noqa: SLF001 - public under this spelling only
     }
 )
+# Of a batch that librdkafka cannot decompress or parse. It decompresses zstd up to `receive.message.max.bytes`, 100 MB.
+_UNREADABLE_BATCH: Final = frozenset({ClientError._BAD_COMPRESSION, ClientError._BAD_MSG})  # noqa: SLF001 - public under this spelling only
 _OTHER_MEMBERSHIP: Final = frozenset(
     {ClientError.REBALANCE_IN_PROGRESS, ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID}
 )
-
-
-class ReceivedMessage(Protocol):
-    """A message of confluent_kafka. `Consumer.read` returns none that carries an error, so every part is there."""
-
-    def topic(self) -> str: ...  # noqa: D102 - Kafka's own term
-    def partition(self) -> int: ...  # noqa: D102 - Kafka's own term
-    def offset(self) -> int: ...  # noqa: D102 - Kafka's own term
-    def key(self) -> bytes | None: ...  # noqa: D102 - Kafka's own term
-    def value(self) -> bytes | None: ...  # noqa: D102 - None is a tombstone
-    def headers(self) -> list[tuple[str, bytes | None]] | None: ...  # noqa: D102 - Kafka's own term
-    def timestamp(self) -> tuple[int, int]:
-        """(type, Unix time in ms)."""
-        ...
-
-
-def event_parts(topic: str, message: ReceivedMessage) -> _EventParts:
-    """Return the arguments of `meshport.event.EventReader.read`, in its order.
-
-    The topic is passed in, so that all events of a topic share one str.
-    """
-    return (
-        message.key(),
-        message.value(),
-        message.headers(),
-        topic,
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-    )
 
 
 class Consumer:
@@ -113,6 +88,7 @@ class Consumer:
         self._bootstrap_servers = kafka.bootstrap_servers
         self._pending_error: KafkaError | None = None
         self._assign_error: Exception | None = None
+        self._passed_over: dict[TopicPartition, int] = {}
         self.ends: dict[TopicPartition, int] = {}
         """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self.fetched: Mapping[TopicPartition, int] = {}
@@ -172,6 +148,7 @@ class Consumer:
             return [each.partition for each in partitions if each.topic == topic]
 
         def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+            self._passed_over.clear()
             try:
                 offsets = on_assign(ours(partitions))
             except Exception as error:  # noqa: BLE001 - the client may make a SystemError of it; `read` raises it
@@ -189,6 +166,7 @@ class Consumer:
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, each from its offset, without a group."""
         self.ends.clear()
+        self._passed_over.clear()
         assigned = [ClientPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         self._client.assign(assigned)
         # librdkafka keeps a partition paused that was paused in an earlier assignment; nothing of it would be fetched.
@@ -221,7 +199,7 @@ class Consumer:
         messages = [first, *self._client.consume(limit - 1, 0.005)] if limit > 1 else [first]
         # Errors are rare; looking for one at C speed keeps the usual batch free of a Python loop.
         if any(map(_error_of, messages)):
-            messages = self._without_errors(messages)
+            return self._without_errors(messages)
         return cast("list[ReceivedMessage]", messages)
 
     def keep_alive(self) -> list[ReceivedMessage]:
@@ -235,18 +213,23 @@ class Consumer:
         message = self._client.poll(0)
         kept = self._client.assignment()
         self._client.resume([each for each in assigned if each in kept])
-        return [] if message is None else cast("list[ReceivedMessage]", self._without_errors([message]))
+        return [] if message is None else self._without_errors([message])
 
-    def _without_errors(self, messages: list[ClientMessage]) -> list[ClientMessage]:
-        good = [message for message in messages if message.error() is None]
+    def _without_errors(self, messages: Sequence[ClientMessage]) -> list[ReceivedMessage]:
+        good: list[ReceivedMessage] = []
         for message in messages:
             error = message.error()
-            # A member that did not poll for too long joins again by itself; `on_lost` is called with its partitions.
-            if error is None or error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
+            if error is None:
+                good.append(cast(ReceivedMessage, message))
                 continue
             partition = TopicPartition(message.topic() or "", message.partition() or 0)
+            # A member that did not poll for too long joins again by itself; `on_lost` is called with its partitions.
+            if error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
+                continue
             if error.code() == ClientError._PARTITION_EOF:  # noqa: SLF001 - as above
                 self.ends[partition] = message.offset() or 0
+            elif error.code() in _UNREADABLE_BATCH:
+                good.append(self._pass_over(partition, message.offset() or 0, error))
             elif self._pending_error is None:
                 self._pending_error = self._read_error(error, partition, message.offset())
         if self._pending_error is not None and not good:
@@ -268,6 +251,26 @@ class Consumer:
                     code=error.name(),
                 )
         return client_error(error, f"cannot read {partition}")
+
+    def _pass_over(self, partition: TopicPartition, first: int, error: ClientError) -> UnreadableMessage:
+        """Continue after a message that librdkafka cannot read: by itself it would fetch it again, for ever.
+
+        Args:
+            partition: of the message.
+            first: the first offset of its batch. How many messages the batch has is not known, so that each of its offsets is
+                passed over by itself.
+            error: the client's.
+        """
+        (position,) = self._client.position([ClientPartition(*partition)])
+        offset = max(first, position.offset, self._passed_over.get(partition, 0))
+        self._passed_over[partition] = offset + 1
+        what = f"{partition} offset {offset} cannot be read by the client"
+        try:
+            self._client.seek(ClientPartition(*partition, offset + 1))
+        except KafkaException as failure:
+            raise client_error(failure, f"{what}, and it cannot go on after it") from failure
+        _log.warning("%s: %s", what, error.str())
+        return UnreadableMessage(*partition, offset, f"the client cannot read the message: {error.str()}")
 
     def partitions(self, topic: str, *, timeout_s: float = _METADATA_S) -> list[int]:
         """Return the numbers of a topic's partitions.

@@ -26,7 +26,7 @@ from meshport.kafka.errors import client_error, delivery_error
 
 __all__ = ["Message", "Producer", "Refusal", "refusal", "undelivered"]
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 # A topic that was deleted must not block a caller for ever; five minutes are librdkafka's own `message.timeout.ms`.
 _TIMEOUT_S: Final = 300.0
@@ -42,7 +42,7 @@ class Message(NamedTuple):
         topic: the topic.
         key: the record key; None for none.
         value: the value; None for a tombstone.
-        headers: names and values.
+        headers: names and values; a value may be null.
         timestamp_ms: milliseconds since 1970; None for the time of sending.
         partition: None chooses it by the key (murmur2), or at random where there is no key.
     """

@@ -36,9 +36,10 @@ from confluent_kafka import TopicPartition as ClientPartition
 from meshport.errors import KafkaError, MemberFenced, MeshError, TransactionAborted
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import WATCHED, Consumer, ReceivedMessage
+from meshport.kafka.consumer import WATCHED, Consumer
 from meshport.kafka.errors import client_error
 from meshport.kafka.producer import Message, refusal
+from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 
 __all__ = ["BATCH_BYTES", "Member", "Transactions"]
@@ -130,6 +131,7 @@ class Member(Consumer):
         self._moved.update(moved)
         for each in moved:
             self.ends.pop(each, None)
+            self._passed_over.pop(each, None)
         return moved
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
@@ -151,17 +153,18 @@ class Member(Consumer):
             some = self._client.consume(wanted, 0)  # waiting for more would delay each event of a quiet stream
             more = len(some) == wanted
             taken += sum(map(len, some))
+            fresh = cast("list[ReceivedMessage]", some)
             if any(map(_error_of, some)):
-                some = self._without_errors(some)
+                fresh = self._without_errors(some)
             if self._moved:
                 # librdkafka drops what it fetched of a partition that was revoked or assigned meanwhile, but not these.
                 found = [each for each in found if (each.topic(), each.partition()) not in self._moved]
-            found += cast("list[ReceivedMessage]", some)
+            found += fresh
         if self._assign_error is not None:
             raise self._assign_error
         return found
 
-    def _without_errors(self, messages: list[ClientMessage]) -> list[ClientMessage]:
+    def _without_errors(self, messages: Sequence[ClientMessage]) -> list[ReceivedMessage]:
         for each in messages:
             if (error := each.error()) is not None and error.code() == ClientError._FATAL and _FENCED in error.str():  # noqa: SLF001 - as above
                 raise MemberFenced(f"a member of the group {self._group} was fenced: {error.str()}", code=error.name())
@@ -190,6 +193,7 @@ class Member(Consumer):
         for partition, offset in offsets.items():
             if partition in assigned:
                 self.ends.pop(partition, None)
+                self._passed_over.pop(partition, None)
                 self._seek(ClientPartition(*partition, offset))
 
     def _seek(self, position: ClientPartition) -> None:

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from meshport.columnar import arrow_schema
 from meshport.columnar.rows import batch_of
-from meshport.errors import CodecError, EventError, MeshError, NotRegistered
-from meshport.event import Event, EventReader, SchemaSource
+from meshport.errors import EventError, MeshError
+from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
 from meshport.event.columns import ColumnReader, EventColumns, Run
-from meshport.kafka.consumer import ReceivedMessage, event_parts
+from meshport.kafka.received import ReceivedMessage, event_parts, headers_of_each
 from meshport.schema import Schema
 
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -30,8 +30,6 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 # Messages that are read together: so many fit into a CPU's cache, headers included; ten thousand take a quarter longer.
 _AT_ONCE: Final = 1000
 
-# Errors of one bad message, as opposed to a registry that does not answer.
-_UNREADABLE: Final = (CodecError, EventError, NotRegistered)
 _INSTANT: Final = pa.timestamp("us", "UTC")
 METADATA: Final = pa.schema(
     [
@@ -46,7 +44,6 @@ METADATA: Final = pa.schema(
 """The columns of an event's metadata."""
 
 _value_of: Final = methodcaller("value")
-_headers_of: Final = methodcaller("headers")
 _key_of: Final = methodcaller("key")
 _partition_of: Final = methodcaller("partition")
 _offset_of: Final = methodcaller("offset")
@@ -149,7 +146,7 @@ class BatchReader:
                 for at in range(begin + run.first, begin + run.end):
                     try:
                         event = self._event(topic, messages[at])
-                    except _UNREADABLE as error:
+                    except UNREADABLE as error:
                         if on_bad is None and at:
                             return rows.batch(), at  # the events before it are returned first
                         if on_bad is None:
@@ -165,7 +162,7 @@ class BatchReader:
         collects = gc.isenabled()
         gc.disable()
         try:
-            return self._columns.runs(values, [*map(_headers_of, messages)])
+            return self._columns.runs(values, headers_of_each(messages))
         finally:
             if collects:
                 gc.enable()

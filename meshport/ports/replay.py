@@ -15,11 +15,11 @@ from typing import Final
 from uuid import uuid4
 
 from meshport.address import Address
-from meshport.errors import CodecError, EventError, NotRegistered, ReplayError
-from meshport.event import Event, EventReader
+from meshport.errors import ReplayError
+from meshport.event import UNREADABLE, Event, EventReader
 from meshport.event.reading import ReaderSchemas
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage, event_parts
+from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_log import LogWatch
 from meshport.ports.history import (
     Missing,
@@ -193,7 +193,7 @@ class Replay:
     def _event(self, message: ReceivedMessage) -> Event | None:
         try:
             return self._read(*event_parts(self.binding.topic, message))
-        except (CodecError, EventError, NotRegistered) as error:
+        except UNREADABLE as error:
             if self._on_bad is None:
                 raise
             self._on_bad(BadEvent(message, error))

@@ -9,7 +9,8 @@ from typing import Final, Self
 
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import WATCHED, Consumer, ReceivedMessage
+from meshport.kafka.consumer import WATCHED, Consumer
+from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 
 STALL_S: Final = 30.0

@@ -14,18 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from meshport.address import Address
 from meshport.columnar import supports
-from meshport.errors import (
-    CodecError,
-    EventError,
-    KafkaError,
-    MeshError,
-    NotRegistered,
-    RegistryUnavailable,
-    SchemaError,
-)
-from meshport.event import Event, EventReader, SchemaSource
+from meshport.errors import KafkaError, MeshError, RegistryUnavailable, SchemaError
+from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage, event_parts
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
 from meshport.kafka.topic_log import LogWatch, TopicLog
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.generation_cursor import LOOK_S, BindingWatch, GenerationCursor
@@ -47,7 +40,6 @@ _LONGEST_POLL_MS: Final = 300_000
 # A member polls this often while its caller handles a batch slowly.
 _POLL_EVERY_S: Final = 30.0
 _ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with what comes"
-_UNREADABLE: Final = (CodecError, EventError, NotRegistered)
 
 
 class Mesh(Resolver, SchemaSource, Protocol):
@@ -59,12 +51,17 @@ class BadEvent:
     """A message that is no readable event.
 
     Attributes:
-        message: the message as it was received: topic, partition, offset, key, value and headers.
+        message: the message as it was received: topic, partition, offset, key and value.
         error: why it cannot be read.
     """
 
     message: ReceivedMessage
     error: MeshError
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the message, without those whose names are not UTF-8."""
+        return headers_of(self.message) or ()
 
     def __str__(self) -> str:
         at = f"{self.message.topic()}[{self.message.partition()}]@{self.message.offset()}"
@@ -240,7 +237,7 @@ class Subscriber:
                 parts = event_parts(topic, message)
                 try:
                     event = read(*parts)
-                except _UNREADABLE as error:
+                except UNREADABLE as error:
                     self._refused(message, error)
                 except RegistryUnavailable:
                     if self._stopped.is_set():
@@ -275,7 +272,7 @@ class Subscriber:
                 parts = event_parts(topic, message)
                 try:
                     event = read(*parts)
-                except _UNREADABLE as error:
+                except UNREADABLE as error:
                     if handled and self._on_bad is None:
                         break  # the events before it are returned first; the next batch begins with the error
                     self._refused(message, error)

@@ -17,11 +17,10 @@ from typing import Any, Final
 
 from meshport.binding import Binding
 from meshport.codec import codec_for, prefix
-from meshport.errors import CodecError, EventError
-from meshport.event import Event, EventReader, SchemaSource
+from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
 from meshport.event.attributes import ID, rfc3339
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
 from meshport.process.runtime.kafka_log import KafkaLog, inbound
@@ -113,7 +112,7 @@ def _messages(
 
 
 def _id(message: ReceivedMessage) -> bytes:
-    for name, text in message.headers() or ():
+    for name, text in headers_of(message) or ():
         if name == ID:
             return text or b""
     return b""
@@ -142,7 +141,7 @@ class _Normalizer:
         for message in messages:
             value = message.value()
             if value is None or loose or not value.startswith(prefix):
-                with suppress(CodecError, EventError):
+                with suppress(*UNREADABLE):
                     found.append((message, self._payload(message)))
             else:
                 found.append((message, value[length:]))
@@ -152,9 +151,9 @@ class _Normalizer:
         """Return the payload under the port's present schema; None of a tombstone.
 
         Raises:
-            CodecError, EventError: the message is not an event of the port.
+            MeshError: one of `UNREADABLE`; the message is not an event of the port.
         """
-        if message.value() is None:
+        if message.value() is None and not isinstance(message, UnreadableMessage):
             return None
         event = self._read(*inbound(message).parts)
         if self._loose:

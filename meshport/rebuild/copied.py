@@ -25,8 +25,8 @@ from meshport.errors import ProcessError
 from meshport.generations import Phase, Switch
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.rebuild.lease import LEASE_S, BuildLease
@@ -41,6 +41,8 @@ _DEFAULT: Final = "1048588"
 _SEAL_S: Final = 3.0
 _NEAR_S: Final = 2.0
 _TRIES: Final = 5
+# Some kilobytes of a compressed batch may be a message of 40 MB: the topic takes the copy only if it is compressed too.
+_COPIES: Final = {**PRODUCER_SETTINGS, "message.max.bytes": 1_000_000_000, "compression.type": "zstd"}
 _BATCH: Final = 5000
 
 
@@ -199,7 +201,7 @@ class _TopicCopier:
         self._old = old
         self._new = new
         self._log = KafkaLog(kafka)
-        self._producer = Producer(kafka, settings=PRODUCER_SETTINGS)
+        self._producer = Producer(kafka, settings=_COPIES)
         self._positions = {partition: begin for partition, (begin, _) in self._log.bounds(old).items()}
         self.copied = 0
 
@@ -222,11 +224,12 @@ class _TopicCopier:
     def _messages(self, partition: int, begin: int, end: int) -> Iterator[ReceivedMessage]:
         with history_reader(self._kafka) as reader:
             for messages in read_range(reader, TopicRange(self._old, {partition: begin}, {partition: end})):
-                yield from messages
+                # The client logs each message that it cannot read; such a one stays in the old topic.
+                yield from (each for each in messages if not isinstance(each, UnreadableMessage))
 
     def _copy(self, message: ReceivedMessage) -> Message:
-        headers: Any = message.headers() or ()
         kind, timestamp = message.timestamp()
+        headers = headers_of(message) or ()
         return Message(self._new, message.key(), message.value(), headers, timestamp if kind else None)
 
     def close(self) -> None:

@@ -7,10 +7,11 @@ built up to these, where both hold the outputs of the same input.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from meshport.binding import Continuation
-from meshport.errors import TopicRemade
+from meshport.errors import ProcessError, TopicRemade
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import MANY
@@ -92,8 +93,9 @@ def output_offsets(plan: Plan, log: KafkaLog) -> dict[TopicPartition, int]:
     for partition, checkpoint in checkpoints[-1].items():
         begin, end = bounds[partition]
         for message in log.between(stage.topic, partition, max(begin, checkpoint.offset + 1), end):
-            for source, offset in _events_of(message):
-                offsets[source] = min(offset, offsets.get(source, offset))
+            with suppress(ProcessError):  # of a message that no source stage wrote; the processor quarantines it
+                for source, offset in _events_of(message):
+                    offsets[source] = min(offset, offsets.get(source, offset))
     return offsets
 
 
@@ -102,7 +104,7 @@ def _events_of(message: InputMessage) -> Iterator[tuple[TopicPartition, int]]:
     if message.value is not None and message.value[:4] == MANY:
         from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may be absent
 
-        found = RekeyedBatch.read(message.value)
+        found = RekeyedBatch.of(message)
         yield TopicPartition(found.source_topic, found.partition), int(found.offsets[0])
         return
     one = read_rekeyed(message)

@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 
 from meshport.binding import Binding
-from meshport.errors import CodecError, EventError, NotRegistered
-from meshport.event import Event, EventReader
+from meshport.event import UNREADABLE, Event, EventReader
 from meshport.ports.subscriber import BadEvent
 from meshport.process.wire.input import InputMessage
-
-_UNREADABLE = (CodecError, EventError, NotRegistered)
 
 Positions = MutableMapping[tuple[str, int], int]
 """By topic and partition: the offset of the next event."""
@@ -58,7 +55,7 @@ class MemorySubscription:
             for message in waiting:
                 try:
                     event = self._reader.read(*message.parts)
-                except _UNREADABLE as error:
+                except UNREADABLE as error:
                     if self._on_bad is None:
                         raise
                     self._on_bad(BadEvent(_Received(message), error))

@@ -30,6 +30,7 @@ import pyarrow as pa
 from meshport.address import Address, changelog_name, repartition_changelog_name
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.received import headers_of
 from meshport.local.cluster import open_cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.scan import read_topic
@@ -307,7 +308,7 @@ def _bound(bootstrap_servers: str, topic: str, seen: _Seen) -> tuple[int, int]:
     count = missing = 0
     for messages in read_topic(KafkaConfig(bootstrap_servers), topic):
         count += len(messages)
-        missing += sum(seen.is_first((dict(each.headers() or ())["ce_id"] or b"").decode()) for each in messages)
+        missing += sum(seen.is_first((dict(headers_of(each) or ())["ce_id"] or b"").decode()) for each in messages)
     return count, missing
 
 

@@ -121,7 +121,9 @@ def _doubles_anew(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     def change(batch: BatchResult, plan: Any) -> None:
         if (there := _to(batch, plan.output.topic)) and dice.random() < 0.2:
             again = batch.outputs[there[-1]]
-            headers = [(name, b"another" + value if name == "ce_id" else value) for name, value in again.headers]
+            headers = [
+                (name, b"another" + (value or b"") if name == "ce_id" else value) for name, value in again.headers
+            ]
             batch.outputs.append(again._replace(headers=headers))
 
     _batches(patch, change)

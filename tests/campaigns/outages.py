@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
+from meshport.kafka.received import headers_of
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.embedded import EmbeddedKafka
 from tests.campaigns.lane import Child, Lane
@@ -128,7 +129,7 @@ class Watch:
     def _run(self) -> None:
         while not self._over.is_set():
             for message in self._consumer.read(1000, 0.1):
-                id_ = dict(message.headers() or ())["ce_id"]
+                id_ = dict(headers_of(message) or ())["ce_id"]
                 # <topic>-<partition>-<offset>-<number>-<index>
                 _, partition, offset, _, _ = (id_ or b"").decode().rsplit("-", 4)
                 self._newest[int(partition)] = max(self._newest.get(int(partition), -1), int(offset))

@@ -11,7 +11,8 @@ from typing import Any, Self
 from meshport.address import Address
 from meshport.errors import TopicError
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.received import ReceivedMessage, headers_of
 from meshport.local.lag import LagMonitor, ProductLag
 from meshport.ports.scan import read_topic
 from meshport.project.project import Project
@@ -175,7 +176,7 @@ class Newcomer:
 
 def headers(message: ReceivedMessage) -> dict[str, str]:
     """The headers of a message as text."""
-    return {name: (value or b"").decode() for name, value in message.headers() or ()}
+    return {name: (value or b"").decode() for name, value in headers_of(message) or ()}
 
 
 def as_flight(event: dict[str, Any]) -> Flight:

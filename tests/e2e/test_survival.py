@@ -16,6 +16,7 @@ from meshport.errors import TopicError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.received import headers_of
 from tests.e2e import flights
 from tests.e2e.newcomer import DELAYS, DEPARTURES, Newcomer, headers
 from tests.running import lines, meshport
@@ -60,7 +61,7 @@ def test_poison_in_the_middle_is_set_aside(newcomer: Newcomer, quarter: Path) ->
     some = flights.later(flights.read(quarter)[:2000], 9)
     newcomer.publish_some(some[:1000])
     good = newcomer.stored(SOURCE)[-1]
-    value, said = good.value() or b"", [(name, text or b"") for name, text in good.headers() or ()]
+    value, said = good.value() or b"", [(name, text or b"") for name, text in headers_of(good) or ()]
     frame = value[:5]
     poison: dict[str, tuple[bytes | None, list[tuple[str, bytes]]]] = {
         "end within 'destination'": (frame + b"garbage", _but(said, ce_id=b"p1")),
@@ -138,7 +139,7 @@ def test_hostile_payloads_cost_little(newcomer: Newcomer, tmp_path: Path) -> Non
     wait_for(lambda: _has(newcomer, COPIES, 1), lambda: newcomer.up.said)
     worker = newcomer.up.pids["lab/copies"]
     (message,) = newcomer.stored(LAB)
-    value, said = message.value() or b"", [(name, text or b"") for name, text in message.headers() or ()]
+    value, said = message.value() or b"", [(name, text or b"") for name, text in headers_of(message) or ()]
     assert value[5:] == GOOD_BYTES
     Path(f"/proc/{worker}/clear_refs").write_text("5")  # its peak begins anew
     before = _peak_mb(worker)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.partitioner import murmur2 as aiokafka_murmur2  # type: ignore[import-untyped] # it has no stubs
+from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegiste
 from meshport.event import Event
 from meshport.event.record import record_key
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage, headers_of
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
@@ -54,7 +54,7 @@ def test_an_event_is_a_cloudevent_in_binary_mode(ports: Mesh) -> None:
         id_ = publisher.publish(record, subject="the cellar")
         assert publisher.flush() == 1
     (message,) = stored(binding)
-    headers = dict(message.headers() or ())
+    headers = dict(headers_of(message) or ())
     assert message.key() == b"s7"
     assert headers | {"ce_recordedtime": b""} == {
         "ce_specversion": b"1.0",

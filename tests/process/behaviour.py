@@ -168,7 +168,7 @@ class KeyedWindows:
         assert rows["u0|2026-03-01T16:00:00Z"]["worst"] == 1000
         assert sum(row["ms"] for row in rows.values()) == sum(range(40)) + 1000
         (late,) = outcome.late
-        headers = dict(late.headers)
+        headers = {name: text or b"" for name, text in late.headers}
         assert (late.key, headers["ce_id"]) == (b"u0", b"late")
         assert b"behind the watermark" in headers["mesh_reason"]
         assert headers["mesh_topic"].endswith(b"player.plays.events.v1")
@@ -185,7 +185,7 @@ def by_two_partitioners(harness: Harness) -> None:
 
 def foreign(outcome: Outcome) -> dict[str, str]:
     """Return the reason of each event that was quarantined for its partition, by id."""
-    headers = [dict(each.headers) for each in outcome.quarantine]
+    headers = [{name: text or b"" for name, text in each.headers} for each in outcome.quarantine]
     assert {each["mesh_error"] for each in headers} <= {b"WrongPartition"}
     return {each["ce_id"].decode(): each["mesh_reason"].decode() for each in headers}
 
@@ -375,10 +375,10 @@ class StreamsJoined:
             (1, 1000 // 12): at(5), (2, 1000 // 11): at(5), (3, 1000 // 10): at(6), (4, 2000 // 9): at(25),
         }  # fmt: skip
         assert len({event.id for event in outcome.events}) == len(outcome.events) == 4
-        assert sorted(dict(each.headers)["ce_id"] for each in outcome.late) == [b"l4000", b"late"]
-        reasons = sorted(dict(each.headers)["mesh_error"] for each in outcome.quarantine)
+        assert sorted(dict(each.headers)["ce_id"] or b"" for each in outcome.late) == [b"l4000", b"late"]
+        reasons = sorted(dict(each.headers)["mesh_error"] or b"" for each in outcome.quarantine)
         assert reasons == [b"EventError", b"EventError", b"ZeroDivisionError"]
-        topics = {dict(each.headers)["mesh_topic"].rpartition(b"player")[2] for each in outcome.quarantine}
+        topics = {(dict(each.headers)["mesh_topic"] or b"").rpartition(b"player")[2] for each in outcome.quarantine}
         assert topics == {b".plays.events.v1", b".likes.events.v1"}
 
 
@@ -443,7 +443,7 @@ class Poison:
         assert len(outcome.quarantine) == 1 + 9 + 1 + 1
         by_error: dict[bytes, list[InputMessage]] = {}
         for each in outcome.quarantine:
-            by_error.setdefault(dict(each.headers)["mesh_error"], []).append(each)
+            by_error.setdefault(dict(each.headers)["mesh_error"] or b"", []).append(each)
         assert {error: len(found) for error, found in by_error.items()} == {
             b"RuntimeError": 1, b"EventError": 10, b"DecodeError": 1,
         }  # fmt: skip

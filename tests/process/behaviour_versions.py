@@ -229,7 +229,7 @@ class FieldsWithoutADefault:
         assert sorted(row["ms"] for row in outcome.records if row["user"] == "u1") == list(range(51))
         kept = [ms for ms in range(0, MANY * 2, 2) if ms <= 50 or ms % 4 == 0]
         assert sorted(row["ms"] for row in outcome.records if row["user"] == "u2") == kept
-        assert sorted(dict(each.headers)["ce_id"] for each in outcome.quarantine) == sorted(
+        assert sorted(dict(each.headers)["ce_id"] or b"" for each in outcome.quarantine) == sorted(
             f"old {number}".encode() for number in range(51, 60)
         )
 

@@ -178,7 +178,7 @@ def left(harness: Harness) -> dict[str, list[InputMessage]]:
 
 def _lasting(message: InputMessage) -> InputMessage:
     """Return a message without the recorded time of a window, which depends on when its partitions are read."""
-    if not any(name == "ce_id" and UUID.match(value.decode()) for name, value in message.headers):
+    if not any(name == "ce_id" and UUID.match((value or b"").decode()) for name, value in message.headers):
         return message
     return message._replace(headers=[each for each in message.headers if each[0] != "ce_recordedtime"])
 

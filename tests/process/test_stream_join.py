@@ -24,7 +24,7 @@ from meshport.process.runtime.worker import Worker
 from meshport.process.wire.input import InputMessage
 from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
 
-SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
+SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
 
 
 class Interleaved(Harness):

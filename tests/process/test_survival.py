@@ -82,7 +82,7 @@ def content(harness: Harness) -> dict[str, tuple[Any, ...]]:
     """Return the output of each id, and assert that one id has one content."""
     contents: dict[str, tuple[Any, ...]] = {}
     for message in harness.outputs():
-        id_ = dict(message.headers)["ce_id"].decode()
+        id_ = (dict(message.headers)["ce_id"] or b"").decode()
         what = (message.key, message.value, tuple(message.headers))
         assert contents.setdefault(id_, what) == what, "one id, two contents"
     return contents
@@ -248,7 +248,7 @@ def test_a_function_of_state_survives(given_: Given, sizes: list[int], crashes: 
         row["ms"] += event.data["ms"]
     assert harness.table() == truth
     content(harness)
-    assert {int(dict(message.headers)["mesh_offset"]) for message in harness.quarantine()} == bad
+    assert {int(dict(message.headers)["mesh_offset"] or b"") for message in harness.quarantine()} == bad
 
 
 def test_a_damaged_changelog_is_refused() -> None:

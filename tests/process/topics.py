@@ -95,7 +95,7 @@ def check(topics: Topics) -> None:
     kept = list(on_time(source, LATENESS))
     assert {(event.key or b"").decode(): event.data for event in outputs} == hourly(unique(kept, WITHIN), "artist")
     late = {
-        dict(each.headers)["mesh_offset"] + dict(each.headers)["mesh_partition"]
+        (dict(each.headers)["mesh_offset"], dict(each.headers)["mesh_partition"])
         for each in topics.stored(topics.plan.late_topic)
     }
     assert len(late) == len(source) - len(kept) > 0

@@ -10,6 +10,7 @@ import pytest
 
 from meshport.errors import PartitionsAdded, PublishError, RegistrationRefused, TopicError
 from meshport.kafka.admin import Admin
+from meshport.kafka.received import headers_of
 from meshport.ports.publisher import Publisher
 from meshport.ports.scan import read_topic
 from meshport.process.wire.partitioner import partition_of
@@ -157,7 +158,7 @@ def _in_order(shop: Shop, topic: str) -> bool:
     last: dict[bytes, int] = {}
     for messages in read_topic(shop.mesh.kafka, topic):
         for each in messages:
-            number = int(dict(each.headers() or ())["ce_id"].removeprefix(b"o"))  # type: ignore[union-attr]
+            number = int((dict(headers_of(each) or ())["ce_id"] or b"").removeprefix(b"o"))
             if number <= last.get(each.key() or b"", -1):
                 return False
             last[each.key() or b""] = number

@@ -25,7 +25,7 @@ from meshport.process.columns.columnar_records import (
     to_python,
 )
 from meshport.process.columns.expressions import Doubt, NotColumnar
-from meshport.process.wire.outputs import LARGEST, output_ids
+from meshport.process.wire.outputs import LARGEST_OUTPUT, output_ids
 from meshport.process.wire.plan import Plan
 from meshport.schema import parse_schema
 
@@ -80,17 +80,18 @@ class ColumnarOutputs:
             values = self._encoder.encode(pa.RecordBatch.from_pydict(dict(records.columns)), self._prefix)
         except EncodeError as error:
             raise Doubt(error.message) from error
-        if max(map(len, values)) > LARGEST:
-            raise Doubt("an output that is too large", np.array([len(each) > LARGEST for each in values]))
+        keys = self._keys(records)
+        if max(map(len, values)) + max(map(len, filter(None, keys)), default=0) > LARGEST_OUTPUT:
+            sizes = np.array([len(value) + len(key or b"") for key, value in zip(keys, values, strict=True)])
+            if (sizes > LARGEST_OUTPUT).any():
+                raise Doubt("an output that is too large", sizes > LARGEST_OUTPUT)
         of = records.origin.tolist()
         positions = origins.offsets[records.origin], origins.numbers[records.origin], records.ranks
         ids = output_ids(self._source, origins.partition, zip(*(each.tolist() for each in positions), strict=True))
         topic, constant, recorded = self._topic, self._constant, origins.recorded
         return [
             Message(topic, key, value, [*constant, (ID, id), (TIME, time), (RECORDED_TIME, recorded[at])])
-            for key, value, id, time, at in zip(
-                self._keys(records), values, ids, self._times(records, origins), of, strict=True
-            )
+            for key, value, id, time, at in zip(keys, values, ids, self._times(records, origins), of, strict=True)
         ]
 
     def _times(self, records: ColumnarRecords, origins: Origins) -> list[bytes]:

@@ -7,21 +7,25 @@ from, so that the event can be quarantined and redriven as it was.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from meshport.errors import ProcessError
 from meshport.event.attributes import OWN_HEADERS
 from meshport.event.columns import EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Integers, to_python
-from meshport.process.columns.expressions import NotColumnar
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.outputs import keys_of
 from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import Headers
 from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.messages import RekeyedRecord
+from meshport.process.wire.packing import LARGEST, message_bytes
 from meshport.process.wire.partitioner import partition_of
 
 # Columns before those of the records: of each record, what `wire.messages.rekeyed` writes beside it.
@@ -42,6 +46,8 @@ _METADATA: Final = pa.schema(
 _COMMON: Final = b"meshport"
 """Key of the stream's metadata: what all records have in common, as JSON."""
 _RECORDS_PER_MESSAGE: Final = 4096
+_BYTES_PER_MESSAGE: Final = 4 * 1024 * 1024
+"""Uncompressed; far less than a message may have, so that a batch of large events is not held in memory twice."""
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 _CACHED_KEYS: Final = 100_000
 
@@ -89,7 +95,7 @@ class RekeyedBatchWriter:
             redriven: the next offset of the source partition's redrive topic.
 
         Raises:
-            Doubt: a record has no key.
+            Doubt: a record has no key, or is too large for a message.
         """
         if not len(records):
             return []
@@ -101,7 +107,7 @@ class RekeyedBatchWriter:
             "partition": originals.partition,
             "redriven": redriven,
             "source": columns.envelope.source,
-            "headers": [[name, value.decode("latin-1")] for name, value in headers],
+            "headers": [[name, (value or b"").decode("latin-1")] for name, value in headers],
         }
         metadata = [
             pa.array(np.array(originals.offsets, "i8")[records.origin]),
@@ -127,8 +133,13 @@ class RekeyedBatchWriter:
         made = []
         for target in np.unique(targets).tolist():
             there = whole.take(pa.array(np.flatnonzero(targets == target)))
-            for begin in range(0, len(there), _RECORDS_PER_MESSAGE):
-                value = _written(there.slice(begin, _RECORDS_PER_MESSAGE))
+            for part in _parts(there):
+                value = _written(part)
+                if message_bytes(None, value, ()) > LARGEST:
+                    offsets = part.column(0)
+                    raise Doubt(
+                        "a record that is too large", pc.is_in(whole.column(0), offsets).to_numpy(zero_copy_only=False)
+                    )
                 made.append(Message(self._topic, None, value, (), None, target))
         return made
 
@@ -139,6 +150,16 @@ class RekeyedBatchWriter:
                 self._partition_of.clear()
             found = self._partition_of[key] = partition_of(key or b"", self._partitions)
         return found
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield a batch in parts of a bounded number of records and of bytes; a single record may have more bytes."""
+    if len(batch) <= _RECORDS_PER_MESSAGE and (batch.nbytes <= _BYTES_PER_MESSAGE or len(batch) == 1):
+        yield batch
+        return
+    middle = min(_RECORDS_PER_MESSAGE, (len(batch) + 1) // 2) if batch.nbytes <= _BYTES_PER_MESSAGE else len(batch) // 2
+    yield from _parts(batch.slice(0, middle))
+    yield from _parts(batch.slice(middle))
 
 
 def _written(batch: pa.RecordBatch) -> bytes:
@@ -172,8 +193,25 @@ class RekeyedBatch(NamedTuple):
     headers: Headers
 
     @classmethod
-    def read(cls, value: bytes) -> RekeyedBatch:
-        """Return the records of a message, by its value."""
+    def of(cls, message: InputMessage) -> RekeyedBatch:
+        """Return the records of a message of the repartition topic.
+
+        Raises:
+            ProcessError: no `RekeyedBatchWriter` wrote it.
+        """
+        try:
+            return cls._read(message.value or b"")
+        except (pa.ArrowException, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ProcessError(
+                f"{message.topic} [{message.partition}] offset {message.offset} holds no re-keyed records: {error}",
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+                hint="only the processor itself writes to this topic",
+            ) from error
+
+    @classmethod
+    def _read(cls, value: bytes) -> RekeyedBatch:
         with pa.ipc.open_stream(value) as stream:
             batch = stream.read_next_batch()
         common = json.loads(batch.schema.metadata[_COMMON])

@@ -16,10 +16,10 @@ from meshport.process.columns.columnar_records import (
     timestamps,
     to_python,
 )
-from meshport.process.columns.expressions import NotColumnar
+from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.kernels import GroupedValues, GroupIndex, kernel_for
 from meshport.process.logic import lossless_json
-from meshport.process.logic.event_time import duration_micros
+from meshport.process.logic.event_time import FIRST, LAST, duration_micros
 from meshport.process.logic.pipeline import Aggregate, Hopping, Session
 from meshport.process.logic.records import RecordPosition
 from meshport.process.state.groups import WindowAggregate
@@ -116,15 +116,23 @@ class ColumnarWindows:
         return ColumnarRecords(columns, at, given.time[at]) if self._updates else ColumnarRecords({}, at[:0], at[:0])
 
     def _starts(self, time: Integers) -> tuple[Integers, Integers]:
-        """Return the indices of the records and the starts of the windows that contain them, a pair for each window, in order."""
+        """Return the indices of the records and the starts of the windows that contain them, a pair for each window, in order.
+
+        Raises:
+            Doubt: a window is beyond what a time can say.
+        """
         every = np.arange(len(time))
         if self._window is None:
             return every, np.zeros(len(time), "i8")
         hop = duration_micros(self._window.every) if isinstance(self._window, Hopping) else self._size
-        counts = (self._size - 1 - time % hop) // hop + 1
+        counts = (self._size - 1 - time % hop) // hop + 1  # 0 in a gap between windows
+        last = time - time % hop
+        first = last - (counts - 1) * hop
+        beyond = (counts > 0) & ((first < FIRST) | (last + self._size > LAST))
+        if beyond.any():
+            raise Doubt("a window beyond the years 1 to 9999", beyond)
         at = np.repeat(every, counts)
         steps = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
-        first = time - time % hop - (counts - 1) * hop
         return at, first[at] + steps * hop
 
     def _codes(self, given: ColumnarRecords) -> Integers:

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from meshport.errors import KafkaError, MemberFenced, TransactionAborted
 from meshport.event import SchemaSource
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member
 from meshport.process.runtime.commit_pipeline import CommitPipeline

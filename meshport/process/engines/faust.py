@@ -32,6 +32,7 @@ from yarl import URL
 
 from meshport.errors import ProcessError
 from meshport.event import SchemaSource
+from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
 from meshport.process.runtime.engine import Engine
@@ -265,10 +266,14 @@ class FaustEngine(Engine):
             )
 
     def _without_gaps(self, partition: TopicPartition, messages: list[InputMessage]) -> list[InputMessage]:
-        """Return the messages that follow what the state reflects; where offsets are missing, read them from Kafka."""
+        """Return the messages that follow what the state reflects.
+
+        Where offsets are missing, or aiokafka could not read a message, they are read from Kafka by the other client.
+        """
         expected = self._worker.next_offsets[partition]
         fresh = [message for message in messages if message.offset >= expected]
-        if not fresh or fresh[-1].offset - expected + 1 == len(fresh):
+        unread = [message for message in fresh if isinstance(message.headers, UnreadableHeaders)]
+        if not unread and (not fresh or fresh[-1].offset - expected + 1 == len(fresh)):
             return fresh
         # Compaction and transactions leave gaps everywhere, so many messages are read at once: it costs as little as a few,
         # and what faust brings of them later is passed over.
@@ -321,6 +326,6 @@ def _inbound(message: FaustMessage) -> InputMessage:
         message.offset,
         message.key,
         message.value,
-        list(message.headers or ()),  # type: ignore[arg-type]  # aiokafka gives (text, bytes) pairs
+        () if message.headers is None else message.headers,  # type: ignore[arg-type]  # aiokafka gives (text, bytes) pairs
         -1 if message.timestamp is None else round(message.timestamp * 1000),
     )

@@ -19,6 +19,7 @@ from faust.types import TP, Message
 from mode.threads import WorkerThread
 
 from meshport.errors import ProcessError
+from meshport.process.engines.faust_fetch import ReadableFetches
 
 STATES: Final = (
     (2585, (2585,), (2586, 2587, 2588, 2589)),
@@ -64,6 +65,12 @@ class TrackedThread(AIOKafkaConsumerThread):
     """Reads with `isolation.level=read_committed`, as faust does only where it uses transactions of its own."""
 
     Worker = _DaemonThread
+
+    async def on_start(self) -> None:
+        """Start the consumer, and wrap what it fetches."""
+        await super().on_start()
+        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001 - aiokafka has no hook between fetch and faust
+        fetcher._records = ReadableFetches(fetcher._records)  # noqa: SLF001 - as above
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         self.consumer.in_transaction, before = True, self.consumer.in_transaction

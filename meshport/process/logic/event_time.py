@@ -15,6 +15,12 @@ def to_micros(time: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
+"""The first instant that `to_datetime` returns, microseconds: the beginning of the year 1."""
+LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
+"""The last instant that `to_datetime` returns, microseconds: the end of the year 9999."""
+
+
 @lru_cache(maxsize=4096)  # many keys share the bounds of a window
 def to_datetime(micros: int) -> datetime:
     """Return microseconds since the epoch as a datetime in UTC."""

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.state.changelog import Checkpoint

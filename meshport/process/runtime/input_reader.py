@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
 from meshport.ports.scan import ReadProgress, history_reader

@@ -9,21 +9,21 @@ from typing import Any, Final, Protocol
 from meshport.errors import ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.consumer import Consumer, ReceivedMessage
+from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
+from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.kafka.topic_log import TopicLogs
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.kafka.transaction import BATCH_BYTES
 from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_range
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
+from meshport.process.wire.packing import LARGEST
 from meshport.process.wire.plan import Plan
 
-_LARGEST: Final = 16 * 1024 * 1024
-"""Bytes. A changelog row holds its value twice, a quarantined event its original and more; events of 1 MB must fit."""
-
-PRODUCER_SETTINGS: Final = {"message.max.bytes": _LARGEST, "linger.ms": 1}
+PRODUCER_SETTINGS: Final = {"message.max.bytes": LARGEST, "linger.ms": 1}
 """librdkafka's settings for what a processor writes."""
 
 # The broker aborts an abandoned transaction after its timeout, a minute by default, and looks for such every 10 s.
@@ -38,7 +38,7 @@ CHANGELOG: Final = {
     "delete.retention.ms": "86400000",
     "min.cleanable.dirty.ratio": "0.5",
     "segment.bytes": str(64 * 1024 * 1024),
-    "max.message.bytes": str(_LARGEST),
+    "max.message.bytes": str(LARGEST),
 }
 """The topic settings of a changelog."""
 
@@ -54,9 +54,9 @@ the changelog yet, so the log cleaner may drop replaced rows at once, and the fi
 _REPARTITION: Final = {
     "cleanup.policy": "delete",
     "retention.ms": str(7 * 86_400_000),
-    "max.message.bytes": str(_LARGEST),
+    "max.message.bytes": str(LARGEST),
 }
-_KEPT_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_LARGEST)}
+_KEPT_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(LARGEST)}
 
 GO_ON: Final = "`--allow-missing` (of `meshport run`, `meshport rebuild`) goes on with what is left"
 """The hint of an error about history that a processor needs and that is removed."""
@@ -208,12 +208,17 @@ class KafkaLog:
         return [inbound(each) for each in self._scan(TopicRange(topic, {partition: begin}, {partition: end}))]
 
     def onward(self, topic: str, partition: int, begin: int, *, limit: int) -> list[InputMessage]:
-        """Return about `limit` messages of one partition from an offset, or from the first that is retained."""
+        """Return about `limit` messages of one partition from an offset, or from the first that is retained.
+
+        They have little more than `BATCH_BYTES` of values.
+        """
         first, end = self._reader.bounds(topic)[partition]
         found: list[InputMessage] = []
+        taken = 0
         for message in self._scan(TopicRange(topic, {partition: max(begin, first)}, {partition: end})):
             found.append(inbound(message))
-            if len(found) >= limit:
+            taken += len(found[-1].value or b"")
+            if len(found) >= limit or taken >= BATCH_BYTES:
                 break
         return found
 
@@ -263,24 +268,32 @@ class KafkaLog:
 
 
 def entry_of(message: ReceivedMessage) -> ChangelogRecord:
-    """Return a changelog message as a changelog record."""
-    return changelog_record(message.key(), message.value(), message.headers())
+    """Return a changelog message as a changelog record.
+
+    Raises:
+        ProcessError: the client could not read it.
+    """
+    if isinstance(message, UnreadableMessage):
+        raise ProcessError(
+            f"{message.topic()} [{message.partition()}] offset {message.offset()}: {message.reason}",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+            hint="the state is damaged; rebuild the product from its history",
+        )
+    return changelog_record(message.key(), message.value(), headers_of(message))
 
 
 def inbound(message: ReceivedMessage) -> InputMessage:
     """Return a message of the Kafka client in the form that the stages process."""
     kind, timestamp = message.timestamp()
+    headers = headers_of(message)
     return InputMessage(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
         message.key(),
         message.value(),
-        _headers(message),
+        () if headers is None else headers,
         timestamp if kind else -1,
     )
-
-
-def _headers(message: ReceivedMessage) -> list[tuple[str, bytes]]:
-    headers = message.headers()
-    return list(headers) if isinstance(headers, list) else []  # type: ignore[arg-type]  # read as (text, bytes) pairs

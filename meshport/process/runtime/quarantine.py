@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.event.attributes import ID
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.received import headers_of
 from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import split_failure
+from meshport.process.wire.packing import unpacked
 
 Origin = tuple[str, int, int, int]
 """(topic, partition, offset, number) of an input event, or of one of its records; the number is -1 for the whole event."""
@@ -37,6 +39,9 @@ class QuarantinedEvent:
         redriven_before: the offset up to which the redrive topic had been read when the event failed.
         record: the one re-keyed record that failed, as lossless JSON, where the other records of the event were processed.
         window: the name of a window that could not be written when it closed. Then key and value are not those of an event.
+        original: where key, value and headers are, in words, of an event that is too large for the topic; None of others.
+        size: bytes of such an event's key and value, where it is known.
+        sha256: their digest, where it is known.
     """
 
     reason: str
@@ -47,10 +52,13 @@ class QuarantinedEvent:
     stored_at: str | None
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     redriven_before: int = 0
     record: bytes | None = None
     window: str | None = None
+    original: str | None = None
+    size: int | None = None
+    sha256: str | None = None
 
     @property
     def origin(self) -> Origin:
@@ -75,14 +83,19 @@ class QuarantinedEvent:
             "stored_at": self.stored_at,
             "key": None if self.key is None else self.key.hex(),
             "value": None if self.value is None else self.value.hex(),
-            "headers": {name: value.decode("utf-8", "backslashreplace") for name, value in self.headers},
+            "headers": {
+                name: None if value is None else value.decode("utf-8", "backslashreplace")
+                for name, value in self.headers
+            },
+            **({} if self.original is None else {"original": self.original, "size": self.size, "sha256": self.sha256}),
         }
 
 
 def quarantined_event(
-    key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
 ) -> QuarantinedEvent:
     """Return the event of one message of a quarantine or late topic."""
+    key, value, headers = unpacked(key, value, headers)
     failure, own = split_failure(headers)
     return QuarantinedEvent(
         reason=failure.reason,
@@ -97,6 +110,9 @@ def quarantined_event(
         redriven_before=failure.redriven,
         record=failure.record,
         window=failure.window,
+        original=failure.original,
+        size=failure.size,
+        sha256=failure.sha256,
     )
 
 
@@ -133,7 +149,7 @@ def _read(binding: Binding, topic: str) -> Iterator[tuple[int, _Parts]]:
     try:
         for messages in read_topic(KafkaConfig(binding.bootstrap_servers), topic):
             for message in messages:
-                yield message.offset(), (message.key(), message.value(), message.headers() or ())
+                yield message.offset(), (message.key(), message.value(), headers_of(message) or ())
     except TopicError:
         # A processor creates these topics when it first starts.
         return

@@ -28,7 +28,7 @@ from meshport.kafka.transaction import Transactions
 from meshport.ports.scan import history_reader
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
 from meshport.process.runtime.quarantine import Origin, QuarantinedEvent, is_redriven, read_quarantine, read_redriven
-from meshport.process.wire.headers import timestamp_ms
+from meshport.process.wire.headers import original_headers, timestamp_ms
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import redriven
 
@@ -62,7 +62,8 @@ def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
     """
     position = (event.topic, event.partition, event.offset)
     stored_ms = timestamp_ms(event.stored_at)
-    return redriven(topic, InputMessage(*position, event.key, event.value, event.headers, stored_ms), event.record)
+    original = InputMessage(*position, event.key, event.value, event.headers, stored_ms)
+    return redriven(topic, original, event.record, original_headers(event.original, event.size, event.sha256))
 
 
 def pending(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:

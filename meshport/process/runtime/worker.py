@@ -39,6 +39,7 @@ from meshport.process.wire.added_partitions import partitions_added
 from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.logs import rebuild_hint, recorded_ids, refuse_other_logs, state_topics
+from meshport.process.wire.messages import with_bytes
 from meshport.process.wire.plan import Plan, StageTopics
 from meshport.process.wire.tables import Table
 
@@ -339,9 +340,17 @@ class Worker:
         results: list[tuple[PartitionStage, BatchResult]] = []
         for partition, end in due.items():
             if (begin := sources[partition].redriven) < end:
-                messages = self._log.between(topic, partition[1], begin, end)
+                redriven = self._log.between(topic, partition[1], begin, end)
+                messages = [with_bytes(each, self._at) for each in redriven]
                 results.append((sources[partition], sources[partition].redrive(messages)))
         return self._deliver_results(results)
+
+    def _at(self, partition: TopicPartition, offset: int) -> InputMessage | None:
+        """Return the message of an offset; None where it is not there any more."""
+        begin, end = self._log.bounds(partition.topic).get(partition.partition, (0, 0))
+        if not begin <= offset < end:
+            return None
+        return next(iter(self._log.between(*partition, offset, offset + 1)), None)
 
     def _deliver_results(self, results: Sequence[tuple[PartitionStage, BatchResult]]) -> Counts:
         self._deliver([message for _, result in results for message in result.outputs])

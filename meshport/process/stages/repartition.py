@@ -74,10 +74,17 @@ class RepartitionStage(PartitionStage):
         batch = BatchResult()
         for message in messages:
             if message.offset > self._offset:
-                if message.value is not None and message.value[:4] == MANY:
-                    self._process_many(message, batch)
+                try:
+                    found = _read(message)
+                except ProcessError as error:
+                    # Something else wrote it, or the client cannot read it.
+                    batch.counts.quarantined += 1
+                    batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error))
                 else:
-                    self._process_one(read_rekeyed(message), message, batch)
+                    if isinstance(found, RekeyedRecord):
+                        self._process_one(found, message, batch)
+                    else:
+                        self._process_many(found, message, batch)
                 self._offset = message.offset
         return self._finish(batch, None, self._sources)
 
@@ -117,11 +124,8 @@ class RepartitionStage(PartitionStage):
             )
         return number
 
-    def _process_many(self, message: InputMessage, batch: BatchResult) -> None:
+    def _process_many(self, found: RekeyedBatch, message: InputMessage, batch: BatchResult) -> None:
         """Process the records of one message that a source stage wrote by columns."""
-        from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may be absent
-
-        found = RekeyedBatch.read(message.value or b"")
         number = self._source_number(found.source_topic, found.partition)
         progress = self._sources.setdefault(number, PartitionProgress())
         new = found.after(progress.offset, progress.number)
@@ -191,3 +195,16 @@ class RepartitionStage(PartitionStage):
             return
         self._close(watermark - self._lateness, message, recorded or watermark, batch)
         self._rows.keep(message.offset)
+
+
+def _read(message: InputMessage) -> RekeyedRecord | RekeyedBatch:
+    """Return what a message of the repartition topic holds.
+
+    Raises:
+        ProcessError: no source stage wrote it.
+    """
+    if message.value is None or message.value[:4] != MANY:
+        return read_rekeyed(message)
+    from meshport.process.columns.rekeying import RekeyedBatch  # noqa: PLC0415 - needs numpy, which may be absent
+
+    return RekeyedBatch.of(message)

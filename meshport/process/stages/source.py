@@ -15,13 +15,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from meshport.address import Address
-from meshport.errors import CodecError, EventError, NotRegistered, ProcessError, SchemaError
-from meshport.event import Event, EventReader
+from meshport.errors import EventError, ProcessError
+from meshport.event import UNREADABLE, Event, EventReader
 from meshport.event.columns import ColumnReader
 from meshport.event.record import record_key
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW
-from meshport.process.logic.event_time import duration_micros, to_datetime, to_micros
+from meshport.process.logic.event_time import LAST, duration_micros, to_datetime, to_micros
 from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, JoinStream, Operator
 from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Lookup, Transform
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger(__name__)
-
-_UNREADABLE: Final = (EventError, CodecError, SchemaError, NotRegistered)
-"""Errors for which an event is quarantined as unreadable. A registry that does not answer is not among them."""
 
 
 class SourceStage(PartitionStage):
@@ -251,7 +248,7 @@ class SourceStage(PartitionStage):
                 self._note_processed(message, slot, redrive)
                 self._rows.keep(offset)
                 return
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._quarantine(message, slot, error, batch)
             self._rows.keep(offset)
             return
@@ -386,7 +383,7 @@ def _event_record(event: Event, message: InputMessage) -> EventRecord:
     """Return what all records of an event have in common. An event without a time has the Kafka timestamp of its message.
 
     Raises:
-        EventError: it has neither.
+        EventError: it has neither, or one that no output could have as its recorded time.
     """
     if not event.has_time and message.timestamp_ms < 0:
         raise EventError("neither the event nor its Kafka record has a time")
@@ -395,4 +392,9 @@ def _event_record(event: Event, message: InputMessage) -> EventRecord:
         recorded = to_micros(event.recorded_time)
     else:
         recorded = message.timestamp_ms * 1000 if message.timestamp_ms >= 0 else time
+    if recorded > LAST:
+        raise EventError(
+            f"the Kafka timestamp of the event is {message.timestamp_ms} ms, after the year 9999",
+            hint="the clock of its producer is wrong",
+        )
     return EventRecord({}, time, message.partition, message.offset, 0, event.id, event.source, recorded)

@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from meshport.errors import EventError
 from meshport.process.logic import lossless_json
 from meshport.process.logic.aggregators import aggregator_for
-from meshport.process.logic.event_time import duration_micros, to_datetime
+from meshport.process.logic.event_time import FIRST, LAST, duration_micros, to_datetime
 from meshport.process.logic.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
 from meshport.process.logic.records import Emission, EventRecord, RecordPosition, key_values
 from meshport.process.state.expiry import Expiry
@@ -113,6 +114,25 @@ class _Aggregators:
         return record
 
 
+def _starts(window: Tumbling | Hopping | None, size: int, time: int) -> Sequence[int | None]:
+    """Return the starts of the windows that contain a time, in microseconds; (None,) for a total over all time.
+
+    Raises:
+        EventError: a window begins before the year 1 or ends after the year 9999. It could be stored, but not be written when
+            it closes.
+    """
+    if window is None:
+        return (None,)
+    starts = window.starts(time)
+    if starts and (starts[0] < FIRST or starts[-1] + size > LAST):
+        raise EventError(
+            f"the window of event time {to_datetime(time).isoformat()} begins before the year 1 or ends after the year 9999",
+            attribute="time",
+            hint="the clock of its producer is wrong",
+        )
+    return starts
+
+
 class WindowAggregate:
     """Tumbling and hopping windows, and running totals: a row of accumulators for each group and window."""
 
@@ -137,7 +157,7 @@ class WindowAggregate:
         values = self._aggregators.values(record.record)
         group = lossless_json.dumps(by)
         emissions = []
-        for start in self._window.starts(record.time) if self._window else (None,):
+        for start in _starts(self._window, self._size, record.time):
             key = window_key(start, group)
             accumulators = self._aggregators.add(rows.get(key), values, record.position)
             self.put(key, start, accumulators, rows)
@@ -265,7 +285,7 @@ class TableAggregate:
         group = lossless_json.dumps(by)
         values = None if record.kind == "drop" else self._aggregators.values(record.record)
         emissions = []
-        for start in self._window.starts(record.time) if self._window else (None,):
+        for start in _starts(self._window, self._size, record.time):
             key = table_window_key(start, group)
             window = None if start is None else (start, start + self._size)
             before: dict[str, Any] = rows.get(key) or {}

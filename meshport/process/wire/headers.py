@@ -8,8 +8,14 @@ A quarantined, late or redriven message has the original's own headers, then the
     mesh_record                     where one record of the event failed after re-keying: that record, as JSON
     mesh_window                     where no event failed but the output of a window that closed: its name
 
-and where the original is: `mesh_topic`, `mesh_partition`, `mesh_offset` and `mesh_time`, its Kafka timestamp in ISO 8601. A
-re-keyed record has `mesh_key` and `mesh_value`, the original's key and value, as its last headers. A tombstone of a changelog
+and where the original is: `mesh_topic`, `mesh_partition`, `mesh_offset` and `mesh_time`, its Kafka timestamp in ISO 8601, or
+in milliseconds where it is after the year 9999. A message that is too large is written in another form (`wire.packing`):
+
+    mesh_packed                     the value is the compressed message, with its key and its headers
+    mesh_original                   the original's key, value and headers are not here: where they are, in words
+    mesh_size, mesh_sha256          of an original that is not here: bytes and digest of its key and value
+
+A re-keyed record has `mesh_key` and `mesh_value`, the original's key and value, as its last headers. A tombstone of a changelog
 has `stamp`, that of the state without the row.
 """
 
@@ -23,7 +29,7 @@ from meshport.kafka.producer import Message
 from meshport.process.logic.event_time import to_datetime, to_micros
 from meshport.process.state.changelog import ChangelogRecord
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 _REASON: Final = "mesh_reason"
 _ERROR: Final = "mesh_error"
@@ -35,14 +41,24 @@ _WATERMARK: Final = "mesh_watermark"
 _REDRIVEN: Final = "mesh_redriven"
 _RECORD: Final = "mesh_record"
 _WINDOW: Final = "mesh_window"
+ORIGINAL: Final = "mesh_original"
+"""Name of the header of a message without its original."""
+IN_THE_INPUT: Final = "in the input"
+_SIZE: Final = "mesh_size"
+_DIGEST: Final = "mesh_sha256"
 _FAILURE: Final = frozenset(
-    {_REASON, _ERROR, _TOPIC, _PARTITION, _OFFSET, _TIME, _WATERMARK, _REDRIVEN, _RECORD, _WINDOW}
+    {_REASON, _ERROR, _TOPIC, _PARTITION, _OFFSET, _TIME, _WATERMARK, _REDRIVEN, _RECORD, _WINDOW, ORIGINAL, _SIZE}
+    | {_DIGEST}
 )
+_PACKED: Final = "mesh_packed"
+_FORM: Final = b"zlib"
 _KEY: Final = "mesh_key"
 _VALUE: Final = "mesh_value"
 _STAMP: Final = "stamp"
 _LONGEST_REASON: Final = 2000
 """Characters of a reason that are written."""
+_LONGEST_SHORT: Final = 64 * 1024
+"""Bytes of a header that a message of another form keeps as it is."""
 
 
 class FailureHeaders(NamedTuple):
@@ -58,6 +74,9 @@ class FailureHeaders(NamedTuple):
         redriven: the next offset of the redrive topic when the event failed.
         record: the record of the event that failed, as JSON.
         window: the name of the window whose output failed.
+        original: where the bytes of an original are that are not in the message, in words.
+        size: bytes of such an original's key and value; None where it is not known.
+        sha256: their digest; None where it is not known.
     """
 
     reason: str = ""
@@ -69,16 +88,18 @@ class FailureHeaders(NamedTuple):
     redriven: int = 0
     record: bytes | None = None
     window: str | None = None
+    original: str | None = None
+    size: int | None = None
+    sha256: str | None = None
 
 
-def split_failure(headers: Iterable[tuple[str, bytes | None]]) -> tuple[FailureHeaders, list[tuple[str, bytes]]]:
+def split_failure(headers: Headers) -> tuple[FailureHeaders, list[tuple[str, bytes | None]]]:
     """Return what the processor's headers of a message say, and the original's own headers.
 
     Raises:
         ValueError: a partition or offset is not a number, or a text is not UTF-8.
     """
-    given = [(name, value or b"") for name, value in headers]
-    found = {name: value.decode() for name, value in given if name in _FAILURE}
+    found = {name: (value or b"").decode() for name, value in headers if name in _FAILURE}
     record = found.get(_RECORD)
     failure = FailureHeaders(
         found.get(_REASON, ""),
@@ -90,11 +111,14 @@ def split_failure(headers: Iterable[tuple[str, bytes | None]]) -> tuple[FailureH
         int(found.get(_REDRIVEN, 0)),
         None if record is None else record.encode(),
         found.get(_WINDOW),
+        found.get(ORIGINAL),
+        None if (size := found.get(_SIZE)) is None else int(size),
+        found.get(_DIGEST),
     )
-    return failure, [header for header in given if header[0] not in _FAILURE]
+    return failure, without_failure(headers)
 
 
-def without_failure(headers: Headers) -> list[tuple[str, bytes]]:
+def without_failure(headers: Headers) -> list[tuple[str, bytes | None]]:
     """Return the original's own headers of a message."""
     return [header for header in headers if header[0] not in _FAILURE]
 
@@ -126,8 +150,38 @@ def origin_headers(topic: str, partition: int, offset: int, timestamp_ms: int) -
     """Return the headers that say where an original is; a negative timestamp is none."""
     headers = [(_TOPIC, topic.encode()), (_PARTITION, str(partition).encode()), (_OFFSET, str(offset).encode())]
     if timestamp_ms >= 0:
-        headers.append((_TIME, to_datetime(timestamp_ms * 1000).isoformat().encode()))
+        headers.append((_TIME, _stored_at(timestamp_ms).encode()))
     return headers
+
+
+def original_headers(original: str | None, size: int | None, sha256: str | None) -> list[tuple[str, bytes]]:
+    """Return the headers of a message without its original; the arguments are those of `FailureHeaders`."""
+    if original is None:
+        return []
+    headers = [unread_header(original)]
+    if size is not None and sha256 is not None:
+        headers += [(_SIZE, str(size).encode()), (_DIGEST, sha256.encode())]
+    return headers
+
+
+def unread_header(where: str = IN_THE_INPUT) -> tuple[str, bytes]:
+    """Return the header of a message without its original, which says where the original is."""
+    return ORIGINAL, where.encode("utf-8", "replace")
+
+
+def short_headers(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """Return the processor's own headers of a message, without those that are large."""
+    return [each for each in headers if each[0] in _FAILURE and len(each[1] or b"") <= _LONGEST_SHORT]
+
+
+def packed_header() -> tuple[str, bytes]:
+    """Return the header of a message whose value is a packed message."""
+    return _PACKED, _FORM
+
+
+def is_packed(headers: Headers) -> bool:
+    """Return whether the value of a message is a packed message."""
+    return bool(headers) and headers[-1] == (_PACKED, _FORM)
 
 
 def record_header(record: bytes) -> tuple[str, bytes]:
@@ -141,10 +195,19 @@ def timestamp_ms(stored_at: str | None) -> int:
     Raises:
         ValueError: the text is not a time.
     """
-    return -1 if stored_at is None else to_micros(datetime.fromisoformat(stored_at)) // 1000
+    if stored_at is None:
+        return -1
+    return int(stored_at) if stored_at.isdecimal() else to_micros(datetime.fromisoformat(stored_at)) // 1000
 
 
-def with_original(headers: Headers, key: bytes | None, value: bytes | None) -> list[tuple[str, bytes]]:
+def _stored_at(timestamp_ms: int) -> str:
+    try:
+        return to_datetime(timestamp_ms * 1000).isoformat()
+    except OverflowError:
+        return str(timestamp_ms)  # more than ISO 8601 has
+
+
+def with_original(headers: Headers, key: bytes | None, value: bytes | None) -> list[tuple[str, bytes | None]]:
     """Return the headers of a re-keyed record: the original's, then its key and its value, where they are not null."""
     added = list(headers)
     if key is not None:
@@ -156,7 +219,7 @@ def with_original(headers: Headers, key: bytes | None, value: bytes | None) -> l
 
 def split_original(
     headers: Headers, *, has_key: bool, has_value: bool
-) -> tuple[list[tuple[str, bytes]], bytes | None, bytes | None]:
+) -> tuple[list[tuple[str, bytes | None]], bytes | None, bytes | None]:
     """Return the headers, the key and the value of the original of a re-keyed record."""
     own = list(headers)
     value = own.pop()[1] if has_value else None

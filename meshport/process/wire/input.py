@@ -10,11 +10,11 @@ from itertools import groupby
 from operator import methodcaller
 from typing import Any, Final, NamedTuple, overload
 
-from meshport.kafka.consumer import ReceivedMessage
+from meshport.kafka.received import ReceivedMessage, headers_of_each
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.wire.headers import Headers
 
-_PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "headers", "offset", "timestamp")))
+_PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "offset", "timestamp")))
 
 
 class InputMessage(NamedTuple):
@@ -98,8 +98,9 @@ class PartitionMessages(Sequence[InputMessage]):
 
     @classmethod
     def _received(cls, topic: str, partition: int, messages: Sequence[ReceivedMessage]) -> PartitionMessages:
-        keys, values, headers, offsets, times = (list(map(part, messages)) for part in _PARTS)
-        given = [each or () for each in headers] if None in headers else headers
+        keys, values, offsets, times = (list(map(part, messages)) for part in _PARTS)
+        headers = headers_of_each(messages)
+        given = [() if each is None else each for each in headers]
         return cls(topic, partition, offsets, keys, values, given, [time if kind else -1 for kind, time in times])
 
     def __len__(self) -> int:

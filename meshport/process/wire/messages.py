@@ -5,14 +5,19 @@ Nothing here reads a clock or a random number: the same input gives the same mes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
-from meshport.errors import MeshError, ProcessError
+from meshport.errors import EncodeError, MeshError, ProcessError
+from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.producer import Message
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import (
+    ORIGINAL,
+    Headers,
     late_headers,
     origin_headers,
     quarantine_headers,
@@ -20,10 +25,12 @@ from meshport.process.wire.headers import (
     split_failure,
     split_original,
     timestamp_ms,
+    unread_header,
     with_original,
     without_failure,
 )
 from meshport.process.wire.input import InputMessage
+from meshport.process.wire.packing import LARGEST, fitted, message_bytes, original_digest, unpacked
 
 
 def quarantined(
@@ -72,7 +79,8 @@ def late(topic: str, message: InputMessage, time: int, watermark: int, lateness:
 def _with_reason(topic: str, message: InputMessage, why: list[tuple[str, bytes]]) -> Message:
     # A redriven event that fails again brings the headers of its first failure; they are replaced.
     own = without_failure(message.headers)
-    return Message(topic, message.key, message.value, [*own, *why, *_origin(message)])
+    left = [unread_header()] if isinstance(message.headers, UnreadableHeaders) else []
+    return fitted(Message(topic, message.key, message.value, [*own, *why, *_origin(message), *left]))
 
 
 def _origin(message: InputMessage) -> list[tuple[str, bytes]]:
@@ -93,18 +101,42 @@ class RedrivenEvent(NamedTuple):
     record: EventRecord | None = None
 
 
-def redriven(topic: str, original: InputMessage, record: bytes | None) -> Message:
+def redriven(topic: str, original: InputMessage, record: bytes | None, left: Headers = ()) -> Message:
     """Return the message that redrives an event, in the partition of the redrive topic that the event has in its input.
 
     Args:
         topic: the redrive topic.
         original: the event as it was read from the input.
         record: the `mesh_record` header of the quarantined event; None where it has none.
+        left: where the event's bytes stayed in the input: the headers that say so.
     """
     headers = [*original.headers, *_origin(original)]
     if record is not None:
         headers.append(record_header(record))
-    return Message(topic, original.key, original.value, headers, None, original.partition)
+    return fitted(Message(topic, original.key, original.value, [*headers, *left], None, original.partition))
+
+
+def with_bytes(message: InputMessage, read: Callable[[TopicPartition, int], InputMessage | None]) -> InputMessage:
+    """Return a message of the redrive topic with the bytes of its original, where they stayed in the input.
+
+    Args:
+        message: the message.
+        read: returns the message of a partition and offset; None where it is not there any more.
+    """
+    found = split_failure(message.headers)[0] if any(name == ORIGINAL for name, _ in message.headers) else None
+    if found is None or found.original is None:
+        return message
+    original = read(TopicPartition(found.topic, found.partition), found.offset)
+    own = [each for each in message.headers if each[0] != ORIGINAL]
+    if original is None:
+        return message._replace(headers=[*own, unread_header("no longer in the input")])
+    if isinstance(original.headers, UnreadableHeaders):
+        return message._replace(headers=[*own, unread_header(original.headers.reason)])
+    if found.sha256 not in {None, original_digest(original.key, original.value)}:
+        return message._replace(
+            headers=[*own, unread_header("no longer in the input, which has another message there")]
+        )
+    return message._replace(key=original.key, value=original.value, headers=[*original.headers, *own])
 
 
 def read_redriven(message: InputMessage) -> RedrivenEvent:
@@ -114,11 +146,15 @@ def read_redriven(message: InputMessage) -> RedrivenEvent:
         ProcessError: something else wrote the message.
     """
     try:
-        found, headers = split_failure(message.headers)
+        key, value, given = unpacked(message.key, message.value, message.headers)
+        found, own = split_failure(given)
         if not found.topic or found.partition < 0 or found.offset < 0:
             raise ValueError("its headers do not say where the original is")
         position = (found.topic, found.partition, found.offset)
-        original = InputMessage(*position, message.key, message.value, headers, timestamp_ms(found.stored_at))
+        headers: Headers = own
+        if found.original is not None:
+            headers = UnreadableHeaders(f"the bytes of the event were not redriven with it; they are {found.original}")
+        original = InputMessage(*position, key, value, headers, timestamp_ms(found.stored_at))
         record = None if found.record is None else EventRecord(*lossless_json.loads(found.record))
     except (ValueError, TypeError, ProcessError) as error:
         raise ProcessError(
@@ -173,6 +209,9 @@ def rekeyed(
         original: as of `RekeyedRecord`.
         redriven: as of `RekeyedRecord`.
         redrive: the redriven event that the record was made of; None for an event of the input.
+
+    Raises:
+        EncodeError: the message is too large.
     """
     headers = with_original(original.headers, original.key, original.value)
     values = [original.topic, original.timestamp_ms, original.key is not None, original.value is not None]
@@ -180,7 +219,13 @@ def rekeyed(
         alone = redrive is not None and redrive.record is not None
         values += [redriven, None if redrive is None else redrive.offset, alone]
     value = lossless_json.dumps([list(record), watermark, *values])
-    return Message(topic, key, value.encode(), headers)
+    message = fitted(Message(topic, key, value.encode(), headers))
+    if message.value is None or message.key != key:
+        raise EncodeError(
+            f"a record of the event has {message_bytes(key, value.encode(), headers)} bytes with the event itself",
+            hint=f"the repartition topic takes {LARGEST}, compressed",
+        )
+    return message
 
 
 def watermarks(topic: str, partitions: int, source: int, watermark: int) -> list[Message]:
@@ -200,13 +245,23 @@ def read_rekeyed(message: InputMessage) -> RekeyedRecord:
     """Return the record of a message that `rekeyed` or `watermarks` made.
 
     Raises:
-        ProcessError: the value is not JSON as they write it.
+        ProcessError: something else wrote the message.
     """
-    values, watermark, *rest = lossless_json.loads(message.value or b"")
-    if values is None:
-        return RekeyedRecord(None, rest[0], watermark, message)
-    record = EventRecord(*values)
-    topic, stored_ms, has_key, has_value, *redrive = rest
-    headers, key, value = split_original(message.headers, has_key=has_key, has_value=has_value)
+    try:
+        _, body, given = unpacked(message.key, message.value, message.headers)
+        values, watermark, *rest = lossless_json.loads(body or b"")
+        if values is None:
+            return RekeyedRecord(None, rest[0], watermark, message)
+        record = EventRecord(*values)
+        topic, stored_ms, has_key, has_value, *redrive = rest
+        headers, key, value = split_original(given, has_key=has_key, has_value=has_value)
+    except (ValueError, TypeError, IndexError, ProcessError) as error:
+        raise ProcessError(
+            f"{message.topic} [{message.partition}] offset {message.offset} is no re-keyed record: {error}",
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            hint="only the processor itself writes to this topic",
+        ) from error
     original = InputMessage(topic, record.partition, record.offset, key, value, headers, stored_ms)
     return RekeyedRecord(record, record.partition, watermark, original, *redrive)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from meshport.codec import codec_for
 from meshport.errors import EncodeError
-from meshport.event import EventWriter
+from meshport.event import EventWriter, Headers
 from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
 from meshport.process.logic.event_time import to_datetime
@@ -27,9 +27,9 @@ _WINDOW_NAMESPACE: Final = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "
 _OTHER_BITS: Final = ~(0xF << 76 | 0x3 << 62)
 _VERSION_5: Final = 0x5 << 76 | 0x2 << 62
 
-LARGEST: Final = 1_000_000
-"""Bytes of an output's value, at most. By default a broker refuses a record of more than 1,048,588 bytes with key and headers;
-an output that it would refuse has to be found here, where its event can still be quarantined."""
+LARGEST_OUTPUT: Final = 1_000_000
+"""Bytes of an output's key and value, at most. By default a broker refuses a record of more than 1,048,588 bytes with its
+headers; an output that it would refuse has to be found here, where its event can still be quarantined."""
 
 
 def output_id(topic: str, partition: int, offset: int, number: int, index: int) -> str:
@@ -142,11 +142,15 @@ class Outputs:
 
     def _tombstone_of(self, key: bytes | None, id_: str, time: int, recorded: int) -> Message:
         value, headers = self._tombstone(id=id_, time=to_datetime(time), recorded_time=to_datetime(recorded))
-        return Message(self._topic, key, value, headers)
+        return self._fitting(key, value, headers)
 
     def _message_of(self, record: dict[str, Any], id_: str, time: int, recorded: int) -> Message:
         event_time = self._time(record) if self._time else to_datetime(time)
         value, headers = self._message(record, id=id_, time=event_time, recorded_time=to_datetime(recorded))
-        if len(value) > LARGEST:
-            raise EncodeError(f"the output has {len(value)} bytes", hint=f"at most {LARGEST}")
-        return Message(self._topic, self._key(record), value, headers)
+        return self._fitting(self._key(record), value, headers)
+
+    def _fitting(self, key: bytes | None, value: bytes | None, headers: Headers) -> Message:
+        size = len(key or b"") + len(value or b"")
+        if size > LARGEST_OUTPUT:
+            raise EncodeError(f"the output has {size} bytes", hint=f"at most {LARGEST_OUTPUT} with its key")
+        return Message(self._topic, key, value, headers)

@@ -21,8 +21,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from meshport.binding import Binding
-from meshport.errors import CodecError, EventError, NotRegistered, SchemaError
-from meshport.event import EventReader
+from meshport.event import UNREADABLE, EventReader
 from meshport.event.record import record_key
 from meshport.process.logic.counted_warning import CountedWarning
 from meshport.process.logic.event_time import to_datetime, to_micros
@@ -91,7 +90,7 @@ class Table:
         for message in messages:
             try:
                 event = self._read(*message.parts)
-            except (CodecError, EventError, NotRegistered, SchemaError) as error:
+            except UNREADABLE as error:
                 _log.warning("%s is no row of %s: %s", _where(message), self._binding.address, error.message)
                 continue
             if message.key is None:

@@ -6,6 +6,7 @@ import json
 
 from meshport.columnar import ColumnarDecoder
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.received import headers_of
 from meshport.ports.scan import read_topic
 from meshport.schema import parse_schema
 from tests.bench.processors.orders import Totals
@@ -43,7 +44,7 @@ def _totals(spec: Spec) -> Totals:
         if not values:
             continue
         # One of each fetch stands for all: reading the headers of all takes longer than all else here.
-        headers = {name for name, _ in messages[0].headers() or ()}
+        headers = {name for name, _ in headers_of(messages[0]) or ()}
         if headers != _HEADERS or not all(value.startswith(prefix) for value in values):
             raise WrongOutputs(f"{spec.output}: {values[0][:8]!r} with {sorted(headers)}")
         rows += len(values)
