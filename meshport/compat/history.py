@@ -15,8 +15,8 @@ from meshport.product import Compatibility
 from meshport.schema import Schema
 
 _TRANSITIVE: Final = "_TRANSITIVE"
-# The check ends after the version with which there are so many reasons: further versions add little more than their numbers.
-_MOST_FINDINGS: Final = 100
+# The check ends with so many reasons. More would only be repeated for further fields and versions.
+MOST_FINDINGS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class HistoryReport:
 
     Attributes:
         level: the level that was checked.
-        versions: numbers of the versions that it was compared with, newest first; empty for a new subject. Without the
-            oldest ones where the newer ones gave a hundred reasons.
-        findings: the reasons against the schema.
+        versions: numbers of the versions that it was compared with, newest first; empty for a new subject. The oldest
+            ones are missing where the newer ones gave `MOST_FINDINGS` reasons.
+        findings: the reasons against the schema, the first `MOST_FINDINGS` of them.
     """
 
     level: Compatibility
@@ -60,9 +60,9 @@ def check_history(candidate: Schema, versions: Sequence[Version], level: Compati
             if comparison.resolution:
                 for rule in avro.RULES:
                     found += ((rule, comparison.direction, version.number, each) for each in rule.handler(comparison))
-        if len(found) >= _MOST_FINDINGS:
+        if len(found) >= MOST_FINDINGS:
             break
-    return HistoryReport(level, tuple(compared), merge(found))
+    return HistoryReport(level, tuple(compared), merge(found[:MOST_FINDINGS]))
 
 
 def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[Version]:

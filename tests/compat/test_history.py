@@ -7,8 +7,10 @@ import json
 import pytest
 
 from meshport.compat import Version, check_history
+from meshport.compat.history import MOST_FINDINGS
 from meshport.product import Compatibility
 from meshport.schema import Schema, parse_schema
+from tests.work import counted
 
 
 def schema(*fields: str) -> Schema:
@@ -81,3 +83,20 @@ def test_a_finding_reads_as_a_sentence() -> None:
         "READER_FIELD_MISSING_DEFAULT_VALUE at b: the new field 'b' has no default, and older events do not hold it "
         "[backward] (against version 3)"
     )
+
+
+def test_a_check_ends_with_a_hundred_reasons() -> None:
+    """A schema that loses 1,500 fields is refused by the newest version, in a time that grows with its fields only."""
+
+    def wide(count: int) -> Schema:
+        return schema(*(f"f{number}" for number in range(count)))
+
+    def work(count: int) -> int:
+        history = [Version(number, wide(count)) for number in range(1, 26)]
+        candidate = schema("other")
+        with counted() as done:
+            report = check_history(candidate, history, Compatibility.FULL_TRANSITIVE)
+        assert (len(report.findings), report.versions) == (MOST_FINDINGS, (25,))
+        return done.lines
+
+    assert work(1_500) < 2 * work(750) + 10_000

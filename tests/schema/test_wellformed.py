@@ -91,3 +91,13 @@ def test_a_part_of_another_kind_of_type_is_refused(part: str) -> None:
     """What walks a schema would take it for types: an enum with `fields` made the compatibility check fail by accident."""
     with pytest.raises(SchemaError, match=f"`{part}` stands at a type 'enum'"):
         parse_schema(json.dumps({"type": "enum", "name": "E", "symbols": ["A"], part: -1}))
+
+
+def test_a_bad_number_or_default_makes_a_schema_invalid() -> None:
+    """What Python reads as infinite or as no number is no JSON of a schema, and a default has to be a number of its type."""
+    for kind, default in (("double", "NaN"), ("double", "-Infinity"), ("double", "1e400"), ("float", "1" * 400)):
+        with pytest.raises(SchemaError):
+            parse_schema(
+                f'{{"type":"record","name":"R","fields":[{{"name":"a","type":"{kind}","default":{default}}}]}}'
+            )
+    assert parse_schema('{"type":"record","name":"R","fields":[{"name":"a","type":"double","default":1e308}]}')

@@ -27,6 +27,7 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
     take that version, then remove it. At a transitive level the readers of the versions without the default stay broken
     for ever: keep the field, or publish a new major.
     """
+    renames = _Renames(comparison)
     for _, path, form, _ in _incompatibilities(comparison, "READER_FIELD_MISSING_DEFAULT_VALUE"):
         name = path.rpartition(".")[2]
         if comparison.direction is Direction.BACKWARD:
@@ -39,7 +40,7 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
                 RollOut.ANY,
             )
             continue
-        named, twin = named_types(comparison.reader.form), _renamed(comparison, path, form)
+        named, twin = named_types(comparison.reader.form), renames.twin(path, form)
         step = (
             f"it looks renamed to {twin!r}, in two steps: first give {name!r} a default "
             f"({_default_for(form['type'], named)}) and let the readers take that version, then rename it, with "
@@ -282,15 +283,30 @@ def _default_for(kind: Any, named: Mapping[str, Form]) -> str:
             return '"default": ...'
 
 
-def _renamed(comparison: Comparison, path: str, field: Form) -> str | None:
-    """Return the only new field of the writer with a lost field's type in the same record, which may be that field renamed."""
-    holder = path.rpartition(".")[0]
-    ours, theirs = (type_at(each.form, holder) for each in (comparison.reader, comparison.writer))
-    if not ours or not theirs or "fields" not in ours or "fields" not in theirs:
-        return None
-    known = {each["name"] for each in ours["fields"]}
-    new = [each["name"] for each in theirs["fields"] if each["name"] not in known and each["type"] == field["type"]]
-    return str(new[0]) if len(new) == 1 else None
+class _Renames:
+    """New fields of the writer that may be lost ones renamed. Each record is looked through once for all of its lost fields."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._new: dict[str, dict[str, list[str]]] = {}
+
+    def twin(self, path: str, field: Form) -> str | None:
+        """Return the only new field with a lost field's type in the same record, or None."""
+        holder = path.rpartition(".")[0]
+        if holder not in self._new:
+            self._new[holder] = self._by_type(holder)
+        found = self._new[holder].get(as_json(field["type"]), [])
+        return found[0] if len(found) == 1 else None
+
+    def _by_type(self, holder: str) -> dict[str, list[str]]:
+        ours, theirs = (type_at(each.form, holder) for each in (self._comparison.reader, self._comparison.writer))
+        found: dict[str, list[str]] = {}
+        if ours and theirs and "fields" in ours and "fields" in theirs:
+            known = {each["name"] for each in ours["fields"]}
+            for each in theirs["fields"]:
+                if each["name"] not in known:
+                    found.setdefault(as_json(each["type"]), []).append(str(each["name"]))
+        return found
 
 
 def as_json(value: Any) -> str:
