@@ -27,6 +27,8 @@ from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 from meshport_registry.values import refuse_nul_in_query
 
+# Of one invalid request. What is further wrong with it is seen once these are right.
+_MOST_FINDINGS: Final = 100
 _log: Final = logging.getLogger(__name__)
 
 
@@ -101,7 +103,7 @@ async def _on_mesh_error(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    findings = tuple(_finding(each) for each in error.errors())
+    findings = tuple(_finding(each) for each in error.errors()[:_MOST_FINDINGS])
     return _respond(request, InvalidRequest(f"the request cannot be read: {findings[0]}", findings=findings))
 
 

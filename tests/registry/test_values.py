@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app
 from meshport_registry.errors import InvalidRequest, NoSuchPath
-from meshport_registry.values import MAX_VALUES, BoundedRoute, java_int, read_json
+from meshport_registry.values import MAX_ITEMS, MAX_VALUES, BoundedRoute, java_int, read_json
 from tests.registry.schemas import plays, record
 
 _POWERS: Final = (0, 15, 31, 32, 63, 64, 1024)
@@ -214,7 +214,8 @@ def test_a_body_is_read_within_bounds() -> None:
         b'{"a": NaN}': "cannot be read as JSON",
         b'{"a": 1e400}': "cannot be read as JSON",
         b"[" * 3000 + b"]" * 3000: "cannot be read as JSON",
-        b"[" + b"0," * MAX_VALUES + b"0]": f"more than {MAX_VALUES} values",
+        b"[" + b"0," * MAX_ITEMS + b"0]": f"the list at / has {MAX_ITEMS + 1} items",
+        json.dumps(["a"] * MAX_VALUES).encode(): f"more than {MAX_VALUES} values",
     }
     for body, message in refused.items():
         with pytest.raises(InvalidRequest, match=message):
