@@ -324,12 +324,14 @@ class RegisteredSchema(_CatalogResponse):
         guid: the first 128 bits of the fingerprint.
         id: the id in the registry that answered; another registry may give another.
         schema_text: the canonical form.
+        author_text: the schema as its author wrote it, where it may refer to schemas of other subjects.
     """
 
     fingerprint: str
     guid: str
     id: int
     schema_text: str = Field(repr=False)
+    author_text: str = Field(repr=False)
 
 
 class Health(_CatalogResponse):

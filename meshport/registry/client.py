@@ -371,7 +371,8 @@ def _declaration(
 ) -> ProductRegistration:
     return ProductRegistration(
         descriptor=product,
-        schemas={port: schema.text for port, schema in schemas.items()},
+        # The author's own text where it stands alone, because that is what the registry shows to readers.
+        schemas={port: schema.written or schema.text for port, schema in schemas.items()},
         bootstrap_servers=bootstrap_servers,
     )
 

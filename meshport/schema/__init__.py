@@ -23,7 +23,15 @@ from meshport.schema.bounds import refuse_bomb
 from meshport.schema.canonical import PRIMITIVES, canonical, canonical_text, qualified
 from meshport.schema.wellformed import refuse_malformed
 
-__all__ = ["MAX_SCHEMA_BYTES", "CommonTypes", "Schema", "load_schema", "parse_common", "parse_schema"]
+__all__ = [
+    "MAX_SCHEMA_BYTES",
+    "CommonTypes",
+    "Schema",
+    "is_plain_json",
+    "load_schema",
+    "parse_common",
+    "parse_schema",
+]
 
 # Far above the contracts of public repositories; bounds the work of the registry for one request.
 MAX_SCHEMA_BYTES: Final = 256 * 1024
@@ -37,22 +45,22 @@ def _finite(text: str) -> float:
     return number
 
 
-_JSON: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
-
-
 @dataclass(frozen=True)
 class Schema:
     """One Avro schema.
 
     Attributes:
-        text: the canonical form, references inlined: what is registered and fingerprinted.
+        text: the canonical form, references inlined: what is fingerprinted.
+        written: the author's own text, if it is known, is plain JSON and refers to no shared type. Two spellings of one
+            schema are equal.
     """
 
     text: str
+    written: str | None = field(default=None, compare=False, repr=False)
 
-    def __reduce__(self) -> tuple[type[Schema], tuple[str]]:
+    def __reduce__(self) -> tuple[type[Schema], tuple[str, str | None]]:
         # What was computed of the text takes ten times its size.
-        return Schema, (self.text,)
+        return Schema, (self.text, self.written)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -120,13 +128,14 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         )
     try:
         # A bare primitive name is a schema too. It is not JSON, and `null` would be JSON's null.
-        data = text.strip() if text.strip() in PRIMITIVES else _JSON.decode(text)
+        bare = text.strip() in PRIMITIVES
+        data, plain = (text.strip(), False) if bare else _read_json(text)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{source} is no JSON: {error}", source=source) from error
     try:
         form = canonical(data, common.named if common else None)
         refuse_malformed(form)
-        schema = Schema(canonical_text(form))
+        schema = Schema(canonical_text(form), text if plain else None)
         _ = schema.fingerprint  # JSON can escape lone surrogates, which UTF-8 cannot encode
     except SchemaError as error:
         raise SchemaError(f"{source}: {error.message}", source=source, hint=error.hint, rule=error.rule) from error
@@ -158,7 +167,31 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         raise SchemaError(f"{source} is no valid Avro schema: {error}") from error
     if common is not None:
         _check_polysemes(form, common, source)
+        if any(f'"name":"{each}"' in schema.text for each in common.named):
+            return Schema(schema.text)
     return schema
+
+
+def is_plain_json(text: str) -> bool:
+    """Whether a text is JSON that every parser reads alike, because no object repeats a key."""
+    try:
+        return _read_json(text)[1]
+    except (ValueError, RecursionError):
+        return False
+
+
+def _read_json(text: str) -> tuple[Any, bool]:
+    """Return the data of a JSON text, and whether every parser reads it alike."""
+    plain = True
+
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal plain
+        found = dict(pairs)
+        plain = plain and len(found) == len(pairs)
+        return found
+
+    data = json.loads(text, object_pairs_hook=read_object, parse_float=_finite, parse_constant=_finite)
+    return data, plain
 
 
 def load_schema(file: Path, *, common: CommonTypes | None = None) -> Schema:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
@@ -17,10 +19,12 @@ from starlette.responses import Response
 from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry import confluent, gate_api, generations_api, mesh_api
-from meshport_registry.confluent.bodies import ConfluentJSON
+from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
-from meshport_registry.errors import InvalidRequest, NotJSON, StoreFailed, render
+from meshport_registry.errors import InvalidRequest, StoreFailed, UnreadableBody, render
 from meshport_registry.middleware import FastPathMiddleware
+from meshport_registry.negotiation import is_mesh, refuse_foreign_bodies, refuse_unacceptable
+from meshport_registry.openapi import openapi_document
 from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.settings import Settings, database_url
@@ -30,6 +34,7 @@ from meshport_registry.values import refuse_nul_in_query
 # Of one invalid request. What is further wrong with it is seen once these are right.
 _MOST_FINDINGS: Final = 100
 _log: Final = logging.getLogger(__name__)
+_MESH_ROUTERS: Final = (mesh_api.router, gate_api.router, generations_api.router, mesh_api.health_router)
 
 
 def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAPI:
@@ -40,7 +45,7 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
         store: the open database, which the application closes on shutdown; by default it opens the database of the
             settings on startup.
     """
-    app = FastAPI(
+    app = _Service(
         title="Meshport registry",
         version=__version__,
         description="Addresses and bindings of a data mesh, and its contracts through Confluent's Schema Registry API.",
@@ -52,16 +57,21 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
             Exception: _on_any,
         },
         max_body_size=LARGEST_BODY,
-        dependencies=[Depends(_refuse_forms), Depends(refuse_nul_in_query)],
+        dependencies=[Depends(refuse_foreign_bodies), Depends(refuse_nul_in_query)],
         middleware=[Middleware(FastPathMiddleware)],
     )
     # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first.
-    app.include_router(confluent.router)
-    app.include_router(mesh_api.router)
-    app.include_router(gate_api.router)
-    app.include_router(generations_api.router)
-    app.include_router(mesh_api.health_router)
+    for router in confluent.ROUTERS:
+        app.include_router(router, dependencies=[Depends(refuse_unacceptable)])
+    for router in _MESH_ROUTERS:
+        app.include_router(router)
     return app
+
+
+class _Service(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document of both APIs."""
+        return openapi_document(self)
 
 
 @asynccontextmanager
@@ -77,19 +87,8 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
         store.close()
 
 
-async def _refuse_forms(request: Request) -> None:
-    """Refuse forms and plain text, which a page of another site can make a browser send without a preflight request.
-
-    Raises:
-        NotJSON: the request has such a content type.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and not kind.endswith("json"):
-        raise NotJSON(f"a body of type {kind} is not taken", hint="send `Content-Type: application/json`")
-
-
 def _respond(request: Request, error: MeshError) -> Response:
-    mesh = request.url.path.startswith(("/api/", "/health"))
+    mesh = is_mesh(request.url.path)
     status, body = render(error, mesh=mesh)
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.url.path, error.message)
@@ -103,8 +102,12 @@ async def _on_mesh_error(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    findings = tuple(_finding(each) for each in error.errors()[:_MOST_FINDINGS])
-    return _respond(request, InvalidRequest(f"the request cannot be read: {findings[0]}", findings=findings))
+    details = error.errors()[:_MOST_FINDINGS]
+    findings = tuple(_finding(each) for each in details)
+    first = details[0]
+    unreadable = first["loc"][0] == "body" and first["input"] is not None and first["type"] != "too_long"
+    kind = UnreadableBody if unreadable else InvalidRequest
+    return _respond(request, kind(f"the request cannot be read: {findings[0]}", findings=findings))
 
 
 def _finding(detail: dict[str, Any]) -> str:
@@ -114,12 +117,27 @@ def _finding(detail: dict[str, Any]) -> str:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    if request.url.path.startswith(("/api/", "/health")):
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+        if request.method == "OPTIONS":
+            return Response(headers=headers)
+    if is_mesh(request.url.path):
         word = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "failed")
         problem: dict[str, Any] = {"error": word, "message": str(error.detail), "hint": None, "findings": []}
-        return JSONResponse(problem, error.status_code, headers=error.headers)
+        return JSONResponse(problem, error.status_code, headers=headers)
     body: dict[str, Any] = {"error_code": error.status_code, "message": f"HTTP {error.status_code} {error.detail}"}
-    return ConfluentJSON(body, error.status_code, headers=error.headers)
+    return ConfluentJSON(body, error.status_code, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of a path, of all of its routes."""
+    found = {"OPTIONS"}
+    for router in (*confluent.ROUTERS, *_MESH_ROUTERS):
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.path_regex.match(request.scope["path"]):
+                found |= route.methods or set()
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 async def _on_any(request: Request, _error: Exception) -> Response:

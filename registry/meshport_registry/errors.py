@@ -134,11 +134,23 @@ class InvalidRuleSet(ServiceError):
 
 
 class InvalidRequest(ServiceError):
-    """Raised for a body or a parameter that cannot be read."""
+    """Raised for a body that is missing or holds what no request may, and for a parameter that is out of its range."""
+
+
+class UnreadableBody(InvalidRequest):
+    """Raised for a body that is no JSON, or JSON of another form than the route takes."""
 
 
 class NoSuchPath(ServiceError):
     """Raised for a path or a query with text where the route takes a number, or with a number beyond 32 bits."""
+
+
+class BadPath(ServiceError):
+    """Raised for a path that is not ASCII, or whose escapes are no UTF-8."""
+
+
+class NotAcceptable(ServiceError):
+    """Raised for a client that accepts none of the media types of a route."""
 
 
 class NotJSON(ServiceError):
@@ -193,11 +205,13 @@ class ErrorResponse:
         status: the HTTP status.
         code: `error_code` of Confluent's format.
         word: `error` of the mesh API's format.
+        root_status: the HTTP status at the root, if it is another one there.
     """
 
     status: int
     code: int
     word: str
+    root_status: int | None = None
 
 
 ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
@@ -226,6 +240,10 @@ ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
     ReferenceExists: ErrorResponse(422, 42206, "reference-exists"),
     InvalidSubject: ErrorResponse(422, 42208, "invalid-subject"),
     InvalidRuleSet: ErrorResponse(422, 42210, "invalid-rules"),
+    BadPath: ErrorResponse(400, 400, "bad-path"),
+    NotAcceptable: ErrorResponse(406, 406, "not-acceptable"),
+    # Confluent's registry has 400 for a body that cannot be read, and 422 for none.
+    UnreadableBody: ErrorResponse(422, 400, "invalid-request", root_status=400),
     InvalidRequest: ErrorResponse(422, 422, "invalid-request"),
     AddressError: ErrorResponse(422, 422, "invalid-address"),
     DescriptorError: ErrorResponse(422, 422, "invalid-descriptor"),
@@ -247,7 +265,7 @@ def render(error: MeshError, *, mesh: bool) -> tuple[int, dict[str, Any]]:
     findings = list(getattr(error, "findings", ()))
     if not mesh:
         text = f"{error.message}; {error.hint}" if error.hint else error.message
-        return row.status, {"error_code": row.code, "message": text}
+        return row.root_status or row.status, {"error_code": row.code, "message": text}
     body = {"error": row.word, "message": error.message, "hint": error.hint, "findings": findings}
     if isinstance(error, Retired):
         body["successor"] = error.successor

@@ -14,7 +14,7 @@ from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import gate_judgement, product_past
-from meshport_registry.mesh_api import Database, Problem, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Database, Segment, as_json
 from meshport_registry.product_declaration import read_declaration, unmatched
 from meshport_registry.values import BoundedRoute, RowNumber
 from meshport_registry.waivers import record, revoke, waivers
@@ -23,7 +23,7 @@ router = APIRouter(
     route_class=BoundedRoute,
     prefix="/api/v1",
     tags=["Gate"],
-    responses={404: {"model": Problem}, 422: {"model": Problem}},
+    responses=PROBLEMS,
 )
 
 

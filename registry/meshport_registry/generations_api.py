@@ -18,14 +18,14 @@ from meshport_registry.generations import (
     retire_generation,
     switch_generation,
 )
-from meshport_registry.mesh_api import Database, Major, OwnCluster, Problem, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Database, Major, OwnCluster, Segment, as_json
 from meshport_registry.values import BoundedRoute, RowNumber
 
 router = APIRouter(
     route_class=BoundedRoute,
     prefix="/api/v1/generations/{domain}/{product}/{port}",
     tags=["Generations"],
-    responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}},
+    responses=PROBLEMS,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -59,6 +59,7 @@ class Problem(BaseModel):
         hint: what would be right.
         findings: the single reasons; those of the gate begin with the id of a rule.
         verdicts: the gate's verdict on each port, if the gate refused.
+        successor: the address that replaces a retired one.
     """
 
     error: str
@@ -66,6 +67,24 @@ class Problem(BaseModel):
     hint: str | None = None
     findings: list[str] = []
     verdicts: list[Verdict] = []
+    successor: str | None = None
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        400: "The path is not well encoded.",
+        404: "What the path names is not registered.",
+        409: "The change contradicts what is registered, or would break a reader.",
+        410: "The address is retired.",
+        413: "The body is too large.",
+        415: "The body is not JSON.",
+        422: "The request cannot be read, or contradicts itself or what is registered.",
+        500: "The database did not answer.",
+        503: "Too many writes are waiting.",
+    }.items()
+}
+"""The error responses of the mesh API, for the OpenAPI document."""
 
 
 class ListQuery(BaseModel):
@@ -112,7 +131,7 @@ router = APIRouter(
     route_class=BoundedRoute,
     prefix="/api/v1",
     tags=["Mesh"],
-    responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}},
+    responses=PROBLEMS,
 )
 
 
@@ -232,12 +251,14 @@ async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Pat
         if row is None:
             raise SchemaNotFound(f"no schema has the fingerprint {fingerprint}")
         text = stored_schema(row).schema.text
-        return RegisteredSchema(fingerprint=fingerprint, guid=row.guid, id=row.id, schema_text=text)
+        return RegisteredSchema(
+            fingerprint=fingerprint, guid=row.guid, id=row.id, schema_text=text, author_text=row.text
+        )
 
     return as_json(await store.read(work))
 
 
-health_router = APIRouter(route_class=BoundedRoute, tags=["Mesh"])
+health_router = APIRouter(route_class=BoundedRoute, tags=["Mesh"], responses=PROBLEMS)
 
 
 @health_router.get("/health", response_model=Health)

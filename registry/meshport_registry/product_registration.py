@@ -44,7 +44,7 @@ from meshport_registry.schema_registration import (
 )
 from meshport_registry.schemas import CandidateSchema, registered_id
 from meshport_registry.store import RollBack, now_us
-from meshport_registry.subject_settings import effective_mode, global_settings, refuse_read_only
+from meshport_registry.subject_settings import effective_mode, refuse_read_only, registry_settings
 from meshport_registry.subjects import find_history
 
 _INSERT_PRODUCT: Final = insert(tables.product)
@@ -117,7 +117,7 @@ def register_product(
     product = _with_lifecycle(declaration.product, row, plan)
     if not (declaration.bootstrap_servers or cluster.bootstrap_servers):
         plan.refused.append("no Kafka cluster is named, and this registry was started without one")
-    refuse_read_only(str(product.address), effective_mode(None, global_settings(connection)))
+    refuse_read_only(str(product.address), effective_mode(None, registry_settings(connection)))
     plan.refused += [*unmatched(declaration), *declaration.misfits]
     inputs = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert
 
 from meshport.product import Compatibility
 from meshport_registry import tables
-from meshport_registry.errors import Incompatible, InvalidVersion, NotPermitted, StoreBusy
+from meshport_registry.errors import Incompatible, InvalidSchema, InvalidVersion, NotPermitted, StoreBusy
 from meshport_registry.judging import Judged
 from meshport_registry.schema_ids import IMPORT_CEILING
 from meshport_registry.schemas import CandidateSchema, find_references, insert_schema, load, registered_id
@@ -17,9 +17,9 @@ from meshport_registry.store import now_us
 from meshport_registry.subject_settings import (
     effective_level,
     effective_mode,
-    global_settings,
     insert_subject,
     refuse_read_only,
+    registry_settings,
 )
 from meshport_registry.subjects import Mode, SubjectHistory, find_history, history_judgement
 from meshport_registry.values import MAX_INT
@@ -61,10 +61,10 @@ def register_schema(
         candidate: the schema.
         judged: the judgements that were made of it.
         wanted_id: its id in the registry that it is imported from; only for a subject in mode IMPORT.
-        wanted_version: its version there; only for a subject in mode IMPORT.
+        wanted_version: its version there; in another mode than IMPORT the next one.
 
     Raises:
-        InvalidSchema: a reference cannot be resolved any more.
+        InvalidSchema: a reference cannot be resolved any more, or the version is not the next one.
         JudgeFirst: its compatibility is to be judged before.
         NotPermitted: the mode forbids it, or the subject belongs to a data product.
         Incompatible: the subject's level forbids it.
@@ -73,24 +73,36 @@ def register_schema(
         raise StoreBusy("a version that the schema refers to was replaced meanwhile", hint="try again")
     history = find_history(connection, name)
     known = registered_id(connection, candidate)
-    if (same := existing_version(history, known)) and wanted_id in {None, known}:
-        return same
-    subject, defaults = history.subject, global_settings(connection)
+    same = history.like(candidate, known)
+    if (
+        same is not None
+        and history.subject is not None
+        and wanted_id in {None, same.schema_id}
+        and wanted_version in {None, same.number}
+    ):
+        return RegisteredVersion(same.schema_id, same.number, history.subject.id, created=False)
+    subject, settings = history.subject, registry_settings(connection)
     if subject is not None and subject.owner is not None:
         raise NotPermitted(
             f"subject '{name}' is the contract of the data product {subject.owner}: "
             "producers do not register by themselves",
             hint="change the product's schema file, then run `meshport apply`",
         )
-    mode = effective_mode(subject, defaults)
+    mode = effective_mode(subject, settings)
     refuse_read_only(name, mode)
     if mode is Mode.IMPORT:
+        if wanted_id is None:
+            raise NotPermitted(f"Subject {name} in context . is not in read-write mode", hint="an import gives the id")
         _refuse_overwriting(connection, history, known, wanted_id, wanted_version)
         number = wanted_version or history.next_number
         return insert_version(connection, history, candidate, number, known=known, wanted_id=wanted_id)
     if wanted_id is not None:
-        raise NotPermitted(f"subject '{name}' is not in import mode, so that no id can be given")
-    return add_version(connection, history, candidate, effective_level(subject, defaults), judged, known=known)
+        raise NotPermitted(f"Subject {name} in context . is not in import mode", hint="send no id")
+    if wanted_version not in {None, history.next_number} or same:
+        raise InvalidSchema(
+            "Version is not one more than previous version", hint=f"the next one is {history.next_number}"
+        )
+    return add_version(connection, history, candidate, effective_level(subject, settings), judged, known=known)
 
 
 def existing_version(history: SubjectHistory, schema_id: int | None) -> RegisteredVersion | None:
@@ -192,5 +204,7 @@ def _refuse_overwriting(
         raise NotPermitted(f"the schema has id {known} here and cannot also have id {wanted_id}")
     if wanted_id is not None and known is None and wanted_id in load(connection, [wanted_id]):
         raise NotPermitted(f"overwriting schema {wanted_id} is not permitted")
+    if same := history.of_schema(known):
+        raise NotPermitted(f"subject '{history.name}' has this schema as version {same.number} already")
     if any(each.number == wanted_version for each in history.versions):
         raise NotPermitted(f"overwriting version {wanted_version} of subject '{history.name}' is not permitted")

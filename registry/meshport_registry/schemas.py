@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_
 
 from meshport.schema import Schema, parse_schema
-from meshport.schema.canonical import take_apart
+from meshport.schema.canonical import canonical_text, take_apart
 from meshport_registry import tables
 from meshport_registry.errors import InvalidSchema
 from meshport_registry.schema_ids import follow_import, next_id
@@ -64,7 +64,8 @@ class CandidateSchema:
     """A schema that a client sent and that may not be registered yet.
 
     Attributes:
-        text: the text that readers get: the canonical form, or the author's own text if it has references.
+        text: the text that readers get: the author's own, unless parsers would read that in different ways (a key that
+            is repeated, a bare `string`); then the same schema as compact JSON.
         schema: the canonical form with references inlined.
         references: the references in the order in which the client gave them.
         referenced: the ids of the schemas that they lead to, in the same order.
@@ -74,6 +75,13 @@ class CandidateSchema:
     schema: Schema
     references: tuple[Reference, ...] = ()
     referenced: tuple[int, ...] = ()
+
+    @property
+    def normalized(self) -> CandidateSchema:
+        """The same schema whose text is its canonical form, in which a type that it refers to stays a name."""
+        names = {each.name for each in self.references}
+        text = canonical_text(_by_name(self.schema.form, names)) if names else self.schema.text
+        return CandidateSchema(text, self.schema, self.references, self.referenced)
 
     @cached_property
     def identity(self) -> str:
@@ -89,7 +97,7 @@ class StoredSchema:
 
     Attributes:
         id: the schema's id in this registry.
-        text: see `CandidateSchema.text`.
+        text: see `CandidateSchema.text`; of the spelling that was registered first.
         schema: see `CandidateSchema.schema`.
         references: see `CandidateSchema.references`.
         created_at: when it was registered, in microseconds since the epoch.
@@ -136,13 +144,27 @@ def read_plain(text: str) -> CandidateSchema:
 
 def plain(schema: Schema) -> CandidateSchema:
     """Return a parsed schema that has no references as a candidate."""
-    return CandidateSchema(schema.text, schema)
+    return CandidateSchema(schema.written or schema.text, schema)
 
 
 # Every process that starts a serializer sends the same schema again.
 @lru_cache(maxsize=_CACHED_CANDIDATES)
 def _read_small(text: str) -> CandidateSchema:
     return plain(parse_schema(text))
+
+
+def _by_name(form: Any, names: Set[str]) -> Any:
+    """Return a canonical form in which the types of these full names are referred to, not defined."""
+    if isinstance(form, list):
+        return [_by_name(branch, names) for branch in form]
+    if not isinstance(form, dict):
+        return form
+    if form.get("name") in names:
+        return form["name"]
+    inner = {key: _by_name(form[key], names) for key in ("items", "values") if key in form}
+    if "fields" in form:
+        inner["fields"] = [{**each, "type": _by_name(each["type"], names)} for each in form["fields"]]
+    return {**form, **inner}
 
 
 def find_references(connection: Connection, references: Sequence[Reference]) -> tuple[int, ...]:

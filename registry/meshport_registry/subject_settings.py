@@ -1,4 +1,7 @@
-"""Compatibility levels and modes, of one subject and of the whole registry.
+"""Compatibility levels and modes, of one subject and of a whole context.
+
+A subject without its own takes those of the default context, and that takes those of the global context
+(`InMemoryCache.mode` and `config` of Confluent's registry).
 
 `set_level` and `set_mode` run in the writing transaction; everything else only reads.
 """
@@ -8,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from meshport.product import Compatibility
 from meshport_registry import tables
-from meshport_registry.errors import InvalidMode, LevelNotConfigured, ModeNotConfigured, NotPermitted
-from meshport_registry.subjects import Mode, Subject, find_subject, subject_not_found
+from meshport_registry.errors import LevelNotConfigured, ModeNotConfigured, NotPermitted
+from meshport_registry.subjects import DEFAULT_CONTEXT, GLOBAL_CONTEXT, Mode, Subject, find_subject
 
 # Confluent's registry starts with this level, and clients rely on it.
 _DEFAULT_LEVEL: Final = Compatibility.BACKWARD
@@ -22,128 +25,131 @@ _INSERT_SUBJECT: Final = insert(tables.subject).returning(tables.subject.c.id)
 
 
 @dataclass(frozen=True, slots=True)
-class GlobalSettings:
-    """The level and the mode of the whole registry, each None if it was never set."""
+class RegistrySettings:
+    """What is set for a whole context: for the default one, and for the global one behind it. None if it was never set.
+
+    Attributes:
+        level: the compatibility level of the default context.
+        mode: the mode of the default context.
+        global_level: the level of the global context.
+        global_mode: the mode of the global context.
+    """
 
     level: Compatibility | None
     mode: Mode | None
+    global_level: Compatibility | None
+    global_mode: Mode | None
 
 
-def global_settings(connection: Connection) -> GlobalSettings:
-    """Return the level and the mode of the whole registry."""
+def registry_settings(connection: Connection) -> RegistrySettings:
+    """Return the level and the mode of each context."""
     found: dict[str, str] = {row.name: row.value for row in connection.execute(_SETTINGS)}
-    level, mode = found.get("level"), found.get("mode")
-    return GlobalSettings(Compatibility(level) if level else None, Mode(mode) if mode else None)
+    levels = [Compatibility(value) if (value := found.get(name)) else None for name in ("level", "global-level")]
+    modes = [Mode(value) if (value := found.get(name)) else None for name in ("mode", "global-mode")]
+    return RegistrySettings(levels[0], modes[0], levels[1], modes[1])
 
 
-def effective_level(subject: Subject | None, defaults: GlobalSettings) -> Compatibility:
+def effective_level(subject: Subject | None, settings: RegistrySettings) -> Compatibility:
     """Return the level that the versions of a subject are checked at."""
-    return (subject.level if subject else None) or defaults.level or _DEFAULT_LEVEL
+    return (subject.level if subject else None) or settings.level or settings.global_level or _DEFAULT_LEVEL
 
 
-def effective_mode(subject: Subject | None, defaults: GlobalSettings) -> Mode:
-    """Return the mode that a subject is in. READONLY_OVERRIDE of the registry wins over the subject's own mode."""
-    if defaults.mode is Mode.READONLY_OVERRIDE:
-        return defaults.mode
-    return (subject.mode if subject else None) or defaults.mode or Mode.READWRITE
+def effective_mode(subject: Subject | None, settings: RegistrySettings) -> Mode:
+    """Return the mode that a subject is in. READONLY_OVERRIDE of a context wins over the subject's own mode."""
+    if Mode.READONLY_OVERRIDE in {settings.mode, settings.global_mode}:
+        return Mode.READONLY_OVERRIDE
+    return (subject.mode if subject else None) or settings.mode or settings.global_mode or Mode.READWRITE
 
 
-def configured_level(connection: Connection, name: str, *, or_global: bool) -> Compatibility:
-    """Return the level that is set for a subject.
+def configured_level(connection: Connection, name: str | None, *, or_global: bool) -> Compatibility:
+    """Return the level that is set for a subject or a context.
 
     Args:
         connection: to the database.
-        name: the subject.
-        or_global: return the registry's level if the subject has none of its own.
+        name: the subject; None for the default context; `GLOBAL_CONTEXT`.
+        or_global: return the level in force if none is set.
 
     Raises:
         LevelNotConfigured: the subject has no level of its own, and `or_global` is false.
     """
+    settings = registry_settings(connection)
+    if name is None:
+        return effective_level(None, settings) if or_global else settings.level or _DEFAULT_LEVEL
+    if name == GLOBAL_CONTEXT:
+        return settings.global_level or _DEFAULT_LEVEL
     subject = find_subject(connection, name)
     if not or_global and (subject is None or subject.level is None):
-        raise LevelNotConfigured(f"subject '{name}' does not have subject-level compatibility configured")
-    return effective_level(subject, global_settings(connection))
+        raise LevelNotConfigured(f"Subject '{name[:200]}' does not have subject-level compatibility configured")
+    return effective_level(subject, settings)
 
 
-def configured_mode(connection: Connection, name: str, *, or_global: bool) -> Mode:
-    """Return the mode that is set for a subject.
+def configured_mode(connection: Connection, name: str | None, *, or_global: bool) -> Mode:
+    """Return the mode that is set for a subject or a context.
 
     Args:
         connection: to the database.
-        name: the subject.
-        or_global: return the registry's mode if the subject has none of its own.
+        name: the subject; None for the default context; `GLOBAL_CONTEXT`.
+        or_global: return the mode in force if none is set.
 
     Raises:
         ModeNotConfigured: the subject has no mode of its own, and `or_global` is false.
     """
+    settings = registry_settings(connection)
+    if name is None:
+        return effective_mode(None, settings) if or_global else settings.mode or Mode.READWRITE
+    if name == GLOBAL_CONTEXT:
+        return settings.global_mode or Mode.READWRITE
     subject = find_subject(connection, name)
-    if not or_global and (subject is None or subject.mode is None):
-        raise ModeNotConfigured(f"subject '{name}' does not have subject-level mode configured")
-    return effective_mode(subject, global_settings(connection))
+    if or_global:
+        return effective_mode(subject, settings)
+    if subject is None or subject.mode is None:
+        raise ModeNotConfigured(f"Subject '{name[:200]}' does not have subject-level mode configured")
+    return subject.mode
 
 
-def set_level(connection: Connection, name: str | None, level: Compatibility | None) -> Compatibility:
+def set_level(connection: Connection, name: str | None, level: Compatibility | None) -> None:
     """Set or remove a compatibility level.
 
     Args:
         connection: the writing transaction.
-        name: the subject; None for the whole registry.
+        name: the subject; None for the default context; `GLOBAL_CONTEXT`.
         level: the level; None removes it.
 
-    Returns:
-        The level that was in force before.
-
     Raises:
-        NotPermitted: the subject belongs to a data product, whose descriptor sets the level.
-        SubjectNotFound: there is no level to remove.
+        NotPermitted: the mode is read-only, or the subject belongs to a data product, whose descriptor sets the level.
     """
-    defaults = global_settings(connection)
-    if name is None:
-        _set_global(connection, "level", level)
-        return effective_level(None, defaults)
+    settings = registry_settings(connection)
+    if name is None or name == GLOBAL_CONTEXT:
+        refuse_read_only(name or DEFAULT_CONTEXT, configured_mode(connection, name, or_global=True))
+        _set_global(connection, "level" if name is None else "global-level", level)
+        return
     subject = _configurable(connection, name, "compatibility")
-    if level is None and (subject is None or subject.level is None):
-        raise subject_not_found(name)
-    subject_id = subject.id if subject else insert_subject(connection, name)
-    connection.execute(update(tables.subject).where(tables.subject.c.id == subject_id).values(level=level))
-    return effective_level(subject, defaults)
+    refuse_read_only(name, effective_mode(subject, settings))
+    _set_own(connection, name, subject, level=level)
 
 
-def set_mode(connection: Connection, name: str | None, mode: Mode | None, *, force: bool = False) -> Mode:
-    """Set or remove a mode.
+def set_mode(connection: Connection, name: str | None, mode: Mode | None) -> None:
+    """Set or remove a mode. A read-only mode does not forbid it, because nothing else could end that mode.
 
     Args:
         connection: the writing transaction.
-        name: the subject; None for the whole registry.
+        name: the subject; None for the default context; `GLOBAL_CONTEXT`.
         mode: the mode; None removes it.
-        force: allow IMPORT although there are schemas.
-
-    Returns:
-        The mode that was in force before.
 
     Raises:
-        InvalidMode: READONLY_OVERRIDE was asked for one subject.
-        NotPermitted: IMPORT while there are schemas, without `force`; or the subject belongs to a data product.
-        SubjectNotFound: there is no mode to remove.
+        NotPermitted: the subject belongs to a data product.
     """
-    defaults = global_settings(connection)
-    subject = _configurable(connection, name, "mode") if name is not None else None
-    if mode is Mode.IMPORT and not force:
-        rows = select(func.count()).select_from(tables.version)
-        if name is not None:
-            rows = rows.where(tables.version.c.subject_id == (subject.id if subject else None))
-        if connection.execute(rows).scalar():
-            raise NotPermitted(f"{name or 'the registry'} holds schemas already", hint="import with force=true")
-    if name is None:
-        _set_global(connection, "mode", mode)
-        return effective_mode(None, defaults)
-    if mode is Mode.READONLY_OVERRIDE:
-        raise InvalidMode("READONLY_OVERRIDE holds for the whole registry", hint="READONLY for one subject")
-    if mode is None and (subject is None or subject.mode is None):
-        raise subject_not_found(name)
-    subject_id = subject.id if subject else insert_subject(connection, name)
-    connection.execute(update(tables.subject).where(tables.subject.c.id == subject_id).values(mode=mode))
-    return effective_mode(subject, defaults)
+    if name is None or name == GLOBAL_CONTEXT:
+        _set_global(connection, "mode" if name is None else "global-mode", mode)
+    else:
+        _set_own(connection, name, _configurable(connection, name, "mode"), mode=mode)
+
+
+def remove_every_mode(connection: Connection) -> None:
+    """Remove the mode of the default context, and that of each of its subjects that belongs to no data product."""
+    owned = select(tables.binding.c.subject_id)
+    connection.execute(update(tables.subject).where(tables.subject.c.id.not_in(owned)).values(mode=None))
+    _set_global(connection, "mode", None)
 
 
 def refuse_read_only(name: str, mode: Mode) -> None:
@@ -153,7 +159,7 @@ def refuse_read_only(name: str, mode: Mode) -> None:
         NotPermitted: the mode is READONLY or READONLY_OVERRIDE.
     """
     if mode in {Mode.READONLY, Mode.READONLY_OVERRIDE}:
-        raise NotPermitted(f"subject '{name}' is in read-only mode")
+        raise NotPermitted(f"Subject {name} in context . is in read-only mode")
 
 
 def insert_subject(connection: Connection, name: str) -> int:
@@ -169,6 +175,13 @@ def _configurable(connection: Connection, name: str, setting: str) -> Subject | 
             hint="change the product's descriptor, then run `meshport apply`",
         )
     return subject
+
+
+def _set_own(connection: Connection, name: str, subject: Subject | None, **setting: str | None) -> None:
+    if subject is None and not any(setting.values()):
+        return  # there is nothing to remove
+    subject_id = subject.id if subject else insert_subject(connection, name)
+    connection.execute(update(tables.subject).where(tables.subject.c.id == subject_id).values(**setting))
 
 
 def _set_global(connection: Connection, name: str, value: str | None) -> None:

@@ -29,8 +29,15 @@ from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parse
 
 LATEST: Final = -1
 """The version number that means the newest version, as in Confluent's API."""
+DEFAULT_CONTEXT: Final = ":.:"
+"""The prefix that names the default context, the only one with subjects."""
+GLOBAL_CONTEXT: Final = ":.__GLOBAL:"
+"""Stands for the context behind all contexts, whose level and mode hold where no other is set."""
+_RESERVED: Final = frozenset({"__GLOBAL", "__EMPTY"})
 _LONGEST_SUBJECT: Final = 500
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
+_LARGEST_VERSION: Final = 2**31 - 1
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_JAVA_SPACE: Final = "".join(map(chr, range(0x21)))
 
 _SUBJECT: Final = (
     select(tables.subject, tables.binding.c.guid)
@@ -123,39 +130,80 @@ class SubjectHistory:
         """The number of the next version. The number of a soft-deleted version is not reused."""
         return max((each.number for each in self.versions), default=0) + 1
 
+    def find(self, number: int, *, deleted: bool = False) -> SubjectVersion | None:
+        """Return a version by its number, or None; `LATEST` is the newest that is not soft deleted."""
+        if number == LATEST:
+            return self.live[-1] if self.live else None
+        return next((each for each in self.versions if each.number == number and (deleted or not each.deleted)), None)
+
     def of_schema(self, schema_id: int | None) -> SubjectVersion | None:
         """Return the live version that has this schema, or None."""
         return next((each for each in self.live if each.schema_id == schema_id), None)
 
+    def like(
+        self, candidate: CandidateSchema, schema_id: int | None, *, deleted: bool = False
+    ) -> SubjectVersion | None:
+        """Return the newest version that a client means by a schema, or None.
+
+        It has the schema, or the same one with references, if the client sent everything inlined
+        (`ParsedSchema.canLookup` of Confluent's registry).
+
+        Args:
+            candidate: the schema.
+            schema_id: its id, or None if it is not registered.
+            deleted: include the soft-deleted versions.
+        """
+        every = [each for each in reversed(self.versions) if deleted or not each.deleted]
+        same = next((each for each in every if each.schema_id == schema_id), None)
+        if same is None and not candidate.references:
+            same = next((each for each in every if each.fingerprint == candidate.schema.fingerprint), None)
+        return same
+
 
 def parse_subject(text: str) -> str:
-    """Return a subject's name without the prefix of the default context.
+    """Return the name of a subject to write to, without the prefix of the default context.
 
     Raises:
-        InvalidSubject: the name is empty, unprintable or too long, or names another context.
+        InvalidSubject: the name is empty, reserved, unprintable or too long, or names another context.
     """
-    name = text.removeprefix(":.:")
-    if not name or len(name) > _LONGEST_SUBJECT or _UNPRINTABLE.search(name):
-        raise InvalidSubject(f"the subject {name[:40]!r} is empty, unprintable or longer than {_LONGEST_SUBJECT}")
+    name = read_subject(text)
+    if not name or name in _RESERVED or len(name) > _LONGEST_SUBJECT or _UNPRINTABLE.search(name):
+        raise InvalidSubject(
+            f"the subject {name[:40]!r} is empty, reserved, unprintable or longer than {_LONGEST_SUBJECT} characters"
+        )
+    return name
+
+
+def read_subject(text: str) -> str:
+    """Return the name of a subject to read, without the prefix of the default context. No subject may have it.
+
+    Raises:
+        InvalidSubject: it names another context.
+    """
+    name = text.removeprefix(DEFAULT_CONTEXT)
     if name.startswith(":."):
-        raise InvalidSubject(f"the subject {name!r} names a context", hint='this registry has the default context, "."')
+        raise InvalidSubject(
+            f"the subject {name[:80]!r} names a context", hint='this registry has the default context, "."'
+        )
     return name
 
 
 def parse_version(text: str) -> int:
-    """Return a version number, or `LATEST` for `latest` and `-1`.
+    """Return a version number, or `LATEST` for `latest` and `-1`, as Confluent's `VersionId` does.
 
     Raises:
         InvalidVersion: the text is neither a number nor one of these two.
     """
-    if text in {"latest", "-1"}:
+    word = text.strip(_JAVA_SPACE)
+    if word.lower() == "latest":
         return LATEST
-    if not re.fullmatch(r"[1-9][0-9]{0,9}", text) or int(text) > 2**31 - 1:
-        raise InvalidVersion(
-            f"the specified version '{text}' is not a valid version id",
-            hint='allowed values are between [1, 2^31-1] and the string "latest"',
-        )
-    return int(text)
+    number = int(word) if re.fullmatch(r"[+-]?[0-9]{1,20}", word) else 0
+    if number == LATEST or 1 <= number <= _LARGEST_VERSION:
+        return number
+    raise InvalidVersion(
+        f"The specified version '{text[:80]}' is not a valid version id.",
+        hint='Allowed values are between [1, 2^31-1] and the string "latest"',
+    )
 
 
 def find_subject(connection: Connection, name: str) -> Subject | None:
@@ -192,16 +240,12 @@ def list_versions(connection: Connection, name: str, *, deleted: bool = False, d
         deleted_only: return the soft-deleted versions alone.
 
     Raises:
-        SubjectNotFound: the subject has no such version.
+        SubjectNotFound: the subject has no version, or none but soft-deleted ones that were not asked for.
     """
-    found = [
-        each.number
-        for each in find_history(connection, name).versions
-        if (each.deleted if deleted_only else deleted or not each.deleted)
-    ]
-    if not found:
+    history = find_history(connection, name)
+    if not (history.versions if deleted or deleted_only else history.live):
         raise subject_not_found(name)
-    return found
+    return [each.number for each in history.versions if (each.deleted if deleted_only else deleted or not each.deleted)]
 
 
 def find_version(
@@ -212,22 +256,19 @@ def find_version(
     Args:
         connection: to the database.
         name: the subject.
-        number: the version number, or `LATEST`.
+        number: the version number, or `LATEST`, which no soft-deleted version is.
         deleted: include the soft-deleted versions.
 
     Raises:
         SubjectNotFound: the subject has no version.
         VersionNotFound: the subject has versions, but not this one.
     """
-    every = [each for each in find_history(connection, name).versions if deleted or not each.deleted]
-    if not every:
+    history = find_history(connection, name)
+    if not (history.versions if deleted else history.live):
         raise subject_not_found(name)
-    if number == LATEST:
-        found = every[-1]
-    else:
-        found = next((each for each in every if each.number == number), every[-1])
-        if found.number != number:
-            raise VersionNotFound(f"version {number} not found")
+    found = history.find(number, deleted=deleted)
+    if found is None:
+        raise version_not_found(number)
     return found, load(connection, [found.schema_id])[found.schema_id]
 
 
@@ -240,13 +281,12 @@ def find_registered(
         SubjectNotFound: the subject has no version.
         SchemaNotFound: no version of the subject has this schema.
     """
-    every = [each for each in find_history(connection, name).versions if deleted or not each.deleted]
-    if not every:
+    history = find_history(connection, name)
+    if not (history.versions if deleted else history.live):
         raise subject_not_found(name)
-    known = registered_id(connection, candidate)
-    found = next((each for each in every if each.schema_id == known), None)
+    found = history.like(candidate, registered_id(connection, candidate), deleted=deleted)
     if found is None:
-        raise SchemaNotFound(f"the schema is not registered under subject '{name}'")
+        raise SchemaNotFound("Schema not found", hint=f"it is not registered under subject '{name}'")
     return found, load(connection, [found.schema_id])[found.schema_id]
 
 
@@ -319,7 +359,7 @@ def versions_using(
         SchemaNotFound: no schema has this id.
     """
     if not load(connection, [schema_id]):
-        raise SchemaNotFound(f"schema {schema_id} not found")
+        raise SchemaNotFound(f"Schema {schema_id} not found")
     rows = connection.execute(
         select(tables.subject.c.name, tables.version.c.version)
         .join(tables.version)
@@ -331,18 +371,27 @@ def versions_using(
     return [(name, number) for name, number in rows]
 
 
-def referenced_by(connection: Connection, name: str, numbers: Sequence[int]) -> list[int]:
+def referenced_by(
+    connection: Connection, name: str, numbers: Sequence[int], *, deleted: bool = False, beside: str | None = None
+) -> list[int]:
     """Return the ids of the schemas that refer to one of these versions of a subject.
 
-    Only schemas with a version that is not soft deleted count.
+    Args:
+        connection: to the database.
+        name: the subject.
+        numbers: its versions.
+        deleted: count schemas all of whose versions are soft deleted as well.
+        beside: a subject whose own schemas do not count.
     """
     rows = connection.execute(
         select(tables.reference.c.schema_id)
         .join(tables.version, tables.version.c.schema_id == tables.reference.c.schema_id)
+        .join(tables.subject, tables.subject.c.id == tables.version.c.subject_id)
         .where(
             tables.reference.c.subject == name,
             tables.reference.c.version.in_(numbers) if numbers else false(),
-            tables.version.c.deleted.is_(False),
+            true() if deleted else tables.version.c.deleted.is_(False),
+            true() if beside is None else tables.subject.c.name != beside,
         )
         .distinct()
         .order_by(tables.reference.c.schema_id)
@@ -375,7 +424,12 @@ def history_judgement(
 
 def subject_not_found(name: str) -> SubjectNotFound:
     """Return the error for a subject that has no version."""
-    return SubjectNotFound(f"subject '{name}' not found")
+    return SubjectNotFound(f"Subject '{name[:200]}' not found.")
+
+
+def version_not_found(number: int) -> VersionNotFound:
+    """Return the error for a version that the subject does not have."""
+    return VersionNotFound(f"Version {number} not found.")
 
 
 def _page(query: Select[Any], offset: int, limit: int) -> Select[Any]:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from meshport_registry.errors import InvalidRequest, NoSuchPath
+from meshport_registry.errors import InvalidRequest, NoSuchPath, UnreadableBody
 
 MAX_INT: Final = 2**31 - 1
 """The highest schema id, version, major or number: Java's `int`, which Confluent's clients use, and both databases' INTEGER."""
@@ -60,21 +60,22 @@ SchemaId = Annotated[int, Path(), BeforeValidator(java_int)]
 """A schema id in the path of a request of Confluent's API."""
 JavaCount = Annotated[int, Query(ge=0), BeforeValidator(java_int)]
 """The number of rows that a page skips, in a query of Confluent's API."""
-JavaLimit = Annotated[int, Query(ge=-1), BeforeValidator(java_int)]
-"""The number of rows of a page, in a query of Confluent's API; -1 for all of them."""
+JavaLimit = Annotated[int, Query(), BeforeValidator(java_int)]
+"""The number of rows of a page, in a query of Confluent's API; all of them if it is not positive."""
 
 
 def read_json(body: bytes) -> Any:
     """Return the JSON data of a request's body.
 
     Raises:
-        InvalidRequest: it is no JSON (RFC 8259: `NaN` is none, nor is a lone surrogate), has more than `MAX_VALUES`
-            values or `MAX_ITEMS` items in a list, or contains U+0000 or a number beyond 64 bits.
+        UnreadableBody: it is no JSON (RFC 8259: `NaN` is none, nor is a lone surrogate).
+        InvalidRequest: it has more than `MAX_VALUES` values or `MAX_ITEMS` items in a list, or contains U+0000 or a number
+            beyond 64 bits.
     """
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body cannot be read as JSON: {error}") from error
+        raise UnreadableBody(f"the body cannot be read as JSON: {error}") from error
     for count, (pointer, each) in enumerate(_values(data)):
         if count >= MAX_VALUES:
             raise InvalidRequest(f"the body has more than {MAX_VALUES} values", hint="send less in one request")

@@ -97,4 +97,4 @@ def test_an_unknown_subject_is_compatible_with_any_schema(http: httpx2.Client) -
     assert ask(http, "nobody", record("user"), "/latest") == (True, [])
     assert ask(http, "nobody", record("user")) == (True, [])
     answer = http.post("/compatibility/subjects/nobody/versions/1", json={"schema": record("user")})
-    assert (answer.status_code, answer.json()["error_code"]) == (404, 40401)
+    assert (answer.status_code, answer.json()["error_code"]) == (404, 40402)

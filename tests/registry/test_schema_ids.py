@@ -48,7 +48,7 @@ def test_an_import_of_the_highest_id_ends_no_registration(importing: httpx2.Clie
     assert register(importing, "s", "e", id=3) == (3, 3)
     assert register(importing, "t", "f") == (4, 3)
     for number in (MAX_INT + 1, 2**32, 2**63 - 1, 2**63, 2**64, 10**400):
-        assert refused(importing, id=number)[0] == 422
+        assert refused(importing, id=number)[0] in {400, 422}, "as Confluent's registry answers a number beyond Java's"
     assert refused(importing, id=MAX_INT) == (422, 42205)
     for number in (1, 2, 3, 4, MAX_INT - 1, MAX_INT):
         assert importing.get(f"/schemas/ids/{number}").status_code == 200
@@ -71,11 +71,11 @@ def test_new_ids_follow_imported_ones_and_pass_over_taken_ones(importing: httpx2
 def test_an_import_of_a_high_version_ends_no_subject(importing: httpx2.Client) -> None:
     """A version that would leave the subject no further ones is refused, and one below is followed by the next."""
     for number in (IMPORT_CEILING + 1, MAX_INT):
-        assert refused(importing, version=number) == (422, 42202)
+        assert refused(importing, id=1, version=number) == (422, 42202)
     for number in (MAX_INT + 1, 2**63, 10**400):
-        assert refused(importing, version=number)[0] == 422
-    assert register(importing, "s", "a", version=IMPORT_CEILING)[1] == IMPORT_CEILING
-    assert register(importing, "s", "b")[1] == IMPORT_CEILING + 1
+        assert refused(importing, id=1, version=number)[0] in {400, 422}
+    assert register(importing, "s", "a", id=1, version=IMPORT_CEILING)[1] == IMPORT_CEILING
+    assert register(importing, "s", "b", id=2)[1] == IMPORT_CEILING + 1
 
 
 def test_a_registry_whose_ids_had_ended_goes_on(database: str) -> None:

@@ -1,15 +1,13 @@
 """Routes of Confluent's Schema Registry API, at the root.
 
-Routes, parameters and responses are those of Confluent's API reference. The parameter `normalize` is accepted and
-changes nothing, because every schema is stored in canonical form.
+Routes, parameters and responses are those of Confluent's registry 8.5, by its public source and API reference.
+`registry/README.md` lists every difference.
 """
 
-from fastapi import APIRouter
+from typing import Final
 
 from meshport_registry.confluent import compatibility, levels, rest, schemas, subjects
 
-router = APIRouter()
-for part in (subjects, schemas, compatibility, levels, rest):
-    router.include_router(part.router)
+ROUTERS: Final = tuple(part.router for part in (subjects, schemas, compatibility, levels, rest))
 
-__all__ = ["router"]
+__all__ = ["ROUTERS"]

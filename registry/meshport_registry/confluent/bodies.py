@@ -1,22 +1,23 @@
-"""Request bodies, parameters and responses of Confluent's API."""
+"""Request bodies of Confluent's API, read as its registry reads them.
+
+Jackson, with which Confluent's registry reads JSON, takes a number for text and text for a number, and passes over
+fields that it does not know.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import unquote
+import re
+from typing import Annotated, Any, Final
 
-import orjson
-from fastapi import Depends, Path, Query, Request
-from fastapi.responses import Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from sqlalchemy import Connection
 
 from meshport.compat.judgement import SchemaReading
-from meshport_registry.errors import InvalidRuleSet, InvalidSchema
-from meshport_registry.middleware import CONFLUENT_JSON
-from meshport_registry.response_cache import SchemaResponseCache
+from meshport.product import Compatibility
+from meshport.schema import is_plain_json
+from meshport.schema.canonical import canonical_text
+from meshport_registry.errors import InvalidLevel, InvalidMode, InvalidRuleSet, InvalidSchema, NotPermitted
 from meshport_registry.schemas import (
     CandidateSchema,
     Reference,
@@ -27,30 +28,75 @@ from meshport_registry.schemas import (
     referenced_types,
 )
 from meshport_registry.store import RegistryStore
-from meshport_registry.subjects import SubjectVersion, parse_subject
-from meshport_registry.values import MAX_REFERENCES, Int, JavaCount, JavaLimit
+from meshport_registry.subjects import Mode, read_subject
+from meshport_registry.values import MAX_INT, MAX_REFERENCES, Int
 
-_T = TypeVar("_T")
 # Parsing 4 kB takes about 100 microseconds, as much as a call of a thread.
 _SMALL_SCHEMA: Final = 4096
+_DIGITS: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
+# Settings of Confluent's registry that change what it does, and that this registry does not have.
+_NOT_KEPT: Final = (
+    "alias",
+    "aliasForDeks",
+    "normalize",
+    "validateFields",
+    "validateNewSchemas",
+    "validateRules",
+    "compatibilityPolicy",
+    "compatibilityGroup",
+    "defaultMetadata",
+    "overrideMetadata",
+    "defaultRuleSet",
+    "overrideRuleSet",
+)
 
 
-class ConfluentJSON(Response):
-    """A JSON response in Confluent's media type. It ignores `Accept`: every client reads this type, none expects a 406."""
+def _java_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
-    media_type = CONFLUENT_JSON
 
-    def render(self, content: Any) -> bytes:
-        """Return the content as JSON."""
-        return orjson.dumps(content)
+def _java_number(value: Any) -> Any:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return int(value)
+    return int(value) if isinstance(value, float) and abs(value) <= MAX_INT else value
+
+
+Text = Annotated[str, BeforeValidator(_java_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Number = Annotated[
+    Int,
+    Strict(),
+    BeforeValidator(_java_number),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": -(2**31), "maximum": MAX_INT},
+                {"type": "string", "pattern": "^[+-]?[0-9]{1,9}$"},
+            ]
+        }
+    ),
+]
 
 
 class SchemaReference(BaseModel):
-    """A reference in Confluent's format."""
+    """A reference of a schema to a type that a version of another subject defines."""
 
-    name: str
-    subject: str
-    version: Int
+    name: Text | None = None
+    subject: Text | None = None
+    version: Number | None = None
+
+    def read(self) -> Reference:
+        """Return the reference.
+
+        Raises:
+            InvalidSchema: a part of it is missing.
+        """
+        if not self.name or not self.subject or self.version is None:
+            raise InvalidSchema(
+                f"the reference {self.model_dump()} has no name, no subject or no version", hint="give all three"
+            )
+        return Reference(self.name, read_subject(self.subject), self.version)
 
 
 class SchemaBody(BaseModel):
@@ -58,19 +104,34 @@ class SchemaBody(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True, extra="ignore")
 
-    text: str = Field(alias="schema")
-    kind: str | None = Field(default=None, alias="schemaType")
+    text: Text | None = Field(default=None, alias="schema")
+    kind: Text | None = Field(default=None, alias="schemaType")
     references: Annotated[list[SchemaReference], Field(max_length=MAX_REFERENCES)] | None = None
-    id: Int | None = None
-    version: Int | None = None
+    id: Number | None = None
+    version: Number | None = None
     metadata: dict[str, Any] | None = None
     rules: dict[str, Any] | None = Field(default=None, alias="ruleSet")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the body has no schema, or one without text."""
+        return not (self.text or "").strip()
+
+    @property
+    def wanted_id(self) -> int | None:
+        """The id that the schema is to have; a negative one is none."""
+        return self.id if self.id is not None and self.id >= 0 else None
+
+    @property
+    def wanted_version(self) -> int | None:
+        """The version that the schema is to have; one that is not positive is none."""
+        return self.version if self.version is not None and self.version > 0 else None
 
     def check(self) -> tuple[Reference, ...]:
         """Return the references, after refusing everything that this registry would not keep.
 
         Raises:
-            InvalidSchema: the schema is not Avro, or comes with metadata.
+            InvalidSchema: the schema is not Avro, comes with metadata, or has a reference without a part.
             InvalidRuleSet: the schema comes with a rule set.
         """
         if (self.kind or "AVRO").upper() != "AVRO":
@@ -79,8 +140,9 @@ class SchemaBody(BaseModel):
             raise InvalidRuleSet("a rule set would not be applied by this registry", hint="send no ruleSet")
         if self.metadata and any(self.metadata.values()):
             raise InvalidSchema("metadata is not kept by this registry", hint="send no metadata")
-        given = (Reference(each.name, parse_subject(each.subject), each.version) for each in self.references or ())
-        references = tuple(dict.fromkeys(given))  # one that is given twice is one
+        references = tuple(
+            dict.fromkeys(each.read() for each in self.references or ())
+        )  # one that is given twice is one
         names = [each.name for each in references]
         if doubled := next((each for each in names if names.count(each) > 1), None):
             raise InvalidSchema(f"the references lead from {doubled!r} to two versions", hint="one reference a name")
@@ -88,48 +150,66 @@ class SchemaBody(BaseModel):
 
 
 class LevelBody(BaseModel):
-    """The body of `PUT /config`."""
+    """The body of `PUT /config`. Without `compatibility` it changes nothing; null removes the level."""
 
-    compatibility: str | None = None
+    model_config = ConfigDict(extra="allow")
+
+    compatibility: Text | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the body sets or removes the level."""
+        return "compatibility" in self.model_fields_set
+
+    def level(self) -> Compatibility | None:
+        """Return the level, after refusing everything that this registry would not keep.
+
+        Raises:
+            InvalidLevel: the text is no level.
+            NotPermitted: the body has a setting that this registry does not have.
+        """
+        for name in _NOT_KEPT:
+            if (self.model_extra or {}).get(name):
+                raise NotPermitted(f"this registry has no setting `{name}`", hint="set `compatibility` alone")
+        if self.compatibility is None:
+            return None
+        try:
+            return Compatibility(self.compatibility.upper())
+        except ValueError as error:
+            known = ", ".join(each.lower() for each in Compatibility)
+            raise InvalidLevel(
+                f"invalid compatibility level {self.compatibility[:80]!r}; valid values are {known}"
+            ) from error
 
 
 class ModeBody(BaseModel):
-    """The body of `PUT /mode`."""
+    """The body of `PUT /mode`. A mode that is null or left out removes the one that is set."""
 
-    mode: str
+    text: Text | None = Field(default=None, alias="mode")
 
+    @property
+    def mode(self) -> Mode | None:
+        """The mode.
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The requested page of a list. Confluent's clients send `limit=-1` for the whole list."""
+        Raises:
+            InvalidMode: the text is no mode.
+        """
+        if self.text is None:
+            return None
+        try:
+            return Mode(self.text.upper())
+        except ValueError as error:
+            raise InvalidMode(f"invalid mode {self.text[:80]!r}; valid values are {', '.join(Mode)}") from error
 
-    offset: JavaCount = 0
-    limit: JavaLimit = -1
-
-    def of(self, items: list[_T]) -> list[_T]:
-        """Return the page of a list."""
-        return items[self.offset :] if self.limit < 0 else items[self.offset : self.offset + self.limit]
-
-
-# Coroutines, although they await nothing: the framework runs a plain function in a thread.
-async def _store(request: Request) -> RegistryStore:
-    store: RegistryStore = request.app.state.store
-    return store
-
-
-async def _schemas(request: Request) -> SchemaResponseCache:
-    schemas: SchemaResponseCache = request.app.state.schemas
-    return schemas
+    @property
+    def echo(self) -> dict[str, str | None]:
+        """The body as it was sent, which is the response."""
+        return {"mode": self.text} if self.model_fields_set else {}
 
 
-Database = Annotated[RegistryStore, Depends(_store)]
-# Routes match the path as the client sent it, so that a subject may contain a slash (`%2F`).
-SubjectName = Annotated[str, Path(), AfterValidator(lambda text: parse_subject(unquote(text)))]
-VersionNumber = Annotated[str, Path(description="a version number, `latest` or `-1`")]
-Flag = Annotated[bool, Query()]
-Deleted = Annotated[bool, Query(description="include what is soft deleted")]
-Paged = Annotated[Page, Depends()]
-Schemas = Annotated[SchemaResponseCache, Depends(_schemas)]
+def references_of(schema: StoredSchema) -> list[SchemaReference]:
+    """Return the references of a registered schema as a request has them."""
+    return [SchemaReference(name=each.name, subject=each.subject, version=each.version) for each in schema.references]
 
 
 async def candidate_of(store: RegistryStore, body: SchemaBody) -> CandidateSchema:
@@ -137,27 +217,21 @@ async def candidate_of(store: RegistryStore, body: SchemaBody) -> CandidateSchem
 
     Raises:
         SchemaError: the text is not valid Avro.
-        InvalidSchema: the schema is of another type than Avro, or a reference cannot be resolved.
+        InvalidSchema: the schema is empty or of another type than Avro, or a reference cannot be resolved.
         InvalidRuleSet: the schema comes with a rule set.
     """
     references = body.check()
+    if body.is_empty:
+        raise InvalidSchema("Empty schema")
+    text = body.text or ""
     if not references:
-        return (
-            read_plain(body.text)
-            if len(body.text) < _SMALL_SCHEMA
-            else plain(await store.judge(SchemaReading(body.text)))
-        )
+        return read_plain(text) if len(text) < _SMALL_SCHEMA else plain(await store.judge(SchemaReading(text)))
 
-    def find(connection: Connection) -> tuple[tuple[int, ...], SchemaReading]:
+    def find(connection: Connection) -> tuple[tuple[int, ...], SchemaReading, bool]:
         ids = find_references(connection, references)
-        return ids, SchemaReading(body.text, *referenced_types(connection, ids))
+        return ids, SchemaReading(text, *referenced_types(connection, ids)), is_plain_json(text)
 
-    ids, reading = await store.read(find)
+    ids, reading, readable = await store.read(find)
     schema = await store.judge(reading)
-    compact = json.dumps(json.loads(body.text), ensure_ascii=False, separators=(",", ":"))
-    return CandidateSchema(compact, schema, references, ids)
-
-
-def version_facts(subject: str, version: SubjectVersion, schema: StoredSchema) -> dict[str, Any]:
-    """Return the fields of a response about one version of a subject."""
-    return {"subject": subject, "id": schema.id, "version": version.number} | schema.facts
+    written = text if readable else canonical_text(json.loads(text))
+    return CandidateSchema(written, schema, references, ids)

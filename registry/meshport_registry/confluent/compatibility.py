@@ -15,20 +15,15 @@ from meshport.compat import RULES, Finding
 from meshport.compat.judgement import GateJudgement, HistoryJudgement
 from meshport.errors import SchemaError
 from meshport.product.lines import utc_today
-from meshport_registry.confluent.bodies import (
-    ConfluentJSON,
-    Database,
-    Flag,
-    SchemaBody,
-    SubjectName,
-    VersionNumber,
-    candidate_of,
-)
+from meshport_registry.confluent.answers import TAKES_BODY, CompatibilityFacts, ConfluentJSON
+from meshport_registry.confluent.bodies import SchemaBody, candidate_of
+from meshport_registry.confluent.parameters import Database, Flag, SubjectName, VersionNumber
+from meshport_registry.errors import InvalidSchema
 from meshport_registry.gate import next_version_judgement
 from meshport_registry.schemas import CandidateSchema
 from meshport_registry.store import RegistryStore
-from meshport_registry.subject_settings import effective_level, global_settings
-from meshport_registry.subjects import LATEST, find_history, find_version, history_judgement, parse_version
+from meshport_registry.subject_settings import effective_level, registry_settings
+from meshport_registry.subjects import LATEST, find_history, history_judgement, version_not_found
 from meshport_registry.values import BoundedRoute
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
@@ -52,7 +47,6 @@ class _CompatibilityCheck:
         """Return the judgement to make. Any schema may be a subject's first version.
 
         Raises:
-            SubjectNotFound: the subject has no version, and one was named.
             VersionNotFound: the subject has no such version.
             SchemaError: the schema is not valid.
         """
@@ -63,25 +57,58 @@ class _CompatibilityCheck:
         if isinstance(self.candidate, SchemaError):
             raise self.candidate
         versions = history.live
-        if self.version is not None and (versions or self.version != LATEST):
-            versions = [find_version(connection, self.subject, self.version)[0]]
-        level = effective_level(history.subject, global_settings(connection))
+        if self.version is not None:
+            found = history.find(self.version)
+            if found is None and self.version != LATEST:
+                raise version_not_found(self.version)
+            versions = [found] if found else []
+        level = effective_level(history.subject, registry_settings(connection))
         return history_judgement(connection, self.candidate, versions, level)
 
 
-@router.post("/compatibility/subjects/{subject}/versions/{version}")
+@router.post(
+    "/compatibility/subjects/{subject}/versions/{version}", response_model=CompatibilityFacts, responses=TAKES_BODY
+)
 async def check_version(
-    store: Database, subject: SubjectName, version: VersionNumber, body: SchemaBody, verbose: Flag = False
+    store: Database,
+    subject: SubjectName,
+    version: VersionNumber,
+    body: SchemaBody,
+    *,
+    verbose: Flag = False,
+    normalize: Flag = False,  # noqa: ARG001 - documented: schemas are compared in canonical form
 ) -> Any:
     """Whether a schema is compatible with one version; with `verbose`, why not: each message begins with a rule's id."""
-    number = parse_version(version)
-    return await _respond(store, _CompatibilityCheck(subject, await _read(store, body), number), verbose=verbose)
+    return await _respond(store, body, subject, version, verbose=verbose)
 
 
-@router.post("/compatibility/subjects/{subject}/versions")
-async def check_versions(store: Database, subject: SubjectName, body: SchemaBody, verbose: Flag = False) -> Any:
+@router.post("/compatibility/subjects/{subject}/versions", response_model=CompatibilityFacts, responses=TAKES_BODY)
+async def check_versions(
+    store: Database,
+    subject: SubjectName,
+    body: SchemaBody,
+    *,
+    verbose: Flag = False,
+    normalize: Flag = False,  # noqa: ARG001 - as above
+) -> Any:
     """Whether a schema may be the next version at the subject's level; `verbose` as for one version."""
-    return await _respond(store, _CompatibilityCheck(subject, await _read(store, body)), verbose=verbose)
+    return await _respond(store, body, subject, None, verbose=verbose)
+
+
+async def _respond(
+    store: RegistryStore, body: SchemaBody, subject: str, version: int | None, *, verbose: bool
+) -> ConfluentJSON:
+    try:
+        check = _CompatibilityCheck(subject, await _read(store, body), version)
+        reasons = [str(each) for each in await _reasons(store, check)]
+    except (InvalidSchema, SchemaError) as error:
+        if not verbose:
+            raise
+        reasons = [str(error)]  # Confluent's registry answers an invalid schema so
+    answer: dict[str, Any] = {"is_compatible": not reasons}
+    if verbose:
+        answer["messages"] = reasons
+    return ConfluentJSON(answer)
 
 
 async def _read(store: RegistryStore, body: SchemaBody) -> CandidateSchema | SchemaError:
@@ -93,15 +120,9 @@ async def _read(store: RegistryStore, body: SchemaBody) -> CandidateSchema | Sch
         return error
 
 
-async def _respond(store: RegistryStore, check: _CompatibilityCheck, *, verbose: bool) -> ConfluentJSON:
+async def _reasons(store: RegistryStore, check: _CompatibilityCheck) -> list[Finding]:
     judgement = await store.read(check.judgement)
-    reasons: list[Finding]
     if isinstance(judgement, GateJudgement):
         verdicts = await store.judge(judgement)
-        reasons = [finding for verdict in verdicts for finding in verdict.findings if finding.refuses]
-    else:
-        reasons = list((await store.judge(judgement)).findings)
-    body: dict[str, Any] = {"is_compatible": not reasons}
-    if verbose:
-        body["messages"] = [str(each) for each in reasons]
-    return ConfluentJSON(body)
+        return [finding for verdict in verdicts for finding in verdict.findings if finding.refuses]
+    return list((await store.judge(judgement)).findings)

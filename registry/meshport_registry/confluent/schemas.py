@@ -9,96 +9,101 @@ from fastapi.responses import Response
 from sqlalchemy import Connection, func, select
 
 from meshport_registry import tables
-from meshport_registry.confluent.bodies import ConfluentJSON, Database, Deleted, Paged, Schemas, version_facts
+from meshport_registry.confluent.answers import (
+    READS,
+    ConfluentJSON,
+    ContextSchemaId,
+    SchemaById,
+    SchemaFacts,
+    SchemaText,
+    SubjectVersionName,
+    VersionFacts,
+    schema_facts,
+    schema_text,
+    version_facts,
+)
+from meshport_registry.confluent.parameters import Database, Deleted, Flag, Format, Paged, Prefix, Schemas
 from meshport_registry.errors import SchemaNotFound
-from meshport_registry.middleware import CONFLUENT_JSON
+from meshport_registry.negotiation import CONFLUENT_JSON
 from meshport_registry.schemas import StoredSchema, load, stored_schema
 from meshport_registry.subjects import list_schemas, versions_using
 from meshport_registry.values import BoundedRoute, SchemaId
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+OfSubject = Annotated[str, Query(description="only what this subject has")]
 
 
-@router.get("/schemas/types")
+@router.get("/schemas/types", response_model=list[str], responses=READS)
 async def schema_types() -> Any:
     """The schema types that this registry accepts."""
     return ConfluentJSON(["AVRO"])
 
 
-@router.get("/schemas")
+@router.get("/schemas", response_model=list[VersionFacts], responses=READS)
 async def schemas(
     store: Database,
     page: Paged,
-    subject_prefix: Annotated[str, Query(alias="subjectPrefix")] = "",
+    prefix: Prefix = "",
     deleted: Deleted = False,
-    latest_only: Annotated[bool, Query(alias="latestOnly")] = False,
+    latest_only: Annotated[Flag, Query(alias="latestOnly", description="the newest version of each subject")] = False,
 ) -> Any:
     """Schemas with their subjects and versions."""
+    limit = page.limit if page.limit > 0 else -1
     found = await store.read(
         lambda connection: list_schemas(
-            connection, prefix=subject_prefix, deleted=deleted, latest=latest_only, offset=page.offset, limit=page.limit
+            connection, prefix=prefix, deleted=deleted, latest=latest_only, offset=page.offset, limit=limit
         )
     )
     return ConfluentJSON([version_facts(*each) for each in found])
 
 
-@router.get("/schemas/ids/{schema_id}")
+@router.get("/schemas/ids/{schema_id}", response_model=SchemaById, responses=READS)
 async def schema_by_id(
     store: Database,
     cached: Schemas,
     schema_id: SchemaId,
-    fetch_max_id: Annotated[bool, Query(alias="fetchMaxId")] = False,
-    form: Annotated[str, Query(alias="format")] = "",
+    max_id: Annotated[Flag, Query(alias="fetchMaxId", description="add the highest id of all schemas")] = False,
+    form: Format = "",
 ) -> Any:
     """A schema by its id. It stays readable after its subject is deleted, because records still name it."""
     body = await cached.body(schema_id)
-    if not fetch_max_id and form != "resolved":
+    if not max_id and not form:
         return Response(body, media_type=CONFLUENT_JSON)
 
     def read(connection: Connection) -> dict[str, Any]:
-        facts = dict(load(connection, [schema_id])[schema_id].facts)
-        if fetch_max_id:
+        facts = schema_facts(_schema(connection, schema_id), form)
+        if max_id:
             facts["maxId"] = connection.execute(select(func.max(tables.schema.c.id))).scalar()
-        if form == "resolved":
-            facts["schema"] = load(connection, [schema_id])[schema_id].schema.text
         return facts
 
     return ConfluentJSON(await store.read(read))
 
 
-@router.get("/schemas/ids/{schema_id}/schema")
-async def schema_text_by_id(store: Database, schema_id: SchemaId) -> Any:
+@router.get("/schemas/ids/{schema_id}/schema", response_model=Any, responses=READS)
+async def schema_text_by_id(store: Database, schema_id: SchemaId, form: Format = "") -> Any:
     """The text of a schema, without other fields."""
-    return Response((await store.read(lambda c: _schema(c, schema_id))).text, media_type=CONFLUENT_JSON)
+    return SchemaText(schema_text(await store.read(lambda c: _schema(c, schema_id)), form))
 
 
 def _schema(connection: Connection, schema_id: int) -> StoredSchema:
     found = load(connection, [schema_id]).get(schema_id)
     if found is None:
-        raise SchemaNotFound(f"schema {schema_id} not found")
+        raise SchemaNotFound(f"Schema {schema_id} not found")
     return found
 
 
-@router.get("/schemas/ids/{schema_id}/subjects")
+@router.get("/schemas/ids/{schema_id}/subjects", response_model=list[str], responses=READS)
 async def subjects_of_schema(
-    store: Database,
-    schema_id: SchemaId,
-    page: Paged,
-    subject: Annotated[str, Query()] = "",
-    deleted: Deleted = False,
+    store: Database, schema_id: SchemaId, page: Paged, subject: OfSubject = "", deleted: Deleted = False
 ) -> Any:
     """The subjects that have a schema."""
     found = await store.read(lambda c: versions_using(c, schema_id, subject=subject, deleted=deleted))
     return ConfluentJSON(page.of(list(dict.fromkeys(name for name, _ in found))))
 
 
-@router.get("/schemas/ids/{schema_id}/versions")
+@router.get("/schemas/ids/{schema_id}/versions", response_model=list[SubjectVersionName], responses=READS)
 async def versions_of_schema(
-    store: Database,
-    schema_id: SchemaId,
-    page: Paged,
-    subject: Annotated[str, Query()] = "",
-    deleted: Deleted = False,
+    store: Database, schema_id: SchemaId, page: Paged, subject: OfSubject = "", deleted: Deleted = False
 ) -> Any:
     """The subjects and versions that have a schema."""
     found = await store.read(lambda c: versions_using(c, schema_id, subject=subject, deleted=deleted))
@@ -108,21 +113,20 @@ async def versions_of_schema(
 def _by_guid(connection: Connection, guid: str) -> list[StoredSchema]:
     table = tables.schema
     rows = connection.execute(select(table).where(table.c.guid == guid.lower()).order_by(table.c.id))
-    found = [stored_schema(row) for row in rows]
-    if not found:
-        raise SchemaNotFound(f"schema {guid} not found")
-    return found
+    return [stored_schema(row) for row in rows]
 
 
-@router.get("/schemas/guids/{guid}")
-async def schema_by_guid(store: Database, guid: str, form: Annotated[str, Query(alias="format")] = "") -> Any:
+@router.get("/schemas/guids/{guid}", response_model=SchemaFacts, responses=READS)
+async def schema_by_guid(store: Database, guid: str, form: Format = "") -> Any:
     """A schema by its GUID, which is the same in every registry: the first 128 bits of its fingerprint."""
-    found = (await store.read(lambda c: _by_guid(c, guid)))[0]
-    return ConfluentJSON(found.facts | ({"schema": found.schema.text} if form == "resolved" else {}))
+    found = await store.read(lambda c: _by_guid(c, guid))
+    if not found:
+        raise SchemaNotFound(f"Schema {guid[:80]} not found")
+    return ConfluentJSON(schema_facts(found[0], form))
 
 
-@router.get("/schemas/guids/{guid}/ids")
+@router.get("/schemas/guids/{guid}/ids", response_model=list[ContextSchemaId], responses=READS)
 async def ids_by_guid(store: Database, guid: str) -> Any:
-    """The ids under which a schema is registered here."""
+    """The ids under which a schema is registered here; none if it is not."""
     found = await store.read(lambda c: _by_guid(c, guid))
     return ConfluentJSON([{"context": ".", "id": each.id} for each in found])

@@ -5,135 +5,176 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from meshport_registry import schema_registration
-from meshport_registry.confluent.bodies import (
+from meshport_registry.confluent.answers import (
+    READS,
+    TAKES_BODY,
     ConfluentJSON,
-    Database,
-    Deleted,
-    Flag,
-    Paged,
-    SchemaBody,
-    SubjectName,
-    VersionNumber,
-    candidate_of,
+    RegisteredSchemaFacts,
+    SchemaText,
+    VersionFacts,
+    schema_facts,
+    schema_text,
     version_facts,
 )
-from meshport_registry.errors import SubjectNotFound
+from meshport_registry.confluent.bodies import SchemaBody, candidate_of, references_of
+from meshport_registry.confluent.parameters import (
+    Database,
+    Deleted,
+    DeletedOnly,
+    Flag,
+    Format,
+    NewSubjectName,
+    Paged,
+    Prefix,
+    SubjectName,
+    VersionNumber,
+)
+from meshport_registry.errors import InvalidSchema, SchemaNotFound
 from meshport_registry.judging import Judged, write_judged
-from meshport_registry.middleware import CONFLUENT_JSON
-from meshport_registry.schemas import StoredSchema
+from meshport_registry.schemas import StoredSchema, load
 from meshport_registry.subject_deletion import delete_subject, delete_version
 from meshport_registry.subjects import (
+    LATEST,
     find_history,
     find_registered,
     find_version,
     list_subjects,
     list_versions,
-    parse_version,
     referenced_by,
 )
 from meshport_registry.values import BoundedRoute
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+Normalize = Annotated[Flag, Query(description="store the canonical form in place of the author's text")]
+Permanent = Annotated[Flag, Query(description="delete what is soft deleted for ever")]
 
 
-@router.get("/subjects")
+@router.get("/subjects", response_model=list[str], responses=READS)
 async def subjects(
-    store: Database,
-    page: Paged,
-    subject_prefix: Annotated[str, Query(alias="subjectPrefix")] = "",
-    deleted: Deleted = False,
-    deleted_only: Annotated[bool, Query(alias="deletedOnly")] = False,
+    store: Database, page: Paged, prefix: Prefix = "", deleted: Deleted = False, deleted_only: DeletedOnly = False
 ) -> Any:
     """Names of the subjects."""
-    found = await store.read(
-        lambda c: list_subjects(c, prefix=subject_prefix, deleted=deleted, deleted_only=deleted_only)
-    )
+    found = await store.read(lambda c: list_subjects(c, prefix=prefix, deleted=deleted, deleted_only=deleted_only))
     return ConfluentJSON(page.of(found))
 
 
-@router.post("/subjects/{subject}")
-async def look_up(store: Database, subject: SubjectName, body: SchemaBody, deleted: Deleted = False) -> Any:
+@router.post("/subjects/{subject}", response_model=VersionFacts, responses=TAKES_BODY)
+async def look_up(
+    store: Database,
+    subject: SubjectName,
+    body: SchemaBody,
+    *,
+    deleted: Deleted = False,
+    form: Format = "",
+    normalize: Flag = False,  # noqa: ARG001 - documented: a schema is found by its canonical form
+) -> Any:
     """The version under which a schema is registered."""
-    if not await store.read(lambda c: find_history(c, subject).versions):
-        raise SubjectNotFound(f"subject '{subject}' not found")
+    if body.is_empty:
+        body.check()
+        await store.read(lambda c: list_versions(c, subject, deleted=deleted))
+        raise SchemaNotFound("Schema not found", hint="the request has none")
     candidate = await candidate_of(store, body)
     found = await store.read(lambda c: find_registered(c, subject, candidate, deleted=deleted))
-    return ConfluentJSON(version_facts(subject, *found))
+    return ConfluentJSON(version_facts(subject, *found, form))
 
 
-@router.delete("/subjects/{subject}")
-async def remove_subject(store: Database, subject: SubjectName, permanent: Flag = False) -> Any:
+@router.delete("/subjects/{subject}", response_model=list[int], responses=READS)
+async def remove_subject(store: Database, subject: SubjectName, permanent: Permanent = False) -> Any:
     """Delete a subject: softly, or with `permanent` one that is soft deleted."""
     return ConfluentJSON(await store.write(lambda c: delete_subject(c, subject, permanent=permanent)))
 
 
-@router.get("/subjects/{subject}/versions")
+@router.get("/subjects/{subject}/versions", response_model=list[int], responses=READS)
 async def subject_versions(
     store: Database,
     subject: SubjectName,
     page: Paged,
+    *,
     deleted: Deleted = False,
-    deleted_only: Annotated[bool, Query(alias="deletedOnly")] = False,
+    deleted_only: DeletedOnly = False,
+    negative: Annotated[Flag, Query(alias="deletedAsNegative", description="with a minus before deleted ones")] = False,
 ) -> Any:
     """The version numbers of a subject."""
-    found = await store.read(lambda c: list_versions(c, subject, deleted=deleted, deleted_only=deleted_only))
-    return ConfluentJSON(page.of(found))
-
-
-@router.post("/subjects/{subject}/versions")
-async def register_schema(store: Database, subject: SubjectName, body: SchemaBody) -> Any:
-    """Register a schema. Registering the same schema again returns the id that it has."""
-    candidate = await candidate_of(store, body)
-    wanted_id, wanted_version = (number if number and number > 0 else None for number in (body.id, body.version))
-
-    def work(connection: Connection, judged: Judged) -> dict[str, Any]:
-        done = schema_registration.register_schema(
-            connection, subject, candidate, judged, wanted_id=wanted_id, wanted_version=wanted_version
-        )
-        schema = StoredSchema(done.id, candidate.text, candidate.schema, candidate.references, 0)
-        return {"id": done.id, "version": done.version} | schema.facts
-
-    return ConfluentJSON(await write_judged(store, work))
-
-
-@router.get("/subjects/{subject}/versions/{version}")
-async def subject_version(
-    store: Database, subject: SubjectName, version: VersionNumber, deleted: Deleted = False
-) -> Any:
-    """One version of a subject."""
-    number = parse_version(version)
-    found = await store.read(lambda c: find_version(c, subject, number, deleted=deleted))
-    return ConfluentJSON(version_facts(subject, *found))
-
-
-@router.get("/subjects/{subject}/versions/{version}/schema")
-async def subject_version_text(
-    store: Database, subject: SubjectName, version: VersionNumber, deleted: Deleted = False
-) -> Any:
-    """The text of the schema of one version, without other fields."""
-    number = parse_version(version)
-    _, schema = await store.read(lambda c: find_version(c, subject, number, deleted=deleted))
-    return Response(schema.text, media_type=CONFLUENT_JSON)
-
-
-@router.get("/subjects/{subject}/versions/{version}/referencedby")
-async def version_referenced_by(store: Database, subject: SubjectName, version: VersionNumber, page: Paged) -> Any:
-    """The ids of the schemas that refer to a version."""
-    number = parse_version(version)
 
     def work(connection: Connection) -> list[int]:
-        found, _ = find_version(connection, subject, number, deleted=True)
-        return referenced_by(connection, subject, [found.number])
+        found = list_versions(connection, subject, deleted=deleted, deleted_only=deleted_only)
+        if not negative:
+            return found
+        return [-each.number if each.deleted else each.number for each in find_history(connection, subject).versions]
 
     return ConfluentJSON(page.of(await store.read(work)))
 
 
-@router.delete("/subjects/{subject}/versions/{version}")
-async def remove_version(store: Database, subject: SubjectName, version: VersionNumber, permanent: Flag = False) -> Any:
+@router.post("/subjects/{subject}/versions", response_model=RegisteredSchemaFacts, responses=TAKES_BODY)
+async def register_schema(
+    store: Database, subject: NewSubjectName, body: SchemaBody, normalize: Normalize = False, form: Format = ""
+) -> Any:
+    """Register a schema. Registering the same schema again returns the id that it has.
+
+    A body without a schema registers the newest one again.
+    """
+    if body.is_empty:
+        body.check()
+        newest = await store.read(lambda c: _newest(c, subject))
+        body = body.model_copy(update={"text": newest.text, "references": references_of(newest)})
+    candidate = await candidate_of(store, body)
+    if normalize:
+        candidate = candidate.normalized
+
+    def work(connection: Connection, judged: Judged) -> dict[str, Any]:
+        done = schema_registration.register_schema(
+            connection, subject, candidate, judged, wanted_id=body.wanted_id, wanted_version=body.wanted_version
+        )
+        stored = load(connection, [done.id])[done.id]
+        return {"id": done.id, "version": done.version} | schema_facts(stored, form)
+
+    return ConfluentJSON(await write_judged(store, work))
+
+
+def _newest(connection: Connection, subject: str) -> StoredSchema:
+    newest = find_history(connection, subject).find(LATEST)
+    if newest is None:
+        raise InvalidSchema("Empty schema")
+    return load(connection, [newest.schema_id])[newest.schema_id]
+
+
+@router.get("/subjects/{subject}/versions/{version}", response_model=VersionFacts, responses=READS)
+async def subject_version(
+    store: Database, subject: SubjectName, version: VersionNumber, deleted: Deleted = False, form: Format = ""
+) -> Any:
+    """One version of a subject."""
+    found = await store.read(lambda c: find_version(c, subject, version, deleted=deleted))
+    return ConfluentJSON(version_facts(subject, *found, form))
+
+
+@router.get("/subjects/{subject}/versions/{version}/schema", response_model=Any, responses=READS)
+async def subject_version_text(
+    store: Database, subject: SubjectName, version: VersionNumber, deleted: Deleted = False, form: Format = ""
+) -> Any:
+    """The text of the schema of one version, without other fields."""
+    _, schema = await store.read(lambda c: find_version(c, subject, version, deleted=deleted))
+    return SchemaText(schema_text(schema, form))
+
+
+@router.get("/subjects/{subject}/versions/{version}/referencedby", response_model=list[int], responses=READS)
+async def version_referenced_by(
+    store: Database, subject: SubjectName, version: VersionNumber, page: Paged, deleted: Deleted = False
+) -> Any:
+    """The ids of the schemas that refer to a version, which may be soft deleted."""
+
+    def work(connection: Connection) -> list[int]:
+        found, _ = find_version(connection, subject, version, deleted=True)
+        return referenced_by(connection, subject, [found.number], deleted=deleted)
+
+    return ConfluentJSON(page.of(await store.read(work)))
+
+
+@router.delete("/subjects/{subject}/versions/{version}", response_model=int, responses=READS)
+async def remove_version(
+    store: Database, subject: SubjectName, version: VersionNumber, permanent: Permanent = False
+) -> Any:
     """Delete a version: softly, or with `permanent` one that is soft deleted."""
-    number = parse_version(version)
-    return ConfluentJSON(await store.write(lambda c: delete_version(c, subject, number, permanent=permanent)))
+    return ConfluentJSON(await store.write(lambda c: delete_version(c, subject, version, permanent=permanent)))

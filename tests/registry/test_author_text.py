@@ -1,0 +1,97 @@
+"""The author's own text, through both APIs and the client: shown as it was written, identified by its canonical form."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from sqlalchemy import create_engine, text
+
+from meshport.registry import Registry
+from meshport.schema import Schema, is_plain_json, parse_common, parse_schema
+from meshport_registry import Settings, running
+from meshport_registry.settings import database_url
+from tests.registry.schemas import product
+
+WRITTEN = """{
+  "type": "record", "name": "Play", "namespace": "mesh",
+  "doc": "One play.",
+  "fields": [{"type": "string", "name": "user"}, {"type": "string", "name": "track"}]
+}"""
+
+
+def test_a_products_contract_is_shown_as_its_team_wrote_it(registry: Registry, http: httpx2.Client) -> None:
+    """Confluent's half answers the text of a registered product; address, fingerprint, GUID and gate have the canonical form."""
+    contract = parse_schema(WRITTEN)
+    registered = registry.register(product(), {"events@1": contract})
+    binding = registered.product.bindings[0]
+    assert http.get(f"/subjects/{binding.subject}/versions/1").json()["schema"] == WRITTEN
+    assert http.get(f"/schemas/ids/{binding.schema_id}").json()["schema"] == WRITTEN
+    assert http.get(f"/api/v1/schemas/{contract.fingerprint}").json() == {
+        "fingerprint": contract.fingerprint,
+        "guid": str(contract.guid),
+        "id": binding.schema_id,
+        "schema_text": contract.text,
+        "author_text": WRITTEN,
+    }
+    assert (binding.schema_text, binding.fingerprint) == (contract.text, contract.fingerprint)
+    for found in (
+        registry.by_id(binding.schema_id),
+        registry.by_fingerprint(contract.fingerprint),
+        registry.by_guid(contract.guid),
+    ):
+        assert (found, found.fingerprint) == (contract, contract.fingerprint)
+    assert registry.resolve("player/plays").schema_text == contract.text
+    (past,) = registry.past("player/plays").ports
+    assert [each.schema_text for each in past.versions] == [contract.text]
+
+
+def test_another_spelling_changes_nothing(registry: Registry, http: httpx2.Client) -> None:
+    """A product whose file is only spelled anew keeps version and id, and nothing is reported as changed."""
+    registry.register(product(), {"events@1": parse_schema(WRITTEN)})
+    again = registry.register(product(), {"events@1": parse_schema(parse_schema(WRITTEN).text)})
+    assert again.changed == ()
+    subject = again.product.bindings[0].subject
+    assert http.get(f"/subjects/{subject}/versions").json() == [1]
+    assert http.get(f"/subjects/{subject}/versions/1").json()["schema"] == WRITTEN
+    (verdict,) = registry.judge(product(), {"events@1": parse_schema(WRITTEN)})
+    assert verdict.passes
+
+
+def test_a_contract_that_refers_to_a_shared_type_is_sent_whole() -> None:
+    """The text of a contract stands alone if the registry gets it; with a shared type the canonical form does."""
+    common = parse_common([("track.avsc", '{"type":"record","name":"mesh.Track","fields":[]}')])
+    alone = parse_schema(WRITTEN, common=common)
+    referring = parse_schema(
+        '{"type":"record","name":"mesh.P","fields":[{"name":"t","type":"mesh.Track"}]}', common=common
+    )
+    assert alone.written == WRITTEN
+    assert referring.written is None
+    assert alone == Schema(alone.text)
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [('{"a": 1, "b": {"a": 1}}', True), ('{"a": 1, "a": 2}', False), ("NaN", False), ("{", False), ("string", False)],
+)
+def test_which_texts_every_parser_reads_alike(written: str, plain: bool) -> None:
+    """A text that repeats a key, or is no JSON, is not stored as it is."""
+    assert is_plain_json(written) is plain
+
+
+def test_rows_of_an_earlier_version_stay_readable(database: str) -> None:
+    """A row of an earlier version has the canonical form alone: it keeps its id, and another spelling does not replace it."""
+    canonical = parse_schema(WRITTEN)
+    settings = Settings(database=database, port=0)
+    with running(settings) as url, httpx2.Client(base_url=url, trust_env=False) as http:
+        assert http.post("/subjects/old/versions", json={"schema": canonical.text}).json()["id"] == 1
+    engine = create_engine(database_url(database))
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT resolved FROM schema")).scalar() is None, (
+            "as an earlier version wrote it"
+        )
+    engine.dispose()
+    with running(settings) as url, httpx2.Client(base_url=url, trust_env=False) as http:
+        answer = http.post("/subjects/new/versions", json={"schema": WRITTEN}).json()
+        assert (answer["id"], answer["schema"]) == (1, canonical.text)
+        assert http.post("/subjects/old", json={"schema": WRITTEN}).json()["version"] == 1
+        assert http.get("/schemas/ids/1").json()["schema"] == canonical.text
