@@ -114,7 +114,7 @@ class LevelFacts(BaseModel):
     level: Compatibility = Field(alias="compatibilityLevel")
 
 
-class LevelChange(BaseModel):
+class LevelSet(BaseModel):
     """A compatibility level as it was set; empty if none is."""
 
     level: Compatibility | None = Field(default=None, alias="compatibility")
@@ -126,31 +126,31 @@ class ModeFacts(BaseModel):
     mode: Mode
 
 
-class ModeChange(BaseModel):
+class ModeSet(BaseModel):
     """The mode of the request as the client wrote it, or null if the request removed the mode."""
 
     mode: str | None = None
 
 
-class Clusters(BaseModel):
+class ScopeClusters(BaseModel):
     """The clusters of a registry's scope."""
 
     kafka: str = Field(alias="kafka-cluster")
     registry: str = Field(alias="schema-registry-cluster")
 
 
-class Scope(BaseModel):
+class RegistryScope(BaseModel):
     """The scope of a registry's id."""
 
     path: list[str]
-    clusters: Clusters
+    clusters: ScopeClusters
 
 
 class RegistryId(BaseModel):
     """The id of a registry."""
 
     id: str
-    scope: Scope
+    scope: RegistryScope
 
 
 class RegistryVersion(BaseModel):

@@ -12,10 +12,10 @@ from meshport_registry.confluent.answers import (
     READS,
     TAKES_BODY,
     ConfluentJSON,
-    LevelChange,
     LevelFacts,
-    ModeChange,
+    LevelSet,
     ModeFacts,
+    ModeSet,
 )
 from meshport_registry.confluent.bodies import LevelBody, ModeBody
 from meshport_registry.confluent.parameters import Database, DefaultToGlobal, Flag, NewSettingName, SettingName
@@ -43,7 +43,7 @@ async def global_level(store: Database, or_global: DefaultToGlobal = False) -> A
     return await _level(store, None, or_global=or_global)
 
 
-@router.put("/config", response_model=LevelChange, responses=TAKES_BODY)
+@router.put("/config", response_model=LevelSet, responses=TAKES_BODY)
 async def set_global_level(store: Database, body: LevelBody) -> Any:
     """Set the level of every subject that has none of its own."""
     return await _set_level(store, None, body)
@@ -61,7 +61,7 @@ async def subject_level(store: Database, subject: SettingName, or_global: Defaul
     return await _level(store, subject, or_global=or_global)
 
 
-@router.put("/config/{subject}", response_model=LevelChange, responses=TAKES_BODY)
+@router.put("/config/{subject}", response_model=LevelSet, responses=TAKES_BODY)
 async def set_subject_level(store: Database, subject: NewSettingName, body: LevelBody) -> Any:
     """Set the level of a subject that belongs to no data product."""
     return await _set_level(store, subject, body)
@@ -103,7 +103,7 @@ async def global_mode(store: Database, or_global: DefaultToGlobal = False) -> An
     return await _mode(store, None, or_global=or_global)
 
 
-@router.put("/mode", response_model=ModeChange, responses=TAKES_BODY)
+@router.put("/mode", response_model=ModeSet, responses=TAKES_BODY)
 async def set_global_mode(store: Database, body: ModeBody, force: Force = False) -> Any:
     """Set the mode of every subject that has none of its own."""
     return await _set_mode(store, None, body, force=force)
@@ -121,7 +121,7 @@ async def subject_mode(store: Database, subject: SettingName, or_global: Default
     return await _mode(store, subject, or_global=or_global)
 
 
-@router.put("/mode/{subject}", response_model=ModeChange, responses=TAKES_BODY)
+@router.put("/mode/{subject}", response_model=ModeSet, responses=TAKES_BODY)
 async def set_subject_mode(store: Database, subject: NewSettingName, body: ModeBody, force: Force = False) -> Any:
     """Set the mode of a subject that belongs to no data product."""
     return await _set_mode(store, subject, body, force=force)
