@@ -14,6 +14,7 @@ from meshport.kafka import admin, consumer
 from meshport.local.cluster import Cluster
 from tests.campaigns.kills import Campaign, Rotation, Round
 from tests.campaigns.lane import Lane
+from tests.campaigns.outages import percentile
 from tests.campaigns.points import POINTS, Engine, points_of
 
 
@@ -87,3 +88,11 @@ def test_a_few_kills_do_no_harm(kafka: Cluster, engine: Engine, names: list[str]
     assert report.faults == {}
     assert report.figures["events"] > 800
     assert lane.ends.words == {}
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    """The median of an even number of values is the lower of the middle two, and the 99th percentile of few is the largest."""
+    assert percentile([4.0, 1.0, 3.0, 2.0], 50) == 2.0
+    assert percentile([*map(float, range(1, 31))], 99) == 30.0
+    assert percentile([*map(float, range(1, 201))], 99) == 198.0
+    assert percentile([7.0], 50) == 7.0
