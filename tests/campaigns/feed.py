@@ -1,16 +1,20 @@
-"""What a campaign publishes: plays out of order, late ones, doubles, events that no function takes, and plain garbage."""
+"""What a campaign publishes: plays out of order, late ones, doubles, events that no function takes, and plain garbage.
+
+Some plays are put where librdkafka's default partitioner puts their key, as by a foreign producer.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from zlib import crc32
 
 from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory_ports import PortRegistry
-from tests.campaigns.logic import COLUMNS, UNLUCKY
+from tests.campaigns.logic import COLUMNS, PARTITIONS, UNLUCKY
 from tests.process.plays import play
 
 USERS = 40
@@ -75,4 +79,6 @@ class Feed:
             tags=[UNLUCKY] if dice.random() < 0.02 and not self._plain else [],
         )
         value, headers = self._writer.message(data, id=f"p{self._number}", time=data["at"])
-        return Message(self._topic, data["user"].encode(), value, headers)
+        key = data["user"].encode()
+        foreign = crc32(key) % PARTITIONS if dice.random() < 0.02 else None
+        return Message(self._topic, key, value, headers, None, foreign)

@@ -23,8 +23,9 @@ from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.input import InputMessage
+from meshport.process.wire.partitioner import partition_of
 from tests.campaigns.evidence import Evidence
-from tests.campaigns.logic import KEYS, LATENESS, UNLUCKY, WITHIN
+from tests.campaigns.logic import KEYS, LATENESS, PARTITIONS, UNLUCKY, WITHIN
 from tests.process.recount import hourly, on_time, unique
 
 Spot = tuple[int, int]
@@ -111,9 +112,14 @@ class _Fates:
             spot = message.partition, message.offset
             messages[spot] = message
             try:
-                readable.append(_event(reader, message))
+                event = _event(reader, message)
             except MeshError:
                 self.bad[spot] = message
+            else:
+                if _is_misplaced(message.key, message.partition):
+                    self.bad[spot] = message
+                else:
+                    readable.append(event)
         kept = list(on_time(readable, LATENESS))
         on = {_spot(event) for event in kept}
         self.late = {_spot(event): messages[_spot(event)] for event in readable if _spot(event) not in on}
@@ -132,12 +138,13 @@ class _Fates:
 
 def _check_publishing(evidence: Evidence, report: Report) -> None:
     """The source log holds what was acknowledged, each as often as it was sent, in the order of its key."""
-    sent: dict[bytes, list[bytes]] = defaultdict(list)
-    stored: dict[bytes, list[bytes]] = defaultdict(list)
+    sent: dict[tuple[bytes, bool], list[bytes]] = defaultdict(list)
+    stored: dict[tuple[bytes, bool], list[bytes]] = defaultdict(list)
     for message in evidence.published:
-        sent[message.key or b""].append(message.value or b"")
+        misplaced = message.partition is not None and _is_misplaced(message.key, message.partition)
+        sent[message.key or b"", misplaced].append(message.value or b"")
     for each in evidence.source:
-        stored[each.key or b""].append(each.value or b"")
+        stored[each.key or b"", _is_misplaced(each.key, each.partition)].append(each.value or b"")
     for key in sorted(sent.keys() | stored.keys()):
         if sent[key] == stored[key]:
             continue
@@ -146,6 +153,11 @@ def _check_publishing(evidence: Evidence, report: Report) -> None:
         report.doubled += [f"stored under {key!r} more often than published: {value!r}" for value in extra.elements()]
         if not missing and not extra:
             report.disordered.append(f"what was published under {key!r} is stored in another order")
+
+
+def _is_misplaced(key: bytes | None, partition: int) -> bool:
+    """Whether another partitioner than the mesh's has chosen a partition of the source."""
+    return partition_of(key or b"", PARTITIONS) != partition
 
 
 def _check_aside(
