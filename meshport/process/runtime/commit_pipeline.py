@@ -23,8 +23,8 @@ from meshport.kafka.transaction import Transactions
 
 __all__ = ["CommitPipeline"]
 
-DECIDED_S: Final = 12.0
-"""Seconds after which a commit is given up: the coordinator has aborted the transaction by then, after its timeout of 10 s."""
+DECIDED_S: Final = 10.0
+"""Seconds after which a commit is given up: the transaction began before it, and has passed its own timeout (10 s) by then."""
 
 
 class CommitPipeline:

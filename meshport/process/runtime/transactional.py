@@ -18,6 +18,10 @@ from meshport.process.wire.plan import Plan
 
 _log: Final = logging.getLogger(__name__)
 
+# Of a transaction whose messages found no leader in time. The client that saw the broker go may also have cached it as the
+# group's coordinator, and never ask for another one (librdkafka#5511).
+_TIMED_OUT: Final = "_TIMED_OUT"
+
 
 class TransactionalWorker:
     """A worker, its log and the transactions that the log writes to, with recovery from an aborted transaction.
@@ -64,10 +68,10 @@ class TransactionalWorker:
     def recover(self, error: KafkaError) -> None:
         """Go back to what is committed, after a transaction failed: abort it, and replace the worker as `reset` does.
 
-        A producer whose transaction did not simply abort is replaced as well: the new one takes the transactional id, and the
-        coordinator completes or aborts what the old one has left. The loss of a coordinator makes that necessary: it may have
-        ended a transaction in whose name a request is repeated (INVALID_TXN_STATE), or have timed it out, which looks as if
-        another producer had the id (KIP-588). Such a producer can do no more.
+        A producer whose transaction did not simply abort, or which had no answer in time, is replaced as well: the new one takes
+        the transactional id, and the coordinator completes or aborts what the old one has left. The loss of a coordinator makes
+        that necessary: it may have ended a transaction in whose name a request is repeated (INVALID_TXN_STATE), or have timed
+        it out, which looks as if another producer had the id (KIP-588). Such a producer can do no more.
 
         Args:
             error: the failure.
@@ -76,7 +80,7 @@ class TransactionalWorker:
             KafkaError: the coordinator did not answer.
         """
         try:
-            if not isinstance(error, TransactionAborted):
+            if not isinstance(error, TransactionAborted) or error.code == _TIMED_OUT:
                 raise error
             self.commits.abort()
         except KafkaError as failure:
