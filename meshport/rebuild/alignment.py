@@ -99,7 +99,7 @@ class GenerationAligner:
                 if self._cache is None:
                     self._cache = ChangelogCache(self._old.kafka, self._old.repartition.changelog)
                 self._cache.catch_up(log)
-            offsets = input_offsets(self._old, latest_checkpoints(self._old, log))
+            offsets = input_offsets(self._old, latest_checkpoints(self._old, log), log)
         self._new.advance_to(offsets)
 
     def align(self) -> Alignment:
@@ -108,7 +108,7 @@ class GenerationAligner:
         The old generation is not advanced where its state was made by another logic, which this one cannot continue.
 
         Raises:
-            StateDamaged: the old generation has to be advanced, and its state is damaged.
+            StateDamaged: the old generation has to be advanced, and its state is damaged; or a checkpoint is wrong.
             ProcessError: the old state was made by another logic, and the new generation is beyond it already, or records in
                 the repartition topic are not grouped yet. The hint says what to do.
             KafkaError: the cluster did not answer or store. Nothing is lost; call it again.
@@ -143,7 +143,7 @@ class GenerationAligner:
         with closing(KafkaLog(self._old.kafka)) as log:
             if self._written_ends(log) != since.written:
                 return True
-            offsets = input_offsets(self._old, latest_checkpoints(self._old, log))
+            offsets = input_offsets(self._old, latest_checkpoints(self._old, log), log)
             return all(offsets[each] >= end for each, end in self._input_ends(log).items() if each in offsets)
 
     def _input_ends(self, log: KafkaLog) -> dict[TopicPartition, int]:
@@ -185,7 +185,7 @@ class GenerationAligner:
             return new
         checkpoints = latest_checkpoints(self._old, log)
         another = self._is_another_logic(checkpoints)
-        offsets = input_offsets(self._old, checkpoints)
+        offsets = input_offsets(self._old, checkpoints, log)
         if another:
             # The state of the other logic has no offsets of an input that this logic did not read.
             read = [
@@ -240,7 +240,7 @@ class GenerationAligner:
         begins = begins_of(self._continues)
         # An input that was not rebuilt is the same topic for both generations.
         checkpoints = latest_checkpoints(self._old, log) if self._has_run else None
-        known = {} if checkpoints is None else input_offsets(self._old, checkpoints)
+        known = {} if checkpoints is None else input_offsets(self._old, checkpoints, log)
         new = {each: offset for each, offset in self._new.next_offsets.items() if each not in begins}
         shared = {each: max(offset, known.get(each, 0)) for each, offset in new.items()}
         if checkpoints is None or self._is_short_of(ends | shared, checkpoints, log):
@@ -253,7 +253,7 @@ class GenerationAligner:
     def _is_short_of(
         self, ends: Mapping[TopicPartition, int], checkpoints: list[dict[int, Checkpoint]], log: KafkaLog
     ) -> bool:
-        last, offsets = self._input_ends(log), input_offsets(self._old, checkpoints)
+        last, offsets = self._input_ends(log), input_offsets(self._old, checkpoints, log)
         short = any(offsets[each] < min(end, last[each]) for each, end in ends.items())
         return short or self._ungrouped_partition(checkpoints, log) is not None
 

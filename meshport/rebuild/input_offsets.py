@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from meshport.binding import Continuation
-from meshport.errors import ProcessError, TopicRemade
+from meshport.errors import ProcessError, StateDamaged, TopicRemade
 from meshport.kafka.admin import Admin
+from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import MANY
 from meshport.process.engines.bounded import input_stages
@@ -68,13 +69,28 @@ def offsets_of_remade(plan: Plan, log: KafkaLog) -> FixedOffsets | None:
     return None
 
 
-def input_offsets(plan: Plan, checkpoints: Sequence[dict[int, Checkpoint]]) -> dict[TopicPartition, int]:
-    """Return the next offset of each partition of a generation's inputs, of which checkpoints are known."""
-    return {
-        TopicPartition(stage.topic, partition): checkpoint.offset + 1
-        for stage, found in zip(input_stages(plan), checkpoints, strict=False)
-        for partition, checkpoint in found.items()
-    }
+def input_offsets(plan: Plan, checkpoints: Sequence[dict[int, Checkpoint]], log: KafkaLog) -> dict[TopicPartition, int]:
+    """Return the next offset of each partition of a generation's inputs, of which checkpoints are known.
+
+    Raises:
+        StateDamaged: a checkpoint is beyond the end of its input.
+    """
+    offsets: dict[TopicPartition, int] = {}
+    for stage, found in zip(input_stages(plan), checkpoints, strict=False):
+        ends = log.high_watermarks(stage.topic)
+        for partition, checkpoint in found.items():
+            if checkpoint.offset >= ends[partition]:
+                changelog = TopicPartition(stage.changelog, partition)
+                raise StateDamaged(
+                    f"the checkpoint in {changelog} is at offset {checkpoint.offset} of {stage.topic} [{partition}], which "
+                    f"ends at {ends[partition]}",
+                    address=str(plan.output.address),
+                    topic=changelog.topic,
+                    partition=partition,
+                    offset=checkpoint.offset,
+                )
+            offsets[TopicPartition(stage.topic, partition)] = checkpoint.offset + 1
+    return offsets
 
 
 def output_offsets(plan: Plan, log: KafkaLog) -> dict[TopicPartition, int]:
@@ -83,16 +99,33 @@ def output_offsets(plan: Plan, log: KafkaLog) -> dict[TopicPartition, int]:
     They are before those of the checkpoints where records in the repartition topic are not grouped. Of the events from there
     on, some are in the outputs as well: a reader that goes on in a generation of these offsets reads them again, most under
     the ids that they had.
+
+    A checkpoint of a damaged state may be wrong itself. The group's offset is committed with the outputs, or after them, so
+    that the lower of the two is taken.
     """
     checkpoints = latest_checkpoints(plan, log)
-    offsets = input_offsets(plan, checkpoints)
+    with Consumer(plan.kafka, group=plan.group) as group:
+        known = Admin(plan.kafka).partitions()
+        committed = {
+            TopicPartition(stage.topic, partition): offset
+            for stage in plan.stages
+            if stage.topic in known
+            for partition, offset in group.committed(stage.topic).items()
+        }
+    offsets = {}
+    for each, found in zip(input_stages(plan), checkpoints, strict=False):
+        ends = log.bounds(each.topic)
+        for number, checkpoint in found.items():
+            at, offset = TopicPartition(each.topic, number), checkpoint.offset + 1
+            offsets[at] = min(offset, committed.get(at, offset), ends[number][1])
     stage = plan.repartition
-    if stage is None or stage.topic not in Admin(plan.kafka).partitions():
+    if stage is None or stage.topic not in known:
         return offsets
     bounds = log.decided(stage.topic)
     for partition, checkpoint in checkpoints[-1].items():
         begin, end = bounds[partition]
-        for message in log.between(stage.topic, partition, max(begin, checkpoint.offset + 1), end):
+        grouped = min(checkpoint.offset + 1, committed.get(TopicPartition(stage.topic, partition), end))
+        for message in log.between(stage.topic, partition, max(begin, grouped), end):
             with suppress(ProcessError):  # of a message that no source stage wrote; the processor quarantines it
                 for source, offset in _events_of(message):
                     offsets[source] = min(offset, offsets.get(source, offset))

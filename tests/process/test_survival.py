@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meshport.errors import ProcessError
+from meshport.errors import ProcessError, StateDamaged
 from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
@@ -260,8 +260,29 @@ def test_a_damaged_changelog_is_refused() -> None:
     entries = rows.changes(-1)
     checkpoint = Checkpoint(5, None, {}, rows.count, rows.checksum)
     assert StateRows.restore([*entries, checkpoint.to_record()])[0].count == 3
-    with pytest.raises(ProcessError, match="damaged"):
+    with pytest.raises(StateDamaged, match=r"holds 2 rows .* counts 3"):
         StateRows.restore([*entries[1:], checkpoint.to_record()])
+    with pytest.raises(StateDamaged, match="a record is none of a changelog"):
+        StateRows.restore([*entries, ChangelogRecord(b"g:0", b"nonsense"), checkpoint.to_record()])
+
+
+def test_rows_ahead_of_a_gap_are_written_again() -> None:
+    """Where input is passed over, rows that a predecessor wrote of it beyond its checkpoint do not come back."""
+    rows = StateRows()
+    rows.put("g:a", 1)
+    rows.keep(5)
+    log = [*rows.changes(-1), Checkpoint(5, None, {}, rows.count, rows.checksum).to_record()]
+    rows.mark_stored()
+    rows.put("g:a", 2)
+    rows.put("g:b", 3)
+    rows.keep(7)
+    log += rows.changes(5)  # and no checkpoint: the predecessor was killed
+    found, _ = StateRows.restore(log)
+    found.skip_to(19)
+    log += found.changes(5)
+    log.append(Checkpoint(19, None, {}, found.count, found.checksum).to_record())
+    again, checkpoint = StateRows.restore(log)
+    assert (dict(again.items()), checkpoint.offset) == ({"g:a": 1}, 19)
 
 
 def test_a_zombie_that_writes_late_does_no_harm() -> None:

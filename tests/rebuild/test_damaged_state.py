@@ -21,6 +21,7 @@ from meshport.process.engines.bounded import BoundedProcessor
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.stages.partition import Counts
+from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.keys import CHECKPOINT_KEY
 from meshport.process.wire.plan import StageTopics
 from meshport.project.project import ProjectProduct
@@ -98,6 +99,23 @@ def test_the_advice_of_the_error_works(
     assert orders(shop, product) == 300
     run(shop.plan(product), mesh, until_end=True)
     assert orders(shop, product) == 500
+
+
+def test_a_wrong_checkpoint_is_damage_too(shop: Shop, tmp_path: Path) -> None:
+    """Of a checkpoint that is ahead of its outputs the group's offsets count, so that no event is passed over."""
+    product, mesh = shop.totals(tmp_path), shop.mesh.registry
+    shop.sell(100)
+    shop.build(product)
+    plan = shop.plan(product)
+    wrong = Checkpoint(10_000, None, {}, 3, 7, plan.shape).to_record()
+    with Producer(shop.mesh.kafka) as producer:
+        producer.deliver([Message(plan.stages[0].changelog, wrong.key, wrong.value, (), None, 0)])
+    shop.sell(50)
+    with pytest.raises(StateDamaged):
+        shop.build(product)
+    assert Rebuild(product, mesh).run(Swap.EQUAL).equal
+    shop.build(product)
+    assert orders(shop, product) == 150
 
 
 def test_a_reader_passes_a_damaged_generation_without_a_gap(shop: Shop, tmp_path: Path) -> None:
