@@ -33,7 +33,8 @@ from meshport_registry.products import (
     require_guid,
 )
 from meshport_registry.schemas import CandidateSchema, parsed_schemas
-from meshport_registry.subjects import LATEST, Subject, SubjectHistory, find_history
+from meshport_registry.subject_names import LATEST
+from meshport_registry.subjects import Subject, SubjectHistory, find_history
 from meshport_registry.waivers import waivers
 
 _NO_CLUSTER: Final = DefaultCluster()  # the gate does not judge clusters

@@ -18,15 +18,9 @@ from meshport_registry.errors import (
     VersionNotSoftDeleted,
     VersionSoftDeleted,
 )
+from meshport_registry.subject_names import LATEST
 from meshport_registry.subject_settings import effective_mode, refuse_read_only, registry_settings
-from meshport_registry.subjects import (
-    LATEST,
-    SubjectHistory,
-    find_history,
-    referenced_by,
-    subject_not_found,
-    version_not_found,
-)
+from meshport_registry.subjects import SubjectHistory, find_history, referenced_by, subject_not_found, version_not_found
 
 
 def delete_version(connection: Connection, name: str, number: int, *, permanent: bool) -> int:

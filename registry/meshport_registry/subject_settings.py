@@ -16,7 +16,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 from meshport.product import Compatibility
 from meshport_registry import tables
 from meshport_registry.errors import LevelNotConfigured, ModeNotConfigured, NotPermitted
-from meshport_registry.subjects import DEFAULT_CONTEXT, GLOBAL_CONTEXT, Mode, Subject, find_subject
+from meshport_registry.subject_names import DEFAULT_CONTEXT, GLOBAL_CONTEXT
+from meshport_registry.subjects import Mode, Subject, find_subject
 
 # Confluent's registry starts with this level, and clients rely on it.
 _DEFAULT_LEVEL: Final = Compatibility.BACKWARD

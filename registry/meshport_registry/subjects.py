@@ -6,7 +6,6 @@ run it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,25 +18,12 @@ from meshport.compat.judgement import HistoryJudgement
 from meshport.product import Compatibility
 from meshport_registry import tables
 from meshport_registry.errors import (
-    InvalidSubject,
-    InvalidVersion,
     SchemaNotFound,
     SubjectNotFound,
     VersionNotFound,
 )
 from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parsed_schemas, registered_id, stored_schema
-
-LATEST: Final = -1
-"""The version number that means the newest version, as in Confluent's API."""
-DEFAULT_CONTEXT: Final = ":.:"
-"""The prefix that names the default context, the only one with subjects."""
-GLOBAL_CONTEXT: Final = ":.__GLOBAL:"
-"""Stands for the context behind all contexts, whose level and mode hold where no other is set."""
-_RESERVED: Final = frozenset({"__GLOBAL", "__EMPTY"})
-_LONGEST_SUBJECT: Final = 500
-_LARGEST_VERSION: Final = 2**31 - 1
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_JAVA_SPACE: Final = "".join(map(chr, range(0x21)))
+from meshport_registry.subject_names import LATEST
 
 _SUBJECT: Final = (
     select(tables.subject, tables.binding.c.guid)
@@ -158,52 +144,6 @@ class SubjectHistory:
         if same is None and not candidate.references:
             same = next((each for each in every if each.fingerprint == candidate.schema.fingerprint), None)
         return same
-
-
-def parse_subject(text: str) -> str:
-    """Return the name of a subject to write to, without the prefix of the default context.
-
-    Raises:
-        InvalidSubject: the name is empty, reserved, unprintable or too long, or names another context.
-    """
-    name = read_subject(text)
-    if not name or name in _RESERVED or len(name) > _LONGEST_SUBJECT or _UNPRINTABLE.search(name):
-        raise InvalidSubject(
-            f"the subject {name[:40]!r} is empty, reserved, unprintable or longer than {_LONGEST_SUBJECT} characters"
-        )
-    return name
-
-
-def read_subject(text: str) -> str:
-    """Return the name of a subject to read, without the prefix of the default context. No subject may have it.
-
-    Raises:
-        InvalidSubject: it names another context.
-    """
-    name = text.removeprefix(DEFAULT_CONTEXT)
-    if name.startswith(":."):
-        raise InvalidSubject(
-            f"the subject {name[:80]!r} names a context", hint='this registry has the default context, "."'
-        )
-    return name
-
-
-def parse_version(text: str) -> int:
-    """Return a version number, or `LATEST` for `latest` and `-1`, as Confluent's `VersionId` does.
-
-    Raises:
-        InvalidVersion: the text is neither a number nor one of these two.
-    """
-    word = text.strip(_JAVA_SPACE)
-    if word.lower() == "latest":
-        return LATEST
-    number = int(word) if re.fullmatch(r"[+-]?[0-9]{1,20}", word) else 0
-    if number == LATEST or 1 <= number <= _LARGEST_VERSION:
-        return number
-    raise InvalidVersion(
-        f"The specified version '{text[:80]}' is not a valid version id.",
-        hint='Allowed values are between [1, 2^31-1] and the string "latest"',
-    )
 
 
 def find_subject(connection: Connection, name: str) -> Subject | None:

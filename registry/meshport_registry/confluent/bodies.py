@@ -28,7 +28,8 @@ from meshport_registry.schemas import (
     referenced_types,
 )
 from meshport_registry.store import RegistryStore
-from meshport_registry.subjects import Mode, read_subject
+from meshport_registry.subject_names import read_subject
+from meshport_registry.subjects import Mode
 from meshport_registry.values import MAX_INT, MAX_REFERENCES, Int
 
 # Parsing 4 kB takes about 100 microseconds, as much as a call of a thread.

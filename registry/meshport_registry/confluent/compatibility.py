@@ -22,8 +22,9 @@ from meshport_registry.errors import InvalidSchema
 from meshport_registry.gate import next_version_judgement
 from meshport_registry.schemas import CandidateSchema
 from meshport_registry.store import RegistryStore
+from meshport_registry.subject_names import LATEST
 from meshport_registry.subject_settings import effective_level, registry_settings
-from meshport_registry.subjects import LATEST, find_history, history_judgement, version_not_found
+from meshport_registry.subjects import find_history, history_judgement, version_not_found
 from meshport_registry.values import BoundedRoute
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])

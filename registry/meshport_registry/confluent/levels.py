@@ -22,6 +22,7 @@ from meshport_registry.confluent.parameters import Database, DefaultToGlobal, Fl
 from meshport_registry.errors import LevelNotConfigured, ModeNotConfigured
 from meshport_registry.store import RegistryStore
 from meshport_registry.subject_deletion import clear_for_import
+from meshport_registry.subject_names import GLOBAL_CONTEXT
 from meshport_registry.subject_settings import (
     configured_level,
     configured_mode,
@@ -29,7 +30,7 @@ from meshport_registry.subject_settings import (
     set_level,
     set_mode,
 )
-from meshport_registry.subjects import GLOBAL_CONTEXT, Mode, subject_not_found
+from meshport_registry.subjects import Mode, subject_not_found
 from meshport_registry.values import BoundedRoute
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])

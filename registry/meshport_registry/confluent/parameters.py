@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from meshport_registry.response_cache import SchemaResponseCache
 from meshport_registry.store import RegistryStore
-from meshport_registry.subjects import DEFAULT_CONTEXT, GLOBAL_CONTEXT, parse_subject, parse_version, read_subject
+from meshport_registry.subject_names import DEFAULT_CONTEXT, GLOBAL_CONTEXT, parse_subject, parse_version, read_subject
 from meshport_registry.values import JavaCount, JavaLimit
 
 _T = TypeVar("_T")

@@ -36,8 +36,8 @@ from meshport_registry.errors import InvalidSchema, SchemaNotFound
 from meshport_registry.judging import Judged, write_judged
 from meshport_registry.schemas import StoredSchema, load
 from meshport_registry.subject_deletion import delete_subject, delete_version
+from meshport_registry.subject_names import LATEST
 from meshport_registry.subjects import (
-    LATEST,
     find_history,
     find_registered,
     find_version,
