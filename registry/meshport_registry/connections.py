@@ -252,14 +252,18 @@ class BoundedHttp(HttpToolsProtocol):
         self.body_bytes = 0
 
     def refuse(self, status: HTTPStatus, message: str) -> None:
-        """Answer an incomplete request with an error, and close the connection; a response that has begun is cut."""
+        """Answer an incomplete request with an error, and close the connection.
+
+        Without an answer where the client would take it for that of another request: of the next one if this one is
+        idle, or of an earlier one that is in work.
+        """
         if self.transport.is_closing():
             return
         cycle = self._latest
         answered = cycle is None or cycle.response_complete
         if status is HTTPStatus.SERVICE_UNAVAILABLE and answered and not self._open:
-            self.transport.close()  # idle: the client would take an answer for that of its next request
-        elif cycle is None or answered or (self._open and not cycle.response_started and not self.pipeline):
+            self.transport.close()
+        elif cycle is None or answered or self._is_next(cycle):
             body = json.dumps({"error_code": int(status), "message": message}).encode()
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -267,6 +271,10 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
         else:
             self._drop()
+
+    def _is_next(self, cycle: RequestResponseCycle) -> bool:
+        """Whether the incomplete request is the one whose response comes next, and none of it is sent."""
+        return self._open and not self._in_head and not cycle.response_started and not self.pipeline
 
     def _drop(self) -> None:
         """Close the connection with what is not sent, in the kernel's buffers too."""
@@ -282,10 +290,10 @@ class BoundedHttp(HttpToolsProtocol):
             # Answered before its end, such as a body that is too large: the client may not have read the answer yet.
             self._wait_in(state.incomplete)
             self._await("rest", _LINGER_S)
-        elif self._open and self._in_head:
+        elif self._open and self._in_head and (cycle is None or cycle.response_complete):
             self._wait_in(state.incomplete)
             self._await("head", self._limits.head_s)
-        elif self._open:
+        elif self._open and not self._in_head:
             self._wait_in(state.incomplete)
             self._await("body", self._limits.body_s)
         elif cycle is None:
