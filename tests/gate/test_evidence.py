@@ -113,7 +113,8 @@ def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
         (2, Presence.SEEN, 6),
         (3, Presence.SEEN, 7),
     ]
-    assert evidence.span == 13
+    assert (evidence.span, evidence.removed, evidence.undecided) == (13, 5, 0)
+    assert "5 offsets before them: removed from the log, nothing is proved of them" in str(evidence)
 
 
 def test_versions_with_one_schema_are_seen_together(ports: Mesh) -> None:
