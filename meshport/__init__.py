@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from meshport.address import Address
     from meshport.errors import MeshError
     from meshport.event import Event
+    from meshport.ports.delivery.receipt import Receipt
     from meshport.ports.group_start import Start
     from meshport.ports.history import Missing
     from meshport.ports.publisher import Publisher
@@ -25,6 +26,7 @@ __all__ = [
     "Missing",
     "Offsets",
     "Publisher",
+    "Receipt",
     "Registry",
     "Replay",
     "Start",
@@ -38,6 +40,7 @@ _MODULES: Final = {
     "Event": "meshport.event",
     "Missing": "meshport.ports.history",
     "Publisher": "meshport.ports.publisher",
+    "Receipt": "meshport.ports.delivery.receipt",
     "Offsets": "meshport.ports.replay",
     "Replay": "meshport.ports.replay",
     "Start": "meshport.ports.group_start",

@@ -26,7 +26,7 @@
     │   ├── NotRegistered         a product, address, subject or schema that is not registered
     │   └── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
     ├── GateError                 a question that the gate cannot answer: no such rule
-    ├── PublishError              an event that was refused before it reached the broker
+    ├── PublishError              an event that was refused; nothing of it is stored
     ├── ReplayError               a replay whose bounds cannot be served
     └── ProcessError              a processor whose declaration or state cannot be run
         └── StateDamaged          stored state that is not what its checkpoint says
@@ -370,7 +370,23 @@ class HistoryUndecided(KafkaError):  # noqa: N818 - names a state
 
 
 class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
-    """Raised when the broker did not report whether an event is stored (librdkafka's POSSIBLY_PERSISTED)."""
+    """Raised when the broker did not report whether an event is stored (librdkafka's POSSIBLY_PERSISTED).
+
+    Attributes:
+        ids: the ids of the events that are not stored for certain, where they are known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        ids: tuple[str, ...] = (),
+        topic: str | None = None,
+        code: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, topic=topic, code=code, hint=hint)
+        self.ids = ids
 
 
 class TransactionAborted(KafkaError):  # noqa: N818 - names an outcome
@@ -463,19 +479,27 @@ class GateError(MeshError, ValueError):
 
 
 class PublishError(MeshError):
-    """Raised when an event is refused before it reaches the broker; nothing of it is stored.
+    """Raised when an event is refused, by the publisher or by the broker; nothing of it is stored.
 
     Attributes:
         address: the address that the event was for.
         field: the field of the record that is missing or wrong.
+        ids: the ids of the events that are refused, where they are known.
     """
 
     def __init__(
-        self, message: str, *, address: str | None = None, field: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        address: str | None = None,
+        field: str | None = None,
+        ids: tuple[str, ...] = (),
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.address = address
         self.field = field
+        self.ids = ids
 
 
 class ReplayError(MeshError):

@@ -13,7 +13,7 @@ import typer
 from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, emit, progress, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Uninterrupted
-from meshport.errors import DeliveryUnknown, EncodeError, EventError, MeshError, PublishError
+from meshport.errors import EncodeError, EventError, MeshError, PublishError
 from meshport.files.ingest import Format, LineRefused, Row, read_rows
 from meshport.files.row_mapper import RowMapper
 from meshport.ports.publisher import Publisher, PublishFailure
@@ -79,7 +79,7 @@ def publish(
                         moved(queued, 0)
         except KeyboardInterrupt:
             outcome.interrupted = True
-        failures = publisher.settle()
+        failures = _settle(publisher, outcome)
     for failure in failures:
         outcome.fail(failure)
     outcome.stored = queued - len(failures)
@@ -111,7 +111,7 @@ class _Outcome:
 
     def fail(self, failure: PublishFailure) -> None:
         """Count and report an event that the broker did not acknowledge."""
-        if not isinstance(failure.error, DeliveryUnknown):
+        if not failure.unknown:
             self.refuse(failure.error)
             return
         self.unknown += 1
@@ -126,6 +126,15 @@ class _Outcome:
             return f"{text} (interrupted)"
         stopped = self.refused and self._stops
         return f"{text} (stopped at the refused record; --on-error skip goes on)" if stopped else text
+
+
+def _settle(publisher: Publisher, outcome: _Outcome) -> list[PublishFailure]:
+    """Wait for the broker's acknowledgements; an event without one when the wait is interrupted is unknown."""
+    try:
+        return publisher.settle()
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+        return publisher.settle(0)
 
 
 def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused, id_field: str | None) -> None:

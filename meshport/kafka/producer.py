@@ -24,7 +24,12 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error, delivery_error
 
-__all__ = ["Message", "Producer", "Refusal", "refusal", "undelivered"]
+__all__ = ["ANY_PARTITION", "NOW", "Message", "Producer", "Refusal", "refusal", "undelivered"]
+
+ANY_PARTITION: Final = -1
+"""librdkafka's value for a partition that the partitioner chooses."""
+NOW: Final = 0
+"""librdkafka's value for the time of sending as the timestamp."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -81,11 +86,32 @@ class Producer:
         )
         self.produce = self._client.produce
         """The client's own method, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
-        self.poll = self._client.poll
 
     def _failed(self, error: ClientError) -> None:
         if error.fatal():
             self._fatal = client_error(error, "the producer cannot go on")
+
+    def poll(self, wait_s: float) -> None:
+        """Serve delivery reports, for up to `wait_s` seconds until there is one.
+
+        An error after which the producer sends nothing more is kept as `fatal`.
+        """
+        try:
+            self._client.poll(wait_s)
+        except KafkaException as error:  # the client raises a fatal error instead of calling `error_cb`
+            self._fatal = client_error(error, "the producer cannot go on")
+
+    def push(self, wait_s: float) -> int:
+        """Send what is queued without waiting for more, and serve delivery reports for up to `wait_s` seconds.
+
+        Returns:
+            How many messages have no outcome yet; the call returns early where there is none.
+        """
+        try:
+            return int(self._client.flush(wait_s))
+        except KafkaException as error:  # as in `poll`
+            self._fatal = client_error(error, "the producer cannot go on")
+            return len(self._client)
 
     @property
     def fatal(self) -> KafkaError | None:
@@ -145,16 +171,14 @@ class Producer:
         """
         deadline = time.monotonic() + timeout_s
         # In slices: Python handles a signal only between calls of the client.
-        while (left := int(self._client.flush(max(0.0, min(_SLICE_S, deadline - time.monotonic()))))) and (
-            time.monotonic() < deadline
-        ):
+        while (left := self.push(max(0.0, min(_SLICE_S, deadline - time.monotonic())))) and time.monotonic() < deadline:
             pass
         return left
 
     def abandon(self) -> None:
         """Drop what is queued or in flight; a delivery report with an error comes of each message."""
         self._client.purge()
-        self._client.flush(_SLICE_S)
+        self.push(_SLICE_S)
 
     def close(self) -> None:
         """Wait for all that is queued.

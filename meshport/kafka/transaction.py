@@ -38,7 +38,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import WATCHED, Consumer
 from meshport.kafka.errors import client_error
-from meshport.kafka.producer import Message, refusal
+from meshport.kafka.producer import ANY_PARTITION, NOW, Message, refusal
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
 
@@ -60,9 +60,6 @@ _TRANSACTION_MS: Final = 10_000
 _RETRY_MS: Final = 5
 # What librdkafka has fetched is bounded by bytes, so that a slice of the largest messages is about as large.
 _SLICE: Final = 1000
-# librdkafka's own values.
-_ANY_PARTITION: Final = -1
-_NOW: Final = 0
 _SEEK_S: Final = 5.0
 _error_of: Final = methodcaller("error")
 # librdkafka reports every fatal error of a consumer as _FATAL, with this text of FENCED_INSTANCE_ID.
@@ -273,11 +270,11 @@ class Transactions:
         produce = self._client.produce
         for topic, key, value, headers, timestamp_ms, partition in messages:
             given = headers if type(headers) is list else list(headers)
-            to = _ANY_PARTITION if partition is None else partition
+            to = ANY_PARTITION if partition is None else partition
             while True:
                 try:
                     # Keyword arguments, and a copy of the headers, would cost a quarter of 1.3 us a message.
-                    produce(topic, value, key, to, None, None, timestamp_ms or _NOW, given)
+                    produce(topic, value, key, to, None, None, timestamp_ms or NOW, given)
                 except BufferError:
                     self._client.poll(0.05)
                 except KafkaException as error:

@@ -80,6 +80,13 @@ def test_the_readme_is_short_and_its_make_targets_exist() -> None:
 
 def test_every_link_leads_somewhere() -> None:
     """Each relative link of a page of the project names a file of the project."""
-    for page in ("README.md", "ARCHITECTURE.md", "meshport/gate/README.md", "registry/README.md", "docs/testing.md"):
+    for page in (
+        "README.md",
+        "ARCHITECTURE.md",
+        "meshport/gate/README.md",
+        "registry/README.md",
+        "docs/publishing.md",
+        "docs/testing.md",
+    ):
         for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
             assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"

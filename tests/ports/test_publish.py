@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from meshport.ports.scan import read_topic
 from meshport.product import Status
 from meshport.schema import parse_schema
 from tests.mesh_session import READING, Mesh, open_test_mesh
+from tests.ports.nowhere import nowhere
 from tests.ports.readings import BEGIN, reading
 
 PARTITIONS = 4
@@ -322,33 +322,9 @@ def test_a_broker_that_dies_leaves_the_outcome_unknown(kafka_cache: Path, tmp_pa
 
 def test_an_abandoned_event_is_told_of_once() -> None:
     """Events that are given up at the end of a wait are reported with their ids, and not again among later ones."""
-    schema = parse_schema(json.dumps(READING))
-    binding = Binding(
-        address=Address.parse("mesh://tests/nowhere/events@1"),
-        bootstrap_servers="127.0.0.1:1",
-        topic="nowhere",
-        partitions=1,
-        key=("sensor",),
-        time="at",
-        type="t",
-        subject="s",
-        schema_id=1,
-        fingerprint=schema.fingerprint,
-        schema_text=schema.text,
-        owner="tests",
-    )
-
-    class Nowhere:
-        """A resolver whose cluster does not exist."""
-
-        def resolve(self, address: object) -> Binding:  # noqa: ARG002 - there is one
-            """The binding."""
-            return binding
-
-    publisher = Publisher("tests/nowhere", Nowhere())
-    publisher._producer.flush = lambda **_: publisher._producer._client.flush(0.05)  # type: ignore[method-assign] # patience of a test
+    publisher = nowhere()
     ids = [publisher.publish(reading(number)) for number in range(3)]
-    failures = publisher.settle()
+    failures = publisher.settle(0.05)
     assert sorted(failure.id for failure in failures) == sorted(ids)
     assert all(isinstance(failure.error, DeliveryUnknown) for failure in failures)
     assert publisher.settle() == []
