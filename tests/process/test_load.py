@@ -31,7 +31,7 @@ from meshport.process import (
 from meshport.process.engines.memory_ports import Port, Ports
 from meshport.product import Product, parse_product
 from meshport.schema import Schema, parse_schema
-from tests.process.plays import ARTIST, ARTISTS, PLAY, PLAYS, pipeline, record
+from tests.process.plays import ARTIST, ARTISTS, OUT, PLAY, PLAYS, pipeline, ports, record
 from tests.process.plays import field as avro
 
 HOUR = timedelta(hours=1)
@@ -56,6 +56,16 @@ def product(process: str) -> Product:
 def schema(form: object) -> Schema:
     """Return the schema of JSON data."""
     return parse_schema(json.dumps(form))
+
+
+def test_an_input_can_be_repartitioned_always(tmp_path: Path) -> None:
+    """`repartition: always` re-keys the records of an aggregate by the key of its input; by default they stay."""
+    for word, rekeyed in (("when-needed", False), ("always", True)):
+        step = "aggregate: {by: [user], values: {n: count()}}"
+        found = load_pipeline(product(f"repartition: {word}\nsteps: [{{{step}}}]"), tmp_path)
+        plan = make_plan(found, OUT, Ports(ports(record("N", avro("user", "string"), avro("n", "long")), ("user",))))
+        assert plan.rekeyed is rekeyed
+        assert plan.sources[0].checks_partitions is not rekeyed
 
 
 def test_declared_steps(tmp_path: Path) -> None:

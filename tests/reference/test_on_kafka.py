@@ -13,8 +13,9 @@ import pytest
 
 from meshport.address import Address
 from meshport.binding import Binding
+from meshport.codec import codec_for
 from meshport.errors import ProjectError
-from meshport.event import Event
+from meshport.event import Event, EventWriter
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
@@ -22,6 +23,7 @@ from meshport.local.cluster import Cluster
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
 from meshport.process.engines.memory_ports import Port, Ports
+from meshport.process.wire.partitioner import partition_of
 from meshport.project import sources
 from meshport.project.project import Project
 from meshport.project.recount import recount
@@ -319,6 +321,36 @@ def test_a_recount_leaves_out_what_is_no_event(kitchen: Project, mesh: KafkaPort
     report = recount(kitchen, mesh, only=[BREWS])
     assert (report.events, report.unreadable) == (2, 1)
     assert report.verdicts[0].expected == 2
+
+
+def test_a_recount_leaves_out_what_another_partitioner_misplaced(kitchen: Project, mesh: KafkaPorts) -> None:
+    """An event in another partition than its key's is left out and counted where a processor groups by the key, only there."""
+    run_sources(load_sources(kitchen, seed=0), mesh, limit=2)
+    binding = mesh.resolve(TEAS)
+    writer = EventWriter(
+        source=str(binding.address),
+        type=binding.type,
+        codec=codec_for(mesh.by_id(binding.schema_id)),
+        schema_id=binding.schema_id,
+    )
+    value, headers = writer.message({"kind": "green", "at": BEGIN, "cups": 1000}, id="misplaced", time=BEGIN)
+    wrong = 1 - partition_of(b"green", 2)
+    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+        producer.deliver([Message(binding.topic, b"green", value, headers, None, wrong)])
+
+    def cups(kitchen: Project) -> tuple[int, set[object]]:
+        report = recount(kitchen, mesh, only=[BREWS])
+        (verdict,) = report.verdicts
+        return report.misplaced, {each.expected["cups"] for each in verdict.differing}
+
+    assert cups(kitchen) == (0, {1000, 1})
+    descriptor = kitchen.product(BREWS).descriptor_file
+    text = descriptor.read_text()
+    by_key = "aggregate: {by: [kind], values: {cups: sum(cups), at: max(at)}}"
+    descriptor.write_text(f"{text}process:\n  steps:\n    - {by_key}\n")
+    assert cups(Project(kitchen.root)) == (1, {0, 1})
+    descriptor.write_text(f"{text}process:\n  repartition: always\n  steps:\n    - {by_key}\n")
+    assert cups(Project(kitchen.root)) == (0, {1000, 1})
 
 
 def test_the_reference_world_can_be_published(project: Project, kafka: Cluster) -> None:
