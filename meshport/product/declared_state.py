@@ -36,7 +36,9 @@ def declared_state(product: Product) -> StateShape | None:
         if step.join is not None and step.join.within is not None:
             pairs = _join_shape(step.join, before)
         before.append(step)
-    return StateShape(process.input or product.input_ports[0].address, tuple(duplicates), groups, pairs=pairs)
+    rekeyed = True if groups is not None and process.repartition == "always" else None
+    source = process.input or product.input_ports[0].address
+    return StateShape(source, tuple(duplicates), groups, rekeyed=rekeyed, pairs=pairs)
 
 
 def step_path(process: Processing | None, step: str) -> tuple[str | int, ...]:

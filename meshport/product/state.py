@@ -139,7 +139,8 @@ class StateShape:
         duplicates: what each `deduplicate` step remembers, in order.
         groups: the rows of the grouping; None where nothing is grouped.
         upserts: whether a row of the input replaces the row before it; None where that is unknown.
-        rekeyed: whether records are re-keyed before they are grouped; None where that is unknown.
+        rekeyed: whether records are re-keyed before they are grouped; None where that is unknown, as it depends on the key of
+            the input's port unless the declaration says `repartition: always`.
         pairs: the records that wait for partners; None where no streams are joined.
     """
 
@@ -211,7 +212,11 @@ class StateShape:
         changes = list(_group_changes(was, now))
         if None not in (self.upserts, after.upserts) and self.upserts != after.upserts:
             changes.append("rows of the input replaced one another, or would, and do not in the other")
-        if None not in (self.rekeyed, after.rekeyed) and self.rekeyed != after.rekeyed:
+        declared = isinstance(self.input, Address) and isinstance(after.input, Address)
+        if declared and self.rekeyed != after.rekeyed:
+            one, other = ("always" if each.rekeyed else "when-needed" for each in (self, after))
+            changes.append(f"repartition was {one} and would be {other}")
+        elif None not in (self.rekeyed, after.rekeyed) and self.rekeyed != after.rekeyed:
             changes.append("its records came from one partition each, or would, and from several in the other")
         if changes:
             yield StateDifference(now.operator, "; ".join(changes), _text(was), _text(now))

@@ -23,11 +23,11 @@ def state_changed(change: Change) -> Iterator[Found]:
     """A step of the process has another state, so that the stored state is of no use to it.
 
     A processor stores its state in Kafka and restores it at the next start. What the state means follows from the input, from
-    what `deduplicate` remembers, and from the key, the windows, the values and the emission of `aggregate` or `apply`. For a
-    `join` of two streams, whose state are the records themselves, it follows from the key, the time that they wait, the
-    fields that are taken from the other stream, and the earlier steps that make those fields. With other settings, totals of
-    one kind would be continued as totals of another, so the processor refuses to start. The gate reports it before the
-    deployment.
+    what `deduplicate` remembers, from the key, the windows, the values and the emission of `aggregate` or `apply`, and from
+    `repartition`. For a `join` of two streams, whose state are the records themselves, it follows from the key, the time that
+    they wait, the fields that are taken from the other stream, and the earlier steps that make those fields. With other
+    settings, totals of one kind would be continued as totals of another, so the processor refuses to start. The gate reports
+    it before the deployment.
 
     Filters, names that are given after the grouping, lateness, the engine and the results of expressions may change. They
     apply to later events: stored groups keep what they have counted. A step that makes a field of the key anew
