@@ -20,7 +20,14 @@ from dataclasses import replace
 from typing import Final, Unpack
 from uuid import uuid4
 
-from meshport.errors import KafkaError, MemberFenced, TransactionAborted
+from meshport.errors import (
+    HistoryMissing,
+    KafkaError,
+    MemberFenced,
+    PartitionsAdded,
+    TopicRemade,
+    TransactionAborted,
+)
 from meshport.event import SchemaSource
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
@@ -57,6 +64,9 @@ _ELECTION_S: Final = 30.0
 _PAUSE_S: Final = 0.5
 # A member that takes its name back, and loses it again so soon, has a rival.
 _RIVAL_S: Final = 30.0
+
+# What the topics hold; an election or another member changes nothing of it.
+_FOR_GOOD: Final = (HistoryMissing, PartitionsAdded, TopicRemade)
 
 
 def run_processor(
@@ -140,6 +150,8 @@ class BatchEngine(Engine):
             while partition not in offsets:
                 try:
                     offsets[partition] = self._transactional.assign(partition)
+                except _FOR_GOOD:
+                    raise
                 except KafkaError as error:
                     if time.monotonic() > deadline or self._stopping.wait(_PAUSE_S):
                         raise
@@ -172,6 +184,8 @@ class BatchEngine(Engine):
                 # Redriven events; or only offsets, lest markers of transactions are counted as events that wait.
                 if waits or ((offsets := self._next_offsets()) and offsets != self.next_offsets):
                     self._process({})
+        except _FOR_GOOD:
+            raise
         except KafkaError as error:
             self._recover(error)
 
