@@ -211,6 +211,31 @@ def test_a_declared_field_has_to_exist(tmp_path: Path) -> None:
     assert refused.value.hint == "did you mean 'shot'?"
 
 
+def test_a_declared_path_has_to_exist(tmp_path: Path) -> None:
+    """A path within a record is checked to its end, since a misspelt one would protect nothing."""
+    with pytest.raises(DescriptorError, match=r"has no field 'shot\.xgg'"):
+        check(project(tmp_path, ["player", "at", "shot", "shot.xgg"]))
+
+
+def test_every_field_is_declared_alone(tmp_path: Path) -> None:
+    """`*` covers whatever is read; beside a field it is refused, with its line."""
+    check(project(tmp_path, ["*"]))
+    with pytest.raises(DescriptorError, match=r"product\.yaml:\d+: .*write it alone"):
+        check(project(tmp_path, ["*", "player"]))
+
+
+def test_the_port_that_is_read_has_to_be_named(tmp_path: Path) -> None:
+    """A process that reads another line of a product than `inputPorts` names is refused: nothing would protect it."""
+    found = project(tmp_path, None)
+    file = tmp_path / "processors" / "football" / "chances" / "product.yaml"
+    text = file.read_text(encoding="utf-8").replace(
+        "address: mesh://football/events", "address: mesh://football/events/events@2"
+    )
+    file.write_text(text.replace("process:", "process:\n  input: mesh://football/events/events@1"), encoding="utf-8")
+    with pytest.raises(DescriptorError, match="which no entry of inputPorts names"):
+        check(Project(found.root))
+
+
 @pytest.mark.parametrize("fields", [None, ["player", "at", "minute"], ["player", "at"]], ids=str)
 def test_python_reads_what_it_declares(tmp_path: Path, fields: list[str] | None) -> None:
     """A Python function's input counts as what `fields` declares, and as every field where they are left out."""
