@@ -15,10 +15,11 @@ from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.memory import Harness
-from meshport.process.logic.pipeline import Aggregate, Derive, Select
+from meshport.process.logic.pipeline import Aggregate, Apply, Derive, Occurrence, Select
 from meshport.process.logic.records import EventRecord
 from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.runtime.redrive import redrive_message
+from meshport.process.stages import partition as stage
 from meshport.process.wire import messages as wire
 from meshport.process.wire import packing
 from meshport.process.wire.input import InputMessage
@@ -125,6 +126,33 @@ def test_a_large_rekeyed_record_is_packed_or_refused() -> None:
     assert (found.record, found.original) == (PLAY, ORIGINAL)
     with pytest.raises(EncodeError, match=r"a record of the event has \d+ bytes"):
         rekeyed("t", b"u1", PLAY, 5, ORIGINAL._replace(value=NOISE))
+
+
+def test_a_large_state_row_is_packed_and_restored() -> None:
+    """A state row that the changelog would not take is packed; a processor that starts again has it as it was."""
+    out = record("Seen", field("user", "string"), field("n", "long"))
+    harness = Harness(pipeline(Apply(remember, by=("user",))), output="listening/out", ports=ports(out, ("user",)))
+    limit = 100_000
+    with patch.object(packing, "LARGEST", limit), patch.object(stage, "LARGEST", limit):
+        for _ in range(3):
+            harness.publish("player/plays", play(tags=["x" * 30_000]))
+            harness.run()
+            harness.restart()
+        changelog = harness.plan.stages[0].changelog
+        assert any(dict(each.headers).get("mesh_packed") for each in harness.outputs(changelog))
+        assert [each["n"] for each in harness.records()] == [30_000, 60_000, 90_000]
+        noise = "".join(random.Random(1).choices("0123456789abcdef", k=400_000))
+        harness.publish("player/plays", play(tags=[noise]))
+        with pytest.raises(
+            ProcessError, match=r"a state row of player.plays.* has \d+ bytes in the changelog at offset 3"
+        ):
+            harness.run()
+
+
+def remember(state: str | None, event: Occurrence) -> tuple[str, list[dict[str, object]]]:
+    """Keep the tags of all events of a user."""
+    state = (state or "") + event.data["tags"][0]
+    return state, [{"user": event.key[0], "n": len(state)}]
 
 
 def test_what_is_no_packed_message_is_an_error() -> None:

@@ -10,6 +10,7 @@ from meshport.kafka.producer import Message
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
+from meshport.process.wire.packing import unpacked
 from meshport.process.wire.partitioner import partition_of
 
 
@@ -94,7 +95,7 @@ class MemoryLog:
     def entries(self, topic: str, partition: int) -> Iterator[ChangelogRecord]:
         """Yield all entries of one partition of a changelog."""
         for message in self.topic(topic)[partition]:
-            yield changelog_record(message.key, message.value, message.headers)
+            yield changelog_record(*unpacked(message.key, message.value, message.headers))
 
     def rows(self, topic: str) -> list[InputMessage]:
         """Return the messages of a joined product's topic since the last call."""

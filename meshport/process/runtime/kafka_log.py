@@ -20,7 +20,7 @@ from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
-from meshport.process.wire.packing import LARGEST
+from meshport.process.wire.packing import LARGEST, unpacked
 from meshport.process.wire.plan import Plan
 
 PRODUCER_SETTINGS: Final = {"message.max.bytes": LARGEST, "linger.ms": 1}
@@ -281,7 +281,7 @@ def entry_of(message: ReceivedMessage) -> ChangelogRecord:
             offset=message.offset(),
             hint="the state is damaged; rebuild the product from its history",
         )
-    return changelog_record(message.key(), message.value(), headers_of(message))
+    return changelog_record(*unpacked(message.key(), message.value(), headers_of(message) or ()))
 
 
 def inbound(message: ReceivedMessage) -> InputMessage:

@@ -21,12 +21,13 @@ from typing import Any
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
 from meshport.process.logic.records import Emission
-from meshport.process.state.changelog import Checkpoint, PartitionProgress
+from meshport.process.state.changelog import ChangelogRecord, Checkpoint, PartitionProgress
 from meshport.process.state.rows import StateRows
 from meshport.process.wire.headers import changelog_message
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import quarantined
 from meshport.process.wire.outputs import Outputs
+from meshport.process.wire.packing import LARGEST, fitted
 from meshport.process.wire.plan import Plan, StageTopics
 
 
@@ -144,9 +145,25 @@ class PartitionStage(ABC):
         if self._stamp == self._stored:
             return batch
         changes = self._rows.changes(self._stored)
-        batch.rows = [changelog_message(self._stage.changelog, self._partition, each) for each in changes]
+        batch.rows = [self._row(each) for each in changes]
         batch.checkpoint = self._checkpoint(watermark, sources)
         return batch
+
+    def _row(self, record: ChangelogRecord) -> Message:
+        message = changelog_message(self._stage.changelog, self._partition, record)
+        if record.value is None or len(record.value) < LARGEST // 2:
+            return message
+        packed = fitted(message)
+        if packed.value is None or packed.key != record.key:
+            raise ProcessError(
+                f"a state row of {self._stage.topic} [{self._partition}] has {len(record.value)} bytes in the changelog at "
+                f"offset {self._offset}: {record.key[:200].decode(errors='replace')}",
+                topic=self._stage.topic,
+                partition=self._partition,
+                offset=self._offset,
+                hint=f"a row has at most {LARGEST} bytes, compressed, in two versions: keep less for each key",
+            )
+        return packed
 
     @property
     def _stamp(self) -> int:
