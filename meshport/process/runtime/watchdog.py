@@ -153,6 +153,7 @@ class Watchdog:
         self._seen: tuple[object, ...] = ()
         self._moved = time.monotonic()
         self._stable: dict[TopicPartition, int] = {}
+        self._stable_before: dict[TopicPartition, int] = {}
         self._undecided: dict[TopicPartition, UndecidedHistory] = {}
 
     def run(
@@ -232,6 +233,7 @@ class Watchdog:
             for stage in self._plan.stages
             for partition, (_, end) in self._log.bounds(stage.topic).items()
         }
+        self._stable = ends
         return {each: (offset, ends[each]) for each, offset in self._engine.next_offsets.items() if offset < ends[each]}
 
     def _readable(self, waiting: Mapping[TopicPartition, tuple[int, int]]) -> int:
@@ -241,25 +243,31 @@ class Watchdog:
             for each, (offset, end) in waiting.items()
         )
 
-    def _find_undecided(self) -> None:
-        """Note the inputs in which a transaction has been open since the last look, and log a warning for each new one."""
-        found, stable = {}, {}
-        for topic in (each.stage.topic for each in self._plan.sources):
-            ends = self._log.high_watermarks(topic)
-            for number, (_, offset) in self._log.bounds(topic).items():
-                partition = TopicPartition(topic, number)
-                stable[partition] = offset
-                if self._stable.get(partition) == offset < ends.get(number, 0):
-                    found[partition] = UndecidedHistory(partition, offset, ends[number])
+    def _note_undecided(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Note the inputs in which a transaction has been open since the last look, and log a warning for each new one.
+
+        Args:
+            ends: of the inputs' partitions, read before the last stable offsets, so that an event between is not taken for one.
+        """
+        found = {
+            each: UndecidedHistory(each, self._stable[each], end)
+            for each, end in ends.items()
+            if self._stable_before.get(each) == self._stable.get(each, end) < end
+        }
         for partition, each in found.items():
             if partition not in self._undecided or self._undecided[partition].stable != each.stable:
                 _log.warning("%s", each)
-        self._stable, self._undecided = stable, found
+        self._stable_before, self._undecided = self._stable, found
 
     def _look(self, now: float) -> None:
         """Update the lag, and raise where the engine has not moved for too long while events wait."""
-        self._find_undecided()
+        ends = {
+            TopicPartition(each.stage.topic, partition): end
+            for each in self._plan.sources
+            for partition, end in self._log.high_watermarks(each.stage.topic).items()
+        }
         waiting = self._waiting()
+        self._note_undecided(ends)
         seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.next_offsets), dict(self._engine.fetched))
         if seen != self._seen:
             self._seen, self._moved, self._counted = seen, now, {}
