@@ -181,8 +181,10 @@ def test_a_schema_that_the_gate_refuses_to_read_is_a_finding(registry: Registry,
     assert asked.json()["is_compatible"] is False
     assert asked.json()["messages"][0].startswith(f"{rule}: ")
     http.post("/subjects/plain/versions", json={"schema": record("user")})
-    plain = http.post("/compatibility/subjects/plain/versions?verbose=true", json={"schema": bomb()})
+    plain = http.post("/compatibility/subjects/plain/versions", json={"schema": bomb()})
     assert (plain.status_code, plain.json()["error_code"]) == (422, 42201)
+    plain = http.post("/compatibility/subjects/plain/versions?verbose=true", json={"schema": bomb()})
+    assert (plain.json()["is_compatible"], len(plain.json()["messages"])) == (False, 1)
     body["schemas"] = {"events@1": "{"}
     for path in ("gate/check", "dataproducts"):
         assert http.post(f"/api/v1/{path}", json=body).json()["error"] == "invalid-schema"
