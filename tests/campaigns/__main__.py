@@ -1,4 +1,4 @@
-"""The long form of what the suite does in short: `python -m tests.campaigns [kills|outages|storm|defects|repeated] ...`.
+"""The long form of what the suite does in short: `python -m tests.campaigns [kills|outages|faults|storm|defects|repeated] ...`.
 
 Without a part it runs all of them, which takes an hour or more on two cores, and prints a table at the end. Its exit code is 1
 if a ledger found something, a kill was not made, a defect was not caught or a test failed.
@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from tests.campaigns import kills, outages, repetition, sabotage, storm
+from tests.campaigns import faults, kills, outages, repetition, sabotage, storm
 from tests.campaigns.logic import COLUMNS, KEYS
 from tests.campaigns.outcome import Outcome, say, table
 from tests.campaigns.points import Engine
 
-PARTS: Final = ("kills", "outages", "storm", "defects", "repeated")
+PARTS: Final = ("kills", "outages", "faults", "storm", "defects", "repeated")
 ENGINES: Final[tuple[Engine, ...]] = ("batch", "faust")
 
 
@@ -65,6 +65,10 @@ def _run(part: str, asked: argparse.Namespace) -> Iterator[Outcome]:
         case "outages":
             for engine in engines:
                 yield outages.run(outages.Outages(engine, "windows", asked.outages, asked.seed))
+        case "faults":
+            for engine in engines:
+                for plan in asked.plan or ["windows"]:
+                    yield faults.run(faults.Faults(engine, plan, asked.seed))
         case "storm":
             for engine in engines:
                 for plan, count in _shares(asked.moves, asked.plan or ["windows"]):

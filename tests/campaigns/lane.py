@@ -132,10 +132,14 @@ class Lane:
 
     def publish(self, count: int) -> list[tuple[int, int]]:
         """Publish about this many events and wait until they are stored; the (partition, offset) of each."""
-        burst = self._feed.burst(count)
-        places = self._producer.deliver(burst)
+        burst = self.draw(count)
+        offsets = self._producer.deliver(burst)
         self.published += burst
-        return places
+        return offsets
+
+    def draw(self, count: int) -> list[Message]:
+        """Return about this many events of the feed; the caller stores them and adds them to `published`."""
+        return self._feed.burst(count)
 
     @contextmanager
     def flow(self, burst: int) -> Iterator[None]:

@@ -32,6 +32,7 @@ Spot = tuple[int, int]
 """(partition, offset) in the source."""
 
 _SHOWN = 3
+_SHOWN_BYTES = 60
 
 
 @dataclass
@@ -149,8 +150,12 @@ def _check_publishing(evidence: Evidence, report: Report) -> None:
         if sent[key] == stored[key]:
             continue
         missing, extra = Counter(sent[key]) - Counter(stored[key]), Counter(stored[key]) - Counter(sent[key])
-        report.lost += [f"published under {key!r} and not stored: {value!r}" for value in missing.elements()]
-        report.doubled += [f"stored under {key!r} more often than published: {value!r}" for value in extra.elements()]
+        report.lost += [
+            f"published under {key!r} and not stored: {value[:_SHOWN_BYTES]!r}" for value in missing.elements()
+        ]
+        report.doubled += [
+            f"stored under {key!r} more often than published: {value[:_SHOWN_BYTES]!r}" for value in extra.elements()
+        ]
         if not missing and not extra:
             report.disordered.append(f"what was published under {key!r} is stored in another order")
 

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka import admin, consumer
 from meshport.local.cluster import Cluster
+from tests.campaigns.faults import FAULTS, meet
 from tests.campaigns.kills import Campaign, Rotation, Round
 from tests.campaigns.lane import Lane
 from tests.campaigns.outages import percentile
@@ -96,3 +97,15 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([*map(float, range(1, 31))], 99) == 30.0
     assert percentile([*map(float, range(1, 201))], 99) == 198.0
     assert percentile([7.0], 50) == 7.0
+
+
+@pytest.mark.parametrize("engine", ["batch", "faust"])
+@pytest.mark.parametrize("name", ["odd headers", "partitions added"])
+def test_a_fault_of_the_field_is_met(kafka: Cluster, engine: Engine, name: str) -> None:
+    """A running processor outlives a fault with a clean ledger, or stops at it with the error that names it."""
+    fault = next(each for each in FAULTS if each.name == name)
+    lane = Lane(kafka.bootstrap_servers, engine, "windows", 1, member="one")
+    try:
+        assert meet(fault, lane).faults == {}
+    finally:
+        lane.close()
