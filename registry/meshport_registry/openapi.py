@@ -13,9 +13,8 @@ from fastapi.openapi.utils import get_openapi
 
 from meshport_registry.negotiation import MEDIA_TYPES
 
-# Statuses that a request without a body cannot have, and those that a read cannot have.
+# Statuses that a request without a body cannot have.
 _OF_BODIES: Final = ("413", "415")
-_OF_CHANGES: Final = ("409",)
 
 
 # What a response names, as parameters of other routes: by route, the parameter and where its value stands.
@@ -71,8 +70,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         paths = document["paths"]
         for operations in paths.values():
-            for method, operation in operations.items():
-                _complete(method, operation)
+            for operation in operations.values():
+                _complete(operation)
         for (method, path), links in _LINKS.items():
             success = min(paths[path][method]["responses"])
             paths[path][method]["responses"][success]["links"] = {
@@ -83,10 +82,9 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _complete(method: str, operation: dict[str, Any]) -> None:
+def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    impossible = () if "requestBody" in operation else _OF_BODIES
-    for status in (*impossible, *(_OF_CHANGES if method == "get" else ())):
+    for status in () if "requestBody" in operation else _OF_BODIES:
         responses.pop(status, None)
     if "Confluent" in operation["tags"]:
         bodies = [operation["requestBody"]] if "requestBody" in operation else []
