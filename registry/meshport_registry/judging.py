@@ -31,8 +31,8 @@ class JudgeFirst(MeshError):  # noqa: N818 - not an error of the caller
         judgement: what to judge before the transaction is tried again.
     """
 
-    def __init__(self, judgement: Judgement[Any]) -> None:
-        super().__init__("a judgement is to be made before the transaction")
+    def __init__(self, message: str, *, judgement: Judgement[Any]) -> None:
+        super().__init__(message)
         self.judgement = judgement
 
 
@@ -57,7 +57,7 @@ class Judged:
                 known: _T = result
                 return known
         if judgement.size > _SIZE_IN_WRITER:
-            raise JudgeFirst(judgement)
+            raise JudgeFirst("a judgement is to be made before the transaction", judgement=judgement)
         return judgement.run()
 
 
