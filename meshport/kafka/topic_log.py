@@ -59,6 +59,7 @@ class TopicLogs:
     """
 
     def __init__(self, kafka: KafkaConfig) -> None:
+        self._servers = kafka.bootstrap_servers
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         # An in-memory cluster does not answer requests for topics; nor is a topic of it ever made again.
         self._in_memory = is_in_memory(self._metadata().cluster_id)
@@ -67,7 +68,7 @@ class TopicLogs:
         try:
             return self._client.list_topics(timeout=_TIMEOUT_S)
         except KafkaException as error:
-            raise client_error(error, "cannot see the topics of the cluster") from error
+            raise client_error(error, f"no broker answers at {self._servers}") from error
 
     def ask(self, topics: Iterable[str]) -> Answers:
         """Send a request for topics, and return at once; an in-memory cluster is not asked."""
