@@ -27,7 +27,9 @@ LARGEST_BODY: Final = 4 * 1024 * 1024
 # Bytes that the parser gets at once; what it has not reported after them is counted.
 _PIECE: Final = 16 * 1024
 # Seconds for which the rest of a request that is answered already is read, so that the client sees the answer.
-_LINGER_S: Final = 2.0
+_LINGER_S: Final = 10.0
+# Bytes that are read of it: a client that sends less can use the connection again, and one that sends more is cut.
+_MOST_UNREAD: Final = 8 * LARGEST_BODY
 # `struct linger` of POSIX: on, for 0 seconds.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 # File descriptors that are kept for the database, the log and the process itself.
@@ -215,7 +217,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._reported = True
         if self.cycle.response_complete:
             self._unread_body += len(body)
-            if self._unread_body > LARGEST_BODY:
+            if self._unread_body > _MOST_UNREAD:
                 self._drop()
         else:
             self.body_bytes += len(body)
