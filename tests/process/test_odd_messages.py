@@ -32,6 +32,7 @@ from meshport.process.wire.plan import Plan, make_plan
 from tests.odd_messages import ODD_NAME, store_raw
 from tests.process.plays import ARTISTS, OUT, at, field, pipeline, play, ports, record
 from tests.process.topics import Topics
+from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.kafka
 
@@ -73,6 +74,7 @@ class World(Topics):
             admin.ensure_topic(binding.topic, binding.partitions)
         self._servers = kafka.bootstrap_servers
         self._count = 0
+        self._refusals: list[str] = []
 
     def message(self, data: dict[str, Any], address: str = "player/plays", **more: Any) -> Message:
         """Return an event of a port as our own writer makes it."""
@@ -95,11 +97,23 @@ class World(Topics):
         settings: dict[str, Any] = {"bootstrap.servers": self._servers, "compression.type": compression, "log_level": 0}
         producer = ClientProducer({**settings, "message.max.bytes": 200_000_000})
         for each in messages:
-            headers: Any = list(each.headers)
-            producer.produce(
-                each.topic, each.value, each.key, each.partition or 0, headers=headers, timestamp=each.timestamp_ms or 0
-            )
-            assert producer.flush(60) == 0
+            # A broker applies a changed setting of a topic some milliseconds after the change was answered (KRaft).
+            wait_for(partial(self._stored, producer, each), lambda: f"stored; the broker says: {self._refusals[-1]}")
+
+    def _stored(self, producer: ClientProducer, message: Message) -> bool:
+        """Return whether the broker stored a message; otherwise the reason is in `_refusals`."""
+        before = len(self._refusals)
+        headers: Any = list(message.headers)
+        producer.produce(
+            message.topic,
+            message.value,
+            message.key,
+            message.partition or 0,
+            headers=headers,
+            timestamp=message.timestamp_ms or 0,
+            on_delivery=lambda error, _: self._refusals.append(str(error)) if error else None,
+        )
+        return producer.flush(PATIENCE_S) == 0 and len(self._refusals) == before
 
     def put_raw(self, message: Message, *more: tuple[bytes, bytes | None]) -> None:
         """Store a message with headers of any name."""
