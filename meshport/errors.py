@@ -38,13 +38,26 @@ does not know is None. Errors can be pickled, and `repr` shows the message and e
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar, dataclass_transform
+
+_E = TypeVar("_E", bound=BaseException)
 
 _UNKNOWN: Final = (None, "", (), -1)
 """The values of an attribute whose fact is not known; `repr` leaves them out."""
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+def _with_facts(kind: type[_E]) -> type[_E]:
+    """Make the constructor of an error class: the message, and by keyword the attributes of the class and its parents.
+
+    Two errors are equal if they are one object, as exceptions are.
+    """
+    return dataclass(kw_only=True, eq=False, repr=False)(kind)
+
+
+@_with_facts
 class MeshError(Exception):
     """Root of every error that Meshport raises on purpose.
 
@@ -53,10 +66,11 @@ class MeshError(Exception):
         hint: what would be right; shown on a line of its own.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    message: str = field(kw_only=False)
+    hint: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
@@ -76,6 +90,7 @@ def _unpickled(kind: type[MeshError], args: tuple[Any, ...]) -> MeshError:
     return kind.__new__(kind, *args)
 
 
+@_with_facts
 class AddressError(MeshError, ValueError):
     """Raised for text that is no mesh address.
 
@@ -83,11 +98,10 @@ class AddressError(MeshError, ValueError):
         text: the text, or the part of it that is wrong.
     """
 
-    def __init__(self, message: str, *, text: str | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.text = text
+    text: str | None = None
 
 
+@_with_facts
 class DescriptorError(MeshError, ValueError):
     """Raised when a product.yaml cannot be read as a product. The message begins with file and line.
 
@@ -96,13 +110,16 @@ class DescriptorError(MeshError, ValueError):
         line: the line of the finding, counted from 1.
     """
 
-    def __init__(self, message: str, *, file: str = "", line: int | None = None, hint: str | None = None) -> None:
-        where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
-        super().__init__(where + message, hint=hint)
-        self.file = file
-        self.line = line
+    file: str = ""
+    line: int | None = None
+
+    def __post_init__(self) -> None:
+        where = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        self.message = where + self.message
+        super().__post_init__()
 
 
+@_with_facts
 class ProjectError(MeshError):
     """Raised for a folder that is no mesh project, and for a file of a project that is missing or cannot be used.
 
@@ -110,11 +127,10 @@ class ProjectError(MeshError):
         file: the file or folder.
     """
 
-    def __init__(self, message: str, *, file: str | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.file = file
+    file: str | None = None
 
 
+@_with_facts
 class SchemaError(MeshError, ValueError):
     """Raised for a schema that is not valid Avro, or that a few hostile bytes could expand to gigabytes.
 
@@ -123,18 +139,15 @@ class SchemaError(MeshError, ValueError):
         rule: the id of the gate's rule that refuses the schema (`DECODING_BOMB`); None if it is not valid Avro.
     """
 
-    def __init__(
-        self, message: str, *, source: str | None = None, rule: str | None = None, hint: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.source = source
-        self.rule = rule
+    source: str | None = None
+    rule: str | None = None
 
 
 class CodecError(MeshError, ValueError):
     """Root of the errors of encoding and decoding records."""
 
 
+@_with_facts
 class EncodeError(CodecError):
     """Raised for a record that does not fit its schema.
 
@@ -142,11 +155,10 @@ class EncodeError(CodecError):
         field: the path of the field (`price.amount`); "" for the record itself.
     """
 
-    def __init__(self, message: str, *, field: str = "", hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.field = field
+    field: str = ""
 
 
+@_with_facts
 class DecodeError(CodecError):
     """Raised for bytes that are not what their schema says.
 
@@ -154,11 +166,10 @@ class DecodeError(CodecError):
         offset: the number of the byte at which the error was found, counted from 0; -1 if it is not known.
     """
 
-    def __init__(self, message: str, *, offset: int = -1, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.offset = offset
+    offset: int = -1
 
 
+@_with_facts
 class EventError(MeshError, ValueError):
     """Raised for a Kafka message that is no CloudEvent, and for attributes that make none.
 
@@ -166,11 +177,10 @@ class EventError(MeshError, ValueError):
         attribute: the name of the attribute or header that is missing or wrong.
     """
 
-    def __init__(self, message: str, *, attribute: str | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.attribute = attribute
+    attribute: str | None = None
 
 
+@_with_facts
 class WrongPartition(EventError):  # noqa: N818 - names a finding
     """Raised for an event in another partition than that of its key, where a result needs all events of a key in one.
 
@@ -181,24 +191,13 @@ class WrongPartition(EventError):  # noqa: N818 - names a finding
         partitions: the number of partitions of the topic.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        key: bytes | None = None,
-        partition: int | None = None,
-        expected: int | None = None,
-        partitions: int | None = None,
-        attribute: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, attribute=attribute, hint=hint)
-        self.key = key
-        self.partition = partition
-        self.expected = expected
-        self.partitions = partitions
+    key: bytes | None = None
+    partition: int | None = None
+    expected: int | None = None
+    partitions: int | None = None
 
 
+@_with_facts
 class KafkaError(MeshError):
     """Root of the errors that come from a Kafka cluster.
 
@@ -209,23 +208,13 @@ class KafkaError(MeshError):
         code: the client's name of the error (`_TRANSPORT`, `UNKNOWN_TOPIC_OR_PART`), if the client reported one.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        topic: str | None = None,
-        partition: int | None = None,
-        offset: int | None = None,
-        code: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
-        self.code = code
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    code: str | None = None
 
 
+@_with_facts
 class BrokerUnavailable(KafkaError):  # noqa: N818 - names a state, as ConnectionRefusedError's siblings do
     """Raised when no broker answers, or when one could not be started.
 
@@ -233,13 +222,10 @@ class BrokerUnavailable(KafkaError):  # noqa: N818 - names a state, as Connectio
         servers: the bootstrap servers.
     """
 
-    def __init__(
-        self, message: str, *, servers: str | None = None, code: str | None = None, hint: str | None = None
-    ) -> None:
-        super().__init__(message, code=code, hint=hint)
-        self.servers = servers
+    servers: str | None = None
 
 
+@_with_facts
 class JarRejected(KafkaError):  # noqa: N818 - names a verdict
     """Raised when a jar of the embedded broker does not have the locked SHA-256, or is not in the lock.
 
@@ -249,25 +235,16 @@ class JarRejected(KafkaError):  # noqa: N818 - names a verdict
         found: the SHA-256 of the file.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        file: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.file = file
-        self.expected = expected
-        self.found = found
+    file: str | None = None
+    expected: str | None = None
+    found: str | None = None
 
 
 class TopicError(KafkaError):
     """Raised when a topic is missing, or could not be created as declared."""
 
 
+@_with_facts
 class TopicRemade(TopicError):  # noqa: N818 - names what happened
     """Raised when a topic was deleted and made again: what was read, or is kept as state, belongs to another log.
 
@@ -277,24 +254,12 @@ class TopicRemade(TopicError):  # noqa: N818 - names what happened
         found_id: Kafka's id of the present topic; None if it is not known.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        topic: str | None = None,
-        partition: int | None = None,
-        offset: int | None = None,
-        group: str | None = None,
-        expected_id: str | None = None,
-        found_id: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, topic=topic, partition=partition, offset=offset, hint=hint)
-        self.group = group
-        self.expected_id = expected_id
-        self.found_id = found_id
+    group: str | None = None
+    expected_id: str | None = None
+    found_id: str | None = None
 
 
+@_with_facts
 class PartitionsAdded(TopicError):  # noqa: N818 - names what happened
     """Raised when a topic got more partitions than a processor was planned for, and its logic cannot take them up.
 
@@ -303,20 +268,11 @@ class PartitionsAdded(TopicError):  # noqa: N818 - names what happened
         found: the number of partitions that the topic has.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        topic: str | None = None,
-        planned: int | None = None,
-        found: int | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, topic=topic, hint=hint)
-        self.planned = planned
-        self.found = found
+    planned: int | None = None
+    found: int | None = None
 
 
+@_with_facts
 class HistoryMissing(KafkaError):  # noqa: N818 - names a state
     """Raised when history that a reader asks for is no longer in the log: retention, or a request, deleted its records.
 
@@ -326,23 +282,11 @@ class HistoryMissing(KafkaError):  # noqa: N818 - names a state
         asked: the offset, or the time, from which the reader asked for the history.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        topic: str | None = None,
-        partition: int | None = None,
-        offset: int | None = None,
-        recorded: datetime | None = None,
-        asked: int | datetime | None = None,
-        code: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, topic=topic, partition=partition, offset=offset, code=code, hint=hint)
-        self.recorded = recorded
-        self.asked = asked
+    recorded: datetime | None = None
+    asked: int | datetime | None = None
 
 
+@_with_facts
 class HistoryUndecided(KafkaError):  # noqa: N818 - names a state
     """Raised when history that a reader asks for lies after a transaction that is still open.
 
@@ -354,21 +298,10 @@ class HistoryUndecided(KafkaError):  # noqa: N818 - names a state
         end: the end of the log, after the last offset that cannot be read.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        topic: str | None = None,
-        partition: int | None = None,
-        offset: int | None = None,
-        end: int | None = None,
-        code: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, topic=topic, partition=partition, offset=offset, code=code, hint=hint)
-        self.end = end
+    end: int | None = None
 
 
+@_with_facts
 class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
     """Raised when the broker did not report whether an event is stored (librdkafka's POSSIBLY_PERSISTED).
 
@@ -376,17 +309,7 @@ class DeliveryUnknown(KafkaError):  # noqa: N818 - names an outcome
         ids: the ids of the events that are not stored for certain, where they are known.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        ids: tuple[str, ...] = (),
-        topic: str | None = None,
-        code: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, topic=topic, code=code, hint=hint)
-        self.ids = ids
+    ids: tuple[str, ...] = ()
 
 
 class TransactionAborted(KafkaError):  # noqa: N818 - names an outcome
@@ -397,6 +320,7 @@ class MemberFenced(KafkaError):  # noqa: N818 - names a state
     """Raised when a consumer group has another member under the name of this one, as far as its coordinator knows."""
 
 
+@_with_facts
 class RegistryError(MeshError):
     """Root of the errors between the library and a registry.
 
@@ -405,18 +329,15 @@ class RegistryError(MeshError):
         status: the HTTP status of the answer; None if there was no answer.
     """
 
-    def __init__(
-        self, message: str, *, url: str | None = None, status: int | None = None, hint: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.url = url
-        self.status = status
+    url: str | None = None
+    status: int | None = None
 
 
 class RegistryUnavailable(RegistryError):  # noqa: N818 - names a state
     """Raised when the registry did not answer, or not as a registry of this version does. It is never a pass."""
 
 
+@_with_facts
 class NotRegistered(RegistryError, LookupError):  # noqa: N818 - names a state
     """Raised for a product, address, subject or schema that the registry does not have, or that is retired.
 
@@ -424,19 +345,10 @@ class NotRegistered(RegistryError, LookupError):  # noqa: N818 - names a state
         successor: the address that replaces a retired one.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        successor: str | None = None,
-        url: str | None = None,
-        status: int | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, url=url, status=status, hint=hint)
-        self.successor = successor
+    successor: str | None = None
 
 
+@_with_facts
 class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
     """Raised when the registry refuses a request.
 
@@ -444,17 +356,7 @@ class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
         findings: the single reasons, one text each; those of the gate begin with the id of a rule.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        findings: tuple[str, ...] = (),
-        url: str | None = None,
-        status: int | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, url=url, status=status, hint=hint)
-        self.findings = findings
+    findings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         # The message repeats a single reason.
@@ -462,6 +364,7 @@ class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
         return self.message + reasons + (f"\nhint: {self.hint}" if self.hint else "")
 
 
+@_with_facts
 class GateError(MeshError, ValueError):
     """Raised for a question that the gate cannot answer, such as one about a rule that does not exist.
 
@@ -470,14 +373,11 @@ class GateError(MeshError, ValueError):
         address: the address that was asked about.
     """
 
-    def __init__(
-        self, message: str, *, rule: str | None = None, address: str | None = None, hint: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.rule = rule
-        self.address = address
+    rule: str | None = None
+    address: str | None = None
 
 
+@_with_facts
 class PublishError(MeshError):
     """Raised when an event is refused, by the publisher or by the broker; nothing of it is stored.
 
@@ -487,21 +387,12 @@ class PublishError(MeshError):
         ids: the ids of the events that are refused, where they are known.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        address: str | None = None,
-        field: str | None = None,
-        ids: tuple[str, ...] = (),
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.address = address
-        self.field = field
-        self.ids = ids
+    address: str | None = None
+    field: str | None = None
+    ids: tuple[str, ...] = ()
 
 
+@_with_facts
 class ReplayError(MeshError):
     """Raised when the bounds of a replay cannot be served.
 
@@ -511,21 +402,12 @@ class ReplayError(MeshError):
         offset: the offset of the bound.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        topic: str | None = None,
-        partition: int | None = None,
-        offset: int | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
 
 
+@_with_facts
 class ProcessError(MeshError):
     """Raised when a processor's declaration or state cannot be run.
 
@@ -536,21 +418,10 @@ class ProcessError(MeshError):
         offset: the offset in the partition.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        address: str | None = None,
-        topic: str | None = None,
-        partition: int | None = None,
-        offset: int | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.address = address
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
+    address: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
 
 
 class StateDamaged(ProcessError):  # noqa: N818 - names a state
