@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -15,11 +16,19 @@ from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database. Every test that uses it runs on both databases."""
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Return a function that returns the URL of an empty database. Every test that uses it runs on both databases."""
     if request.param == "postgres":
-        return str(request.getfixturevalue("postgres")())
-    return f"sqlite:///{tmp_path / 'registry.db'}"
+        new: Callable[[], str] = request.getfixturevalue("postgres")
+        return new
+    numbers = itertools.count(1)
+    return lambda: f"sqlite:///{tmp_path / f'registry{next(numbers)}.db'}"
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    """Return the URL of an empty database. Every test that uses it runs on both databases."""
+    return new_database()
 
 
 @pytest.fixture

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup, ServerError
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -22,9 +22,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from meshport_registry import Settings, create_app
+from meshport_registry import Settings, create_app, running
 from tests.registry.schemas import plays, record, waiver_of_track
 from tests.repeats import repeated, repeats
+from tests.summary import note
 
 CHECKS = [
     not_a_server_error,
@@ -107,14 +108,62 @@ def load(service: str) -> Any:
     return schema
 
 
+class Ledger:
+    """The answers of the registries on one database.
+
+    Attributes:
+        statuses: the number of answers of each status.
+        off_schema: the number of answers that the document does not describe.
+        wrong: for each kind of wrong answer of each operation the requests that led to the first one, as curl commands.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.off_schema = 0
+        self.wrong: dict[tuple[str, str], str] = {}
+
+    def take(self, case: Any, response: Any, earlier: Sequence[str] = ()) -> None:
+        """Count an answer, and note what is wrong with it; the requests go on, so that a ledger counts all of them."""
+        self.statuses[response.status_code] += 1
+        try:
+            case.validate_response(response, checks=CHECKS)
+        except FailureGroup as failures:
+            self.off_schema += any(not isinstance(each, ServerError) for each in failures.exceptions)
+            for each in failures.exceptions:
+                requests = [*earlier, case.as_curl_command(), f"{each.title}: {each.message}"]
+                self.wrong.setdefault((each.operation, each.title), "\n".join(requests))
+
+    def line(self) -> str:
+        """The counts, for people."""
+        classes: Counter[str] = Counter()
+        for status, count in self.statuses.items():
+            classes[f"{status // 100}xx"] += count
+        answers = ", ".join(f"{classes[each]} of {each}" for each in ("2xx", "4xx", "5xx"))
+        return f"{self.statuses.total()} requests, {answers}, {self.off_schema} off schema"
+
+
+@pytest.fixture(scope="module")
+def ledgers(request: pytest.FixtureRequest) -> Iterator[dict[str, Ledger]]:
+    """Yield the ledger of each kind of database, and note their lines in the summary of the session."""
+    found: dict[str, Ledger] = defaultdict(Ledger)
+    yield found
+    for kind, each in found.items():
+        note(request.config, "Requests drawn from the OpenAPI document", f"{kind}: {each.line()}")
+
+
+@pytest.fixture
+def ledger(ledgers: dict[str, Ledger], new_database: Callable[[], str]) -> Ledger:
+    """Return the ledger of the test's database."""
+    return ledgers[new_database().partition(":")[0]]
+
+
 @repeated
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: str(mode.value))
 def test_every_operation_answers_what_the_document_says(
-    service: str, mode: GenerationMode, record_property: Any, monkeypatch: pytest.MonkeyPatch
+    service: str, mode: GenerationMode, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests to each operation, valid and invalid ones, get a documented status, media type and body, and no 5xx."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    sent: Counter[int] = Counter()
     for result in load(service).get_all_operations():
         operation = result.ok()
         if mode is GenerationMode.NEGATIVE and not can_be_invalid(operation.definition.raw):
@@ -129,43 +178,51 @@ def test_every_operation_answers_what_the_document_says(
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
-            sent[case.call_and_validate(checks=CHECKS).status_code] += 1
+            ledger.take(case, case.call())
 
         ask()
-    record_property("requests", dict(sent))
-    print(f"\n{mode.value}: {sent.total()} requests, {dict(sorted(sent.items()))}")  # noqa: T201 - for the person at a campaign
-    assert sent.total() > 0
+    assert ledger.statuses
+    assert not ledger.wrong, "\n\n".join(ledger.wrong.values())
 
 
 @repeated
 def test_sequences_of_requests_get_what_the_document_says(
-    service: str, record_property: Any, monkeypatch: pytest.MonkeyPatch
+    new_database: Callable[[], str], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests that follow the document's links, so that they name what earlier ones made, keep to the document too."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    sent: Counter[int] = Counter()
-    machine: Any = load(service).as_state_machine()
+    machine: Any = load("http://127.0.0.1").as_state_machine()
 
     class Requests(machine):  # type: ignore[misc]  # the class is made at run time
-        def validate_response(self, response: Any, case: Any, **_more: Any) -> None:
-            sent[response.status_code] += 1
-            case.validate_response(response, checks=CHECKS)
+        """A sequence on an empty registry of its own: what a link leads to depends on what the registry holds."""
 
-    # What a link leads to depends on what the registry holds by then, so a replayed sequence may take another way.
-    with suppress(FlakyStrategyDefinition):
-        Requests.run(
-            settings=settings(
-                max_examples=repeats(suite=6, campaign=700),
-                stateful_step_count=repeats(suite=8, campaign=12),
-                deadline=None,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
+        def setup(self) -> None:
+            self.open = ExitStack()
+            self.url = self.open.enter_context(running(Settings(database=new_database(), port=0)))
+            self.sent: list[str] = []
+
+        def teardown(self) -> None:
+            self.open.close()
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:  # noqa: ARG002 - its signature
+            return {"base_url": self.url}
+
+        def validate_response(self, response: Any, case: Any, **_more: Any) -> None:
+            ledger.take(case, response, self.sent)
+            self.sent.append(case.as_curl_command())
+
+    Requests.run(
+        settings=settings(
+            max_examples=repeats(suite=6, campaign=700),
+            stateful_step_count=repeats(suite=8, campaign=12),
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
         )
-    record_property("requests", dict(sent))
-    print(f"\nsequences: {sent.total()} requests, {dict(sorted(sent.items()))}")  # noqa: T201 - for the person at a campaign
-    assert sent.total() > 0
+    )
+    assert ledger.statuses
+    assert not ledger.wrong, "\n\n".join(ledger.wrong.values())
 
 
 def test_the_document_names_the_three_media_types_of_confluents_api() -> None:
