@@ -4,6 +4,10 @@ uvicorn bounds none of it with httptools: a header line grows without end, and a
 cut. (With h11 it bounds the bytes of an incomplete event and nothing else, at half the requests a second.) Here every part
 of a request has a bound in bytes and one in seconds. Where connections or memory run out, the oldest request that is
 still incomplete is cut: clients that send whole requests are not turned away for those that do not.
+
+A request may be answered before its end, such as one whose body is too large. The connection is then read to the end of that
+request and can be used again, if its announced length is small enough; otherwise the response says `connection: close`, and the
+connection is closed after the client's end (`meshport_registry.lingering`).
 """
 
 from __future__ import annotations
@@ -11,10 +15,8 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-import socket
-import struct
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,16 +24,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from meshport_registry.lingering import MOST_UNREAD, LingeringTransport
+
 LARGEST_BODY: Final = 4 * 1024 * 1024
 """Bytes of a request's body. A schema has at most 256 kB, and a registration carries the schema of each port."""
 # Bytes that the parser gets at once; what it has not reported after them is counted.
 _PIECE: Final = 16 * 1024
-# Seconds for which the rest of a request that is answered already is read, so that the client sees the answer.
-_LINGER_S: Final = 10.0
-# Bytes that are read of it: a client that sends less can use the connection again, and one that sends more is cut.
-_MOST_UNREAD: Final = 8 * LARGEST_BODY
-# `struct linger` of POSIX: on, for 0 seconds.
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
 # File descriptors that are kept for the database, the log and the process itself.
 _OWN_FILES: Final = 128
 
@@ -88,7 +86,9 @@ class Connections(ServerState):
         """Close another connection if there is one too many, or this new one if all others have a request in work."""
         if len(self.connections) > self.limits.connections:
             oldest = next(iter(self.incomplete), None) or next(iter(self.idle), None)
-            (oldest or connection).refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open")
+            closed = oldest or connection
+            closed.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open")
+            closed.closing.close_at_once()  # one that lingers would keep its room
 
     def cut_bodies(self, connection: BoundedHttp) -> None:
         """Cut the oldest incomplete body while all bodies together are too large; `connection` has just received more."""
@@ -120,7 +120,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._reported = False
         self._open = False  # a request has begun and is not complete
         self._in_head = False
-        self._unread_body = 0
+        self._closes_until_complete: RequestResponseCycle | None = None
         self._refusal: tuple[HTTPStatus, str] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._awaited = ""
@@ -130,13 +130,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         """Begin to wait for the first request."""
-        super().connection_made(transport)
+        self.closing = LingeringTransport(transport, lambda: self._open)
+        super().connection_made(cast(asyncio.Transport, self.closing))
         self.server_state.incomplete[self] = None
         self._await("request", self._limits.head_s)
         self.server_state.make_room(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
+        self.closing.lost()
         self.release()
         self.server_state.incomplete.pop(self, None)
         self.server_state.idle.pop(self, None)
@@ -148,6 +150,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what was received, in pieces, as long as it is within the limits."""
+        if self.closing.lingering:
+            self.closing.discard(len(data))
+            return
         self._unset_keepalive_if_required()
         for start in range(0, len(data), _PIECE):
             if self.transport.is_closing():
@@ -171,7 +176,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Give the client `read_s` seconds to read the response."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(self._limits.read_s, self._drop)
+            self._unread = self.loop.call_later(self._limits.read_s, self.closing.abort)
 
     def resume_writing(self) -> None:
         """Go on, since the client has read the response."""
@@ -215,11 +220,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         self._reported = True
-        if self.cycle.response_complete:
-            self._unread_body += len(body)
-            if self._unread_body > _MOST_UNREAD:
-                self._drop()
-        else:
+        if not self.cycle.response_complete:
             self.body_bytes += len(body)
             self.server_state.bodies += len(body)
             if self.server_state.bodies > self._limits.bodies_bytes:
@@ -230,9 +231,19 @@ class BoundedHttp(HttpToolsProtocol):
         """Complete the request."""
         self._reported = True
         self._open = False
+        if self._closes_until_complete is self.cycle and not self.cycle.response_started:
+            self.cycle.keep_alive = True
+        self._closes_until_complete = None
         super().on_message_complete()
 
-    # --- uvicorn's call
+    # --- uvicorn's calls
+
+    def shutdown(self) -> None:
+        """Close the connection after the response in work."""
+        self._closes_until_complete = None
+        if self.closing.lingering:
+            self.closing.abort()
+        super().shutdown()
 
     def on_response_complete(self) -> None:
         """Wait for a further request."""
@@ -257,7 +268,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Answer an incomplete request with an error, and close the connection.
 
         Without an answer where the client would take it for that of another request: of the next one if this one is
-        idle, or of an earlier one that is in work.
+        idle, or of an earlier one that is in work or has its answer.
         """
         if self.transport.is_closing():
             return
@@ -270,33 +281,32 @@ class BoundedHttp(HttpToolsProtocol):
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
             self.transport.write(head.encode("ascii") + body)
-            self.transport.close()
+            self.closing.linger()
+            if cycle is not None:
+                cycle.disconnected = True  # the service has nothing to add
+                cycle.message_event.set()
+            self.release()
         else:
-            self._drop()
+            self.closing.abort()
 
     def _is_next(self, cycle: RequestResponseCycle) -> bool:
         """Whether the incomplete request is the one whose response comes next, and none of it is sent."""
         return self._open and not self._in_head and not cycle.response_started and not self.pipeline
 
-    def _drop(self) -> None:
-        """Close the connection with what is not sent, in the kernel's buffers too."""
-        peer = self.transport.get_extra_info("socket")
-        if peer is not None:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
-
     def _note_progress(self) -> None:
         """Set what is awaited from the client now, and until when."""
         state, cycle = self.server_state, self._latest
         if self._open and cycle is not None and cycle.response_complete and not self._in_head:
-            # Answered before its end, such as a body that is too large: the client may not have read the answer yet.
+            # Answered before its end, such as a body that is too large.
             self._wait_in(state.incomplete)
-            self._await("rest", _LINGER_S)
+            self._await("rest", self._limits.body_s)
         elif self._open and self._in_head and (cycle is None or cycle.response_complete):
             self._wait_in(state.incomplete)
             self._await("head", self._limits.head_s)
         elif self._open and not self._in_head:
             self._wait_in(state.incomplete)
+            if cycle is not None:
+                self._decide_reuse(cycle)
             self._await("body", self._limits.body_s)
         elif cycle is None:
             self._await("request", self._limits.head_s)
@@ -308,6 +318,19 @@ class BoundedHttp(HttpToolsProtocol):
             state.incomplete.pop(self, None)
             state.idle.pop(self, None)
             self._await("", 0)
+
+    def _decide_reuse(self, cycle: RequestResponseCycle) -> None:
+        """Let a response that comes before the request's end close the connection, unless the rest can be read.
+
+        The rest can be read if its length is announced and small, and if it comes: a client that sent `expect: 100-continue`
+        may leave it out after a final response (RFC 9110, 10.1.1).
+        """
+        if not cycle.keep_alive:
+            return
+        length = next((int(value) for name, value in self.headers if name == b"content-length"), None)
+        if length is None or length > MOST_UNREAD or cycle.waiting_for_100_continue:
+            cycle.keep_alive = False
+            self._closes_until_complete = cycle
 
     def _wait_in(self, line: dict[BoundedHttp, None]) -> None:
         if self not in line:
@@ -323,6 +346,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._deadline = self.loop.call_later(seconds, self._too_late) if what else None
 
     def _too_late(self) -> None:
+        if self.transport.is_closing():
+            return
         if self._awaited in {"request", "rest"}:
             self.transport.close()
         else:

@@ -256,3 +256,71 @@ def test_a_body_in_many_small_chunks_is_taken(tmp_path: Path) -> None:
             )
             peer.sendall(text)
             assert statuses(rest(peer)) == [200]
+
+
+# A request that is answered before its end: what is sent before the answer is read, its status, whether the connection is closed.
+_OVERSIZE: Final = LARGEST_BODY + 1_000_000
+EARLY_ANSWERS: Final[dict[str, tuple[bytes, int, bool]]] = {
+    "a body of announced length": (
+        POST + b"content-length: %d\r\n\r\n" % _OVERSIZE + b" " * _OVERSIZE,
+        413,
+        False,
+    ),
+    "a body that is too long to read on": (
+        POST + b"content-length: %d\r\n\r\n" % 10**9 + b" " * _OVERSIZE,
+        413,
+        True,
+    ),
+    "chunks": (
+        POST + b"transfer-encoding: chunked\r\n\r\n" + (b"10000\r\n" + b" " * 0x10000 + b"\r\n") * 100,
+        413,
+        True,
+    ),
+    "a body after an expectation": (
+        POST + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % _OVERSIZE,
+        413,
+        True,
+    ),
+    "a body of a client that closes": (
+        POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % _OVERSIZE + b" " * _OVERSIZE,
+        413,
+        True,
+    ),
+    "a header": (HEAD + b"x: " + b"a" * _OVERSIZE, 431, True),
+    "no HTTP": (b"\x16\x03\x01" + b"\xaa" * _OVERSIZE, 400, True),
+}
+
+
+@pytest.mark.parametrize("name", EARLY_ANSWERS)
+def test_an_answer_before_the_end_of_its_request_is_received(tmp_path: Path, name: str) -> None:
+    """A client that reads once it has sent all gets the answer without a reset, and it says what becomes of the connection."""
+    sent, status, closed = EARLY_ANSWERS[name]
+    with bounded(tmp_path) as url, connect(url) as peer:
+        peer.sendall(sent)
+        if not closed:
+            peer.sendall(HEAD + b"connection: close\r\n\r\n")
+        answer = bytearray()
+        while part := peer.recv(64 * 1024):
+            answer += part
+        assert statuses(bytes(answer)) == [status] + [200] * (not closed)
+        assert (b"connection: close" in answer.split(b"\r\n\r\n")[0]) is closed
+
+
+def test_a_body_that_is_complete_before_its_answer_keeps_the_connection(tmp_path: Path) -> None:
+    """Chunks and an expectation close the connection only where the answer comes before the end of the body."""
+    text = json.dumps({"schema": record("a")}).encode()
+    with bounded(tmp_path) as url, connect(url) as peer:
+        peer.sendall(POST + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(text))
+        peer.sendall(text + b"\r\n0\r\n\r\n")
+        assert b"connection" not in answer_of(peer)
+        peer.sendall(POST + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(text))
+        assert answer_of(peer).startswith(b"HTTP/1.1 100")
+        peer.sendall(text)
+        assert b"connection" not in answer_of(peer)
+        peer.sendall(HEAD + b"connection: close\r\n\r\n")
+        assert statuses(rest(peer)) == [200]
+
+
+def answer_of(peer: socket.socket) -> bytes:
+    """Return what arrives next: one response, which is small."""
+    return peer.recv(64 * 1024)

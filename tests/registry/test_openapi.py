@@ -131,7 +131,7 @@ class Ledger:
             self.off_schema += any(not isinstance(each, ServerError) for each in failures.exceptions)
             for each in failures.exceptions:
                 requests = [*earlier, case.as_curl_command(), f"{each.title}: {each.message}"]
-                self.wrong.setdefault((each.operation, each.title), "\n".join(requests))
+                self.wrong.setdefault((case.operation.label, each.title), "\n".join(requests))
 
     def line(self) -> str:
         """The counts, for people."""
