@@ -14,7 +14,7 @@ from typing import Final
 
 from meshport.address import Address
 from meshport.binding import Binding
-from meshport.errors import KafkaError, NotRegistered, RegistryUnavailable, TopicError
+from meshport.errors import KafkaError, RegistryError, TopicError
 from meshport.ports.resolver import Resolver
 
 LOOK_S: Final = 5.0
@@ -145,7 +145,7 @@ class BindingWatch:
         while not self._done.wait(self._look_s):
             try:
                 self.found = self._resolver.resolve(self._address)
-            except (RegistryUnavailable, NotRegistered):
+            except RegistryError:
                 continue  # the reader keeps the binding that it has
 
     def close(self) -> None:

@@ -280,7 +280,7 @@ class _Reader:
     @property
     def topic(self) -> str:
         """What it reads now."""
-        return self._subscriber._topic
+        return self._subscriber._subscription.topic
 
     def _read(self) -> None:
         last = time.monotonic()

@@ -156,13 +156,13 @@ def test_a_batch_ends_before_what_cannot_be_read(in_memory_mesh: Mesh) -> None:
     put(binding, b"nonsense", [])
     fill_one(in_memory_mesh, binding.address, range(20, 40))
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
-        while len(subscriber._buffer) < 41:
-            subscriber._poll(100, PATIENCE_S)
+        while len(subscriber._subscription.buffer) < 41:
+            subscriber._subscription.poll(100, PATIENCE_S)
         found = subscriber.arrow_batches(100)
         assert celsius([next(found)]) == list(range(20))
         with pytest.raises(EventError):
             next(found)
-        assert [*subscriber._next_offsets.values()] == [20]
+        assert [*subscriber._subscription.next_offsets.values()] == [20]
 
 
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
@@ -198,9 +198,9 @@ def test_a_batch_takes_so_many_bytes(in_memory_mesh: Mesh, monkeypatch: pytest.M
     binding = in_memory_mesh.product()
     fill_one(in_memory_mesh, binding.address, range(40))
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
-        while len(subscriber._buffer) < 40:
-            subscriber._poll(100, PATIENCE_S)
-        size = len(subscriber._buffer[0].value() or b"")
+        while len(subscriber._subscription.buffer) < 40:
+            subscriber._subscription.poll(100, PATIENCE_S)
+        size = len(subscriber._subscription.buffer[0].value() or b"")
         monkeypatch.setattr(batches, "MAX_BYTES", size * 15 + 1)
         found = subscriber.arrow_batches()
         assert celsius([next(found)]) == list(range(15))

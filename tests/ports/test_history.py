@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -94,11 +95,16 @@ def test_of_an_empty_partition_any_past_is_missing(mesh: Mesh, binding: Binding)
 
 
 def test_a_subscriber_from_the_earliest_names_what_is_removed(mesh: Mesh, binding: Binding) -> None:
-    """A reader without a group, and a new group, begin at the beginning of the history, or are allowed to begin later."""
+    """A reader without a group, and a new group, begin at the beginning of the history, or are allowed to begin later.
+
+    One that is refused asks the registry no further.
+    """
     cut(binding, 4)
     with pytest.raises(HistoryMissing) as refused:
         Subscriber(binding.address, mesh.registry)
     assert (refused.value.offset, refused.value.asked) == (4, 0)
+    watch = f"watch {binding.address.key}"
+    wait_for(lambda: watch not in {each.name for each in threading.enumerate()}, "the refused reader ends its thread")
     with (
         Subscriber(binding.address, mesh.registry, group="new") as subscriber,
         pytest.raises(HistoryMissing, match="the offsets 0 to 3 of"),

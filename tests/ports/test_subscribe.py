@@ -141,7 +141,7 @@ def test_a_start_is_earliest_or_latest(mesh: Mesh, group: str | None) -> None:
     with Subscriber(binding.address, mesh.registry, group=late, start=Start.LATEST, kafka=QUICK) as subscriber:
         batches = subscriber.batches(10, wait_s=0.1)
         # A group has joined once its position is recorded.
-        wait_for(lambda: next(batches) or not late or subscriber._committed)
+        wait_for(lambda: next(batches) or not late or subscriber._subscription.committed)
         fill(mesh, binding.address, range(5, 8))
         found: list[Event] = []
         for _ in patiently("three events"):
@@ -159,7 +159,7 @@ def test_a_group_that_began_with_the_latest_skips_nothing_when_it_comes_back(mes
     first = Subscriber(binding.address, mesh.registry, group=GROUP, start=Start.LATEST, kafka=QUICK)
     batches = first.batches(10, wait_s=0.1)
     for _ in patiently("the group to join"):
-        if first._committed:
+        if first._subscription.committed:
             break
         assert next(batches) == []
     first.close()
@@ -203,7 +203,7 @@ def test_members_share_partitions_and_lose_nothing_when_they_move(mesh: Mesh) ->
     wait_for(lambda: len(one.handled) > 100, "the first member reads")
     two = Member(mesh, binding)
     two.start()
-    wait_for(lambda: bool(two.subscriber._committed), "the second member has partitions")
+    wait_for(lambda: bool(two.subscriber._subscription.committed), "the second member has partitions")
     fill(mesh, binding.address, range(1000, 2000))
     wait_for(lambda: len(two.handled) > 50, "the second member reads")
     one.end()
@@ -252,7 +252,7 @@ def test_a_slow_handler_stays_in_its_group(mesh: Mesh) -> None:
     with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=impatient) as subscriber:
         for event in subscriber:
             handled += numbers([event])
-            places.append(sum(subscriber._committed.values()))
+            places.append(sum(subscriber._subscription.committed.values()))
             time.sleep(0.25)  # twelve of them are longer than the group's patience
             if set(handled) == set(range(12)):
                 break
@@ -269,13 +269,14 @@ def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(100))
     with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
-        while len({message.partition() for message in subscriber._buffer}) < 2:
-            subscriber._take(subscriber._consumer.read(1000, 1))
-        here = {message.partition() for message in subscriber._buffer}
-        gone = subscriber._buffer[0].partition()
-        subscriber._on_lost([gone])
-        subscriber._take([])
-        assert {message.partition() for message in subscriber._buffer} == here - {gone}
+        subscription = subscriber._subscription
+        while len({message.partition() for message in subscription.buffer}) < 2:
+            subscription._take(subscription._consumer.read(1000, 1))
+        here = {message.partition() for message in subscription.buffer}
+        gone = subscription.buffer[0].partition()
+        subscription._on_lost([gone])
+        subscription._take([])
+        assert {message.partition() for message in subscription.buffer} == here - {gone}
 
 
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
@@ -322,7 +323,7 @@ def test_a_batch_before_what_cannot_be_read_is_given_first(in_memory_mesh: Mesh)
         assert numbers(next(batches)) == [1, 11]
         with pytest.raises(EventError):
             next(batches)
-        assert subscriber._next_offsets == {subscriber._buffer[0].partition(): 2}
+        assert subscriber._subscription.next_offsets == {subscriber._subscription.buffer[0].partition(): 2}
 
 
 @pytest.mark.parametrize("kind", ["events", "batches"])
@@ -402,7 +403,7 @@ def test_stop_ends_the_loop_after_the_event_in_hand(ports: Mesh) -> None:
         for event in subscriber:
             found += numbers([event])
             subscriber.stop()
-        assert list(subscriber._next_offsets.values()) == [1]
+        assert list(subscriber._subscription.next_offsets.values()) == [1]
     assert found == [1]
     waiting = Subscriber(ports.product().address, ports.registry)
     threading.Timer(0.1, waiting.stop).start()

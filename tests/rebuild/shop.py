@@ -232,7 +232,7 @@ class Readers:
 
     def have_moved(self, topic: str) -> bool:
         """Return whether all readers read this topic."""
-        return all(subscriber._topic == topic for _, subscriber in self._subscribers)
+        return all(subscriber._subscription.topic == topic for _, subscriber in self._subscribers)
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -182,7 +182,7 @@ def test_a_reader_that_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> No
     shop.build(product)
     with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
         seen = [event.id for event in take(subscriber, 50)]
-        subscriber._buffer.clear()
+        subscriber._subscription.buffer.clear()
     for _ in range(2):
         shop.sell(300)
         assert Rebuild(product, registry).run(Swap.EQUAL).binding is not None

@@ -1,0 +1,257 @@
+"""What a subscriber has received of a port and not yet handled, and the offsets up to which its group has handled events.
+
+A subscription knows topics, partitions and offsets. It decodes nothing: a `Subscriber` does, and moves the offsets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from meshport.binding import Binding
+from meshport.errors import KafkaError
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.received import ReceivedMessage
+from meshport.kafka.topic_log import LogWatch, TopicLog
+from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
+from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start
+from meshport.ports.history import Missing, insist, removed_history
+from meshport.ports.resolver import Resolver
+
+# Often enough that a restart repeats little, seldom enough that commits cost nothing beside the reading.
+_COMMIT_EVERY_S: Final = 1.0
+# librdkafka's default: a member that does not poll for so long is removed from its group.
+_LONGEST_POLL_MS: Final = 300_000
+# A member polls this often while its caller handles a batch slowly.
+_POLL_EVERY_S: Final = 30.0
+_ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with what comes"
+
+
+class Subscription:
+    """Receives the messages of a port, generation after generation, and commits the offsets of its group.
+
+    Args:
+        binding: the port's.
+        resolver: a registry; asked again and again for the binding of the address.
+        kafka: the connection to Kafka; servers that it names win over the binding's.
+        group: the consumer group; None reads all partitions and commits nothing.
+        start: where to begin without a committed offset.
+        missing: whether to go on where part of the history is removed.
+        look_s: seconds between two requests to the registry.
+        on_lost: called with each partition that another member reads from now on.
+
+    Attributes:
+        binding: the newest binding of the address.
+        topic: of the generation that is read.
+        buffer: the messages that were received and not handled, in the order of their partitions' logs.
+        next_offsets: by partition, the offset after the last message that was handled since the partition was assigned.
+        committed: by partition, the offset that the group has committed, as far as this member knows.
+        commit_due: the monotonic time at which to commit next, in seconds.
+
+    Raises:
+        HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, `poll` raises it.
+        BrokerUnavailable: no answer.
+    """
+
+    def __init__(
+        self,
+        binding: Binding,
+        resolver: Resolver,
+        kafka: KafkaConfig,
+        *,
+        group: str | None,
+        start: Start,
+        missing: Missing,
+        look_s: float,
+        on_lost: Callable[[int], None] | None,
+    ) -> None:
+        self.binding = binding
+        self._group = group
+        self._start = start
+        self._missing = missing
+        self._forget = on_lost
+        self.buffer: deque[ReceivedMessage] = deque()
+        self.next_offsets: dict[int, int] = {}
+        self.committed: dict[int, int] = {}
+        self.commit_due = time.monotonic() + _COMMIT_EVERY_S
+        self._revoked_partitions: set[int] = set()
+        self._polled = time.monotonic()
+        longest_ms = int(kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
+        self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
+        self._kafka = kafka.at(binding.bootstrap_servers)
+        self._consumer = Consumer(self._kafka, group=group)
+        self._cursor = GenerationCursor(binding, self._consumer.committed if group else None)
+        self.topic = self._cursor.current.topic
+        self._filters = self._cursor.current.ends is not None
+        self._watch = BindingWatch(binding.address, resolver, look_s)
+        # A subscription that is garbage-collected without being closed stops resolving.
+        self._unwatch = weakref.finalize(self, self._watch.close)
+        try:
+            self._read_topic()
+        except BaseException:
+            # The caller gets no object to close, and the traceback would keep this one alive.
+            self._unwatch()
+            self._consumer.close()
+            raise
+
+    def _read_topic(self, continued: dict[int, int] | None = None) -> None:
+        """Read the current topic: from these offsets, or by default from the start that was asked for or from the group's."""
+        topic, group = self.topic, self._group
+        reader = (
+            f"what was read of it as group {group!r} is of another log" if group else "what was read is of another log"
+        )
+        hint = MOVE_GROUP if group else "start again, to read the new topic from its beginning"
+        self._logs = LogWatch(self._kafka, topic, reader=reader, hint=hint, group=group)
+        if group is None:
+            self._begins = self._first_offsets() if continued is None else continued
+            self._consumer.assign({TopicPartition(topic, each): offset for each, offset in self._begins.items()})
+            return
+        self._begins = {}
+        log = self._logs.known.get(topic, TopicLog(topic, None, self.binding.partitions))
+        self._group_start = GroupStart(group, log, self._start, self._cursor.first_offset)
+        self._consumer.subscribe(topic, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def _first_offsets(self) -> dict[int, int]:
+        bounds = self._consumer.bounds(self.topic)
+        offsets = {each: 0 if self._start is Start.EARLIEST else end for each, (_, end) in bounds.items()}
+        return self._retained(offsets, bounds)
+
+    def _retained(self, offsets: dict[int, int], bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Return offsets to begin at, none before the first that is left of its partition.
+
+        Raises:
+            HistoryMissing: one is, and that is not allowed.
+        """
+        asked = {partition: bounds[partition] for partition in offsets}
+        insist(removed_history(self._kafka, self.topic, asked, offsets), self._missing, _ALLOWED)
+        return {partition: max(offset, bounds[partition][0]) for partition, offset in offsets.items()}
+
+    def _take_up_partitions(self) -> None:
+        """Read partitions that were added to the topic from their first offset. A group is assigned them by Kafka."""
+        if self._group is not None or self._logs.partitions.get(self.topic, 0) <= len(self._begins):
+            return
+        begins = self._consumer.begin_offsets(self.topic)
+        added = {partition: offset for partition, offset in begins.items() if partition not in self._begins}
+        self._consumer.assign_more({TopicPartition(self.topic, each): offset for each, offset in added.items()})
+        self._begins |= added
+
+    def _on_assign(self, partitions: Sequence[int]) -> dict[int, int]:
+        self._logs.check()
+        commits = self._consumer.commits(self.topic)
+        bounds = self._consumer.bounds(self.topic)
+        offsets = self._retained(self._group_start.offsets(partitions, commits, bounds), bounds)
+        for partition, offset in offsets.items():
+            if partition in commits:
+                self.committed[partition] = offset
+            else:
+                # Without a committed offset, a restarted group that begins at the latest would skip what came before its
+                # first commit.
+                self.next_offsets[partition] = offset
+                self.commit_due = 0.0
+        self._revoked_partitions.difference_update(partitions)
+        return offsets
+
+    def _on_revoke(self, partitions: Sequence[int]) -> None:
+        # Events whose offset cannot be committed any more are read again by the next member; reading need not stop for that.
+        with contextlib.suppress(KafkaError):
+            self.commit()
+        self._on_lost(partitions)
+
+    def _on_lost(self, partitions: Sequence[int]) -> None:
+        """Drop what was received of these partitions: another member reads it from the committed offset on."""
+        self._revoked_partitions.update(partitions)
+        for partition in partitions:
+            self.next_offsets.pop(partition, None)
+            self.committed.pop(partition, None)
+            if self._forget is not None:
+                self._forget(partition)
+
+    def poll(self, limit: int, wait_s: float) -> None:
+        """Receive up to `limit` messages into the buffer."""
+        if time.monotonic() >= self.commit_due:
+            self.commit()
+        self._follow()
+        self._logs.look()
+        self._take_up_partitions()
+        with self._logs.explaining():
+            self._take(self._consumer.read(limit, wait_s))
+
+    def _follow(self) -> None:
+        """Continue in the next generation, if the address is bound to one and this one is read to its end."""
+        found = self._watch.found
+        if found is not None and found.topic != self.binding.topic:
+            self._cursor.rebind(found)
+            self.binding = found
+            self._filters = True
+        if self._cursor.current.ends is None or not self._is_read():
+            return
+        generation = self._cursor.advance()
+        self.topic = generation.topic
+        self.buffer.clear()
+        self.next_offsets.clear()
+        self.committed.clear()
+        self._read_topic(dict(generation.begins or {}))
+
+    def _is_read(self) -> bool:
+        generation = self._cursor.current
+        if self._group is None:
+            return generation.is_read(self._begins | self.next_offsets)
+        own = self.committed | self.next_offsets
+        if any(offset < (generation.ends or {}).get(partition, 0) for partition, offset in own.items()):
+            return False
+        self.commit()
+        return generation.is_read(self._consumer.committed(self.topic))
+
+    def tend(self) -> None:
+        """Commit and stay in the group while messages are in the buffer: the caller may take long to handle them."""
+        if time.monotonic() >= self.commit_due:
+            self.commit()
+        if self._group is not None and time.monotonic() - self._polled >= self._poll_every_s:
+            self._take(self._consumer.keep_alive())
+
+    def _take(self, messages: list[ReceivedMessage]) -> None:
+        self._polled = time.monotonic()
+        if self._filters:
+            topic, generation = self.topic, self._cursor.current
+            messages = [
+                each
+                for each in messages
+                if each.topic() == topic and generation.counts(each.partition(), each.offset())
+            ]
+        self.buffer.extend(messages)
+        if self._revoked_partitions:
+            # A partition can be revoked between two messages of a batch; another member reads it now.
+            kept = [each for each in self.buffer if each.partition() not in self._revoked_partitions]
+            self.buffer.clear()
+            self.buffer.extend(kept)
+            self._revoked_partitions.clear()
+
+    def commit(self) -> None:
+        """Commit the group's offsets after the last events that were handled; does nothing without a group.
+
+        While the group rebalances nothing is committed; the partitions are assigned again at their committed offsets.
+
+        Raises:
+            KafkaError: the offsets could not be committed.
+        """
+        self.commit_due = time.monotonic() + _COMMIT_EVERY_S
+        known = self.committed
+        advanced = {each: offset for each, offset in self.next_offsets.items() if known.get(each) != offset}
+        if self._group is None or not advanced:
+            return
+        if self._consumer.commit(self.topic, advanced, self._group_start.note):
+            known.update(advanced)
+
+    def close(self) -> None:
+        """Commit the group's offsets and leave the group."""
+        self._unwatch()
+        try:
+            self.commit()
+        finally:
+            self._consumer.close()
