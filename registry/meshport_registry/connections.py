@@ -57,7 +57,7 @@ class ConnectionLimits(BaseModel):
     body_s: float = Field(default=30, gt=0)
     read_s: float = Field(default=60, gt=0)
     pipelined: int = Field(default=16, ge=1)
-    bodies_bytes: int = Field(default=32 * 1024 * 1024, ge=LARGEST_BODY)
+    bodies_bytes: int = Field(default=4 * LARGEST_BODY, ge=LARGEST_BODY)
 
 
 class Connections(ServerState):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import orjson
@@ -38,6 +39,8 @@ RowNumber = Annotated[int, Path(ge=1, le=MAX_INT)]
 Count = Annotated[int, Field(ge=0, le=MAX_INT)]
 """The number of rows that a page skips."""
 
+# A text of JSON, or a comma outside of one.
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|,', re.DOTALL)
 _JAVA_INT: Final = re.compile(r"([+-]?)0*([0-9]{1,10})", re.ASCII)
 
 
@@ -72,6 +75,8 @@ def read_json(body: bytes) -> Any:
         InvalidRequest: it has more than `MAX_VALUES` values or `MAX_ITEMS` items in a list, or contains U+0000 or a number
             beyond 64 bits.
     """
+    if _has_too_many_values(body):
+        raise InvalidRequest(f"the body has more than {MAX_VALUES} values", hint="send less in one request")
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -86,6 +91,15 @@ def read_json(body: bytes) -> Any:
         elif isinstance(each, int) and not -MAX_LONG - 1 <= each <= MAX_LONG:
             raise InvalidRequest(f"the number at {pointer or '/'} is {each}", hint="a number of 64 bits")
     return data
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    """Whether JSON has certainly more than `MAX_VALUES` values and keys, without reading it.
+
+    A value or key has at most one text and one comma. Reading 4 MB of `[[],[], ...` stops the event loop for a third of a
+    second, and takes 110 MB.
+    """
+    return body.count(b",") > MAX_VALUES and next(islice(_TOKEN.finditer(body), 2 * MAX_VALUES, None), None) is not None
 
 
 def _values(data: Any) -> Iterator[tuple[str, Any]]:

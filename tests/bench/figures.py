@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 
 
@@ -36,6 +37,12 @@ class Figure:
             "ratio": _rounded(ratio),
         }
         return json.dumps(facts)
+
+
+def say(line: str) -> None:
+    """Print a line for people, on stderr; stdout is for figures."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def _rounded(value: float | None) -> float | None:

@@ -45,7 +45,7 @@ from meshport.rebuild import Rebuild, Swap
 from meshport.rebuild.live import LivePlan, run_live
 from meshport.registry import Registry
 from meshport_registry import Settings, running
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, say
 
 EVENTS: Final = 5_000_000
 FED_A_SECOND: Final = 200
@@ -77,18 +77,18 @@ def figures(events: int = EVENTS) -> Iterator[Figure]:
 
 def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> dict[str, tuple[float, str]]:
     _apply(mesh, bootstrap_servers)
-    _say(f"publishing {events} plays")
+    say(f"publishing {events} plays")
     with Publisher(TERMS, mesh) as publisher:
         for number in range(_ARTISTS):
             publisher.publish(_terms(number))
     began = time.monotonic()
     _publish(mesh, events)
-    _say(f"published in {time.monotonic() - began:.0f} s")
+    say(f"published in {time.monotonic() - began:.0f} s")
     live = subprocess.Popen([sys.executable, "-m", "tests.bench.rebuild", "live", url], cwd=ROOT)
     try:
         with _Reader(mesh) as reader:
             _await(lambda: reader.count >= events, lambda: f"{reader.count} of {events} read from the live processor")
-            _say(f"live and read after {time.monotonic() - began:.0f} s")
+            say(f"live and read after {time.monotonic() - began:.0f} s")
             _settle(mesh, bootstrap_servers)
             feed = _Feed(mesh, events)
             reader.pause = 0.0
@@ -98,8 +98,8 @@ def _measured(mesh: Registry, url: str, bootstrap_servers: str, events: int) -> 
             plays = feed.end()
             _await(lambda: reader.count >= plays, lambda: f"{reader.count} of {plays} read")
         bound, missing = _bound(bootstrap_servers, topic, reader.seen)
-        _say(f"{plays} plays; the longest that the reader saw nothing: {reader.pause:.1f} s")
-        _say(f"bound {bound}, seen {reader.count}, twice {reader.doubled}, missing {missing}")
+        say(f"{plays} plays; the longest that the reader saw nothing: {reader.pause:.1f} s")
+        say(f"bound {bound}, seen {reader.count}, twice {reader.doubled}, missing {missing}")
         if reader.count != plays or reader.doubled or missing:
             raise AssertionError("a gap or a double")
     finally:
@@ -131,7 +131,7 @@ def _job(url: str) -> tuple[dict[str, Any], Any]:
     if job.returncode:
         raise AssertionError(f"the rebuild ended with {job.returncode}")
     report: dict[str, Any] = json.loads(told)
-    _say(told.decode().strip())
+    say(told.decode().strip())
     if not report["swapped"]:
         raise AssertionError(report)
     return report, used
@@ -319,17 +319,13 @@ def _await(condition: Any, what: Any) -> None:
             raise AssertionError(what())
         if time.monotonic() - told > 10:
             told = time.monotonic()
-            _say(what())
+            say(what())
         time.sleep(0.05)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _rebuild(url: str) -> None:
     with Registry(url) as mesh:
-        report = Rebuild(Project(ROOT).product(BUILT), mesh, say=_say).run(Swap.EQUAL)
+        report = Rebuild(Project(ROOT).product(BUILT), mesh, say=say).run(Swap.EQUAL)
     sys.stdout.write(json.dumps(report.as_dict(), default=str) + "\n")
 
 
@@ -339,7 +335,7 @@ def _live(url: str) -> None:
         return batch.run_processor(plan, schemas, patience_s=_PATIENCE_S, **watched)
 
     with Registry(url) as mesh:
-        run_live(LivePlan(lambda: Project(ROOT).product(BUILT), mesh), mesh, run, say=_say)
+        run_live(LivePlan(lambda: Project(ROOT).product(BUILT), mesh), mesh, run, say=say)
 
 
 def main(*arguments: str) -> None:

@@ -11,23 +11,18 @@ from __future__ import annotations
 
 import json
 import random
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import platformdirs
 
 from tests.bench.apicurio import NoPeer, apicurio
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, say
 from tests.bench.load import Load, measure, request
+from tests.bench.service import resident_mb, service
 
 PRODUCTS: Final = 10_000
 REGISTRATIONS: Final = 1_000
@@ -35,18 +30,14 @@ READERS: Final = 16
 READ_SECONDS: Final = 5.0
 WARM_UP_SECONDS: Final = 6.0  # a JVM needs some thousand requests before it is itself
 VERSIONS: Final = 5
-_SERVE: Final = (
-    "import sys; from meshport_registry import Settings, serve; "
-    "serve(Settings(database=sys.argv[1], port=int(sys.argv[2]), bootstrap_servers='kafka:9092'))"
-)
 
 Figures = dict[str, tuple[float, str]]
 
 
 def figures() -> Iterator[Figure]:
     """The service with `PRODUCTS` products, and Apicurio Registry with as many schemas where it can be had."""
-    _say(f"{PRODUCTS} products are registered and measured, then the peer's; this takes some minutes")
-    with _ours() as (url, pid):
+    say(f"{PRODUCTS} products are registered and measured, then the peer's; this takes some minutes")
+    with service() as (url, pid):
         ours = _measure_ours(url, pid)
     peers: Figures = {}
     cache = platformdirs.user_cache_path("meshport") / "bench"
@@ -55,33 +46,16 @@ def figures() -> Iterator[Figure]:
         with apicurio(cache) as (url, pid):
             peers = _measure_peer(url, pid)
     except NoPeer as error:
-        _say(f"no peer: Apicurio Registry {error}")
+        say(f"no peer: Apicurio Registry {error}")
     for name, (value, unit) in ours.items():
         peer = peers.get(name)
         yield Figure(f"registry: {name}", value, unit, "apicurio" if peer else None, peer[0] if peer else None)
 
 
-@contextmanager
-def _ours() -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        database = f"sqlite:///{Path(folder) / 'registry.db'}"
-        process = subprocess.Popen([sys.executable, "-c", _SERVE, database, str(port)])
-        try:
-            url = f"http://127.0.0.1:{port}"
-            with httpx2.Client(transport=httpx2.HTTPTransport(retries=10), trust_env=False, timeout=30) as http:
-                http.get(f"{url}/health").raise_for_status()
-            yield url, process.pid
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
 def _measure_ours(url: str, pid: int) -> Figures:
     begun = time.perf_counter()
     _all_taken(measure(url, [_product(number) for number in range(PRODUCTS)], connections=READERS))
-    _say(f"registered {PRODUCTS} products at {PRODUCTS / (time.perf_counter() - begun):.0f}/s")
+    say(f"registered {PRODUCTS} products at {PRODUCTS / (time.perf_counter() - begun):.0f}/s")
     dice = random.Random(1)
     numbers = [dice.randrange(PRODUCTS) for _ in range(20_000)]
     by_id = [request("GET", f"/schemas/ids/{number + 1}") for number in numbers]
@@ -100,7 +74,7 @@ def _measure_peer(url: str, pid: int) -> Figures:
     ]
     begun = time.perf_counter()
     _all_taken(measure(base, schemas, connections=READERS))
-    _say(f"the peer registered {PRODUCTS} schemas at {PRODUCTS / (time.perf_counter() - begun):.0f}/s")
+    say(f"the peer registered {PRODUCTS} schemas at {PRODUCTS / (time.perf_counter() - begun):.0f}/s")
     dice = random.Random(1)
     numbers = [dice.randrange(PRODUCTS) for _ in range(20_000)]
     by_id = [request("GET", f"{prefix}/schemas/ids/{number + 1}") for number in numbers]
@@ -125,7 +99,7 @@ def _figures(url: str, pid: int, prefix: str, by_id: list[bytes], resolve: list[
         name = "register" if clients == 1 else f"register, {clients} clients"
         figures[name] = (load.rate, "requests/s")
         figures[f"{name}, p99"] = (load.p99_ms, "ms")
-    figures["resident memory"] = (_resident_mb(pid), "MB")
+    figures["resident memory"] = (resident_mb(pid), "MB")
     return figures
 
 
@@ -163,14 +137,3 @@ def _product(number: int) -> bytes:
 def _version(prefix: str, number: int, version: int) -> bytes:
     body = json.dumps({"schema": _schema(f"R{number}", version)})
     return request("POST", f"{prefix}/subjects/r{number}-value/versions", body)
-
-
-def _resident_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")

@@ -1,9 +1,10 @@
 """The registry's regular clients while another caller attacks it: their slowest hundredth, and the service's memory.
 
-Four clients read schemas, resolve addresses and register schemas without a pause, first alone and then beside each attack.
-The attackers run in processes of their own with the lowest priority, as they would have a machine of their own. `ratio` is
-the time beside the attack divided by the time without one. Memory is that of the service and its child processes; its
-figure stands beside the memory before the first attack.
+Four clients read schemas, resolve addresses and register schemas without a pause, in turns alone and beside an attack, so that
+what else the machine does falls on both alike. The figure of an attack is the median, over the turns, of the 99th percentile
+beside it divided by the one just before. The attackers run in a process of their own with the lowest priority, as they would
+have a machine of their own. Memory is the most that the service and its child processes had during the turns of an attack, less
+the most before the first attack.
 """
 
 from __future__ import annotations
@@ -12,110 +13,137 @@ import json
 import multiprocessing
 import os
 import socket
-import subprocess
-import sys
-import tempfile
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.synchronize import Event
-from pathlib import Path
+from multiprocessing.synchronize import Event, Semaphore
 from threading import Thread
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.bench.figures import Figure
-from tests.bench.load import Load, measure, request
+from tests.bench.figures import Figure, say
+from tests.bench.load import measure, request
+from tests.bench.service import forget_peak, peak_mb, service
+from tests.postgres_session import running_postgres
 from tests.registry.schemas import plays, record
 from tests.registry.test_connections import HEAD, MALFORMED, POST
 
+DATABASES: Final = ("sqlite", "postgresql")
 CLIENTS: Final = 4
-SECONDS: Final = 8.0
+TURNS: Final = 4
+SECONDS: Final = 2.0
 SCHEMAS: Final = 500
-_SERVE: Final = (
-    "import sys; from meshport_registry import Settings, serve; "
-    "serve(Settings(database=sys.argv[1], port=int(sys.argv[2]), bootstrap_servers='kafka:9092'))"
-)
+_UNDER_WAY_S: Final = 1.0
+_NEW: Final = 1_000  # schemas that the clients register in a turn, at most
 
 Attack = Callable[[str, Event], None]
 
 
-def figures(wanted: str = "") -> Iterator[Figure]:
-    """Time of the regular clients alone and beside each attack, and the service's memory after each.
+def figures(wanted: str = "", databases: str = ",".join(DATABASES)) -> Iterator[Figure]:
+    """What regular clients notice of each attack, and what memory it takes, on each database; and a table for people.
 
     Args:
         wanted: a part of the names of the attacks that are wanted; all by default.
+        databases: with commas between them.
     """
-    with _service() as (url, pid):
-        load = _prepare(url)
-        _regular(url, load)
-        calm, before = _regular(url, load), _memory_mb(pid)
-        yield Figure("registry: regular clients, p99", calm.p99_ms, "ms", None, None)
-        for name in (each for each in ATTACKS if wanted in each):
-            done = multiprocessing.get_context("spawn").Event()
-            attacker = multiprocessing.get_context("spawn").Process(target=_attack, args=(name, url, done), daemon=True)
-            attacker.start()
-            time.sleep(2.0)  # until it is under way
-            beside, memory = _regular(url, load), _memory_mb(pid)
-            done.set()
-            attacker.join()
-            yield Figure(f"registry: {name}, p99 of others", beside.p99_ms, "ms", "without an attack", calm.p99_ms)
-            yield Figure(f"registry: {name}, memory", memory, "MB", "before the attacks", before)
+    say(_row("database", "attack", "p99 alone", "beside", "times", "memory"))
+    for kind in databases.split(","):
+        with _database(kind) as database, service(database) as (url, pid):
+            regular = _Regular(url)
+            regular.p99_ms()
+            before = peak_mb(pid)
+            for name in (each for each in ATTACKS if wanted in each):
+                forget_peak(pid)
+                alone, beside = _turns(regular, name)
+                times = statistics.median(each / calm for calm, each in zip(alone, beside, strict=True))
+                calm, noticed, grown = statistics.median(alone), statistics.median(beside), peak_mb(pid) - before
+                say(_row(kind, name, f"{calm:.1f} ms", f"{noticed:.1f} ms", f"{times:.2f}", f"{grown:+.0f} MB"))
+                yield Figure(f"registry on {kind}: {name}, p99 of others", times, "times the p99 alone", None, None)
+                yield Figure(f"registry on {kind}: {name}, memory", grown, "MB more", None, None)
 
 
-def _regular(url: str, load: list[bytes]) -> Load:
-    found = measure(url, load, connections=CLIENTS, seconds=SECONDS)
-    if found.refused:
-        raise SystemExit(
-            f"{found.refused} of {found.answered} regular requests were refused; the last answer: {found.last}"
-        )
-    return found
+def _row(*cells: str) -> str:
+    kind, attack, *numbers = cells
+    return f"{kind:10}  {attack:42}" + "".join(f"{each:>11}" for each in numbers)
 
 
 @contextmanager
-def _service() -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, f"sqlite:///{Path(folder) / 'registry.db'}", str(port)],
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            with httpx2.Client(transport=httpx2.HTTPTransport(retries=10), trust_env=False, timeout=30) as http:
-                http.get(f"{url}/health").raise_for_status()
-            yield url, process.pid
-        finally:
-            process.terminate()
-            process.wait(30)
+def _database(kind: str) -> Iterator[str | None]:
+    """Yield the URL of an empty database, or None for a new SQLite file."""
+    if kind == "sqlite":
+        yield None
+    else:
+        with running_postgres() as (_, new):
+            yield new()
 
 
-def _prepare(url: str) -> list[bytes]:
-    """Register what the clients and the attacks need, and return the requests of the clients."""
-    product, schemas = plays()
-    body = {
-        "descriptor": json.loads(product.model_dump_json(by_alias=True)),
-        "schemas": {name: schema.text for name, schema in schemas.items()},
-    }
-    with httpx2.Client(base_url=url, trust_env=False, timeout=60) as http:
-        http.post("/api/v1/dataproducts", json=body).raise_for_status()
-        for number in range(SCHEMAS):
-            http.post(f"/subjects/c{number}/versions", json={"schema": record(f"c{number}?")}).raise_for_status()
-        http.put("/config/wide", json={"compatibility": "FULL_TRANSITIVE"}).raise_for_status()
-        for version in range(25):
-            http.post("/subjects/wide/versions", json={"schema": _wide("string", version)}).raise_for_status()
-        # The process of large judgements is there before the first attack.
-        http.post("/subjects/wide/versions", json={"schema": _wide("int", 0)})
-        http.put("/mode/imported", json={"mode": "IMPORT"}).raise_for_status()
-    by_id = [request("GET", f"/schemas/ids/{1 + number % SCHEMAS}") for number in range(6_000)]
-    resolve = request("GET", "/api/v1/resolve/player/plays")
-    new = [_register(f"n{number % 1000}", record(f"n{number}?")) for number in range(1_000)]
-    return [
-        each for number, one in enumerate(new) for each in (*by_id[6 * number : 6 * number + 6], *[resolve] * 3, one)
-    ]
+def _turns(regular: _Regular, name: str) -> tuple[list[float], list[float]]:
+    """Return the clients' 99th percentiles alone and beside the attack, in turns; the two of a turn are neighbours."""
+    alone, beside = [], []
+    context = multiprocessing.get_context("spawn")
+    begin, ended, done = context.Semaphore(0), context.Semaphore(0), context.Event()
+    attacker = context.Process(target=_attack, args=(name, regular.url, begin, ended, done), daemon=True)
+    attacker.start()
+    ended.acquire()  # it is there
+    for _ in range(TURNS):
+        alone.append(regular.p99_ms())
+        done.clear()
+        begin.release()
+        time.sleep(_UNDER_WAY_S)
+        beside.append(regular.p99_ms())
+        done.set()
+        ended.acquire()
+    attacker.terminate()
+    attacker.join()
+    return alone, beside
+
+
+class _Regular:
+    """The regular clients, and what they and the attacks need in the registry."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._registered = 0
+        product, schemas = plays()
+        body = {
+            "descriptor": json.loads(product.model_dump_json(by_alias=True)),
+            "schemas": {name: schema.text for name, schema in schemas.items()},
+        }
+        with httpx2.Client(base_url=url, trust_env=False, timeout=60) as http:
+            http.post("/api/v1/dataproducts", json=body).raise_for_status()
+            for number in range(SCHEMAS):
+                http.post(f"/subjects/c{number}/versions", json={"schema": record(f"c{number}?")}).raise_for_status()
+            http.put("/config/wide", json={"compatibility": "FULL_TRANSITIVE"}).raise_for_status()
+            for version in range(25):
+                http.post("/subjects/wide/versions", json={"schema": _wide("string", version)}).raise_for_status()
+            # The process of large judgements is there before the first attack.
+            http.post("/subjects/wide/versions", json={"schema": _wide("int", 0)})
+            http.put("/mode/imported", json={"mode": "IMPORT"}).raise_for_status()
+
+    def p99_ms(self) -> float:
+        """Return the time within which 99 of 100 requests of a turn are answered.
+
+        Raises:
+            SystemExit: a request was refused.
+        """
+        found = measure(self.url, list(self._requests()), connections=CLIENTS, seconds=SECONDS)
+        if found.refused:
+            raise SystemExit(
+                f"{found.refused} of {found.answered} regular requests were refused; the last answer: {found.last}"
+            )
+        return found.p99_ms
+
+    def _requests(self) -> Iterator[bytes]:
+        """Yield six reads, three addresses and a new schema, again and again."""
+        resolve = request("GET", "/api/v1/resolve/player/plays")
+        for number in range(_NEW):
+            yield from (request("GET", f"/schemas/ids/{1 + (6 * number + each) % SCHEMAS}") for each in range(6))
+            yield from [resolve] * 3
+            self._registered += 1
+            yield _register(f"n{self._registered}", record(f"n{self._registered}?"))
 
 
 def _register(subject: str, text: str) -> bytes:
@@ -130,9 +158,13 @@ def _wide(kind: str, version: int) -> str:
 # --- the attacks
 
 
-def _attack(name: str, url: str, done: Event) -> None:
+def _attack(name: str, url: str, begin: Semaphore, ended: Semaphore, done: Event) -> None:
+    """Attack until `done`, each time that it is to begin."""
     os.nice(19)
-    ATTACKS[name](url, done)
+    while True:
+        ended.release()
+        begin.acquire()
+        ATTACKS[name](url, done)
 
 
 def _connect(url: str) -> socket.socket:
@@ -229,18 +261,3 @@ ATTACKS: Final[dict[str, Attack]] = {
         *(("POST", f"/api/v1/waivers/{number}/revoke", None) for number in _NUMBERS),
     ),
 }
-
-
-def _memory_mb(pid: int) -> float:
-    """Return the resident memory of a process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = [
-        pid,
-        *(int(each) for task in children.parent.parent.iterdir() for each in (task / "children").read_text().split()),
-    ]
-    total = 0
-    for each in found:
-        for line in Path(f"/proc/{each}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmRSS:"):
-                total += int(line.split()[1])
-    return total / 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app
+from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, NoSuchPath
 from meshport_registry.values import MAX_ITEMS, MAX_VALUES, BoundedRoute, java_int, read_json
 from tests.registry.schemas import plays, record
@@ -221,6 +223,25 @@ def test_a_body_is_read_within_bounds() -> None:
     for body, message in refused.items():
         with pytest.raises(InvalidRequest, match=message):
             read_json(body)
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1e9", b'""', b'{"a":"b"}', b'"\\",\\\\"'])
+def test_many_values_take_no_memory(value: bytes) -> None:
+    """A body of 4 MB with too many values is refused before it is read: a value would take up to 80 bytes for each of its own."""
+    body = b"[" + (value + b",") * (LARGEST_BODY // (len(value) + 1) - 1) + value + b"]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match=f"more than {MAX_VALUES} values"):
+            read_json(body)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_commas_within_texts_are_no_values() -> None:
+    """A body is refused for its values only: the text of a large schema has as many commas and quotes as it likes."""
+    body = {"a": 'x,",\\' * 100_000, "b": ["," for _ in range(MAX_VALUES - 5)]}
+    assert read_json(json.dumps(body).encode()) == body
 
 
 def test_every_route_reads_its_body_within_bounds() -> None:

@@ -29,7 +29,7 @@ import platformdirs
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import open_cluster
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, say
 from tests.bench.processors import verify
 from tests.bench.processors.latency import Latency, latency
 from tests.bench.processors.mesh import Session
@@ -65,7 +65,7 @@ def figures(parts: str = "", peers: str = "", rounds: str = ROUNDS) -> Iterator[
     names = _chosen(peers, (*get_args(Name), "none"))
     cache = platformdirs.user_cache_path("meshport")
     if (load := os.getloadavg()[0]) > 1:
-        _say(f"others keep {load:.0f} processors of {os.cpu_count()} busy: figures are soft")
+        say(f"others keep {load:.0f} processors of {os.cpu_count()} busy: figures are soft")
     runners = [each for name in EVENTS if name in {_OURS, *names} and (each := _runner(name, cache))]
     with (
         tempfile.TemporaryDirectory(prefix="meshport-bench-") as folder,
@@ -94,13 +94,8 @@ def _runner(name: Name, cache: Path) -> Runner | None:
     try:
         return runner(name, EVENTS[name], cache)
     except NoPeer as error:
-        _say(f"{name} is left out: {error}")
+        say(f"{name} is left out: {error}")
         return None
-
-
-def _say(words: str) -> None:
-    sys.stderr.write(words + "\n")
-    sys.stderr.flush()
 
 
 class _Bench:
@@ -178,7 +173,7 @@ class _Bench:
 
     def _leave_out(self, what: str, runner: Runner, error: AssertionError) -> None:
         words = f"{what} of {runner.name} is left out: {error}"
-        _say(words)
+        say(words)
         if runner.name == _OURS:
             self.failures.append(words)
 
