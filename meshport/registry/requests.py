@@ -29,7 +29,9 @@ class Requests:
         self.url = url
         # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
         limits = httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S))
-        self._http = httpx2.Client(base_url=url, timeout=limits, transport=transport, trust_env=False)
+        # Without TLS no certificates are loaded, which takes 30 ms of CPU. Redirects are not followed.
+        secure = not url.startswith("http://")
+        self._http = httpx2.Client(base_url=url, timeout=limits, transport=transport, trust_env=False, verify=secure)
 
     def close(self) -> None:
         """Close the connections."""
