@@ -24,8 +24,8 @@ from meshport.gate.sources import parse_against
 from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport_registry import Settings, running
+from tests.plain_http import plain_http
 from tests.repository import git
-from tests.waiting import PATIENCE_S
 
 CORPUS = [each for rule in RULES for each in fixtures(rule)]
 
@@ -154,7 +154,7 @@ def service(corpus: list[AddressedFixture], tmp_path_factory: pytest.TempPathFac
     database = tmp_path_factory.mktemp("registry") / "registry.db"
     with (
         running(Settings(database=f"sqlite:///{database}", port=0, bootstrap_servers="kafka:9092")) as url,
-        httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http,
+        plain_http(url) as http,
     ):
         for address in {port["address"] for each in corpus for port in each.inputs}:
             source = Fixture("", "", {}).before[0] | {"address": address, "id": str(uuid5(NAMESPACE_URL, address))}
@@ -235,7 +235,7 @@ def test_registry(corpus: list[AddressedFixture], project: Project, service: str
 def test_file(corpus: list[AddressedFixture], project: Project, service: str, tmp_path: Path) -> None:
     """`--against FILE` judges by a saved answer of the registry, as the fixtures declare."""
     door: dict[str, DoorVerdict] = {}
-    with httpx2.Client(base_url=service, trust_env=False) as http:
+    with plain_http(service) as http:
         for each in corpus:
             file = tmp_path / f"{each.slug}.json"
             file.write_text(http.get(f"/api/v1/gate/past/{each.address.key}").text)
@@ -248,7 +248,7 @@ def test_mesh_api(corpus: list[AddressedFixture], service: str) -> None:
     """`POST /api/v1/gate/check` judges in the registry what would be registered, as the fixtures declare."""
     door: dict[str, DoorVerdict] = {}
     declared = [each for each in corpus if each.fixture.gone != "product"]  # nothing is registered for it
-    with httpx2.Client(base_url=service, trust_env=False) as http:
+    with plain_http(service) as http:
         for each in declared:
             answer = http.post("/api/v1/gate/check", json=declaration(each.after, each.candidate))
             assert answer.status_code == 200, f"{each.slug}: {answer.text}"
@@ -260,7 +260,7 @@ def test_registration(corpus: list[AddressedFixture], service: str) -> None:
     """A registration and its dry run refuse exactly what the gate refuses."""
     door: dict[str, DoorVerdict] = {}
     declared = [each for each in corpus if each.fixture.gone != "product"]
-    with httpx2.Client(base_url=service, trust_env=False) as http:
+    with plain_http(service) as http:
         for each in declared:
             answer = http.post(
                 "/api/v1/dataproducts", params={"dry_run": True}, json=declaration(each.after, each.candidate)
@@ -276,7 +276,7 @@ def test_confluent(corpus: list[AddressedFixture], service: str) -> None:
     door: dict[str, DoorVerdict] = {}
     schemas = [each for each in corpus if each.schema_alone]
     assert len(schemas) > 50
-    with httpx2.Client(base_url=service, trust_env=False) as http:
+    with plain_http(service) as http:
         for each in schemas:
             name, _, major = port_of(each.before).partition("@")
             subject = subject_name(each.address.at(name, int(major)))

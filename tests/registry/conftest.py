@@ -11,6 +11,7 @@ import pytest
 
 from meshport.registry import Registry
 from meshport_registry import Settings, running
+from tests.plain_http import plain_http
 from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytest finds a fixture by its name here
 from tests.waiting import PATIENCE_S
 
@@ -41,7 +42,7 @@ def service(database: str) -> Iterator[str]:
 @pytest.fixture
 def http(service: str) -> Iterator[httpx2.Client]:
     """Yield a plain HTTP client of the service."""
-    with httpx2.Client(base_url=service, timeout=PATIENCE_S, trust_env=False) as client:
+    with plain_http(service) as client:
         yield client
 
 

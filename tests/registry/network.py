@@ -9,7 +9,7 @@ class Switch(httpx2.BaseTransport):
     """A transport that can be cut off and that records the requests."""
 
     def __init__(self) -> None:
-        self._real = httpx2.HTTPTransport()
+        self._real = httpx2.HTTPTransport(verify=False)
         self.requests: list[str] = []
         self.cut = False
 

@@ -10,6 +10,7 @@ from meshport.registry import Registry
 from meshport.schema import Schema, is_plain_json, parse_common, parse_schema
 from meshport_registry import Settings, running
 from meshport_registry.settings import database_url
+from tests.plain_http import plain_http
 from tests.registry.schemas import product
 
 WRITTEN = """{
@@ -82,7 +83,7 @@ def test_rows_of_an_earlier_version_stay_readable(database: str) -> None:
     """A row of an earlier version has the canonical form alone: it keeps its id, and another spelling does not replace it."""
     canonical = parse_schema(WRITTEN)
     settings = Settings(database=database, port=0)
-    with running(settings) as url, httpx2.Client(base_url=url, trust_env=False) as http:
+    with running(settings) as url, plain_http(url) as http:
         assert http.post("/subjects/old/versions", json={"schema": canonical.text}).json()["id"] == 1
     engine = create_engine(database_url(database))
     with engine.begin() as connection:
@@ -90,7 +91,7 @@ def test_rows_of_an_earlier_version_stay_readable(database: str) -> None:
             "as an earlier version wrote it"
         )
     engine.dispose()
-    with running(settings) as url, httpx2.Client(base_url=url, trust_env=False) as http:
+    with running(settings) as url, plain_http(url) as http:
         answer = http.post("/subjects/new/versions", json={"schema": WRITTEN}).json()
         assert (answer["id"], answer["schema"]) == (1, canonical.text)
         assert http.post("/subjects/old", json={"schema": WRITTEN}).json()["version"] == 1

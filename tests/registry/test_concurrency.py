@@ -19,6 +19,7 @@ import pytest
 
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
+from tests.plain_http import plain_http
 from tests.registry.schemas import record
 from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
@@ -31,7 +32,7 @@ def at_once(url: str, work: Callable[[httpx2.Client, int], None]) -> None:
     gate = threading.Barrier(CLIENTS)
 
     def one(number: int) -> None:
-        with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
+        with plain_http(url) as http:
             gate.wait()
             work(http, number)
 
@@ -88,7 +89,7 @@ def test_64_clients_with_different_schemas_leave_no_gap(service: str) -> None:
     answers.check()
     assert {status for statuses in answers.statuses.values() for status in statuses} == {200}
     assert sorted(answers.schemas) == list(range(1, CLIENTS + 1))
-    with httpx2.Client(base_url=service, trust_env=False) as http:
+    with plain_http(service) as http:
         for subject, versions in answers.versions.items():
             assert http.get(f"/subjects/{subject}/versions").json() == sorted(versions) == list(range(1, 17))
 
@@ -101,7 +102,7 @@ def test_64_clients_with_incompatible_schemas_let_one_win(service: str) -> None:
     accepted = [text for text, statuses in answers.statuses.items() if 200 in statuses]
     assert len(accepted) == 1
     assert all(statuses == {409} for text, statuses in answers.statuses.items() if text not in accepted)
-    with httpx2.Client(base_url=service, trust_env=False) as http:
+    with plain_http(service) as http:
         assert http.get("/subjects/s/versions").json() == [1]
 
 
@@ -112,7 +113,7 @@ def test_two_nodes_on_one_postgresql_share_the_ids(postgres: Callable[[], str]) 
     with ThreadPoolExecutor(2) as pool, _nodes(pool, database) as urls:
 
         def work(http: httpx2.Client, number: int) -> None:
-            with httpx2.Client(base_url=urls[1], timeout=PATIENCE_S, trust_env=False) as other:
+            with plain_http(urls[1]) as other:
                 for each in (http, other):
                     answers.register(each, f"s{number % 3}", record("user", f"f{number // 2}?"))
 
@@ -148,7 +149,9 @@ class Killed:
     def start(self) -> None:
         """Start it, and wait until it responds."""
         self._process = subprocess.Popen([sys.executable, "-c", SERVER, self._database, str(self.port)])
-        transport = httpx2.HTTPTransport(retries=12)  # with a longer pause before each further attempt to connect
+        transport = httpx2.HTTPTransport(
+            verify=False, retries=12
+        )  # with a longer pause before each further attempt to connect
         with httpx2.Client(base_url=self.url, transport=transport, timeout=PATIENCE_S, trust_env=False) as http:
             assert http.get("/health").status_code == 200
 
@@ -170,7 +173,7 @@ def test_acknowledged_registrations_survive_kill_9(database: str) -> None:
         enough = threading.Semaphore(0)
 
         def register(enough: threading.Semaphore = enough) -> None:
-            with httpx2.Client(base_url=server.url, timeout=PATIENCE_S, trust_env=False) as http:
+            with plain_http(server.url) as http:
                 while True:
                     number = next(numbers)
                     body = {"schema": record("user", f"f{number}?")}
@@ -193,7 +196,7 @@ def test_acknowledged_registrations_survive_kill_9(database: str) -> None:
                 client.result()
     server.start()
     try:
-        with httpx2.Client(base_url=server.url, trust_env=False) as http:
+        with plain_http(server.url) as http:
             assert len(acknowledged) >= 60 * kills
             for number, text in acknowledged.items():
                 assert http.get(f"/schemas/ids/{number}").json()["schema"] == text

@@ -16,6 +16,7 @@ import pytest
 
 from meshport_registry import Settings, running
 from meshport_registry.connections import LARGEST_BODY, ConnectionLimits
+from tests.plain_http import plain_http
 from tests.registry.schemas import record
 from tests.waiting import PATIENCE_S
 
@@ -88,7 +89,7 @@ def statuses(answer: bytes) -> list[int]:
 
 def answered(url: str) -> bool:
     """Whether a request of another client is answered."""
-    with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
+    with plain_http(url) as http:
         return http.get("/subjects").status_code == 200
 
 
@@ -184,7 +185,7 @@ def test_a_new_connection_takes_the_room_of_the_oldest_incomplete_one(tmp_path: 
     """Where too many connections are open, those that send nothing are closed, and clients that do are answered."""
     with (
         bounded(tmp_path, connections=10, head_s=3600) as url,
-        httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as regular,
+        plain_http(url) as regular,
     ):
         assert regular.get("/subjects").status_code == 200
         silent = [connect(url) for _ in range(30)]
@@ -202,7 +203,7 @@ def test_bodies_that_are_never_completed_take_no_room_from_others(tmp_path: Path
         for peer in peers:
             peer.sendall(POST + b"content-length: 3000000\r\n\r\n" + b" " * 2_500_000)
         assert statuses(rest(peers[0])) == [503]
-        with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
+        with plain_http(url) as http:
             body = json.dumps({"schema": record("a")}) + " " * 2_500_000
             answer = http.post("/subjects/s/versions", content=body, headers={"content-type": "application/json"})
             assert answer.status_code == 200
@@ -213,7 +214,7 @@ def test_bodies_that_are_never_completed_take_no_room_from_others(tmp_path: Path
 def test_a_client_that_reads_nothing_is_cut(tmp_path: Path) -> None:
     """A response that the client does not read is kept for `read_s` seconds only."""
     with bounded(tmp_path, read_s=0.3) as url:
-        with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
+        with plain_http(url) as http:
             for number in range(20):
                 large = json.dumps({"type": "enum", "name": f"E{number}", "symbols": ["A"], "doc": "d" * 250_000})
                 http.post(f"/subjects/s{number}/versions", json={"schema": large}).raise_for_status()

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import httpx2
 import psycopg
 import pytest
 
 from meshport.registry import Registry
 from meshport_registry import Settings, running
+from tests.plain_http import plain_http
 from tests.registry.schemas import plays, schema
 from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
@@ -73,7 +73,7 @@ def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registr
 def test_an_unknown_address_is_found_once_it_is_registered(nodes: tuple[Registry, Registry]) -> None:
     """A 404 is not cached: a client that got one resolves the address after its first registration."""
     first, second = nodes
-    with httpx2.Client(base_url=second.url, trust_env=False) as http:
+    with plain_http(second.url) as http:
         assert http.get("/api/v1/resolve/player/plays").status_code == 404
         first.register(*plays())
         assert http.get("/api/v1/resolve/player/plays").status_code == 200
@@ -92,7 +92,7 @@ def test_without_the_database_no_cached_binding_is_returned(postgres: Callable[[
         assert client.resolve("player/plays").schema_id == number
         with (
             psycopg.connect(url, autocommit=True) as database,
-            httpx2.Client(base_url=service, trust_env=False) as http,
+            plain_http(service) as http,
         ):
             assert http.get(f"/schemas/ids/{number}").status_code == 200
             database.execute(f"ALTER SCHEMA {name} RENAME TO {name}_gone".encode())

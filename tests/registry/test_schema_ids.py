@@ -16,6 +16,7 @@ from meshport_registry import Settings, running, tables
 from meshport_registry.schema_ids import IMPORT_CEILING
 from meshport_registry.settings import database_url
 from meshport_registry.values import MAX_INT
+from tests.plain_http import plain_http
 from tests.registry.schemas import record
 
 
@@ -90,5 +91,5 @@ def test_a_registry_whose_ids_had_ended_goes_on(database: str) -> None:
             row = {"id": number, "identity": str(number), "fingerprint": str(number), "guid": str(number)}
             connection.execute(insert(tables.schema), row | {"text": '"string"', "created_at": 0})
     engine.dispose()
-    with running(Settings(database=database, port=0)) as url, httpx2.Client(base_url=url, trust_env=False) as http:
+    with running(Settings(database=database, port=0)) as url, plain_http(url) as http:
         assert [register(http, "s", field)[0] for field in "ab"] == [6, 7]
