@@ -9,7 +9,7 @@ from tests.mesh_session import in_memory_mesh as in_memory_mesh  # noqa: PLC0414
 from tests.mesh_session import mesh as mesh  # noqa: PLC0414 - as above
 from tests.mesh_session import ports as ports  # noqa: PLC0414 - as above
 from tests.parallel import *  # noqa: F403 - as above
-from tests.repeats import repeats
+from tests.repeats import EXAMPLES, repeats
 from tests.summary import *  # noqa: F403 - as above
 
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that: no command under test could be
@@ -19,5 +19,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Hypothesis fails an example that takes 200 ms, which depends on the machine. The suite draws the same examples everywhere;
 # a campaign draws new ones each time.
-settings.register_profile("suite", deadline=None, derandomize=repeats(suite=1, campaign=0) == 1)
+settings.register_profile("suite", max_examples=EXAMPLES, deadline=None, derandomize=repeats(suite=1, campaign=0) == 1)
 settings.load_profile("suite")

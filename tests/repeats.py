@@ -1,4 +1,8 @@
-"""How often a test repeats what it draws at random: some times in the suite, many times in `make campaign`."""
+"""How often a test repeats what it draws at random: some times in the suite, many times in `make campaign`.
+
+A test with Hypothesis takes `EXAMPLES` by its profile (`tests/conftest.py`); pytest marks it `hypothesis`, and a campaign runs
+it. Another test that repeats has the mark `repeated` and asks `repeats` for its numbers.
+"""
 
 from __future__ import annotations
 
@@ -17,3 +21,7 @@ repeated: Final = pytest.mark.repeated
 def repeats(suite: int, campaign: int) -> int:
     """The repetitions of a test: in the suite, or in a campaign."""
     return campaign if os.environ.get(CAMPAIGN) == "1" else suite
+
+
+EXAMPLES: Final = repeats(suite=25, campaign=2_000)
+"""The examples of a test with Hypothesis."""

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from tests.campaigns.outcome import Outcome, say
 from tests.repeats import CAMPAIGN
 
+_MARKS = "repeated or hypothesis"
 _TIMEOUT_S = 3600  # of a test; it ends a hang
 
 
@@ -19,7 +20,7 @@ def run() -> list[Outcome]:
     """Run them and print what pytest prints; an outcome for each test."""
     with tempfile.TemporaryDirectory(prefix="meshport-campaign-") as folder:
         file = Path(folder) / "tests.xml"
-        command = [sys.executable, "-m", "pytest", "-m", "repeated", f"--timeout={_TIMEOUT_S}", f"--junitxml={file}"]
+        command = [sys.executable, "-m", "pytest", "-m", _MARKS, f"--timeout={_TIMEOUT_S}", f"--junitxml={file}"]
         ended = subprocess.run(command, env=os.environ | {CAMPAIGN: "1"}, check=False)
         found = [_outcome(case) for case in ET.parse(file).getroot().iter("testcase")] if file.exists() else []
     if ended.returncode or not found:

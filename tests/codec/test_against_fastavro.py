@@ -15,15 +15,13 @@ from meshport.codec.layout import Layout
 from meshport.errors import DecodeError, EncodeError
 from meshport.schema import Schema
 from tests.codec.strategies import fastavro_read, fastavro_write, loose, parsed, records, schemas
-from tests.repeats import repeated, repeats
 from tests.work import counted
 
 # Lines that decoding may take: for each byte, and for what takes no bytes at all.
 LINES_A_BYTE, LINES_A_PAYLOAD = 100, 200_000
-MANY = settings(max_examples=repeats(80, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(suppress_health_check=list(HealthCheck))
 
 
-@repeated
 @MANY
 @given(st.data())
 def test_bytes_and_values_are_those_of_fastavro(data: st.DataObject) -> None:
@@ -39,7 +37,6 @@ def test_bytes_and_values_are_those_of_fastavro(data: st.DataObject) -> None:
     assert repr(codec.decode(b"12345" + body, 5)) == repr(value)
 
 
-@repeated
 @MANY
 @given(st.data())
 def test_blocks_of_other_writers_are_read(data: st.DataObject) -> None:
@@ -50,7 +47,6 @@ def test_blocks_of_other_writers_are_read(data: st.DataObject) -> None:
     assert repr(Codec(schema).decode(body)) == repr(fastavro_read(schema, body)[0])
 
 
-@repeated
 @MANY
 @given(st.data())
 def test_mutated_bytes_give_a_value_of_fastavro_or_a_decode_error(data: st.DataObject) -> None:
@@ -75,7 +71,6 @@ def test_mutated_bytes_give_a_value_of_fastavro_or_a_decode_error(data: st.DataO
                 assert not _is_what_fastavro_writes(schema, mutant), error
 
 
-@repeated
 @MANY
 @given(st.data())
 def test_what_does_not_fit_is_an_encode_error_with_its_field(data: st.DataObject) -> None:

@@ -13,7 +13,7 @@ from meshport.codec.readable import readable
 from meshport.errors import DecodeError
 from tests.codec.samples import schema
 from tests.codec.strategies import records, schemas
-from tests.repeats import repeated, repeats
+from tests.repeats import EXAMPLES, repeats
 
 INNER = {"type": "record", "name": "Inner", "fields": [{"name": "x", "type": "int"}]}
 
@@ -109,8 +109,7 @@ def test_a_shared_type_loses_a_field_wherever_it_is_used() -> None:
     assert _paths(made.form) == ["a", "a.x"]  # `Inner2` is no `Inner`
 
 
-@repeated
-@settings(max_examples=repeats(150, 5_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=repeats(EXAMPLES, 5_000), suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_no_field_is_left_that_no_value_has(data: st.DataObject) -> None:
     """For any two contracts, a value that is refused is refused for what it is, not for a field that the writer lacks."""

@@ -19,7 +19,6 @@ from meshport.errors import DecodeError, SchemaError
 from meshport.schema import Schema
 from tests.codec.samples import PLAY, schema
 from tests.codec.strategies import fastavro_write, parsed, records, schemas
-from tests.repeats import repeated, repeats
 
 PROMOTED = {
     "int": ["long", "double"],
@@ -42,8 +41,7 @@ def _read(writer: Any, value: Any, reader: Any) -> Any:
     return ResolvingDecoder(schema(writer), schema(reader)).decode(Codec(schema(writer)).encode(value), 0)
 
 
-@repeated
-@settings(max_examples=repeats(100, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_random_evolutions_are_resolved_as_by_fastavro(data: st.DataObject) -> None:
     """Fields dropped, added and moved, types promoted, unions widened: the value is fastavro's, or both refuse."""

@@ -11,7 +11,7 @@ from typing import Any
 from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
 
-_SCHEMAS, _RECORDS, _PAYLOADS = repeats(300, 2_000), 50, repeats(12_000, 200_000)
+_SCHEMAS, _RECORDS, _PAYLOADS = repeats(100, 2_000), 50, repeats(4_000, 200_000)
 
 
 def _campaign(*arguments: Any) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def test_bad_payloads_are_found_however_many_they_are() -> None:
         assert batch.column("play_id").to_pylist() == [str(index) for index in range(2000) if index not in bad]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_schema_is_told_and_read(data: st.DataObject) -> None:
     """Of any schema that the codec takes `supports` gives a verdict; where it is yes, values are the codec's."""

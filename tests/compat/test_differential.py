@@ -35,9 +35,9 @@ from tests.compat.generated import Author, Values
 from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
 
-PAIRS = repeats(2_000, 10_000)
-ROUND_TRIPS = repeats(20_000, 100_000)
-GARBAGE = repeats(800, 10_000)
+PAIRS = repeats(1_000, 10_000)
+ROUND_TRIPS = repeats(4_000, 100_000)
+GARBAGE = repeats(200, 10_000)
 _AVRO = {rule.id for rule in avro_rules.RULES}
 # What no reader could be safe with, and Apache's parsers let pass: our loader's own words for it.
 _REFUSALS = {

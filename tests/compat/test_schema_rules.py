@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from meshport.codec import Codec
 from meshport.codec.layout import Layout
@@ -224,7 +224,6 @@ def test_recursive_types_come_to_an_end() -> None:
     assert "at" in units
 
 
-@settings(max_examples=60, deadline=None)
 @given(schemas())
 def test_docs_and_the_order_of_fields_mean_nothing(first: Schema) -> None:
     """No rule refuses a schema whose fields are reordered and get docs."""
@@ -307,7 +306,6 @@ def test_a_default_that_no_parser_refuses_is_found(kind: Type, default: Any) -> 
         Codec(schema(form)).encoder()
 
 
-@settings(max_examples=60, deadline=None)
 @given(schemas())
 def test_a_schema_by_itself_is_judged_as_the_codec_sees_it(drawn: Schema) -> None:
     """Items without bytes are found exactly where the codec counts them, and cycles where a type reaches itself."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.codec import codec_for, prefix
@@ -21,7 +21,6 @@ from meshport.schema import Schema
 from tests.codec.samples import schema
 from tests.columnar.rows import rows_of, same
 from tests.event.registry import Known
-from tests.repeats import repeated, repeats
 
 pytest.importorskip("pyruhvro", reason="the extra `columnar` is not installed")
 
@@ -216,8 +215,6 @@ def _runs(reader: ColumnReader, given: list[Message]) -> list[Run]:
     return reader.runs([value for value, _ in given], [headers for _, headers in given])
 
 
-@repeated
-@settings(max_examples=repeats(80, 2_000), deadline=None)
 @given(_mixtures())
 def test_columns_are_what_the_event_reader_reads(given: list[Message]) -> None:
     """A run with columns has the events that reading one by one gives; together the runs are all messages."""
@@ -235,8 +232,6 @@ def test_what_others_write_is_no_column(change: Callable[[Any], Any], which: sli
     assert all(run.columns is None for run in runs if run.first <= 13 < run.end)
 
 
-@repeated
-@settings(max_examples=repeats(100, 2_000), deadline=None)
 @given(st.lists(_TIMES, min_size=1, max_size=3))
 def test_times_are_read_as_the_event_reader_reads_them(texts: list[bytes]) -> None:
     """Every text of a time is read by columns as by itself, or left to the event reader."""
@@ -259,8 +254,6 @@ NARROW: Final = schema(
 )
 
 
-@repeated
-@settings(max_examples=repeats(30, 1_000), deadline=None)
 @given(
     st.lists(
         st.tuples(

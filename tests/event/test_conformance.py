@@ -21,7 +21,7 @@ from confluent_kafka.schema_registry import (
 )
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.codec import codec_for
@@ -35,7 +35,6 @@ from tests.event.registry import Known
 SOURCE: Final = "mesh://player/plays/events@1"
 TYPE: Final = "player.plays.played"
 WRITER: Final = EventWriter(source=SOURCE, type=TYPE, codec=codec_for(PLAY), schema_id=7)
-MANY: Final = settings(max_examples=100, deadline=None)
 
 _TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn"]), min_size=1, max_size=40)
 _MOMENTS = st.datetimes(
@@ -76,7 +75,6 @@ class AvroFormat:
         return "application/avro"
 
 
-@MANY
 @given(_TEXT, _MOMENTS, _MOMENTS, st.none() | _TEXT, _EXTENSIONS)
 def test_the_sdk_reads_what_we_write(
     identity: str, time: datetime, recorded: datetime, subject: str | None, extensions: dict[str, str]
@@ -94,7 +92,6 @@ def test_the_sdk_reads_what_we_write(
     assert ours.extensions == extensions
 
 
-@MANY
 @given(_TEXT, _MOMENTS, st.none() | _TEXT, _EXTENSIONS)
 def test_we_read_what_the_sdk_writes(
     identity: str, time: datetime, subject: str | None, extensions: dict[str, str]

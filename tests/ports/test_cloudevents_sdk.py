@@ -81,7 +81,7 @@ def own_attributes(each: CloudEvent) -> dict[str, Any]:
     return {name: value for name, value in each.get_attributes().items() if name not in added}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     drawn=st.lists(
         st.tuples(TEXT, TIMES, st.none() | TEXT, st.dictionaries(NAMES, TEXT, max_size=5), st.integers(0, 10_000)),

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.codec import codec_for
@@ -293,7 +293,6 @@ def test_a_checkpoint_without_redriven_events_is_read() -> None:
     assert Checkpoint.read(entry.value) == Checkpoint(5, 7, {}, 3, 9, "shape", 0, 0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9000)), max_size=60))
 def test_the_quarantine_index_is_a_set_of_offsets(changes: list[tuple[bool, int]]) -> None:
     """The index, which stores runs of offsets by blocks, contains the offsets that a set would."""

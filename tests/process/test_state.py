@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshport.compat import Contract
@@ -223,7 +223,6 @@ def test_the_gate_refuses_what_would_not_start() -> None:
     assert wrong == []
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_of_longer_processes_too(data: st.DataObject) -> None:
     """The gate and the processor agree about any change of one of many steps before the grouping."""
@@ -236,7 +235,6 @@ def test_of_longer_processes_too(data: st.DataObject) -> None:
     assert sides[0].serves(sides[1]) is not bool(differing(*(each.contract for each in sides)))
 
 
-@settings(max_examples=30, deadline=None)
 @given(steps_)
 @example([{"deduplicate": {"within": "1h"}}, {"filter": "ms > 0"}, {"deduplicate": {"within": "1h"}}])
 def test_a_filter_more_is_no_other_state(steps: list[dict[str, Any]]) -> None:

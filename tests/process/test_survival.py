@@ -48,7 +48,7 @@ events_ = st.lists(
 )
 sizes_ = st.lists(st.integers(1, 9), max_size=30)
 crashes_ = st.lists(st.integers(0, 40), max_size=8)
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def publish(harness: Harness, given_: Given) -> None:

@@ -17,7 +17,7 @@ from tests.schema.bombs import laughs, refused
 from tests.waiting import PATIENCE_S
 from tests.work import counted
 
-BOMBS = repeats(500, 10_000)
+BOMBS = repeats(200, 10_000)
 
 
 @repeated

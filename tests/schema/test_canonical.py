@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from meshport.errors import SchemaError
 from meshport.schema import CommonTypes, Schema, parse_schema
@@ -22,7 +22,6 @@ def outer(*fields: Any, **more: Any) -> dict[str, Any]:
     return {"type": "record", "name": "Outer", "namespace": "a", "fields": named} | more
 
 
-@settings(max_examples=150, deadline=None)
 @given(schemas())
 def test_the_canonical_form_is_its_own_canonical_form(once: Schema) -> None:
     """Reading a canonical text gives the same text and fingerprint again."""

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import meshport
@@ -112,7 +112,6 @@ def test_a_major_is_counted_from_one(major: int) -> None:
         Address("player", "plays", "events", major)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(FULL, st.integers(1, 1000)), min_size=2, max_size=20, unique=True))
 def test_topics_are_unique_per_address_and_generation(pairs: list[tuple[Address, int]]) -> None:
     """No two addresses, no two generations of an address and no quarantine or late topic share a name."""
