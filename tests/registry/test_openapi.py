@@ -26,6 +26,7 @@ from meshport_registry import Settings, create_app, running
 from tests.registry.schemas import plays, record, waiver_of_track
 from tests.repeats import repeated, repeats
 from tests.summary import note
+from tests.waiting import PATIENCE_S
 
 CHECKS = [
     not_a_server_error,
@@ -86,7 +87,7 @@ def can_be_invalid(operation: dict[str, Any]) -> bool:
 def load(service: str) -> Any:
     """Return the document as Schemathesis reads it, with hooks that put real values among the generated ones."""
     schema = schemathesis.openapi.from_dict(document())
-    schema.config.update(base_url=service)
+    schema.config.update(base_url=service, request_timeout=PATIENCE_S)
 
     @schema.hook
     def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG001 - its signature
@@ -170,7 +171,7 @@ def test_every_operation_answers_what_the_document_says(
             continue
 
         @settings(
-            max_examples=repeats(suite=3, campaign=120),
+            max_examples=repeats(suite=3, campaign=150),
             deadline=None,
             database=None,
             phases=[Phase.generate],
@@ -213,8 +214,8 @@ def test_sequences_of_requests_get_what_the_document_says(
 
     Requests.run(
         settings=settings(
-            max_examples=repeats(suite=6, campaign=700),
-            stateful_step_count=repeats(suite=8, campaign=12),
+            max_examples=repeats(suite=6, campaign=800),
+            stateful_step_count=repeats(suite=8, campaign=15),
             deadline=None,
             database=None,
             phases=[Phase.generate],
