@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, false, func, select, true
+from sqlalchemy import Connection, Row, and_, bindparam, false, func, select, true
 
 from meshport.compat import Version
 from meshport.compat.judgement import HistoryJudgement
@@ -22,7 +22,7 @@ from meshport_registry.errors import (
     SubjectNotFound,
     VersionNotFound,
 )
-from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parsed_schemas, registered_id, stored_schema
+from meshport_registry.schemas import CandidateSchema, StoredSchema, load, parsed_schemas, registered_id
 from meshport_registry.subject_names import LATEST
 
 _SUBJECT: Final = (
@@ -253,8 +253,8 @@ def list_subjects(
 
 def list_schemas(
     connection: Connection, *, prefix: str = "", deleted: bool = False, latest: bool = False, offset: int, limit: int
-) -> list[tuple[str, SubjectVersion, StoredSchema]]:
-    """Return schemas with their subjects and versions, ordered by subject and version.
+) -> list[tuple[str, SubjectVersion]]:
+    """Return versions with their subjects, ordered by subject and version.
 
     Args:
         connection: to the database.
@@ -262,10 +262,16 @@ def list_schemas(
         deleted: include the soft-deleted versions.
         latest: return only the newest version of each subject.
         offset: the number of rows to skip.
-        limit: the number of rows to return; all of them if negative.
+        limit: the number of rows to return, at most.
     """
     query = (
-        select(tables.subject.c.name, tables.version.c.version, tables.version.c.deleted, tables.schema)
+        select(
+            tables.subject.c.name,
+            tables.version.c.version,
+            tables.version.c.deleted,
+            tables.schema.c.id,
+            tables.schema.c.fingerprint,
+        )
         .select_from(tables.version)
         .join(tables.subject)
         .join(tables.schema)
@@ -285,8 +291,8 @@ def list_schemas(
             and_(newest.c.subject_id == tables.version.c.subject_id, newest.c.newest == tables.version.c.version),
         )
     return [
-        (row.name, SubjectVersion(row.version, row.id, row.fingerprint, row.deleted), stored_schema(row))
-        for row in connection.execute(_page(query, offset, limit))
+        (row.name, SubjectVersion(row.version, row.id, row.fingerprint, row.deleted))
+        for row in connection.execute(query.offset(offset).limit(limit))
     ]
 
 
@@ -370,9 +376,3 @@ def subject_not_found(name: str) -> SubjectNotFound:
 def version_not_found(number: int) -> VersionNotFound:
     """Return the error for a version that the subject does not have."""
     return VersionNotFound(f"Version {number} not found.")
-
-
-def _page(query: Select[Any], offset: int, limit: int) -> Select[Any]:
-    query = query.offset(offset) if offset > 0 else query
-    # SQLite takes no OFFSET without a LIMIT; SQLAlchemy writes `LIMIT -1` for it.
-    return query if limit < 0 else query.limit(limit)

@@ -6,8 +6,12 @@ import json
 from typing import Any
 
 import httpx2
+from sqlalchemy import create_engine, insert
 
 from meshport.schema import parse_schema
+from meshport_registry import tables
+from meshport_registry.confluent.schemas import MOST_SCHEMAS
+from meshport_registry.settings import database_url
 from tests.registry.schemas import record
 
 V1, V2, BROKEN = record("user"), record("user", "track?"), record("user", "track")
@@ -221,6 +225,33 @@ def test_schemas_can_be_listed(http: httpx2.Client) -> None:
     assert len(http.get("/schemas?offset=1").json()) == 2
     assert http.get("/subjects?offset=1&limit=5").json() == ["b"]
     assert http.get("/subjects?subjectPrefix=a").json() == ["a"]
+
+
+def test_a_long_list_of_schemas_is_sent_in_parts(database: str, http: httpx2.Client) -> None:
+    """A list has every schema once, in its order, and a thousand of them at most; an offset gets the others."""
+    for text in (V1, V2):
+        register(http, "a", text)
+    names = [f"s{number:04}" for number in range(MOST_SCHEMAS + 5)]
+    engine = create_engine(database_url(database))
+    with engine.begin() as connection:
+        connection.execute(insert(tables.subject), [{"id": 10 + at, "name": each} for at, each in enumerate(names)])
+        versions = [
+            {"subject_id": 10 + at, "version": 1, "schema_id": 1 + at % 2, "deleted": False, "created_at": 0}
+            for at in range(len(names))
+        ]
+        connection.execute(insert(tables.version), versions)
+    engine.dispose()
+    for limit in (31, 32, 33, 64, 70):
+        answer = http.get(f"/schemas?subjectPrefix=s&limit={limit}", headers={"accept": "application/json"})
+        assert answer.headers["content-type"] == "application/json"
+        assert [each["subject"] for each in answer.json()] == names[:limit]
+        assert [each["schema"] for each in answer.json()] == ([V1, V2] * limit)[:limit]
+    for query in ("", "limit=0&", "limit=-1&", f"limit={MOST_SCHEMAS + 1}&", "limit=2147483647&"):
+        listed = http.get(f"/schemas?{query}subjectPrefix=s").json()
+        assert [each["subject"] for each in listed] == names[:MOST_SCHEMAS]
+    others = http.get(f"/schemas?subjectPrefix=s&offset={MOST_SCHEMAS}").json()
+    assert [each["subject"] for each in others] == names[MOST_SCHEMAS:]
+    assert http.head("/schemas").content == b""
 
 
 def test_an_import_keeps_ids_and_versions(http: httpx2.Client) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Query
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from sqlalchemy import Connection, func, select
 
 from meshport_registry import tables
@@ -26,10 +29,15 @@ from meshport_registry.confluent.parameters import Database, Deleted, Flag, Form
 from meshport_registry.errors import SchemaNotFound
 from meshport_registry.negotiation import CONFLUENT_JSON
 from meshport_registry.schemas import StoredSchema, load, stored_schema
-from meshport_registry.subjects import list_schemas, versions_using
+from meshport_registry.store import RegistryStore
+from meshport_registry.subjects import SubjectVersion, list_schemas, versions_using
 from meshport_registry.values import BoundedRoute, SchemaId
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+MOST_SCHEMAS: Final = 1000
+"""Schemas of one list: the default and the maximum of Confluent's (`schema.search.default.limit`, `schema.search.max.limit`)."""
+# Schemas whose texts are in memory at once; each has up to 256 kB.
+_AT_ONCE: Final = 32
 OfSubject = Annotated[str, Query(description="only what this subject has")]
 
 
@@ -47,14 +55,31 @@ async def schemas(
     deleted: Deleted = False,
     latest_only: Annotated[Flag, Query(alias="latestOnly", description="the newest version of each subject")] = False,
 ) -> Any:
-    """Schemas with their subjects and versions."""
-    limit = page.limit if page.limit > 0 else -1
+    """Schemas with their subjects and versions, a thousand at most."""
+    limit = min(page.limit, MOST_SCHEMAS) if page.limit > 0 else MOST_SCHEMAS
     found = await store.read(
         lambda connection: list_schemas(
             connection, prefix=prefix, deleted=deleted, latest=latest_only, offset=page.offset, limit=limit
         )
     )
-    return ConfluentJSON([version_facts(*each) for each in found])
+    if len(found) <= _AT_ONCE:
+        return ConfluentJSON(await store.read(lambda c: _with_texts(c, found)))
+    return StreamingResponse(_in_parts(store, found), media_type=CONFLUENT_JSON)
+
+
+def _with_texts(connection: Connection, versions: list[tuple[str, SubjectVersion]]) -> list[dict[str, Any]]:
+    texts = load(connection, [version.schema_id for _, version in versions])
+    return [version_facts(name, version, texts[version.schema_id]) for name, version in versions]
+
+
+async def _in_parts(store: RegistryStore, versions: list[tuple[str, SubjectVersion]]) -> AsyncIterator[bytes]:
+    """Yield the JSON list of versions part by part; the texts of one are read once the client has taken the one before."""
+    opening = b"["
+    for start in range(0, len(versions), _AT_ONCE):
+        facts = await store.read(partial(_with_texts, versions=versions[start : start + _AT_ONCE]))
+        yield opening + orjson.dumps(facts)[1:-1]
+        opening = b","
+    yield b"]"
 
 
 @router.get("/schemas/ids/{schema_id}", response_model=SchemaById, responses=READS)
