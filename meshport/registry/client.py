@@ -58,21 +58,24 @@ class Registry:
     """A client of one registry; thread-safe, so that a process needs one.
 
     Args:
-        url: of the registry, `http://host:port`.
+        url: of the registry, `http://host:port` or `http://user:password@host:port`.
         timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         keep: seconds for which a resolved binding is returned without a request.
         transport: the transport of requests; for tests inside one process.
 
     Attributes:
-        url: of the registry.
+        url: of the registry, without user and password.
+
+    Raises:
+        RegistryUnavailable: the URL is none.
     """
 
     def __init__(
         self, url: str, *, timeout: float = 30.0, keep: float = 10.0, transport: Transport | None = None
     ) -> None:
-        self.url = url.rstrip("/")
         self._keep = keep
-        self._requests = Requests(self.url, timeout=timeout, transport=transport)
+        self._requests = Requests(url, timeout=timeout, transport=transport)
+        self.url = self._requests.url
         self._lock = threading.Lock()
         self._bindings: dict[Address, _Resolved] = {}
         self._by_id: dict[int, Schema] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -20,18 +21,28 @@ class Requests:
     """A pool of connections to one registry; thread-safe.
 
     Args:
-        url: of the registry.
+        url: of the registry; a user and a password in it are sent as HTTP basic authentication.
         timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         transport: the transport of requests; for tests inside one process.
+
+    Attributes:
+        url: of the registry, without user and password: messages, errors and httpx2's own log quote it.
+
+    Raises:
+        RegistryUnavailable: the URL is none.
     """
 
     def __init__(self, url: str, *, timeout: float, transport: Transport | None = None) -> None:
-        self.url = url
+        given = _parsed(url)
+        self.url = str(given.copy_with(userinfo=b"")).rstrip("/")
+        auth = (given.username, given.password) if given.userinfo else None
         # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
         limits = httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S))
         # Without TLS no certificates are loaded, which takes 30 ms of CPU. Redirects are not followed.
-        secure = not url.startswith("http://")
-        self._http = httpx2.Client(base_url=url, timeout=limits, transport=transport, trust_env=False, verify=secure)
+        secure = given.scheme != "http"
+        self._http = httpx2.Client(
+            base_url=self.url, auth=auth, timeout=limits, transport=transport, trust_env=False, verify=secure
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -96,6 +107,26 @@ class Requests:
         return RegistrationRefused(
             problem.message, findings=problem.findings, url=self.url, status=status, hint=problem.hint
         )
+
+
+def _parsed(url: str) -> httpx2.URL:
+    """Return the parts of a registry's URL.
+
+    Raises:
+        RegistryUnavailable: it is no URL of HTTP. What stands before an `@` is left out of the message.
+    """
+    try:
+        parsed = httpx2.URL(url)
+        if parsed.scheme in {"http", "https"} and parsed.host:
+            return parsed
+    except httpx2.InvalidURL:
+        pass  # raised below, without this error, which quotes a part of the URL
+    shown = re.sub(r"(?s)^(https?://)?.*@", r"\1", url)
+    raise RegistryUnavailable(
+        f"{shown!r} is no URL of a registry",
+        url=shown,
+        hint="http://host:port or http://user:password@host:port, with %2F for / and %40 for @ in a password",
+    )
 
 
 class _Problem(BaseModel):

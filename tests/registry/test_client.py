@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
@@ -52,6 +56,51 @@ def test_a_binding_is_asked_for_again_after_a_while_and_a_schema_never(service: 
         assert network.requests.count(f"/schemas/ids/{schema_id}") == 1
         client.register(plays()[0], {"events@1": schema("user", "track", "device?")})
         assert client.resolve("player/plays").schema_id != schema_id
+
+
+@pytest.mark.parametrize("url", ["http://ada:geheim%40@127.0.0.1:1", "http://ada:geheim@127.0.0.1:1/sub/"])
+def test_a_password_in_the_url_is_sent_and_never_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The password goes into the header of basic authentication, and into no message, fact, log line or `repr`."""
+    caplog.set_level(logging.DEBUG)
+    sent: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(200 if request.url.path.endswith("health") else 500, text="{}")
+
+    shown = []
+    with Registry(url, transport=httpx2.MockTransport(answer)) as client:
+        shown += [client.url, repr(client), repr(vars(client))]
+        for ask in (client.health, client.search):
+            with pytest.raises(RegistryUnavailable) as error:
+                ask()
+            shown += [str(error.value), repr(error.value), repr(vars(error.value))]
+    with Registry(url) as client, pytest.raises(RegistryUnavailable, match="did not answer") as error:
+        client.health()
+    shown += [str(error.value), repr(vars(error.value)), str(sent[0].url), caplog.text]
+    password = httpx2.URL(url).password
+    assert sent[0].headers["authorization"] == f"Basic {b64encode(f'ada:{password}'.encode()).decode()}"
+    assert caplog.text
+    assert "geheim" not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ada:geh/eim@host:1",
+        "http://ada:geheim@host:bad",
+        "ada:geheim@host:1",
+        "ftp://ada:geheim@host",
+        "http://",
+        "",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+    """A registry's URL that cannot be one is refused at once, and the message quotes nothing before its `@`."""
+    with pytest.raises(RegistryUnavailable, match="is no URL of a registry") as error:
+        Registry(url)
+    text = "".join(traceback.format_exception(error.value)) + repr(vars(error.value))
+    assert not re.search("ada|geh|eim", text)
 
 
 def test_id_fingerprint_and_guid_give_equal_schemas(registry: Registry) -> None:
