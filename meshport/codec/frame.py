@@ -30,9 +30,9 @@ def unframe(value: bytes) -> tuple[int, int]:
         DecodeError: the value has fewer than five bytes, or another magic byte.
     """
     if len(value) < PREFIX_BYTES or value[0]:
-        found = f"begins with {value[:1].hex()}" if value else "is empty"
+        found = f"a value of {len(value)} bytes that begins with {value[:1].hex()}" if value else "an empty value"
         raise DecodeError(
-            f"a value of {len(value)} bytes that {found} has no schema id before it",
+            f"{found} has no schema id before it",
             offset=0,
             hint="Confluent's wire format is a 0, the 4-byte id, the body",
         )

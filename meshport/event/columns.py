@@ -19,7 +19,7 @@ from meshport.columnar.native import unavailable
 from meshport.errors import MeshError, RegistryUnavailable, SchemaError
 from meshport.event.attributes import AVRO, COMMON_HEADERS, OWN_HEADERS, SPEC_VERSION, fingerprint_of
 from meshport.event.event import Envelope
-from meshport.event.reader import RawHeaders
+from meshport.event.headers import RawHeaders
 from meshport.event.reading import ReaderSchemas, reader_schemas
 from meshport.event.value import SchemaSource
 from meshport.schema import Schema

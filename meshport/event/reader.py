@@ -3,6 +3,12 @@
 The cloudevents SDK generates an id, a time and a version if they are missing, and takes headers as a mapping, which drops
 the second of two equal names. This reader refuses attributes that are missing, repeated, empty or not UTF-8: with a generated
 id, a repeated event could not be recognised.
+
+A tombstone is the exception. Kafka deletes a row by a key with a null value, whatever its headers: compaction asks for no more,
+and the tools that delete rows (Kafka Connect, kcat, a console producer) write no headers. Where the headers of a keyed null value
+are no CloudEvent, it is a tombstone all the same, named by its topic, partition and offset; otherwise a table would keep a row
+that compaction removes. A value that is there and holds no record (Avro's null, structured JSON without data) is no tombstone:
+Kafka keeps it as the row, so it is refused.
 """
 
 from __future__ import annotations
@@ -10,39 +16,40 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from meshport.codec import PREFIX_BYTES, SCHEMA_HEADER, codec_for
+from meshport.codec import PREFIX_BYTES, codec_for
 from meshport.codec.jsonform import from_json
 from meshport.errors import CodecError, DecodeError, EncodeError, EventError, MeshError, NotRegistered, SchemaError
 from meshport.event.attributes import (
     COMMON_HEADERS,
-    CONTENT_TYPE,
-    CORE,
     ID,
     OWN_HEADERS,
-    PREFIX,
     RECORDED_TIME,
     SPEC_VERSION,
     STRUCTURED,
     TIME,
     fingerprint_of,
-    instant,
-    is_name,
 )
 from meshport.event.event import NO_EXTENSIONS, Envelope, Event
+from meshport.event.headers import (
+    RawHeaders,
+    attributes_of,
+    canonical_text,
+    check_attributes,
+    instant_of,
+    optional_attributes,
+    stored_at,
+)
 from meshport.event.reading import ReaderSchemas, reader_schemas
 from meshport.event.value import Decode, SchemaSource, ValueReader
 from meshport.schema import Schema
 
 UNREADABLE: Final = (CodecError, EventError, NotRegistered, SchemaError)
 """What `EventReader.read` raises for one bad message, as opposed to a registry that does not answer."""
-
-RawHeaders = Sequence[tuple[str, bytes | None]]
 
 
 class UnreadableHeaders(tuple[tuple[str, bytes | None], ...]):
@@ -57,8 +64,13 @@ class UnreadableHeaders(tuple[tuple[str, bytes | None], ...]):
         return made
 
 
+FOREIGN_TOMBSTONE: Final = "kafka.tombstone"
+"""The CloudEvents type of a tombstone whose own headers are no CloudEvent."""
+
+# Key, topic, partition, offset and Kafka timestamp of a message.
+_Position = tuple[bytes | None, str, int, int, int]
+_NO_DATA: Final = "a record as the data; a tombstone is a Kafka record whose value is null"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLI: Final = timedelta(milliseconds=1)
 _CONSTANT: Final = len(COMMON_HEADERS)
 _USUAL: Final = _CONSTANT + len(OWN_HEADERS)
 _from_iso: Final = datetime.fromisoformat
@@ -126,7 +138,7 @@ class EventReader:
                         self._recorded = recorded = _from_iso(recorded_bytes.decode())
                         self._recorded_bytes = recorded_bytes if recorded.tzinfo is UTC else None
                     event.recorded_time = self._recorded
-                    event.data = self._decode(value, PREFIX_BYTES)
+                    event.data = data = self._decode(value, PREFIX_BYTES)
                     event.envelope = self._envelope
                     event.key = key
                     event.topic = topic
@@ -135,11 +147,11 @@ class EventReader:
                     event.timestamp_ms = timestamp_ms
                     event.has_time = True
                     if len(headers) > _USUAL:
-                        event.subject, event.extensions = _more(headers[_USUAL:])
+                        event.subject, event.extensions = optional_attributes(headers[_USUAL:])
                     else:
                         event.subject = None
                         event.extensions = NO_EXTENSIONS
-                    if time.tzinfo is UTC and self._recorded_bytes is not None:
+                    if time.tzinfo is UTC and self._recorded_bytes is not None and data is not None:
                         return event
         except (ValueError, IndexError):
             # Another layout or an error (EventError and DecodeError are ValueErrors); the slow path decides.
@@ -163,49 +175,30 @@ class EventReader:
         offset: int,
         timestamp_ms: int,
     ) -> Event:
-        if isinstance(headers, UnreadableHeaders):
+        # A message that the client could not read has neither key nor value.
+        if isinstance(headers, UnreadableHeaders) and (value is not None or key is None):
             raise EventError(headers.reason)
-        attributes, schema_header = _attributes(headers)
+        position = (key, topic, partition, offset, timestamp_ms)
+        if value is None:
+            return _tombstone(headers, position)
+        attributes, schema_header = attributes_of(headers)
         content_type = attributes.get("datacontenttype", "")
-        if value is not None and content_type.lower().startswith(STRUCTURED):
+        if content_type.lower().startswith(STRUCTURED):
             attributes, data = self._structured(content_type, value)
         else:
-            _check(attributes)
+            check_attributes(attributes)
             fingerprint = fingerprint_of(attributes.get("dataschema"))
-            data = None if value is None else self._data(content_type, value, fingerprint, schema_header)
-        has_time = "time" in attributes
-        event = Event(
-            envelope=Envelope(
-                attributes.pop("source"),
-                attributes.pop("type"),
-                attributes.pop("dataschema", None),
-                attributes.pop("datacontenttype", None),
-            ),
-            id=attributes.pop("id"),
-            time=_instant("time", attributes.pop("time")) if "time" in attributes else _stored_at(timestamp_ms),
-            data=data,
-            key=key,
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            timestamp_ms=timestamp_ms,
-            has_time=has_time,
-            subject=attributes.pop("subject", None),
-        )
-        if "recordedtime" in attributes:
-            event.recorded_time = _instant("recordedtime", attributes.pop("recordedtime"))
-        del attributes["specversion"]
-        if attributes:
-            event.extensions = MappingProxyType(attributes)
+            data = self._data(content_type, value, fingerprint, schema_header)
+        if data is None:
+            raise EventError("the event has no data: its value is the null of Avro or JSON", hint=_NO_DATA)
+        event = _event(attributes, data, position)
         self._freeze(headers, value, schema_header, event.envelope)
         return event
 
-    def _freeze(
-        self, headers: RawHeaders, value: bytes | None, schema_header: bytes | None, envelope: Envelope
-    ) -> None:
+    def _freeze(self, headers: RawHeaders, value: bytes, schema_header: bytes | None, envelope: Envelope) -> None:
         """Store the shared parts of an event for the fast path."""
         names = [name for name, _ in headers]
-        if value is None or schema_header is not None or tuple(names[_CONSTANT:_USUAL]) != OWN_HEADERS:
+        if schema_header is not None or tuple(names[_CONSTANT:_USUAL]) != OWN_HEADERS:
             return
         decode = self._values.prefix_decoder(value, fingerprint_of(envelope.data_schema))
         if decode is not None:
@@ -242,11 +235,13 @@ class EventReader:
         if not isinstance(document, dict):
             raise EventError("the structured event is no JSON object")
         data, encoded = document.pop("data", None), document.pop("data_base64", None)
-        attributes = {name: _text_of(name, each) for name, each in document.items() if each is not None}
-        _check(attributes)
+        attributes = {name: canonical_text(name, each) for name, each in document.items() if each is not None}
+        check_attributes(attributes)
         fingerprint = fingerprint_of(attributes.get("dataschema"))
-        if (data is None) == (encoded is None):
-            raise EventError("the structured event has not one of data and data_base64")
+        if data is None and encoded is None:
+            raise EventError("the structured event has no data", hint=_NO_DATA)
+        if data is not None and encoded is not None:
+            raise EventError("the structured event has both data and data_base64", hint="one of them")
         if encoded is None:
             return attributes, self._of_json(data, fingerprint)
         try:
@@ -256,104 +251,62 @@ class EventReader:
         return attributes, self._data(attributes.get("datacontenttype", ""), body, fingerprint, None)
 
 
-def _attributes(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
-    """Return CloudEvents attributes by name, and Confluent's schema header; other headers are ignored."""
-    attributes: dict[str, str] = {}
-    schema_header = None
-    for name, value in headers:
-        if name == SCHEMA_HEADER:
-            schema_header = value
-            continue
-        lowered = name.lower()
-        if lowered == CONTENT_TYPE:
-            attribute = "datacontenttype"
-        elif lowered.startswith(PREFIX):
-            attribute = lowered.removeprefix(PREFIX)
-            if attribute == "datacontenttype" or not is_name(attribute):
-                raise EventError(
-                    f"the header {name!r} is no CloudEvents attribute",
-                    attribute=name,
-                    hint="ce_ and a-z, 0-9; content-type",
-                )
-        else:
-            continue
-        if value is None:
-            raise EventError(
-                f"the header {name} is null", attribute=name, hint="an attribute that is not there has no header"
-            )
-        if attribute in attributes:
-            raise EventError(f"the header {name} stands there twice", attribute=name)
-        try:
-            attributes[attribute] = value.decode()
-        except UnicodeDecodeError as error:
-            raise EventError(f"the header {name} is no UTF-8: {error.reason}", attribute=name) from error
-    return attributes, schema_header
+def _event(attributes: dict[str, str], data: Any, position: _Position) -> Event:
+    """Return the event of checked attributes, which are taken out of their dict."""
+    key, topic, partition, offset, timestamp_ms = position
+    has_time = "time" in attributes
+    event = Event(
+        envelope=Envelope(
+            attributes.pop("source"),
+            attributes.pop("type"),
+            attributes.pop("dataschema", None),
+            attributes.pop("datacontenttype", None),
+        ),
+        id=attributes.pop("id"),
+        time=instant_of("time", attributes.pop("time")) if has_time else stored_at(timestamp_ms),
+        data=data,
+        key=key,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp_ms=timestamp_ms,
+        has_time=has_time,
+        subject=attributes.pop("subject", None),
+    )
+    if "recordedtime" in attributes:
+        event.recorded_time = instant_of("recordedtime", attributes.pop("recordedtime"))
+    del attributes["specversion"]
+    if attributes:
+        event.extensions = MappingProxyType(attributes)
+    return event
 
 
-def _more(headers: RawHeaders) -> tuple[str | None, Mapping[str, str]]:
-    """Return subject and extensions from the headers after those that each event of our writer has."""
-    attributes, schema_header = _attributes(headers)
-    subject = attributes.pop("subject", None)
-    if schema_header is not None or subject == "" or not CORE.isdisjoint(attributes):
-        raise EventError("the headers are none that our writer makes")
-    return subject, MappingProxyType(attributes) if attributes else NO_EXTENSIONS
+def _tombstone(headers: RawHeaders, position: _Position) -> Event:
+    """Return the event of a null value; one of our own where its headers are no CloudEvent and it has a key.
+
+    Raises:
+        EventError: the headers are no CloudEvent, and there is no key that could be deleted; or the Kafka timestamp, the only
+            time of the event, is after the year 9999.
+    """
+    try:
+        attributes, _ = attributes_of(headers)
+        check_attributes(attributes)
+        return _event(attributes, None, position)
+    except EventError:
+        key, topic, partition, offset, _ = position
+        if key is None:
+            raise
+    own = {
+        "specversion": SPEC_VERSION,
+        "id": f"{topic}-{partition}-{offset}",
+        "source": f"kafka:{topic}",
+        "type": FOREIGN_TOMBSTONE,
+    }
+    return _event(own, None, position)
 
 
 def _undecided(_body: bytes, _start: int) -> Any:
     raise EventError("no event was read yet")
-
-
-def _check(attributes: Mapping[str, str]) -> None:
-    """Refuse attributes that are not a valid CloudEvent."""
-    for name in ("specversion", "id", "source", "type"):
-        if not attributes.get(name):
-            found = "is empty" if name in attributes else "is missing"
-            raise EventError(
-                f"the attribute {name} {found}",
-                attribute=name,
-                hint=f"every CloudEvent has it, in the header ce_{name}",
-            )
-    if attributes["specversion"] != SPEC_VERSION:
-        raise EventError(
-            f"the attribute specversion is {attributes['specversion']!r}", attribute="specversion", hint=SPEC_VERSION
-        )
-    for name in ("subject", "dataschema", "datacontenttype"):
-        if attributes.get(name) == "":
-            raise EventError(f"the attribute {name} is empty", attribute=name, hint="leave it out, or say it")
-
-
-def _instant(name: str, text: str) -> datetime:
-    try:
-        return instant(text)
-    except (ValueError, OverflowError) as error:
-        raise EventError(
-            f"the attribute {name} is {text!r}: {error}", attribute=name, hint="RFC 3339, 2026-11-21T08:15:00Z"
-        ) from error
-
-
-def _stored_at(timestamp_ms: int) -> datetime:
-    """Return the time of an event without one: the Kafka timestamp of its record, or the epoch where there is none."""
-    try:
-        return _EPOCH + _MILLI * max(timestamp_ms, 0)
-    except OverflowError as error:
-        raise EventError(
-            f"the event has no time, and its Kafka timestamp is {timestamp_ms} ms, after the year 9999",
-            attribute="time",
-        ) from error
-
-
-def _text_of(name: str, value: Any) -> str:
-    """Return an attribute of a structured event in CloudEvents' canonical text form."""
-    if not is_name(name):
-        raise EventError(f"{name!r} is no CloudEvents attribute", attribute=name, hint="a-z and 0-9")
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int() if name not in CORE:
-            return str(value)
-        case str():
-            return value
-    raise EventError(f"the attribute {name} is {value!r}", attribute=name, hint="text")
 
 
 def _json(value: bytes) -> Any:

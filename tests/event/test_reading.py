@@ -12,6 +12,7 @@ import pytest
 from meshport.codec import codec_for, prefix
 from meshport.errors import DecodeError, EventError, NotRegistered
 from meshport.event import EventReader, EventWriter
+from meshport.event.reader import FOREIGN_TOMBSTONE, UnreadableHeaders
 from tests.codec.samples import PLAY, PLAY_FORM, STARTED, play, schema
 from tests.event.registry import Known
 
@@ -36,7 +37,7 @@ def _headers(*, without: str = "", **changed: bytes | None) -> Headers:
     return list(headers.items())
 
 
-def _read(headers: Headers, value: bytes | None = prefix(7) + BODY, **more: Any) -> Any:
+def _read(headers: Headers | None, value: bytes | None = prefix(7) + BODY, **more: Any) -> Any:
     return EventReader(Known(id7=PLAY), **more).read(b"key", value, headers, "topic", 2, 41, 1_000)
 
 
@@ -273,8 +274,15 @@ def test_structured_json_is_read_as_the_same_record() -> None:
         (_structured(id=...), EventError, "id is missing"),
         (_structured(time=17), EventError, "time is 17"),
         (_structured(a_b="x"), EventError, "'a_b' is no CloudEvents attribute"),
-        (_structured(data=...), EventError, "not one of data and data_base64"),
-        (_structured(data_base64=""), EventError, "not one of data and data_base64"),
+        (_structured(data=...), EventError, "has no data"),
+        (_structured(data=None), EventError, "has no data"),
+        (_structured(data=..., data_base64=None), EventError, "has no data"),
+        (_structured(data_base64=""), EventError, "has both data and data_base64"),
+        (_structured(data=..., data_base64="", datacontenttype="application/avro"), DecodeError, "0 bytes end within"),
+        (_structured(x=2**31), EventError, "x is 2147483648"),
+        (_structured(x=-(2**31) - 1), EventError, "x is -2147483649"),
+        (_structured(x=1.5), EventError, "x is 1.5"),
+        (_structured(x={}), EventError, "x is {}"),
         (_structured(data=..., data_base64="%"), EventError, "no base64"),
         (_structured(data=..., data_base64=7), EventError, "no base64"),
         (_structured(dataschema=...), EventError, "names no schema"),
@@ -296,3 +304,74 @@ def test_other_structured_formats_are_refused() -> None:
     for kind in (b"application/cloudevents-batch+json", b"application/cloudevents+avro"):
         with pytest.raises(EventError, match="content-type is"):
             _read_structured(_structured(), kind)
+
+
+def test_extensions_of_structured_json_are_kept_as_canonical_text() -> None:
+    """Integers of 32 bits and booleans become text, as in CloudEvents' type system; long names and empty text are kept."""
+    given = {"a" * 40: "x", "1a": "y", "empty": "", "low": -(2**31), "high": 2**31 - 1, "yes": True}
+    read = _read_structured(_structured(**given)).extensions
+    assert read == {**given, "low": "-2147483648", "high": "2147483647", "yes": "true"}
+
+
+FOREIGN: list[Any] = [
+    None,
+    [],
+    [("content-type", b"application/cloudevents+json")],
+    [("other", b"1")],
+    _headers(without="ce_id"),
+    _headers(ce_id=b"\xff"),
+    _headers(ce_time=b"yesterday"),
+    [*_headers(), ("ce_a-b", b"1")],
+    UnreadableHeaders("a header's name is not UTF-8"),
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_a_keyed_null_value_is_a_tombstone_whatever_its_headers(headers: Headers | None) -> None:
+    """Compaction deletes the row of the key; the tombstone is named by its position and has the time of its Kafka record."""
+    event = _read(headers, None)
+    assert (event.is_tombstone, event.key, event.type) == (True, b"key", FOREIGN_TOMBSTONE)
+    assert (event.source, event.id) == ("kafka:topic", "topic-2-41")
+    assert (event.time, event.has_time) == (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), False)
+    assert event == _read(headers, None)
+    shown = event.to_cloudevent()
+    assert (shown.get_data(), shown.get_id(), shown.get_source()) == (None, event.id, event.source)
+    assert event.as_dict()["data"] is None
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_a_null_value_without_key_and_event_is_refused(headers: Headers | None) -> None:
+    """It deletes nothing and says nothing."""
+    with pytest.raises(EventError, match=r"topic\[2\]@41"):
+        EventReader(Known(id7=PLAY)).read(None, None, headers, "topic", 2, 41, 1_000)
+
+
+def test_a_tombstone_that_is_an_event_keeps_its_own_attributes() -> None:
+    """A null value with CloudEvents headers has the id, time and source that its writer gave it."""
+    event = _read([*_headers(without="ce_dataschema"), ("ce_subject", b"s")], None)
+    assert (event.is_tombstone, event.id, event.subject, event.has_time) == (True, "1", "s", True)
+    assert event.source == "mesh://player/plays/events@1"
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first", "after another event"])
+@pytest.mark.parametrize("form", ["null", ["null", PLAY_FORM]], ids=["null", "union"])
+def test_a_value_that_decodes_to_null_is_no_tombstone(form: Any, warm: bool) -> None:
+    """Kafka keeps such a value as the key's row, so that no reader may take it for a deletion."""
+    kind = schema(form)
+    reader = EventReader(Known(id7=kind))
+    headers = _headers(ce_dataschema=f"urn:meshport:schema:{kind.fingerprint}".encode())
+    if warm and form != "null":
+        for _ in range(2):
+            reader.read(b"key", prefix(7) + b"\x02" + BODY, headers, "topic", 2, 40, 1_000)
+    value = prefix(7) + (b"" if form == "null" else b"\0")
+    with pytest.raises(EventError, match=r"topic\[2\]@41: the event has no data"):
+        reader.read(b"key", value, headers, "topic", 2, 41, 1_000)
+
+
+def test_an_empty_value_is_no_tombstone() -> None:
+    """Only a null value is one; the reason names the empty value."""
+    for headers in ([], _headers(), _headers(without="ce_dataschema")):
+        with pytest.raises((EventError, DecodeError)) as caught:
+            _read(headers, b"")
+        assert "topic[2]@41" in caught.value.message
+    assert "an empty value has no schema id" in caught.value.message

@@ -14,6 +14,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, SchemaError
 from meshport.event import Event
+from meshport.event.reader import FOREIGN_TOMBSTONE
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
@@ -77,15 +78,16 @@ def test_batches_hold_the_events_that_come_one_by_one(ports: Mesh) -> None:
     """Data, ids, times, keys and offsets of each row are those of the event; order is kept in every partition."""
     binding = ports.product()
     fill(ports, binding.address, range(300))
+    put(binding, None, [])
     with Publisher(binding.address, ports.registry) as publisher:
         publisher.retract({"sensor": "s1"})
         publisher.publish(reading(300), subject="one that is read by itself")
         for number in range(301, 400):
             publisher.publish(reading(number))
     with Subscriber(binding.address, ports.registry) as subscriber:
-        events = by_place(take(subscriber, 401))
+        events = by_place(take(subscriber, 402))
     with Subscriber(binding.address, ports.registry) as subscriber:
-        found = gather(subscriber, 401)
+        found = gather(subscriber, 402)
     schema = parse_schema(binding.schema_text)
     seen: list[tuple[int, int]] = []
     for batch in found:
@@ -102,7 +104,10 @@ def test_batches_hold_the_events_that_come_one_by_one(ports: Mesh) -> None:
                 event.recorded_time,
                 event.key,
             )
-    assert [event.key for event in events.values()] == [b"s1"]
+    assert [(event.key, event.type == FOREIGN_TOMBSTONE) for event in events.values()] == [
+        (b"s1", True),
+        (b"s1", False),
+    ]
     assert [each for batch in found for each in batch.tombstones] == list(events.values())
     for partition in {place[0] for place in seen}:
         offsets = [place[1] for place in seen if place[0] == partition]

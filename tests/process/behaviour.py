@@ -110,6 +110,20 @@ def scenario(logic: Pipeline, ports_: Mapping[str, Port], *, same_bytes: bool = 
     return registered
 
 
+# The headers of null values that are no CloudEvent: none, those of a structured event, and some of a broken writer's.
+FOREIGN: tuple[list[tuple[str, bytes]], ...] = (
+    [],
+    [("content-type", b"application/cloudevents+json")],
+    [("ce_specversion", b"1.0"), ("ce_id", b"\xff")],
+)
+
+
+def delete(harness: Harness, address: str, key: str, minutes: float, headers: list[tuple[str, bytes]]) -> None:
+    """Store a null value of a foreign producer, which has only its Kafka timestamp."""
+    topic = harness.ports.resolve(Address.parse(address)).topic
+    harness.store(Message(topic, key.encode(), None, headers, int(at(minutes).timestamp()) * 1000))
+
+
 SHORT = record("Short", avro("listener", "string"), avro("seconds", "double"), avro("tags", "string"))
 
 
@@ -306,7 +320,10 @@ LABELLED = record("Labelled", avro("user", "string"), avro("label", ["null", "st
     ports(LABELLED, ("user",), cleanup="delete"),
 )
 class Joined:
-    """A play is joined with its artist's row at that time; without one it is quarantined; a poison row does no harm."""
+    """A play is joined with its artist's row at that time; without one it is quarantined; a poison row does no harm.
+
+    A null value deletes a row whatever its headers.
+    """
 
     @staticmethod
     def fill(harness: Harness) -> None:
@@ -315,15 +332,23 @@ class Joined:
         harness.publish("artists/onboardings", {"artist": "a2", "label": "x", "since": at(0)})
         harness.publish("artists/onboardings", None, time=at(30), key={"artist": "a2"})
         harness.store(Message(harness.ports.resolve(ARTISTS).topic, b"a1", b"poison", []))
+        for number, headers in enumerate(FOREIGN):
+            row = {"artist": f"f{number}", "label": "before", "since": at(0)}
+            harness.publish("artists/onboardings", row)
+            delete(harness, "artists/onboardings", f"f{number}", 30, headers)
+        deleted = [(f"f{number}", minute) for number in range(len(FOREIGN)) for minute in (29, 31)]
         for number, (artist, minute) in enumerate(
-            (("a1", 5), ("a1", 61), ("a2", 5), ("a2", 31), ("a3", 5), ("a1", -1))
+            (("a1", 5), ("a1", 61), ("a2", 5), ("a2", 31), ("a3", 5), ("a1", -1), *deleted)
         ):
             harness.publish("player/plays", play(f"u{number}", artist, minutes=minute), id=f"p{number}")
 
     @staticmethod
     def check(outcome: Outcome) -> None:
-        assert [(row["user"], row["label"]) for row in outcome.records] == [("u0", "old"), ("u1", "new"), ("u2", "x")]
-        assert sorted(each.key or b"" for each in outcome.quarantine) == [b"u3", b"u4", b"u5"]
+        assert {row["user"]: row["label"] for row in outcome.records} == {
+            "u0": "old", "u1": "new", "u2": "x", "u6": "before", "u8": "before", "u10": "before",
+        }  # fmt: skip
+        assert {each.key for each in outcome.quarantine} == {b"u3", b"u4", b"u5", b"u7", b"u9", b"u11"}
+        assert len(outcome.quarantine) == 6
         assert all(dict(each.headers)["mesh_error"] == b"NoRow" for each in outcome.quarantine)
 
 
@@ -501,10 +526,14 @@ class OverTable:
             harness.publish("player/plays", play(user, artist, minutes=number, ms=ms), id=f"p{number}")
         for user in ("u3", "u4"):
             harness.publish("player/plays", None, time=at(50), key={"user": user}, id=f"gone {user}")
+        for number, headers in enumerate(FOREIGN):
+            harness.publish("player/plays", play(f"f{number}", "a1", minutes=10, ms=100), id=f"foreign {number}")
+            delete(harness, "player/plays", f"f{number}", 50, headers)
 
     @staticmethod
     def check(outcome: Outcome) -> None:
         assert {key: row["ms"] for key, row in outcome.table.items()} == {"a1": 6, "a2": 8}
+        assert outcome.quarantine == []
 
 
 VIEW = ports({**TABLE["player/plays"].schema, "name": "View"}, ("user",))
@@ -520,10 +549,14 @@ class ViewOfTable:
         for number, (user, ms) in enumerate((("u1", 9), ("u2", 9), ("u3", 9), ("u1", 2), ("u4", 1))):
             harness.publish("player/plays", play(user, minutes=number, ms=ms), id=f"p{number}")
         harness.publish("player/plays", None, time=at(50), key={"user": "u2"}, id="gone")
+        for number, headers in enumerate(FOREIGN):
+            harness.publish("player/plays", play(f"f{number}", minutes=10, ms=100), id=f"foreign {number}")
+            delete(harness, "player/plays", f"f{number}", 50, headers)
 
     @staticmethod
     def check(outcome: Outcome) -> None:
         assert set(outcome.table) == {"u3"}
+        assert outcome.quarantine == []
 
 
 @scenario(

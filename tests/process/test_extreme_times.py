@@ -8,7 +8,7 @@ import pytest
 
 from meshport.errors import EventError
 from meshport.event import EventReader
-from meshport.event.reader import RawHeaders
+from meshport.event.headers import RawHeaders
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.pipeline import Aggregate, Deduplicate, Hopping, Session, Tumbling, Window

@@ -223,6 +223,16 @@ def test_a_restarted_processor_goes_on_with_its_state(mesh: MemoryMesh) -> None:
     assert mesh.latest(PEAKS)["Oslo"] == {"town": "Oslo", "peak": 3.5, "readings": 2}
 
 
+def test_a_null_value_deletes_a_row_whatever_its_headers(mesh: MemoryMesh) -> None:
+    """A foreign producer's tombstone has no CloudEvents headers; tables, subscribers and joins take it as a deletion."""
+    mesh.publish_bytes(STATIONS, None, key=b"a")
+    assert mesh.latest(STATIONS) == {}
+    assert [event.data for event in mesh.subscribe(STATIONS)] == [{"sensor": "a", "town": "Oslo"}, None]
+    mesh.publish(READINGS, reading(3.5, minute=1))
+    mesh.run()
+    assert mesh.events(PEAKS) == []
+
+
 def test_compaction_leaves_the_last_record_of_each_key(mesh: MemoryMesh) -> None:
     """After compaction readers see the last record of each key, with its own offset; other ports cannot be compacted."""
     for town in ("Bergen", "Tromso"):
