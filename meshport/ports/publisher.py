@@ -22,7 +22,7 @@ from meshport.event import DATA_SCHEMA, Envelope, EventWriter, Extension, Header
 from meshport.event.attributes import AVRO
 from meshport.event.record import event_time, record_key
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
-from meshport.kafka.producer import ANY_PARTITION, NOW, Producer, Refusal
+from meshport.kafka.producer import Producer
 from meshport.ports.delivery.chunk import CHUNK, SUFFIXES
 from meshport.ports.delivery.columns import ArrowStream, queue_columns
 from meshport.ports.delivery.deliveries import TIMEOUT_S, Deliveries
@@ -234,18 +234,17 @@ class Publisher:
         key_field = self.binding.key[0] if len(self.binding.key) == 1 else None
         time_field = self.binding.time
         deliveries, callers = self._deliveries, self._deliveries.callers
-        topic, produce, suffixes = deliveries.topic, deliveries.produce, SUFFIXES
+        queue, suffixes = deliveries.queue_next, SUFFIXES
 
         def publish(record: Mapping[str, Any]) -> str:
             caller = callers.get()
             if caller is None or caller.thread != get_ident() or running_loop() is not None:
                 caller = deliveries.caller()
             chunk = caller.chunk
-            values = chunk.values
-            if len(values) == CHUNK:
+            index = len(chunk.values)
+            if index == CHUNK:
                 chunk = deliveries.chunk(caller)
-                values = chunk.values
-            index = len(values)
+                index = len(chunk.values)
             id = chunk.prefix + suffixes[index]
             moment = record.get(time_field)  # type: ignore[arg-type]  # None is no field of any record
             if type(moment) is not datetime or moment.tzinfo is None:
@@ -253,21 +252,7 @@ class Publisher:
             value, headers = plain(record, id.encode(), moment)
             text = record.get(key_field)  # type: ignore[arg-type]  # as above
             key = text.encode() if type(text) is str and text else key_of(record)
-            report = chunk.report
-            if report is None:
-                deliveries.queue(caller, id, value, key, headers)
-                return id
-            try:
-                values.append(value)
-                produce(topic, value, key, ANY_PARTITION, report, None, NOW, headers)
-            except (BufferError, Refusal):
-                report = None  # see meshport.ports.delivery.chunk
-                values.pop()
-                deliveries.queue(caller, id, value, key, headers)
-            except BaseException:
-                report = None
-                chunk.doubt(index)
-                raise
+            queue(caller, id, value, key, headers)
             return id
 
         return publish

@@ -233,13 +233,13 @@ def test_events_with_equal_bytes_are_unknown_where_some_of_them_failed() -> None
 def test_an_interrupted_event_is_unknown() -> None:
     """A signal may interrupt `publish` before or after the client has the event; it is neither stored nor lost for certain."""
     publisher = nowhere(**SOON)
-    produce = publisher._deliveries.produce
+    produce = publisher._deliveries._produce
 
     def interrupted(*message: Any) -> None:
         produce(*message)
         raise KeyboardInterrupt
 
-    publisher._deliveries.produce = interrupted  # type: ignore[misc]
+    publisher._deliveries._produce = interrupted  # type: ignore[misc]
     publisher._publish_plain = publisher._plain_publisher()
     with pytest.raises(KeyboardInterrupt):
         publisher.publish(reading(1))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from meshport.errors import MeshError
 from meshport.event import Headers
-from meshport.kafka.producer import ANY_PARTITION, NOW, Refusal
 from meshport.ports.delivery.caller import Caller
 from meshport.ports.delivery.chunk import SUFFIXES
 from meshport.ports.delivery.deliveries import Deliveries
@@ -43,32 +42,14 @@ def queue_columns(
     """
     ids: dict[str, int] = {}
     refused: list[PublishFailure] = []
-    topic, produce, suffixes = deliveries.topic, deliveries.produce, SUFFIXES
+    queue, suffixes = deliveries.queue_next, SUFFIXES
     for parts in frame:
         refused += [PublishFailure("", row, error) for row, error in parts.errors.items()]
         for row, value, key, time in zip(parts.rows, parts.values, parts.keys, parts.times, strict=True):
             try:
                 chunk = deliveries.chunk(caller)
-                values = chunk.values
-                index = len(values)
-                id = chunk.prefix + suffixes[index]
-                headers = headers_of(id.encode(), time)
-                report = chunk.report
-                if report is None:
-                    deliveries.queue(caller, id, value, key, headers)
-                else:
-                    try:
-                        values.append(value)
-                        produce(topic, value, key, ANY_PARTITION, report, None, NOW, headers)
-                    except (BufferError, Refusal):
-                        report = None  # see meshport.ports.delivery.chunk
-                        values.pop()
-                        deliveries.queue(caller, id, value, key, headers)
-                    except BaseException:
-                        report = None
-                        chunk.doubt(index)
-                        raise
-                report = None
+                id = chunk.prefix + suffixes[len(chunk.values)]
+                queue(caller, id, value, key, headers_of(id.encode(), time))
             except MeshError as error:
                 refused.append(PublishFailure("", row, error))
             else:

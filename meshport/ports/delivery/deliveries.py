@@ -56,10 +56,9 @@ class Deliveries:
         self._producer = producer
         self.topic: Final = topic
         # The client's stub has a list of a wider type of header; the client only reads it.
-        self.produce: Final[Callable[..., None]] = producer.produce
-        """The client's own method, for a hot path that does what `queue` does: topic, value, key, partition, callback, None,
-        timestamp, headers. Keyword arguments would cost half a microsecond of 2.7.
-        """
+        # The client's own method: topic, value, key, partition, callback, None, timestamp, headers. Keyword arguments would
+        # cost half a microsecond of 2.7.
+        self._produce: Final[Callable[..., None]] = producer.produce
         self.callers: ContextVar[Caller | None] = ContextVar(f"caller of {topic}", default=None)
         """The caller in this context, if it has handed anything in; of another thread or task where it is inherited."""
         self._ids = f"{new_id()}-"
@@ -134,7 +133,7 @@ class Deliveries:
             index = len(chunk.values)
             try:
                 chunk.add(id, mark(value, key))
-                self.produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
+                self._produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
             except BufferError:
                 report = None
                 chunk.take_back()
@@ -150,6 +149,35 @@ class Deliveries:
                 return
             self.poll(_FULL_S)
 
+    def queue_next(self, caller: Caller, id: str, value: bytes, key: bytes | None, headers: Headers) -> None:
+        """Queue one event that has data, and the id that the caller's chunk gives it; otherwise as `queue`, in less time.
+
+        Args:
+            caller: that hands the event in; its chunk has room.
+            id: the chunk's prefix with the next of `SUFFIXES`.
+            value: the message's.
+            key: the message's.
+            headers: the message's.
+        """
+        chunk = caller.chunk
+        report = chunk.report
+        if report is None:  # a flush of another caller has sealed the chunk this moment
+            self.queue(caller, id, value, key, headers)
+            return
+        values = chunk.values
+        index = len(values)
+        try:
+            values.append(value)
+            self._produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
+        except (BufferError, Refusal):
+            report = None  # see meshport.ports.delivery.chunk
+            values.pop()
+            self.queue(caller, id, value, key, headers)
+        except BaseException:
+            report = None
+            chunk.doubt(index)
+            raise
+
     def queue_with_receipt(
         self, caller: Caller, id: str, value: bytes | None, key: bytes | None, headers: Headers
     ) -> Receipt:
@@ -160,7 +188,7 @@ class Deliveries:
             with self._lock:
                 self._check_open()
                 try:
-                    self.produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
+                    self._produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
                 except BufferError:
                     pass
                 except Refusal as error:

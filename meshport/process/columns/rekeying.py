@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshport.errors import ProcessError
 from meshport.event.attributes import OWN_HEADERS
 from meshport.event.columns import EventColumns
 from meshport.kafka.producer import Message
@@ -24,7 +23,7 @@ from meshport.process.columns.outputs import keys_of
 from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import Headers
 from meshport.process.wire.input import InputMessage, PartitionMessages
-from meshport.process.wire.messages import RekeyedRecord
+from meshport.process.wire.messages import RekeyedRecord, foreign
 from meshport.process.wire.packing import LARGEST, message_bytes
 from meshport.process.wire.partitioner import partition_of
 
@@ -202,13 +201,7 @@ class RekeyedBatch(NamedTuple):
         try:
             return cls._read(message.value or b"")
         except (pa.ArrowException, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ProcessError(
-                f"{message.topic} [{message.partition}] offset {message.offset} holds no re-keyed records: {error}",
-                topic=message.topic,
-                partition=message.partition,
-                offset=message.offset,
-                hint="only the processor itself writes to this topic",
-            ) from error
+            raise foreign(message, f"holds no re-keyed records: {error}") from error
 
     @classmethod
     def _read(cls, value: bytes) -> RekeyedBatch:

@@ -157,14 +157,25 @@ def read_redriven(message: InputMessage) -> RedrivenEvent:
         original = InputMessage(*position, key, value, headers, timestamp_ms(found.stored_at))
         record = None if found.record is None else EventRecord(*lossless_json.loads(found.record))
     except (ValueError, TypeError, ProcessError) as error:
-        raise ProcessError(
-            f"{message.topic} [{message.partition}] offset {message.offset} is no redriven event: {error}",
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            hint="only `meshport redrive` writes to this topic",
-        ) from error
+        raise foreign(message, f"is no redriven event: {error}", writer="`meshport redrive`") from error
     return RedrivenEvent(original, message.offset, record)
+
+
+def foreign(message: InputMessage, finding: str, *, writer: str = "the processor itself") -> ProcessError:
+    """Return the error for a message of a processor's own topic that something else wrote.
+
+    Args:
+        message: as it was read.
+        finding: what is wrong with it; the end of a sentence that begins with the message's position.
+        writer: what writes to this topic.
+    """
+    return ProcessError(
+        f"{message.topic} [{message.partition}] offset {message.offset} {finding}",
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        hint=f"only {writer} writes to this topic",
+    )
 
 
 class RekeyedRecord(NamedTuple):
@@ -256,12 +267,6 @@ def read_rekeyed(message: InputMessage) -> RekeyedRecord:
         topic, stored_ms, has_key, has_value, *redrive = rest
         headers, key, value = split_original(given, has_key=has_key, has_value=has_value)
     except (ValueError, TypeError, IndexError, ProcessError) as error:
-        raise ProcessError(
-            f"{message.topic} [{message.partition}] offset {message.offset} is no re-keyed record: {error}",
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            hint="only the processor itself writes to this topic",
-        ) from error
+        raise foreign(message, f"is no re-keyed record: {error}") from error
     original = InputMessage(topic, record.partition, record.offset, key, value, headers, stored_ms)
     return RekeyedRecord(record, record.partition, watermark, original, *redrive)
