@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import methodcaller
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, cast
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
 from confluent_kafka import Consumer as ClientConsumer
@@ -31,13 +30,11 @@ from meshport.errors import HistoryMissing, KafkaError
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
-from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage
+from meshport.kafka.topic_offsets import METADATA_S, TopicOffsets, once_ready
 from meshport.kafka.topic_partition import TopicPartition
 
 __all__ = ["BEGINNING", "WATCHED", "Consumer"]
-
-_Answer = TypeVar("_Answer")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -48,24 +45,7 @@ librdkafka reports them in its statistics only. Aborted records move them and gi
 messages may still be moving on. The statistics of a consumer that is not read pile up in memory.
 """
 
-_METADATA_S: Final = 10.0
-# Patience for a leader or coordinator: an election on a busy broker took more than 10 s.
-_READY_S: Final = 30.0
-_PAUSE_S: Final = 0.05
 _error_of: Final = methodcaller("error")
-_NOT_YET: Final = frozenset(
-    {
-        ClientError.NOT_LEADER_FOR_PARTITION,
-        ClientError.LEADER_NOT_AVAILABLE,
-        ClientError.NOT_COORDINATOR,
-        ClientError.COORDINATOR_NOT_AVAILABLE,
-        ClientError.COORDINATOR_LOAD_IN_PROGRESS,
-        ClientError.OFFSET_NOT_AVAILABLE,  # of a leader that was just elected (KIP-207)
-        ClientError._UNKNOWN_PARTITION,  # noqa: SLF001 - of a partition that was just listed: its leader is not known yet
-        # librdkafka drops a broker that died and left the metadata, with every request in flight to it.
-        ClientError._DESTROY_BROKER,  # noqa: SLF001 - public under this spelling only
-    }
-)
 # Of a batch that librdkafka cannot decompress or parse. It decompresses zstd up to `receive.message.max.bytes`, 100 MB.
 _UNREADABLE_BATCH: Final = frozenset({ClientError._BAD_COMPRESSION, ClientError._BAD_MSG})  # noqa: SLF001 - public under this spelling only
 _OTHER_MEMBERSHIP: Final = frozenset(
@@ -73,7 +53,7 @@ _OTHER_MEMBERSHIP: Final = frozenset(
 )
 
 
-class Consumer:
+class Consumer(TopicOffsets):
     """A consumer that commits only on request.
 
     Args:
@@ -85,7 +65,6 @@ class Consumer:
     def __init__(
         self, kafka: KafkaConfig, *, group: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
-        self._bootstrap_servers = kafka.bootstrap_servers
         self._pending_error: KafkaError | None = None
         self._assign_error: Exception | None = None
         self._passed_over: dict[TopicPartition, int] = {}
@@ -93,7 +72,7 @@ class Consumer:
         """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self.fetched: Mapping[TopicPartition, int] = {}
         """The next offset to fetch of each partition, as of the last statistics; filled with `WATCHED` only."""
-        self._client = new_client(
+        client = new_client(
             ClientConsumer,
             kafka,
             {
@@ -114,6 +93,7 @@ class Consumer:
             },
             settings,
         )
+        super().__init__(client, kafka.bootstrap_servers)
 
     def _note_fetched(self, statistics: str) -> None:
         self.fetched = {
@@ -272,65 +252,6 @@ class Consumer:
         _log.warning("%s: %s", what, error.str())
         return UnreadableMessage(*partition, offset, f"the client cannot read the message: {error.str()}")
 
-    def partitions(self, topic: str, *, timeout_s: float = _METADATA_S) -> list[int]:
-        """Return the numbers of a topic's partitions.
-
-        Raises:
-            TopicError: there is no such topic.
-            BrokerUnavailable: no broker answered.
-        """
-        what = f"cannot see the topic {topic} at {self._bootstrap_servers}"
-        try:
-            found = self._client.list_topics(topic, timeout=timeout_s).topics[topic]
-        except KafkaException as error:
-            raise client_error(error, what) from error
-        if found.error is not None:
-            raise client_error(found.error, what)
-        return sorted(found.partitions)
-
-    def bounds(self, topic: str, *, patience_s: float = _READY_S) -> dict[int, tuple[int, int]]:
-        """Return (first offset, end offset) of each partition; the end is the offset of the next event to be written.
-
-        Args:
-            topic: the topic.
-            patience_s: seconds to wait for the leader of a partition.
-        """
-        timeout_s = min(_METADATA_S, patience_s)
-        return {
-            partition: _once_ready(
-                partial(self._client.get_watermark_offsets, ClientPartition(topic, partition), timeout=timeout_s),
-                f"cannot see the offsets of {topic} [{partition}]",
-                patience_s,
-            )
-            for partition in self.partitions(topic, timeout_s=timeout_s)
-        }
-
-    def begin_offsets(self, topic: str) -> dict[int, int]:
-        """Return the first offset that is retained of each partition."""
-        return {partition: begin for partition, (begin, _) in self.bounds(topic).items()}
-
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """Return the end offset of each partition: that of the next event to be written."""
-        return {partition: end for partition, (_, end) in self.bounds(topic).items()}
-
-    def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
-        """Return the first offset of each partition with a Kafka timestamp not before `timestamp_ms`, else its end offset.
-
-        librdkafka's in-memory cluster finds nothing by time; there it is the first offset of the partition.
-        """
-        metadata = _once_ready(
-            partial(self._client.list_topics, topic, timeout=_METADATA_S), f"cannot look up the cluster of {topic}"
-        )
-        if is_in_memory(metadata.cluster_id):
-            return self.begin_offsets(topic)
-        ends = self.end_offsets(topic)
-        asked = [ClientPartition(topic, partition, timestamp_ms) for partition in ends]
-        found = _once_ready(
-            partial(self._client.offsets_for_times, asked, timeout=_METADATA_S),
-            f"cannot look up the offsets of {topic} by time",
-        )
-        return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
-
     def commit(self, topic: str, offsets: Mapping[int, int], note: str = "") -> bool:
         """Commit offsets of the group.
 
@@ -370,7 +291,7 @@ class Consumer:
         """Return the offset that the group has committed, with its note, by partition; one without an offset is left out."""
         asked = [ClientPartition(topic, partition) for partition in self.partitions(topic)]
         what = f"cannot see the group's offsets in {topic}"
-        found = _once_ready(partial(self._client.committed, asked, timeout=_METADATA_S), what)
+        found = once_ready(partial(self._client.committed, asked, timeout=METADATA_S), what)
         for each in found:
             if each.error is not None:
                 raise client_error(each.error, f"{what} [{each.partition}]")
@@ -385,18 +306,6 @@ class Consumer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _once_ready(ask: Callable[[], _Answer], what: str, patience_s: float = _READY_S) -> _Answer:
-    """Return the answer of a leader or coordinator, which a new topic or group, or one that lost a broker, lacks for a time."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
-                raise client_error(error, what) from error
-        time.sleep(_PAUSE_S)
 
 
 BEGINNING: Final[int] = OFFSET_BEGINNING

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 
 from meshport.errors import BrokerUnavailable, KafkaError
-from meshport.kafka import admin, consumer
+from meshport.kafka import admin, topic_offsets
 from meshport.local.cluster import Cluster
 from tests.campaigns.faults import FAULTS, meet
 from tests.campaigns.kills import Campaign, Rotation, Round
@@ -55,7 +55,7 @@ def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
         raise KafkaException(ClientError(answers.pop(0)))
 
     with pytest.raises(KafkaError, match="cannot see"):
-        consumer._once_ready(ask, "cannot see")
+        topic_offsets.once_ready(ask, "cannot see")
     assert answers == []
 
 

@@ -335,7 +335,7 @@ def test_a_topic_that_is_not_there_is_new_or_an_error(mesh: Mesh) -> None:
 
 def test_a_broker_that_does_not_answer_is_an_error(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that does not answer is never a pass, not even for a port without versions."""
-    monkeypatch.setattr("meshport.kafka.consumer._METADATA_S", 1.0)  # its patience, else 10 s
+    monkeypatch.setattr("meshport.kafka.topic_offsets.METADATA_S", 1.0)  # its patience, else 10 s
     away = port(in_memory_mesh).binding.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
     with pytest.raises(BrokerUnavailable):
         prove(away, play(), in_memory_mesh.registry)
