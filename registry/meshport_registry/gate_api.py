@@ -14,8 +14,9 @@ from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import gate_judgement, product_past
-from meshport_registry.mesh_api import PROBLEMS, Database, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Segment, as_json
 from meshport_registry.product_declaration import read_declaration, unmatched
+from meshport_registry.state import Database
 from meshport_registry.values import BoundedRoute, RowNumber
 from meshport_registry.waivers import record, revoke, waivers
 

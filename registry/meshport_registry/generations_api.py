@@ -18,7 +18,8 @@ from meshport_registry.generations import (
     retire_generation,
     switch_generation,
 )
-from meshport_registry.mesh_api import PROBLEMS, Database, Major, OwnCluster, Segment, as_json
+from meshport_registry.mesh_api import PROBLEMS, Major, Segment, as_json
+from meshport_registry.state import Database, OwnCluster
 from meshport_registry.values import BoundedRoute, RowNumber
 
 router = APIRouter(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import unquote
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, select
@@ -44,8 +44,8 @@ from meshport_registry.products import (
     require_guid,
     search,
 )
-from meshport_registry.response_cache import BindingResponseCache
 from meshport_registry.schemas import stored_schema
+from meshport_registry.state import Bindings, Database, OwnCluster
 from meshport_registry.store import RegistryStore, Work
 from meshport_registry.values import MAX_INT, BoundedRoute, Count
 
@@ -107,23 +107,6 @@ class ListQuery(BaseModel):
         return ProductFilter(self.q, self.address, self.domain, self.archetype, self.owner, self.status, self.tag)
 
 
-async def _store(request: Request) -> RegistryStore:
-    store: RegistryStore = request.app.state.store
-    return store
-
-
-async def _cluster(request: Request) -> DefaultCluster:
-    cluster: DefaultCluster = request.app.state.cluster
-    return cluster
-
-
-async def _bindings(request: Request) -> BindingResponseCache:
-    bindings: BindingResponseCache = request.app.state.bindings
-    return bindings
-
-
-Database = Annotated[RegistryStore, Depends(_store)]
-OwnCluster = Annotated[DefaultCluster, Depends(_cluster)]
 Segment = Annotated[str, Path(examples=["player"]), AfterValidator(unquote)]
 Major = Annotated[int | None, Query(ge=1, le=MAX_INT, description="the contract's major; by default the live one")]
 
@@ -207,7 +190,7 @@ async def _change(store: RegistryStore, cluster: DefaultCluster, guid: UUID, cha
 @router.get("/resolve/{domain}/{product}", response_model=Binding)
 @router.get("/resolve/{domain}/{product}/{port}", response_model=Binding)
 async def resolve_address(
-    bindings: Annotated[BindingResponseCache, Depends(_bindings)],
+    bindings: Bindings,
     domain: Segment,
     product: Segment,
     port: str | None = None,

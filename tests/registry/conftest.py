@@ -13,6 +13,7 @@ from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.plain_http import plain_http
 from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytest finds a fixture by its name here
+from tests.registry.sheet import V1, V2, register
 from tests.waiting import PATIENCE_S
 
 
@@ -51,3 +52,17 @@ def registry(service: str) -> Iterator[Registry]:
     """Yield the library's client of the service, without its cache of bindings."""
     with Registry(service, keep=0, timeout=PATIENCE_S) as client:
         yield client
+
+
+@pytest.fixture
+def sheet(http: httpx2.Client) -> httpx2.Client:
+    """Return a client of a registry with live, half deleted and deleted subjects.
+
+    `a` has the versions 1 (id 1) and 2 (id 2). `half` has lost version 1, `gone` is soft deleted.
+    """
+    for subject, texts in (("a", (V1, V2)), ("half", (V1, V2)), ("gone", (V1,)), ("s/1", (V1,))):
+        for text in texts:
+            assert register(http, subject, text).status_code == 200
+    assert http.delete("/subjects/half/versions/1").status_code == 200
+    assert http.delete("/subjects/gone").status_code == 200
+    return http

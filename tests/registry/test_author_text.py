@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from meshport.registry import Registry
 from meshport.schema import Schema, is_plain_json, parse_common, parse_schema
 from meshport_registry import Settings, running
 from meshport_registry.settings import database_url
 from tests.plain_http import plain_http
-from tests.registry.schemas import product
+from tests.registry.schemas import product, record
+from tests.registry.sheet import register
 
 WRITTEN = """{
   "type": "record", "name": "Play", "namespace": "mesh",
@@ -87,7 +88,7 @@ def test_rows_of_an_earlier_version_stay_readable(database: str) -> None:
         assert http.post("/subjects/old/versions", json={"schema": canonical.text}).json()["id"] == 1
     engine = create_engine(database_url(database))
     with engine.begin() as connection:
-        assert connection.execute(text("SELECT resolved FROM schema")).scalar() is None, (
+        assert connection.exec_driver_sql("SELECT resolved FROM schema").scalar() is None, (
             "as an earlier version wrote it"
         )
     engine.dispose()
@@ -96,3 +97,64 @@ def test_rows_of_an_earlier_version_stay_readable(database: str) -> None:
         assert (answer["id"], answer["schema"]) == (1, canonical.text)
         assert http.post("/subjects/old", json={"schema": WRITTEN}).json()["version"] == 1
         assert http.get("/schemas/ids/1").json()["schema"] == canonical.text
+
+
+def test_the_authors_own_text_is_answered(http: httpx2.Client) -> None:
+    """Every route that shows a schema shows it as its author wrote it; `format=resolved` shows the canonical form."""
+    text = (
+        '{\n  "type": "record", "name": "Order", "namespace": "conf",\n  "fields": [{"type": "long", "name": "n"}]\n}'
+    )
+    canonical = parse_schema(text).text
+    number = register(http, "orders", text).json()
+    assert number["schema"] == text
+    for path in (
+        f"/schemas/ids/{number['id']}",
+        f"/schemas/ids/{number['id']}?subject=orders",
+        f"/schemas/guids/{number['guid']}",
+        "/subjects/orders/versions/1",
+        "/subjects/orders/versions/latest",
+    ):
+        assert http.get(path).json()["schema"] == text, path
+        resolved = f"{path}{'&' if '?' in path else '?'}format=resolved"
+        assert http.get(resolved).json()["schema"] == canonical, path
+    assert http.get("/schemas").json()[0]["schema"] == text
+    assert http.post("/subjects/orders", json={"schema": canonical}).json()["schema"] == text
+    for path in (f"/schemas/ids/{number['id']}/schema", "/subjects/orders/versions/1/schema"):
+        assert http.get(path).text == text
+        assert http.get(f"{path}?format=RESOLVED").text == canonical
+
+
+def test_two_spellings_have_one_id_and_the_text_that_came_first(http: httpx2.Client) -> None:
+    """A schema's identity is its canonical form: another spelling gets the id, and the first text stays."""
+    first = '{"type": "record", "namespace": "mesh", "name": "P", "fields": []}'
+    for subject, text in (("a", first), ("b", '{"name":"mesh.P","type":"record","fields":[]}'), ("a", " " + first)):
+        answer = register(http, subject, text).json()
+        assert (answer["id"], answer["version"], answer["schema"]) == (1, 1, first)
+    assert register(http, "c", first, "?normalize=true").json()["schema"] == first
+    other = '{"type": "record", "namespace": "mesh", "name": "Q", "fields": []}'
+    assert register(http, "d", other, "?normalize=true").json()["schema"] == parse_schema(other).text
+
+
+def test_a_normalized_schema_keeps_its_references(http: httpx2.Client) -> None:
+    """`normalize` stores the canonical form, in which a type of another subject stays a name."""
+    register(http, "track", record("title", name="mesh.Track"))
+    text = '{ "fields": [{"type": "mesh.Track", "name": "t"}], "name": "Play", "namespace": "mesh", "type": "record" }'
+    references = [{"name": "mesh.Track", "subject": "track", "version": 1}]
+    stored = register(http, "play", text, "?normalize=true", references=references).json()["schema"]
+    assert stored == '{"name":"mesh.Play","type":"record","fields":[{"name":"t","type":"mesh.Track"}]}'
+
+
+def test_a_text_that_parsers_read_in_different_ways_is_stored_as_it_was_understood(http: httpx2.Client) -> None:
+    """A key that is repeated, and a bare type name, are stored as plain JSON, so that every client reads the same."""
+    for number, (text, stored) in enumerate(
+        [
+            ("string", '"string"'),
+            (
+                '{"type":"record","name":"A","name":"B","fields":[]}',
+                '{"name":"B","type":"record","fields":[]}',
+            ),
+        ]
+    ):
+        answer = register(http, f"s{number}", text).json()
+        assert answer["schema"] == stored
+        assert http.get(f"/schemas/ids/{answer['id']}").json()["schema"] == stored

@@ -17,10 +17,11 @@ from meshport.errors import SchemaError
 from meshport.product.lines import utc_today
 from meshport_registry.confluent.answers import TAKES_BODY, CompatibilityFacts, ConfluentJSON
 from meshport_registry.confluent.bodies import SchemaBody, candidate_of
-from meshport_registry.confluent.parameters import Database, Flag, SubjectName, VersionNumber
+from meshport_registry.confluent.parameters import Flag, SubjectName, VersionNumber
 from meshport_registry.errors import InvalidSchema
 from meshport_registry.gate import next_version_judgement
 from meshport_registry.schemas import CandidateSchema
+from meshport_registry.state import Database
 from meshport_registry.store import RegistryStore
 from meshport_registry.subject_names import LATEST
 from meshport_registry.subject_settings import effective_level, registry_settings

@@ -18,8 +18,9 @@ from meshport_registry.confluent.answers import (
     ModeSet,
 )
 from meshport_registry.confluent.bodies import LevelBody, ModeBody
-from meshport_registry.confluent.parameters import Database, DefaultToGlobal, Flag, NewSettingName, SettingName
+from meshport_registry.confluent.parameters import DefaultToGlobal, Flag, NewSettingName, SettingName
 from meshport_registry.errors import LevelNotConfigured, ModeNotConfigured
+from meshport_registry.state import Database
 from meshport_registry.store import RegistryStore
 from meshport_registry.subject_deletion import clear_for_import
 from meshport_registry.subject_names import GLOBAL_CONTEXT

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import unquote
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from meshport_registry.response_cache import SchemaResponseCache
-from meshport_registry.store import RegistryStore
 from meshport_registry.subject_names import DEFAULT_CONTEXT, GLOBAL_CONTEXT, parse_subject, parse_version, read_subject
 from meshport_registry.values import JavaCount, JavaLimit
 
@@ -91,17 +89,4 @@ class Page:
         return items[self.offset :] if self.limit <= 0 else items[self.offset : self.offset + self.limit]
 
 
-# Coroutines, although they await nothing: the framework runs a plain function in a thread.
-async def _store(request: Request) -> RegistryStore:
-    store: RegistryStore = request.app.state.store
-    return store
-
-
-async def _schemas(request: Request) -> SchemaResponseCache:
-    schemas: SchemaResponseCache = request.app.state.schemas
-    return schemas
-
-
-Database = Annotated[RegistryStore, Depends(_store)]
 Paged = Annotated[Page, Depends()]
-Schemas = Annotated[SchemaResponseCache, Depends(_schemas)]

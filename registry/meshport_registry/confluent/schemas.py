@@ -25,10 +25,11 @@ from meshport_registry.confluent.answers import (
     schema_text,
     version_facts,
 )
-from meshport_registry.confluent.parameters import Database, Deleted, Flag, Format, Paged, Prefix, Schemas
+from meshport_registry.confluent.parameters import Deleted, Flag, Format, Paged, Prefix
 from meshport_registry.errors import SchemaNotFound
 from meshport_registry.negotiation import CONFLUENT_JSON
 from meshport_registry.schemas import StoredSchema, load, stored_schema
+from meshport_registry.state import Database, Schemas
 from meshport_registry.store import RegistryStore
 from meshport_registry.subjects import SubjectVersion, list_schemas, versions_using
 from meshport_registry.values import BoundedRoute, SchemaId

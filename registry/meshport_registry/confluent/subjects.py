@@ -21,7 +21,6 @@ from meshport_registry.confluent.answers import (
 )
 from meshport_registry.confluent.bodies import SchemaBody, candidate_of, references_of
 from meshport_registry.confluent.parameters import (
-    Database,
     Deleted,
     DeletedOnly,
     Flag,
@@ -35,6 +34,7 @@ from meshport_registry.confluent.parameters import (
 from meshport_registry.errors import InvalidSchema, SchemaNotFound
 from meshport_registry.judging import Judged, write_judged
 from meshport_registry.schemas import StoredSchema, load
+from meshport_registry.state import Database
 from meshport_registry.subject_deletion import delete_subject, delete_version
 from meshport_registry.subject_names import LATEST
 from meshport_registry.subjects import (
