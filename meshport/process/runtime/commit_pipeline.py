@@ -4,8 +4,9 @@ A commit is a wait for the broker's answer, during which the engine's thread has
 read already. So each commit runs in a thread of its own. At most one is in progress: the next transaction begins, and
 partitions are given up, only after it is settled.
 
-A commit that has no answer for `DECIDED_S` is given up. librdkafka's call to send the group's offsets may never return after the
-group's coordinator was lost, whatever its timeout (librdkafka#5456, #5511); a processor stood still until its watchdog ended it.
+A commit that has no answer for `DECIDED_S` is given up. librdkafka's call to send the group's offsets may not return for a
+minute after the group's coordinator was lost, whatever its timeout (librdkafka#5456). A setting of `meshport.kafka.transaction`
+ends the wait sooner, mostly: where a commit is given up, the state has to be restored.
 """
 
 from __future__ import annotations
