@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import faulthandler
 import functools
 import os
 import random
-import signal
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from meshport.process.engines import faust as engine
 from meshport.process.engines.faust_commits import MeshApp
 from meshport.process.runtime.worker import Worker
 from tests.campaigns import defects, logic, points
+from tests.campaigns.waits import write_when_asked
 
 ORPHANED = 99
 WORKING = "working"
@@ -58,10 +57,10 @@ def main(spec: Spec, parent: Connection, errors: str) -> None:
     Args:
         spec: what to do.
         parent: receives `WORKING` once something is processed; the process ends with it.
-        errors: the file for stderr; SIGUSR1 has the stacks of all threads written there.
+        errors: the file for stderr; SIGUSR1 has written there what the threads wait for.
     """
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
-    faulthandler.register(signal.SIGUSR1)
+    write_when_asked()
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     function: logic.Function = logic.sound
     if spec.point:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from concurrent.futures import Future
 
@@ -12,11 +13,16 @@ from confluent_kafka import KafkaException
 from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka import admin, topic_offsets
 from meshport.local.cluster import Cluster
+from tests.campaigns import outages, sabotage
+from tests.campaigns.__main__ import main
+from tests.campaigns.brokers import java_hash
 from tests.campaigns.faults import FAULTS, meet
 from tests.campaigns.kills import Campaign, Rotation, Round
 from tests.campaigns.lane import Lane
 from tests.campaigns.outages import percentile
+from tests.campaigns.outcome import Outcome
 from tests.campaigns.points import POINTS, Engine, points_of
+from tests.campaigns.waits import READY, Waits
 
 
 @pytest.mark.parametrize("engine", ["batch", "faust"])
@@ -97,6 +103,40 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([*map(float, range(1, 31))], 99) == 30.0
     assert percentile([*map(float, range(1, 201))], 99) == 198.0
     assert percentile([7.0], 50) == 7.0
+
+
+@pytest.mark.parametrize(("text", "hash_"), [("a", 97), ("meshport", 471_797_778), ("zzzzzzz", 215_481_018)])
+def test_groups_are_placed_as_kafka_places_them(text: str, hash_: int) -> None:
+    """The hash of a name is the absolute value of Java's, which is signed."""
+    assert java_hash(text) == hash_
+
+
+def test_waits_are_counted_by_line() -> None:
+    """What a process writes of its waits is counted, longest first; the other lines of its log are kept."""
+    waits = Waits(0.5)
+    waits.note(f"{READY}at: b.py read: poll\nat: a.py commit: send\na commit failed\n")
+    waits.note("at: a.py commit: send\n")
+    assert waits.lines(2) == ["1.0 s a.py commit: send", "0.5 s b.py read: poll"]
+    assert waits.others == ["a commit failed"]
+
+
+def test_a_part_that_fails_is_wrong_and_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part that ends by an error is WRONG in the table; the parts that follow run and have their lines."""
+
+    def fails(_: object) -> Outcome:
+        raise BrokerUnavailable("no broker answers")
+
+    monkeypatch.setattr(outages, "run", fails)
+    monkeypatch.setattr(sabotage, "run", lambda *_: Outcome("defects", "9 of 9", None, 0, right=True))
+    monkeypatch.setattr(sys, "argv", ["campaigns", "outages", "defects", "--engine", "batch"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split()[-1] for line in lines] == ["WRONG", "right"]
+    assert "ended by BrokerUnavailable" in lines[0]
 
 
 @pytest.mark.parametrize("engine", ["batch", "faust"])
