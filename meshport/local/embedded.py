@@ -19,6 +19,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,7 @@ from typing import Self
 from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.probe import ClusterProbe
+from meshport.local.aot import aot_cache
 from meshport.local.guardian import GuardedProcess, guard
 from meshport.local.jars import JarLock, Progress, ensure_jars, read_lock
 from meshport.local.java import Java, find_java
@@ -34,6 +36,7 @@ from meshport.local.kraft import (
     MOST_BROKERS,
     FormattedDirectory,
     broker_settings,
+    format_storage,
     free_ports,
     is_free,
     last_words,
@@ -45,9 +48,12 @@ __all__ = ["EmbeddedKafka"]
 LOG4J = Path(__file__).with_name("log4j2.properties")
 ATTEMPTS = 3  # a port that was free may be taken before the broker binds it
 STOP_GRACE_SECONDS = 15.0
+RECORDER_GRACE_SECONDS = 120.0  # it writes the AOT cache as it stops
 
 HEAP = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC")
 QUICK_START = ("-XX:TieredStopAtLevel=1",)
+# A damaged cache ends the JVM unless it is verified (20 ms); then its log says so, and the broker starts without the cache.
+AOT_SAFE = ("-XX:+VerifySharedSpaces", "-Xlog:disable")
 _ADDRESS_IN_USE = re.compile(r"Address already in use|Failed to bind|BindException")
 
 
@@ -58,7 +64,7 @@ class EmbeddedKafka:
     its directory.
 
     Args:
-        cache_dir: Meshport's cache directory of the user, which has the jars.
+        cache_dir: Meshport's cache directory of the user, which has the jars and the AOT cache.
         brokers: 1 to 3. With 3, topics have three replicas and `min.insync.replicas=2`.
         data_dir: directory of the data, which is kept for the next cluster in it; a temporary one by default.
         base_port: client port of the first broker, the others follow; free ports by default.
@@ -96,6 +102,8 @@ class EmbeddedKafka:
         self._lock: JarLock = read_lock()
         self._java: Java | None = None
         self._class_path = ""
+        self._aot_options: tuple[str, ...] = ()
+        self._grace = STOP_GRACE_SECONDS if data_dir else 0.0
         self._data_dir: Path | None = None
         self._ports: dict[int, int] = {}
         self._processes: dict[int, GuardedProcess] = {}
@@ -131,6 +139,8 @@ class EmbeddedKafka:
     def start(self) -> Self:
         """Download and verify the jars, format a new directory, start every broker, and wait until all answer.
 
+        The first start on a machine also makes the AOT cache, with one more broker.
+
         Returns:
             Itself.
 
@@ -144,6 +154,7 @@ class EmbeddedKafka:
         self._java = find_java(self._java_home)
         jars = ensure_jars(self._cache_dir, self._lock, progress=self._progress, repository=self._repository)
         self._class_path = os.pathsep.join(map(str, jars))
+        self._aot_options = self._use_aot_cache(self._java, jars)
         self._data_dir = self._kept_dir or Path(tempfile.mkdtemp(prefix="meshport-kafka-"))
         try:
             self._start_on_free_ports()
@@ -204,6 +215,15 @@ class EmbeddedKafka:
 
     # -- starting
 
+    def _use_aot_cache(self, java: Java, jars: Sequence[Path]) -> tuple[str, ...]:
+        def record(output: Path) -> None:
+            _Recorder(
+                output, cache_dir=self._cache_dir, java_home=self._java_home, start_timeout=self._start_timeout
+            ).start().stop()
+
+        cache = aot_cache(self._cache_dir / "aot", java, (*HEAP, *QUICK_START), jars, record)
+        return () if cache is None else (f"-XX:AOTCache={cache}", *AOT_SAFE)
+
     def _start_on_free_ports(self) -> None:
         kept = FormattedDirectory.read(self.data_dir)
         if kept is not None:
@@ -214,7 +234,8 @@ class EmbeddedKafka:
             self._ports = self._client_ports(remembered if attempt == 1 else ())
             self._configure()
             if kept is None and attempt == 1:
-                self._format(cluster_id)
+                for node in self._ports:
+                    format_storage(self._node_dir(node) / "data", cluster_id, node)
             try:
                 self._run_brokers()
             except _PortLostError:
@@ -268,47 +289,27 @@ class EmbeddedKafka:
             lines = (f"{key}={value}\n" for key, value in settings.items())
             (folder / "server.properties").write_text("".join(lines), encoding="utf-8")
 
-    def _format(self, cluster_id: str) -> None:
-        for node in self._ports:
-            shutil.rmtree(self._node_dir(node) / "data", ignore_errors=True)  # of a format that was interrupted
-            arguments = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c")
-            self._processes[node] = self._run_java(node, *arguments, log="format.log", grace=0)
-        for node, process in self._processes.items():
-            try:
-                outcome = f"exit code {code}" if (code := process.wait(self._start_timeout)) else ""
-            except TimeoutError as error:
-                outcome = str(error)
-            if outcome:
-                raise BrokerUnavailable(
-                    f"the storage of embedded broker {node} could not be formatted ({outcome}):\n"
-                    + last_words(self._node_dir(node), "console.log", "format.log")
-                )
-        self._processes.clear()
-
     def _run_broker(self, node: int) -> GuardedProcess:
         for log in ("console.log", "server.log"):
             (self._node_dir(node) / log).unlink(missing_ok=True)  # an error report shows the lines of this run only
-        grace = STOP_GRACE_SECONDS if self._kept_dir else 0.0
-        return self._run_java(node, "kafka.Kafka", log="server.log", grace=grace)
-
-    def _run_java(self, node: int, *arguments: str, log: str, grace: float) -> GuardedProcess:
         folder = self._node_dir(node)
         command: tuple[str | Path, ...] = (
             self._started_with().executable,
             *HEAP,
             *QUICK_START,
+            *self._aot_options,
             "-XX:-UsePerfData",  # writes no files into the system's temporary directory
             f"-Djava.io.tmpdir={folder / 'tmp'}",  # native libraries are unpacked there, and a killed JVM leaves them
-            f"-Dkafka.log.file={folder / log}",
+            f"-Dkafka.log.file={folder / 'server.log'}",
             f"-Dlog4j2.configurationFile={LOG4J}",
             "-cp",
             self._class_path,
-            *arguments,
+            "kafka.Kafka",
             folder / "server.properties",
         )
         temporary = () if self._kept_dir else (self.data_dir,)
         try:
-            return guard(command, output=folder / "console.log", grace=grace, remove_if_orphaned=temporary)
+            return guard(command, output=folder / "console.log", grace=self._grace, remove_if_orphaned=temporary)
         except OSError as error:
             raise BrokerUnavailable(f"embedded broker {node} could not be started: {error}") from error
 
@@ -339,6 +340,18 @@ class EmbeddedKafka:
         if _ADDRESS_IN_USE.search(words):
             raise _PortLostError(message, hint="another process took its port in the meantime")
         raise BrokerUnavailable(message)
+
+
+class _Recorder(EmbeddedKafka):
+    """A broker that records an AOT cache, and writes it to `output` as it stops."""
+
+    def __init__(self, output: Path, *, cache_dir: Path, java_home: str | None, start_timeout: float) -> None:
+        super().__init__(cache_dir=cache_dir, java_home=java_home, start_timeout=start_timeout)
+        self._output = output
+        self._grace = RECORDER_GRACE_SECONDS
+
+    def _use_aot_cache(self, *_: object) -> tuple[str, ...]:
+        return (f"-XX:AOTCacheOutput={self._output}",)
 
 
 class _PortLostError(BrokerUnavailable):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from meshport.errors import BrokerUnavailable
 from meshport.local import kraft
-from meshport.local.kraft import FormattedDirectory, free_ports, is_free, last_words, random_id
+from meshport.local.jars import ensure_jars, read_lock
+from meshport.local.java import find_java
+from meshport.local.kraft import FormattedDirectory, format_storage, free_ports, is_free, last_words, random_id
 
 
 def test_cluster_id_is_never_read_as_an_option() -> None:
@@ -18,6 +22,39 @@ def test_cluster_id_is_never_read_as_an_option() -> None:
     ids = {random_id() for _ in range(2_000)}
     assert len(ids) == 2_000
     assert all(re.fullmatch(r"\w[\w-]{21}", text) for text in ids)
+
+
+def features(checkpoint: bytes) -> bytes:
+    """The batches of a checkpoint without what differs from run to run: checksum and times (record batch, version 2)."""
+    batches = b""
+    while checkpoint:
+        end = 12 + int.from_bytes(checkpoint[8:12])
+        batch, checkpoint = checkpoint[:end], checkpoint[end:]
+        batches += batch[:17] + batch[21:27] + batch[43:]
+    return batches
+
+
+def test_storage_is_formatted_as_kafkas_tool_does(jars: Path, tmp_path: Path) -> None:
+    """The two files are those of `kafka-storage format` of the locked Kafka: same keys, same features of a new cluster."""
+    format_storage(tmp_path / "ours", cluster := random_id(), 1)
+    (tmp_path / "properties").write_text(
+        f"process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@localhost:1\n"
+        f"controller.listener.names=C\nlisteners=C://:1,PLAINTEXT://:2\nlog.dirs={tmp_path / 'theirs'}\n"
+    )
+    class_path = os.pathsep.join(map(str, ensure_jars(jars, read_lock())))
+    tool = [str(find_java().executable), "-cp", class_path, "kafka.tools.StorageTool", "format", "-t", cluster, "-c"]
+    subprocess.run([*tool, str(tmp_path / "properties")], check=True, capture_output=True)
+    ours, theirs = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("ours", "theirs")
+    )
+    assert ours.keys() == theirs.keys() == {"meta.properties", "bootstrap.checkpoint"}
+    assert features(ours["bootstrap.checkpoint"]) == features(theirs["bootstrap.checkpoint"])
+    facts = [
+        dict(line.split("=") for line in files["meta.properties"].decode().splitlines() if line[0] != "#")
+        for files in (ours, theirs)
+    ]
+    assert [len(each.pop("directory.id")) for each in facts] == [22, 22]
+    assert facts[0] == facts[1] == {"version": "1", "cluster.id": cluster, "node.id": "1"}
 
 
 def test_ports_are_free_different_and_not_the_taken_ones(monkeypatch: pytest.MonkeyPatch) -> None:
