@@ -163,7 +163,7 @@ def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json:
     dependents = [] if force else dependent_products(mesh, binding, number, admin)
     if dependents:
         raise RegistrationRefused(
-            f"{', '.join(each.key for each in dependents)} still counts on generation {number} of {binding.address}",
+            f"{', '.join(each.key for each in dependents)} still expects generation {number} of {binding.address}",
             hint=f"`meshport rebuild {dependents[0].key} --swap equal` brings it on; or give --force, and it has to begin anew",
         )
     unfinished = unfinished_groups(binding, number, admin)

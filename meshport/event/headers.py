@@ -44,7 +44,7 @@ def attributes_of(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
                 f"the header {name} is null", attribute=name, hint="an attribute that is not there has no header"
             )
         if attribute in attributes:
-            raise EventError(f"the header {name} stands there twice", attribute=name)
+            raise EventError(f"the header {name} is there twice", attribute=name)
         try:
             attributes[attribute] = value.decode()
         except UnicodeDecodeError as error:
@@ -77,7 +77,7 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
         )
     for name in ("subject", "dataschema", "datacontenttype"):
         if attributes.get(name) == "":
-            raise EventError(f"the attribute {name} is empty", attribute=name, hint="leave it out, or say it")
+            raise EventError(f"the attribute {name} is empty", attribute=name, hint="leave it out, or give it a value")
 
 
 def instant_of(name: str, text: str) -> datetime:

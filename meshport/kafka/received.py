@@ -1,4 +1,4 @@
-"""Received messages, and the one place where what the client cannot make of a message is handled.
+"""Received messages, and the one place that handles what confluent_kafka cannot read of them.
 
 A message may be odd in ways that Kafka allows and the client does not: a header's name that is not UTF-8, a batch that cannot
 be decompressed. Such a message costs itself only: each function here returns something for every message, and raises nothing.
@@ -111,7 +111,7 @@ def headers_of(message: ReceivedMessage) -> Headers | None:
 
 
 def headers_of_each(messages: Sequence[ReceivedMessage]) -> list[Headers | None]:
-    """Return `headers_of` each message, at C speed where no name is odd."""
+    """Return `headers_of` each message, at C speed where every name is UTF-8."""
     found: list[Headers | None] = []
     while len(found) < len(messages):
         try:

@@ -23,7 +23,7 @@ MOVE_GROUP: Final = (
     "read the new topic under a new group, or set the group's offsets anew with Kafka's tools "
     "(`kafka-consumer-groups --reset-offsets --to-earliest`)"
 )
-"""The way out of a group whose offsets belong to another log."""
+"""The hint for a group whose offsets belong to another log."""
 
 
 class Start(StrEnum):

@@ -30,7 +30,7 @@ _COMMIT_EVERY_S: Final = 1.0
 _LONGEST_POLL_MS: Final = 300_000
 # A member polls this often while its caller handles a batch slowly.
 _POLL_EVERY_S: Final = 30.0
-_ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with what comes"
+_ALLOWED: Final = "`missing=Missing.ALLOW` goes on with what is left; `start=Start.LATEST` begins with new events"
 
 
 class Subscription:

@@ -270,7 +270,7 @@ class Rebuild:
         return replace(report, binding=binding, paused_s=time.perf_counter() - self._paused_at)
 
     def _say_what_is_removed(self) -> None:
-        """Say how many outputs of the live generation are removed: the new one has them, as mismatches of the comparison."""
+        """Log how many outputs of the live generation are removed; the comparison counts them as mismatches of the new one."""
         topic = self._old.output.topic
         with Consumer(self._old.kafka) as looking:
             for found in removed_history(self._old.kafka, topic, looking.bounds(topic)):

@@ -161,7 +161,7 @@ def _report_ended_inputs(plan: Plan, mesh: Registry, say: Callable[[str], None])
         bound = mesh.resolve(each.binding.address)
         if bound.topic != each.binding.topic:
             say(
-                f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} counts on generation "
+                f"{bound.address} is bound to generation {bound.generation}; {plan.output.address} expects generation "
                 f"{each.binding.generation}, which has ended: `meshport rebuild {plan.output.address.of_product.key} "
                 "--swap equal` brings it on"
             )

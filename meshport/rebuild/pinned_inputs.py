@@ -84,7 +84,7 @@ def _continuation(bound: Binding, pinned: Binding, plan: Plan) -> Continuation:
     last = bound.continues[-1]
     if last.topic != pinned.topic:
         raise ProcessError(
-            f"the state of {plan.output.address} counts on generation {pinned.generation} of {bound.address}, which "
+            f"the state of {plan.output.address} expects generation {pinned.generation} of {bound.address}, which "
             f"is bound to generation {bound.generation}",
             hint="give the product a new major, and move its readers there",
         )

@@ -13,7 +13,7 @@ LATEST: Final = -1
 DEFAULT_CONTEXT: Final = ":.:"
 """The prefix that names the default context, the only one with subjects."""
 GLOBAL_CONTEXT: Final = ":.__GLOBAL:"
-"""Stands for the context behind all contexts, whose level and mode hold where no other is set."""
+"""Stands for the global context, whose level and mode apply where no other is set."""
 _RESERVED: Final = frozenset({"__GLOBAL", "__EMPTY"})
 _LONGEST_SUBJECT: Final = 500
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -27,7 +27,7 @@ _INSERT_SUBJECT: Final = insert(tables.subject).returning(tables.subject.c.id)
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """What is set for a whole context: for the default one, and for the global one behind it. None if it was never set.
+    """What is set for a whole context: the default one, or the global one, which applies after it. None if it was never set.
 
     Attributes:
         level: the compatibility level of the default context.

@@ -180,7 +180,7 @@ def test_an_odd_header_costs_no_event(
             assert {each.get("label", "l2") for each in found} == {"l2"}
         (bad,) = read_quarantine(topics.plan.output)
         assert (bad.offset, bad.key, bad.value) == (count + 2, b"u2", plays[2].value)
-        assert "CE_ID stands there twice" in bad.reason
+        assert "CE_ID is there twice" in bad.reason
 
 
 LARGE = (1_040_000, 17_000_000, 40_000_000)

@@ -262,7 +262,7 @@ def test_a_damaged_changelog_is_refused() -> None:
     assert StateRows.restore([*entries, checkpoint.to_record()])[0].count == 3
     with pytest.raises(StateDamaged, match=r"holds 2 rows .* counts 3"):
         StateRows.restore([*entries[1:], checkpoint.to_record()])
-    with pytest.raises(StateDamaged, match="a record is none of a changelog"):
+    with pytest.raises(StateDamaged, match="a message is no record of a changelog"):
         StateRows.restore([*entries, ChangelogRecord(b"g:0", b"nonsense"), checkpoint.to_record()])
 
 

@@ -226,7 +226,7 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
         assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
         shop.sell(200)
         shop.build(larger)
-        wait_for(lambda: any("counts on generation 1, which has ended" in each for each in lines), lambda: str(lines))
+        wait_for(lambda: any("expects generation 1, which has ended" in each for each in lines), lambda: str(lines))
         admin = Admin(shop.mesh.kafka)
         bound = registry.refresh(larger.product.address)
         assert dependent_products(registry, bound, 1, admin) == [built.product.address]

@@ -97,7 +97,7 @@ def partitions(change: Change) -> Iterator[Found]:
     if now < was:
         yield Found(
             "partitions",
-            f"the topic has {was} partitions and would have {now}: Kafka takes none away",
+            f"the topic has {was} partitions and would have {now}: Kafka cannot remove partitions",
             was,
             now,
             f"write `partitions: {was}`; or rebuild the product into a new generation, or {new_major(change.before)}",

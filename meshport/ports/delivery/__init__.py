@@ -1,1 +1,1 @@
-"""What becomes of the events that a publisher was handed: who handed them in, and how each ended."""
+"""The delivery of published events: the caller of each, and its outcome."""

@@ -1,4 +1,4 @@
-"""Who hands events in, and what of them was reported to whom.
+"""The callers of a publisher: the events that each published, and the outcomes that were reported to it.
 
 The callers of a publisher are threads and asyncio tasks. A context variable holds the caller, so that `asyncio.to_thread` acts
 for the task that awaits it: a task may publish, and have a thread wait in `flush`. A task inherits the context of the one that
@@ -49,7 +49,7 @@ class Failed:
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """The events that one caller handed in. Its methods are called with the publisher's lock, but for `news`.
+    """The events that one caller published. Its methods are called with the publisher's lock, but for `news`.
 
     Attributes:
         chunks: those whose events are not counted yet, the newest last.
@@ -57,7 +57,7 @@ class Account:
         failed: the failures among these that were not reported to the caller.
         reported: the number of events that were reported to the caller.
         reported_to_others: the number of events that were reported to the caller or to another one.
-        live: whether the caller can hand in more.
+        live: whether the caller can publish more.
         thread: the identifier of the thread in which the caller runs.
     """
 
@@ -100,7 +100,7 @@ class Account:
 
 
 class Caller:
-    """A thread or a task that hands events in.
+    """A thread or a task that publishes events.
 
     Attributes:
         account: its events.

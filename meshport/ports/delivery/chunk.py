@@ -38,7 +38,7 @@ def mark(value: bytes | None, key: bytes | None) -> Mark:
 
 
 class Chunk:
-    """Up to `CHUNK` events that one caller handed in, one after another.
+    """Up to `CHUNK` events that one caller published, one after another.
 
     An event is added before the client gets it, since another thread may serve its failure report at once.
 
@@ -78,7 +78,7 @@ class Chunk:
         self.given.pop(len(self.values), None)
 
     def doubt(self, index: int) -> None:
-        """Note that the caller was interrupted while it handed in an event, if that was added: the client may have it."""
+        """Note that the caller was interrupted while it published an event, if that was added: the client may have it."""
         if index < len(self.values):
             self._doubtful.add(index)
 

@@ -1,4 +1,4 @@
-"""The events that a publisher was handed by all of its callers, from the client's queue to their outcomes.
+"""The events of all callers of a publisher, from the client's queue to their outcomes.
 
 Threads and tasks may share it. What is done for each event is in `Publisher`, what for a chunk, a wait or a receipt is here.
 """
@@ -60,7 +60,7 @@ class Deliveries:
         # cost half a microsecond of 2.7.
         self._produce: Final[Callable[..., None]] = producer.produce
         self.callers: ContextVar[Caller | None] = ContextVar(f"caller of {topic}", default=None)
-        """The caller in this context, if it has handed anything in; of another thread or task where it is inherited."""
+        """The caller in this context, if it has published anything; of another thread or task where it is inherited."""
         self._ids = f"{new_id()}-"
         self._chunk_numbers = count()
         self._lock = threading.RLock()
@@ -76,10 +76,10 @@ class Deliveries:
         self._wanted = threading.Event()
         _opened.add(self)
 
-    # -- handing in ------------------------------------------------------------------------------------------------
+    # -- publishing ------------------------------------------------------------------------------------------------
 
     def caller(self) -> Caller:
-        """Return the caller that runs now, a new one if it has handed nothing in yet.
+        """Return the caller that runs now, a new one if it has published nothing yet.
 
         Raises:
             PublishError: the publisher is closed.
@@ -153,7 +153,7 @@ class Deliveries:
         """Queue one event that has data, and the id that the caller's chunk gives it; otherwise as `queue`, in less time.
 
         Args:
-            caller: that hands the event in; its chunk has room.
+            caller: that publishes the event; its chunk has room.
             id: the chunk's prefix with the next of `SUFFIXES`.
             value: the message's.
             key: the message's.
@@ -260,7 +260,7 @@ class Deliveries:
     def settle(self, timeout_s: float = TIMEOUT_S) -> Settled:
         """Wait for the caller's events, and return what became of those that were not reported to it.
 
-        Events of callers that have ended, such as a thread that was joined, count as its own. A caller that has handed in
+        Events of callers that have ended, such as a thread that was joined, count as its own. A caller that has published
         nothing since its last call waits for the events of all callers. Theirs are reported to them all the same: a
         failure is reported to another caller besides, never instead.
 
@@ -316,7 +316,7 @@ class Deliveries:
             return _sum([self._report_to_another(each, self._failures) for each in accounts])
 
     def _await(self, accounts: Iterable[Account], timeout_s: float) -> bool:
-        """Wait for what was handed in so far and count it; return whether the outcome of each event is known."""
+        """Wait for what was published so far and count it; return whether the outcome of each event is known."""
         with self._lock:
             sealed = {each: set(each.chunks) for each in accounts}
             for chunks in sealed.values():

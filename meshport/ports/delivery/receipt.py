@@ -16,7 +16,7 @@ _REPEAT = "publish it again with the same id: readers ignore an id they have see
 
 
 class Receipt:
-    """The outcome of one event that a `Publisher` was handed.
+    """The outcome of one event that a `Publisher` was given.
 
     Wait for it in a thread (`receipt.result(5)`), in a task (`await receipt`), or have a function called
     (`receipt.add_done_callback`). The outcome does not change once it is known.
@@ -54,7 +54,7 @@ class Receipt:
             DeliveryUnknown: the outcome is unknown, or not known after `timeout_s` seconds; a later call may know it.
         """
         if self._pid != os.getpid():
-            raise DeliveryUnknown(f"event {self.id} was handed in by the process {self._pid}", ids=(self.id,))
+            raise DeliveryUnknown(f"event {self.id} was published by the process {self._pid}", ids=(self.id,))
         self.asked = True
         try:
             self._future.result(timeout_s)

@@ -39,7 +39,7 @@ class PlanWatch:
         self._side = self._side_watch()
 
     def _side_watch(self) -> LogWatch:
-        # The processor only appends to these: what they held is gone, and nothing else is wrong.
+        # The processor only appends to these. Where one was made again its earlier messages are lost, and nothing else is wrong.
         topics = [self._plan.quarantine_topic, *([self._plan.late_topic] if self._plan.timed else [])]
         hint = "the processor goes on and writes to the new topic"
         return LogWatch(self._plan.kafka, *topics, reader="the events that it held are gone", hint=hint)

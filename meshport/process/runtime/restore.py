@@ -20,7 +20,7 @@ def restore(plan: Plan, changelog: TopicPartition, entries: Iterable[ChangelogRe
         entries: of the partition, from its beginning to its end.
 
     Raises:
-        StateDamaged: the rows are not those that the checkpoint counts, or a record is none of a changelog.
+        StateDamaged: the rows are not those that the checkpoint counts, or a message is no record of a changelog.
     """
     try:
         return StateRows.restore(entries)

@@ -108,7 +108,7 @@ class StateRows:
             self.keep(offsets[event])
 
     def skip_to(self, offset: int) -> None:
-        """Take the rows as those of a later offset: the input between is not processed.
+        """Set the offset of the rows to a later one: the input between is not processed.
 
         A predecessor may have written rows of events after the checkpoint that both began at. Usually the same events write
         them again; here they are written again as they are, so that no later restore takes them for current.
@@ -179,7 +179,7 @@ class StateRows:
             records: of one partition, from its beginning to its end.
 
         Raises:
-            StateDamaged: the rows are not those that the checkpoint counts, or a record is none of a changelog.
+            StateDamaged: the rows are not those that the checkpoint counts, or a message is no record of a changelog.
         """
         reader = ChangelogReader()
         try:
@@ -190,7 +190,8 @@ class StateRows:
             if isinstance(error, MeshError):
                 raise
             raise StateDamaged(
-                f"a record is none of a changelog ({type(error).__name__}: {error})", offset=reader.checkpoint.offset
+                f"a message is no record of a changelog ({type(error).__name__}: {error})",
+                offset=reader.checkpoint.offset,
             ) from error
         checkpoint = reader.checkpoint
         if (rows.count, rows.checksum) != (checkpoint.rows, checkpoint.checksum):

@@ -62,7 +62,7 @@ def refuse_other_logs(
 
 
 def rebuild_hint(plan: Plan) -> str:
-    """Return the way out for a processor whose topics were made again."""
+    """Return the hint for a processor whose topics were made again."""
     return (
         f"`meshport rebuild {plan.output.address.of_product.key} --swap always` builds a new generation from the present "
         "topics"

@@ -183,7 +183,7 @@ def version_facts(subject: str, version: SubjectVersion, schema: StoredSchema, f
 
 _DESCRIPTIONS: Final = {
     400: "The body cannot be read as JSON, or the path is not well encoded.",
-    404: "A subject (40401), version (40402) or schema (40403) does not exist, or the path or a number in it is none.",
+    404: "A subject (40401), version (40402) or schema (40403) does not exist, or the path, or a number in it, is not valid.",
     406: "The client accepts none of the media types of this API.",
     409: "The schema is incompatible with an earlier one.",
     413: "The body is too large.",

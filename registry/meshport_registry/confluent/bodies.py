@@ -146,7 +146,9 @@ class SchemaBody(BaseModel):
         )  # one that is given twice is one
         names = [each.name for each in references]
         if doubled := next((each for each in names if names.count(each) > 1), None):
-            raise InvalidSchema(f"the references lead from {doubled!r} to two versions", hint="one reference a name")
+            raise InvalidSchema(
+                f"the references lead from {doubled!r} to two versions", hint="one reference for each name"
+            )
         return references
 
 

@@ -50,14 +50,14 @@ NewSubjectName = Annotated[
 """A subject to register a schema in."""
 SettingName = Annotated[
     str | None,
-    Path(description="a subject; `:.:` for the default context, `:.__GLOBAL:` for the one behind all contexts"),
+    Path(description="a subject; `:.:` for the default context, `:.__GLOBAL:` for the global one"),
     AfterValidator(_setting_to_read),
     WithJsonSchema({"type": "string"}),
 ]
 """What a level or a mode is read of: a subject, None for the default context, `GLOBAL_CONTEXT`."""
 NewSettingName = Annotated[
     str | None,
-    Path(description="a subject; `:.:` for the default context, `:.__GLOBAL:` for the one behind all contexts"),
+    Path(description="a subject; `:.:` for the default context, `:.__GLOBAL:` for the global one"),
     AfterValidator(_setting_to_write),
     WithJsonSchema({"type": "string"}),
 ]

@@ -49,7 +49,7 @@ from meshport_registry.values import BoundedRoute
 
 router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
 Normalize = Annotated[Flag, Query(description="store the canonical form in place of the author's text")]
-Permanent = Annotated[Flag, Query(description="delete what is soft deleted for ever")]
+Permanent = Annotated[Flag, Query(description="delete permanently what is soft deleted")]
 
 
 @router.get("/subjects", response_model=list[str], responses=READS)
