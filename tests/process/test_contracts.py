@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +88,10 @@ def test_a_redriven_event_is_read_into_the_contract() -> None:
     harness = Harness(pipeline(SUM), output=str(OUT), ports=made)
     publish_as(harness, "player/plays", PLAY, play("u1"), id="old", time=at(0))
     harness.run()
-    assert len(harness.quarantine()) == 1
+    (left_out,) = harness.quarantine()
+    headers = {name: text or b"" for name, text in left_out.headers}
+    assert headers["mesh_error"] == b"EventError"
+    assert re.search(r"\[0\]@0: the event has no field 'stars' of mesh://player/plays", headers["mesh_reason"].decode())
     registry = Ports(made | {"player/plays": Port(V2, ("user",), "at", versions=(strict, PLAY))})
     registry._schemas = dict(harness.ports._schemas)  # type: ignore[attr-defined]
     after = Harness(pipeline(SUM), output=str(OUT), ports=registry, log=harness.log.shared())

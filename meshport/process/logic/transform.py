@@ -119,6 +119,12 @@ def _join(join: Join, table: Lookup) -> Step:
             value = record[join.on]
             row = None if value is None else table.row(value, time)
             if row is not None:
+                if lacking := [field for field in join.take.values() if field not in row]:
+                    raise NoRow(
+                        f"the row of {join.table} for {join.on} = {value!r} has no field {lacking[0]!r}: the schema that it "
+                        "was written with cannot give it",
+                        hint="publish the row anew and `meshport redrive` the event",
+                    )
                 found.append({**record, **{name: row[field] for name, field in join.take.items()}})
             elif join.missing == "quarantine":
                 raise NoRow(

@@ -39,6 +39,7 @@ from meshport.process.state.quarantine import (
 )
 from meshport.process.state.rows import StateRows
 from meshport.process.state.stream_join import join_value
+from meshport.process.wire.contracts import missing_field
 from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.messages import RedrivenEvent, late, quarantined, read_redriven, rekeyed, watermarks
 from meshport.process.wire.outputs import Outputs
@@ -48,7 +49,6 @@ from meshport.process.wire.tables import Table
 
 if TYPE_CHECKING:
     from meshport.process.columns.source import ColumnarSource, ComputedSpan
-
 
 _log: Final = logging.getLogger(__name__)
 
@@ -256,7 +256,7 @@ class SourceStage(PartitionStage):
             made = self._made(event, record, message, redrive)
         except Exception as error:  # noqa: BLE001 - raised by a product's own functions; the event is quarantined
             self._rows.undo()
-            self._quarantine(message, slot, error, batch)
+            self._quarantine(message, slot, missing_field(error, event, self._plan), batch)
             self._rows.keep(offset)
         else:
             self._note_processed(message, slot, redrive)

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.compat.projection import project
-from meshport.event import ContractReader
+from meshport.errors import EventError
+from meshport.event import ContractReader, Event
 from meshport.process.logic.fields_read import FieldsRead, InputContract, fields_read
 from meshport.process.wire.plan import COMPACT, Plan
 from meshport.schema import Schema
@@ -31,6 +32,24 @@ def contract_readers(plan: Plan) -> dict[str, ContractReader]:
     for address, binding in bindings.items():
         by_topic.setdefault(binding.topic, []).append(address)
     return {topic: _reader(plan, read, bindings[addresses[0]], addresses) for topic, addresses in by_topic.items()}
+
+
+def missing_field(error: Exception, event: Event, plan: Plan) -> Exception:
+    """Return the error of an event that lacks a field of its input's contract, in words; any other error as it is.
+
+    The schema that the event was written with cannot give the field, and what needed it raised KeyError.
+    """
+    name = error.args[0] if type(error) is KeyError and error.args else None
+    binding = next((each.binding for each in plan.sources if each.stage.topic == event.topic), None)
+    if binding is None or not isinstance(event.data, Mapping) or name in event.data:
+        return error
+    if name not in Schema(binding.schema_text).field_names:
+        return error
+    return EventError(
+        f"{event.topic}[{event.partition}]@{event.offset}: the event has no field {name!r} of {binding.address}: the schema "
+        f"that it was written with ({event.data_schema or 'which the event does not name'}) cannot give it",
+        hint=f"give {name!r} a default in the contract, and `meshport redrive` the event",
+    )
 
 
 def _reader(plan: Plan, read: FieldsRead, binding: Binding, addresses: list[Address]) -> ContractReader:
