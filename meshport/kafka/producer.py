@@ -70,7 +70,7 @@ class Producer:
 
     def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
         self._fatal: KafkaError | None = None
-        self._client = new_client(
+        self._client: ClientProducer | _Released = new_client(
             ClientProducer,
             kafka,
             {
@@ -84,7 +84,7 @@ class Producer:
             },
             {"partitioner": _PARTITIONER, **(settings or {})},
         )
-        self.produce = self._client.produce
+        self.produce: Callable[..., None] = self._client.produce
         """The client's own method, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
 
     def _failed(self, error: ClientError) -> None:
@@ -180,13 +180,23 @@ class Producer:
         self._client.purge()
         self.push(_SLICE_S)
 
+    def release(self) -> None:
+        """Give the client up; nothing more is sent. It closes its connections as soon as no thread is in one of its calls.
+
+        The client's own `close` frees what a call in another thread still uses.
+        """
+        self._client = _Released()
+        self.produce = self._client.produce
+
     def close(self) -> None:
-        """Wait for all that is queued.
+        """Wait for all that is queued, and close the connections.
 
         Raises:
             DeliveryUnknown: a message was not acknowledged.
         """
-        if left := self.flush():
+        left = self.flush()
+        self.release()
+        if left:
             raise DeliveryUnknown(f"{left} messages were not acknowledged before the producer closed")
 
     def __enter__(self) -> Self:
@@ -199,6 +209,26 @@ class Producer:
             self.close()
         else:
             self.flush(timeout_s=5)
+            self.release()
+
+
+class _Released:
+    """Stands where a client was that is given up: it has no message, and takes none."""
+
+    def produce(self, topic: str, *_: Any, **__: Any) -> None:
+        raise PublishError(f"nothing more goes to {topic}: the producer is closed", hint="create a new one")
+
+    def poll(self, _wait_s: float) -> int:
+        return 0
+
+    def flush(self, _wait_s: float) -> int:
+        return 0
+
+    def purge(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return 0
 
 
 class _Batch:

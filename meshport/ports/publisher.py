@@ -337,7 +337,7 @@ class Publisher:
         return list(self._deliveries.settle(timeout_s).failures)
 
     def close(self, timeout_s: float = TIMEOUT_S) -> int:
-        """Take no more events, and wait for the events of all callers; `publish` raises from then on.
+        """Take no more events, wait for the events of all callers, and close the connection; `publish` raises from then on.
 
         Args:
             timeout_s: after so many seconds, events that are not acknowledged are dropped, with an unknown outcome.

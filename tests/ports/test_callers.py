@@ -239,7 +239,7 @@ def test_an_interrupted_event_is_unknown() -> None:
         produce(*message)
         raise KeyboardInterrupt
 
-    publisher._deliveries._produce = interrupted  # type: ignore[misc]
+    publisher._deliveries._produce = interrupted
     publisher._publish_plain = publisher._plain_publisher()
     with pytest.raises(KeyboardInterrupt):
         publisher.publish(reading(1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +15,19 @@ from meshport.ports.replay import Replay
 from tests.mesh_session import READING, Mesh
 from tests.ports.nowhere import nowhere
 from tests.ports.readings import reading
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 SOON = {"message_timeout_ms": 300}
+
+
+def client_threads() -> set[str]:
+    """The ids of this process' threads that librdkafka started."""
+    found = set()
+    for each in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            if (each / "comm").read_text(encoding="utf-8").startswith("rdk:"):
+                found.add(each.name)
+    return found
 
 
 def ids(mesh: Mesh, publisher: Publisher) -> set[str]:
@@ -134,6 +146,23 @@ def test_closing_gives_every_receipt_an_outcome() -> None:
         with pytest.raises(DeliveryUnknown):
             receipt.result(0)
         assert receipt.done()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads by name are those of Linux")
+def test_closing_ends_the_connection() -> None:
+    """A closed publisher keeps no thread of its client, whatever still refers to the publisher; later calls are refused."""
+    before = client_threads()
+    publisher = nowhere()
+    own = client_threads() - before
+    assert own
+    publisher.close()
+    wait_for(lambda: not own & client_threads(), lambda: f"the threads end; there are {own & client_threads()}")
+    for call in (lambda: publisher.publish(reading(1)), lambda: publisher.submit(reading(1)), publisher.flush):
+        with pytest.raises(PublishError, match="nothing more goes to nowhere: the publisher is closed"):
+            call()
+    with pytest.raises(PublishError, match="is closed"):
+        publisher.publish_batch([reading(1)])
+    assert publisher.close() == 0
 
 
 def test_the_thread_of_receipts_ends_with_the_publisher(in_memory_mesh: Mesh) -> None:

@@ -41,7 +41,7 @@ _FEW: Final = 64
 
 _opened: Final[WeakSet[Deliveries]] = WeakSet()
 # A client that a fork copied has no threads; destroying it would wait for them for ever.
-_inherited: Final[list[Producer]] = []
+_inherited: Final[list[object]] = []
 
 
 class Deliveries:
@@ -55,10 +55,9 @@ class Deliveries:
     def __init__(self, producer: Producer, topic: str) -> None:
         self._producer = producer
         self.topic: Final = topic
-        # The client's stub has a list of a wider type of header; the client only reads it.
         # The client's own method: topic, value, key, partition, callback, None, timestamp, headers. Keyword arguments would
         # cost half a microsecond of 2.7.
-        self._produce: Final[Callable[..., None]] = producer.produce
+        self._produce: Callable[..., None] = producer.produce
         self.callers: ContextVar[Caller | None] = ContextVar(f"caller of {topic}", default=None)
         """The caller in this context, if it has published anything; of another thread or task where it is inherited."""
         self._ids = f"{new_id()}-"
@@ -299,6 +298,8 @@ class Deliveries:
     def close(self, timeout_s: float = TIMEOUT_S) -> Settled:
         """Take no more events, wait for those of all callers, and return what became of those that nothing reported.
 
+        The connections close as soon as no other thread is in a call of the client.
+
         Args:
             timeout_s: after so many seconds, the client drops events without an outcome, which are unknown.
         """
@@ -313,6 +314,8 @@ class Deliveries:
             for chunk in self._waiting.copy():
                 self._settle_receipt(chunk, timeout_s)
             self._wanted.set()
+            self._producer.release()
+            self._produce = self._producer.produce
             return _sum([self._report_to_another(each, self._failures) for each in accounts])
 
     def _await(self, accounts: Iterable[Account], timeout_s: float) -> bool:
@@ -394,7 +397,7 @@ class Deliveries:
     def leave_to_parent(self) -> None:
         """Take no more events in a process that a fork made: the client's threads are in the parent process."""
         self._ended = f"its publisher was created by the process {os.getppid()}, of which this one is a fork"
-        _inherited.append(self._producer)
+        _inherited.append(self._produce)  # the client's own method, which keeps the client
         for account in self._accounts:
             for chunk in account.chunks:
                 chunk.seal()
