@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _SAMPLE_S: Final = 0.5
 # A processor that works again so long after the cluster has replaced a broker has waited for something else.
 _SLOW_S: Final = 3.0
 _SHOWN: Final = 4
+_WIDTH: Final = 220
 AIM_S: Final = 20.0
 """Seconds within which a processor is to work again, at the 99th percentile."""
 
@@ -155,11 +157,8 @@ def run(asked: Outages) -> Outcome:
                 gaps.append((f"broker {node} ({does})", gap))
                 say(f"  {number + 1:3}: {gap}; broker {node}: {does}")
                 if gap.slow:
-                    for line in (
-                        *(f"waited {each}" for each in gap.waits),
-                        *(f"logged {each}" for each in gap.warnings),
-                    ):
-                        say(f"       {line[:220]}")
+                    for line in [*(f"waited {each}" for each in gap.waits), *_logged(gap.warnings)]:
+                        say(f"       {line[:_WIDTH]}")
                 cluster.restart(node)
             restarts = kept.restarts
         report = lane.finish()
@@ -190,6 +189,11 @@ def percentile(seconds: Sequence[float], at: int) -> float:
     """Return the least value that `at` percent of all values do not exceed."""
     ordered = sorted(seconds)
     return ordered[max(0, -(-len(ordered) * at // 100) - 1)]
+
+
+def _logged(warnings: Sequence[str]) -> list[str]:
+    """Return the lines that were logged most often, each once, with how often."""
+    return [f"logged {count} times: {line}" for line, count in Counter(warnings).most_common(_SHOWN)]
 
 
 @contextmanager

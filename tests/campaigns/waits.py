@@ -20,7 +20,7 @@ READY: Final = "SIGUSR1 asks for waits\n"
 _MARK: Final = "at: "
 _LIBRARY: Final = str(Path(meshport.__file__).parent)
 # Of a call to a client only the caller shows which one it is.
-_PASSED_OVER: Final = frozenset({"_call", "_once_ready"})
+_PASSED_OVER: Final = frozenset({"_call", "once_ready"})
 # The engine's own thread waits for the one that commits; the watchdog's waits always.
 _LEFT_OUT: Final = frozenset({"commit_pipeline.py", "watchdog.py"})
 
