@@ -88,6 +88,14 @@ def test_recursive_types_are_followed_and_end() -> None:
     assert any(each["f2"] and each["f2"]["f1"] == [] for each in found)
 
 
+def test_a_type_that_is_named_again_is_covered_once_more_by_its_smallest_references() -> None:
+    """A choice has all alternatives where its type is defined; where the type is named, a type within it has its smallest."""
+    kind = {"type": "enum", "name": "Kind", "symbols": list("ABCDE")}
+    made = values(record(kind, record(["null", "Kind"], name="Item"), "Item"))
+    assert {each["f1"]["f0"] for each in made} == {None, *"ABCDE"}
+    assert {each["f2"]["f0"] for each in made} == {None, "A"}
+
+
 def test_a_branch_of_which_no_value_ends_is_not_taken() -> None:
     """A record that contains itself in a union without another branch has no values; with another branch, that one is taken."""
     endless = {"type": "record", "name": "R", "fields": [{"name": "r", "type": ["R"]}]}
@@ -124,6 +132,13 @@ def _chain(length: int, holder: Any) -> Any:
     return record(first, *types)
 
 
+def _within(arrays: int, form: Any) -> Any:
+    """Return optional arrays of optional arrays ... of a type."""
+    for _ in range(arrays):
+        form = ["null", {"type": "array", "items": form}]
+    return form
+
+
 HOSTILE = {
     "choices of twice the type before": _chain(600, lambda name: ["null", name]),
     "arrays of twice the type before": _chain(600, lambda name: {"type": "array", "items": name}),
@@ -131,6 +146,10 @@ HOSTILE = {
     "9,000 symbols": {"type": "enum", "name": "E", "symbols": [f"S{index}" for index in range(9_000)]},
     "256 branches of 20 fields": ["null", *(record(*["int"] * 18, name=f"R{index}") for index in range(250))],
     "4,900 numbers": record(*["int"] * 4_900),
+    "4,900 numbers beside 600 symbols": record(
+        *["int"] * 4_900, {"type": "enum", "name": "E", "symbols": [f"S{index}" for index in range(600)]}
+    ),
+    "400 choices within 20 arrays": _within(20, record(*[["null", "int"]] * 400)),
     "arrays of arrays of nothing": {
         "type": "array",
         "items": {"type": "array", "items": {"type": "array", "items": "null"}},
