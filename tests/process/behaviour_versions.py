@@ -28,7 +28,8 @@ from meshport.process.logic.pipeline import (
     Tumbling,
 )
 from meshport.schema import Schema, parse_schema
-from tests.process.behaviour import LIKE, LIKED, LIKES, Outcome, scenario
+from tests.process.behaviour import Outcome, scenario
+from tests.process.behaviour_joins import LIKE, LIKED, LIKES
 from tests.process.plays import ARTIST, INSTANT, PLAY, WINDOW, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 

@@ -41,7 +41,7 @@ from meshport.process.logic.state_shape import describe, origins
 from meshport.product import Step
 from meshport.product.declared_state import step_path
 from tests.compat.contracts import contract
-from tests.process.behaviour import LIKES, both_streams
+from tests.process.behaviour_joins import LIKES, both_streams
 from tests.process.plays import ARTISTS, OUT, PLAY, PLAYS, field, pipeline, play, ports, record
 
 HOUR, COUNT = timedelta(hours=1), {"n": "count()"}
