@@ -15,12 +15,12 @@ from meshport.errors import MeshError
 from meshport.event import EventReader, EventWriter
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port, Ports
-from meshport.process.logic.pipeline import Aggregate, Apply, Filter, Occurrence, Operator
+from meshport.process.logic.pipeline import Aggregate, Apply, Filter, Join, Occurrence, Operator, Select
 from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.plan import make_plan
 from meshport.schema import parse_schema
 from tests.process.behaviour_versions import number_of, publish_as, with_fields
-from tests.process.plays import OUT, PLAY, PLAYS, at, pipeline, play, ports, record
+from tests.process.plays import ARTISTS, INSTANT, OUT, PLAY, PLAYS, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 from tests.process.test_columns import FIELDS, ByColumns, drawn_pipeline, fill, left, ports_for, state
 
@@ -98,6 +98,22 @@ def test_a_redriven_event_is_read_into_the_contract() -> None:
     after.redrive()
     after.run()
     assert after.table() == {"u1": {"user": "u1", "stars": 5}}
+
+
+def test_a_joined_row_that_lacks_a_field_is_named() -> None:
+    """An event is quarantined with the key of the row and the field that the row's own schema cannot give."""
+    short = record("Artist", avro("artist", "string"))
+    made = ports(record("Since", avro("user", "string"), avro("began", INSTANT)), ("user",), plays=1, cleanup="delete")
+    made["artists/onboardings"] = replace(made["artists/onboardings"], versions=(short,))
+    logic = pipeline(Join(ARTISTS, "artist", {"began": "since"}), Select(("user", "began")))
+    harness = Harness(logic, output=str(OUT), ports=made)
+    publish_as(harness, "artists/onboardings", short, {"artist": "a1"}, id="row", time=at(0))
+    harness.publish("player/plays", play("u1", "a1", minutes=1))
+    harness.run()
+    (left_out,) = harness.quarantine()
+    headers = {name: text or b"" for name, text in left_out.headers}
+    assert headers["mesh_error"] == b"NoRow"
+    assert "for artist = 'a1' has no field 'since'" in headers["mesh_reason"].decode()
 
 
 def test_events_of_the_contract_are_read_as_they_are() -> None:
