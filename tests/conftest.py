@@ -1,5 +1,6 @@
 """Fixtures of the whole suite."""
 
+import os
 import signal
 
 from hypothesis import settings
@@ -11,6 +12,9 @@ from tests.mesh_session import ports as ports  # noqa: PLC0414 - as above
 from tests.parallel import *  # noqa: F403 - as above
 from tests.repeats import EXAMPLES, repeats
 from tests.summary import *  # noqa: F403 - as above
+
+# pydantic looks for plugins in all installed packages, which takes 40 ms of CPU in each of the hundreds of Python processes.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that: no command under test could be
 # interrupted. A handler of our own gives them the default again.
