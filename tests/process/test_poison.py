@@ -27,6 +27,7 @@ from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
 from tests.process.poison import RUN, Faults, Given, mesh, publish, publish_rows
+from tests.repeats import repeated, repeats
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +96,7 @@ def on(request: pytest.FixtureRequest) -> str:
 def poisoned(kafka: Cluster, on: str) -> tuple[Plan, Faults, Given]:
     """The topics of a processor, with many events in a row that it cannot process."""
     plan, bound = mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}.")
-    given = plays(1000, 10_000 if on == "batch" else 2000)
+    given = plays(1000, repeats(suite=4000, campaign=10_000) if on == "batch" else 2000)
     publish_rows(plan, bound, ["a1"])
     publish(plan, bound, given)
     return plan, bound, given
@@ -125,6 +126,7 @@ def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
     check(plan, bound, given)
 
 
+@repeated
 def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
     """Each bad event is processed once and quarantined; after the fix all are redriven, in order by key, each once."""
     plan, bound, given = poisoned

@@ -13,15 +13,19 @@ from meshport.process.engines.memory_log import Crash
 from meshport.project.project import Project
 from meshport.project.sources import SourceEvent, load_sources, merge
 from meshport.testing import MemoryMesh
+from tests.repeats import repeated, repeats
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+SHORT = repeats(suite=15, campaign=17)
+LONG = repeats(suite=18, campaign=30)
+"""Hours of a world: until sessions have ended, and until plays have been late."""
 
 
-def live(mesh: MemoryMesh, *, seed: int, days: float, random: Random | None = None, kill: bool = False) -> None:
+def live(mesh: MemoryMesh, *, seed: int, hours: int, random: Random | None = None, kill: bool = False) -> None:
     """Publish a world, with the processors at work in between where `random` is given, and let them come to the end."""
     assert mesh.project is not None
     for address, event in merge(load_sources(mesh.project, seed=seed)):
-        if event.recorded >= BEGIN + timedelta(days=days):
+        if event.recorded >= BEGIN + timedelta(hours=hours):
             break
         publish(mesh, address, event)
         if random is not None and random.random() < 0.004:
@@ -65,15 +69,17 @@ def check(mesh: MemoryMesh) -> None:
         assert not mesh.quarantined(address)
 
 
+@repeated
 def test_processors_agree_with_the_recounts(project: Project) -> None:
-    """Over a day and a quarter, read in one go; late plays are set aside, and none are missing."""
+    """Over most of a day, read in one go; late plays are set aside, and none are missing."""
     mesh = MemoryMesh(project)
-    live(mesh, seed=1, days=1.25)
+    live(mesh, seed=1, hours=LONG)
     check(mesh)
     assert mesh.late("listening/sessions")
     assert mesh.late("listening/plays-by-artist")
 
 
+@repeated
 @pytest.mark.parametrize(
     ("seed", "partitions"),
     [
@@ -87,21 +93,22 @@ def test_neither_batches_nor_partitions_change_the_result(
 ) -> None:
     """Processors that run in odd turns and batches, over other partition counts, come to the same."""
     mesh = MemoryMesh(project, partitions=partitions)
-    live(mesh, seed=seed, days=0.7, random=Random(seed))
+    live(mesh, seed=seed, hours=SHORT, random=Random(seed))
     check(mesh)
 
 
+@repeated
 def test_killed_processors_agree_with_the_recounts(project: Project) -> None:
     """Processors that die in the middle of what they deliver, again and again, leave the same totals."""
     mesh = MemoryMesh(project)
-    live(mesh, seed=5, days=0.7, random=Random(5), kill=True)
+    live(mesh, seed=5, hours=SHORT, random=Random(5), kill=True)
     check(mesh)
 
 
 def test_a_play_that_is_lost_is_noticed(project: Project) -> None:
     """The comparison is no formality: an output that is one play short does not agree."""
     mesh = MemoryMesh(project)
-    live(mesh, seed=6, days=0.6)
+    live(mesh, seed=6, hours=15)
     address = "listening/plays-by-artist"
     last = max(mesh.events(address), key=lambda event: event.data["plays"])
     mesh.processor(address).log.removed.add((last.topic, last.partition, last.offset))
