@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -23,13 +23,12 @@ from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, StoreFailed, UnreadableBody, render
 from meshport_registry.middleware import FastPathMiddleware
-from meshport_registry.negotiation import is_mesh, refuse_foreign_bodies, refuse_unacceptable
+from meshport_registry.negotiation import is_mesh
 from meshport_registry.openapi import openapi_document
 from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
-from meshport_registry.values import refuse_nul_in_query
 
 # Of one invalid request. What is further wrong with it is seen once these are right.
 _MOST_FINDINGS: Final = 100
@@ -57,14 +56,12 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
             Exception: _on_any,
         },
         max_body_size=LARGEST_BODY,
-        dependencies=[Depends(refuse_foreign_bodies), Depends(refuse_nul_in_query)],
         middleware=[Middleware(FastPathMiddleware)],
     )
-    # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first.
-    for router in confluent.ROUTERS:
-        app.include_router(router, dependencies=[Depends(refuse_unacceptable)])
-    for router in _MESH_ROUTERS:
-        app.include_router(router)
+    # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first. They are taken as they
+    # were made: `include_router` makes each again on the first request, which takes 40 ms of CPU.
+    for router in (*confluent.ROUTERS, *_MESH_ROUTERS):
+        app.router.routes.extend(router.routes)
     return app
 
 

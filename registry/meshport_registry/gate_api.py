@@ -15,6 +15,7 @@ from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import gate_judgement, product_past
 from meshport_registry.mesh_api import PROBLEMS, Segment, as_json
+from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.product_declaration import read_declaration, unmatched
 from meshport_registry.state import Database
 from meshport_registry.values import BoundedRoute, RowNumber
@@ -22,6 +23,7 @@ from meshport_registry.waivers import record, revoke, waivers
 
 router = APIRouter(
     route_class=BoundedRoute,
+    dependencies=MESH_CHECKS,
     prefix="/api/v1",
     tags=["Gate"],
     responses=PROBLEMS,

@@ -19,11 +19,13 @@ from meshport_registry.generations import (
     switch_generation,
 )
 from meshport_registry.mesh_api import PROBLEMS, Major, Segment, as_json
+from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.state import Database, OwnCluster
 from meshport_registry.values import BoundedRoute, RowNumber
 
 router = APIRouter(
     route_class=BoundedRoute,
+    dependencies=MESH_CHECKS,
     prefix="/api/v1/generations/{domain}/{product}/{port}",
     tags=["Generations"],
     responses=PROBLEMS,

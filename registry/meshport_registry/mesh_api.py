@@ -35,6 +35,7 @@ from meshport_registry.gate import gate_judgement
 from meshport_registry.judging import Judged, write_judged
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
+from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.product_declaration import read_declaration, unmatched
 from meshport_registry.products import (
     DefaultCluster,
@@ -112,6 +113,7 @@ Major = Annotated[int | None, Query(ge=1, le=MAX_INT, description="the contract'
 
 router = APIRouter(
     route_class=BoundedRoute,
+    dependencies=MESH_CHECKS,
     prefix="/api/v1",
     tags=["Mesh"],
     responses=PROBLEMS,
@@ -241,7 +243,7 @@ async def schema_by_fingerprint(store: Database, fingerprint: Annotated[str, Pat
     return as_json(await store.read(work))
 
 
-health_router = APIRouter(route_class=BoundedRoute, tags=["Mesh"], responses=PROBLEMS)
+health_router = APIRouter(route_class=BoundedRoute, dependencies=MESH_CHECKS, tags=["Mesh"], responses=PROBLEMS)
 
 
 @health_router.get("/health", response_model=Health)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from meshport_registry.errors import NotAcceptable, NotJSON
+from meshport_registry.values import refuse_nul_in_query
 
 CONFLUENT_JSON: Final = "application/vnd.schemaregistry.v1+json"
 MEDIA_TYPES: Final = {CONFLUENT_JSON: 1.0, "application/vnd.schemaregistry+json": 0.9, "application/json": 0.5}
@@ -92,3 +93,10 @@ async def refuse_foreign_bodies(request: Request) -> None:
             raise NotJSON("a body without a content type is not taken", hint="send `Content-Type: application/json`")
     elif not (kind.endswith("json") if is_mesh(request.url.path) else kind in _TAKEN):
         raise NotJSON(f"a body of type {kind[:80]} is not taken", hint="send `Content-Type: application/json`")
+
+
+MESH_CHECKS: Final = (Depends(refuse_foreign_bodies), Depends(refuse_nul_in_query))
+"""The dependencies of every route of the mesh API."""
+
+CONFLUENT_CHECKS: Final = (*MESH_CHECKS, Depends(refuse_unacceptable))
+"""The dependencies of every route of Confluent's API."""

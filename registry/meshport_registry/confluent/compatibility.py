@@ -20,6 +20,7 @@ from meshport_registry.confluent.bodies import SchemaBody, candidate_of
 from meshport_registry.confluent.parameters import Flag, SubjectName, VersionNumber
 from meshport_registry.errors import InvalidSchema
 from meshport_registry.gate import next_version_judgement
+from meshport_registry.negotiation import CONFLUENT_CHECKS
 from meshport_registry.schemas import CandidateSchema
 from meshport_registry.state import Database
 from meshport_registry.store import RegistryStore
@@ -28,7 +29,9 @@ from meshport_registry.subject_settings import effective_level, registry_setting
 from meshport_registry.subjects import find_history, history_judgement, version_not_found
 from meshport_registry.values import BoundedRoute
 
-router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(
+    route_class=BoundedRoute, default_response_class=ConfluentJSON, dependencies=CONFLUENT_CHECKS, tags=["Confluent"]
+)
 
 
 @dataclass(frozen=True, slots=True)

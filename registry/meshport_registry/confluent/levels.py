@@ -20,6 +20,7 @@ from meshport_registry.confluent.answers import (
 from meshport_registry.confluent.bodies import LevelBody, ModeBody
 from meshport_registry.confluent.parameters import DefaultToGlobal, Flag, NewSettingName, SettingName
 from meshport_registry.errors import LevelNotConfigured, ModeNotConfigured
+from meshport_registry.negotiation import CONFLUENT_CHECKS
 from meshport_registry.state import Database
 from meshport_registry.store import RegistryStore
 from meshport_registry.subject_deletion import clear_for_import
@@ -34,7 +35,9 @@ from meshport_registry.subject_settings import (
 from meshport_registry.subjects import Mode, subject_not_found
 from meshport_registry.values import BoundedRoute
 
-router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(
+    route_class=BoundedRoute, default_response_class=ConfluentJSON, dependencies=CONFLUENT_CHECKS, tags=["Confluent"]
+)
 Force = Annotated[Flag, Query(description="allow IMPORT although there are schemas")]
 Recursive = Annotated[Flag, Query(description="remove the mode of each subject of the context, too")]
 

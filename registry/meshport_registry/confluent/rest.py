@@ -11,9 +11,12 @@ from pydantic import BaseModel
 from meshport import __version__
 from meshport_registry.confluent.answers import READS, ConfluentJSON, RegistryId, RegistryVersion
 from meshport_registry.errors import NoAssociation
+from meshport_registry.negotiation import CONFLUENT_CHECKS
 from meshport_registry.values import BoundedRoute
 
-router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(
+    route_class=BoundedRoute, default_response_class=ConfluentJSON, dependencies=CONFLUENT_CHECKS, tags=["Confluent"]
+)
 
 
 class Nothing(BaseModel):

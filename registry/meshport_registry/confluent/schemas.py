@@ -27,14 +27,16 @@ from meshport_registry.confluent.answers import (
 )
 from meshport_registry.confluent.parameters import Deleted, Flag, Format, Paged, Prefix
 from meshport_registry.errors import SchemaNotFound
-from meshport_registry.negotiation import CONFLUENT_JSON
+from meshport_registry.negotiation import CONFLUENT_CHECKS, CONFLUENT_JSON
 from meshport_registry.schemas import StoredSchema, load, stored_schema
 from meshport_registry.state import Database, Schemas
 from meshport_registry.store import RegistryStore
 from meshport_registry.subjects import SubjectVersion, list_schemas, versions_using
 from meshport_registry.values import BoundedRoute, SchemaId
 
-router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(
+    route_class=BoundedRoute, default_response_class=ConfluentJSON, dependencies=CONFLUENT_CHECKS, tags=["Confluent"]
+)
 MOST_SCHEMAS: Final = 1000
 """Schemas of one list: the default and the maximum of Confluent's (`schema.search.default.limit`, `schema.search.max.limit`)."""
 # Schemas whose texts are in memory at once; each has up to 256 kB.

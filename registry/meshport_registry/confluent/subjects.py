@@ -33,6 +33,7 @@ from meshport_registry.confluent.parameters import (
 )
 from meshport_registry.errors import InvalidSchema, SchemaNotFound
 from meshport_registry.judging import Judged, write_judged
+from meshport_registry.negotiation import CONFLUENT_CHECKS
 from meshport_registry.schemas import StoredSchema, load
 from meshport_registry.state import Database
 from meshport_registry.subject_deletion import delete_subject, delete_version
@@ -47,7 +48,9 @@ from meshport_registry.subjects import (
 )
 from meshport_registry.values import BoundedRoute
 
-router = APIRouter(route_class=BoundedRoute, default_response_class=ConfluentJSON, tags=["Confluent"])
+router = APIRouter(
+    route_class=BoundedRoute, default_response_class=ConfluentJSON, dependencies=CONFLUENT_CHECKS, tags=["Confluent"]
+)
 Normalize = Annotated[Flag, Query(description="store the canonical form in place of the author's text")]
 Permanent = Annotated[Flag, Query(description="delete permanently what is soft deleted")]
 
