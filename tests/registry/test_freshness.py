@@ -32,7 +32,7 @@ def nodes(database: str) -> Iterator[tuple[Registry, Registry]]:
 def test_what_one_node_wrote_the_other_resolves_at_once(nodes: tuple[Registry, Registry]) -> None:
     """After each of many changes on one node, the next response of the other node has it, although it had cached one."""
     first, second = nodes
-    for number in range(repeats(20, 100)):
+    for number in range(repeats(8, 100)):
         declared, _ = plays(description=f"Change {number}.")
         fields = ["user", "track", *(f"f{each}?" for each in range(number))]
         written = first.register(declared, {"events@1": schema(*fields)}).ports[0]
@@ -62,7 +62,7 @@ def test_many_readers_never_see_a_binding_go_back(nodes: tuple[Registry, Registr
     with ThreadPoolExecutor(8) as pool:
         readers = [pool.submit(read, node) for node in (first, second) * 4]
         try:
-            for number in range(repeats(15, 100)):
+            for number in range(repeats(5, 100)):
                 fields = ["user", "track", *(f"f{each}?" for each in range(number))]
                 last = first.register(declared, {"events@1": schema(*fields)}).ports[0].schema_id
         finally:

@@ -171,7 +171,7 @@ def test_every_operation_answers_what_the_document_says(
             continue
 
         @settings(
-            max_examples=repeats(suite=3, campaign=150),
+            max_examples=repeats(suite=2, campaign=150),
             deadline=None,
             database=None,
             phases=[Phase.generate],
@@ -214,7 +214,7 @@ def test_sequences_of_requests_get_what_the_document_says(
 
     Requests.run(
         settings=settings(
-            max_examples=repeats(suite=6, campaign=800),
+            max_examples=repeats(suite=4, campaign=800),
             stateful_step_count=repeats(suite=8, campaign=15),
             deadline=None,
             database=None,
