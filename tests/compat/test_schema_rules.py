@@ -251,7 +251,6 @@ def retyped(level: str, *history: Type) -> list[Found]:
 
 
 NUMBER, TEXT, LONGER = one("int", default=0), one("string", default=""), one("long", default=0)
-NOTHING = record(field("other", "int", default=0))
 WITHOUT = record()
 
 

@@ -9,17 +9,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from itertools import count
 from typing import Final
-from weakref import WeakSet
 
 from meshport.errors import MeshError, PublishError
 from meshport.event import Headers, new_id
 from meshport.kafka.producer import ANY_PARTITION, NOW, Producer, Refusal, refusal
 from meshport.ports.delivery.caller import Account, Caller
 from meshport.ports.delivery.chunk import CHUNK, Chunk, ReceiptChunk, mark
+from meshport.ports.delivery.fork import keep_client, leave_at_fork
 from meshport.ports.delivery.outcome import PublishFailure, Settled
 from meshport.ports.delivery.receipt import Receipt
 
@@ -38,10 +38,6 @@ _KEPT_S: Final = 600.0
 _IDLE_S: Final = 5.0
 # Accounts are looked through for those that have ended when their number has doubled, and not below this one.
 _FEW: Final = 64
-
-_opened: Final[WeakSet[Deliveries]] = WeakSet()
-# A client that a fork copied has no threads; destroying it would wait for them for ever.
-_inherited: Final[list[object]] = []
 
 
 class Deliveries:
@@ -73,7 +69,7 @@ class Deliveries:
         self._known: deque[ReceiptChunk] = deque()
         self._server: threading.Thread | None = None
         self._wanted = threading.Event()
-        _opened.add(self)
+        leave_at_fork(self)
 
     # -- publishing ------------------------------------------------------------------------------------------------
 
@@ -149,14 +145,9 @@ class Deliveries:
             self.poll(_FULL_S)
 
     def queue_next(self, caller: Caller, id: str, value: bytes, key: bytes | None, headers: Headers) -> None:
-        """Queue one event that has data, and the id that the caller's chunk gives it; otherwise as `queue`, in less time.
+        """Queue one event that has data; otherwise as `queue`, in less time.
 
-        Args:
-            caller: that publishes the event; its chunk has room.
-            id: the chunk's prefix with the next of `SUFFIXES`.
-            value: the message's.
-            key: the message's.
-            headers: the message's.
+        The caller's chunk has room, and `id` is the chunk's prefix with the next of `SUFFIXES`.
         """
         chunk = caller.chunk
         report = chunk.report
@@ -287,7 +278,7 @@ class Deliveries:
             settled += [self._report_to_another(each, found.seen if current else -1) for each in others]
             if current:
                 found.seen = self._failures
-        return _sum(settled)
+        return Settled.sum(settled)
 
     def settle_alone(self, caller: Caller, timeout_s: float = TIMEOUT_S) -> Settled:
         """Wait for the events of one caller and return what became of them; otherwise as `settle`."""
@@ -316,7 +307,7 @@ class Deliveries:
             self._wanted.set()
             self._producer.release()
             self._produce = self._producer.produce
-            return _sum([self._report_to_another(each, self._failures) for each in accounts])
+            return Settled.sum([self._report_to_another(each, self._failures) for each in accounts])
 
     def _await(self, accounts: Iterable[Account], timeout_s: float) -> bool:
         """Wait for what was published so far and count it; return whether the outcome of each event is known."""
@@ -397,26 +388,10 @@ class Deliveries:
     def leave_to_parent(self) -> None:
         """Take no more events in a process that a fork made: the client's threads are in the parent process."""
         self._ended = f"its publisher was created by the process {os.getppid()}, of which this one is a fork"
-        _inherited.append(self._produce)  # the client's own method, which keeps the client
+        keep_client(self._produce)  # the client's own method, which keeps the client
         for account in self._accounts:
             for chunk in account.chunks:
                 chunk.seal()
         # Threads of the parent may have held the locks; what waits is waited for there.
         self._lock, self._wanted, self._server = threading.RLock(), threading.Event(), None
         self._accounts, self._waiting = [], set()
-
-
-def _sum(settled: Collection[Settled]) -> Settled:
-    failures: list[PublishFailure] = []
-    for each in settled:
-        failures += each.failures
-    return Settled(sum(each.count for each in settled), failures)
-
-
-def _leave_to_parent() -> None:
-    for each in list(_opened):
-        each.leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_leave_to_parent)

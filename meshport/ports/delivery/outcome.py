@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from meshport.errors import DeliveryUnknown, MeshError, PublishError
 
@@ -59,6 +60,11 @@ class Settled:
 
     count: int
     failures: Sequence[PublishFailure]
+
+    @classmethod
+    def sum(cls, settled: Collection[Settled]) -> Self:
+        """Return the outcomes of several waits as those of one."""
+        return cls(sum(each.count for each in settled), [failure for each in settled for failure in each.failures])
 
     def check(self) -> int:
         """Return the number of events, all of which are stored.
