@@ -20,7 +20,7 @@ from meshport.kafka.producer import ANY_PARTITION, NOW, Producer, Refusal, refus
 from meshport.ports.delivery.caller import Account, Caller
 from meshport.ports.delivery.chunk import CHUNK, Chunk, ReceiptChunk, mark
 from meshport.ports.delivery.fork import keep_client, leave_at_fork
-from meshport.ports.delivery.outcome import PublishFailure, Settled
+from meshport.ports.delivery.outcome import Settled
 from meshport.ports.delivery.receipt import Receipt
 
 __all__ = ["TIMEOUT_S", "Deliveries"]
