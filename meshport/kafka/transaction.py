@@ -291,7 +291,11 @@ class Transactions:
     def _refusal(self, error: KafkaException, topic: str) -> MeshError:
         if self._fatal is not None:
             return self._fatal
-        if error.args[0].code() == ClientError._STATE:  # noqa: SLF001 - public under this spelling only
+        code = error.args[0].code()
+        if code == ClientError._FATAL:  # noqa: SLF001 - public under this spelling only
+            # The client refuses messages after a fatal error, also before it has called `error_cb`.
+            return client_error(error, f"{self._name} cannot go on")
+        if code == ClientError._STATE:  # noqa: SLF001 - as above
             return TransactionAborted(f"{self._name}: {error.args[0].str()}")
         return refusal(error, topic)
 

@@ -17,10 +17,10 @@ from meshport.testing.registry import MemoryRegistry, _Registered
 from tests.cli.conftest import cli
 from tests.cli.running import Run
 from tests.reference.under_declared import OUTPUT, READERS, Form, Reader, put, schemas, source, without, write
-from tests.registry.conftest import database, postgres, registry, service
+from tests.registry.conftest import database, new_database, postgres, registry, service
 from tests.repository import git
 
-__all__ = ["cli", "database", "postgres", "registry", "service"]
+__all__ = ["cli", "database", "new_database", "postgres", "registry", "service"]
 
 UNDER_DECLARED = [each for each in READERS if not each.honest]
 each_reader = pytest.mark.parametrize("reader", READERS, ids=lambda each: each.name)
