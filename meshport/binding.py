@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
+
+TopicId = Annotated[str, Field(pattern="^[A-Za-z0-9+/_-]{22}$")]
+"""Kafka's id of a topic: a UUID in base64 (KIP-516)."""
 
 
 class Continuation(BaseModel):
@@ -37,6 +40,8 @@ class Binding(BaseModel):
         address: the full address (port and major given).
         bootstrap_servers: of the Kafka cluster: `host:port[,host:port...]`.
         topic: the topic of its events.
+        topic_id: the id that Kafka gave the topic when it was made (KIP-516), as the product was last applied; None where the
+            cluster gives none, or where none was registered.
         partitions: how many the topic has.
         key: the fields of the record key, in order.
         time: the field that holds the time at which the fact happened.
@@ -58,6 +63,7 @@ class Binding(BaseModel):
     address: AddressText
     bootstrap_servers: str
     topic: str
+    topic_id: str | None = None
     partitions: int
     key: tuple[str, ...] = ()
     time: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshport.binding import RegisteredProduct
+from meshport.binding import RegisteredProduct, TopicId
 from meshport.product.descriptor import Archetype, OutputPort, Product, Status
 from meshport.product.input_port import AddressText
 
@@ -23,6 +23,7 @@ class ProductRegistration(BaseModel):
         descriptor: the product as its team declares it.
         schemas: the Avro schema of each output port, by `<port>@<major>`; shared types inlined.
         bootstrap_servers: the cluster of the product's topics; None for the registry's default cluster.
+        topic_ids: Kafka's ids of the product's topics, by topic; a topic that is not named keeps the id that it has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +31,7 @@ class ProductRegistration(BaseModel):
     descriptor: Product
     schemas: dict[str, str]
     bootstrap_servers: str | None = None
+    topic_ids: dict[str, TopicId] | None = None
 
 
 class Deprecation(BaseModel):

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshport.binding import TopicId
 from meshport.product.input_port import AddressText
 
 
@@ -143,8 +144,10 @@ class Switch(_GenerationsRequest):
         holder: the holder of the new generation, in the phase `handover`.
         ends: by partition of the old topic, the offset after the last of those outputs.
         begins: by partition of the new topic, the offset of the first output after them.
+        topic_id: Kafka's id of the new topic; None where the cluster gives none.
     """
 
     holder: str = Field(min_length=1, max_length=64)
     ends: Mapping[int, int]
     begins: Mapping[int, int]
+    topic_id: TopicId | None = None

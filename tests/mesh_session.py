@@ -53,6 +53,7 @@ class Mesh:
     kafka: KafkaConfig
     folder: Path
     _admin: Admin = field(init=False, repr=False)
+    _applied: dict[Address, ProjectProduct] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self._admin = Admin(self.kafka)
@@ -84,7 +85,12 @@ class Mesh:
         """Register a product and make its topics; the binding of its default port."""
         (planned,) = plan([one], self.registry, self._admin)
         carry_out(planned, self.registry, self._admin)
+        self._applied[one.product.address] = one
         return self.registry.resolve(Address.parse(str(one.product.address)))
+
+    def apply_again(self, address: Address) -> Binding:
+        """Apply the product of a port once more, as it was applied last."""
+        return self.apply(self._applied[address.of_product])
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def _apply(project: Project, mesh: Registry, admin: Admin, plan_only: bool, json
         address = each.product.product.address
         if not each.changes:
             say(f"{address.key}: as it is")
-        for change in (*each.topics, *each.registration.changed, *each.registration.notes):
+        for change in (*each.topics, *each.ids, *each.registration.changed, *each.registration.notes):
             say(f"{address.key}: {change}")
     for each in planned:
         if each.changes and not plan_only:
@@ -94,5 +94,6 @@ def _applied(planned: ProductPlan, done: bool) -> dict[str, Any]:
         "address": str(planned.product.product.address),
         "changed": [change.model_dump(mode="json") for change in planned.registration.changed],
         "topics": [{"topic": topic.name, "new": topic.new, "config": topic.config} for topic in planned.topics],
+        "topicIds": [{"topic": each.topic, "before": each.before, "after": each.after} for each in planned.ids],
         "applied": done,
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from typing import Final, NamedTuple, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka.admin import (
     AdminClient,
@@ -25,6 +25,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.topic_log import logs_of
 
 _Answer = TypeVar("_Answer")
 
@@ -108,6 +109,17 @@ class Admin:
             key: str(entry.value) for key, entry in entries.items() if entry.source == 1
         }  # 1: DYNAMIC_TOPIC_CONFIG
         return Topic(name, len(found.partitions), len(found.partitions[0].replicas), given)
+
+    def topic_ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return Kafka's ids of topics, by topic; a topic that has none, or does not exist, is left out.
+
+        Raises:
+            KafkaError: the cluster did not answer.
+        """
+        if self._in_memory or not names:
+            return {}
+        logs = logs_of(self._client.describe_topics(TopicCollection([*names]), request_timeout=_TIMEOUT_S))
+        return {name: log.id for name, log in logs.items() if log.id is not None}
 
     def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
         """Create a topic if there is none. It has three replicas where the cluster has three brokers or more, else one.

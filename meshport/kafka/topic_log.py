@@ -85,10 +85,10 @@ class TopicLogs:
         if self._in_memory:
             found = self._metadata().topics
             return {topic: TopicLog(topic, None, len(found[topic].partitions)) for topic in topics if topic in found}
-        return _logs_of(self.ask(topics)) if topics else {}
+        return logs_of(self.ask(topics)) if topics else {}
 
 
-def _logs_of(answers: Answers) -> dict[str, TopicLog]:
+def logs_of(answers: Answers) -> dict[str, TopicLog]:
     """Return the logs that a cluster has answered with; a topic that does not exist is left out."""
     found = {}
     for topic, answer in answers.items():
@@ -183,6 +183,11 @@ class LogWatch:
         """How many partitions each topic had at the last look."""
         return {topic: log.partitions for topic, log in self._newest.items()}
 
+    def id_of(self, topic: str) -> str | None:
+        """Return the id of a topic when the reader began; None where there was none, or where the cluster gives none."""
+        log = self.known.get(topic)
+        return None if log is None else log.id
+
     def look(self) -> None:
         """Take the answer to the last request if there is one, and send the next request when it is due.
 
@@ -196,7 +201,7 @@ class LogWatch:
         elif all(answer.done() for answer in self._asked.values()):
             asked, self._asked, self._due = self._asked, None, now + self._look_s
             try:
-                found = _logs_of(asked)
+                found = logs_of(asked)
             except KafkaError:
                 return  # a reader need not stop because an answer is missing; the next look asks again
             self._compare(found)

@@ -68,6 +68,8 @@ class LocalMesh:
         planned = plan(project.products, self.registry, admin)
         for each in planned:
             carry_out(each, self.registry, admin)
+        for change in (change for each in planned for change in each.ids if change.before is not None):
+            say(str(change))
         made = sum(change.new for each in planned for change in each.topics)
         registered = sum(bool(each.registration.changed) for each in planned)
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")

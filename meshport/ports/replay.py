@@ -21,6 +21,7 @@ from meshport.event.reading import ReaderSchemas
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_log import LogWatch
+from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.history import (
     Missing,
     RemovedHistory,
@@ -84,6 +85,7 @@ class Replay:
         ReplayError: the end is not after the beginning, a time has no zone, or a partition does not exist.
         HistoryMissing: the history from `begin` on is removed in part; `missing` allows it.
         HistoryUndecided: the history up to `end` is hidden in part by an open transaction; `missing` allows it.
+        TopicRemade: the address is bound to an earlier topic of the same name.
         NotRegistered: the registry knows no such port.
     """
 
@@ -116,9 +118,10 @@ class Replay:
             self._kafka,
             self.binding.topic,
             reader=f"replay {self.id} has read another log",
-            hint="begin the replay again; it then reads the new topic",
+            hint=f"{apply_hint(self.binding)}; then begin the replay again, which reads it",
         )
         try:
+            refuse_other_log(self.binding, self._logs.id_of(self.binding.topic))
             bounds, undecided = readable_bounds(self._kafka, self._consumer, self.binding.topic)
             self.range = self._range_of(begin, end, bounds)
             self.removed: Sequence[RemovedHistory] = self._removed(begin, bounds)

@@ -19,6 +19,7 @@ from meshport.kafka.consumer import Consumer
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_log import LogWatch, TopicLog
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
 from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start
 from meshport.ports.history import Missing, insist, removed_history
@@ -106,8 +107,12 @@ class Subscription:
         reader = (
             f"what was read of it as group {group!r} is of another log" if group else "what was read is of another log"
         )
-        hint = MOVE_GROUP if group else "start again, to read the new topic from its beginning"
+        hint = (
+            f"{apply_hint(self.binding)}; then {MOVE_GROUP if group else 'start again, to read it from its beginning'}"
+        )
         self._logs = LogWatch(self._kafka, topic, reader=reader, hint=hint, group=group)
+        if topic == self.binding.topic:
+            refuse_other_log(self.binding, self._logs.id_of(topic), group=group)
         if group is None:
             self._begins = self._first_offsets() if continued is None else continued
             self._consumer.assign({TopicPartition(topic, each): offset for each, offset in self._begins.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +34,7 @@ class ProductRegistry(Protocol):
         schemas: Mapping[str, Schema],
         *,
         bootstrap_servers: str | None = None,
+        topic_ids: Mapping[str, str] | None = None,
         dry_run: bool = False,
     ) -> Registration:
         """Register a product; see `meshport.Registry.register`."""
@@ -48,6 +49,9 @@ class TopicAdmin(Protocol):
 
     def topic(self, name: str) -> Topic | None:
         """Return a topic, or None if it does not exist."""
+
+    def topic_ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return Kafka's ids of topics, by topic; a topic that has none, or does not exist, is left out."""
 
     def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
         """Create a topic unless it exists; return whether it was created."""
@@ -80,6 +84,29 @@ class TopicChange:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicIdChange:
+    """A binding that names another topic of the same name than the present one: it was deleted, and maybe made again.
+
+    Attributes:
+        topic: the topic.
+        before: the id that the binding names; None for a binding that names none yet.
+        after: the id of the present topic; None where the topic is missing, and is made.
+    """
+
+    topic: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"record the id of topic {self.topic} ({self.after})"
+        found = "is not there" if self.after is None else f"was deleted and made again (now {self.after})"
+        return (
+            f"topic {self.topic} ({self.before}) {found}: bind the present one, in which all of its readers begin anew"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ProductPlan:
     """The changes that applying one product would make.
 
@@ -87,16 +114,18 @@ class ProductPlan:
         product: the product.
         registration: the registry's answer to a dry run.
         topics: the topics that would be created or changed; empty if all are as declared.
+        ids: the topics whose ids would be registered, other than those of topics that are created for the first time.
     """
 
     product: ProjectProduct
     registration: Registration
     topics: tuple[TopicChange, ...]
+    ids: tuple[TopicIdChange, ...] = ()
 
     @property
     def changes(self) -> bool:
         """Whether applying the product would change anything."""
-        return bool(self.topics or self.registration.changed)
+        return bool(self.topics or self.ids or self.registration.changed)
 
 
 def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: TopicAdmin) -> list[ProductPlan]:
@@ -146,7 +175,10 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin
         else:
             admin.set_config(change.name, change.config)
     return registry.register(
-        planned.product.product, _schemas(planned.product), bootstrap_servers=admin.kafka.bootstrap_servers
+        planned.product.product,
+        _schemas(planned.product),
+        bootstrap_servers=admin.kafka.bootstrap_servers,
+        topic_ids=admin.topic_ids([each.topic for each in planned.registration.ports]),
     )
 
 
@@ -182,7 +214,17 @@ def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin)
         different = {key: value for key, value in wanted.items() if found.config.get(key) != value}
         if different:
             changes.append(TopicChange(name, found.partitions, False, different))
-    return ProductPlan(product, registration, tuple(changes))
+    missing = {each.name for each in changes if each.new}
+    return ProductPlan(product, registration, tuple(changes), tuple(_id_changes(registration, admin, missing)))
+
+
+def _id_changes(registration: Registration, admin: TopicAdmin, missing: Collection[str]) -> Iterator[TopicIdChange]:
+    names = [each.topic for each in registration.ports]
+    bound, found = {each.topic: each.topic_id for each in registration.product.bindings}, admin.topic_ids(names)
+    for name in names:
+        before, after = bound.get(name), found.get(name)
+        if before != after and (after is not None or name in missing):
+            yield TopicIdChange(name, before, after)
 
 
 def _schemas(product: ProjectProduct) -> dict[str, Schema]:

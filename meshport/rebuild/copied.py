@@ -172,7 +172,11 @@ class PortCopy:
             self._copy_while_sealed(copier)
             ends, begins = copier.catch_up(), copier.begins()
             lease.check()
-            binding = self._line.switch(lease.generation.number, Switch(holder=lease.holder, ends=ends, begins=begins))
+            topic = lease.generation.topic
+            switch = Switch(
+                holder=lease.holder, ends=ends, begins=begins, topic_id=self._admin.topic_ids([topic]).get(topic)
+            )
+            binding = self._line.switch(lease.generation.number, switch)
         except BaseException:
             self._admin.set_config(self._live.topic, {_MAX_BYTES: settings.get(_MAX_BYTES, _DEFAULT)})
             raise

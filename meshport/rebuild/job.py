@@ -265,7 +265,14 @@ class Rebuild:
             return report
         lease.check()
         self._configure_changelogs(aligner.new, CHANGELOG)
-        binding = self._bind(report.generation, Switch(holder=lease.holder, ends=after.ends, begins=after.begins))
+        topic = aligner.new.output.topic
+        switch = Switch(
+            holder=lease.holder,
+            ends=after.ends,
+            begins=after.begins,
+            topic_id=self._admin.topic_ids([topic]).get(topic),
+        )
+        binding = self._bind(report.generation, switch)
         self._say(f"{self._line.line} is bound to generation {binding.generation} ({binding.topic})")
         return replace(report, binding=binding, paused_s=time.perf_counter() - self._paused_at)
 
@@ -286,7 +293,12 @@ class Rebuild:
         self._say(
             f"generation {generation.number} of {live.address}: {'begun' if made else 'goes on'} ({generation.topic})"
         )
-        own = {"topic": generation.topic, "generation": generation.number, "partitions": self._partitions}
+        own = {
+            "topic": generation.topic,
+            "topic_id": None,
+            "generation": generation.number,
+            "partitions": self._partitions,
+        }
         return replace(self._plan, output=live.model_copy(update=own))
 
     def _configure_changelogs(self, new: Plan, settings: Mapping[str, str]) -> None:

@@ -71,6 +71,7 @@ def _generations(bound: Binding) -> list[Binding]:
         bound.model_copy(
             update={
                 "topic": each.topic,
+                "topic_id": None,
                 "generation": each.generation,
                 "partitions": len(each.ends),
                 "continues": (),

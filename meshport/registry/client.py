@@ -210,6 +210,7 @@ class Registry:
         schemas: Mapping[str, Schema],
         *,
         bootstrap_servers: str | None = None,
+        topic_ids: Mapping[str, str] | None = None,
         dry_run: bool = False,
     ) -> Registration:
         """Register a product or update it. Registering the same again changes nothing.
@@ -218,13 +219,15 @@ class Registry:
             product: the descriptor.
             schemas: the schema of each output port, by `<port>@<major>`.
             bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+            topic_ids: Kafka's ids of its topics, by topic; a topic that is not named keeps the id that it has.
             dry_run: return what would change, and change nothing.
 
         Raises:
             RegistrationRefused: `findings` holds the reasons; those of the gate begin with the id of a rule.
             RegistryUnavailable: the registry did not answer. The product may be registered; a repeated call is safe.
         """
-        body = _declaration(product, schemas, bootstrap_servers)
+        cluster = {"bootstrap_servers": bootstrap_servers, "topic_ids": topic_ids}
+        body = _declaration(product, schemas).model_copy(update=cluster)
         done = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
             self._forget(product.address)
@@ -369,14 +372,11 @@ class _SchemaResponse(BaseModel):
     text: str = Field(validation_alias=AliasChoices("schema_text", "schema"))
 
 
-def _declaration(
-    product: Product, schemas: Mapping[str, Schema], bootstrap_servers: str | None = None
-) -> ProductRegistration:
+def _declaration(product: Product, schemas: Mapping[str, Schema]) -> ProductRegistration:
     return ProductRegistration(
         descriptor=product,
         # The author's own text where it stands alone, because that is what the registry shows to readers.
         schemas={port: schema.written or schema.text for port, schema in schemas.items()},
-        bootstrap_servers=bootstrap_servers,
     )
 
 

@@ -47,6 +47,7 @@ class MemoryRegistry:
         self._today = today
         self._products: dict[Address, _Registered] = {}
         self._bindings: dict[Address, Binding] = {}
+        self._topic_ids: dict[str, str] = {}
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, Schema] = {}
 
@@ -136,6 +137,7 @@ class MemoryRegistry:
         schemas: Mapping[str, Schema],
         *,
         bootstrap_servers: str | None = None,  # noqa: ARG002 - as the registry's client has it
+        topic_ids: Mapping[str, str] | None = None,
         dry_run: bool = False,
     ) -> Registration:
         """Register a product, or bring it up to date; as `meshport.Registry.register`.
@@ -164,6 +166,7 @@ class MemoryRegistry:
         changed = tuple(_changes(known, after))
         if not dry_run:
             self._products[product.address] = after
+            self._topic_ids |= topic_ids or {}
             self._bindings.clear()
             for each in versions.values():
                 for schema in each:
@@ -260,6 +263,7 @@ class MemoryRegistry:
             address=address,
             bootstrap_servers=BOOTSTRAP_SERVERS,
             topic=topic_name(address),
+            topic_id=self._topic_ids.get(topic_name(address)),
             partitions=port.partitions,
             key=port.key_fields,
             time=port.time,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from meshport.kafka.admin import Topic
 from meshport.kafka.config import KafkaConfig
@@ -27,6 +27,10 @@ class MemoryTopics:
         """Return a topic, or None where there is none of that name."""
         config = self._configs.get(name)
         return None if config is None else Topic(name, self.log.partitions[name], 1, dict(config))
+
+    def topic_ids(self, names: Collection[str]) -> dict[str, str]:  # noqa: ARG002 - of the protocol
+        """Return no ids: a topic in memory is never made again."""
+        return {}
 
     def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
         """Make a topic if there is none; return whether it was made now."""

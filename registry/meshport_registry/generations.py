@@ -108,12 +108,13 @@ class _Line:
         """Insert the row of a generation."""
         self._connection.execute(insert(tables.generation), self._key | {"number": number} | values)
 
-    def bind(self, number: int, topic: str, partitions: int) -> None:
+    def bind(self, number: int, topic: str, topic_id: str | None, partitions: int) -> None:
         """Bind the address to a generation, and increment the change counter."""
         own = tables.binding
         rows = (own.c.guid == self.product.guid) & (own.c.port == self.address.port)
         rows &= own.c.major == self.address.major
-        self._connection.execute(update(own).where(rows).values(topic=topic, generation=number, partitions=partitions))
+        values = {"topic": topic, "topic_id": topic_id, "generation": number, "partitions": partitions}
+        self._connection.execute(update(own).where(rows).values(**values))
         self.touch()
 
     def touch(self) -> None:
@@ -249,7 +250,7 @@ def switch_generation(
             )
         _replace(line, number, wanted)
         line.change(number, state=GenerationState.LIVE, holder=None, phase=None, held_until=None)
-        line.bind(number, row.topic, len(begun))
+        line.bind(number, row.topic, wanted.topic_id, len(begun))
     return choose_binding(bindings_of(connection, line.product, cluster), line.address)
 
 

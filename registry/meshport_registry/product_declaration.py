@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from meshport.address import nearest
@@ -33,12 +33,14 @@ class ProductDeclaration:
         product: the descriptor.
         contracts: the schema of each output port, or the error of a schema that a rule of the gate refuses.
         bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+        topic_ids: Kafka's ids of topics, by topic.
         misfits: what of it does not fit together, one text each.
     """
 
     product: Product
     contracts: Mapping[Line, CandidateSchema | SchemaError]
     bootstrap_servers: str | None = None
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
     misfits: tuple[str, ...] = ()
 
 
@@ -61,6 +63,7 @@ async def read_declaration(store: JudgingStore, body: ProductRegistration) -> Pr
         ("input ports", product.input_ports),
         ("tags", product.tags),
         ("schemas", body.schemas),
+        ("topic ids", body.topic_ids or ()),
     ):
         if len(found) > _MOST:
             raise RequestRefused(f"{product.address} has {len(found)} {what}", hint=f"at most {_MOST}")
@@ -77,7 +80,7 @@ async def read_declaration(store: JudgingStore, body: ProductRegistration) -> Pr
             if error.rule not in RULES:
                 raise
             contracts[port, int(major)] = error
-    declaration = ProductDeclaration(product, contracts, body.bootstrap_servers)
+    declaration = ProductDeclaration(product, contracts, body.bootstrap_servers, body.topic_ids or {})
     return replace(
         declaration, misfits=(*_unfit(declaration), *[each async for each in _unreadable_state(store, product)])
     )

@@ -293,6 +293,7 @@ def _write_bindings(
             "position": position,
             "bootstrap_servers": declaration.bootstrap_servers,
             "topic": topic,
+            "topic_id": declaration.topic_ids.get(topic, before.topic_id if before else None),
             "partitions": port.partitions,
             "key": json.dumps(port.key_fields),
             "time": port.time,

@@ -144,6 +144,7 @@ def _binding(
         address=product.address.at(row.port, row.major),
         bootstrap_servers=row.bootstrap_servers or cluster.bootstrap_servers or "",
         topic=row.topic,
+        topic_id=row.topic_id,
         partitions=row.partitions,
         key=tuple(json.loads(row.key)),
         time=row.time,

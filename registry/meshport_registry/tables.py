@@ -118,6 +118,8 @@ binding = Table(
     # NULL means the registry's default cluster, so that its address is configured in one place.
     Column("bootstrap_servers", Text),
     Column("topic", Text, nullable=False, unique=True),
+    # The id that Kafka gave the topic when it was made; NULL where none is known.
+    Column("topic_id", String(22)),
     Column("generation", Integer, nullable=False),
     Column("partitions", Integer, nullable=False),
     Column("key", Text, nullable=False),

@@ -92,6 +92,7 @@ def test_a_group_that_committed_in_the_new_log_is_refused(mesh: Mesh) -> None:
     note = committed_note(mesh, binding, group)
     assert note == CommitNote(topic_id(mesh.kafka, binding.topic), 1)
     before, after = remake(mesh.kafka, binding.topic)
+    mesh.apply_again(binding.address)
     fill(mesh, binding.address, range(100, 180))
     with Consumer(mesh.kafka, group=group) as late:
         assert late.commit(binding.topic, {0: 60}, str(note))
@@ -123,16 +124,33 @@ def test_a_group_beyond_the_end_of_the_log_is_refused(mesh: Mesh) -> None:
 
 
 @pytest.mark.kafka
-def test_a_group_whose_offsets_went_with_the_topic_reads_all_of_the_new_one(mesh: Mesh) -> None:
-    """Kafka deletes a group's offsets with the topic; a group that was stopped meanwhile reads the new log whole."""
-    binding, group = mesh.product(partitions=1), f"g{uuid4().hex[:8]}"
+@pytest.mark.parametrize("how", ["group", "group at the latest", "alone", "replay"])
+def test_a_reader_that_was_stopped_is_refused_until_the_product_is_applied(mesh: Mesh, how: str) -> None:
+    """Kafka deletes a group's offsets with the topic; the binding still names the id of the earlier one."""
+    binding, group = mesh.product(partitions=1), f"g{uuid4().hex[:8]}" if how.startswith("group") else None
+    start = Start.LATEST if "latest" in how else Start.EARLIEST
+
+    def read(count: int) -> list[int]:
+        if how == "replay":
+            with Replay(binding.address, mesh.registry) as replay:
+                return numbers([*replay.events()])
+        with Subscriber(binding.address, mesh.registry, group=group, start=start, kafka=QUICK) as subscriber:
+            return numbers(take(subscriber, count))
+
     fill(mesh, binding.address, range(BEFORE))
-    with Subscriber(binding.address, mesh.registry, group=group, kafka=QUICK) as subscriber:
-        take(subscriber, BEFORE)
-    remake(mesh.kafka, binding.topic)
+    if start is Start.EARLIEST:
+        assert read(BEFORE) == [*range(BEFORE)]
+    before, after = remake(mesh.kafka, binding.topic)
+    assert binding.topic_id == before
     fill(mesh, binding.address, range(100, 180))
-    with Subscriber(binding.address, mesh.registry, group=group, kafka=QUICK) as subscriber:
-        assert numbers(take(subscriber, 80)) == [*range(100, 180)]
+    with pytest.raises(TopicRemade, match=f"{binding.address} is bound to the earlier one") as found:
+        read(1)
+    facts = found.value
+    assert (facts.topic, facts.group, facts.expected_id, facts.found_id) == (binding.topic, group, before, after)
+    assert "`meshport apply`, in the project of tests/product-" in str(facts.hint)
+    assert mesh.apply_again(binding.address).topic_id == after
+    if start is Start.EARLIEST:
+        assert read(80) == [*range(100, 180)]
 
 
 @pytest.mark.kafka

@@ -139,6 +139,15 @@ def test_a_processor_refuses_state_of_another_log_when_it_starts(
     assert "restored again" not in caplog.text  # as after an election, which would mend nothing here
 
 
+@ENGINES
+def test_a_processor_does_not_begin_in_another_log_than_that_of_its_binding(topics: Topics, run: Run) -> None:
+    """At its first start a processor has no checkpoint; both engines end where the binding names another topic id."""
+    earlier = topics.plan.source.model_copy(update={"topic_id": "A" * 22})
+    with pytest.raises(TopicRemade, match="is bound to the earlier one") as found:
+        run(replace(topics.plan, source=earlier), topics.ports, until_end=True)
+    assert (found.value.topic, found.value.expected_id) == (earlier.topic, "A" * 22)
+
+
 def _advance(topics: Topics) -> None:
     with BoundedProcessor(topics.plan, topics.ports) as processor:
         processor.advance_to({})
@@ -204,3 +213,22 @@ def test_checkpoints_of_earlier_versions_are_taken_up() -> None:
     with pytest.raises(TopicRemade) as found:
         refuse_other_logs(plan, plan.stages[0], 1, new, present | {plan.source.topic: "another"})
     assert (found.value.topic, found.value.partition, found.value.offset) == (plan.source.topic, 1, 6)
+
+
+@pytest.mark.parametrize("which", ["source", "table"])
+def test_a_processor_that_starts_for_the_first_time_compares_with_the_bindings(which: str) -> None:
+    """Without a checkpoint that names the log, an input or a table whose binding names another topic id is refused."""
+    joined = pipeline(Join(ARTISTS, "artist", {"label": "label"}, "keep"), Filter("ms >= 0"))
+    plan = make_plan(joined, OUT, Ports(ports(TOTAL, ("label", "window_start"))))
+    first = Checkpoint(-1, 0, {}, 0, 0, "shape")
+    read = plan.source if which == "source" else plan.tables[ARTISTS]
+    bound = read.model_copy(update={"topic_id": "A"})
+    plan = replace(plan, **({"source": bound} if which == "source" else {"tables": {ARTISTS: bound}}))
+    for present in ({read.topic: "A"}, {}):  # the same topic, and a cluster that gives no ids
+        refuse_other_logs(plan, plan.stages[0], 0, first, present)
+    with pytest.raises(TopicRemade, match=f"{read.address} is bound to the earlier one") as found:
+        refuse_other_logs(plan, plan.stages[0], 0, first, {read.topic: "B"})
+    facts = found.value
+    assert (facts.topic, facts.group, facts.expected_id, facts.found_id) == (read.topic, plan.group, "A", "B")
+    assert "meshport apply" in str(facts.hint)
+    refuse_other_logs(plan, plan.stages[0], 0, replace(first, logs={read.topic: "B"}), {read.topic: "B"})

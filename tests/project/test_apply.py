@@ -14,6 +14,8 @@ from meshport.project.apply import carry_out, plan
 from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
 from tests.mesh_session import Mesh
+from tests.remade import remake, topic_id
+from tests.waiting import wait_for
 
 FIELDS: list[dict[str, str]] = [{"name": "id", "type": "string"}]
 
@@ -52,7 +54,7 @@ class Declared:
     def plan(self) -> list[str]:
         """The changes of a plan, as text."""
         planned = plan(Project(self.root).products, self.registry, self.admin)
-        return [str(each) for one in planned for each in (*one.topics, *one.registration.changed)]
+        return [str(each) for one in planned for each in (*one.topics, *one.ids, *one.registration.changed)]
 
     def apply(self) -> int:
         """Carry a plan out; how many products changed."""
@@ -94,6 +96,41 @@ def test_what_was_planned_is_done_once(declared: Declared) -> None:
     assert declared.registry.resolve(f"{declared.domain}/derived").topic == declared.topic("derived")
     assert declared.plan() == []
     assert declared.apply() == 0
+
+
+def test_a_topic_that_was_made_again_is_bound_after_the_plan_has_said_so(declared: Declared) -> None:
+    """The plan names both ids, and that readers begin anew; a missing topic is made, and the new one is bound."""
+    declared.write()
+    declared.apply()
+    topic, address = declared.topic(), f"{declared.domain}/source"
+    before, after = remake(declared.admin.kafka, topic)
+    assert declared.registry.resolve(address).topic_id == before
+    anew = "bind the present one, in which all of its readers begin anew"
+    assert declared.plan() == [f"topic {topic} ({before}) was deleted and made again (now {after}): {anew}"]
+    assert declared.apply() == 1
+    assert declared.registry.resolve(address).topic_id == after
+    assert declared.plan() == []
+    declared.admin.delete_topic(topic)
+    wait_for(lambda: declared.admin.topic(topic) is None, f"{topic} to be deleted")
+    assert f"topic {topic} ({after}) is not there: {anew}" in declared.plan()
+    assert declared.apply() == 1
+    assert declared.registry.resolve(address).topic_id == topic_id(declared.admin.kafka, topic)
+    assert declared.plan() == []
+
+
+def test_a_product_of_an_earlier_version_gets_its_topic_id(declared: Declared) -> None:
+    """A binding that names no id yet is as it was; applying the product records the id, once."""
+    declared.write()
+    topic = declared.topic()
+    declared.admin.ensure_topic(topic, 2, {"cleanup.policy": "delete", "retention.ms": "-1"})
+    (product,) = Project(declared.root).products
+    declared.registry.register(product.product, {"events@1": product.schemas["events", 1]})
+    assert declared.registry.resolve(f"{declared.domain}/source").topic_id is None
+    id = topic_id(declared.admin.kafka, topic)
+    assert declared.plan()[0] == f"record the id of topic {topic} ({id})"
+    declared.apply()
+    assert declared.registry.resolve(f"{declared.domain}/source").topic_id == id
+    assert declared.plan() == []
 
 
 def test_settings_that_drifted_are_set_again(declared: Declared) -> None:

@@ -12,7 +12,7 @@ from meshport.process.wire.plan import Plan
 from meshport.rebuild import Rebuild, Swap
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import Readers, Shop, open_shop
-from tests.remade import remake
+from tests.remade import remake, topic_id
 from tests.waiting import wait_for
 
 TOPICS: dict[str, Callable[[Plan], str]] = {
@@ -41,8 +41,13 @@ def test_a_rebuild_leads_out_of_a_topic_that_was_made_again(shop: Shop, tmp_path
         with pytest.raises(TopicRemade, match="made again") as found:
             shop.build(product)
         assert "--swap always" in str(found.value.hint)
+        if which == "input":
+            with pytest.raises(TopicRemade, match="is bound to the earlier one"):
+                Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
+            shop.mesh.apply_again(shop.orders)
         report = Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
         assert report.binding is not None
+        assert report.binding.topic_id == topic_id(shop.mesh.kafka, report.topic)
         wait_for(lambda: readers.have_moved(report.topic), "the readers to move")
         shop.sell(100)
         shop.build(product)

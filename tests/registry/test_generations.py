@@ -54,6 +54,17 @@ def test_a_generation_may_have_another_number_of_partitions(registry: Registry, 
     assert registry.resolve(ADDRESS) == after
 
 
+def test_a_switch_binds_the_id_of_the_new_topic(registry: Registry, line: PortGenerations) -> None:
+    """A binding never keeps the id of the topic of another generation."""
+    registry.register(*plays(), topic_ids={"player.plays.events.v1": "A" * 22})
+    line.open(holder="me", seconds=30, made_by="logic")
+    assert line.switch(2, switch(line, 2).model_copy(update={"topic_id": "B" * 22})).topic_id == "B" * 22
+    registry.register(*plays(), topic_ids={"player.plays.events.v1": "C" * 22})
+    assert registry.resolve(ADDRESS).topic_id == "B" * 22
+    line.open(holder="me", seconds=30, made_by="logic")
+    assert line.switch(3, switch(line, 3)).topic_id is None
+
+
 def test_partitions_are_added_by_a_rebuild_only(registry: Registry, line: PortGenerations) -> None:
     """A product that declares more partitions than the bound generation has is refused, and the refusal says what to do."""
     product, schemas = plays()

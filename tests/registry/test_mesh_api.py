@@ -99,6 +99,24 @@ def test_a_dry_run_returns_the_changes_and_writes_nothing(registry: Registry, ht
     assert "mesh://player/plays is not registered" in refused(registry, derived, SESSIONS)[0]
 
 
+def test_a_binding_names_the_topic_id_that_was_registered_last(registry: Registry, http: httpx2.Client) -> None:
+    """A registration without ids, and ids of other topics, change nothing; what is no id of Kafka is refused."""
+    topic, first, second = "player.plays.events.v1", "A" * 22, "b9+/_-" + "c" * 16
+    registry.register(*plays())
+    assert registry.resolve("player/plays").topic_id is None
+    done = registry.register(*plays(), topic_ids={topic: first, "player.plays.events.v1.g2": second})
+    assert [str(each) for each in done.changed] == [f"events@1.topic_id: {first}"]
+    assert registry.register(*plays()).changed == ()
+    assert registry.resolve("player/plays").topic_id == first
+    done = registry.register(*plays(), topic_ids={topic: second})
+    assert [str(each) for each in done.changed] == [f"events@1.topic_id: {first} -> {second}"]
+    assert registry.resolve("player/plays").topic_id == second
+    with pytest.raises(RegistrationRefused):
+        registry.register(*plays(), topic_ids={topic: "no id of Kafka"})
+    body = http.get("/api/v1/resolve/player/plays").json()
+    assert (body["topic"], body["topic_id"]) == (topic, second)
+
+
 def test_an_update_is_planned_and_done_in_the_same_words(registry: Registry) -> None:
     """A new owner and a new version of the schema are two changes, in a dry run as in the registration."""
     registry.register(*plays())

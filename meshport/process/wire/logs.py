@@ -1,7 +1,8 @@
 """The logs that a processor's state belongs to: those of its inputs, its joined tables, its output and its own topics.
 
 A checkpoint records Kafka's id of each of these topics. State restored beside a topic that was deleted and made again would
-mix two logs: offsets of the one would skip events of the other, and totals would hold both. So it is refused.
+mix two logs: offsets of the one would skip events of the other, and totals would hold both. So it is refused. Where a checkpoint
+names no id of an input or a table, as at a first start, the binding's counts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from meshport.kafka.topic_log import topic_remade
+from meshport.ports.bound_log import refuse_other_log
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.wire.plan import Plan, StageTopics
 
@@ -59,13 +61,17 @@ def refuse_other_logs(
                 partition=partition if topic == stage.topic else None,
                 offset=checkpoint.offset + 1 if topic == stage.topic else None,
             )
+    for binding in plan.reads:
+        name = _short(plan, binding.topic)
+        if name not in checkpoint.logs:
+            refuse_other_log(binding, present.get(name), group=plan.group)
 
 
 def rebuild_hint(plan: Plan) -> str:
     """Return the hint for a processor whose topics were made again."""
     return (
         f"`meshport rebuild {plan.output.address.of_product.key} --swap always` builds a new generation from the present "
-        "topics"
+        "topics; where one of a port was made again, `meshport apply` in its project comes first"
     )
 
 
