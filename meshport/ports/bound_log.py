@@ -32,6 +32,7 @@ def refuse_other_log(binding: Binding, found_id: str | None, *, group: str | Non
         binding.topic,
         (binding.topic_id, found_id),
         f"{binding.address} is bound to the earlier one, of which this one holds no event",
-        hint=f"{apply_hint(binding)}, in which all readers begin anew",
+        hint=f"{apply_hint(binding)}, in which all readers begin anew; one that begins at the latest passes over what it holds "
+        "by then",
         group=group,
     )

@@ -111,8 +111,7 @@ class Subscription:
             f"{apply_hint(self.binding)}; then {MOVE_GROUP if group else 'start again, to read it from its beginning'}"
         )
         self._logs = LogWatch(self._kafka, topic, reader=reader, hint=hint, group=group)
-        if topic == self.binding.topic:
-            refuse_other_log(self.binding, self._logs.id_of(topic), group=group)
+        self._refuse_other_log()
         if group is None:
             self._begins = self._first_offsets() if continued is None else continued
             self._consumer.assign({TopicPartition(topic, each): offset for each, offset in self._begins.items()})
@@ -121,6 +120,10 @@ class Subscription:
         log = self._logs.known.get(topic, TopicLog(topic, None, self.binding.partitions))
         self._group_start = GroupStart(group, log, self._start, self._cursor.first_offset)
         self._consumer.subscribe(topic, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def _refuse_other_log(self) -> None:
+        if self.topic == self.binding.topic:
+            refuse_other_log(self.binding, self._logs.id_of(self.topic), group=self._group)
 
     def _first_offsets(self) -> dict[int, int]:
         bounds = self._consumer.bounds(self.topic)
@@ -148,6 +151,7 @@ class Subscription:
 
     def _on_assign(self, partitions: Sequence[int]) -> dict[int, int]:
         self._logs.check()
+        self._refuse_other_log()  # the topic may have been missing when this began, and made since
         commits = self._consumer.commits(self.topic)
         bounds = self._consumer.bounds(self.topic)
         offsets = self._retained(self._group_start.offsets(partitions, commits, bounds), bounds)

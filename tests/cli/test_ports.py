@@ -17,6 +17,7 @@ from meshport.kafka.producer import Message, Producer
 from tests.cli.running import Run, process
 from tests.mesh_session import Mesh
 from tests.ports.readings import cut, fill
+from tests.remade import remake
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.kafka
@@ -72,6 +73,21 @@ def test_csv_from_stdin(on_mesh: Run, port: Binding) -> None:
     assert on_mesh("publish", port.address.key, "--from", "-", "--format", "csv", stdin=text.encode()).code == 0
     shown = on_mesh("tail", port.address.key, "--from-beginning", "--until-end", "--json").lines
     assert {each["data"]["sensor"]: each["data"]["note"] for each in shown} == {"s1": "two\r\nlines", "s2": None}
+
+
+def test_commands_that_read_a_topic_that_was_made_again_end_with_an_error(
+    on_mesh: Run, port: Binding, mesh: Mesh
+) -> None:
+    """`tail` and `replay` name both topics and the way out; after it they read the present one."""
+    before, after = remake(mesh.kafka, port.topic)
+    fill(mesh, port.address, range(3))
+    for command in (["tail"], ["tail", "--from-beginning", "--until-end"], ["replay"]):
+        ended = on_mesh(command[0], port.address.key, *command[1:], "--json")
+        assert (ended.code, ended.out) == (1, "")
+        assert f"{port.topic} was deleted and made again (its id was {before}, now it is {after})" in ended.err
+        assert f"`meshport apply`, in the project of {port.address.of_product.key}" in ended.err
+    mesh.apply_again(port.address)
+    assert len(on_mesh("replay", port.address.key, "--json").lines) == 3
 
 
 BAD = [

@@ -11,7 +11,7 @@ import pytest
 
 from meshport.address import Address
 from meshport.binding import Binding
-from meshport.errors import TopicRemade
+from meshport.errors import TopicError, TopicRemade
 from meshport.event import Event
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
@@ -22,7 +22,7 @@ from meshport.ports.subscriber import Subscriber
 from tests.mesh_session import Mesh
 from tests.ports.readings import fill, numbers, take
 from tests.remade import remake, topic_id
-from tests.waiting import patiently
+from tests.waiting import patiently, wait_for
 
 QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 BEFORE = 50
@@ -36,6 +36,17 @@ def events(subscriber: Subscriber) -> Iterator[list[Event]]:
 def batches(subscriber: Subscriber) -> Iterator[list[Event]]:
     """Read in batches."""
     return subscriber.batches(20, wait_s=0.2)
+
+
+def batches_despite_errors(subscriber: Subscriber) -> Iterator[list[Event]]:
+    """Read in batches, and go on after an error of a topic that is missing."""
+    while True:
+        try:
+            yield from batches(subscriber)
+        except TopicError as error:
+            if isinstance(error, TopicRemade):
+                raise
+            yield []
 
 
 def columns(subscriber: Subscriber) -> Iterator[list[float]]:
@@ -151,6 +162,19 @@ def test_a_reader_that_was_stopped_is_refused_until_the_product_is_applied(mesh:
     assert mesh.apply_again(binding.address).topic_id == after
     if start is Start.EARLIEST:
         assert read(80) == [*range(100, 180)]
+
+
+@pytest.mark.kafka
+def test_a_group_that_began_while_its_topic_was_missing_is_told(mesh: Mesh) -> None:
+    """The topic that is made later is another one than the binding names, and the group has no offset that could tell."""
+    binding, admin = mesh.product(partitions=1), Admin(mesh.kafka)
+    admin.delete_topic(binding.topic)
+    wait_for(lambda: admin.topic(binding.topic) is None, f"{binding.topic} to be deleted")
+    with Subscriber(binding.address, mesh.registry, group=f"g{uuid4().hex[:8]}", kafka=QUICK) as subscriber:
+        admin.ensure_topic(binding.topic, 1)
+        fill(mesh, binding.address, range(5))
+        with pytest.raises(TopicRemade, match=f"{binding.address} is bound to the earlier one"):
+            read_on(batches_despite_errors(subscriber))
 
 
 @pytest.mark.kafka
