@@ -27,6 +27,8 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
+from meshport.kafka.topic_log import LogWatch
+from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
 from meshport.rebuild.lease import LEASE_S, BuildLease
@@ -118,23 +120,27 @@ class PortCopy:
         Raises:
             RegistrationRefused: another process builds a generation of the port.
             ProcessError: the topic is missing.
+            TopicRemade: the topic is not the one that the address is bound to, or was made again during the copy. Readers of the
+                earlier one would move to the copy without notice.
             KafkaError, RegistryUnavailable: no answer. Nothing is lost; call it again.
         """
         began = time.perf_counter()
+        logs = self._bound_logs()
         made_by = f"copy of {self._live.topic} into {self._partitions} partitions"
         with BuildLease(self._line, made_by, seconds=self._lease_s) as lease:
             delete_abandoned(self._line, lease.opened, self._admin, self._say)
             generation = lease.generation
             settings = self._settings(generation.topic)
             self._make_topic(generation.topic, settings)
-            with closing(_TopicCopier(self._kafka, self._live.topic, generation.topic)) as copier:
+            with closing(_TopicCopier(self._kafka, self._live.topic, generation.topic)) as copier, logs.explaining():
                 for _ in range(_TRIES):
                     at = time.perf_counter()
                     copier.catch_up()
                     lease.check()
                     if time.perf_counter() - at < _NEAR_S:
                         break
-                binding = self._switch(lease, copier, settings) if switch else None
+                logs.check()
+                binding = self._switch(lease, copier, settings, logs) if switch else None
                 seconds = time.perf_counter() - began
                 return CopyReport(
                     self._line.line,
@@ -145,6 +151,14 @@ class PortCopy:
                     seconds,
                     binding,
                 )
+
+    def _bound_logs(self) -> LogWatch:
+        topic = self._live.topic
+        logs = LogWatch(
+            self._kafka, topic, reader="what was copied of it is of another log", hint=apply_hint(self._live)
+        )
+        refuse_other_log(self._live, logs.id_of(topic))
+        return logs
 
     def _settings(self, new: str) -> dict[str, str]:
         """Return the settings of the old topic, as they were before an interrupted switch sealed it."""
@@ -164,13 +178,14 @@ class PortCopy:
         self._admin.ensure_topic(topic, self._partitions, settings)
         self._say(f"{self._live.address}: {self._live.topic} is copied to {topic} ({self._partitions} partitions)")
 
-    def _switch(self, lease: BuildLease, copier: _TopicCopier, settings: Mapping[str, str]) -> Binding:
+    def _switch(self, lease: BuildLease, copier: _TopicCopier, settings: Mapping[str, str], logs: LogWatch) -> Binding:
         lease.move(Phase.HANDOVER)
         self._admin.set_config(self._live.topic, {_MAX_BYTES: _SEALED})
         try:
             self._say(f"{self._live.topic} takes no more events; start publishers again once the address is bound")
             self._copy_while_sealed(copier)
             ends, begins = copier.catch_up(), copier.begins()
+            logs.check()
             lease.check()
             topic = lease.generation.topic
             switch = Switch(

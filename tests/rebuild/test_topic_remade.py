@@ -9,7 +9,7 @@ import pytest
 
 from meshport.errors import TopicRemade
 from meshport.process.wire.plan import Plan
-from meshport.rebuild import Rebuild, Swap
+from meshport.rebuild import PortCopy, Rebuild, Swap
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import Readers, Shop, open_shop
 from tests.remade import remake, topic_id
@@ -55,3 +55,26 @@ def test_a_rebuild_leads_out_of_a_topic_that_was_made_again(shop: Shop, tmp_path
         wait_for(lambda: readers.least >= 500 + present, lambda: f"{readers.least} of {500 + present}")
     totals = shop.latest(product.product.address).values()
     assert sum(each["orders"] for each in totals) == present
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_copy_of_a_topic_that_was_made_again_is_refused(shop: Shop, when: str) -> None:
+    """Readers of the earlier topic would move to the copy without notice; after `apply` the present topic is copied."""
+    shop.sell(50)
+    topic = shop.mesh.registry.refresh(shop.orders).topic
+    ids: list[tuple[str, str]] = []
+
+    def say(line: str) -> None:
+        if "is copied to" in line and not ids:
+            ids.append(remake(shop.mesh.kafka, topic))
+
+    if when == "before":
+        say("is copied to")
+    with pytest.raises(TopicRemade) as found:
+        PortCopy(shop.orders, shop.mesh.registry, 3, say=say).run(switch=True)
+    assert [(found.value.expected_id, found.value.found_id)] == ids
+    assert "`meshport apply`" in str(found.value.hint)
+    assert shop.mesh.registry.refresh(shop.orders).generation == 1
+    assert shop.mesh.apply_again(shop.orders).topic_id == ids[0][1]
+    shop.sell(20)
+    assert PortCopy(shop.orders, shop.mesh.registry, 3).run(switch=False).copied == 20
