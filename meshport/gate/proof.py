@@ -21,6 +21,8 @@ from meshport.gate.sampling import EVERYTHING, Progress, Sample, TopicHistory
 from meshport.gate.writers import KnownSchemas, Writers
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
+from meshport.kafka.topic_log import TopicLogs
+from meshport.ports.bound_log import refuse_other_log
 from meshport.ports.history import readable_bounds
 from meshport.ports.scan import history_reader
 from meshport.schema import Schema
@@ -60,6 +62,7 @@ def prove(
     Raises:
         BrokerUnavailable: no broker answered, or reading stalled, which must never count as a pass.
         TopicError: the port has versions, but its topic does not exist.
+        TopicRemade: the topic was deleted and made again, so that it holds no event of these versions.
         KafkaError: the broker reported an error.
         RegistryUnavailable: the registry did not answer for the schema of an event.
     """
@@ -69,6 +72,8 @@ def prove(
         try:
             _, undecided = readable_bounds(kafka, consumer, binding.topic)
             history = TopicHistory(consumer, binding.topic, sample)
+            present = TopicLogs(kafka).of(binding.topic).get(binding.topic)
+            refuse_other_log(binding, present.id if present else None)
         except TopicError:
             if versions:
                 raise

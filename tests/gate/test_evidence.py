@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from meshport.codec import prefix
 from meshport.compat.contract import Version
-from meshport.errors import BrokerUnavailable, TopicError
+from meshport.errors import BrokerUnavailable, TopicError, TopicRemade
 from meshport.gate.evidence import Cause, Presence
 from meshport.gate.proof import LISTED, prove
 from meshport.gate.sampling import Sample
@@ -331,6 +331,15 @@ def test_a_topic_that_is_not_there_is_new_or_an_error(mesh: Mesh) -> None:
     assert prove(gone, play(), mesh.registry).events == 0
     with pytest.raises(TopicError, match="nowhere"):
         prove(gone, play(), mesh.registry, versions=one.versions)
+
+
+@pytest.mark.kafka
+def test_a_topic_that_was_made_again_is_an_error(mesh: Mesh) -> None:
+    """Another topic of the name holds no event of the port's versions, which is never a pass."""
+    one = port(mesh)
+    bound = one.binding.model_copy(update={"topic_id": "A" * 22})
+    with pytest.raises(TopicRemade, match="is bound to the earlier one"):
+        prove(bound, play(), mesh.registry, versions=one.versions)
 
 
 def test_a_broker_that_does_not_answer_is_an_error(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
