@@ -4,7 +4,8 @@ Settings that differ from librdkafka's defaults, and why:
 
 - `partitioner=murmur2_random`: the hash of Java's client and of faust; by the default (CRC32) a key would get another
   partition than by theirs.
-- `enable.idempotence`, `acks=all`: an acknowledged message is stored on all in-sync replicas, once and in order.
+- `enable.idempotence`, `acks=all`: an acknowledged message is stored on all in-sync replicas, once and in order. A message
+  that times out ends that for those in flight with it, which may be stored twice (librdkafka#4953).
 """
 
 from __future__ import annotations
