@@ -27,6 +27,11 @@ LOOK_S: Final = 3.0
 """The seconds after which a watch asks for the ids again."""
 
 _TIMEOUT_S: Final = 15.0
+# While a broker that was lost is still the controller of librdkafka's metadata, a request for topics keeps two of its threads
+# busy without a pause, 100,000 wake-ups a second, until it is answered or its time is over: the brokers need that processor
+# time to elect leaders. So a reader that runs asks for a short time, and not again soon after a failure.
+_ASK_S: Final = 3.0
+_LOOKS_LEFT_OUT: Final = 3
 _NO_TOPIC: Final = frozenset({ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.UNKNOWN_TOPIC_ID})
 # Brokers before Kafka 2.8 have no ids; librdkafka then gives the one that is all zeros.
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -70,14 +75,23 @@ class TopicLogs:
         except KafkaException as error:
             raise client_error(error, f"no broker answers at {self._servers}") from error
 
-    def ask(self, topics: Iterable[str]) -> Answers:
-        """Send a request for topics, and return at once; an in-memory cluster is not asked."""
+    def ask(self, topics: Iterable[str], timeout_s: float) -> Answers:
+        """Send a request for topics, and return at once; an in-memory cluster is not asked.
+
+        Args:
+            topics: to ask for.
+            timeout_s: seconds after which a request without an answer has failed.
+        """
         if self._in_memory:
             return {}
-        return self._client.describe_topics(TopicCollection([*topics]), request_timeout=_TIMEOUT_S)
+        return self._client.describe_topics(TopicCollection([*topics]), request_timeout=timeout_s)
 
-    def of(self, *topics: str) -> dict[str, TopicLog]:
+    def of(self, *topics: str, timeout_s: float = _TIMEOUT_S) -> dict[str, TopicLog]:
         """Return the present logs of topics; a topic that does not exist is left out.
+
+        Args:
+            topics: to ask for.
+            timeout_s: seconds to wait for an answer.
 
         Raises:
             KafkaError: the cluster did not answer.
@@ -85,7 +99,7 @@ class TopicLogs:
         if self._in_memory:
             found = self._metadata().topics
             return {topic: TopicLog(topic, None, len(found[topic].partitions)) for topic in topics if topic in found}
-        return logs_of(self.ask(topics)) if topics else {}
+        return logs_of(self.ask(topics, timeout_s)) if topics else {}
 
 
 def logs_of(answers: Answers) -> dict[str, TopicLog]:
@@ -197,13 +211,14 @@ class LogWatch:
         now = time.monotonic()
         if self._asked is None:
             if now >= self._due:
-                self._asked = self._logs.ask(self._topics)
+                self._asked = self._logs.ask(self._topics, _ASK_S)
         elif all(answer.done() for answer in self._asked.values()):
             asked, self._asked, self._due = self._asked, None, now + self._look_s
             try:
                 found = logs_of(asked)
             except KafkaError:
-                return  # a reader need not stop because an answer is missing; the next look asks again
+                self._due += (_LOOKS_LEFT_OUT - 1) * self._look_s
+                return  # a reader need not stop because an answer is missing; a later look asks again
             self._compare(found)
 
     def check(self) -> None:
@@ -213,7 +228,7 @@ class LogWatch:
             TopicRemade: as `look`.
             KafkaError: the cluster did not answer.
         """
-        self._compare(self._logs.of(*self._topics))
+        self._compare(self._logs.of(*self._topics, timeout_s=_ASK_S))
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
