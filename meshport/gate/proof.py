@@ -19,9 +19,9 @@ from meshport.event import UNREADABLE, Envelope, Event, EventReader, SchemaSourc
 from meshport.gate.evidence import Cause, Evidence, Presence, UnreadableEvent, VersionEvidence
 from meshport.gate.sampling import EVERYTHING, Progress, Sample, TopicHistory
 from meshport.gate.writers import KnownSchemas, Writers
+from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
-from meshport.kafka.topic_log import TopicLogs
 from meshport.ports.bound_log import refuse_other_log
 from meshport.ports.history import readable_bounds
 from meshport.ports.scan import history_reader
@@ -72,8 +72,7 @@ def prove(
         try:
             _, undecided = readable_bounds(kafka, consumer, binding.topic)
             history = TopicHistory(consumer, binding.topic, sample)
-            present = TopicLogs(kafka).of(binding.topic).get(binding.topic)
-            refuse_other_log(binding, present.id if present else None)
+            refuse_other_log(binding, Admin(kafka).topic_ids([binding.topic]).get(binding.topic))
         except TopicError:
             if versions:
                 raise

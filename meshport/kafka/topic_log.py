@@ -228,7 +228,7 @@ class LogWatch:
             TopicRemade: as `look`.
             KafkaError: the cluster did not answer.
         """
-        self._compare(self._logs.of(*self._topics, timeout_s=_ASK_S))
+        self._compare(self._logs.of(*self._topics))
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
@@ -239,7 +239,7 @@ class LogWatch:
             raise
         except MeshError as error:
             try:
-                self.check()
+                self._compare(self._logs.of(*self._topics, timeout_s=_ASK_S))
             except TopicRemade as remade:
                 raise remade from error
             except KafkaError:

@@ -12,7 +12,6 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
-from meshport.kafka.topic_log import TopicLogs
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
 from meshport.ports.history import Missing, insist, removed_history
@@ -236,7 +235,7 @@ class KafkaLog:
 
     def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
         """Return Kafka's id of each topic that exists; nothing where the cluster gives none."""
-        return {topic: log.id for topic, log in TopicLogs(self._kafka).of(*topics).items() if log.id is not None}
+        return Admin(self._kafka).topic_ids(topics)
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return the offsets that a consumer group has committed in a topic, by partition."""
