@@ -18,7 +18,8 @@ def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes |
     """Return a function that makes the key of a record: the field's text in UTF-8, several fields joined by `|`.
 
     A key is text, so that every Kafka tool shows it and clients in other languages hash it to the same partition. In a joined
-    key, `|` and backslash within a field are escaped by a backslash, so that different fields give different keys.
+    key, `|` and backslash within a field are escaped by a backslash, so that different fields give different keys. An instant
+    is written in UTC (`2001-02-03T04:05:06Z`), a local timestamp without a zone (`2001-02-03T04:05:06`).
     """
     if not fields:
         return lambda _: None
@@ -33,6 +34,34 @@ def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes |
     return lambda record: "|".join(_escaped(_key_text(name, record.get(name))) for name in fields).encode()
 
 
+def retraction_key(fields: tuple[str, ...], schema: Schema) -> Callable[[Mapping[str, Any]], bytes | None]:
+    """Return `record_key` for the values of a tombstone, which no encoder checks.
+
+    A naive datetime for an instant is refused: which instant it means would depend on the machine's time zone.
+    """
+    key_of = record_key(fields)
+    instants = [name for name in fields if (_logical_type(name, schema) or "").startswith("timestamp-")]
+
+    def key(values: Mapping[str, Any]) -> bytes | None:
+        for name in instants:
+            value = values.get(name)
+            if isinstance(value, datetime) and value.tzinfo is None:
+                raise PublishError(
+                    f"the key field {name!r} holds {value!r}, which has no zone",
+                    field=name,
+                    hint="datetime(..., tzinfo=UTC)",
+                )
+        return key_of(values)
+
+    return key
+
+
+def _logical_type(field: str, schema: Schema) -> str | None:
+    kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
+    branches = kind if isinstance(kind, list) else [kind]
+    return next((each.get("logicalType") for each in branches if isinstance(each, dict)), None)
+
+
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
@@ -45,6 +74,9 @@ def _key_text(name: str, value: Any) -> str:
             )
         case bool():
             return "true" if value else "false"
+        case datetime() if value.tzinfo is None:
+            # A local timestamp is no instant: it is written as it is, and no machine's zone has a part in it.
+            return value.isoformat()
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case bytes():
@@ -63,9 +95,7 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
     """Return a function that returns the event time of a record: its time field, or the current time without one."""
     if field is None:
         return lambda _: datetime.now(UTC)
-    kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
-    branches = kind if isinstance(kind, list) else [kind]
-    logical = str(next((each.get("logicalType") for each in branches if isinstance(each, dict)), None))
+    logical = str(_logical_type(field, schema))
     local = logical.startswith("local-")
     unit = _UNITS.get(logical.removeprefix("local-"), _MILLI)
 

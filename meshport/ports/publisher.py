@@ -20,7 +20,7 @@ from meshport.columnar import supports
 from meshport.errors import EncodeError, MeshError, PublishError
 from meshport.event import DATA_SCHEMA, Envelope, EventWriter, Extension, Headers, new_id
 from meshport.event.attributes import AVRO
-from meshport.event.record import event_time, record_key
+from meshport.event.record import event_time, record_key, retraction_key
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Producer
 from meshport.ports.delivery.chunk import CHUNK, SUFFIXES
@@ -83,6 +83,7 @@ class Publisher:
             str(self.binding.address), self.binding.type, f"{DATA_SCHEMA}{self.schema.fingerprint}", AVRO
         )
         self._key = record_key(self.binding.key)
+        self._retraction_key = retraction_key(self.binding.key, self.schema)
         self._time = event_time(self.binding.time, self.schema)
         # Successes are not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
@@ -218,7 +219,7 @@ class Publisher:
             )
         made = new_id() if id is None else id
         _, headers = self._writer.tombstone(id=made, time=time or datetime.now(UTC))
-        return made, None, self._key(key), headers
+        return made, None, self._retraction_key(key), headers
 
     def _parts_of(self, event: BaseCloudEvent) -> Any:
         from meshport.event import sdk  # noqa: PLC0415 - importing the SDK takes 40 ms

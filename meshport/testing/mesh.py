@@ -24,7 +24,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import ProjectError, PublishError
 from meshport.event import ContractReader, Event, EventReader, EventWriter, new_id
-from meshport.event.record import event_time, record_key
+from meshport.event.record import event_time, record_key, retraction_key
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import BadEvent
 from meshport.process.engines.memory import Harness
@@ -189,7 +189,7 @@ class MemoryMesh:
             )
         made = new_id() if id is None else id
         value, headers = port.writer.tombstone(id=made, time=time or self._now, recorded_time=self._now)
-        self._store(port, port.key(key), value, headers, None)
+        self._store(port, port.retraction_key(key), value, headers, None)
         return made
 
     def publish_bytes(
@@ -386,6 +386,7 @@ class _PortWriter:
             source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
         )
         self.key = record_key(binding.key)
+        self.retraction_key = retraction_key(binding.key, schema)
         self._time = event_time(binding.time, schema) if binding.time else None
 
     def time(self, record: Mapping[str, Any], now: datetime) -> datetime:

@@ -32,7 +32,7 @@ from meshport.codec.jsonform import from_json
 from meshport.errors import ProcessError, ProjectError, PublishError
 from meshport.event import Event, EventReader, EventWriter
 from meshport.event.attributes import rfc3339
-from meshport.event.record import event_time, record_key
+from meshport.event.record import event_time, record_key, retraction_key
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_log import Crash
@@ -167,7 +167,7 @@ class ProcessorTest:
         stored = time if recorded is None else instant_of("recorded", recorded)
         id = self._id(id)
         value, headers = given.writer.tombstone(id=id, time=time, recorded_time=stored)
-        self._send(given, Message(given.topic, given.key(key), value, headers, to_micros(stored) // 1000))
+        self._send(given, Message(given.topic, given.retraction_key(key), value, headers, to_micros(stored) // 1000))
         return id
 
     def give_bytes(
@@ -355,6 +355,7 @@ class _Input:
             source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
         )
         self.key = record_key(binding.key)
+        self.retraction_key = retraction_key(binding.key, schema)
         self.time: Callable[[Mapping[str, Any]], datetime] = (
             event_time(binding.time, schema) if binding.time else self._no_time
         )

@@ -250,7 +250,7 @@ INTS: st.SearchStrategy[str] = st.deferred(
         st.sampled_from(_WHOLE),
         _infix("+ - * // %", INTS, INTS),
         st.one_of(*(_called(name, NUMBERS) for name in ("int", "round", "floor", "ceil", "abs", "-", "+"))),
-        st.one_of(_called("len", TEXTS), _called("hour", INSTANTS), _called("int", TEXTS), st.just("len(tags)")),
+        st.one_of(_called("len", TEXTS), _called("hour", MOMENTS), _called("int", TEXTS), st.just("len(tags)")),
         st.one_of(*_choices(INTS)),
     )
 )
@@ -283,7 +283,8 @@ TEXTS: st.SearchStrategy[str] = st.deferred(
 INSTANTS: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(st.sampled_from(["at", "seen"]), st.one_of(*_choices(st.sampled_from(["at", "seen"]))))
 )
-DAYS: st.SearchStrategy[str] = st.deferred(lambda: st.one_of(st.just("day"), _called("date", INSTANTS)))
+MOMENTS: st.SearchStrategy[str] = st.one_of(INSTANTS, st.just("local"))
+DAYS: st.SearchStrategy[str] = st.deferred(lambda: st.one_of(st.just("day"), _called("date", MOMENTS)))
 DECIMALS: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(["cost", "fee", "mass"]),

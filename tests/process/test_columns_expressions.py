@@ -137,7 +137,7 @@ def test_doubts(text: str, values: list[Any], kind: Any, doubts: list[bool]) -> 
         "name - 1",
         "name * 2",
         "name < 1",
-        "hour(local)",
+        "hour(day)",
         "str(price)",
         "cost / 2",
         "id",

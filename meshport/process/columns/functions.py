@@ -284,10 +284,10 @@ _round_whole: Final = _by_kind("round", _whole(np.rint))
 _FORMS_BY_KIND: Final[Mapping[str, Mapping[str, Callable[[Node], Node]]]] = {
     "abs": {**_of_numbers(_absolute), "duration": _absolute_duration, "decimal": decimals.absolute},
     "ceil": _whole(np.ceil),
-    "date": {"instant": _date},
+    "date": {"instant": _date, "local": _date},
     "float": {**_of_numbers(as_float), "mixed": as_float, "str": _parsed("float", pa.float64(), _FLOAT)},
     "floor": _whole(np.floor),
-    "hour": {"instant": _hour},
+    "hour": {"instant": _hour, "local": _hour},
     "int": {**_whole(np.trunc), "str": _parsed("int", pa.int64(), _INT)},
     "len": {
         "str": _length(pc.utf8_length),

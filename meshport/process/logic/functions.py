@@ -50,8 +50,13 @@ def _first_value(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
+def _as_written(value: datetime) -> datetime:
+    """Return an instant in UTC, and a local timestamp as it is: the machine's zone has a part in neither."""
+    return value if value.tzinfo is None else value.astimezone(UTC)
+
+
 def _day(value: Any) -> date:
-    return value.astimezone(UTC).date() if isinstance(value, datetime) else date.fromisoformat(value)
+    return _as_written(value).date() if isinstance(value, datetime) else date.fromisoformat(value)
 
 
 def _seconds(value: Any) -> float:
@@ -110,7 +115,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         Function("date", 1, 1, null_safe(_day), _always(DAY)),
         Function("float", 1, 1, null_safe(float), _DOUBLE),
         Function("floor", 1, 1, null_safe(math.floor), _LONG),
-        Function("hour", 1, 1, null_safe(lambda value: value.astimezone(UTC).hour), _LONG),
+        Function("hour", 1, 1, null_safe(lambda value: _as_written(value).hour), _LONG),
         Function("int", 1, 1, null_safe(int), _LONG),
         Function("len", 1, 1, null_safe(len), _LONG),
         Function("lower", 1, 1, null_safe(lambda value: value.lower()), _STRING),
@@ -122,4 +127,5 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
         Function("upper", 1, 1, null_safe(lambda value: value.upper()), _STRING),
     )
 }
-"""Every function by name. `date` and `hour` take a timestamp in UTC; `seconds` takes a difference of two timestamps."""
+"""Every function by name. `date` and `hour` are those of a timestamp in UTC, and of a local timestamp as it is written;
+`seconds` takes a difference of two timestamps."""
