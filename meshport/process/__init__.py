@@ -13,7 +13,7 @@ Bottom up, each package using only those before it:
 
 from meshport.process.logic.expression import Expression
 from meshport.process.logic.load import load_pipeline
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -25,12 +25,12 @@ from meshport.process.logic.pipeline import (
     JoinStream,
     Occurrence,
     Operator,
-    Pipeline,
     Rename,
     Select,
     Session,
     Tumbling,
 )
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.shape import check_pipeline, derive_schema
 from meshport.process.wire.plan import Plan, make_plan
 

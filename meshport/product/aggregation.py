@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, Self, cast, get_args
 
+from meshport.product.field_path import PATH
+
 AggregationKind = Literal["count", "sum", "mean", "min", "max", "first", "last", "distinct", "collect"]
 
 AGGREGATION_FORMS: Final = ", ".join(
@@ -13,7 +15,7 @@ AGGREGATION_FORMS: Final = ", ".join(
 )
 """Every form of an aggregation, for messages."""
 
-_TEXT: Final = re.compile(r"([a-z]+)\(\s*([A-Za-z_]\w*)?\s*\)")
+_TEXT: Final = re.compile(rf"([a-z]+)\(\s*({PATH})?\s*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Aggregation:
 
     Attributes:
         kind: the function.
-        field: the field that it reads; None for `count`, which reads none.
+        field: the field that it reads, one within a record by its path; None for `count`, which reads none.
         text: as written, blanks included: the digest of a stored state is made of it.
     """
 

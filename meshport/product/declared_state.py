@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from meshport.product.descriptor import Product
+from meshport.product.field_path import is_nested, last_name
 from meshport.product.processing import AggregateStep, DeclaredWindow, JoinStep, Processing, Step
 from meshport.product.state import DeduplicationShape, GroupShape, JoinShape, StateShape, WindowShape
 
@@ -110,17 +111,23 @@ def _origins(by: Sequence[str], steps: Sequence[Step]) -> tuple[str | None, ...]
 
 def _origin(name: str, steps: Sequence[Step]) -> str | None:
     """Return the input's field whose value a field holds after some steps; None for a field that a step made or dropped."""
+    name, dot, inner = name.partition(".")
     for step in reversed(steps):
         if step.rename is not None:
             older = next((old for old, new in reversed(step.rename.items()) if new == name), None)
             if older is None and name in step.rename:
                 return None
             name = older or name
+        elif step.select is not None:
+            path = next((each for each in step.select if last_name(each) == name), None)
+            if path is None:
+                return None
+            name, rest = path.split(".", 1) if is_nested(path) else (path, "")
+            dot, inner = ("." if rest or inner else ""), ".".join(filter(None, (rest, inner)))
         elif (
-            (step.select is not None and name not in step.select)
-            or (step.derive is not None and name in step.derive)
+            (step.derive is not None and name in step.derive)
             or (step.join is not None and name in step.join.take)
-            or step.flatten == name
+            or (step.flatten is not None and last_name(step.flatten) == name)
         ):
             return None
-    return name
+    return name + dot + inner

@@ -18,7 +18,7 @@ from meshport.event import SchemaSource
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.bounded import BoundedProcessor, input_stages
-from meshport.process.logic.pipeline import Apply
+from meshport.process.logic.operators import Apply
 from meshport.process.runtime.checkpoints import latest_checkpoints, readable_ends
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.restore import restore

@@ -18,7 +18,7 @@ from meshport.event import Event, EventReader
 from meshport.process.logic import lossless_json
 from meshport.process.logic.aggregators import aggregator_for
 from meshport.process.logic.event_time import duration_micros, to_micros
-from meshport.process.logic.pipeline import Deduplicate
+from meshport.process.logic.operators import Deduplicate
 from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.rows import StateRows

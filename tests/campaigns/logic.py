@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from meshport.process.engines.memory_ports import Port, Ports
-from meshport.process.logic.pipeline import Aggregate, Deduplicate, Filter, Operator, Pipeline, Record, Tumbling
+from meshport.process.logic.operators import Aggregate, Deduplicate, Filter, Operator, Record, Tumbling
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.wire.plan import Plan, make_plan
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro

@@ -21,7 +21,7 @@ from meshport.kafka import transaction
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member, Transactions
-from meshport.process.logic.pipeline import Record
+from meshport.process.logic.operators import Record
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.worker import Worker
 from meshport.process.state.changelog import ChangelogRecord

@@ -18,7 +18,7 @@ from meshport.gate.docket import docket
 from meshport.gate.lines import FindingLines
 from meshport.gate.sources import parse_against
 from meshport.process import load_pipeline
-from meshport.process.logic.pipeline import Apply
+from meshport.process.logic.operators import Apply
 from meshport.registry import Registry
 from meshport_registry import Settings, running
 from tests.gate.repositories import Mesh, record

@@ -14,7 +14,7 @@ from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port, PortRegistry
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -23,12 +23,12 @@ from meshport.process.logic.pipeline import (
     Flatten,
     Hopping,
     Occurrence,
-    Pipeline,
     Rename,
     Select,
     Session,
     Tumbling,
 )
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.partitioner import partition_of
 from tests.process.plays import PLAYS, WINDOW, at, pipeline, play, ports, record

@@ -9,13 +9,7 @@ from meshport.address import Address
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port
-from meshport.process.logic.pipeline import (
-    Deduplicate,
-    Derive,
-    Join,
-    JoinStream,
-    Select,
-)
+from meshport.process.logic.operators import Deduplicate, Derive, Join, JoinStream, Select
 from tests.process.behaviour import FOREIGN, HOUR, Outcome, delete, scenario
 from tests.process.plays import ARTISTS, INSTANT, at, pipeline, play, ports, record
 from tests.process.plays import field as avro

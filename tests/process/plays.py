@@ -8,7 +8,8 @@ from typing import Any
 
 from meshport.address import Address
 from meshport.process.engines.memory_ports import Port
-from meshport.process.logic.pipeline import Operator, Pipeline
+from meshport.process.logic.operators import Operator
+from meshport.process.logic.pipeline import Pipeline
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAYS = Address.parse("player/plays")

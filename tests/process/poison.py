@@ -19,7 +19,7 @@ from meshport.kafka.producer import Message, Producer
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.logic.pipeline import Apply, Derive, Join, Occurrence
+from meshport.process.logic.operators import Apply, Derive, Join, Occurrence
 from meshport.process.runtime import worker
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan, make_plan

@@ -8,7 +8,8 @@ from datetime import timedelta
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.logic.pipeline import Aggregate, Deduplicate, Pipeline, Tumbling
+from meshport.process.logic.operators import Aggregate, Deduplicate, Tumbling
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.wire.plan import Plan, make_plan
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro

@@ -16,7 +16,7 @@ from meshport.local.cluster import Cluster
 from meshport.process.engines import batch, faust
 from meshport.process.engines.bounded import BoundedProcessor
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, Filter, Operator, Tumbling
+from meshport.process.logic.operators import Aggregate, Apply, Deduplicate, Filter, Operator, Tumbling
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.added_partitions import takes_up, with_added_partitions
 from meshport.process.wire.plan import make_plan

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
 from meshport.process.logic.aggregators import aggregator_for
-from meshport.process.logic.pipeline import Aggregate
+from meshport.process.logic.operators import Aggregate
 from meshport.process.logic.records import RecordPosition
 from meshport.product.aggregation import Aggregation
 

@@ -19,7 +19,7 @@ from meshport.process.columns.group import ColumnarGroup
 from meshport.process.columns.source import ColumnarSource
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port, Ports
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -30,11 +30,11 @@ from meshport.process.logic.pipeline import (
     Join,
     Occurrence,
     Operator,
-    Pipeline,
     Rename,
     Select,
     Tumbling,
 )
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.shape import derive_schema
 from meshport.process.runtime.worker import Worker
 from meshport.process.state.rows import StateRows

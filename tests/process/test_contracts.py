@@ -15,7 +15,7 @@ from meshport.errors import MeshError
 from meshport.event import EventReader, EventWriter
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port, Ports
-from meshport.process.logic.pipeline import Aggregate, Apply, Filter, Join, Occurrence, Operator, Select
+from meshport.process.logic.operators import Aggregate, Apply, Filter, Join, Occurrence, Operator, Select
 from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.plan import make_plan
 from meshport.schema import parse_schema

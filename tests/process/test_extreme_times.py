@@ -11,7 +11,7 @@ from meshport.event import EventReader
 from meshport.event.headers import RawHeaders
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.logic.pipeline import Aggregate, Deduplicate, Hopping, Session, Tumbling, Window
+from meshport.process.logic.operators import Aggregate, Deduplicate, Hopping, Session, Tumbling, Window
 from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.wire.headers import origin_headers, split_failure, timestamp_ms
 from meshport.process.wire.input import InputMessage

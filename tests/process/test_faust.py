@@ -26,7 +26,7 @@ from meshport.local.cluster import Cluster
 from meshport.process.engines import faust as engine
 from meshport.process.engines.faust import run_processor
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.logic.pipeline import Apply, Filter
+from meshport.process.logic.operators import Apply, Filter
 from meshport.process.runtime import watchdog
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.starting_offset import starting_offset

@@ -23,7 +23,8 @@ from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.bounded import BoundedProcessor
 from meshport.process.engines.memory_ports import Port, Ports
-from meshport.process.logic.pipeline import Aggregate, Join, Operator, Pipeline, Select
+from meshport.process.logic.operators import Aggregate, Join, Operator, Select
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.quarantine import read_quarantine
 from meshport.process.runtime.redrive import redrive

@@ -15,7 +15,7 @@ from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.memory import Harness
-from meshport.process.logic.pipeline import Aggregate, Apply, Derive, Occurrence, Select
+from meshport.process.logic.operators import Aggregate, Apply, Derive, Occurrence, Select
 from meshport.process.logic.records import EventRecord
 from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.runtime.redrive import redrive_message

@@ -22,7 +22,7 @@ from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port, Ports
-from meshport.process.logic.pipeline import Aggregate, Deduplicate, Filter, Join, Operator, Select, Tumbling
+from meshport.process.logic.operators import Aggregate, Deduplicate, Filter, Join, Operator, Select, Tumbling
 from meshport.process.wire.partitioner import KeyPartition, partition_of
 from meshport.process.wire.plan import make_plan
 from tests.mesh_session import Mesh

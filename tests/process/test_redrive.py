@@ -17,17 +17,8 @@ from meshport.event import EventWriter
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_log import Crash
-from meshport.process.logic.pipeline import (
-    Aggregate,
-    Apply,
-    Derive,
-    Flatten,
-    Occurrence,
-    Operator,
-    Pipeline,
-    Select,
-    Tumbling,
-)
+from meshport.process.logic.operators import Aggregate, Apply, Derive, Flatten, Occurrence, Operator, Select, Tumbling
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.runtime import worker
 from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.state.changelog import Checkpoint

@@ -15,7 +15,7 @@ from meshport.event import Event, EventReader
 from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_log import Crash
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,

@@ -10,7 +10,7 @@ import pytest
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.logic.counted_warning import CountedWarning
-from meshport.process.logic.pipeline import Aggregate, Join, Select
+from meshport.process.logic.operators import Aggregate, Join, Select
 from tests.process.plays import ARTISTS, OUT, PLAY, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 

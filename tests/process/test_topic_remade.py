@@ -18,7 +18,7 @@ from meshport.local.cluster import Cluster
 from meshport.process.engines import batch, faust
 from meshport.process.engines.bounded import BoundedProcessor
 from meshport.process.engines.memory_ports import Ports
-from meshport.process.logic.pipeline import Aggregate, Filter, Join, Tumbling
+from meshport.process.logic.operators import Aggregate, Filter, Join, Tumbling
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.wire.logs import recorded_ids, refuse_other_logs

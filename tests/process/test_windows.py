@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshport.process.logic.event_time import EPOCH, to_datetime, to_micros
-from meshport.process.logic.pipeline import Aggregate, Hopping, Session, Tumbling
+from meshport.process.logic.operators import Aggregate, Hopping, Session, Tumbling
 from meshport.process.logic.records import EventRecord
 from meshport.process.logic.watermark import Watermark, is_ahead
 from meshport.process.state.groups import SessionAggregate

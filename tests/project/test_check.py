@@ -16,7 +16,8 @@ from meshport.binding import Binding
 from meshport.errors import DescriptorError, NotRegistered, ProcessError
 from meshport.process.logic.fields_read import InputContract, fields_read
 from meshport.process.logic.load import operator_of
-from meshport.process.logic.pipeline import Aggregate, Apply, Derive, Filter, Flatten, Operator, Pipeline
+from meshport.process.logic.operators import Aggregate, Apply, Derive, Filter, Flatten, Operator
+from meshport.process.logic.pipeline import Pipeline
 from meshport.product import Step
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import Project
@@ -150,7 +151,7 @@ def project(root: Path, fields: list[str] | None, process: dict[str, Any] = PROC
 
 
 LOGIC = """
-from meshport.process.logic.pipeline import Aggregate, Derive
+from meshport.process.logic.operators import Aggregate, Derive
 
 
 def pipeline():

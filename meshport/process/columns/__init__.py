@@ -14,7 +14,7 @@ from typing import Final
 from meshport.columnar.native import unavailable
 from meshport.event import SchemaSource
 from meshport.event.columns import ColumnReader
-from meshport.process.logic.pipeline import Filter
+from meshport.process.logic.operators import Filter
 from meshport.process.wire.contracts import contract_readers
 from meshport.process.wire.plan import Plan
 

@@ -14,9 +14,10 @@ from meshport.process.columns.columnar_records import ColumnarRecords, ColumnFie
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import to_datetime
-from meshport.process.logic.pipeline import Apply, Occurrence
+from meshport.process.logic.operators import Apply, Occurrence
 from meshport.process.state.groups import StatefulFunction
 from meshport.process.state.overlay import Overlay
+from meshport.product.field_path import is_nested
 
 # The Python types that a column takes, as the codec does. Arrow takes more: 1.0 for 1, a time without a zone.
 _TAKEN: Final[Sequence[tuple[Any, frozenset[type]]]] = (
@@ -49,6 +50,8 @@ class ColumnarApply:
         self._call = applied.call
         self._values = {name: to_python(field) for name, field in fields.items()}
         for name in apply.by:
+            if is_nested(name):
+                raise NotColumnar(f"the key {name!r} is no field of the function's record")
             if pa.types.is_floating(field_of(name, fields).arrow):
                 raise NotColumnar("0.0 and -0.0 are equal, and two keys")
         self._by = apply.by

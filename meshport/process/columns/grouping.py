@@ -14,7 +14,7 @@ from meshport.process.columns.function_state import ColumnarApply
 from meshport.process.columns.operators import JoinedTable, Step, compile_steps
 from meshport.process.columns.outputs import ColumnarOutputs
 from meshport.process.columns.windows import ColumnarWindows
-from meshport.process.logic.pipeline import Aggregate, Apply
+from meshport.process.logic.operators import Aggregate, Apply
 from meshport.process.state.groups import GroupProcessor, StatefulFunction, WindowAggregate
 from meshport.process.state.overlay import Overlay
 from meshport.process.wire.plan import Plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from meshport.process.columns.columnar_records import (
 )
 from meshport.process.columns.expressions import Compiled, Doubt, NotColumnar, compile_columns, truth
 from meshport.process.logic.expression import Expression
-from meshport.process.logic.pipeline import Derive, Filter, Flatten, Join, Operator, Rename, Select
+from meshport.process.logic.operators import Derive, Drop, Filter, Flatten, Join, Operator, Rename, Select
 from meshport.process.wire.tables import Table
 from meshport.schema import Schema
 
@@ -66,6 +66,8 @@ def _step(operator: Operator, fields: Fields, tables: Mapping[Address, JoinedTab
             for old in names:
                 field_of(old, fields)
             return _rename(names), {names.get(name, name): field for name, field in fields.items()}
+        case Drop(names):
+            return _drop(frozenset(names)), {name: field for name, field in fields.items() if name not in names}
         case Filter(test) if isinstance(test, Expression):
             return _filter(compile_columns(test, plain_schema(fields))), fields
         case Derive(derived):
@@ -84,6 +86,12 @@ def _select(names: Sequence[str]) -> Step:
 def _rename(names: Mapping[str, str]) -> Step:
     return lambda given: ColumnarRecords(
         {names.get(name, name): column for name, column in given.columns.items()}, given.origin, given.time
+    )
+
+
+def _drop(names: Collection[str]) -> Step:
+    return lambda given: ColumnarRecords(
+        {name: column for name, column in given.columns.items() if name not in names}, given.origin, given.time
     )
 
 

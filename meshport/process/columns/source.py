@@ -26,7 +26,7 @@ from meshport.process.columns.grouping import ColumnarGrouping
 from meshport.process.columns.operators import JoinedTable, Step, compile_steps
 from meshport.process.columns.partitions import partitions_of
 from meshport.process.columns.rekeying import RekeyedBatchWriter
-from meshport.process.logic.pipeline import Aggregate, Deduplicate
+from meshport.process.logic.operators import Aggregate, Deduplicate
 from meshport.process.logic.watermark import MAX_AHEAD_US, Watermark
 from meshport.process.state.deduplication import Deduplication
 from meshport.process.state.groups import GroupProcessor

@@ -20,7 +20,7 @@ from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.kernels import GroupedValues, GroupIndex, kernel_for
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import FIRST, LAST, duration_micros
-from meshport.process.logic.pipeline import Aggregate, Hopping, Session
+from meshport.process.logic.operators import Aggregate, Hopping, Session
 from meshport.process.logic.records import RecordPosition
 from meshport.process.state.groups import WindowAggregate
 from meshport.process.state.keys import window_key

@@ -5,7 +5,11 @@
     coalesce(label, "none")
     price.amount * quantity
 
-Names are fields of the record, dots go into nested records. There are literals, arithmetic (`+ - * / // %`),
+Names are fields of the record, dots go into nested records: `price.amount` is null where `price` is null. A field may be
+named like a keyword of Python: `class == "first"`, `event.from`. Where expressions use the word themselves (`and`, `or`,
+`not`, `in`, `is`, `if`, `else`, `None`, `True`, `False`), a field of that name stands in backquotes: `` `in` > 3 ``.
+
+There are literals, arithmetic (`+ - * / // %`),
 comparisons, `in`, `and`, `or`, `not`, `a if c else b`, and the functions of `meshport.process.logic.functions`; nothing
 else, so an expression can neither reach into Python nor run for long.
 
@@ -17,8 +21,10 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any, Final
 
 from meshport.address import nearest
@@ -90,13 +96,43 @@ def _parse(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ProcessError(f"an expression of {len(text)} characters", hint=f"at most {_LONGEST}")
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return ast.parse(_TOKEN.sub(_as_identifier, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ProcessError(
             f"{text!r} is no expression: {reason}", hint="write it as in Python: `delay > 0 and origin == 'ATL'`"
         ) from error
 
+
+_TOKEN: Final = re.compile(
+    r"""[rbuf]{0,2}(?:'''.*?'''|\"{3}.*?\"{3}|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")  # a text
+    |`(?P<quoted>[^`]*)`
+    |\d[\w.]*
+    |(?P<dot>\.\s*)?(?P<name>[^\W\d]\w*)""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+_WORDS: Final = frozenset({"and", "or", "not", "in", "is", "if", "else", "None", "True", "False"})
+"""The keywords of Python that expressions use."""
+
+
+def _as_identifier(token: re.Match[str]) -> str:
+    """Return a token as Python's parser takes it.
+
+    A field's name that is a keyword is written with another form of its first letter. Python takes only the exact spelling for
+    a keyword, and brings identifiers into the normal form NFKC, which is the plain name again.
+    """
+    quoted, name = token["quoted"], token["name"]
+    if quoted is None and (name is None or (name in _WORDS and not token["dot"])):
+        return token[0]
+    if quoted is not None and not quoted.isidentifier():
+        raise ProcessError(
+            f"`{quoted}` is no name of a field", hint="backquotes hold one name; a path is written `shot`.`class`"
+        )
+    plain = name if quoted is None else quoted
+    return (token["dot"] or "") + (chr(ord(plain[0]) + _FULLWIDTH) + plain[1:] if iskeyword(plain) else plain)
+
+
+_FULLWIDTH: Final = ord("\N{FULLWIDTH LATIN SMALL LETTER A}") - ord("a")
 
 _BINARY: Final[Mapping[type[ast.operator], str]] = {
     ast.Add: "_add",
@@ -127,11 +163,11 @@ class _Check:
             case ast.Constant(value=bool() | int() | float() | str() | None):
                 return ()
             case ast.Name(id=name):
-                if name.startswith("__"):
+                if name.startswith("__") and name.endswith("__"):
                     raise self._refused(node, f"the name {name!r}")
                 return ()
             case ast.Attribute(value=inner, attr=name):
-                if not isinstance(inner, ast.Name | ast.Attribute) or name.startswith("__"):
+                if not isinstance(inner, ast.Name | ast.Attribute) or (name.startswith("__") and name.endswith("__")):
                     raise self._refused(node, f"the attribute {name!r}")
                 return (inner,)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:

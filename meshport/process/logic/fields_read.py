@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from meshport.address import Address
 from meshport.process.logic.expression import Expression
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -26,10 +26,11 @@ from meshport.process.logic.pipeline import (
     Join,
     JoinStream,
     Operator,
-    Pipeline,
     Rename,
     Select,
 )
+from meshport.process.logic.pipeline import Pipeline
+from meshport.product.field_path import last_name
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,19 @@ class _Walk:
     def read(self, *paths: str) -> None:
         """Note that fields of the record are read, each by its path."""
         for path in paths:
-            name, dot, inner = path.partition(".")
-            if name in self.origins:
-                self.needs.setdefault(self.input, set()).add(self.origins[name] + dot + inner)
+            if origin := self._origin(path):
+                self.needs.setdefault(self.input, set()).add(origin)
+
+    def _origin(self, path: str) -> str | None:
+        """Return the input's path from which a field of the record comes unchanged; None for a field that a step made."""
+        name, dot, inner = path.partition(".")
+        return self.origins[name] + dot + inner if name in self.origins else None
 
     def step(self, operator: Operator) -> None:
         match operator:
             case Select(names):
                 self._is_present(names)
-                self.origins = {name: self.origins[name] for name in names if name in self.origins}
+                self.origins = {last_name(path): origin for path in names if (origin := self._origin(path))}
             case Rename(names):
                 self._is_present(names)
                 self.origins = {names.get(name, name): origin for name, origin in self.origins.items()}
@@ -146,6 +151,9 @@ class _Walk:
                     self._anything()
                 else:  # an item has the name of its list, so that paths within it keep their beginning
                     self._is_present((items,))
+                    origin = self._origin(items)
+                    self._made((last_name(items),))
+                    self.origins |= {last_name(items): origin} if origin else {}
             case Join() | JoinStream():
                 self.read(operator.on)
                 other = operator.table if isinstance(operator, Join) else operator.stream
@@ -162,7 +170,7 @@ class _Walk:
 
     def _is_present(self, names: Iterable[str]) -> None:
         """Note fields that must exist, although their values are not read yet."""
-        self.present |= {self.origins[name] for name in names if name in self.origins}
+        self.present |= {origin for name in names if (origin := self._origin(name))}
 
     def _function(self, function: object) -> None:
         if isinstance(function, Expression):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from meshport.errors import MeshError, ProcessError
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -18,13 +18,13 @@ from meshport.process.logic.pipeline import (
     Join,
     JoinStream,
     Operator,
-    Pipeline,
     Rename,
     Select,
     Session,
     Tumbling,
     Window,
 )
+from meshport.process.logic.pipeline import Pipeline
 from meshport.product import DeclaredWindow, Product, Step
 from meshport.product.loading import load_callable
 

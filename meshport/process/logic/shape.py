@@ -12,8 +12,9 @@ from typing import Any
 from meshport.address import Address, nearest
 from meshport.errors import ProcessError, SchemaError
 from meshport.process.logic.expression import Expression
+from meshport.process.logic.fields_read import paths_in
 from meshport.process.logic.inference import Inference
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
@@ -23,11 +24,12 @@ from meshport.process.logic.pipeline import (
     Join,
     JoinStream,
     Operator,
-    Pipeline,
     Rename,
     Select,
 )
-from meshport.process.logic.types import INSTANT, Type, aggregated, nullable, plain_type, record_types
+from meshport.process.logic.pipeline import Pipeline
+from meshport.process.logic.types import INSTANT, Type, aggregated, is_nullable, nullable, plain_type, record_types
+from meshport.product.field_path import is_nested, last_name
 from meshport.schema import Schema, parse_schema
 from meshport.schema.canonical import canonical, canonical_text
 
@@ -117,7 +119,7 @@ def _output_fields(
     for index, operator in enumerate(pipeline.operators):
         if isinstance(operator, Apply) or (isinstance(operator, Flatten) and callable(operator.items)):
             if fields is not None and isinstance(operator, Apply):
-                _known(operator.by, fields, index, operator)
+                _known(operator.by, fields, named, index, operator)
             fields = None
         elif fields is not None:
             try:
@@ -146,67 +148,118 @@ def _fields_after(
 ) -> Fields:
     match operator:
         case Select(names):
-            _refuse_unknown(names, fields)
-            return {name: fields[name] for name in names}
+            return {last_name(path): type_at(path, fields, named) for path in names}
         case Rename(names):
+            _refuse_nested(names)
             _refuse_unknown(tuple(names), fields)
             return {names.get(name, name): kind for name, kind in fields.items()}
         case Filter(test):
             if isinstance(test, Expression):
-                test.refuse_unknown(list(fields))
+                _refuse_unknown_paths(test, fields, named)
             return fields
         case Derive(derived):
             inference = Inference(fields, named)
             made: Fields = {}
             for name, each in derived.items():
                 if isinstance(each, Expression):
-                    each.refuse_unknown(list(fields))
+                    _refuse_unknown_paths(each, fields, named)
                 made[name] = inference.of(each) if isinstance(each, Expression) else None
             return {**fields, **made}
         case Flatten(items) if isinstance(items, str):
-            _refuse_unknown((items,), fields)
-            kind = plain_type(fields[items])
+            kind = plain_type(type_at(items, fields, named))
+            if is_nested(items) and last_name(items) in fields:
+                raise ProcessError(
+                    f"the items of {items!r} are named {last_name(items)!r}, which the record has already",
+                    hint=f"rename the field {last_name(items)!r} before",
+                )
             if kind is not None and not (isinstance(kind, dict) and kind.get("type") == "array"):
                 raise TypeError(f"{items!r} is {kind}, no list to flatten")
-            return {**fields, items: kind["items"] if kind else None}
+            return {**fields, last_name(items): kind["items"] if kind else None}
         case Join() | JoinStream():
-            return _join(operator, fields, rows)
+            return _join(operator, fields, named, rows)
         case Deduplicate(by=by):
-            _refuse_unknown(by, fields)
+            for path in by:
+                type_at(path, fields, named)
             return fields
         case Aggregate():
             return _aggregate(operator, fields, named)
     return fields
 
 
-def _join(join: Join | JoinStream, fields: Fields, rows: Mapping[Address, Fields]) -> Fields:
-    _refuse_unknown((join.on,), fields)
+def _join(join: Join | JoinStream, fields: Fields, named: Mapping[str, Type], rows: Mapping[Address, Fields]) -> Fields:
+    type_at(join.on, fields, named)
     other, of = (join.table, "a row") if isinstance(join, Join) else (join.stream, "an event")
     row = rows.get(other)
     if row is None:
         raise ProcessError(f"the schema of {other} is not given")
-    _refuse_unknown(tuple(join.take.values()), row, what=f"{of} of {other}")
-    taken = {name: row[field] for name, field in join.take.items()}
+    taken = {name: type_at(path, row, named, f"{of} of {other}") for name, path in join.take.items()}
     if join.missing == "keep":
         taken = {name: nullable(kind) for name, kind in taken.items()}
     return {**fields, **taken}
 
 
-def _aggregate(aggregate: Aggregate, fields: Fields, named: Mapping[str, Type]) -> Fields:  # noqa: ARG001 - as its siblings
-    _refuse_unknown((*aggregate.by, *aggregate.inputs), fields)
-    made = {name: fields[name] for name in aggregate.by}
+def _aggregate(aggregate: Aggregate, fields: Fields, named: Mapping[str, Type]) -> Fields:
+    types = {path: type_at(path, fields, named) for path in (*aggregate.by, *aggregate.inputs)}
+    made = {last_name(path): types[path] for path in aggregate.by}
     if aggregate.window is not None:
         made |= {"window_start": INSTANT, "window_end": INSTANT}
     for name, aggregation in aggregate.aggregations.items():
-        made[name] = aggregated(aggregation, fields)
+        made[name] = aggregated(aggregation, types)
     return made
 
 
-def _known(names: Sequence[str], fields: Fields, index: int, operator: Operator) -> None:
+def _known(paths: Sequence[str], fields: Fields, named: Mapping[str, Type], index: int, operator: Operator) -> None:
     try:
-        _refuse_unknown(names, fields)
+        for path in paths:
+            type_at(path, fields, named)
     except ProcessError as error:
         raise ProcessError(f"{_step(index, operator)}: {error.message}", hint=error.hint) from error
+
+
+def type_at(path: str, fields: Fields, named: Mapping[str, Type], what: str = "the record") -> Type:
+    """Return the type of a field, within a record by its path; None where it is unknown.
+
+    Args:
+        path: the field's name or path.
+        fields: the types of the record's fields.
+        named: the definitions of the named types in them.
+        what: the record, for the message.
+
+    Raises:
+        ProcessError: there is no such field.
+    """
+    name, *inner = path.split(".")
+    _refuse_unknown((name,), fields, what)
+    kind = fields[name]
+    for each in inner:
+        plain = plain_type(kind)
+        if plain is None or (isinstance(plain, dict) and plain["type"] == "map"):
+            return None
+        definition = named.get(plain) if isinstance(plain, str) else None
+        if definition is None or "fields" not in definition:
+            word = plain["type"] if isinstance(plain, dict) else plain
+            raise ProcessError(f"{what} has no field {path!r}: {name!r} is no record, but {word}")
+        types = {field["name"]: field["type"] for field in definition["fields"]}
+        _refuse_unknown((each,), types, f"{name!r} of {what}")
+        name = f"{name}.{each}"
+        kind = nullable(types[each]) if is_nullable(kind) else types[each]
+    return kind
+
+
+def _refuse_unknown_paths(expression: Expression, fields: Fields, named: Mapping[str, Type]) -> None:
+    expression.refuse_unknown(list(fields))
+    for path in sorted(paths_in(expression)):
+        try:
+            type_at(path, fields, named)
+        except ProcessError as error:
+            raise ProcessError(f"{expression.text!r}: {error.message}", hint=error.hint) from error
+
+
+def _refuse_nested(names: Mapping[str, str]) -> None:
+    for path in filter(is_nested, names):
+        raise ProcessError(
+            f"`rename` cannot reach {path!r} within a record", hint=f"`derive: {{{names[path]}: {path}}}` reads it"
+        )
 
 
 def _refuse_unknown(names: Sequence[str], fields: Fields, what: str = "the record") -> None:

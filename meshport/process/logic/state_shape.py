@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from meshport.binding import Binding
 from meshport.errors import ProcessError
-from meshport.process.logic.pipeline import (
+from meshport.process.logic.operators import (
     Aggregate,
     Apply,
     Deduplicate,
     Derive,
+    Drop,
     Flatten,
     Hopping,
     Join,
     JoinStream,
     Operator,
-    Pipeline,
     Rename,
     Select,
     Session,
     Tumbling,
     Window,
 )
+from meshport.process.logic.pipeline import Pipeline
 from meshport.product.state import DeduplicationShape, GroupShape, JoinShape, StateShape, WindowShape
 
 _COMPACT = "compact"
@@ -39,7 +41,7 @@ def describe(pipeline: Pipeline, source: Binding, stream: Binding | None = None)
         stream: the binding of the other stream, where streams are joined.
     """
     grouping = pipeline.grouping
-    pairs = _join_shape(grouping, stream, pipeline.before) if isinstance(grouping, JoinStream) and stream else None
+    pairs = _join_shape(grouping, stream, pipeline.operators) if isinstance(grouping, JoinStream) and stream else None
     return StateShape(
         source.topic,
         tuple(DeduplicationShape(each.by, each.within) for each in pipeline.before if isinstance(each, Deduplicate)),
@@ -95,7 +97,7 @@ def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]
                 held = {
                     names.get(name, name): origin for name, origin in held.items() if name in names or name not in taken
                 }
-            case Derive(fields):
+            case Derive(fields) | Drop(fields):
                 held = {name: origin for name, origin in held.items() if name not in fields}
             case Join(take=take):
                 held = {name: origin for name, origin in held.items() if name not in take}
@@ -105,8 +107,9 @@ def origins(operators: Sequence[Operator], key: Sequence[str]) -> dict[str, str]
     return held
 
 
-def _join_shape(join: JoinStream, stream: Binding, before: Sequence[Operator]) -> JoinShape:
-    made = tuple(each for operator in before if (each := _field_changes(operator)))
+def _join_shape(join: JoinStream, stream: Binding, operators: Sequence[Operator]) -> JoinShape:
+    earlier = takewhile(lambda operator: operator is not join, operators)
+    made = tuple(each for operator in earlier if (each := _field_changes(operator)))
     return JoinShape(stream.topic, join.on, join.within, tuple(sorted(set(join.take.values()))), join.missing, made)
 
 

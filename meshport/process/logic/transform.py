@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from meshport.address import Address
 from meshport.errors import ProcessError
-from meshport.process.logic.pipeline import Derive, Filter, Flatten, Join, Operator, Record, Rename, Select
+from meshport.process.logic.operators import Derive, Drop, Filter, Flatten, Join, Operator, Record, Rename, Select
 
 
 class Lookup(Protocol):
@@ -75,6 +75,11 @@ def _step(operator: Operator, tables: Mapping[Address, Lookup]) -> Step:
             return lambda records, _: [{name: record[name] for name in fields} for record in records]
         case Rename(names):
             return lambda records, _: [_renamed(record, names) for record in records]
+        case Drop(fields):
+            dropped = frozenset(fields)
+            return lambda records, _: [
+                {name: value for name, value in record.items() if name not in dropped} for record in records
+            ]
         case Filter(test) if callable(test):
             return lambda records, _: [record for record in records if test(record)]
         case Derive(fields):

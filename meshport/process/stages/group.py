@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from meshport.address import Address
 from meshport.errors import ProcessError
 from meshport.process.logic import lossless_json
-from meshport.process.logic.pipeline import Aggregate, Hopping, JoinStream, Tumbling
+from meshport.process.logic.operators import Aggregate, Hopping, JoinStream, Tumbling
 from meshport.process.logic.records import EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.stages.partition import BatchResult

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from meshport.address import Address
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
-from meshport.process.logic.pipeline import JoinStream
+from meshport.process.logic.operators import JoinStream
 from meshport.process.logic.records import EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.stages.partition import BatchResult

@@ -22,7 +22,7 @@ from meshport.event.record import record_key
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW
 from meshport.process.logic.event_time import LAST, duration_micros, to_datetime, to_micros
-from meshport.process.logic.pipeline import Aggregate, Apply, Deduplicate, JoinStream, Operator
+from meshport.process.logic.operators import Aggregate, Apply, Deduplicate, JoinStream, Operator
 from meshport.process.logic.records import Emission, EventRecord
 from meshport.process.logic.transform import Lookup, Transform
 from meshport.process.logic.watermark import Watermark, is_ahead

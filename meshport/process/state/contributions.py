@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from meshport.process.logic.counted_warning import CountedWarning
 from meshport.process.logic.event_time import to_datetime
-from meshport.process.logic.pipeline import Aggregate, Hopping, Tumbling
+from meshport.process.logic.operators import Aggregate, Hopping, Tumbling
 from meshport.process.logic.records import EventRecord, key_values
 from meshport.process.state.keys import contributions_key
 from meshport.process.state.rows import StateRows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshport.process.logic import lossless_json
 from meshport.process.logic.event_time import duration_micros
-from meshport.process.logic.pipeline import Deduplicate
+from meshport.process.logic.operators import Deduplicate
 from meshport.process.logic.records import EventRecord, key_values
 from meshport.process.state.expiry import Expiry
 from meshport.process.state.keys import DEDUPLICATION, deduplication_prefix, parse

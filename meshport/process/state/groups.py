@@ -15,7 +15,7 @@ from meshport.errors import EventError
 from meshport.process.logic import lossless_json
 from meshport.process.logic.aggregators import aggregator_for
 from meshport.process.logic.event_time import FIRST, LAST, duration_micros, to_datetime
-from meshport.process.logic.pipeline import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
+from meshport.process.logic.operators import Aggregate, Apply, Hopping, Occurrence, Session, Tumbling
 from meshport.process.logic.records import Emission, EventRecord, RecordPosition, key_values
 from meshport.process.state.expiry import Expiry
 from meshport.process.state.function_state import states_for
@@ -30,6 +30,7 @@ from meshport.process.state.keys import (
     window_key,
 )
 from meshport.process.state.rows import KeyValueStore, StateRows
+from meshport.product.field_path import is_nested
 
 _SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes, datetime, date, Decimal, UUID})
 
@@ -318,6 +319,7 @@ class StatefulFunction:
 
     def __init__(self, apply: Apply) -> None:
         self._by = apply.by
+        self._paths = frozenset(filter(is_nested, apply.by))  # the function receives the record as it is
         self._function: Callable[..., Any] = apply.function
         self._states = states_for(apply.schema)
 
@@ -334,7 +336,12 @@ class StatefulFunction:
             Exception: whatever it raises.
         """
         by = key_values(record.record, self._by)
-        occurrence = Occurrence(record.record, to_datetime(record.time), record.id, record.source, tuple(by))
+        data = (
+            {name: value for name, value in record.record.items() if name not in self._paths}
+            if self._paths
+            else record.record
+        )
+        occurrence = Occurrence(data, to_datetime(record.time), record.id, record.source, tuple(by))
         return [Emission(each, record.time) for each in self.call(lossless_json.dumps(by), occurrence, rows)]
 
     def call(self, group: str, occurrence: Occurrence, store: KeyValueStore) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from meshport.event.record import record_key
 from meshport.process.logic.event_time import duration_micros
-from meshport.process.logic.pipeline import JoinStream, Record
+from meshport.process.logic.operators import JoinStream, Record
 from meshport.process.logic.records import EventRecord
 from meshport.process.state.expiry import Expiry
 from meshport.process.state.keys import JoinSide, join_key, parse

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from meshport.binding import Binding
 from meshport.errors import PartitionsAdded
-from meshport.process.logic.pipeline import Deduplicate
+from meshport.process.logic.operators import Deduplicate
 from meshport.process.wire.plan import Plan
 
 

@@ -29,15 +29,9 @@ from meshport.errors import ProcessError
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.ports.history import Missing
 from meshport.ports.resolver import Resolver
-from meshport.process.logic.pipeline import (
-    Aggregate,
-    Deduplicate,
-    JoinStream,
-    Operator,
-    Pipeline,
-    Select,
-    Session,
-)
+from meshport.process.logic.nested import taken
+from meshport.process.logic.operators import Aggregate, Deduplicate, JoinStream, Operator, Session
+from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.state_shape import describe, needs_key_partition, origins, rekeyed, upserts
 
 COMPACT = "compact"
@@ -161,8 +155,8 @@ class Plan:
         if self.stream is None or not isinstance(pipeline.grouping, JoinStream):
             return (source,)
         stage = StageTopics(self.stream.topic, self.stream.partitions, joined_changelog_name(topic))
-        taken = Select(tuple(dict.fromkeys((*self.stream.key, *pipeline.grouping.take.values()))))
-        return source, SourcePlan(self.stream, (taken,), self.stream.key, stage, self.source.partitions)
+        fields = taken((*self.stream.key, *pipeline.grouping.take.values()))
+        return source, SourcePlan(self.stream, fields, self.stream.key, stage, self.source.partitions)
 
     @property
     def reads(self) -> tuple[Binding, ...]:
@@ -307,7 +301,7 @@ def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver, *, kafka:
 
 def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:
     grouping = pipeline.grouping
-    if isinstance(grouping, Aggregate) and not pipeline.after and name not in grouping.outputs:
+    if isinstance(grouping, Aggregate) and pipeline.operators[-1] is grouping and name not in grouping.outputs:
         near = nearest(name, list(grouping.outputs))
         raise ProcessError(
             f"{target.address} is keyed by {name!r}, which its aggregate does not give",

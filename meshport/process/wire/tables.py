@@ -25,7 +25,7 @@ from meshport.event import UNREADABLE, EventReader
 from meshport.event.record import record_key
 from meshport.process.logic.counted_warning import CountedWarning
 from meshport.process.logic.event_time import to_datetime, to_micros
-from meshport.process.logic.pipeline import Record
+from meshport.process.logic.operators import Record
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.partitioner import partition_of
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
-from meshport.process.logic.pipeline import Aggregate, Deduplicate, Flatten, Operator
+from meshport.process.logic.operators import Aggregate, Deduplicate, Flatten, Operator
 
 
 def pairs(session: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
