@@ -74,7 +74,7 @@ def _group_shape(aggregate: AggregateStep, before: Sequence[Step]) -> GroupShape
         aggregate.by,
         tuple(aggregate.values.items()),
         None if aggregate.window is None else _window_shape(aggregate.window),
-        aggregate.emit,
+        "close" if aggregate.emit == "close" else "update",
         _origins(aggregate.by, before),
     )
 

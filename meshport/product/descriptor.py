@@ -337,4 +337,11 @@ class Product(Model):
             for address in self.process.addresses:
                 if address.of_product not in declared:
                     raise Disagreement(f"process reads {address}, which is not among the inputPorts", "process")
+            for index, step in enumerate(self.process.steps):
+                if step.aggregate and step.aggregate.emit == "batch" and self.default_port.cleanup != "compact":
+                    raise Disagreement(
+                        "`emit: batch` leaves out an output that a later one of its key replaces; the port would have to be "
+                        "a table: `cleanup: compact`",
+                        *("process", "steps", index, "aggregate", "emit"),
+                    )
         return self

@@ -129,13 +129,14 @@ class AggregateStep(_StepModel):
         by: the fields that make the key. Where they are not the input's record key, the input is re-keyed.
         window: None means one running total for each key.
         values: output field to aggregation.
-        emit: `update` emits a record at each change, `close` one when the window can no longer change.
+        emit: `update` emits a record at each change; `batch` one for each record key that a batch of events changed, the last,
+            for a compacted output; `close` one when the window can no longer change.
     """
 
     by: tuple[str, ...] = Field(min_length=1)
     window: DeclaredWindow | None = None
     values: dict[str, _Aggregation] = Field(min_length=1)
-    emit: Literal["update", "close"] = "update"
+    emit: Literal["update", "batch", "close"] = "update"
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -87,7 +87,7 @@ class GroupShape:
         by: the fields that make the key.
         values: of an aggregate, the output fields and their aggregations, in order.
         windows: of an aggregate; None for running totals.
-        emit: of an aggregate, `update` or `close`.
+        emit: of an aggregate, `update` or `close`; `batch` keeps the rows of `update`.
         origins: for each field of `by` the input's field whose value it holds, None for one that a step made. None as a
             whole where it is unknown.
     """

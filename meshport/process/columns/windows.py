@@ -55,7 +55,7 @@ class ColumnarWindows:
         self._size = duration_micros(aggregate.window.size) if aggregate.window else 0
         self._kernels = {name: kernel_for(each, fields) for name, each in aggregate.aggregations.items()}
         self._reads = {name: each.field for name, each in aggregate.aggregations.items()}
-        self._updates = aggregate.emit == "update"
+        self._updates = aggregate.emit != "close"
         window = {"window_start": ColumnField(INSTANT), "window_end": ColumnField(INSTANT)} if aggregate.window else {}
         self.fields: Fields = {
             **{name: fields[name] for name in aggregate.by},

@@ -235,13 +235,14 @@ class Aggregate:
         by: the fields that make the key.
         values: output field to aggregation; a text, `count()` or `<kind>(<field>)`, is parsed.
         window: None means one running total for each key.
-        emit: `update` emits a record at each change, `close` one when the window can no longer change.
+        emit: `update` emits a record at each change, `batch` one for each record key that a batch of events changed (the
+            last one; the output is compacted), `close` one when the window can no longer change.
     """
 
     by: tuple[str, ...]
     values: Mapping[str, Aggregation | str]
     window: Window | None = None
-    emit: Literal["update", "close"] = "update"
+    emit: Literal["update", "batch", "close"] = "update"
 
     def __post_init__(self) -> None:
         """Parse the aggregations, and refuse an aggregate that cannot be run.

@@ -136,7 +136,7 @@ def _group_shape(grouping: Aggregate | Apply) -> GroupShape:
             grouping.by,
             tuple(grouping.aggregations.items()),
             _window_shape(grouping.window),
-            grouping.emit,
+            "close" if grouping.emit == "close" else "update",
         )
     return GroupShape("apply", grouping.by)
 

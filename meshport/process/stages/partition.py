@@ -77,6 +77,13 @@ class BatchResult:
     checkpoint: Message | None = None
     counts: Counts = field(default_factory=Counts)
 
+    def damp(self, topic: str) -> None:
+        """Keep only the last message of each key in a compacted topic, as compaction does later."""
+        last = {message.key: at for at, message in enumerate(self.outputs) if message.topic == topic}
+        kept = [each for at, each in enumerate(self.outputs) if each.topic != topic or last[each.key] == at]
+        self.counts.written -= len(self.outputs) - len(kept)
+        self.outputs = kept
+
 
 class PartitionStage(ABC):
     """A stage over one partition: its position, its state rows and their changelog.
@@ -89,13 +96,14 @@ class PartitionStage(ABC):
         partition: of the topic that the stage reads.
         rows: the state.
         checkpoint: that the state was restored at.
-        shape: digest of what the pipeline keeps as state.
+        plan: the plan.
 
     Raises:
         ProcessError: the state was made by a pipeline of another shape.
     """
 
-    def __init__(self, stage: StageTopics, partition: int, rows: StateRows, checkpoint: Checkpoint, shape: str) -> None:
+    def __init__(self, stage: StageTopics, partition: int, rows: StateRows, checkpoint: Checkpoint, plan: Plan) -> None:
+        shape = plan.shape
         if checkpoint.shape not in {"", shape}:
             raise ProcessError(
                 f"the state in {stage.changelog} [{partition}] was made by another pipeline (shape {checkpoint.shape}, "
@@ -108,6 +116,7 @@ class PartitionStage(ABC):
         self._stage = stage
         self._partition = partition
         self._shape = shape
+        self._damped_topic = plan.output.topic if plan.damped else None
         self._rows = rows
         self._offset = checkpoint.offset
         self._stored = checkpoint.stamp
@@ -141,7 +150,9 @@ class PartitionStage(ABC):
     def _finish(
         self, batch: BatchResult, watermark: int | None, sources: dict[int, PartitionProgress] | None = None
     ) -> BatchResult:
-        """Add the changelog's messages to a batch."""
+        """Add the changelog's messages to a batch, and leave out the outputs that it does not need."""
+        if self._damped_topic is not None:
+            batch.damp(self._damped_topic)
         if self._stamp == self._stored:
             return batch
         changes = self._rows.changes(self._stored)

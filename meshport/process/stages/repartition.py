@@ -55,7 +55,7 @@ class RepartitionStage(PartitionStage):
         rows, checkpoint = state
         if plan.repartition is None:
             raise ProcessError("nothing is brought together under another key")
-        super().__init__(plan.repartition, partition, rows, checkpoint, plan.shape)
+        super().__init__(plan.repartition, partition, rows, checkpoint, plan)
         self._plan = plan
         self._outputs = outputs
         self._windows = WindowWriter(plan, outputs)

@@ -81,7 +81,7 @@ class SourceStage(PartitionStage):
         columns: ColumnReader | None = None,
     ) -> None:
         rows, checkpoint = state
-        super().__init__(source.stage, partition, rows, checkpoint, plan.shape)
+        super().__init__(source.stage, partition, rows, checkpoint, plan)
         pipeline = plan.pipeline
         self._plan = plan
         self._repartition = plan.repartition

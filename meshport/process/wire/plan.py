@@ -103,6 +103,13 @@ class Plan:
         self._refuse_unkeyed_duplicates()
         self._refuse_over_table()
         self._refuse_unjoinable()
+        if self.damped and self.output.cleanup != COMPACT:
+            raise ProcessError(
+                f"{self.output.address} keeps every event, and `emit: batch` leaves out those that a later one of their key "
+                "replaces",
+                address=str(self.output.address),
+                hint="give the port `cleanup: compact` and a key, or the aggregate `emit: update`",
+            )
         for address, table in self.tables.items():
             if table.cleanup != COMPACT or len(table.key) != 1:
                 raise ProcessError(
@@ -123,6 +130,11 @@ class Plan:
             self.pipeline.grouping is None and self.source.cleanup == COMPACT
         )
         return self.output.cleanup == COMPACT and over
+
+    @property
+    def damped(self) -> bool:
+        """Whether a batch writes only the last output of each record key."""
+        return isinstance(self.pipeline.grouping, Aggregate) and self.pipeline.grouping.emit == "batch"
 
     @cached_property
     def timed(self) -> bool:
