@@ -10,6 +10,7 @@ Settings that differ from librdkafka's defaults, and why:
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -25,7 +26,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error, delivery_error
 
-__all__ = ["ANY_PARTITION", "NOW", "Message", "Producer", "Refusal", "refusal", "undelivered"]
+__all__ = ["ANY_PARTITION", "NOW", "Message", "Producer", "Refusal", "refusal"]
 
 ANY_PARTITION: Final = -1
 """librdkafka's value for a partition that the partitioner chooses."""
@@ -33,10 +34,14 @@ NOW: Final = 0
 """librdkafka's value for the time of sending as the timestamp."""
 
 Headers = Sequence[tuple[str, bytes | None]]
+Undelivered = Callable[[ClientError, ClientMessage], MeshError]
+"""Returns the error for a failed delivery report."""
 
 # A topic that was deleted must not block a caller for ever; five minutes are librdkafka's own `message.timeout.ms`.
 _TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 0.5
+# The client tells of the same trouble with a broker once in 30 s, and of each request that it lost up to a minute late.
+_DOUBT_S: Final = 90.0
 # A property of a `KafkaConfig` cannot change it: with another one, the events of a key would be in two partitions.
 _PARTITIONER: Final = "murmur2_random"
 
@@ -71,6 +76,8 @@ class Producer:
 
     def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
         self._fatal: KafkaError | None = None
+        self._doubted_at = -math.inf
+        self._doubt_s = _longest_delivery_s({**kafka.properties, **(settings or {})}) + _DOUBT_S
         self._client: ClientProducer | _Released = new_client(
             ClientProducer,
             kafka,
@@ -91,6 +98,25 @@ class Producer:
     def _failed(self, error: ClientError) -> None:
         if error.fatal():
             self._fatal = client_error(error, "the producer cannot go on")
+        self._doubted_at = time.monotonic()
+
+    def undelivered(self, error: ClientError, message: ClientMessage) -> MeshError:
+        """Return the error for a failed delivery report: what `produce(on_delivery=...)` is called with.
+
+        A broker refuses a batch as a whole, and the client may batch anew what it sends again. So an event whose first
+        request was lost on the way may be stored though the second was refused: while the client may hold such events, a
+        refusal by a broker leaves the outcome unknown.
+        """
+        found = delivery_error(error, f"an event for {message.topic()} was not acknowledged")
+        if isinstance(found, DeliveryUnknown):
+            self._doubted_at = time.monotonic()
+        elif error.code() > 0 and time.monotonic() - self._doubted_at < self._doubt_s:
+            return DeliveryUnknown(
+                f"{found.message}; an earlier request with it may have been stored before a connection was lost",
+                code=error.name(),
+                hint="publish it again with the same id: readers ignore an id they have seen",
+            )
+        return found
 
     def poll(self, wait_s: float) -> None:
         """Serve delivery reports, for up to `wait_s` seconds until there is one.
@@ -130,7 +156,7 @@ class Producer:
             DeliveryUnknown: one was not acknowledged within `timeout_s` seconds, or its outcome is unknown.
             KafkaError: the producer has failed for good.
         """
-        batch = _Batch()
+        batch = _Batch(self.undelivered)
         for message in messages:
             self._send(message, batch.slot())
         deadline = time.monotonic() + timeout_s
@@ -235,7 +261,8 @@ class _Released:
 class _Batch:
     """The delivery reports of one call of `deliver`."""
 
-    def __init__(self) -> None:
+    def __init__(self, undelivered: Undelivered) -> None:
+        self._undelivered = undelivered
         self.stored: list[tuple[int, int]] = []
         self.waiting = 0
         self.error: MeshError | None = None
@@ -250,7 +277,7 @@ class _Batch:
             if error is None:
                 self.stored[index] = (message.partition() or 0, message.offset() or 0)
             elif self.error is None:
-                self.error = undelivered(error, message)
+                self.error = self._undelivered(error, message)
 
         return reported
 
@@ -265,6 +292,7 @@ def refusal(error: KafkaException, topic: str) -> MeshError:
     return PublishError(mapped.message) if isinstance(mapped, DeliveryUnknown) else mapped
 
 
-def undelivered(error: ClientError, message: ClientMessage) -> MeshError:
-    """Return the error for a failed delivery report; takes what `produce(on_delivery=...)` is called with."""
-    return delivery_error(error, f"an event for {message.topic()} was not acknowledged")
+def _longest_delivery_s(properties: Mapping[str, Any]) -> float:
+    """Return for how long the client holds an event at most, in seconds; `delivery.timeout.ms` is librdkafka's alias."""
+    found = [properties[name] for name in ("message.timeout.ms", "delivery.timeout.ms") if name in properties]
+    return max((int(each) / 1000 for each in found), default=_TIMEOUT_S)

@@ -217,7 +217,7 @@ def test_callers_that_have_ended_leave_no_trace(in_memory_mesh: Mesh) -> None:
 
 def test_events_with_equal_bytes_are_unknown_where_some_of_them_failed() -> None:
     """The client does not report which of two equal events failed; a tombstone is told from others by its key."""
-    chunk = Chunk("id-")
+    chunk = Chunk("id-", lambda error, _: PublishError(error.str()))
     for value, key in ((b"a", b"k"), (b"b", b"k"), (b"a", b"k"), (None, b"x"), (None, b"y")):
         chunk.add(chunk.id(len(chunk.values)), mark(value, key))
     chunk.failed(mark(b"a", b"k"), PublishError("refused"))

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from meshport.errors import DeliveryUnknown, MeshError
+from meshport.errors import DeliveryUnknown, MeshError, PublishError
 from meshport.kafka.config import KafkaConfig
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher
@@ -300,3 +300,20 @@ def _wait(running: list[Future[None]]) -> None:
     assert not waiting, f"{len(waiting)} callers still wait"
     for each in done:
         each.result()
+
+
+@pytest.mark.kafka
+def test_a_refusal_after_a_lost_connection_is_unknown(broker: EmbeddedKafka, own_mesh: Mesh) -> None:
+    """A broker's refusal is certain until a connection was lost: an earlier request with the event may have been stored."""
+    binding = own_mesh.product()
+    limit(own_mesh, binding.topic)
+    large = reading(1) | {"note": "x" * 2 * LARGEST}
+    with Publisher(binding.address, own_mesh.registry) as publisher:
+        with pytest.raises(PublishError):
+            publisher.submit(large).result(PATIENCE_S)
+        with killed(broker):
+            waiting = publisher.submit(reading(2))
+            wait_for(lambda: publisher._deliveries._producer._doubted_at > 0, "the client to lose its connection")
+        waiting.result(PATIENCE_S)
+        with pytest.raises(DeliveryUnknown, match="may have been stored before a connection was lost"):
+            publisher.submit(large).result(PATIENCE_S)

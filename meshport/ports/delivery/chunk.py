@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from meshport.errors import DeliveryUnknown, MeshError
-from meshport.kafka.producer import undelivered
+from meshport.kafka.producer import Undelivered
 from meshport.ports.delivery.outcome import PublishFailure
 from meshport.ports.delivery.receipt import Receipt
 
@@ -42,18 +42,23 @@ class Chunk:
 
     An event is added before the client gets it, since another thread may serve its failure report at once.
 
-    Attributes:
+    Args:
         prefix: the first characters of the ids that the caller did not give.
+        undelivered: `Producer.undelivered`.
+
+    Attributes:
+        prefix: as given.
         values: the mark of each event.
         given: the ids that the caller gave, by index.
         report: the `on_delivery` of each event; None once the chunk takes no more events.
         done: whether the outcome of each event is known.
     """
 
-    __slots__ = ("_doubtful", "_errors", "done", "given", "prefix", "report", "values")
+    __slots__ = ("_doubtful", "_errors", "done", "given", "prefix", "report", "undelivered", "values")
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, undelivered: Undelivered) -> None:
         self.prefix = prefix
+        self.undelivered = undelivered
         self.values: list[Mark] = []
         self.given: dict[int, str] = {}
         self.done = False
@@ -140,7 +145,8 @@ class _Report:
 
     def __call__(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._chunk.failed(mark(message.value(), message.key()), undelivered(error, message))
+            chunk = self._chunk
+            chunk.failed(mark(message.value(), message.key()), chunk.undelivered(error, message))
 
     def __del__(self) -> None:
         self._chunk.complete()
@@ -152,13 +158,14 @@ class ReceiptChunk(Chunk):
     Args:
         id: the event's.
         mark: of the event.
+        undelivered: `Producer.undelivered`.
         known: where the chunk is added once its outcome is known, for the thread that sets the receipt's outcome.
     """
 
     __slots__ = ("_known", "receipt")
 
-    def __init__(self, id: str, mark: Mark, known: deque[ReceiptChunk]) -> None:
-        super().__init__("")
+    def __init__(self, id: str, mark: Mark, undelivered: Undelivered, known: deque[ReceiptChunk]) -> None:
+        super().__init__("", undelivered)
         self.receipt = Receipt(id)
         self._known = known
         self.add(id, mark)

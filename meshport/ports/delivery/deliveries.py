@@ -172,7 +172,7 @@ class Deliveries:
         self, caller: Caller, id: str, value: bytes | None, key: bytes | None, headers: Headers
     ) -> Receipt:
         """Queue one event with the client and return its receipt; otherwise as `queue`."""
-        chunk = ReceiptChunk(id, mark(value, key), self._known)
+        chunk = ReceiptChunk(id, mark(value, key), self._producer.undelivered, self._known)
         report = chunk.report
         while True:
             with self._lock:
@@ -205,7 +205,7 @@ class Deliveries:
         self._wanted.set()
 
     def _new_chunk(self) -> Chunk:
-        return Chunk(f"{self._ids}{next(self._chunk_numbers)}")
+        return Chunk(f"{self._ids}{next(self._chunk_numbers)}", self._producer.undelivered)
 
     def _next_failure(self) -> int:
         self._failures += 1
