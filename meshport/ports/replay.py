@@ -57,8 +57,8 @@ class Offsets:
         return (self.each or {}).get(partition, self.every)
 
 
-Bound = datetime | Offsets | None
-"""A time (with a zone), offsets, or None for the first or last offset of the log."""
+Bound = datetime | Offsets | tuple[datetime, Offsets] | None
+"""A time (with a zone), offsets, both (the narrower counts), or None for the first or last offset of the log."""
 
 
 class Replay:
@@ -67,8 +67,9 @@ class Replay:
     Args:
         address: of the port.
         mesh: a registry.
-        begin: the first time or offset of the replay; None for the beginning of the history.
-        end: the time or offset before which the replay ends; None for what can be read now.
+        begin: the first time or offset of the replay; None for the beginning of the history. Of a time and offsets together
+            both hold.
+        end: the time or offset before which the replay ends, also both; None for what can be read now.
         reader: the schema to decode into, or one for each writer's; by default each event keeps the schema that it was
             written with.
         id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
@@ -77,6 +78,10 @@ class Replay:
         kafka: the connection to Kafka; servers that it names win over the binding's.
 
     Attributes:
+        since: the first time of the replay (UTC); None where it has none.
+        until: the time before which the replay ends (UTC); None where it has none.
+        range: the offsets that it reads.
+        topic_id: Kafka's id of the topic; None where the cluster has none.
         removed: what is removed of the history that was asked for; not empty only where `missing` allows it.
         undecided: the partitions of which open transactions hide the end. With an `end`, only those of which offsets
             before it are hidden, and only where `missing` allows it.
@@ -106,11 +111,11 @@ class Replay:
         self.id = id or uuid4().hex
         self._on_bad = on_bad
         self._read = EventReader(mesh, reader).read
-        self._since = _instant(begin, "begin")
-        self._until = _instant(end, "end")
-        if self._since and self._until and self._until <= self._since:
+        self.since, first = _parts(begin, "begin")
+        self.until, last = _parts(end, "end")
+        if self.since and self.until and self.until <= self.since:
             raise ReplayError(
-                f"the replay would end at {self._until.isoformat()}, not after it begins at {self._since.isoformat()}"
+                f"the replay would end at {self.until.isoformat()}, not after it begins at {self.since.isoformat()}"
             )
         self._kafka = kafka.at(self.binding.bootstrap_servers)
         self._consumer = history_reader(self._kafka, group=f"meshport-replay-{self.id}")
@@ -121,37 +126,45 @@ class Replay:
             hint=f"{apply_hint(self.binding)}; then begin the replay again, which reads it",
         )
         try:
-            refuse_other_log(self.binding, self._logs.id_of(self.binding.topic))
+            self.topic_id = self._logs.id_of(self.binding.topic)
+            refuse_other_log(self.binding, self.topic_id)
             bounds, undecided = readable_bounds(self._kafka, self._consumer, self.binding.topic)
-            self.range = self._range_of(begin, end, bounds)
-            self.removed: Sequence[RemovedHistory] = self._removed(begin, bounds)
+            self.range = self._range_of(first, last, bounds)
+            self.removed: Sequence[RemovedHistory] = self._removed(first, bounds)
             insist(self.removed, missing, _ALLOWED)
-            self.undecided: Sequence[UndecidedHistory] = _hidden(undecided, end)
+            self.undecided: Sequence[UndecidedHistory] = _hidden(undecided, last)
             insist(self.undecided, missing if end is not None else Missing.ALLOW, _ALLOWED)
         except BaseException:
             self._consumer.close()
             raise
 
-    def _removed(self, begin: Bound, bounds: Mapping[int, tuple[int, int]]) -> list[RemovedHistory]:
-        asked = {each: begin.of(each) for each in bounds} if isinstance(begin, Offsets) else begin
-        return removed_history(self._kafka, self.binding.topic, bounds, asked)
+    def _removed(self, begin: Offsets | None, bounds: Mapping[int, tuple[int, int]]) -> list[RemovedHistory]:
+        offsets = None if begin is None else {each: begin.of(each) for each in bounds}
+        removed = removed_history(self._kafka, self.binding.topic, bounds, self.since if offsets is None else offsets)
+        if not removed or offsets is None or self.since is None:
+            return removed
+        # Of a time and offsets together the later one counts, so that history is missed only where both miss some.
+        missed = {each.partition for each in removed_history(self._kafka, self.binding.topic, bounds, self.since)}
+        return [each for each in removed if each.partition in missed]
 
-    def _range_of(self, begin: Bound, end: Bound, bounds: Mapping[int, tuple[int, int]]) -> TopicRange:
+    def _range_of(
+        self, begin: Offsets | None, end: Offsets | None, bounds: Mapping[int, tuple[int, int]]
+    ) -> TopicRange:
         topic = self.binding.topic
         for bound in (begin, end):
-            if isinstance(bound, Offsets):
+            if bound is not None:
                 _refuse_impossible(bound, topic, bounds)
         first = {partition: low for partition, (low, _) in bounds.items()}
         last = {partition: high for partition, (_, high) in bounds.items()}
-        if isinstance(begin, datetime):
+        if self.since is not None:
             # Kafka's timestamp is the recorded time: an event of the time T has an offset after the first that was recorded at T.
-            recorded = self._consumer.offsets_at(topic, max(0, int((begin - _CLOCK_SKEW).timestamp() * 1000)))
+            recorded = self._consumer.offsets_at(topic, max(0, int((self.since - _CLOCK_SKEW).timestamp() * 1000)))
             first = {partition: max(low, recorded.get(partition, low)) for partition, low in first.items()}
-        if isinstance(begin, Offsets):
+        if begin is not None:
             first = {partition: max(low, begin.of(partition)) for partition, low in first.items()}
-        if isinstance(end, Offsets):
+        if end is not None:
             last = {partition: min(high, end.of(partition)) for partition, high in last.items()}
-        if isinstance(begin, Offsets) and isinstance(end, Offsets) and all(end.of(p) <= begin.of(p) for p in bounds):
+        if begin is not None and end is not None and all(end.of(p) <= begin.of(p) for p in bounds):
             partition = min(bounds)
             raise ReplayError(
                 f"the replay would end at offset {end.of(partition)} of {topic} [{partition}], "
@@ -178,7 +191,7 @@ class Replay:
 
     def history(self, *, progress: Callable[[int, int], None] | None = None) -> Iterator[Event]:
         """Yield the same events without the mark: to look at a port's past, not to handle it again."""
-        since, until = self._since, self._until
+        since, until = self.since, self.until
         for messages in self._messages(progress):
             for message in messages:
                 event = self._event(message)
@@ -213,9 +226,9 @@ class Replay:
         self.close()
 
 
-def _hidden(undecided: Sequence[UndecidedHistory], end: Bound) -> list[UndecidedHistory]:
+def _hidden(undecided: Sequence[UndecidedHistory], end: Offsets | None) -> list[UndecidedHistory]:
     """Return the partitions of which open transactions hide offsets before the end; a time may be that of any event."""
-    if not isinstance(end, Offsets):
+    if end is None:
         return list(undecided)
     return [each for each in undecided if end.of(each.partition.partition) > each.stable]
 
@@ -236,9 +249,11 @@ def _refuse_impossible(bound: Offsets, topic: str, partitions: Collection[int]) 
         )
 
 
-def _instant(bound: Bound, name: str) -> datetime | None:
-    if not isinstance(bound, datetime):
-        return None
-    if bound.tzinfo is None:
-        raise ReplayError(f"{name} is {bound.isoformat()}, a time without a zone", hint="2001-02-01T00:00:00Z")
-    return bound.astimezone(UTC)
+def _parts(bound: Bound, name: str) -> tuple[datetime | None, Offsets | None]:
+    """Return the time (UTC) and the offsets of a bound."""
+    time, offsets = bound if isinstance(bound, tuple) else (bound, bound)
+    if not isinstance(time, datetime):
+        return None, offsets if isinstance(offsets, Offsets) else None
+    if time.tzinfo is None:
+        raise ReplayError(f"{name} is {time.isoformat()}, a time without a zone", hint="2001-02-01T00:00:00Z")
+    return time.astimezone(UTC), offsets if isinstance(offsets, Offsets) else None

@@ -94,6 +94,15 @@ def test_a_replay_by_offset(ports: Mesh) -> None:
     assert replayed(ports, binding, Offsets(3), BEGIN + timedelta(minutes=50)) == [30, 40]
 
 
+def test_a_time_and_offsets_bound_one_replay(in_memory_mesh: Mesh) -> None:
+    """A bound of a time and offsets holds in both; either may be the narrower."""
+    binding = in_memory_mesh.product()
+    fill(in_memory_mesh, binding.address, range(0, 100, 10))  # one key, one partition
+    late, early = BEGIN + timedelta(minutes=50), BEGIN + timedelta(minutes=10)
+    assert replayed(in_memory_mesh, binding, (early, Offsets(4)), (late, Offsets(9))) == [40]
+    assert replayed(in_memory_mesh, binding, (late, Offsets(4)), (late + HOUR, Offsets(7))) == [50, 60]
+
+
 def test_bounds_are_fixed_at_the_start(ports: Mesh) -> None:
     """Events that come while a replay runs, or between its making and its reading, are not part of it; it ends."""
     binding = ports.product()
