@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.binding import RegisteredProduct, TopicId
+from meshport.differences import differences
 from meshport.product.descriptor import Archetype, OutputPort, Product, Status
 from meshport.product.input_port import AddressText
 
@@ -78,9 +79,7 @@ class RegistrationChange(_CatalogResponse):
     after: Any = None
 
     def __str__(self) -> str:
-        return (
-            f"{self.item}: {self.before} -> {self.after}" if self.before is not None else f"{self.item}: {self.after}"
-        )
+        return "; ".join(differences(self.item, self.before, self.after))
 
 
 class PortVersion(_CatalogResponse):

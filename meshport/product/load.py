@@ -18,6 +18,17 @@ _Path = tuple[str | int, ...]
 # Descriptors have some hundred keys, six levels deep; more is an alias bomb.
 _LARGEST: Final = 20_000
 _DEEPEST: Final = 50
+_YAML: Final = (
+    "the keys of one mapping have the same indent, made of spaces; text that holds `: ` or ` #` stands in quotes"
+)
+# Pydantic's messages name types of Python.
+_SHAPES: Final = {
+    "model_type": "keys with values",
+    "dict_type": "keys with values",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "string_type": "text",
+}
 
 
 def load_product(file: Path) -> Product:
@@ -39,7 +50,7 @@ def parse_product(text: str, *, file: str = "product.yaml") -> Product:
     try:
         lines, document = read(text, lambda root: _PathLines(root, file))
     except YamlError as error:
-        raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=error.line) from error
+        raise DescriptorError(f"is no YAML: {error.problem}", file=file, line=error.line, hint=_YAML) from error
     if not isinstance(document, dict) or lines is None:
         raise DescriptorError(
             "holds no mapping", file=file, line=1, hint="a descriptor begins with `address: mesh://<domain>/<product>`"
@@ -144,12 +155,22 @@ def _finding(detail: Any, lines: _PathLines) -> tuple[int, str, str]:
             return lines(path), f"{dotted}: {message}" if dotted else message, hint
         case _:
             found = detail["input"]
-            shown = "" if isinstance(found, dict | list) else f", found {found!r}"
+            shape = _SHAPES.get(detail["type"])
+            message = f"expected {shape}" if shape else detail["msg"]
+            shown = f", found {_as_written(found)}" if shape or not isinstance(found, dict | list) else ""
+            within = _known_keys(path) if detail["type"] == "model_type" else []
             return (
                 lines(path),
-                f"{dotted}: {detail['msg']}{shown}" if path else f"{detail['msg']}{shown}",
-                _description(path),
+                f"{dotted}: {message}{shown}" if path else f"{message}{shown}",
+                f"its keys: {', '.join(within)}" if within else _description(path),
             )
+
+
+def _as_written(value: Any) -> str:
+    """Return a value as YAML's author knows it: true, not True; the kind of what is longer than a scalar."""
+    if value is None or isinstance(value, dict | list):
+        return "nothing" if value is None else "a list" if isinstance(value, list) else "keys with values"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _known_keys(path: _Path) -> list[str]:
