@@ -8,10 +8,12 @@ import sys
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
+from typer._click.exceptions import ClickException  # typer has its own copy of click, and exports no base of its errors
 from typer.core import TyperCommand, TyperGroup
 
 from meshport import __version__
-from meshport.cli.output import INTERRUPTED, exit_code, say
+from meshport.cli.failure import LogFormat, asks_for_json, report_error, report_usage
+from meshport.cli.output import INTERRUPTED
 from meshport.errors import MeshError
 
 
@@ -80,7 +82,6 @@ app = typer.Typer(
     cls=_Verbs,
     help="Data products with an address, a contract, a Kafka output port and a replayable past.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -98,15 +99,22 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LogFormat())
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
 
 
 def main() -> None:
-    """Run the command line and exit with 0, or with a code of `meshport.cli.output`."""
+    """Run the command line and exit with 0, or with a code of `meshport.cli.output`.
+
+    With `--json` an error is one JSON object, the last line of stderr; stdout has data only.
+    """
+    json = asks_for_json(sys.argv[1:])
     try:
-        app()
+        sys.exit(app(prog_name="meshport", standalone_mode=not json))
+    except ClickException as error:  # without `--json`, typer draws it
+        sys.exit(report_usage(error.format_message()))
     except MeshError as error:
-        say(f"error: {error}")
-        sys.exit(exit_code(error))
+        sys.exit(report_error(error, json=json))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -7,20 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
+from meshport.address import Address
 from meshport.cli.output import emit, say
 from meshport.cli.session import JsonOption, RegistryOption, TopicsKafkaOption, kafka_config, open_registry, resolve_at
-from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.kafka.admin import Admin
 from meshport.project.apply import ProductPlan, carry_out, plan
-from meshport.project.check import Contracts, check_process
-from meshport.project.project import Project
+from meshport.project.check import Contracts, check_process, unknown_inputs
+from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
 
 
-def check(registry: RegistryOption = None) -> None:
+def check(registry: RegistryOption = None, json: JsonOption = False) -> None:
     """Check every descriptor, contract and process of this project.
 
-    Inputs that belong to other projects are looked up in the registry, if one is named or runs here.
+    Inputs that belong to other projects are looked up in the registry, if one is named or runs here. An input that no
+    product has is an error.
 
     Example: meshport check
     """
@@ -28,16 +29,30 @@ def check(registry: RegistryOption = None) -> None:
     contracts = Contracts(project.products, resolve_at(registry))
     unchecked = 0
     for each in project.products:
-        inputs = ""
-        try:
+        unknown = unknown_inputs(each, contracts)
+        if unknown:
+            unchecked += 1
+        else:
             check_process(each, contracts)
-        except (NotRegistered, RegistryUnavailable):
-            inputs, unchecked = "; its inputs are not known here", unchecked + 1
+        inputs = f"; {', '.join(address.key for address in unknown)} is not known here" if unknown else ""
         say(f"{each.product.address.key}: {each.product.archetype}, {_counted(len(each.schemas), 'port')}{inputs}")
+        if json:
+            emit(_checked(each, unknown))
     say(
         f"{_counted(len(project.products), 'product')} well-formed"
         + (f"; {unchecked} not checked against their inputs" if unchecked else "")
     )
+
+
+def _checked(product: ProjectProduct, unknown: list[Address]) -> dict[str, Any]:
+    descriptor = product.product
+    return {
+        "address": str(descriptor.address),
+        "archetype": str(descriptor.archetype),
+        "file": str(product.descriptor_file),
+        "ports": [str(descriptor.port_address(each)) for each in descriptor.output_ports],
+        "unknownInputs": [str(each) for each in unknown],
+    }
 
 
 def _counted(count: int, word: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Final
+import re
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
 
-from meshport.address import Address
+from meshport.address import Address, nearest
 from meshport.catalog import ProductSummary
-from meshport.cli.output import emit, emit_text, say, table
+from meshport.cli.output import as_json, emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.registry import Registry
@@ -30,10 +31,14 @@ def resolve(address: AddressArgument, registry: RegistryOption = None, json: Jso
     if json:
         emit(facts)
         return
-    shown = {
-        name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in facts.items() if value
-    }
-    table([], [[name, value] for name, value in shown.items()])
+    table([], [[name, _shown(value)] for name, value in facts.items() if value])
+
+
+def _shown(value: Any) -> str:
+    """Return a JSON value as a cell for people."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else as_json(value)
 
 
 def search(
@@ -47,15 +52,32 @@ def search(
     """
     with open_registry(registry) as mesh:
         found = list(_pages(mesh, text))
+        meant = None if found else _meant(text, list(_pages(mesh, "")))
+    if not found:
+        say(f"no product has {text!r} in it" if text else "no product is registered")
+        if meant:
+            say(f"hint: did you mean {meant!r}?")
     if json:
         for each in found:
             emit(each.model_dump(mode="json"))
-        return
-    if not found:
-        say(f"no product has {text!r} in it" if text else "no product is registered")
+    if json or not found:
         return
     rows = [[each.address.key, str(each.archetype), str(each.status), each.owner, each.description] for each in found]
     table(["address", "archetype", "status", "owner", "description"], rows)
+
+
+def _meant(text: str, products: Iterable[ProductSummary]) -> str | None:
+    """Return `text` with each word that no product has replaced by the nearest one that they have; None without one."""
+    words = sorted({
+        word
+        for each in products
+        for part in (each.address.key, each.owner, each.description, *each.tags)
+        for word in (part.lower(), *re.findall(r"[\w-]+", part.lower()))
+    })  # fmt: skip
+    asked = text.lower().split()
+    known = [word if any(word in each for each in words) else nearest(word, words) for word in asked]
+    meant = [each for each in known if each is not None]
+    return " ".join(meant) if len(meant) == len(asked) and meant != asked else None
 
 
 def _pages(mesh: Registry, text: str) -> Iterator[ProductSummary]:

@@ -62,6 +62,12 @@ def say(text: str) -> None:
     people().print(text, markup=False)
 
 
+def say_as_it_is(text: str) -> None:
+    """Write one line to stderr that a program reads: never wrapped, marked or coloured."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
 def emit(document: Mapping[str, Any]) -> None:
     """Write one JSON object as a line to stdout and flush it, so that a pipe receives it while the command runs on."""
     emit_text(as_json(document))

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from meshport.address import Address
+from meshport.address import Address, nearest
 from meshport.cli.output import say
 from meshport.cli.session import resolve_at
 from meshport.files.inference import infer_schema, record_name
@@ -291,6 +291,9 @@ def _check_fields(draft: Draft) -> None:
     for flag, names in (("--key", draft.key), ("--time", (draft.time,) if draft.time else ())):
         for name in names:
             if name not in draft.schema.field_names:
+                near = nearest(name, list(draft.schema.field_names))
                 raise typer.BadParameter(
-                    f"the contract has no field {name!r}; it has {', '.join(draft.schema.field_names)}", param_hint=flag
+                    f"the contract has no field {name!r}; "
+                    + (f"did you mean {near!r}?" if near else f"it has {', '.join(draft.schema.field_names)}"),
+                    param_hint=flag,
                 )

@@ -11,6 +11,7 @@ from typing import Annotated, TextIO
 import typer
 
 from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, emit, progress, say
+from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Uninterrupted
 from meshport.errors import EncodeError, EventError, MeshError, PublishError
@@ -31,9 +32,7 @@ _SHOWN = 20
 
 
 def publish(
-    address: Annotated[
-        str, typer.Argument(metavar="ADDRESS", help="The port: shop/orders, mesh://shop/orders/events@1")
-    ],
+    address: AddressArgument,
     source: Annotated[str, typer.Option("--from", metavar="FILE", help="A .jsonl or .csv file; - for stdin.")],
     form: Annotated[
         Format | None, typer.Option("--format", help="By default from the file's name; jsonl for stdin.")

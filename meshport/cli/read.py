@@ -6,12 +6,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
 from meshport.address import Address
+from meshport.cli.completion import addresses
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
 from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
 from meshport.event import Event
@@ -20,11 +22,15 @@ from meshport.files.row_mapper import parse_time
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
+from meshport.ports.replay_file import ReplayFile
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
 
 AddressArgument = Annotated[
-    str, typer.Argument(metavar="ADDRESS", help="The port: shop/orders, mesh://shop/orders/events@1")
+    str,
+    typer.Argument(
+        metavar="ADDRESS", help="The port: shop/orders, mesh://shop/orders/events@1", autocompletion=addresses
+    ),
 ]
 
 
@@ -84,19 +90,26 @@ def tail(
 def replay(
     address: AddressArgument,
     begin: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--from",
             metavar="T",
-            help="The first time or offset:N of the replay; by default the beginning of the history.",
+            help="The first time or offset:N of the replay, or one of each; by default the beginning of the history.",
         ),
     ] = None,
     end: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--to",
             metavar="T",
-            help="The first time or offset:N after the replay; by default the end as it is now.",
+            help="The first time or offset:N after the replay, or one of each; by default the end as it is now.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the events to FILE as JSON lines; repeated after an interruption, the command continues there.",
         ),
     ] = None,
     allow_missing: MissingOption = False,
@@ -106,17 +119,33 @@ def replay(
     """Replay part of a port's history, by event time or by offset.
 
     A bound is a time (2001-02-01, 2001-02-01T12:00:00Z; UTC where no zone is given), offset:N (in every partition) or
-    offset:P=N,P=N (by partition). No consumer group is moved; each event carries the id of the replay as `replayid`.
+    offset:P=N,P=N (by partition). Given twice, as a time and as offsets, both hold. No consumer group is moved; each event
+    carries the id of the replay as `replayid`.
+
+    With --resume a replay that was interrupted, even killed, continues after the last event in FILE, without a gap or a
+    repeated event, and ends where it would have ended; its bounds are kept in FILE.replay. stdout stays empty.
 
     A replay ends with 1 where part of the history that it asks for is removed, or where an open transaction hides part of what
     comes before --to. Without --to it ends at the first open transaction, and reports on stderr how many offsets follow.
 
-    Example: meshport replay shop/orders --from 2001-02-01 --to 2001-03-01 --json
+    Examples:
+        meshport replay shop/orders --from 2001-02-01 --to 2001-03-01 --json
+        meshport replay shop/orders --from 2001-02-01 --from offset:0=5000 --resume orders.jsonl
     """
     bad = _Bad()
     count = 0
     first, last = _bound(begin, "--from"), _bound(end, "--to")
     missing = missing_history(allow_missing)
+    if resume is not None:
+        asked = (*(f"--from {each}" for each in begin or ()), *(f"--to {each}" for each in end or ()))
+        kept = ReplayFile(resume, lambda event: as_json(event.as_dict()))
+        with (
+            open_registry(registry) as mesh,
+            kept.replay(Address.parse(address), mesh, asked, first, last, missing=missing, on_bad=bad) as found,
+        ):
+            _write(kept, found, resume)
+        bad.exit()
+        return
     with (
         open_registry(registry) as mesh,
         Replay(address, mesh, begin=first, end=last, on_bad=bad, missing=missing) as job,
@@ -162,9 +191,18 @@ def quarantine(
     say(f"{count} events set aside" + (f", {redriven} of them redriven" if redriven else ""))
 
 
-def _bound(text: str | None, flag: str) -> Bound:
-    if text is None:
-        return None
+def _bound(given: list[str] | None, flag: str) -> Bound:
+    bounds = [_one_bound(each, flag) for each in given or ()]
+    times = [each for each in bounds if isinstance(each, datetime)]
+    offsets = [each for each in bounds if isinstance(each, Offsets)]
+    if len(times) > 1 or len(offsets) > 1:
+        raise typer.BadParameter("two of a kind; give a time and offsets at most", param_hint=flag)
+    if times and offsets:
+        return times[0], offsets[0]
+    return bounds[0] if bounds else None
+
+
+def _one_bound(text: str, flag: str) -> datetime | Offsets:
     try:
         if text.startswith("offset:"):
             return _offsets(text.removeprefix("offset:"))
@@ -184,6 +222,20 @@ def _offsets(text: str) -> Offsets:
             raise ValueError(f"{pair!r} is no offset")
         each[int(partition)] = int(offset)
     return Offsets(each=each)
+
+
+def _write(kept: ReplayFile, job: Replay | None, file: Path) -> None:
+    if job is None:
+        say(f"{file} has every event of its replay already")
+        return
+    say(f"replay {job.id} of {job.binding.address}: {job.range.total} offsets to look through")
+    try:
+        with progress("replaying") as moved:
+            count = kept.write(job, progress=moved)
+    except KeyboardInterrupt:
+        say(f"replay {job.id} was interrupted; the same command continues it")
+        raise
+    say(f"replay {job.id}: {count} events written to {file}")
 
 
 def _first(events: Iterator[Event], limit: int | None) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshport.address import Address
+from meshport.cli import completion
 from meshport.cli.output import say
 from meshport.cli.session import MissingOption, RegistryOption, missing_history, open_registry
 from meshport.cli.signals import stop_on_signal
@@ -41,7 +42,12 @@ _REPORT_EVERY_S = 10.0
 
 def run(
     addresses: Annotated[
-        list[str], typer.Argument(metavar="ADDRESS...", help="Of this project: one derived product, or sources.")
+        list[str],
+        typer.Argument(
+            metavar="ADDRESS...",
+            help="Of this project: one derived product, or sources.",
+            autocompletion=completion.addresses,
+        ),
     ],
     registry: RegistryOption = None,
     speed: SpeedOption = None,

@@ -138,8 +138,8 @@ def running_mesh(start: Path) -> RunningMesh | None:
         return None
 
 
-def open_registry(url: str | None) -> Registry:
-    """Return a client of the registry that is named, else of the one that runs here.
+def open_registry(url: str | None, *, timeout_s: float = 30.0) -> Registry:
+    """Return a client of the registry that is named, else of the one that runs here, which waits so long for an answer.
 
     Raises:
         RegistryUnavailable: none was named, and no mesh runs here.
@@ -152,7 +152,7 @@ def open_registry(url: str | None) -> Registry:
                 hint="--registry URL, MESHPORT_REGISTRY, or `meshport up` in this project",
             )
         url = mesh.registry_url
-    return Registry(url)
+    return Registry(url, timeout=timeout_s)
 
 
 def resolve_at(url: str | None) -> Callable[[Address], Binding]:

@@ -38,9 +38,14 @@ class MeshError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The known attributes by name, without the message and what other libraries attach under names that begin with `_`."""
+        hidden = {name for name in vars(self) if name == "message" or name.startswith("_")}
+        return {name: each for name, each in vars(self).items() if name not in hidden and each not in _UNKNOWN}
+
     def __repr__(self) -> str:
-        known = {name: each for name, each in vars(self).items() if name != "message" and each not in _UNKNOWN}
-        facts = "".join(f", {name}={each!r}" for name, each in known.items())
+        facts = "".join(f", {name}={each!r}" for name, each in self.facts.items())
         return f"{type(self).__name__}({self.message!r}{facts})"
 
     def __reduce__(self) -> tuple[Any, ...]:

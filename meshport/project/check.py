@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from meshport.address import Address
+from meshport.address import Address, nearest
 from meshport.binding import Binding
-from meshport.errors import DescriptorError, NotRegistered, ProcessError
+from meshport.errors import DescriptorError, NotRegistered, ProcessError, RegistryUnavailable
 from meshport.process.logic.declared_reads import ReadPort, WrongDeclaration, wrong_entries
 from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import load_pipeline
@@ -63,6 +63,20 @@ class Contracts:
             port.name == product.default_port.name,
         )
 
+    def nearest(self, address: Address) -> Address | None:
+        """Return the port of the project whose address is most similar to one that is not found; None without one.
+
+        Of a product of the project it is one of its ports, however they are named.
+        """
+        known = {each.key: found for each, found in self._products.items()}
+        near = nearest(address.of_product.key, [*known])
+        if near is None:
+            return None
+        product = known[near].product
+        ports = {each.name: product.port_address(each) for each in product.output_ports}
+        port = nearest(address.port, [*ports]) if address.port else None
+        return ports[port] if port else product.port_address(product.default_port)
+
     def _is_default(self, binding: Binding) -> bool:
         try:
             return self._resolve(binding.address.of_product).address.port == binding.address.port
@@ -106,6 +120,34 @@ def check_process(product: ProjectProduct, contracts: Contracts) -> None:
     for entry in descriptor.input_ports:
         if not any(port.is_at(entry.address) for port in ports.values()):
             _refuse(product, wrong_entries(descriptor, contracts.find(entry.address), None))
+
+
+def unknown_inputs(product: ProjectProduct, contracts: Contracts) -> list[Address]:
+    """Return the inputs of a product that nothing known here has, where no registry can be asked for them.
+
+    Raises:
+        DescriptorError: an input is registered nowhere, or is so similar to a product of the project that a typo is likely.
+    """
+    unknown = []
+    for index, entry in enumerate(product.product.input_ports):
+        address = entry.address
+        try:
+            contracts.find(address)
+        except NotRegistered as error:
+            near = contracts.nearest(address)
+            raise _no_input(product, index, f"did you mean {near}?" if near else error.hint) from error
+        except RegistryUnavailable as error:
+            if near := contracts.nearest(address):
+                hint = f"did you mean {near}? If it belongs to another project, name the registry: --registry URL"
+                raise _no_input(product, index, hint) from error
+            unknown.append(address)
+    return unknown
+
+
+def _no_input(product: ProjectProduct, index: int, hint: str | None) -> DescriptorError:
+    file, entry = product.descriptor_file, product.product.input_ports[index]
+    line = line_in(file.read_text("utf-8"), "inputPorts", index, "address")
+    return DescriptorError(f"reads {entry.address}, which no product has", file=str(file), line=line, hint=hint)
 
 
 def _refuse(product: ProjectProduct, wrong: Iterable[WrongDeclaration]) -> None:

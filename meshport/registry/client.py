@@ -58,7 +58,7 @@ class Registry:
     """A client of one registry; thread-safe, so that a process needs one.
 
     Args:
-        url: of the registry, `http://host:port` or `http://user:password@host:port`.
+        url: of the registry, `http://host:port` or `http://user:password@host:port`; `host:port` means the former.
         timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         keep: seconds for which a resolved binding is returned without a request.
         transport: the transport of requests; for tests inside one process.

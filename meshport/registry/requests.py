@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,8 @@ from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, R
 Transport = httpx2.BaseTransport
 _Model = TypeVar("_Model", bound=BaseModel)
 _Any = TypeVar("_Any")
+# `host:8081`, as people name a server; a user and a password need the whole URL, so that no part of one is taken for a host.
+_SERVER: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/[^@]*)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?(/[^@]*)?")
 _CONNECT_S = 5.0  # a registry that is busy judging a contract still accepts connections
 
 
@@ -110,13 +112,13 @@ class Requests:
 
 
 def _parsed(url: str) -> httpx2.URL:
-    """Return the parts of a registry's URL.
+    """Return the parts of a registry's URL; a server without a scheme is taken to be reached by HTTP.
 
     Raises:
         RegistryUnavailable: it is no URL of HTTP. What stands before an `@` is left out of the message.
     """
     try:
-        parsed = httpx2.URL(url)
+        parsed = httpx2.URL(f"http://{url}" if _SERVER.fullmatch(url) else url)
         if parsed.scheme in {"http", "https"} and parsed.host:
             return parsed
     except httpx2.InvalidURL:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from meshport.address import nearest
 from meshport.errors import SchemaError
 
 PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -106,9 +107,11 @@ class _Canonical:
             if candidate in self._named:
                 shared = self._named[candidate]
                 return self.of({**shared, "namespace": shared.get("namespace", "")}, namespace, depth + 1, at)
+        near = nearest(name, [*PRIMITIVES, *self._defined, *self._named])
         raise SchemaError(
             f"{name!r} at {at or '/'} is no type that is known here",
-            hint="define it before its first use, or in schemas/common/",
+            hint=(f"did you mean {near!r}? Else " if near else "")
+            + "define it before its first use, or in schemas/common/",
         )
 
     def _definition(self, schema: dict[str, Any], namespace: str, depth: int, at: str) -> Any:

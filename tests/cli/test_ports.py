@@ -207,7 +207,7 @@ def test_what_cannot_be_read_is_told_and_is_1(on_mesh: Run, mesh: Mesh, port: Bi
         assert "1 messages could not be read" in ended.err
 
 
-def test_replay_is_bounded_and_marked(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
+def test_replay_is_bounded_and_marked(on_mesh: Run, mesh: Mesh, port: Binding, tmp_path: Path) -> None:
     """`replay` gives exactly the events between two times, or offsets, each marked with the job's id."""
     fill(mesh, port.address, range(0, 100, 10))  # one key: one partition
     ended = on_mesh("replay", port.address.key, "--from", "2026-03-01T00:30:00Z", "--to", "2026/03/01 01:00", "--json")
@@ -216,6 +216,12 @@ def test_replay_is_bounded_and_marked(on_mesh: Run, mesh: Mesh, port: Binding) -
     assert f"replay {job}: 3 events" in ended.err
     by_offset = on_mesh("replay", port.address.key, "--from", "offset:2", "--to", "offset:4", "--json")
     assert [each["data"]["celsius"] for each in by_offset.lines] == [20.0, 30.0]
+    bounds = ("--from", "2026-03-01", "--from", "offset:2", "--to", "2026-03-01T00:40:00Z", "--resume", "out.jsonl")
+    into = on_mesh("replay", port.address.key, *bounds)
+    assert (into.code, into.out) == (0, "")
+    written = [json.loads(each) for each in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [each["data"]["celsius"] for each in written] == [20.0, 30.0]
+    assert "has every event of its replay already" in on_mesh("replay", port.address.key, "--resume", "out.jsonl").err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""Errors as JSON, the log's lines, and completion: what programs and shells read of the command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshport.cli.failure import LogFormat, asks_for_json
+from tests.cli.running import Ended, Run
+
+ORDERS = """\
+address: mesh://shop/orders
+id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a22
+archetype: source-aligned
+description: Orders.
+owner: shop
+inputPorts: []
+outputPorts:
+  - name: events
+"""
+
+
+def failure(ended: Ended) -> dict[str, Any]:
+    """The JSON object that a command which failed wrote as the last line of stderr; stdout is empty."""
+    assert ended.out == ""
+    found: dict[str, Any] = json.loads(ended.err.splitlines()[-1])
+    assert found["exit"] == ended.code
+    return found
+
+
+def test_an_error_is_json_with_its_facts(cli: Run) -> None:
+    """With --json an error has its class, message, hint, exit code and known facts, and no line for people."""
+    ended = cli("search", "--json", "--registry", "ftp://registry")
+    assert failure(ended) == {
+        "error": "RegistryUnavailable",
+        "message": "'ftp://registry' is no URL of a registry",
+        "hint": "http://host:port or http://user:password@host:port, with %2F for / and %40 for @ in a password",
+        "exit": 3,
+        "facts": {"url": "ftp://registry"},
+    }
+    assert "error:" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resolve", "--json"], "Missing argument"),
+        (["aply", "--json"], "Did you mean 'apply'"),
+        (["gate", "check", "--format", "json", "--sample", "7"], "--sample needs --history"),
+        (["replay", "a/b", "--from", "yesterday", "--json"], "'yesterday' is no time"),
+    ],
+)
+def test_a_wrong_command_line_is_json(cli: Run, arguments: list[str], message: str) -> None:
+    """A command line that cannot be parsed, or contradicts itself, is reported as JSON too."""
+    found = failure(cli(*arguments))
+    assert (found["error"], found["exit"]) == ("UsageError", 2)
+    assert message in found["message"]
+
+
+def test_json_is_asked_for_by_an_option() -> None:
+    """A word after `--` is an argument, however it looks."""
+    assert asks_for_json(["check", "--json"])
+    assert asks_for_json(["gate", "check", "--format=json"])
+    assert not asks_for_json(["search", "--", "--json"])
+    assert not asks_for_json(["publish", "a/b", "--format", "jsonl"])
+
+
+def test_check_is_json(cli: Run, tmp_path: Path) -> None:
+    """`check --json` has a line for each product; an input that cannot be looked up is named."""
+    for folder in ("producers/shop/orders", "processors", "schemas/shop"):
+        (tmp_path / folder).mkdir(parents=True)
+    file = tmp_path / "producers/shop/orders/product.yaml"
+    file.write_text(ORDERS)
+    (tmp_path / "schemas/shop/orders.events.avsc").write_text('{"type": "record", "name": "shop.Order", "fields": []}')
+    (found,) = cli("check", "--json").lines
+    assert found == {
+        "address": "mesh://shop/orders",
+        "archetype": "source-aligned",
+        "file": str(file),
+        "ports": ["mesh://shop/orders/events@1"],
+        "unknownInputs": [],
+    }
+
+
+def test_a_line_of_the_log_has_its_time_in_utc() -> None:
+    """The log's times are ISO 8601 in UTC, to the millisecond, whatever the machine's zone."""
+    record = logging.LogRecord("meshport.x", logging.WARNING, "x.py", 1, "something %s", ("happened",), None)
+    record.created = 1_772_366_400.25
+    assert LogFormat().format(record) == "2026-03-01T12:00:00.250Z WARNING meshport.x: something happened"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("meshport re", {"replay", "rebuild", "redrive", "resolve", "readers", "registry"}),
+        ("meshport gate wai", {"waive", "waivers"}),
+        ("meshport replay shop/orders --res", {"--resume"}),
+        ("meshport resolve sho", {"shop/orders"}),
+        ("meshport resolve mesh://sho", {"mesh://shop/orders"}),
+    ],
+)
+def test_the_shell_completes(cli: Run, tmp_path: Path, typed: str, offered: set[str]) -> None:
+    """Commands, options and the addresses of the project are completed."""
+    for folder in ("producers/shop/orders", "processors", "schemas/shop"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "producers/shop/orders/product.yaml").write_text(ORDERS)
+    words = typed.split()
+    ended = cli(_MESHPORT_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words) - 1))
+    assert ended.code == 0
+    assert set(re.split(r"\s+", ended.out.strip())) == offered
