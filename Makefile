@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 # The suite starts hundreds of Python processes: their compiled modules are kept, also where the environment says not to.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test campaign bench lint lock clean
+.PHONY: demo test campaign bench lint schema lock clean
 
 demo: $(INSTALLED) ## the reference mesh on real Kafka, recounted at the end
 	$(BIN)/meshport demo --for $(or $(FOR),60s)
@@ -26,6 +26,9 @@ lint: $(INSTALLED) ## ruff, mypy strict, the layers
 	$(BIN)/mypy
 	$(BIN)/python -m tests.product_types
 	$(BIN)/lint-imports
+
+schema: $(INSTALLED) ## the JSON Schema of product.yaml, written anew from the models
+	$(BIN)/meshport json-schema > .schema.new && mv .schema.new meshport/product/product.schema.json
 
 lock: ## resolve the dependencies anew: hashes, no hosts
 	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-annotate \

@@ -43,6 +43,7 @@ VERBS: Final = {
     "resolve": _Verb("mesh:resolve", "Show the binding of an address: its topic, cluster, key and schema."),
     "search": _Verb("mesh:search", "List the mesh's data products."),
     "readers": _Verb("mesh:readers", "List the products that read a port, and the fields that they read."),
+    "json-schema": _Verb("mesh:json_schema", "Print the JSON Schema of product.yaml, for editors."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),
     "registry": _Verb("mesh:registry_app", "The registry service."),
 }  # fmt: skip

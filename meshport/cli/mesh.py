@@ -1,4 +1,4 @@
-"""`meshport resolve`, `search`, `readers` and `registry serve`."""
+"""`meshport resolve`, `search`, `readers`, `json-schema` and `registry serve`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from meshport.catalog import ProductSummary
 from meshport.cli.output import as_json, emit, emit_text, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.product.json_schema import schema_text
 from meshport.registry import Registry
 
 _PAGE: Final = 1000
@@ -88,6 +89,17 @@ def _pages(mesh: Registry, text: str) -> Iterator[ProductSummary]:
         offset += len(page.items)
         if offset >= page.total or not page.items:
             return
+
+
+def json_schema() -> None:
+    """Print the JSON Schema of product.yaml, for editors.
+
+    `init` and `new` write it into a project, and `new` names it in the first line of a product.yaml, where editors with a
+    YAML language server look for it.
+
+    Example: meshport json-schema > schemas/product.schema.json
+    """
+    emit_text(schema_text().removesuffix("\n"))
 
 
 def readers(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:

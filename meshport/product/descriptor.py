@@ -1,7 +1,7 @@
 """The data product descriptor: the models of a product.yaml.
 
 Field names follow the Bitol standards where they have one: ODPS 1.0 (id, status, description, tags, inputPorts,
-outputPorts) and ODCS 3.1 (slaProperties, classification). JSON Schema for editors: `Product.model_json_schema()`.
+outputPorts) and ODCS 3.1 (slaProperties, classification). JSON Schema for editors: `meshport.product.json_schema`.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class ServiceLevel(Model):
     """One service level objective (ODCS `slaProperties`).
 
     Attributes:
-        property: timeliness, intervalOfChange, completeness, availability, ...
+        property: what is promised: timeliness, intervalOfChange, completeness, availability, ...
         value: the objective.
         unit: the value's unit (s, m, h, d, percent).
         port: the port that it applies to; None for all.
@@ -202,11 +202,21 @@ class Product(Model):
     Attributes:
         address: `mesh://<domain>/<product>`; permanent.
         id: a GUID that never changes, even if all else does.
-        archetype: determines the default compatibility.
+        archetype: source-aligned, aggregate or consumer-aligned; determines the default compatibility.
+        display_name: the name that people read.
+        description: a sentence about what the product holds.
+        owner: the team that answers for the product.
+        contact: where its readers reach the owner: a mail address, a channel.
         source_code_location: the location of the code that builds the product.
         required_security_group: the group whose members may read it.
+        tags: words by which it is found.
+        classification: how sensitive its data is.
+        status: the product's position in its lifecycle.
         deprecated_on: the day after which readers should have left; requires `status: deprecated`.
         successor: the address that replaces a deprecated product.
+        input_ports: the ports of other products that it reads; none for a source-aligned product.
+        output_ports: the ports that others read. The first one is the default port, which `process` builds.
+        sla_properties: the service level objectives that it promises.
         source: `<file>:<callable>` of a source-aligned product that the mesh can run itself, relative to the
             product's folder.
         process: how a derived product is built from its input ports.

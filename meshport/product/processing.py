@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
 from meshport.address import Address
-from meshport.product.aggregation import Aggregation
+from meshport.product.aggregation import AGGREGATION_FORMS, Aggregation, AggregationKind
 from meshport.product.duration import format_duration, parse_duration
 
 _CALLABLE: Final = re.compile(r"[\w./-]+\.py:[A-Za-z_]\w*")
@@ -35,7 +35,13 @@ _Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(ms|s|m|h|d)$"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^[0-9]+(ms|s|m|h|d)$",
+            "patternErrorMessage": "a length of time is a number and one of ms, s, m, h, d: 30s, 1h, 365d",
+        }
+    ),
 ]
 _Address = Annotated[
     Address,
@@ -75,7 +81,13 @@ _Aggregation = Annotated[
     Aggregation,
     PlainValidator(_aggregation),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^\s*({'|'.join(get_args(AggregationKind))})\([^()]*\)\s*$",
+            "patternErrorMessage": f"use one of {AGGREGATION_FORMS}",
+        }
+    ),
 ]
 
 PythonCallable = Annotated[str, AfterValidator(_callable)]
@@ -126,9 +138,10 @@ class AggregateStep(_StepModel):
     for each value.
 
     Attributes:
-        by: the fields that make the key. Where they are not the input's record key, the input is re-keyed.
-        window: None means one running total for each key.
-        values: output field to aggregation.
+        by: the fields that make the key; `shot.player.id` within a record becomes `id`. Where they are not the input's record
+            key, the input is re-keyed.
+        window: the windows of event time; without them, one running total for each key.
+        values: output field to aggregation: `count()`, `sum(cents)`, `mean(shot.xg)`.
         emit: `update` emits a record at each change; `batch` one for each record key that a batch of events changed, the last,
             for a compacted output; `close` one when the window can no longer change.
     """
@@ -216,11 +229,15 @@ class Step(_StepModel):
     """One operator; exactly one of the attributes is given.
 
     Attributes:
-        select: keep these fields, in this order.
+        select: keep these fields, in this order; `shot.xg` within a record becomes `xg`.
         rename: old name to new name.
         filter: an expression; events for which it is false are dropped.
         derive: new field to expression.
         flatten: a field that holds a list; makes one record for each item, which replaces the list.
+        join: add fields of another product's row or event.
+        deduplicate: drop events that were seen before.
+        aggregate: one result for each key, or each key and window.
+        apply: call a Python function for each record, with a state for each key.
     """
 
     select: tuple[str, ...] | None = None

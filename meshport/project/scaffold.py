@@ -15,6 +15,7 @@ from meshport.errors import ProjectError
 from meshport.files.inference import MOMENT, record_name
 from meshport.product import Archetype, OutputPort, Processing, Status, parse_product
 from meshport.product.edit import add_line
+from meshport.product.json_schema import SCHEMA_FILE
 from meshport.product.yaml_file import dump
 from meshport.project.project import FOLDERS, Project
 from meshport.schema import Schema, parse_schema
@@ -30,6 +31,10 @@ contracts link to by `"polyseme"`:
 
     {"type": "string", "polyseme": "customer_id", "doc": "The customer, in every domain."}
 """
+
+
+EDITOR_SCHEMA: Final = "schemas/product.schema.json"
+"""The copy of the JSON Schema of product.yaml in a project, which editors read; each `new` writes that of its version."""
 
 
 def init_project(folder: Path) -> list[Path]:
@@ -58,7 +63,8 @@ def init_project(folder: Path) -> list[Path]:
         if not (folder / name).is_dir():
             (folder / name).mkdir(parents=True)
             made.append(folder / name)
-    for name, text in ((".gitignore", _GITIGNORE), ("schemas/common/README.md", _COMMON)):
+    editor = SCHEMA_FILE.read_text(encoding="utf-8")
+    for name, text in ((".gitignore", _GITIGNORE), ("schemas/common/README.md", _COMMON), (EDITOR_SCHEMA, editor)):
         if not (folder / name).exists():
             (folder / name).write_text(text, encoding="utf-8")
             made.append(folder / name)
@@ -104,7 +110,8 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
         ProjectError: one of them exists; nothing is overwritten.
         DescriptorError: the draft is no valid product.
     """
-    text = dump(_descriptor(draft), width=110)
+    # An editor with a YAML language server completes and explains the keys by it.
+    text = f"# yaml-language-server: $schema=../../../{EDITOR_SCHEMA}\n" + dump(_descriptor(draft), width=110)
     product = parse_product(text, file="the new product.yaml")
     port = product.default_port
     descriptor = project.product_folder(product) / "product.yaml"
@@ -112,7 +119,10 @@ def write_product(project: Project, draft: Draft) -> list[Path]:
     for file in (descriptor, contract):
         if file.exists():
             raise ProjectError(f"{file} exists already", hint="nothing is overwritten; remove it first, or edit it")
-    for file, content in ((contract, _pretty(draft.schema)), (descriptor, text)):
+    editor = SCHEMA_FILE.read_text(encoding="utf-8")
+    for file, content in (
+        (contract, _pretty(draft.schema)), (descriptor, text), (project.root / EDITOR_SCHEMA, editor),
+    ):  # fmt: skip
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
     return [descriptor, contract]

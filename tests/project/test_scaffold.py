@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Project:
 def test_init_makes_a_project_that_is_found(tmp_path: Path) -> None:
     """The folders that are made are a project, from within each of them too; a second time makes nothing."""
     made = init_project(tmp_path)
-    assert {each.name for each in made} == {*FOLDERS, "common", ".gitignore", "README.md"}
+    assert {each.name for each in made} == {*FOLDERS, "common", ".gitignore", "README.md", "product.schema.json"}
     assert Project.find(tmp_path / "schemas" / "common").root == tmp_path
     assert Project.find(tmp_path).products == ()
     assert init_project(tmp_path) == []

@@ -13,10 +13,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # it has no types
+from pydantic import BaseModel
 
 from meshport.address import Address
 from meshport.errors import DescriptorError
 from meshport.product import Archetype, Compatibility, Product, load_product, parse_product
+from meshport.product.json_schema import SCHEMA_FILE, descriptor_models, editor_schema, key_descriptions, schema_text
 from meshport.product.yaml_file import read
 
 GOOD = """\
@@ -298,7 +300,7 @@ def test_any_text_is_a_product_or_refused(text: str) -> None:
         parse_product(text)
 
 
-EDITOR_SCHEMA: dict[str, Any] = Product.model_json_schema()
+EDITOR_SCHEMA: dict[str, Any] = editor_schema()
 
 
 @st.composite
@@ -329,6 +331,18 @@ def _holders(document: Any) -> Iterator[dict[str, Any]]:
 
 
 VALIDATOR = Draft202012Validator(EDITOR_SCHEMA)
+
+
+def test_the_shipped_schema_is_that_of_the_models() -> None:
+    """The JSON Schema in the package is the one of this version's models: `make schema` writes it."""
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text()
+    Draft202012Validator.check_schema(EDITOR_SCHEMA)
+
+
+@pytest.mark.parametrize("model", descriptor_models(), ids=lambda model: model.__name__)
+def test_every_key_is_described(model: type[BaseModel]) -> None:
+    """An editor explains every key of every model."""
+    assert [key for key, text in key_descriptions(model).items() if not text] == []
 
 
 @given(documents())
