@@ -11,6 +11,7 @@ from meshport.codec.limits import MAX_DEPTH
 from meshport.codec.logical import kind_of
 from meshport.codec.varint import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from meshport.errors import SchemaError
+from meshport.schema.defaults import is_json_of
 
 _RANGES: Final = {"int": (INT_MIN, INT_MAX), "long": (LONG_MIN, LONG_MAX)}
 
@@ -49,8 +50,7 @@ def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int
             except SchemaError:
                 continue
         raise ValueError(data)
-    expected = _JSON.get(kind.partition("-")[0])
-    if expected is not None and (not isinstance(data, expected) or (isinstance(data, bool) and bool not in expected)):
+    if not is_json_of(data, kind.partition("-")[0]):
         raise TypeError(data)
     match kind:
         case "null" | "boolean" | "string":
@@ -101,21 +101,3 @@ def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int
         case "long-local-timestamp-micros":
             return logical.LOCAL_EPOCH + logical.MICRO * data
     return data
-
-
-_JSON: Final[dict[str, tuple[type, ...]]] = {
-    "null": (type(None),),
-    "boolean": (bool,),
-    "int": (int,),
-    "long": (int,),
-    "float": (int, float, str),
-    "double": (int, float, str),
-    "bytes": (str,),
-    "fixed": (str,),
-    "string": (str,),
-    "enum": (str,),
-    "array": (list,),
-    "map": (dict,),
-    "record": (dict,),
-    "error": (dict,),
-}

@@ -6,7 +6,6 @@ word that only looks like a reference costs time, and does not change the result
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -22,6 +21,7 @@ from meshport.product import InputPort, Product, Status
 from meshport.product.yaml_file import load
 from meshport.project.project import Project
 from meshport.schema.canonical import qualified
+from meshport.schema.text import read_json
 
 _PRODUCT: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 _SCHEMA_KEY: Final = re.compile(r"""["']?\b(?:schema|state)["']?\s*:""")
@@ -168,7 +168,7 @@ def port_count(text: str) -> int:
 def names_of(text: str) -> set[str]:
     """Return the names by which a file of `schemas/common/` can be referred to; empty if it declares none."""
     try:
-        data = json.loads(text)
+        data, _ = read_json(text)
     except (ValueError, RecursionError):
         return set()
     if not isinstance(data, dict):

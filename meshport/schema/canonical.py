@@ -9,17 +9,16 @@ use and referred to by name afterwards, attributes have one order, and there is 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from meshport.address import nearest
 from meshport.errors import SchemaError
+from meshport.schema.names import is_full_name, name_hint
 
 PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
-_NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
+NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _ORDER: Final = ("name", "type", "fields", "symbols", "items", "values", "size")
-_FULLNAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # Keeps recursion far below Python's limit; real contracts nest less.
 MAX_NESTING: Final = 64
 # Types in one schema, references counted as well. The codec generates code for each, about twenty in a millisecond; the
@@ -71,7 +70,7 @@ class _Canonical:
             )
         kind = schema.get("type")
         if isinstance(kind, dict | list) or (
-            isinstance(kind, str) and kind not in PRIMITIVES | _NAMED | {"array", "map"}
+            isinstance(kind, str) and kind not in PRIMITIVES | NAMED | {"array", "map"}
         ):
             if set(schema) == {"type"}:
                 return self.of(kind, namespace, depth + 1, f"{at}/type")
@@ -79,8 +78,10 @@ class _Canonical:
                 return self.of(
                     {**kind, **{key: value for key, value in schema.items() if key != "type"}}, namespace, depth + 1, at
                 )
+            if isinstance(kind, str):  # {"type": "Inner", "x": 1}: Java's library drops attributes of a name
+                return self._reference(kind, namespace, depth, f"{at}/type")
             raise SchemaError(f"{kind!r} at {at}/type is no Avro type that takes attributes")
-        if kind in _NAMED:
+        if kind in NAMED:
             return self._definition(schema, namespace, depth, at)
         if kind == "array" or kind == "map":
             inner = "items" if kind == "array" else "values"
@@ -94,19 +95,21 @@ class _Canonical:
     def _reference(self, name: str, namespace: str, depth: int, at: str) -> Any:
         if name in PRIMITIVES:
             return name
-        # Avro: a name with a dot is full; one without is looked up in the enclosing namespace.
-        full = name if "." in name or not namespace else f"{namespace}.{name}"
-        for candidate in (full, name):
+        # A name with a dot is full, and one that begins with it is of the null namespace. One without is looked up in the
+        # enclosing namespace, then in the null namespace (Java's `Schema.Names.get`).
+        inner = f"{namespace}.{name}" if namespace and "." not in name else None
+        absolute = name[1:] if name.rfind(".") == 0 else name
+        for candidate in (absolute,) if inner is None else (inner, absolute):
             if candidate in self._defined:
-                if namespace and "." not in candidate:
+                if namespace and name != absolute and f"{namespace}.{absolute}" in self._defined:
                     raise SchemaError(
-                        f"{candidate!r} at {at or '/'} has no namespace, and Avro cannot name it inside of {namespace!r}",
-                        hint="give it a namespace",
+                        f"{name!r} at {at or '/'} has no name inside of {namespace!r}, which has {absolute!r} too",
+                        hint="give it a namespace, or use it before the other one is defined",
                     )
                 return candidate
             if candidate in self._named:
-                shared = self._named[candidate]
-                return self.of({**shared, "namespace": shared.get("namespace", "")}, namespace, depth + 1, at)
+                shared = {**self._named[candidate], "name": candidate, "namespace": ""}
+                return self.of(shared, namespace, depth + 1, at)
         near = nearest(name, [*PRIMITIVES, *self._defined, *self._named])
         raise SchemaError(
             f"{name!r} at {at or '/'} is no type that is known here",
@@ -116,9 +119,10 @@ class _Canonical:
 
     def _definition(self, schema: dict[str, Any], namespace: str, depth: int, at: str) -> Any:
         full = qualified(schema, namespace)
-        if not _FULLNAME.fullmatch(full):
+        if not is_full_name(full):
             raise SchemaError(
-                f"{full!r} at {at or '/'} is no Avro name", hint="letters, digits and _, parts joined by dots"
+                f"{full!r} at {at or '/'} is no Avro name",
+                hint=f"{name_hint(full.rpartition('.')[2])}; parts joined by dots",
             )
         if full in self._defined:
             raise SchemaError(f"{full!r} is defined a second time at {at or '/'}")
@@ -155,6 +159,9 @@ def _refuse_odd_aliases(form: Mapping[str, Any], at: str) -> None:
 def take_apart(form: Any, named: dict[str, Any]) -> Any:
     """Return a canonical form in which every named type is referred to by its name.
 
+    `canonical` puts it together again. A name of the null namespace gets a dot in front, since within another namespace it
+    could be taken for a name of that one.
+
     Args:
         form: the canonical form.
         named: receives the definition of each named type by full name, with its own named types replaced too.
@@ -165,26 +172,35 @@ def take_apart(form: Any, named: dict[str, Any]) -> Any:
     if isinstance(form, list):
         return [take_apart(branch, named) for branch in form]
     if not isinstance(form, dict):
-        return form
+        return _absolute(form)
     apart = dict(form)
     for key in ("items", "values"):
         if key in apart:
             apart[key] = take_apart(apart[key], named)
     if "fields" in apart:
         apart["fields"] = [{**each, "type": take_apart(each["type"], named)} for each in apart["fields"]]
-    if "name" not in apart:
+    if "name" not in apart or apart["type"] not in NAMED:
         return apart
+    apart.pop("namespace", None)  # where the type stood decided whether it is needed
     if named.setdefault(apart["name"], apart) != apart:
         raise SchemaError(f"{apart['name']!r} is defined in two different ways")
-    return apart["name"]
+    return _absolute(apart["name"])
+
+
+def _absolute(name: Any) -> Any:
+    return name if name in PRIMITIVES or "." in name else f".{name}"
 
 
 def qualified(schema: Mapping[str, Any], namespace: str = "") -> str:
-    """Return the full name of a named type that is defined within `namespace`."""
+    """Return the full name of a named type that is defined within `namespace`.
+
+    A namespace that is no text, such as null, counts as not given, as in Java's library; an empty one is the null namespace.
+    """
     name = str(schema.get("name", ""))
     if "." in name:
-        return name
-    inside = schema.get("namespace", namespace)
+        return name[1:] if name.rfind(".") == 0 else name
+    given = schema.get("namespace")
+    inside = given if isinstance(given, str) else namespace
     return f"{inside}.{name}" if inside else name
 
 

@@ -5,12 +5,13 @@ A schema that fails one of them would fail later: in a reader in another languag
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterable
 from typing import Any, Final
 
 from meshport.errors import SchemaError
-from meshport.schema.canonical import PRIMITIVES
+from meshport.schema.canonical import NAMED, PRIMITIVES
+from meshport.schema.names import is_name, name_hint
 
 # Branches of one union; the largest in 385 public contracts has 20.
 MAX_BRANCHES: Final = 256
@@ -21,14 +22,13 @@ MAX_DECIMAL_BYTES: Final = 64
 # Digits that always fit: floor((8 * 64 - 1) * log10(2)).
 MAX_PRECISION: Final = 153
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Code that walks a schema follows these attributes, so they are refused on a type that does not have them.
 _PARTS: Final = {
     "fields": frozenset({"record", "error"}),
     "items": frozenset({"array"}),
     "values": frozenset({"map"}),
 }
-_RESERVED: Final = PRIMITIVES | {"record", "error", "enum", "fixed", "array", "map", "union"}
+_RESERVED: Final = PRIMITIVES | NAMED | {"array", "map", "union"}
 
 
 def refuse_malformed(form: Any) -> None:
@@ -54,7 +54,7 @@ def _check(form: dict[str, Any]) -> None:
     for key, kinds in _PARTS.items():
         if key in form and kind not in kinds:
             raise SchemaError(f"`{key}` stands at a type {kind!r}, to which it does not belong", hint="take it away")
-    if kind in {"record", "error", "enum", "fixed"} and name in _RESERVED:
+    if kind in NAMED and name in _RESERVED:
         raise SchemaError(f"{name!r} is the word for a type of Avro's own", hint="another name, or a namespace")
     match kind:
         case "record" | "error":
@@ -73,9 +73,11 @@ def _check(form: dict[str, Any]) -> None:
     if not isinstance(form["logicalType"], str):
         raise SchemaError(f"the logicalType {form['logicalType']!r} is no name")
     if form["logicalType"] == "decimal" and kind in {"bytes", "fixed"}:
+        digits = MAX_PRECISION
         if kind == "fixed":
-            _number(f"the size of the decimal {name!r}", form["size"], 1, MAX_DECIMAL_BYTES)
-        precision = _number("the precision of a decimal", form.get("precision"), 1, MAX_PRECISION)
+            size = _number(f"the size of the decimal {name!r}", form["size"], 1, MAX_DECIMAL_BYTES)
+            digits = int((8 * size - 1) * math.log10(2))
+        precision = _number("the precision of a decimal", form.get("precision"), 1, digits)
         _number("the scale of a decimal", form.get("scale", 0), 0, precision)
 
 
@@ -86,7 +88,7 @@ def _union(branches: list[Any]) -> None:
     for branch in branches:
         if isinstance(branch, list):
             raise SchemaError("a union stands directly in a union", hint="one union of all branches")
-        what = branch if isinstance(branch, str) else branch.get("name", branch["type"])
+        what = branch if isinstance(branch, str) else branch["name" if branch["type"] in NAMED else "type"]
         if what in seen:
             raise SchemaError(f"a union has the branch {what!r} twice", hint="named types may differ, others may not")
         seen.add(what)
@@ -95,8 +97,11 @@ def _union(branches: list[Any]) -> None:
 def _names(what: str, owner: str, names: Iterable[Any]) -> None:
     seen = set()
     for name in names:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise SchemaError(f"{name!r} among the {what} of {owner!r} is no Avro name", hint="letters, digits and _")
+        if not isinstance(name, str) or not is_name(name):
+            raise SchemaError(
+                f"{name!r} among the {what} of {owner!r} is no Avro name",
+                hint=name_hint(name) if isinstance(name, str) else "a text",
+            )
         if name in seen:
             raise SchemaError(f"{name!r} stands twice among the {what} of {owner!r}")
         seen.add(name)

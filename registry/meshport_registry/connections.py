@@ -27,7 +27,7 @@ from uvicorn.server import ServerState
 from meshport_registry.lingering import MOST_UNREAD, LingeringTransport
 
 LARGEST_BODY: Final = 4 * 1024 * 1024
-"""Bytes of a request's body. A schema has at most 256 kB, and a registration carries the schema of each port."""
+"""Bytes of a request's body. A schema has at most 2 MB as it is written, and a registration carries the schema of each port."""
 # Bytes that the parser gets at once; what it has not reported after them is counted.
 _PIECE: Final = 16 * 1024
 # File descriptors that are kept for the database, the log and the process itself.

@@ -73,11 +73,51 @@ def test_a_contract_that_refers_to_a_shared_type_is_sent_whole() -> None:
 
 @pytest.mark.parametrize(
     ("written", "plain"),
-    [('{"a": 1, "b": {"a": 1}}', True), ('{"a": 1, "a": 2}', False), ("NaN", False), ("{", False), ("string", False)],
+    [
+        ('{"a": 1, "b": {"a": 1}}', True),
+        ('{"a": "// 1"}', True),
+        ('{"a": 1, "a": 2}', False),
+        ('{"a": 1} // one', False),
+        ('\ufeff{"a": 1}', False),
+        ("NaN", False),
+        ("{", False),
+        ("string", False),
+    ],
 )
 def test_which_texts_every_parser_reads_alike(written: str, plain: bool) -> None:
-    """A text that repeats a key, or is no JSON, is not stored as it is."""
+    """A text that repeats a key, has a comment, or is no JSON, is not stored as it is."""
     assert is_plain_json(written) is plain
+
+
+def test_a_schema_with_comments_is_answered_without_them(http: httpx2.Client) -> None:
+    """As Confluent's registry does; with references too."""
+    text = f"\ufeff/* licence */ {WRITTEN} // the end"
+    number = register(http, "plays", text).json()["id"]
+    assert http.get(f"/schemas/ids/{number}").json()["schema"] == parse_schema(WRITTEN).text
+    assert register(http, "spelled-anew", WRITTEN).json()["id"] == number
+    users = '{"type":"record","name":"mesh.U","fields":[{"name":"p","type":"mesh.Play"}]}'
+    references = [{"name": "mesh.Play", "subject": "plays", "version": 1}]
+    number = register(http, "users", users + "/* here */", references=references).json()["id"]
+    assert http.get(f"/schemas/ids/{number}").json()["schema"] == users
+
+
+def test_a_schema_of_a_connector_that_needs_the_null_namespace_is_answered_as_it_was_written(
+    http: httpx2.Client,
+) -> None:
+    """The bare name of a type without a namespace, within one, as Oracle GoldenGate registers it; also by reference."""
+    text = (
+        '{"type": "record", "name": "T", "namespace": "ORCL.SHOP", "fields": [{"name": "before", "type": ["null",'
+        ' {"type": "record", "name": "row", "namespace": "", "fields": []}]}, {"name": "after", "type": ["null", "row"]}]}'
+    )
+    number = register(http, "t", text).json()["id"]
+    stored = http.get(f"/schemas/ids/{number}").json()["schema"]
+    assert stored == text
+    assert http.post("/subjects/t", json={"schema": parse_schema(text).text}).json()["id"] == number
+    user = '{"type":"record","name":"shop.U","fields":[{"name":"t","type":"ORCL.SHOP.T"},{"name":"r","type":"row"}]}'
+    references = [{"name": "ORCL.SHOP.T", "subject": "t", "version": 1}]
+    number = register(http, "u", user, references=references).json()["id"]
+    resolved = http.get(f"/schemas/ids/{number}?format=resolved").json()["schema"]
+    assert parse_schema(resolved).form["fields"][1]["type"] == "row"
 
 
 def test_rows_of_an_earlier_version_stay_readable(database: str) -> None:

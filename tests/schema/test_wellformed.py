@@ -1,4 +1,4 @@
-"""What the specification demands of a schema beyond fastavro's checks."""
+"""What the specification demands of a schema."""
 
 from __future__ import annotations
 
@@ -101,3 +101,51 @@ def test_a_bad_number_or_default_makes_a_schema_invalid() -> None:
                 f'{{"type":"record","name":"R","fields":[{{"name":"a","type":"{kind}","default":{default}}}]}}'
             )
     assert parse_schema('{"type":"record","name":"R","fields":[{"name":"a","type":"double","default":1e308}]}')
+
+
+INNER = {"type": "record", "name": "Inner", "fields": []}
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "fits"),
+    [
+        ("null", None, True),
+        ("null", 0, False),
+        ("boolean", 0, False),
+        ("int", True, False),
+        ("int", 1.0, False),
+        ("long", "1", False),
+        ("double", 0, True),
+        ({"type": "double", "unit": "m"}, 0, True),
+        ({"type": "float", "unit": "m"}, False, False),
+        ("double", "NaN", True),
+        ("double", "much", False),
+        ("string", 1, False),
+        ("bytes", [], False),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4}, "\u0001", True),
+        ({"type": "array", "items": "int"}, {}, False),
+        ({"type": "map", "values": "int"}, {}, True),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, 0, False),
+        ({"type": "fixed", "name": "F", "size": 1}, "a", True),
+        (INNER, [], False),
+        (["null", "int"], 1, True),
+        (["null", INNER], {}, True),
+        (["null", "int"], "1", False),
+    ],
+)
+def test_a_default_is_of_the_json_type_of_its_field(kind: Any, default: Any, fits: bool) -> None:
+    """Of any branch of a union; attributes of the type, such as a unit, make no difference."""
+    record = {"type": "record", "name": "R", "fields": [{"name": "a", "type": kind, "default": default}]}
+    if fits:
+        assert parse_schema(json.dumps(record)).fields[0]["default"] == default
+        return
+    with pytest.raises(SchemaError, match="the default of the field 'a' of 'R' is") as refused:
+        parse_schema(json.dumps(record))
+    assert refused.value.rule == "DEFAULT_MISFIT"
+
+
+def test_a_default_of_a_named_type_is_checked_where_the_type_is_only_named() -> None:
+    """The second use of a record is a name, and its default still an object."""
+    fields = [{"name": "a", "type": INNER}, {"name": "b", "type": "Inner", "default": 1}]
+    with pytest.raises(SchemaError, match="'b' of 'R' is 1, which is no record"):
+        parse_schema(json.dumps({"type": "record", "name": "R", "fields": fields}))

@@ -26,8 +26,8 @@ def decoding_bomb(contract: Contract) -> Iterator[Found]:
     and not one byte. With 22 of them fastavro takes 12 s and 1 GB for an empty payload, with 26 it does not return. Avro's
     own hardening of 2026 (AVRO-4282, AVRO-4296, AVRO-4328) bounds counts and depth, not this. The rule also refuses a record
     that contains itself directly (no value of it ends), more than 64 records in one another, more than 5,000 types, more
-    than 256 kB of schema, and defaults that fill in one another. Most of these are refused when the schema is parsed, before
-    any rule runs. No waiver lets it pass: registration is where such an attack begins.
+    than 1 MB of schema without white space, and defaults that fill in one another. Most of these are refused when the schema
+    is parsed, before any rule runs. No waiver lets it pass: registration is where such an attack begins.
 
     Nest fewer records that have no field that takes bytes. Refer to a record from within itself through a union with null,
     an array or a map.

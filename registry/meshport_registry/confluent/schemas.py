@@ -39,8 +39,8 @@ router = APIRouter(
 )
 MOST_SCHEMAS: Final = 1000
 """Schemas of one list: the default and the maximum of Confluent's (`schema.search.default.limit`, `schema.search.max.limit`)."""
-# Schemas whose texts are in memory at once; each has up to 256 kB.
-_AT_ONCE: Final = 32
+# Schemas whose texts are in memory at once; each has up to 2 MB as it was written, and 1 MB in canonical form.
+_AT_ONCE: Final = 8
 OfSubject = Annotated[str, Query(description="only what this subject has")]
 
 
