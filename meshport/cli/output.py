@@ -15,6 +15,7 @@ import typer
 from meshport.errors import (
     AddressError,
     DescriptorError,
+    FileError,
     GateError,
     HistoryMissing,
     HistoryUndecided,
@@ -40,7 +41,16 @@ NO_ANSWER: Final = 3
 """The registry or Kafka did not answer, which is neither a pass nor a finding."""
 INTERRUPTED: Final = 130
 
-_USAGE: Final = (AddressError, DescriptorError, GateError, ProcessError, ProjectError, ReplayError, SchemaError)
+_USAGE: Final = (
+    AddressError,
+    DescriptorError,
+    FileError,
+    GateError,
+    ProcessError,
+    ProjectError,
+    ReplayError,
+    SchemaError,
+)
 _ANSWERED: Final = (
     TopicError,
     JarRejected,

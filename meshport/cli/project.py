@@ -13,9 +13,18 @@ from pydantic import ValidationError
 
 from meshport.address import Address, nearest
 from meshport.cli.output import say
+from meshport.cli.record_files import (
+    DelimiterOption,
+    EncodingOption,
+    FormatOption,
+    NaOption,
+    RenameOption,
+    opened,
+    reading_of,
+)
 from meshport.cli.session import resolve_at
 from meshport.files.inference import infer_schema, record_name
-from meshport.files.ingest import Format, read_rows
+from meshport.files.ingest import Reading
 from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.pipeline import Pipeline
@@ -54,8 +63,11 @@ def init(folder: Annotated[Path, typer.Argument(help="By default the current fol
 def new(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="domain/product, lower-case words with hyphens.")],
     sample: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A .jsonl or .csv file; the contract is inferred from its records."),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .jsonl, .json, .csv or .tsv file, also .gz; the contract is inferred from its records. - for stdin.",
+        ),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -109,6 +121,11 @@ def new(
             help="With --major: the day by which readers should have left the old line; by default 60 days after that.",
         ),
     ] = None,
+    form: FormatOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
+    rename: RenameOption = None,
+    na: NaOption = None,
 ) -> None:
     """Write a product's descriptor and contract into this project, or its next major line.
 
@@ -123,6 +140,10 @@ def new(
     """
     project = Project.find(Path.cwd())
     product = Address.parse(address)
+    if sample is None:
+        reading = {"--format": form, "--encoding": encoding, "--delimiter": delimiter, "--rename": rename, "--na": na}
+        if given := [flag for flag, value in reading.items() if value is not None]:
+            raise typer.BadParameter("this says how a --sample is read, and none is given", param_hint=given[0])
     if major:
         flags = {
             "--sample": sample, "--key": key, "--time": time, "--from": reads, "--where": where, "--by": by,
@@ -148,7 +169,11 @@ def new(
             raise typer.BadParameter(
                 f"an {archetype} product is built from others; name its input", param_hint="--from"
             )
-        schema = template_schema(product) if sample is None else _read_sample(product, sample)
+        schema = (
+            template_schema(product)
+            if sample is None
+            else _read_sample(product, sample, reading_of(sample, "--sample", form, encoding, delimiter, rename, na))
+        )
         draft = Draft(
             address=product,
             archetype=archetype or Archetype.SOURCE_ALIGNED,
@@ -204,14 +229,15 @@ def _new_line(project: Project, address: Address, live_from: date | None, deprec
     )
 
 
-def _read_sample(address: Address, sample: Path) -> Schema:
-    form = Format.CSV if sample.suffix.lower() == ".csv" else Format.JSONL
-    try:
-        with sample.open(encoding="utf-8-sig", newline="") as stream:
-            rows = (row for _, row in zip(range(_SAMPLE_ROWS), read_rows(stream, form), strict=False))
-            return infer_schema(address, rows, form)
-    except OSError as error:
-        raise typer.BadParameter(f"{sample} cannot be read: {error.strerror}", param_hint="--sample") from error
+def _read_sample(address: Address, sample: str, reading: Reading) -> Schema:
+    with opened(sample, reading) as file:
+        rows = (row for _, row in zip(range(_SAMPLE_ROWS), file.rows(), strict=False))
+        inferred = infer_schema(address, rows, reading.form)
+        if unused := file.unused_names:
+            raise typer.BadParameter(f"no record has the column {unused[0]!r}", param_hint="--rename")
+    for note in inferred.notes:
+        say(note)
+    return inferred.schema
 
 
 def _derived(

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, emit, progress, say
+from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, USAGE, emit, progress, say
 from meshport.cli.read import AddressArgument
+from meshport.cli.record_files import (
+    DelimiterOption,
+    EncodingOption,
+    FormatOption,
+    NaOption,
+    RenameOption,
+    opened,
+    reading_of,
+)
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Uninterrupted
-from meshport.errors import EncodeError, EventError, MeshError, PublishError
-from meshport.files.ingest import Format, LineRefused, Row, read_rows
+from meshport.errors import EncodeError, EventError, FileError, MeshError, PublishError
+from meshport.files.ingest import LineRefused, Reading, Row
+from meshport.files.record_file import RecordFile
 from meshport.files.row_mapper import RowMapper
 from meshport.ports.publisher import Publisher, PublishFailure
 
@@ -33,10 +42,9 @@ _SHOWN = 20
 
 def publish(
     address: AddressArgument,
-    source: Annotated[str, typer.Option("--from", metavar="FILE", help="A .jsonl or .csv file; - for stdin.")],
-    form: Annotated[
-        Format | None, typer.Option("--format", help="By default from the file's name; jsonl for stdin.")
-    ] = None,
+    source: Annotated[
+        str, typer.Option("--from", metavar="FILE", help="A .jsonl, .json, .csv or .tsv file, also .gz; - for stdin.")
+    ],
     on_error: Annotated[
         OnError, typer.Option(help="Stop at the first refused record, or skip it and continue.")
     ] = OnError.STOP,
@@ -48,24 +56,35 @@ def publish(
         ),
     ] = None,
     ignore_unknown: Annotated[bool, typer.Option(help="Leave out columns that the schema does not have.")] = False,
+    form: FormatOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
+    rename: RenameOption = None,
+    na: NaOption = None,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
     """Publish the records of a file; columns are mapped to the schema's fields by name.
 
-    Every record ends as stored, refused or unknown; a refused one is reported with its line and field.
+    Every record ends as stored, refused or unknown; a refused one is reported with its line and field. A file that cannot be
+    read as a whole (cut off, in another encoding, with columns that the schema does not have) is refused before anything is
+    stored; from a pipe, what came before the error is stored. A .json file holds one object a line, or one array.
 
     Example: meshport publish shop/orders --from orders.jsonl
     """
     outcome = _Outcome(on_error)
+    reading = reading_of(source, "--from", form, encoding, delimiter, rename, na)
     with open_registry(registry) as mesh:
         publisher = Publisher(address, mesh)
-        mapper = RowMapper(publisher.schema, ignore_unknown=ignore_unknown)
+        mapper = RowMapper(publisher.schema, reading.form, ignore_unknown=ignore_unknown)
         queued = 0
         uninterrupted = Uninterrupted()
         try:
-            with _open(source) as stream, progress(f"publishing to {publisher.binding.address}") as moved:
-                for row in read_rows(stream, form or _format(source)):
+            with (
+                _checked(source, reading, mapper) as file,
+                progress(f"publishing to {publisher.binding.address}") as moved,
+            ):
+                for row in outcome.until_unreadable(file):
                     try:
                         with uninterrupted:
                             _publish_row(publisher, mapper, row, id_field)
@@ -76,6 +95,8 @@ def publish(
                             break
                     if queued % 1000 == 0:
                         moved(queued, 0)
+                for name in file.unused_names:
+                    say(f"no record had the column {name!r} that --rename names")
         except KeyboardInterrupt:
             outcome.interrupted = True
         failures = _settle(publisher, outcome)
@@ -88,6 +109,8 @@ def publish(
         emit({"address": str(publisher.binding.address), "topic": publisher.binding.topic, **counts})
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if outcome.unreadable:
+        raise typer.Exit(USAGE)
     if outcome.refused:
         raise typer.Exit(FINDINGS)
     if outcome.unknown:
@@ -99,8 +122,16 @@ class _Outcome:
 
     def __init__(self, on_error: OnError) -> None:
         self.stored = self.refused = self.unknown = 0
-        self.interrupted = False
+        self.interrupted = self.unreadable = False
         self._stops = on_error is OnError.STOP
+
+    def until_unreadable(self, file: RecordFile) -> Iterator[Row | LineRefused]:
+        """Yield a file's rows up to where it cannot be read further, which is reported; only a pipe gets so far."""
+        try:
+            yield from file.rows()
+        except FileError as error:
+            self.unreadable = True
+            say(f"error: {error}")
 
     def refuse(self, error: MeshError) -> None:
         """Count and report a record of which nothing is stored."""
@@ -123,6 +154,8 @@ class _Outcome:
             text += f" (the first {_SHOWN} of a kind were named)"
         if self.interrupted:
             return f"{text} (interrupted)"
+        if self.unreadable:
+            return f"{text} (the rest of the file cannot be read)"
         stopped = self.refused and self._stops
         return f"{text} (stopped at the refused record; --on-error skip goes on)" if stopped else text
 
@@ -134,6 +167,23 @@ def _settle(publisher: Publisher, outcome: _Outcome) -> list[PublishFailure]:
     except KeyboardInterrupt:
         outcome.interrupted = True
         return publisher.settle(0)
+
+
+@contextmanager
+def _checked(source: str, reading: Reading, mapper: RowMapper) -> Iterator[RecordFile]:
+    """Open a file that is seen to be readable to its end, and whose columns fit the schema.
+
+    Raises:
+        FileError: it is not.
+    """
+    with opened(source, reading) as file:
+        if file.columns is not None:
+            try:
+                mapper.check_columns(file.columns)
+            except EncodeError as error:
+                raise FileError(error.message, file=source, hint=error.hint) from error
+        file.check()
+        yield file
 
 
 def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused, id_field: str | None) -> None:
@@ -148,25 +198,3 @@ def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused
         raise LineRefused(row.line, f"field {error.field!r}: {error.message}", hint=error.hint) from error
     except (EventError, PublishError) as error:
         raise LineRefused(row.line, error.message, hint=error.hint) from error
-
-
-def _open(source: str) -> TextIO:
-    if source == "-":
-        # Decoded as a file is: the terminal's encoding and line ends do not apply to data.
-        return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-    try:
-        return Path(source).open(encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise typer.BadParameter(f"{source} cannot be read: {error.strerror}", param_hint="--from") from error
-
-
-def _format(source: str) -> Format:
-    if source == "-":
-        return Format.JSONL
-    suffix = Path(source).suffix.lower()
-    known = {".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".json": Format.JSONL, ".csv": Format.CSV}
-    if suffix not in known:
-        raise typer.BadParameter(
-            f"the name {source!r} does not tell a format; give --format jsonl or csv", param_hint="--from"
-        )
-    return known[suffix]

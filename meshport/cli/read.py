@@ -18,7 +18,7 @@ from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, sa
 from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
-from meshport.files.row_mapper import parse_time
+from meshport.files.scalars import parse_time
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay

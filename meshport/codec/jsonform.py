@@ -11,14 +11,14 @@ import math
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from meshport.codec.fit import Fitting
 from meshport.codec.layout import Layout
 from meshport.codec.limits import MAX_DEPTH
 from meshport.codec.logical import kind_of
+from meshport.codec.text import parse_number, parse_uuid
 from meshport.errors import DecodeError
 from meshport.schema import Schema
 
@@ -83,7 +83,7 @@ class _Reading:
             case str():
                 try:
                     return _of_text(kind, data)
-                except (ValueError, InvalidOperation):
+                except ValueError:
                     return data
             case int() if kind.endswith("decimal") and not isinstance(data, bool):
                 return Decimal(data)
@@ -118,9 +118,9 @@ def _of_text(kind: str, text: str) -> Any:
         case "int-time-millis" | "long-time-micros":
             return time.fromisoformat(text)
         case "bytes-decimal" | "fixed-decimal":
-            return Decimal(text)
+            return parse_number(text)
         case "string-uuid":
-            return UUID(text)
+            return parse_uuid(text)
         case "bytes" | "fixed":
             try:
                 return b64decode(text, validate=True)

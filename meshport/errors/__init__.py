@@ -4,6 +4,7 @@
     ├── AddressError              text that is no mesh address
     ├── DescriptorError           a product.yaml that cannot be read as a product
     ├── ProjectError              a folder that is no mesh project, or a file missing from one
+    ├── FileError                 a file of records that cannot be read as a whole
     ├── SchemaError               a schema that is not valid Avro, or not safe to decode
     ├── CodecError
     │   ├── EncodeError           a record that does not fit its schema
@@ -46,6 +47,7 @@ from meshport.errors.contract import (
     DescriptorError,
     EncodeError,
     EventError,
+    FileError,
     GateError,
     ProjectError,
     SchemaError,
@@ -82,6 +84,7 @@ __all__ = [
     "DescriptorError",
     "EncodeError",
     "EventError",
+    "FileError",
     "GateError",
     "HistoryMissing",
     "HistoryUndecided",

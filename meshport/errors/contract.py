@@ -46,6 +46,26 @@ class ProjectError(MeshError):
 
 
 @with_facts
+class FileError(MeshError, ValueError):
+    """Raised for a file of records that cannot be read as a whole, whatever single records of it are.
+
+    The message begins with the file's name and the line.
+
+    Attributes:
+        file: the file's name; "" if it is not known.
+        line: the line of the finding, counted from 1; None if it is about no line.
+    """
+
+    file: str = ""
+    line: int | None = None
+
+    def __post_init__(self) -> None:
+        at = f"line {self.line}: " if self.line else ""
+        self.message = (f"{self.file}: " if self.file else "") + at + self.message
+        super().__post_init__()
+
+
+@with_facts
 class SchemaError(MeshError, ValueError):
     """Raised for a schema that is not valid Avro, or that a few hostile bytes could expand to gigabytes.
 

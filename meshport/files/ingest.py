@@ -1,14 +1,13 @@
-"""Reads rows of JSON lines and CSV files, with their line numbers."""
+"""Rows of files, and how a file is read."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from meshport.errors import MeshError
 
@@ -20,6 +19,25 @@ class Format(StrEnum):
 
     JSONL = "jsonl"
     CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file of records is read.
+
+    Attributes:
+        form: JSON, as lines or as one array, or CSV.
+        encoding: the name of the text's encoding; by default what its byte order mark says, else UTF-8.
+        delimiter: what separates the columns of a CSV file; by default what a first line `sep=;` says, else a comma.
+        rename: new names by old ones, of columns; of names in nested records too.
+        na: texts that stand for null.
+    """
+
+    form: Format = Format.JSONL
+    encoding: str | None = None
+    delimiter: str | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    na: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +65,38 @@ class LineRefused(MeshError, ValueError):  # noqa: N818 - names a verdict
         self.line = line
 
 
-def read_rows(stream: TextIO, form: Format) -> Iterator[Row | LineRefused]:
-    """Yield the rows of a file; for a line that is no record, the error, so that the caller can continue.
+def said(value: Any) -> str:
+    """Return a value as an error message shows it: JSON, shortened where it is long."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
-    CSV has a header line, and an empty cell is null. Empty lines of JSON lines are skipped.
+
+def parse_json(text: str) -> Any:
+    """Parse JSON strictly, as RFC 8259 has it; fractions are kept as they are written.
+
+    Raises:
+        ValueError: the text is no JSON, names something twice in one object, or holds NaN, Infinity or half of a
+            surrogate pair.
+        RecursionError: it nests too deep.
     """
-    yield from _csv(stream) if form is Format.CSV else _jsonl(stream)
+    value = STRICT_JSON.decode(text)
+    refuse_surrogates(value, text)
+    return value
 
 
-def _jsonl(stream: TextIO) -> Iterator[Row | LineRefused]:
-    for number, line in _lines(stream):
-        if isinstance(line, LineRefused):
-            yield line
-            return
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line, **STRICT_JSON)
-        except (ValueError, RecursionError) as error:
-            yield LineRefused(number, f"is no JSON: {error}")
-            continue
-        if isinstance(values, dict):
-            yield Row(number, values)
-        else:
-            yield LineRefused(number, f"holds {said(values)}, not an object", hint='{"column": value, ...}')
+def refuse_surrogates(value: Any, text: str) -> None:
+    r"""Refuse JSON whose text has an escape (`\ud83d`) of one half of a surrogate pair, which is no character.
 
-
-def _lines(stream: TextIO) -> Iterator[tuple[int, str | LineRefused]]:
-    """Yield numbered lines, up to the first text that is no UTF-8: line breaks after it cannot be found."""
-    number = 0
-    while True:
-        number += 1
-        try:
-            line = next(stream, None)
-        except UnicodeDecodeError as error:
-            yield number, LineRefused(number, f"or one soon after is no UTF-8: {error.reason}", hint="convert the file")
-            return
-        if line is None:
-            return
-        yield number, line
+    Raises:
+        ValueError: it has one.
+    """
+    if "\\ud" not in text and "\\uD" not in text:
+        return
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise ValueError(f"{half} is half of a surrogate pair, which no text holds") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -96,55 +107,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def said(value: Any) -> str:
-    """Return a value as an error message shows it: JSON, shortened where it is long."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
 def _float(text: str) -> float | Decimal:
     # A value for a decimal field must not pass through binary floating point; fields of doubles convert it back.
     value = float(text)
     return value if repr(value) == text else Decimal(text)
 
 
-def _csv(stream: TextIO) -> Iterator[Row | LineRefused]:
-    refused: list[LineRefused] = []
-
-    def text() -> Iterator[str]:
-        for _, line in _lines(stream):
-            if isinstance(line, LineRefused):
-                refused.append(line)
-                return
-            yield line
-
-    reader = csv.reader(text(), strict=True)
-    header: list[str] | None = None
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            # The reader continues with the next line, and so can the caller.
-            yield LineRefused(line, f"is no CSV: {error}")
-            if header is None:
-                return
-            continue
-        if cells is None:
-            yield from refused
-            return
-        if not cells:
-            continue
-        if header is None:
-            header = cells
-            if twice := next((name for name in header if header.count(name) > 1), None):
-                yield LineRefused(line, f"names the column {twice!r} twice", hint="each column maps to one field")
-                return
-        elif len(cells) != len(header):
-            yield LineRefused(line, f"has {len(cells)} cells, the header {len(header)}")
-        else:
-            yield Row(line, {name: cell if cell != "" else None for name, cell in zip(header, cells, strict=True)})
+def _constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON; a missing value is null")
 
 
-STRICT_JSON: Final[dict[str, Any]] = {"parse_float": _float, "object_pairs_hook": _object}
-"""Arguments of `json.loads`: fractions are kept as they are written, and a name that occurs twice is refused."""
+STRICT_JSON: Final = json.JSONDecoder(parse_float=_float, parse_constant=_constant, object_pairs_hook=_object)
+"""The decoder of `parse_json`."""

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from meshport.codec import codec_for
 from meshport.codec.jsonform import to_json
-from meshport.errors import EncodeError
-from meshport.files.ingest import Format, LineRefused, Row, read_rows
-from meshport.files.row_mapper import RowMapper, parse_time
+from meshport.errors import EncodeError, FileError
+from meshport.files.ingest import Format, LineRefused, Reading, Row
+from meshport.files.record_file import RecordFile
+from meshport.files.row_mapper import RowMapper
+from meshport.files.scalars import parse_time
 from meshport.schema import parse_schema
 
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
@@ -42,8 +44,8 @@ POINT = {
 
 
 def rows(text: str, form: Format = Format.JSONL) -> list[Row | LineRefused]:
-    """The rows of a file's text, read as the command line reads it."""
-    return list(read_rows(io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8-sig", newline=""), form))
+    """The rows of a file's text."""
+    return list(RecordFile(io.BytesIO(text.encode()), "file", Reading(form)).rows())
 
 
 def mapper(*fields: dict[str, Any], **options: Any) -> RowMapper:
@@ -125,27 +127,30 @@ def test_a_broken_csv_line_stops_no_other() -> None:
     assert told[2].startswith("line 5: is no CSV: ")
 
 
+def refused_file(content: bytes, form: Format = Format.JSONL, **options: Any) -> str:
+    """Why a file is refused as a whole, before any of its rows is used."""
+    with pytest.raises(FileError) as refused:
+        RecordFile(io.BytesIO(content), "file", Reading(form, **options)).check()
+    return str(refused.value)
+
+
 def test_a_quote_that_never_ends_is_named_at_its_beginning() -> None:
-    """An open quote swallows the rest of a file; the line at which it opened is the one to look at."""
-    found = rows('a\n1\n"2\n3\n4\n', Format.CSV)
-    assert lines(found) == [2, 3]
-    assert isinstance(found[1], LineRefused)
+    """An open quote swallows the rest of a file, which is refused; the line at which it opened is the one to look at."""
+    assert "file: line 3: a quote that opens here is not closed" in refused_file(b'a\n1\n"2\n3\n4\n', Format.CSV)
+    assert "file: line 2: is no CSV" in refused_file(b'a,b\n"x"y,"2\n3",4\n5,6\n', Format.CSV)
 
 
 @pytest.mark.parametrize("form", list(Format))
-def test_no_utf8_is_told_and_ends_the_file(form: Format) -> None:
-    """Bytes that are no UTF-8 are a refusal with a line and a hint, not a crash."""
-    stream = io.TextIOWrapper(io.BytesIO(b"a\n" + b"\xff\xfe\n"), encoding="utf-8", newline="")
-    found = list(read_rows(stream, form))
-    assert isinstance(found[-1], LineRefused)
-    assert "is no UTF-8" in str(found[-1])
+def test_no_utf8_refuses_the_file_with_the_exact_line(form: Format) -> None:
+    """Bytes that are no UTF-8 refuse the file, with their line and how another encoding is named."""
+    told = refused_file(b'{"a": 1}\n' * 5000 + b"caf\xe9\n", form)
+    assert told.startswith("file: line 5001: the byte 0xe9 is not UTF-8")
+    assert "--encoding windows-1252" in told
 
 
 def test_a_header_that_names_a_column_twice_is_refused() -> None:
     """Two columns of one name are refused: which one a field would take is ambiguous."""
-    (refused,) = rows("a,b,a\n1,2,3\n", Format.CSV)
-    assert "line 1: names the column 'a' twice" in str(refused)
-    assert rows("", Format.CSV) == rows("", Format.JSONL) == []
+    assert "file: line 1: names the column 'a' twice" in refused_file(b"a,b,a\n1,2,3\n", Format.CSV)
 
 
 NOON = datetime(2001, 2, 3, 12, 5, tzinfo=UTC)
@@ -300,7 +305,11 @@ def test_an_unknown_column_is_refused_or_left_out() -> None:
     row = Row(1, {"origin": "DTW", "dealy": "3", "delay": "2"})
     with pytest.raises(EncodeError, match="no field 'dealy'") as refused:
         mapper(*fields).record(row)
-    assert (refused.value.field, refused.value.hint) == ("dealy", "did you mean 'delay'?")
+    assert refused.value.field == "dealy"
+    assert refused.value.hint == "its fields are origin, delay; --ignore-unknown leaves the others out"
+    with pytest.raises(EncodeError, match="no field 'Delay'") as refused:
+        mapper(*fields).record(Row(1, {"origin": "DTW", "Delay": "3"}))
+    assert refused.value.hint == "`--rename Delay=delay`"
     assert mapper(*fields, ignore_unknown=True).record(row) == {"origin": "DTW", "delay": 2}
 
 
