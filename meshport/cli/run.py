@@ -98,6 +98,7 @@ def _has_members(product: ProjectProduct) -> bool:
 
 
 def _run_processor(product: ProjectProduct, registry: str | None, member: str | None, missing: Missing) -> None:
+    from meshport.process.runtime.lateness import mostly_late  # noqa: PLC0415 - slow to import
     from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
 
     run_processor = _engine(product, member)
@@ -106,8 +107,9 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
 
     def report(progress: ProcessorProgress) -> None:
         nonlocal due, reported
+        most = " (most of all: see the log)" if mostly_late(progress.read, progress.late) else ""
         figures = (
-            f"{progress.read} read, {progress.written} written, {progress.late} late, "
+            f"{progress.read} read, {progress.written} written, {progress.late} late{most}, "
             f"{progress.quarantined} quarantined, {progress.redriven} redriven, {progress.lag} waiting"
         ) + (f", {progress.undecided} undecided" if progress.undecided else "")
         if progress.lag is not None and figures != reported and time.monotonic() >= due:

@@ -54,6 +54,7 @@ class ComputedSpan:
         recorded: when each event was recorded, microseconds.
         watermarks: before the first event, and after each; None where events cannot be late.
         lateness: as of `Watermark`, microseconds.
+        late_by: as of `Counts`, microseconds.
     """
 
     outputs: list[Message]
@@ -62,6 +63,7 @@ class ComputedSpan:
     recorded: Integers
     watermarks: Integers | None
     lateness: int
+    late_by: int
 
     @property
     def watermark(self) -> int | None:
@@ -225,9 +227,13 @@ class ColumnarSource:
         except Doubt as doubt:
             raise _EventsInDoubt(_events_of(doubt, records)) from doubt
         late_messages: list[Message] = []
-        if watermarks is not None:
+        late_by = 0
+        if watermarks is not None and is_late.any():
+            late_by = int((watermarks[:-1] - columns.time)[is_late].max())
             late_messages = self._late(np.flatnonzero(is_late).tolist(), columns, watermarks, messages)
-        return ComputedSpan(outputs, late_messages, store.changes, columns.recorded, watermarks, self._clock.lateness)
+        return ComputedSpan(
+            outputs, late_messages, store.changes, columns.recorded, watermarks, self._clock.lateness, late_by
+        )
 
     def _origins(
         self, records: ColumnarRecords, numbers: Integers, columns: EventColumns, messages: PartitionMessages

@@ -29,6 +29,7 @@ from meshport.event import EventReader, SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.process.runtime.lateness import LatenessNotice
 from meshport.process.runtime.restore import restore
 from meshport.process.stages.group import GroupStage
 from meshport.process.stages.join import JoinStage
@@ -123,6 +124,7 @@ class Worker:
     ) -> None:
         self.plan = plan
         self.counts = Counts()
+        self._notice = LatenessNotice(plan)
         self.computed_s = 0.0
         self.loaded = 0
         self._log = log
@@ -261,6 +263,7 @@ class Worker:
         if self._redriven_events_wait:
             counts.add(self._redrive_more(confirm_ownership, probe=not batches))
         self.counts.add(counts)
+        self._notice.look(self.counts)
         return counts
 
     def look(self) -> bool:

@@ -42,6 +42,7 @@ class Counts:
         quarantined: events, or re-keyed records of one, that went to the quarantine.
         repeated: events that the state reflects already, and redriven rows of a table that a later row has replaced.
         redriven: events of the redrive topic; they are not among those `read`.
+        late_by: the most by which the time of a late event was before the watermark of its partition, microseconds.
     """
 
     read: int = 0
@@ -50,12 +51,18 @@ class Counts:
     quarantined: int = 0
     repeated: int = 0
     redriven: int = 0
+    late_by: int = 0
+
+    def add_late(self, events: int, by: int) -> None:
+        """Add late events, the latest of them so many microseconds before the watermark."""
+        self.late += events
+        self.late_by = max(self.late_by, by)
 
     def add(self, other: Counts) -> None:
         """Add the figures of another batch."""
         self.read += other.read
         self.written += other.written
-        self.late += other.late
+        self.add_late(other.late, other.late_by)
         self.quarantined += other.quarantined
         self.repeated += other.repeated
         self.redriven += other.redriven

@@ -210,7 +210,7 @@ class SourceStage(PartitionStage):
         counts = batch.counts
         counts.read += len(messages)
         counts.written += len(span.outputs) if self._repartition is None else 0
-        counts.late += len(span.late)
+        counts.add_late(len(span.late), span.late_by)
         batch.outputs += span.outputs
         batch.outputs += span.late
         self._rows.apply(span.changes, messages.offsets)
@@ -282,7 +282,7 @@ class SourceStage(PartitionStage):
                 hint="the clock of its producer is wrong",
             )
         if self._clock.at is not None and self._clock.is_late(record.time):
-            batch.counts.late += 1
+            batch.counts.add_late(1, self._clock.at - record.time)
             batch.outputs.append(
                 late(self._plan.late_topic, message, record.time, self._clock.at, self._clock.lateness)
             )
