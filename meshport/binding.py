@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meshport.product.day import Day
 from meshport.product.descriptor import Product, Status
 from meshport.product.input_port import AddressText
 
@@ -75,9 +76,9 @@ class Binding(BaseModel):
     cleanup: str = "delete"
     generation: int = 1
     continues: tuple[Continuation, ...] = ()
-    live_from: date | None = None
+    live_from: Day | None = None
     status: Status = Status.ACTIVE
-    deprecated_on: date | None = None
+    deprecated_on: Day | None = None
     successor: AddressText | None = None
     owner: str
     slo: dict[str, Any] = Field(default_factory=dict)

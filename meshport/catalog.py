@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from meshport.binding import RegisteredProduct, TopicId
 from meshport.differences import differences
+from meshport.product.day import Day
 from meshport.product.descriptor import Archetype, OutputPort, Product, Status
 from meshport.product.input_port import AddressText
 
@@ -45,7 +46,7 @@ class Deprecation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    on: date
+    on: Day
     successor: AddressText | None = None
 
 
@@ -193,7 +194,7 @@ class WaiverRequest(BaseModel):
     path: str = ""
     approver: str = Field(min_length=1)
     reason: str = Field(min_length=1)
-    until: date
+    until: Day
 
 
 class Waiver(_CatalogResponse):
@@ -211,7 +212,7 @@ class Waiver(_CatalogResponse):
     path: str = ""
     approver: str
     reason: str
-    until: date
+    until: Day
     created_at: datetime
     revoked_at: datetime | None = None
 

@@ -34,6 +34,7 @@ from meshport.gate.sampling import EVERYTHING, Sample
 from meshport.gate.sources import REGISTRY, parse_against
 from meshport.project.project import Project
 from meshport.registry import Registry
+from meshport.rfc3339 import day
 
 gate_app = typer.Typer(help="Whether a change of a contract breaks a reader.", no_args_is_help=True)
 
@@ -187,9 +188,9 @@ def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of 
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return day(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no day; write 2026-12-31", param_hint="--until") from error
+        raise typer.BadParameter(str(error), param_hint="--until") from error
 
 
 @gate_app.command()

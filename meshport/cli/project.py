@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +35,7 @@ from meshport.product.lines import utc_today
 from meshport.project.check import Contracts
 from meshport.project.project import Project
 from meshport.project.scaffold import Draft, init_project, template_schema, write_line, write_product
+from meshport.rfc3339 import day
 from meshport.schema import Schema
 
 # A schema is inferred from this many rows: more rarely change it, and all would be read twice.
@@ -106,17 +107,15 @@ def new(
         typer.Option("--major", help="Write the next major line of an existing product."),
     ] = False,
     live_from: Annotated[
-        datetime | None,
+        str | None,
         typer.Option(
-            formats=["%Y-%m-%d"],
             metavar="DATE",
             help="With --major: the day (UTC) from which readers that name no major read the new line; by default in 30 days.",
         ),
     ] = None,
     deprecate: Annotated[
-        datetime | None,
+        str | None,
         typer.Option(
-            formats=["%Y-%m-%d"],
             metavar="DATE",
             help="With --major: the day by which readers should have left the old line; by default 60 days after that.",
         ),
@@ -154,10 +153,10 @@ def new(
             raise typer.BadParameter(
                 "a new major begins as a copy of the line before it; edit its contract then", param_hint=given[0]
             )
-        _new_line(project, product, _day(live_from), _day(deprecate))
+        _new_line(project, product, _day("--live-from", live_from), _day("--deprecate", deprecate))
         return
-    for flag, day in (("--live-from", live_from), ("--deprecate", deprecate)):
-        if day is not None:
+    for flag, text in (("--live-from", live_from), ("--deprecate", deprecate)):
+        if text is not None:
             raise typer.BadParameter("a new product has one line, which is live at once", param_hint=flag)
     about = _About(owner or getpass.getuser(), description or f"TODO: what {product.key} holds.")
     if reads is None:
@@ -199,8 +198,11 @@ def new(
         say(f"wrote {file.relative_to(project.root)}")
 
 
-def _day(moment: datetime | None) -> date | None:
-    return None if moment is None else moment.date()
+def _day(flag: str, text: str | None) -> date | None:
+    try:
+        return None if text is None else day(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
 def _new_line(project: Project, address: Address, live_from: date | None, deprecated_on: date | None) -> None:

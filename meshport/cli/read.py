@@ -18,13 +18,13 @@ from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, sa
 from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
-from meshport.files.scalars import parse_time
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.replay_file import ReplayFile
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
+from meshport.rfc3339 import loose_instant
 
 AddressArgument = Annotated[
     str,
@@ -206,10 +206,9 @@ def _one_bound(text: str, flag: str) -> datetime | Offsets:
     try:
         if text.startswith("offset:"):
             return _offsets(text.removeprefix("offset:"))
-        moment: datetime = parse_time(text)
+        return loose_instant(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; or offset:N, offset:P=N,P=N", param_hint=flag) from error
-    return moment
 
 
 def _offsets(text: str) -> Offsets:

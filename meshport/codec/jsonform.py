@@ -20,6 +20,7 @@ from meshport.codec.limits import MAX_DEPTH
 from meshport.codec.logical import kind_of
 from meshport.codec.text import parse_number, parse_uuid
 from meshport.errors import DecodeError
+from meshport.rfc3339 import day, instant, local, time_of_day
 from meshport.schema import Schema
 
 
@@ -110,13 +111,13 @@ class _Reading:
 def _of_text(kind: str, text: str) -> Any:
     match kind:
         case "long-timestamp-millis" | "long-timestamp-micros":
-            return datetime.fromisoformat(text)
+            return instant(text)
         case "long-local-timestamp-millis" | "long-local-timestamp-micros":
-            return datetime.fromisoformat(text)
+            return local(text)
         case "int-date":
-            return date.fromisoformat(text)
+            return day(text)
         case "int-time-millis" | "long-time-micros":
-            return time.fromisoformat(text)
+            return time_of_day(text)
         case "bytes-decimal" | "fixed-decimal":
             return parse_number(text)
         case "string-uuid":

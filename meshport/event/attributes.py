@@ -100,20 +100,6 @@ def rfc3339_of_micros(micros: int) -> bytes:
     return _minutes[minutes] + _seconds[rest]
 
 
-def instant(text: str) -> datetime:
-    """Return the instant of an RFC 3339 text, in UTC.
-
-    Raises:
-        ValueError: the text is not RFC 3339, or has no zone.
-    """
-    moment = datetime.fromisoformat(text if text.isupper() else text.upper())  # RFC 3339 allows `t` and `z`
-    if moment.tzinfo is UTC:
-        return moment
-    if moment.tzinfo is None:
-        raise ValueError("it has no time zone")
-    return moment.astimezone(UTC)
-
-
 def text_bytes(name: str, text: str) -> bytes:
     """Return a text attribute as UTF-8.
 

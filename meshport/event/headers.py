@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from meshport.codec import SCHEMA_HEADER
 from meshport.errors import EventError
-from meshport.event.attributes import CONTENT_TYPE, CORE, PREFIX, SPEC_VERSION, instant, is_name
+from meshport.event.attributes import CONTENT_TYPE, CORE, PREFIX, SPEC_VERSION, STRUCTURED, is_name
 from meshport.event.event import NO_EXTENSIONS
+from meshport.rfc3339 import instant
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
 
@@ -19,9 +20,13 @@ _MILLI: Final = timedelta(milliseconds=1)
 
 
 def attributes_of(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
-    """Return CloudEvents attributes by name, and Confluent's schema header; other headers are ignored."""
+    """Return CloudEvents attributes by name, and Confluent's schema header; other headers are ignored.
+
+    `datacontenttype` is the header `content-type` (Kafka binding 1.0.2, section 3.2.1). Spring and others write
+    `ce_datacontenttype`, alone or besides: it is read as the same attribute.
+    """
     attributes: dict[str, str] = {}
-    schema_header = None
+    schema_header = misnamed = None
     for name, value in headers:
         if name == SCHEMA_HEADER:
             schema_header = value
@@ -31,25 +36,56 @@ def attributes_of(headers: RawHeaders) -> tuple[dict[str, str], bytes | None]:
             attribute = "datacontenttype"
         elif lowered.startswith(PREFIX):
             attribute = lowered.removeprefix(PREFIX)
-            if attribute == "datacontenttype" or not is_name(attribute):
-                raise EventError(
-                    f"the header {name!r} is no CloudEvents attribute",
-                    attribute=name,
-                    hint="ce_ and a-z, 0-9; content-type",
-                )
+            if not is_name(attribute):
+                misnamed = misnamed or name
+                continue
         else:
             continue
         if value is None:
             raise EventError(
                 f"the header {name} is null", attribute=name, hint="an attribute that is not there has no header"
             )
-        if attribute in attributes:
-            raise EventError(f"the header {name} is there twice", attribute=name)
         try:
-            attributes[attribute] = value.decode()
+            text = value.decode()
         except UnicodeDecodeError as error:
             raise EventError(f"the header {name} is no UTF-8: {error.reason}", attribute=name) from error
+        if attribute in attributes:
+            if attribute != "datacontenttype":
+                raise EventError(f"the header {name} is there twice", attribute=name)
+            text = _one_content_type(attributes[attribute], text, name)
+        attributes[attribute] = text
+    if misnamed is not None:
+        refuse_name(misnamed, attributes)
     return attributes, schema_header
+
+
+def _one_content_type(first: str, second: str, name: str) -> str:
+    """Return the content type of an event that names it twice. Of a structured event, one may be that of the data."""
+    if first.lower() == second.lower():
+        return first
+    structured = [each for each in (first, second) if each.lower().startswith(STRUCTURED)]
+    if len(structured) == 1:
+        return structured[0]
+    raise EventError(
+        f"the content type is {first!r} in one header and {second!r} in another, {name}",
+        attribute=name,
+        hint="one of them, in the header content-type",
+    )
+
+
+def refuse_name(name: str, attributes: Mapping[str, str]) -> Never:
+    """Raise for an attribute whose name CloudEvents does not allow, after what else is wrong with the others."""
+    if not attributes.get("datacontenttype", "").lower().startswith(STRUCTURED):
+        check_attributes(attributes)
+    if name.lower() == f"{PREFIX}data":
+        raise EventError(
+            f"the header {name!r} is no CloudEvents attribute", attribute=name, hint="the value is the data"
+        )
+    raise EventError(
+        f"only an extension is at fault: CloudEvents does not allow its name, {name!r}",
+        attribute=name,
+        hint="a-z and 0-9: traceid, on Kafka the header ce_traceid",
+    )
 
 
 def optional_attributes(headers: RawHeaders) -> tuple[str | None, Mapping[str, str]]:
@@ -59,6 +95,19 @@ def optional_attributes(headers: RawHeaders) -> tuple[str | None, Mapping[str, s
     if schema_header is not None or subject == "" or not CORE.isdisjoint(attributes):
         raise EventError("the headers are none that our writer makes")
     return subject, MappingProxyType(attributes) if attributes else NO_EXTENSIONS
+
+
+def check_prefix(headers: RawHeaders, attributes: Mapping[str, str]) -> None:
+    """Refuse headers with the prefix of another binding, such as `ce-`, HTTP's."""
+    if "specversion" in attributes:
+        return
+    other = next((name for name, _ in headers if name.lower().endswith("specversion")), None)
+    if other is not None:
+        raise EventError(
+            f"the attribute specversion is missing; the header {other!r} is not its header on Kafka",
+            attribute="specversion",
+            hint=f"headers that begin with {PREFIX}, as {PREFIX}specversion: {SPEC_VERSION}",
+        )
 
 
 def check_attributes(attributes: Mapping[str, str]) -> None:
@@ -73,7 +122,9 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
             )
     if attributes["specversion"] != SPEC_VERSION:
         raise EventError(
-            f"the attribute specversion is {attributes['specversion']!r}", attribute="specversion", hint=SPEC_VERSION
+            f"the attribute specversion is {attributes['specversion']!r}",
+            attribute="specversion",
+            hint=f"{SPEC_VERSION}, in the header {PREFIX}specversion",
         )
     for name in ("subject", "dataschema", "datacontenttype"):
         if attributes.get(name) == "":
@@ -88,7 +139,7 @@ def instant_of(name: str, text: str) -> datetime:
     """
     try:
         return instant(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise EventError(
             f"the attribute {name} is {text!r}: {error}", attribute=name, hint="RFC 3339, 2026-11-21T08:15:00Z"
         ) from error
@@ -107,8 +158,6 @@ def stored_at(timestamp_ms: int) -> datetime:
 
 def canonical_text(name: str, value: Any) -> str:
     """Return an attribute of a structured event in CloudEvents' canonical text form."""
-    if not is_name(name):
-        raise EventError(f"{name!r} is no CloudEvents attribute", attribute=name, hint="a-z and 0-9")
     match value:
         case bool():
             return "true" if value else "false"

@@ -33,6 +33,7 @@ from meshport.event.attributes import (
     STRUCTURED,
     TIME,
     fingerprint_of,
+    is_name,
 )
 from meshport.event.event import NO_EXTENSIONS, Envelope, Event
 from meshport.event.headers import (
@@ -40,12 +41,15 @@ from meshport.event.headers import (
     attributes_of,
     canonical_text,
     check_attributes,
+    check_prefix,
     instant_of,
     optional_attributes,
+    refuse_name,
     stored_at,
 )
 from meshport.event.reading import ReaderSchemas, reader_schemas
 from meshport.event.value import Decode, SchemaSource, ValueReader
+from meshport.rfc3339 import usual_instant
 from meshport.schema import Schema
 
 UNREADABLE: Final = (CodecError, EventError, NotRegistered, SchemaError)
@@ -72,8 +76,8 @@ _Position = tuple[bytes | None, str, int, int, int]
 _NO_DATA: Final = "a record as the data; a tombstone is a Kafka record whose value is null"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONSTANT: Final = len(COMMON_HEADERS)
+_SHARED: Final = frozenset({"specversion", "source", "type", "dataschema", "datacontenttype"})
 _USUAL: Final = _CONSTANT + len(OWN_HEADERS)
-_from_iso: Final = datetime.fromisoformat
 _new: Final = Event.__new__
 
 
@@ -132,11 +136,11 @@ class EventReader:
                 ):
                     event = _new(Event)
                     event.id = id_bytes.decode()
-                    event.time = time = _from_iso(time_bytes.decode())
+                    event.time = usual_instant(time_bytes)
                     # A busy publisher records many events in one millisecond, with equal bytes.
                     if recorded_bytes != self._recorded_bytes:
-                        self._recorded = recorded = _from_iso(recorded_bytes.decode())
-                        self._recorded_bytes = recorded_bytes if recorded.tzinfo is UTC else None
+                        self._recorded = usual_instant(recorded_bytes)
+                        self._recorded_bytes = recorded_bytes
                     event.recorded_time = self._recorded
                     event.data = data = self._decode(value, PREFIX_BYTES)
                     event.envelope = self._envelope
@@ -151,7 +155,7 @@ class EventReader:
                     else:
                         event.subject = None
                         event.extensions = NO_EXTENSIONS
-                    if time.tzinfo is UTC and self._recorded_bytes is not None and data is not None:
+                    if data is not None:
                         return event
         except (ValueError, IndexError):
             # Another layout or an error (EventError and DecodeError are ValueErrors); the slow path decides.
@@ -186,6 +190,7 @@ class EventReader:
         if content_type.lower().startswith(STRUCTURED):
             attributes, data = self._structured(content_type, value)
         else:
+            check_prefix(headers, attributes)
             check_attributes(attributes)
             fingerprint = fingerprint_of(attributes.get("dataschema"))
             data = self._data(content_type, value, fingerprint, schema_header)
@@ -199,6 +204,8 @@ class EventReader:
         """Store the shared parts of an event for the fast path."""
         names = [name for name, _ in headers]
         if schema_header is not None or tuple(names[_CONSTANT:_USUAL]) != OWN_HEADERS:
+            return
+        if not _SHARED.issuperset(attributes_of(headers[:_CONSTANT])[0]):  # a subject or an extension is there
             return
         decode = self._values.prefix_decoder(value, fingerprint_of(envelope.data_schema))
         if decode is not None:
@@ -235,8 +242,13 @@ class EventReader:
         if not isinstance(document, dict):
             raise EventError("the structured event is no JSON object")
         data, encoded = document.pop("data", None), document.pop("data_base64", None)
-        attributes = {name: canonical_text(name, each) for name, each in document.items() if each is not None}
+        misnamed = next((name for name in document if not is_name(name)), None)
+        attributes = {
+            name: canonical_text(name, each) for name, each in document.items() if each is not None and is_name(name)
+        }
         check_attributes(attributes)
+        if misnamed is not None:
+            refuse_name(misnamed, attributes)
         fingerprint = fingerprint_of(attributes.get("dataschema"))
         if data is None and encoded is None:
             raise EventError("the structured event has no data", hint=_NO_DATA)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from meshport.errors import PublishError
+from meshport.rfc3339 import loose_instant
 from meshport.schema import Schema
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,12 +123,11 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
                 ) from None
         if isinstance(value, str):
             try:
-                parsed = datetime.fromisoformat(value)
-            except ValueError:
+                return loose_instant(value)
+            except ValueError as error:
                 raise PublishError(
-                    f"the time field {field!r} holds {value!r}", field=field, hint="RFC 3339: 2001-02-03T04:05:06Z"
+                    f"the time field {field!r}: {error}", field=field, hint="RFC 3339: 2001-02-03T04:05:06Z"
                 ) from None
-            return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         raise PublishError(
             f"the time field {field!r} holds {value!r}",
             field=field,

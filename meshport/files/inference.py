@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from meshport.errors import SchemaError
 from meshport.files.columns import is_name, new_names, rename_options
 from meshport.files.ingest import Format, LineRefused, Row, said
 from meshport.files.sampled import Sampled, SampledColumn
+from meshport.rfc3339 import day, loose_instant
 from meshport.schema import Schema, parse_schema
 
 _MOMENT: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII)
@@ -199,9 +199,9 @@ class _Inference:
 
     def _text_kind(self, text: str) -> str:
         # 2001-02-30 has the form of a day and is text; a row with it has to fit its field.
-        if (moment := _MOMENT.fullmatch(text)) and _fits(datetime.fromisoformat, text.replace("/", "-")):
+        if (moment := _MOMENT.fullmatch(text)) and _fits(loose_instant, text):
             return "timestamp-micros" if len(moment[2] or "") > _MILLIS else "timestamp-millis"
-        if _DAY.fullmatch(text) and _fits(date.fromisoformat, text.replace("/", "-")):
+        if _DAY.fullmatch(text) and _fits(day, text.replace("/", "-")):
             return "date"
         if self._form is not Format.CSV or _CODE.fullmatch(text):
             return "string"

@@ -19,6 +19,7 @@ from uuid import UUID
 from meshport.address import nearest
 from meshport.codec.text import loses_digits, parse_number, parse_uuid
 from meshport.files.ingest import Format, said
+from meshport.rfc3339 import day, loose_instant, loose_local, time_of_day
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLI: Final = timedelta(milliseconds=1)
@@ -192,25 +193,12 @@ def _uuid(value: Any) -> UUID:
         raise ValueRefused(f"{said(value)} is not a UUID") from None
 
 
-def parse_time(text: str) -> datetime:
-    """Parse a time: RFC 3339, also with `/` for `-` and without seconds; UTC where it has no zone.
-
-    Raises:
-        ValueError: the text is no time.
-    """
-    try:
-        parsed = datetime.fromisoformat(text.strip().replace("/", "-"))
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write 2001-02-03T04:05:06Z") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
 def _timestamp(value: Any, unit: timedelta) -> datetime:
     if isinstance(value, datetime):
         return value
     if isinstance(value, str) and not _COUNT.fullmatch(value.strip()):
         try:
-            return parse_time(value)
+            return loose_instant(value)
         except ValueError as error:
             raise ValueRefused(str(error)) from None
     try:
@@ -220,6 +208,11 @@ def _timestamp(value: Any, unit: timedelta) -> datetime:
 
 
 def _local(value: Any, unit: timedelta) -> datetime:
+    if isinstance(value, str) and not _COUNT.fullmatch(value.strip()):
+        try:
+            return loose_local(value)
+        except ValueError as error:
+            raise ValueRefused(str(error)) from None
     return _timestamp(value, unit).replace(tzinfo=None)
 
 
@@ -229,7 +222,7 @@ def _date(value: Any) -> date:
     try:
         if isinstance(value, int) and not isinstance(value, bool):
             return (_EPOCH + timedelta(days=value)).date()
-        return date.fromisoformat(_text(value).strip().replace("/", "-"))
+        return day(_text(value).strip().replace("/", "-"))
     except (ValueError, OverflowError):
         raise ValueRefused(f"{said(value)} is no date; write 2001-02-03") from None
 
@@ -241,7 +234,7 @@ def _time(value: Any, unit: timedelta) -> time:
             if moment.date() != _EPOCH.date():
                 raise ValueError
             return moment.time()
-        return time.fromisoformat(_text(value).strip())
+        return time_of_day(_text(value).strip())
     except (ValueError, OverflowError):
         raise ValueRefused(f"{said(value)} is no time of day; write 13:05:00") from None
 

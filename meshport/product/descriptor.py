@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from meshport.address import Address
+from meshport.product.day import Day
 from meshport.product.duration import format_duration, parse_duration
 from meshport.product.input_port import AddressText, Disagreement, InputPort, Model
 from meshport.product.lines import live_major, misdated, utc_today
@@ -157,11 +158,11 @@ class OutputPort(Model):
     partitions: int = Field(default=4, ge=1, le=4096)
     retention: Retention = None
     cleanup: Literal["delete", "compact"] = "delete"
-    live_from: date | None = Field(
+    live_from: Day | None = Field(
         default=None,
         description="the day (UTC) from which an address without a major leads to this line; without it, at once",
     )
-    deprecated_on: date | None = Field(
+    deprecated_on: Day | None = Field(
         default=None, description="the day after which readers should have moved to the port's next major"
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from meshport.errors import EventError
+from meshport.rfc3339 import loose_instant
 
 Moment = str | date | datetime
-"""ISO 8601 text (UTC where it names no zone), a datetime with a zone, or a date (its midnight, UTC)."""
+"""RFC 3339 text (UTC where it names no zone), a datetime with a zone, or a date (its midnight, UTC)."""
 
 
 def instant_of(what: str, given: Moment) -> datetime:
@@ -18,14 +19,13 @@ def instant_of(what: str, given: Moment) -> datetime:
         given: the moment.
 
     Raises:
-        EventError: the text is no ISO 8601, or the datetime has no zone.
+        EventError: the text is no time, or the datetime has no zone.
     """
     if isinstance(given, str):
         try:
-            parsed = datetime.fromisoformat(given)
-        except ValueError:
-            raise EventError(f"{what} is {given!r}", hint="ISO 8601: 2001-02-03T04:05:06Z") from None
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+            return loose_instant(given)
+        except ValueError as error:
+            raise EventError(f"{what} is {error}") from None
     if not isinstance(given, datetime):
         return datetime(given.year, given.month, given.day, tzinfo=UTC)
     if given.tzinfo is None:

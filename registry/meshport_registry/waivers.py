@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from meshport.address import Address, nearest
 from meshport.catalog import Waiver, WaiverRequest
 from meshport.compat import RULES
+from meshport.rfc3339 import day
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, RequestRefused
 from meshport_registry.products import find_address, require_address
@@ -142,7 +143,7 @@ def _waiver(row: Row[Any]) -> Waiver:
         path=row.path,
         approver=row.approver,
         reason=row.reason,
-        until=date.fromisoformat(row.until),
+        until=day(row.until),
         created_at=instant(row.created_at),
         revoked_at=None if row.revoked_at is None else instant(row.revoked_at),
     )

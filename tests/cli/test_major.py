@@ -75,7 +75,7 @@ def test_a_process_is_told_that_it_writes_one_line(shop: Run) -> None:
         (["shop/orders", "--major", "--key", "id"], "Invalid value for --key"),
         (["shop/orders", "--major", "--owner", "me"], "Invalid value for --owner"),
         (["shop/orders", "--major", "--live-from", "2020-01-01"], "would move every reader"),
-        (["shop/orders", "--major", "--live-from", "soon"], "does not match the formats"),
+        (["shop/orders", "--major", "--live-from", "soon"], "is no day"),
         (
             ["shop/orders", "--major", "--live-from", "2999-06-01", "--deprecate", "2999-01-01"],
             "should have left events@1",

@@ -13,7 +13,8 @@ from meshport.address import Address
 from meshport.codec import codec_for, prefix
 from meshport.errors import EncodeError, EventError
 from meshport.event import EventWriter, Extension, new_id
-from meshport.event.attributes import instant, rfc3339
+from meshport.event.attributes import rfc3339
+from meshport.rfc3339 import instant
 from tests.codec.samples import PLAY, STARTED, play
 
 SOURCE = str(Address.parse("mesh://player/plays/events@1"))

@@ -111,7 +111,7 @@ def test_the_next_line_is_the_nearest_above() -> None:
             8,
             "events@3 would be live from 2027-02-28, before events@2",
         ),
-        (["name: events, liveFrom: soon"], 7, "outputPorts.0.liveFrom: Input should be a valid date"),
+        (["name: events, liveFrom: soon"], 7, "outputPorts.0.liveFrom: 'soon' is no day"),
         (["name: events, protects: nobody"], 7, "'everyone' or 'declared-readers'"),
     ],
 )

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from meshport.process.logic.types import DAY, Type, common, decimal, is_nullable, nullable, number, plain_type
+from meshport.rfc3339 import day
 
 TypeRule = Callable[[Sequence[Type], Sequence[ast.expr]], Type]
 """(types of the arguments, arguments as written) -> type of the result; None where it is unknown."""
@@ -56,7 +57,7 @@ def _as_written(value: datetime) -> datetime:
 
 
 def _day(value: Any) -> date:
-    return _as_written(value).date() if isinstance(value, datetime) else date.fromisoformat(value)
+    return _as_written(value).date() if isinstance(value, datetime) else day(value)
 
 
 def _seconds(value: Any) -> float:

@@ -22,12 +22,12 @@ has `stamp`, that of the state without the row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from meshport.kafka.producer import Message
 from meshport.process.logic.event_time import to_datetime, to_micros
 from meshport.process.state.changelog import ChangelogRecord
+from meshport.rfc3339 import instant
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -197,7 +197,7 @@ def timestamp_ms(stored_at: str | None) -> int:
     """
     if stored_at is None:
         return -1
-    return int(stored_at) if stored_at.isdecimal() else to_micros(datetime.fromisoformat(stored_at)) // 1000
+    return int(stored_at) if stored_at.isdecimal() else to_micros(instant(stored_at)) // 1000
 
 
 def _stored_at(timestamp_ms: int) -> str:
