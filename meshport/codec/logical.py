@@ -1,8 +1,8 @@
 """Avro's logical types: conversion between wire values and Python values.
 
 The Python values are those of fastavro: aware datetimes in UTC for `timestamp-*`, naive ones for `local-timestamp-*`,
-date, time, Decimal, UUID. An unknown logical type (`timestamp-nanos`, `duration`, `uuid` on fixed), and one on a type that
-it does not apply to, is ignored, as the specification requires.
+date, time, Decimal, UUID. A logical type that the codec does not convert (`timestamp-nanos`, `duration`, `uuid` on fixed), and
+one that is invalid (`schema.logical`), is ignored, as the specification requires.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from meshport.codec.varint import Malformed
-from meshport.schema.wellformed import MAX_DECIMAL_BYTES
+from meshport.schema.logical import logical_type
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local timestamps have no zone by definition
@@ -49,7 +49,7 @@ def kind_of(form: Any) -> str:
     if isinstance(form, list):
         return "union"
     kind = str(form["type"])
-    logical = f"{kind}-{form['logicalType']}" if "logicalType" in form else kind
+    logical = f"{kind}-{logical_type(form)}" if "logicalType" in form else kind
     return logical if logical in KNOWN else kind
 
 
@@ -94,9 +94,7 @@ def decimal_reader(form: Any) -> Callable[[bytes], Decimal]:
     from_bytes = int.from_bytes
 
     def read(data: bytes) -> Decimal:
-        # A larger fixed is refused with the schema; bytes may have any length.
-        if len(data) > MAX_DECIMAL_BYTES:
-            raise Malformed(f"is a decimal of {len(data)} bytes, more than {MAX_DECIMAL_BYTES}")
+        # Linear in the bytes, of which there may be any number. Only a number within the bound is converted to digits.
         unscaled = from_bytes(data, "big", signed=True)
         if not -bound < unscaled < bound:
             raise Malformed(f"has more than {form['precision']} digits")

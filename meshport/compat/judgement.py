@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from meshport.compat.case import Case
 from meshport.compat.contract import Version
+from meshport.compat.defaults import refuse_misfits
 from meshport.compat.finding import Verdict
 from meshport.compat.history import HistoryReport, check_history
 from meshport.product import Compatibility
@@ -58,6 +59,30 @@ class SchemaReading:
             SchemaError: the text is not valid Avro.
         """
         return parse_schema(self.text, common=CommonTypes(named=self.named) if self.named else None, source=self.source)
+
+
+@dataclass(frozen=True)
+class DefaultsJudgement:
+    """The check of a schema's defaults.
+
+    Attributes:
+        candidate: the schema to register.
+    """
+
+    candidate: Schema
+
+    @property
+    def size(self) -> int:
+        """Characters of the schema."""
+        return len(self.candidate.text)
+
+    def run(self) -> None:
+        """Check the defaults.
+
+        Raises:
+            SchemaError: a default is no value of its field.
+        """
+        refuse_misfits(self.candidate)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from meshport.errors import PublishError
 from meshport.rfc3339 import loose_instant
 from meshport.schema import Schema
+from meshport.schema.logical import logical_type
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLI: Final = timedelta(milliseconds=1)
@@ -60,7 +61,7 @@ def retraction_key(fields: tuple[str, ...], schema: Schema) -> Callable[[Mapping
 def _logical_type(field: str, schema: Schema) -> str | None:
     kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
     branches = kind if isinstance(kind, list) else [kind]
-    return next((each.get("logicalType") for each in branches if isinstance(each, dict)), None)
+    return next((logical_type(each) for each in branches if isinstance(each, dict)), None)
 
 
 def _escaped(text: str) -> str:

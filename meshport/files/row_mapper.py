@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshport.address import nearest
+from meshport.codec.resolving import logical_of
 from meshport.errors import EncodeError
 from meshport.files.columns import fitting_fields, rename_options
 from meshport.files.ingest import Format, Row, parse_json, said
@@ -128,10 +129,10 @@ class _Converters:
                 return self._plain[kind]
             # Looked up when a value is converted: a type may contain itself.
             return lambda value: self._named[kind](value)  # noqa: PLW0108 - looked up late
-        logical, name = str(kind.get("logicalType")), kind["type"]
+        name = kind["type"]
         if isinstance(name, dict | list):
             return self.of(name)
-        convert = LOGICAL.get(logical) or self._complex(name, kind)
+        convert = LOGICAL.get(logical_of(kind) or "") or self._complex(name, kind)
         if "name" in kind:
             self._named[qualified(kind)] = convert
         return convert

@@ -128,6 +128,8 @@ def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = 
         data, plain = (text.strip(), False) if bare else read_json(text)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{source} is no JSON: {error}", source=source) from error
+    except OverflowError as error:
+        raise SchemaError(f"{source} has {error}", source=source, rule="DEFAULT_MISFIT") from error
     try:
         form = canonical(data, common.named if common else None)
         refuse_malformed(form)
@@ -177,7 +179,7 @@ def parse_common(texts: Iterable[tuple[str, str]]) -> CommonTypes:
     for file, text in texts:
         try:
             data, _ = read_json(text)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             raise SchemaError(f"{file} cannot be read as JSON: {error}") from error
         if not isinstance(data, dict):
             raise SchemaError(f"{file} holds neither a named type nor a polyseme", source=str(file))

@@ -42,7 +42,7 @@ def canonical(schema: Any, named: Mapping[str, Any] | None = None) -> Any:
 
 def canonical_text(form: Any) -> str:
     """Return the canonical form as text: UTF-8 JSON without white space."""
-    return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(form, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class _Canonical:

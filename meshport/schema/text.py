@@ -26,7 +26,8 @@ def read_json(text: str) -> tuple[Any, bool]:
     Not every parser reads comments and a byte order mark, and parsers differ about an object that repeats a key.
 
     Raises:
-        ValueError: the text is no JSON, or has a number that JSON cannot hold.
+        ValueError: the text is no JSON.
+        OverflowError: it has a number that no double holds.
         RecursionError: it nests too deep.
     """
     plain = not text.startswith(_MARK)
@@ -38,7 +39,7 @@ def read_json(text: str) -> tuple[Any, bool]:
         return found
 
     def read(source: str) -> Any:
-        return json.loads(source, object_pairs_hook=read_object, parse_float=_finite, parse_constant=_finite)
+        return json.loads(source, object_pairs_hook=read_object, parse_float=_finite, parse_constant=_no_number)
 
     if not plain:
         text = " " + text[1:]
@@ -55,7 +56,7 @@ def is_plain_json(text: str) -> bool:
     """Whether a text is JSON that every parser reads, and reads alike; see `read_json`."""
     try:
         return read_json(text)[1]
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return False
 
 
@@ -79,8 +80,13 @@ def _without_comments(text: str) -> str:
 
 
 def _finite(text: str) -> float:
-    """Return a number of a schema. What Python reads as infinite, or as no number, cannot be written as JSON again."""
+    """Return a number of a schema. What Python reads as infinite cannot be written as JSON again."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is no number of a schema")
+        raise OverflowError(f"the number {text[:40]}, beyond those that a double holds")
     return number
+
+
+def _no_number(text: str) -> float:
+    """Refuse NaN, Infinity and -Infinity, which Python's parser takes and JSON does not have (RFC 8259, section 6)."""
+    raise ValueError(f'{text} is no number of JSON; as the default of a float or double it is the text "{text}"')

@@ -5,22 +5,18 @@ A schema that fails one of them would fail later: in a reader in another languag
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, Final
 
 from meshport.errors import SchemaError
 from meshport.schema.canonical import NAMED, PRIMITIVES
+from meshport.schema.logical import MAX_PRECISION, logical_type
 from meshport.schema.names import is_name, name_hint
 
 # Branches of one union; the largest in 385 public contracts has 20.
 MAX_BRANCHES: Final = 256
 # Kafka's default bound on a message (`message.max.bytes`): no larger `fixed` can arrive.
 MAX_FIXED: Final = 1024 * 1024
-# Bytes of a decimal. Conversion to digits is quadratic: 400 kB take 12 s, 64 bytes take 1 us.
-MAX_DECIMAL_BYTES: Final = 64
-# Digits that always fit: floor((8 * 64 - 1) * log10(2)).
-MAX_PRECISION: Final = 153
 
 # Code that walks a schema follows these attributes, so they are refused on a type that does not have them.
 _PARTS: Final = {
@@ -68,17 +64,9 @@ def _check(form: dict[str, Any]) -> None:
                 raise SchemaError(f"the enum {name!r} has the default {form['default']!r}", hint="one of its symbols")
         case "fixed":
             _number(f"the size of {name!r}", form.get("size"), 0, MAX_FIXED)
-    if "logicalType" not in form:
-        return
-    if not isinstance(form["logicalType"], str):
-        raise SchemaError(f"the logicalType {form['logicalType']!r} is no name")
-    if form["logicalType"] == "decimal" and kind in {"bytes", "fixed"}:
-        digits = MAX_PRECISION
-        if kind == "fixed":
-            size = _number(f"the size of the decimal {name!r}", form["size"], 1, MAX_DECIMAL_BYTES)
-            digits = int((8 * size - 1) * math.log10(2))
-        precision = _number("the precision of a decimal", form.get("precision"), 1, digits)
-        _number("the scale of a decimal", form.get("scale", 0), 0, precision)
+    # An invalid logical type is ignored; the gate reports it to the author of a product's contract (LOGICAL_TYPE_IGNORED).
+    if logical_type(form) == "decimal":
+        _number("the precision of a decimal", form["precision"], 1, MAX_PRECISION)
 
 
 def _union(branches: list[Any]) -> None:

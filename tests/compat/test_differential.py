@@ -43,7 +43,6 @@ _AVRO = {rule.id for rule in avro_rules.RULES}
 _REFUSALS = {
     "forward reference": "no type that is known here",
     "endless record": "contains itself",
-    "decimal of no size": "the size of the decimal",
     "malformed": "is no valid Avro schema",
     "default of another type": "the default of the field",
     "branch twice": "a union has the branch",

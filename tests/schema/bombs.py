@@ -53,7 +53,7 @@ def bombs(count: int, seed: int) -> Iterator[Any]:
                     [
                         ["null"] * chance.randint(300, 6_000),
                         {"type": "fixed", "name": "F", "size": chance.randint(2**21, 2**60)},
-                        {"type": "bytes", "logicalType": "decimal", "precision": chance.randint(200, 10**12)},
+                        {"type": "bytes", "logicalType": "decimal", "precision": chance.randint(1001, 2**31 - 1)},
                         _wrapped(chance.randint(6, 60)),
                     ]
                 )

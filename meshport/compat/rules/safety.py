@@ -1,4 +1,4 @@
-"""What a schema by itself lets happen to its readers and writers: bombs, endless nesting, defaults that are no values."""
+"""What a schema by itself lets happen: bombs, endless nesting, defaults that are no values, logical types that are ignored."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from meshport.codec.defaults import default_of
 from meshport.codec.limits import MAX_DEPTH, MAX_ZERO_WIDTH
 from meshport.compat.comparison import Form, brief, declared, inner, is_named, named_types
 from meshport.compat.contract import Contract, Found
+from meshport.compat.defaults import fields_of, misfits
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.avro import as_json, shown
 from meshport.errors import SchemaError
 from meshport.schema.bounds import Shapes, refuse_bomb
+from meshport.schema.logical import flaw, underlying
 
 _READERS: Final = (Direction.FORWARD,)
-_RECORDS: Final = frozenset({"record", "error"})
 
 
 def decoding_bomb(contract: Contract) -> Iterator[Found]:
@@ -49,23 +50,15 @@ def default_misfit(contract: Contract) -> Iterator[Found]:
 
     Write a default of the field's type. For "not known", use a union with null and the default null.
     """
-    form = contract.schema.form
-    named = named_types(form)
-    for path, field in _fields(form):
-        if "default" not in field:
-            continue
-        try:
-            default_of(field["type"], field["default"], named)
-        except SchemaError:
-            yield Found(
-                path,
-                f"the default of {field['name']!r} is {shown(field['default'])}, "
-                f"which is no value of {brief(field['type'])}",
-                None,
-                field["default"],
-                f"give {field['name']!r} a default of its type, or take the default away",
-                RollOut.ANY,
-            )
+    for path, field in misfits(contract.schema.form):
+        yield Found(
+            path,
+            f"the default of {field['name']!r} is {shown(field['default'])}, which is no value of {brief(field['type'])}",
+            None,
+            field["default"],
+            f"give {field['name']!r} a default of its type, or take the default away",
+            RollOut.ANY,
+        )
 
 
 def default_branch(contract: Contract) -> Iterator[Found]:
@@ -79,7 +72,7 @@ def default_branch(contract: Contract) -> Iterator[Found]:
     """
     form = contract.schema.form
     named = named_types(form)
-    for path, field in _fields(form):
+    for path, field in fields_of(form):
         if "default" not in field or not isinstance(field["type"], list):
             continue
         fits = [index for index, branch in enumerate(field["type"]) if _fits(branch, field["default"], named)]
@@ -119,6 +112,32 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
                 None,
                 brief(each),
                 f'make {name!r} a count, "type": "long", or give its items a field that takes bytes',
+                RollOut.ANY,
+            )
+
+
+def ignored_logical_type(contract: Contract) -> Iterator[Found]:
+    """A logical type of the specification is invalid, so that every reader ignores it and gets the bare value.
+
+    Avro 1.12, "Logical Types": a logical type on a type that it does not annotate (`date` on a long), and a decimal without a
+    precision, with numbers written as text, with a scale above its precision, or with more digits than its fixed holds, must
+    be ignored. Libraries do so without an error: Java returns bytes for the decimal, and so does Meshport. The mistake shows
+    when amounts are read, and then it cannot be mended in place: LOGICAL_TYPE refuses another meaning of the events that are
+    stored. The registry takes such a schema under a subject that belongs to no product.
+
+    Write the logical type as the specification has it, or take it away if the bare value is meant. A logical type that the
+    specification does not define is not affected.
+    """
+    for path, each in declared(contract.schema.form):
+        if (why := flaw(each)) is not None:
+            name = path.rpartition(".")[2] or each.get("name", "the value")
+            yield Found(
+                path,
+                f"the logical type {shown(each['logicalType'])} of {name!r} {why}: every reader ignores it and gets "
+                f"{brief(underlying(each))}",
+                None,
+                shown(each["logicalType"]),
+                f'write it as the specification has it, or take "logicalType" away from the type of {name!r}',
                 RollOut.ANY,
             )
 
@@ -172,6 +191,13 @@ RULES: Final = (
     ),
     Rule("ZERO_WIDTH_ITEMS", "an array's items take bytes", _READERS, Scope.DECLARATION, zero_width_items),
     Rule(
+        "LOGICAL_TYPE_IGNORED",
+        "a logical type is one that readers convert",
+        _READERS,
+        Scope.DECLARATION,
+        ignored_logical_type,
+    ),
+    Rule(
         "RECURSIVE_TYPE",
         "the schema bounds how deep an event nests",
         _READERS,
@@ -180,13 +206,6 @@ RULES: Final = (
         Severity.WARNING,
     ),
 )
-
-
-def _fields(form: Any) -> Iterator[tuple[str, Form]]:
-    """Yield every field that a schema declares, with its path."""
-    for path, each in declared(form):
-        for field in each.get("fields", ()) if each["type"] in _RECORDS else ():
-            yield inner(path, field["name"]), field
 
 
 def _fits(form: Any, data: Any, named: Mapping[str, Form]) -> bool:

@@ -10,31 +10,14 @@ from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.avro import beside
+from meshport.schema.logical import ANNOTATES, logical_type
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
 
-# Avro 1.12, "Logical Types": the types that each logical type annotates. On any other type it must be ignored.
-_ANNOTATES: Final = {
-    "decimal": {"bytes", "fixed"},
-    "big-decimal": {"bytes"},
-    "uuid": {"string", "fixed"},
-    "duration": {"fixed"},
-    "date": {"int"},
-    "time-millis": {"int"},
-    "time-micros": {"long"},
-    "timestamp-millis": {"long"},
-    "timestamp-micros": {"long"},
-    "timestamp-nanos": {"long"},
-    "local-timestamp-millis": {"long"},
-    "local-timestamp-micros": {"long"},
-    "local-timestamp-nanos": {"long"},
-}
-# Avro 1.12, "Logical Types": on a fixed of another size these are ignored too.
-_SIZES: Final = {"uuid": 16, "duration": 12}
 _UNITS: Final = ("-millis", "-micros", "-nanos")
 
 
-def logical_type(comparison: Comparison) -> Iterator[Found]:
+def changed_logical_type(comparison: Comparison) -> Iterator[Found]:
     """A logical type is added, removed or replaced on a type whose bytes Avro accepts either way.
 
     Avro's resolution ignores logical types, and so do its checker and the registries built on it: decimal to plain bytes,
@@ -48,7 +31,7 @@ def logical_type(comparison: Comparison) -> Iterator[Found]:
     Custom logical types, which the specification does not define, are covered by LOGICAL_TYPE_CUSTOM.
     """
     for pair in comparison.types:
-        reader, writer = _logical(pair.reader), _logical(pair.writer)
+        reader, writer = logical_type(pair.reader), logical_type(pair.writer)
         if reader != writer and not _differ_in_unit(reader, writer):
             yield _changed(comparison, pair, "the bytes still decode, into a value of another kind", beside(pair.path))
 
@@ -64,8 +47,8 @@ def custom_logical_type(comparison: Comparison) -> Iterator[Found]:
     """
     for pair in comparison.types:
         reader, writer = (form.get("logicalType") for form in (pair.reader, pair.writer))
-        customs = any(each is not None and each not in _ANNOTATES for each in (reader, writer))
-        if reader != writer and customs and _logical(pair.reader) == _logical(pair.writer):
+        customs = any(isinstance(each, str) and each not in ANNOTATES for each in (reader, writer))
+        if reader != writer and customs and logical_type(pair.reader) == logical_type(pair.writer):
             advice = "keep the logicalType, or ask the readers that have a conversion for it"
             yield _changed(comparison, pair, "readers that have a conversion for it see another value", advice)
 
@@ -128,7 +111,7 @@ def time_unit(comparison: Comparison) -> Iterator[Found]:
     Keep the unit and add a field in the finer one.
     """
     for pair in comparison.types:
-        reader, writer = _logical(pair.reader), _logical(pair.writer)
+        reader, writer = logical_type(pair.reader), logical_type(pair.writer)
         if reader != writer and _differ_in_unit(reader, writer):
             _, unit = comparison.sides(reader, writer)
             name = pair.path.rpartition(".")[2] or "value"
@@ -223,7 +206,7 @@ def polyseme(comparison: Comparison) -> Iterator[Found]:
 
 
 RULES: Final = (
-    Rule("LOGICAL_TYPE", "a value keeps its logical type", _BOTH, Scope.RESOLUTION, logical_type),
+    Rule("LOGICAL_TYPE", "a value keeps its logical type", _BOTH, Scope.RESOLUTION, changed_logical_type),
     Rule(
         "LOGICAL_TYPE_CUSTOM",
         "a custom logical type stays",
@@ -253,16 +236,6 @@ RULES: Final = (
 )
 
 
-def _logical(form: Form) -> str | None:
-    """Return a type's logical type if the specification defines it for that type."""
-    name = form.get("logicalType")
-    if not isinstance(name, str) or form["type"] not in _ANNOTATES.get(name, ()):
-        return None
-    if form["type"] == "fixed" and name in _SIZES and form["size"] != _SIZES[name]:
-        return None
-    return name
-
-
 def _differ_in_unit(reader: str | None, writer: str | None) -> bool:
     """Return whether two logical types count the same thing in different units: `time-millis` and `time-micros`."""
     if reader is None or writer is None or not reader.endswith(_UNITS) or not writer.endswith(_UNITS):
@@ -275,7 +248,7 @@ def _scale(form: Form) -> int:
 
 
 def _decimals(comparison: Comparison) -> Iterator[TypePair]:
-    return (each for each in comparison.types if _logical(each.reader) == _logical(each.writer) == "decimal")
+    return (each for each in comparison.types if logical_type(each.reader) == logical_type(each.writer) == "decimal")
 
 
 def _enums(comparison: Comparison) -> Iterator[TypePair]:

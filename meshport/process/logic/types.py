@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from meshport.product.aggregation import Aggregation
 from meshport.schema import Schema
+from meshport.schema.logical import logical_type
 
 Type = Any
 INSTANT: Final = {"type": "long", "logicalType": "timestamp-millis"}
@@ -64,23 +65,19 @@ def is_nullable(kind: Type) -> bool:
 
 def is_timestamp(kind: Type) -> bool:
     """Whether the type is a timestamp in UTC, of any precision."""
-    return _logical(kind) in _TIMESTAMPS
+    return logical_type(kind) in _TIMESTAMPS
 
 
 def _name(kind: Type) -> str:
     return str(kind["type"]) if isinstance(kind, dict) else str(kind)
 
 
-def _logical(kind: Type) -> str | None:
-    return kind.get("logicalType") if isinstance(kind, dict) else None
-
-
 def number(kind: Type) -> str | None:
     """Return `int`, `long`, `float`, `double` or `decimal` for a type that can be added up, else None."""
     plain = plain_type(kind)
-    if _logical(plain) == "decimal":
+    if logical_type(plain) == "decimal":
         return "decimal"
-    return _name(plain) if _name(plain) in _NUMBERS and _logical(plain) is None else None
+    return _name(plain) if _name(plain) in _NUMBERS and logical_type(plain) is None else None
 
 
 def common(one: Type, other: Type) -> Type:
