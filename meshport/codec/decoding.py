@@ -19,6 +19,7 @@ from meshport.codec import logical, varint
 from meshport.codec.layout import Layout
 from meshport.codec.limits import MAX_DEPTH, MAX_PAYLOAD, MAX_ZERO_WIDTH
 from meshport.codec.logical import kind_of
+from meshport.codec.single import single
 from meshport.codec.source import MAX_INDENT, GeneratedSource
 from meshport.codec.varint import Malformed
 from meshport.errors import DecodeError
@@ -44,6 +45,7 @@ _CONSTANTS: Final = {
     "time_of_millis": logical.time_of_millis,
     "time_of_micros": logical.time_of_micros,
     "uuid_of": logical.uuid_of,
+    "single": single,
     "unpack_float": struct.Struct("<f").unpack_from,
     "unpack_double": struct.Struct("<d").unpack_from,
     "BOOLEANS": {0: False, 1: True},

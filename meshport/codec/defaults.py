@@ -9,10 +9,13 @@ from typing import Any, Final
 from meshport.codec import logical
 from meshport.codec.limits import MAX_DEPTH
 from meshport.codec.logical import kind_of
+from meshport.codec.single import single
 from meshport.codec.varint import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from meshport.errors import SchemaError
 from meshport.schema.defaults import is_json_of
 
+# Values of a float and a double that JSON has no number for; their text is a default (AVRO-4024).
+_NO_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity", "INF", "-INF"})
 _RANGES: Final = {"int": (INT_MIN, INT_MAX), "long": (LONG_MIN, LONG_MAX)}
 
 
@@ -56,7 +59,9 @@ def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int
         case "null" | "boolean" | "string":
             return data
         case "float" | "double":
-            return float(data)  # "NaN" and "Infinity" are text in JSON
+            if isinstance(data, str) and data not in _NO_NUMBERS:
+                raise ValueError(data)
+            return single(float(data)) if kind == "float" else float(data)
         case "string-uuid":
             return logical.uuid_of(data)
         case "bytes" | "bytes-decimal" | "fixed" | "fixed-decimal":

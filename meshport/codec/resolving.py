@@ -129,7 +129,7 @@ class _Resolution(DecoderSource):
                 self._enum(_Symbols(known, {index: raw[index] for index in raw if index not in known}), into, indent)
             case "int" | "long" if target in {"float", "double"}:
                 self._number(wire, wire, into, indent)
-                self._source.add(indent, f"{into} = float({into})")
+                self._source.add(indent, f"{into} = {'single' if target == 'float' else 'float'}({into})")
             case "int" | "long":
                 # The writer's unit decides between units of one kind; otherwise the reader's logical type decides.
                 self._number(wire, kind if logical_of(form) and logical_of(reader) else wanted, into, indent)

@@ -4,9 +4,8 @@ Values and errors are those of `codec.resolving`, whose rules it uses. Both sche
 conversion is built once: for each column of the reader a function of a column of the writer. A row whose value decides (a
 null that the reader does not allow, an unknown symbol, invalid UTF-8) is refused, and `ResolvingDecoder` reads it.
 
-Not supported, since a column no longer has what the codec reads: a UUID read as text (upper case is lost), a decimal read as
-bytes or the reverse (several byte strings are one number), and a `float` default that needs more than 32 bits. Integers read
-as `float` are refused row by row if 32 bits do not hold them.
+Not supported, since a column no longer has what the codec reads: a UUID read as text (upper case is lost), and a decimal read
+as bytes or the reverse (several byte strings are one number).
 """
 
 from __future__ import annotations
@@ -137,7 +136,8 @@ class _Resolving:
             raise Unsupported(f"{path!r} is not written, and has no default")
         value = slot.value(default_of(field["type"], field["default"], self._reader.named))
         column = pa.array([value], slot.kind.arrow)
-        if column.to_pylist() != [value]:
+        held = column.to_pylist()
+        if held != [value] and repr(held) != repr([value]):  # NaN equals no other
             raise Unsupported(f"the default of {path!r} is not what a column holds of it")
         return lambda _columns, rows, _hidden: column.take(pa.array(np.zeros(rows, "<i4")))
 
@@ -195,9 +195,7 @@ def _leaf(form: Any, reader: Any, arrow: Any) -> _Step | None:
             return _whole(kind, wanted, arrow)
         case _ if wire != target and (logical_of(form) or logical_of(reader)):
             return None
-        case ("int" | "long", "float"):
-            return _single
-        case ("int" | "long", "double"):
+        case ("int" | "long", "float" | "double"):  # to the nearest, as `codec.single`
             return lambda column: column.cast(arrow, safe=False)
         case "string", "string" if wanted == "string-uuid":
             return Uuid().read
@@ -224,14 +222,6 @@ def _whole(kind: str, wanted: str, arrow: Any) -> _Step:
 
 def _same(column: Any) -> Any:
     return column
-
-
-def _single(column: Any) -> Any:
-    """Convert integers to 32-bit floats if these hold them exactly."""
-    made = column.cast(pa.float32(), safe=False)
-    if not made.cast(pa.float64()).equals(column.cast(pa.float64(), safe=False)):
-        raise Refused("a whole number that a float of 32 bits does not hold")
-    return made
 
 
 def _enum(form: Any, reader: Any) -> _Step:

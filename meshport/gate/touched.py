@@ -169,7 +169,7 @@ def names_of(text: str) -> set[str]:
     """Return the names by which a file of `schemas/common/` can be referred to; empty if it declares none."""
     try:
         data, _ = read_json(text)
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return set()
     if not isinstance(data, dict):
         return set()

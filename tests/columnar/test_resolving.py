@@ -103,7 +103,6 @@ STATE: Final = {"type": "enum", "name": "State", "symbols": ["NEW", "PAID", "SEN
         (["null", "string"], "string", ["a", None]),
         (STATE, {**STATE, "symbols": ["PAID", "NEW"]}, ["PAID", "SENT"]),
         ("bytes", "string", [b"a", b"\xff"]),
-        ("long", "float", [1, 2**24 + 1]),
         ("long", {"type": "long", "logicalType": "timestamp-millis"}, [1, 2**62]),
         (
             {"type": "long", "logicalType": "timestamp-micros"},
@@ -201,24 +200,47 @@ def test_two_fields_of_one_name_are_the_first() -> None:
         assert made.column("total").to_pylist() == [1] * 8
 
 
-def test_whole_numbers_beyond_a_double_are_rounded_as_by_the_codec() -> None:
-    """A long read as a double is the nearest one."""
-    made, refused = _made(_order(("x", "long")), _order(("x", "double")), [{"x": 2**53 + 1}] * 8)
+@pytest.mark.parametrize(
+    ("written", "read", "number", "value"),
+    [
+        ("long", "double", 2**53 + 1, float(2**53)),
+        ("int", "float", 16777217, 16777216.0),
+        ("int", "float", 2**31 - 1, 2.0**31),
+        # Between two singles: rounded to a double first, it would lie in the middle and go to the even one.
+        ("long", "float", 2**62 + 2**38 + 1, 2.0**62 + 2.0**39),
+        ("long", "float", -(2**63), -(2.0**63)),
+    ],
+)
+def test_whole_numbers_are_rounded_as_by_the_codec(written: str, read: str, number: int, value: float) -> None:
+    """A whole number that is read as a float or a double is the nearest one of that type."""
+    made, refused = _made(_order(("x", written)), _order(("x", read)), [{"x": number}] * 8)
     assert refused == []
-    assert made.column("x").to_pylist() == [float(2**53 + 1)] * 8
+    assert made.column("x").to_pylist() == [value] * 8
 
 
-def test_a_default_that_no_column_holds_is_said() -> None:
-    """The codec gives a default of `float` with all its digits; a column would give another number."""
-    reader = schema(
-        {
-            "type": "record",
-            "name": "Order",
-            "fields": [{"name": "x", "type": "long"}, {"name": "rate", "type": "float", "default": 0.1}],
-        }
+@pytest.mark.parametrize(
+    ("form", "default", "value"),
+    [
+        ("float", 0.1, 0.10000000149011612),
+        ("float", 16777217, 16777216.0),
+        ("float", "-Infinity", float("-inf")),
+        ({"type": "double", "unit": "K"}, 0, 0.0),
+        ({"type": "array", "items": "float"}, [0.1], [0.10000000149011612]),
+        ("double", "NaN", float("nan")),
+    ],
+)
+def test_a_default_is_a_value_of_its_type(form: Any, default: Any, value: Any) -> None:
+    """A float that a default gives has single precision, by columns as by rows."""
+    fields = [{"name": "x", "type": "long"}, {"name": "rate", "type": form, "default": default}]
+    made, refused = _made(
+        _order(("x", "long")), schema({"type": "record", "name": "Order", "fields": fields}), [{"x": 1}] * 8
     )
-    with pytest.raises(Unsupported, match="the default of 'rate' is not what a column holds"):
-        Resolution(_order(("x", "long")), reader)
+    assert refused == []
+    assert repr(made.column("rate").to_pylist()) == repr([value] * 8)
+
+
+def test_a_field_without_a_value_is_said() -> None:
+    """A field that is not written needs a default."""
     with pytest.raises(Unsupported, match="'y' is not written, and has no default"):
         Resolution(_order(("x", "long")), _order(("y", "long")))
 
