@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert
 
+from meshport.compat.judgement import DefaultsJudgement
 from meshport.product import Compatibility
 from meshport_registry import tables
 from meshport_registry.errors import Incompatible, InvalidSchema, InvalidVersion, NotPermitted, StoreBusy
@@ -133,9 +134,12 @@ def add_version(
         known: the id of the schema, or None if it is not registered under any subject.
 
     Raises:
+        SchemaError: a default is no value of its field. A schema that is registered already, also by an import, is not judged.
         Incompatible: the level forbids it.
-        JudgeFirst: its compatibility is to be judged before.
+        JudgeFirst: its defaults or its compatibility are to be judged before.
     """
+    if known is None:
+        judged.result(DefaultsJudgement(candidate.schema))
     report = judged.result(history_judgement(connection, candidate, history.live, level))
     if not report.compatible:
         findings = tuple(str(finding) for finding in report.findings)

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 
 from meshport.compat import RULES, Finding
-from meshport.compat.judgement import GateJudgement, HistoryJudgement
+from meshport.compat.judgement import DefaultsJudgement, GateJudgement, HistoryJudgement
 from meshport.errors import SchemaError
 from meshport.product.lines import utc_today
 from meshport_registry.confluent.answers import TAKES_BODY, CompatibilityFacts, ConfluentJSON
@@ -130,4 +130,5 @@ async def _reasons(store: RegistryStore, check: _CompatibilityCheck) -> list[Fin
     if isinstance(judgement, GateJudgement):
         verdicts = await store.judge(judgement)
         return [finding for verdict in verdicts for finding in verdict.findings if finding.refuses]
+    await store.judge(DefaultsJudgement(judgement.candidate))
     return list((await store.judge(judgement)).findings)
