@@ -1,7 +1,7 @@
 """The check of a field's default against the field's type, as far as the outermost JSON type decides.
 
-A default whose inner parts are no values of their types makes no schema unreadable for others, so it is the gate that refuses
-it (`DEFAULT_MISFIT`), and only in a product's contract.
+A schema that is stored has to stay readable. Therefore the inner parts of a default are judged when a schema is registered
+(`compat.defaults`), and in a product's contract by the gate (`DEFAULT_MISFIT`).
 """
 
 from __future__ import annotations
