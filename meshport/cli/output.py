@@ -32,6 +32,7 @@ from meshport.errors import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
 FINDINGS: Final = 1
 """Something was refused, or two things differ that should not."""
@@ -135,15 +136,26 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     Yields:
         A function that takes how much is done, and how much there is in all.
     """
-    from rich.progress import (  # noqa: PLC0415 - see `people`
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from rich.progress import MofNCompleteColumn  # noqa: PLC0415 - see `people`
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with _progress(what, MofNCompleteColumn()) as moved:
+        yield moved
+
+
+@contextmanager
+def bytes_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar of bytes; otherwise as `progress`."""
+    from rich.progress import DownloadColumn  # noqa: PLC0415 - see `people`
+
+    with _progress(what, DownloadColumn()) as moved:
+        yield moved
+
+
+@contextmanager
+def _progress(what: str, amount: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - see `people`
+
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn())
     with Progress(*columns, console=people(), transient=True, disable=not people().is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

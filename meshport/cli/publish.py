@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, USAGE, emit, progress, say
+from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, USAGE, bytes_progress, emit, say
 from meshport.cli.read import AddressArgument
 from meshport.cli.record_files import (
     DelimiterOption,
@@ -22,6 +22,7 @@ from meshport.cli.record_files import (
 )
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Uninterrupted
+from meshport.cli.silence import silence_reported
 from meshport.errors import EncodeError, EventError, FileError, MeshError, PublishError
 from meshport.files.ingest import LineRefused, Reading, Row
 from meshport.files.record_file import RecordFile
@@ -74,15 +75,16 @@ def publish(
     """
     outcome = _Outcome(on_error)
     reading = reading_of(source, "--from", form, encoding, delimiter, rename, na)
-    with open_registry(registry) as mesh:
+    with open_registry(registry) as mesh, ExitStack() as watched:
         publisher = Publisher(address, mesh)
         mapper = RowMapper(publisher.schema, reading.form, ignore_unknown=ignore_unknown)
         queued = 0
         uninterrupted = Uninterrupted()
+        watched.enter_context(silence_reported(publisher, lambda: queued))
         try:
             with (
                 _checked(source, reading, mapper) as file,
-                progress(f"publishing to {publisher.binding.address}") as moved,
+                bytes_progress(f"publishing to {publisher.binding.address}") as moved,
             ):
                 for row in outcome.until_unreadable(file):
                     try:
@@ -93,8 +95,8 @@ def publish(
                         outcome.refuse(error)
                         if on_error is OnError.STOP:
                             break
-                    if queued % 1000 == 0:
-                        moved(queued, 0)
+                    if queued % 1000 == 0 and (read := file.bytes_read):
+                        moved(*read)
                 for name in file.unused_names:
                     say(f"no record had the column {name!r} that --rename names")
         except KeyboardInterrupt:

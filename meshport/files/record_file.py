@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
@@ -83,6 +84,14 @@ class RecordFile:
         if self._compressed:
             words.append("compressed with gzip")
         return ", ".join(words)
+
+    @property
+    def bytes_read(self) -> tuple[int, int] | None:
+        """How many bytes of a file on disk are read, as they lie there, and how many it has; None for a pipe."""
+        try:
+            return os.lseek(self._stream.fileno(), 0, os.SEEK_CUR), os.fstat(self._stream.fileno()).st_size
+        except OSError:
+            return None
 
     def check(self) -> None:
         """Read the file once to its end, so that one that cannot be read is refused before any row is used.

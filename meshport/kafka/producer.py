@@ -141,6 +141,11 @@ class Producer:
             return len(self._client)
 
     @property
+    def waiting(self) -> int:
+        """How many messages have no outcome yet; 0 once the producer is released."""
+        return len(self._client)
+
+    @property
     def fatal(self) -> KafkaError | None:
         """The error after which this producer sends nothing more; create a new one. None where there is none."""
         return self._fatal

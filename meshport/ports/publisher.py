@@ -337,6 +337,11 @@ class Publisher:
         """Wait for events as `flush` does, and return the failures instead of raising an error."""
         return list(self._deliveries.settle(timeout_s).failures)
 
+    @property
+    def waiting(self) -> int:
+        """How many events, of all callers, have no outcome yet."""
+        return self._producer.waiting
+
     def close(self, timeout_s: float = TIMEOUT_S) -> int:
         """Take no more events, wait for the events of all callers, and close the connection; `publish` raises from then on.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshport.cli.output import FINDINGS, NO_ANSWER, USAGE, exit_code
+from meshport.cli.silence import silence_reported
 from meshport.errors import (
     BrokerUnavailable,
     DeliveryUnknown,
@@ -24,11 +25,13 @@ from meshport.errors import (
     SchemaError,
     TopicError,
 )
+from meshport.ports.publisher import Publisher
 from meshport.product import parse_product
 from meshport.registry import Registry
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
 from tests.cli.running import Run
+from tests.waiting import wait_for
 
 NOTHING_LISTENS = "127.0.0.1:1"
 DESCRIPTOR = """\
@@ -108,3 +111,23 @@ def test_a_kafka_that_does_not_answer_is_3(cli: Run, registry_url: str, argument
     ended = cli(*arguments, "--registry", registry_url)
     assert (ended.code, ended.out) == (3, "")
     assert NOTHING_LISTENS in ended.err or "orders.events" in ended.err
+
+
+def test_a_kafka_that_acknowledges_nothing_is_reported(registry_url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """While events wait for a broker that is silent, stderr names it, and how long they wait."""
+    shown: list[str] = []
+
+    def reported() -> bool:
+        shown.append(capfd.readouterr().err)
+        return "five minutes at most" in "".join(shown)
+
+    with Registry(registry_url) as registry:
+        publisher = Publisher("shop/orders", registry)
+        publisher.publish({"customer": "ada"})
+        with silence_reported(publisher, lambda: 1, after_s=0.05):
+            wait_for(reported, lambda: "".join(shown))
+        with pytest.raises(DeliveryUnknown):
+            publisher.close(0.1)
+    text = "".join(shown)
+    assert f"the Kafka of mesh://shop/orders/events@1 ({NOTHING_LISTENS}) has not answered" in text
+    assert "1 events wait" in text

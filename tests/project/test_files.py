@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,3 +244,14 @@ def test_all_columns_that_do_not_fit_are_named_at_once() -> None:
     with pytest.raises(EncodeError, match="no column for field 'total', which has no default"):
         mapper.check_columns(["order_id"])
     mapper.check_columns(["total", "order_id"])
+
+
+def test_a_file_shows_how_far_it_is_read(tmp_path: Path) -> None:
+    """The bytes of a file on disk are counted as they lie there, also where it is compressed; of a pipe none are."""
+    file = tmp_path / "rows.jsonl.gz"
+    file.write_bytes(gzip.compress(b"{}\n" * 10))
+    with file.open("rb") as stream:
+        records = RecordFile(stream, "rows", Reading(JSON))
+        assert len(list(records.rows())) == 10
+        assert records.bytes_read == (file.stat().st_size, file.stat().st_size)
+    assert RecordFile(Pipe(b"{}"), "stdin", Reading(JSON)).bytes_read is None

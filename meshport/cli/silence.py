@@ -1,0 +1,53 @@
+"""Says on stderr that a broker does not acknowledge what is published, while the publisher goes on trying."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from meshport.cli.output import say
+from meshport.ports.publisher import Publisher
+
+AFTER_S: Final = 5.0
+"""A broker is called silent when it has acknowledged nothing for so many seconds, though events wait."""
+
+
+@contextmanager
+def silence_reported(publisher: Publisher, queued: Callable[[], int], *, after_s: float = AFTER_S) -> Iterator[None]:
+    """Report once that the broker is silent, and once that it answers again, while the block runs.
+
+    Args:
+        publisher: what events are published with.
+        queued: returns how many events were given to it.
+        after_s: the silence that is reported.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        acknowledged, since, told = -1, time.monotonic(), False
+        while not ended.wait(min(1.0, after_s)):
+            waiting = publisher.waiting
+            before, acknowledged = acknowledged, queued() - waiting
+            if waiting == 0 or acknowledged > before:
+                since = time.monotonic()
+                if told:
+                    say("the broker answers again")
+                told = False
+            elif not told and time.monotonic() - since >= after_s:
+                told = True
+                servers = publisher.binding.bootstrap_servers
+                say(
+                    f"the Kafka of {publisher.binding.address} ({servers}) has not answered for {after_s:g} s: {waiting} "
+                    "events wait, each for five minutes at most; Ctrl-C gives them up"
+                )
+
+    watcher = threading.Thread(target=watch, name="meshport-silence", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
