@@ -29,8 +29,9 @@ def silence_reported(publisher: Publisher, queued: Callable[[], int], *, after_s
     def watch() -> None:
         acknowledged, since, told = -1, time.monotonic(), False
         while not ended.wait(min(1.0, after_s)):
-            waiting = publisher.waiting
-            before, acknowledged = acknowledged, queued() - waiting
+            given = queued()
+            waiting = min(publisher.waiting, given)  # the client counts errors of its connections besides
+            before, acknowledged = acknowledged, given - waiting
             if waiting == 0 or acknowledged > before:
                 since = time.monotonic()
                 if told:

@@ -142,7 +142,7 @@ class Producer:
 
     @property
     def waiting(self) -> int:
-        """How many messages have no outcome yet; 0 once the producer is released."""
+        """How many messages have no outcome yet, and how many of the client's notices are unread; 0 once it is released."""
         return len(self._client)
 
     @property

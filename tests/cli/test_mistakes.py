@@ -144,7 +144,7 @@ MISTAKES = [
     Mistake(
         "a wrong column",
         _publish("bad.csv"),
-        ("line 2", "'custmer'", "did you mean 'customer'?"),
+        ("bad.csv", "'custmer'", "--rename custmer=customer"),
         files={"bad.csv": "custmer,cents,ordered_at\nada,250,2026-01-02T10:00:00Z\n"},
         code=FINDINGS,
         registry="mesh",
