@@ -339,7 +339,7 @@ class Publisher:
 
     @property
     def waiting(self) -> int:
-        """How many events, of all callers, have no outcome yet; errors of connections that nothing has read yet are counted too."""
+        """How many events of all callers have no outcome yet, counting unread errors of connections too."""
         return self._producer.waiting
 
     def close(self, timeout_s: float = TIMEOUT_S) -> int:

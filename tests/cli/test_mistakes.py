@@ -146,7 +146,7 @@ MISTAKES = [
         _publish("bad.csv"),
         ("bad.csv", "'custmer'", "--rename custmer=customer"),
         files={"bad.csv": "custmer,cents,ordered_at\nada,250,2026-01-02T10:00:00Z\n"},
-        code=FINDINGS,
+        code=USAGE,
         registry="mesh",
     ),
     Mistake(
