@@ -66,7 +66,7 @@ class Codec:
 
         Returns:
             A dict for a record, with the same Python types as fastavro: datetime (aware in UTC, or naive for local timestamps),
-            date, time, Decimal, UUID; a str for an enum.
+            date, time, Decimal, UUID; a str for an enum. A date or timestamp before year 1 or after 9999 is its number.
 
         Raises:
             DecodeError: the bytes do not match the schema, or exceed the bounds of `codec.limits`.

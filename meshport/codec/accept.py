@@ -16,7 +16,7 @@ from uuid import UUID
 from meshport.codec import logical
 from meshport.codec.varint import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN, Malformed, long_varint
 
-# The range of datetime, so that every written value can be read.
+# The range of datetime and date. A number beyond it is written and read as a number (`codec.logical`).
 MIN_MICROS: Final = (datetime.min.replace(tzinfo=UTC) - logical.EPOCH) // logical.MICRO
 MAX_MICROS: Final = (datetime.max.replace(tzinfo=UTC) - logical.EPOCH) // logical.MICRO
 MIN_DAY: Final = date.min.toordinal() - logical.DAYS_BEFORE_EPOCH
@@ -94,7 +94,7 @@ def micros(value: Any) -> int:
     """Return the microseconds since 1970 of an aware datetime."""
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise TypeError(value)
-    return _instant((value - logical.EPOCH) // logical.MICRO)
+    return (value - logical.EPOCH) // logical.MICRO
 
 
 def local_micros(value: Any) -> int:
@@ -104,40 +104,31 @@ def local_micros(value: Any) -> int:
     return (value - logical.LOCAL_EPOCH) // logical.MICRO
 
 
-def _instant(number: int, unit: int = 1) -> int:
-    if not MIN_MICROS <= number * unit <= MAX_MICROS:
-        raise OverflowError(number)
-    return number
-
-
 def timestamp_millis(value: Any) -> bytes:
     """Return the bytes of a `timestamp-millis`. An integer is taken as milliseconds, as in other Avro libraries."""
-    return long_varint(micros(value) // 1000 if isinstance(value, datetime) else _instant(whole(value), 1000))
+    return write_long(micros(value) // 1000 if isinstance(value, datetime) else whole(value))
 
 
 def timestamp_micros(value: Any) -> bytes:
     """Return the bytes of a `timestamp-micros`."""
-    return long_varint(micros(value) if isinstance(value, datetime) else _instant(whole(value)))
+    return write_long(micros(value) if isinstance(value, datetime) else whole(value))
 
 
 def local_timestamp_millis(value: Any) -> bytes:
     """Return the bytes of a `local-timestamp-millis`."""
-    return long_varint(local_micros(value) // 1000 if isinstance(value, datetime) else _instant(whole(value), 1000))
+    return write_long(local_micros(value) // 1000 if isinstance(value, datetime) else whole(value))
 
 
 def local_timestamp_micros(value: Any) -> bytes:
     """Return the bytes of a `local-timestamp-micros`."""
-    return long_varint(local_micros(value) if isinstance(value, datetime) else _instant(whole(value)))
+    return write_long(local_micros(value) if isinstance(value, datetime) else whole(value))
 
 
 def day(value: Any) -> bytes:
     """Return the bytes of a `date`. A datetime is refused, since its time would be lost."""
     if isinstance(value, date) and not isinstance(value, datetime):
         return long_varint(value.toordinal() - logical.DAYS_BEFORE_EPOCH)
-    number = whole(value)
-    if not MIN_DAY <= number <= MAX_DAY:
-        raise OverflowError(number)
-    return long_varint(number)
+    return write_int(whole(value))
 
 
 def _clock(value: Any, unit: int) -> bytes:

@@ -44,6 +44,7 @@ _CONSTANTS: Final = {
     "from_ordinal": date.fromordinal,
     "time_of_millis": logical.time_of_millis,
     "time_of_micros": logical.time_of_micros,
+    "micros_of_millis": logical.micros_of_millis,
     "uuid_of": logical.uuid_of,
     "single": single,
     "unpack_float": struct.Struct("<f").unpack_from,
@@ -53,6 +54,7 @@ _CONSTANTS: Final = {
 # Exceptions that bytes which do not match the schema can cause. Any other exception is a defect of the generator.
 _CAUGHT: Final = (IndexError, KeyError, ValueError, OverflowError, struct.error, InvalidOperation, RecursionError)
 _LONGEST_PATH: Final = 120
+# The value of a number, by kind.
 NUMBERS: Final = {
     "long-timestamp-millis": "EPOCH + MILLI * {}",
     "long-timestamp-micros": "EPOCH + MICRO * {}",
@@ -208,12 +210,24 @@ class DecoderSource:
         source.add(indent + 1, "n, p = read_length(b, p); q = p + n")
         source.add(indent + 1, f"{into} = {read.format('p')}; p = q")
 
-    def _number(self, wire: str, kind: str, into: str, indent: int) -> None:
-        """Emit a read of an int or long, converted to the value of its logical type, if any."""
-        made = NUMBERS.get(kind)
+    def _number(self, wire: str, kind: str, into: str, indent: int, *, beyond: str = "n") -> None:
+        """Emit a read of an int or long, converted to the value of its logical type, if any.
+
+        Args:
+            wire: `int` or `long`.
+            kind: of the type, as `kind_of` names it.
+            into: the variable.
+            indent: of the code.
+            beyond: the value in place of a date or timestamp that Python does not have; by default the number itself.
+        """
+        source, made = self._source, NUMBERS.get(kind)
         self._varint("n" if made else into, indent, "read_int" if wire == "int" else "read_raw")
-        if made:
-            self._source.add(indent, f"{into} = {made.format('n')}")
+        if made and kind in logical.CALENDAR:
+            # A `try` costs nothing until it catches.
+            source.add(indent, f"try: {into} = {made.format('n')}")
+            source.add(indent, f"except (OverflowError, ValueError): {into} = {beyond}")
+        elif made:
+            source.add(indent, f"{into} = {made.format('n')}")
 
     def _enum(self, symbols: Mapping[int, str], into: str, indent: int) -> None:
         self._raw(indent)

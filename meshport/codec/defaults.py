@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 
 from meshport.codec import logical
@@ -91,18 +90,8 @@ def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int
     if not low <= data <= high:
         raise ValueError(data)
     match kind:
-        case "int-date":
-            return date.fromordinal(data + logical.DAYS_BEFORE_EPOCH)
         case "int-time-millis":
             return logical.time_of_millis(data)
         case "long-time-micros":
             return logical.time_of_micros(data)
-        case "long-timestamp-millis":
-            return logical.EPOCH + logical.MILLI * data
-        case "long-timestamp-micros":
-            return logical.EPOCH + logical.MICRO * data
-        case "long-local-timestamp-millis":
-            return logical.LOCAL_EPOCH + logical.MILLI * data
-        case "long-local-timestamp-micros":
-            return logical.LOCAL_EPOCH + logical.MICRO * data
-    return data
+    return logical.calendar_value(kind, data) if kind in logical.CALENDAR else data

@@ -192,9 +192,7 @@ class _Encoder:
             case "long-timestamp-millis" | "long-timestamp-micros":
                 unit = kind.rpartition("-")[2]
                 source.add(indent, f"v = {value}")
-                # A datetime outside of the years 1 to 9999 in UTC could not be read; `accept.timestamp_*` raises for it.
-                source.add(indent, "if type(v) is datetime and 1 < v.year < 9999:")
-                source.add(indent + 1, f"{piece} = write_long((v - EPOCH) // {unit[:-1].upper()})")
+                source.add(indent, f"if type(v) is datetime: {piece} = write_long((v - EPOCH) // {unit[:-1].upper()})")
                 source.add(indent, f"else: {piece} = timestamp_{unit}(v)")
             case "string" | "bytes" | "string-uuid" | "bytes-decimal":
                 return self._prefixed(form, kind, value, piece, indent)

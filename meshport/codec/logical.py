@@ -3,6 +3,9 @@
 The Python values are those of fastavro: aware datetimes in UTC for `timestamp-*`, naive ones for `local-timestamp-*`,
 date, time, Decimal, UUID. A logical type that the codec does not convert (`timestamp-nanos`, `duration`, `uuid` on fixed), and
 one that is invalid (`schema.logical`), is ignored, as the specification requires.
+
+Avro bounds no date and no timestamp, and Python has the years 1 to 9999 only. A date or timestamp of another year is its
+number: producers write the largest long for PostgreSQL's `infinity`, and the year 10000 for a rounded last instant.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from decimal import Context, Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from meshport.codec.varint import Malformed
+from meshport.codec.varint import LONG_MAX, LONG_MIN, Malformed
 from meshport.schema.logical import logical_type
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,6 +43,9 @@ KNOWN: Final = frozenset(
         "string-uuid",
     }
 )
+
+CALENDAR: Final = frozenset(kind for kind in KNOWN if "timestamp" in kind) | {"int-date"}
+"""The kinds whose numbers may lie outside of Python's calendar."""
 
 
 def kind_of(form: Any) -> str:
@@ -71,6 +77,28 @@ def time_of_micros(number: int) -> time:
     minutes, second = divmod(seconds, 60)
     hour, minute = divmod(minutes, 60)
     return time(hour, minute, second, micros)
+
+
+def calendar_value(kind: str, number: int) -> Any:
+    """Return the date or datetime of a number, or the number itself where Python has none; `kind` is one of `CALENDAR`."""
+    if kind == "int-date":
+        epoch: Any = LOCAL_EPOCH.date()
+        unit = timedelta(days=1)
+    else:
+        epoch = LOCAL_EPOCH if "local" in kind else EPOCH
+        unit = MILLI if kind.endswith("millis") else MICRO
+    try:
+        return epoch + unit * number
+    except OverflowError:
+        return number
+
+
+def micros_of_millis(millis: int) -> int:
+    """Return a timestamp that Python does not have in microseconds."""
+    micros = millis * 1000
+    if not LONG_MIN <= micros <= LONG_MAX:
+        raise Malformed(f"is {millis} ms, which no long of microseconds holds")
+    return micros
 
 
 def micros_of_time(value: time) -> int:

@@ -35,6 +35,8 @@ _ALIKE: Final = (
     frozenset({"local-timestamp-millis", "local-timestamp-micros"}),
     frozenset({"time-millis", "time-micros"}),
 )
+# The number of a timestamp that Python does not have, from the writer's unit to the reader's.
+_UNITS: Final = {("millis", "micros"): "micros_of_millis(n)", ("micros", "millis"): "n // 1000"}
 
 
 class ResolvingDecoder:
@@ -132,7 +134,10 @@ class _Resolution(DecoderSource):
                 self._source.add(indent, f"{into} = {'single' if target == 'float' else 'float'}({into})")
             case "int" | "long":
                 # The writer's unit decides between units of one kind; otherwise the reader's logical type decides.
-                self._number(wire, kind if logical_of(form) and logical_of(reader) else wanted, into, indent)
+                if not (logical_of(form) and logical_of(reader)):
+                    self._number(wire, wanted, into, indent)
+                else:
+                    self._number(wire, kind, into, indent, beyond=_UNITS.get((kind[-6:], wanted[-6:]), "n"))
             case "string" | "bytes":
                 self._prefixed(reader, wanted, into, indent)
             case "fixed":

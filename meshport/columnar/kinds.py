@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshport.codec import accept
 from meshport.columnar.native import Refused
 
 _MICROS_PER_DAY: Final = 86_400_000_000
@@ -120,15 +119,13 @@ class Counted(Kind):
     Args:
         arrow: the type of the column.
         storage: the type of the number, int32 or int64.
-        low: the least number that the codec accepts.
-        high: the greatest number that the codec accepts.
+        end: the first number after a day, for a time of day; None where the storage bounds the number.
     """
 
-    def __init__(self, arrow: Any, storage: Any, low: int, high: int) -> None:
+    def __init__(self, arrow: Any, storage: Any, end: int | None = None) -> None:
         super().__init__("long", arrow)
         self._storage = storage
-        self._low = low
-        self._high = high
+        self._end = end
 
     def read(self, column: Any) -> Any:
         """As `Kind.read`."""
@@ -140,13 +137,15 @@ class Counted(Kind):
         """As `Kind.write`; an instant of a finer unit is truncated, as by the codec."""
         numbers = retyped(self._conformed(column), self._storage).cast(pa.int64())
         if self._beyond(numbers):
-            raise ColumnMisfit("is out of the range that can be read back")
+            raise ColumnMisfit("holds what is no time of a day")
         return numbers
 
     def _beyond(self, numbers: Any) -> bool:
+        if self._end is None:
+            return False
         ends = pc.min_max(numbers)
         low, high = ends["min"].as_py(), ends["max"].as_py()
-        return low is not None and (low < self._low or high > self._high)
+        return low is not None and not 0 <= low <= high < self._end
 
     def _conformed(self, column: Any) -> Any:
         given = column.type
@@ -268,25 +267,14 @@ class Fixed(Kind):
 
 
 _FLOATS: Final = {8: "double", 4: "float"}
-# The range of datetime, date and time; see `codec.accept`.
-COUNTED: Final[dict[str, tuple[Any, Any, int, int]]] = {
-    "int-date": (pa.date32(), pa.int32(), accept.MIN_DAY, accept.MAX_DAY),
-    "int-time-millis": (pa.time32("ms"), pa.int32(), 0, _MICROS_PER_DAY // 1000 - 1),
-    "long-time-micros": (pa.time64("us"), pa.int64(), 0, _MICROS_PER_DAY - 1),
-    "long-timestamp-millis": (
-        pa.timestamp("ms", "UTC"),
-        pa.int64(),
-        accept.MIN_MICROS // 1000,
-        accept.MAX_MICROS // 1000,
-    ),
-    "long-timestamp-micros": (pa.timestamp("us", "UTC"), pa.int64(), accept.MIN_MICROS, accept.MAX_MICROS),
-    "long-local-timestamp-millis": (
-        pa.timestamp("ms"),
-        pa.int64(),
-        accept.MIN_MICROS // 1000,
-        accept.MAX_MICROS // 1000,
-    ),
-    "long-local-timestamp-micros": (pa.timestamp("us"), pa.int64(), accept.MIN_MICROS, accept.MAX_MICROS),
+COUNTED: Final[dict[str, tuple[Any, ...]]] = {
+    "int-date": (pa.date32(), pa.int32()),
+    "int-time-millis": (pa.time32("ms"), pa.int32(), _MICROS_PER_DAY // 1000),
+    "long-time-micros": (pa.time64("us"), pa.int64(), _MICROS_PER_DAY),
+    "long-timestamp-millis": (pa.timestamp("ms", "UTC"), pa.int64()),
+    "long-timestamp-micros": (pa.timestamp("us", "UTC"), pa.int64()),
+    "long-local-timestamp-millis": (pa.timestamp("ms"), pa.int64()),
+    "long-local-timestamp-micros": (pa.timestamp("us"), pa.int64()),
 }
 PLAIN: Final[dict[str, tuple[Any, int]]] = {
     "boolean": (pa.bool_(), 1),

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from meshport.codec import accept
 from meshport.columnar import ColumnarEncoder
+from meshport.columnar.values import python_values
 from meshport.errors import EncodeError, MeshError
 from meshport.event.attributes import rfc3339, rfc3339_of_micros
 from meshport.event.record import event_time, record_key
@@ -125,7 +126,7 @@ class ColumnWriter:
             texts: list[Any] = column.cast(pa.string()).cast(pa.binary()).to_pylist()
             if all(texts):
                 return texts
-        return _by_record(self._key_of, batch, self._key)
+        return _by_record(self._key_of, batch, self._key, self._encoder.arrow)
 
     def _times(self, batch: Any) -> list[Any]:
         """Return the time of each row as text, or the error of a row without one."""
@@ -136,7 +137,7 @@ class ColumnWriter:
             micros = _micros(column)
             if micros is not None:
                 return [rfc3339_of_micros(each) for each in micros.tolist()]
-        return _by_record(lambda record: rfc3339(self._time_of(record)), batch, (self._time,))
+        return _by_record(lambda record: rfc3339(self._time_of(record)), batch, (self._time,), self._encoder.arrow)
 
 
 def _column(batch: Any, name: str) -> Any:
@@ -163,9 +164,9 @@ def _micros(column: Any) -> Any:
     return numbers
 
 
-def _by_record(make: Callable[[Mapping[str, Any]], Any], batch: Any, names: tuple[str, ...]) -> list[Any]:
+def _by_record(make: Callable[[Mapping[str, Any]], Any], batch: Any, names: tuple[str, ...], schema: Any) -> list[Any]:
     """Apply a function to some fields of each row; a row's error takes the place of its result."""
-    columns = [_python(_column(batch, name), batch.num_rows) for name in names]
+    columns = [_python(_column(batch, name), batch.num_rows, schema.field(name).type) for name in names]
     made: list[Any] = []
     for values in zip(*columns, strict=True):
         try:
@@ -175,10 +176,14 @@ def _by_record(make: Callable[[Mapping[str, Any]], Any], batch: Any, names: tupl
     return made
 
 
-def _python(column: Any, rows: int) -> list[Any]:
+def _python(column: Any, rows: int, wanted: Any) -> list[Any]:
+    """Return the values of a column; a number for a timestamp that Python does not have is in the unit of the wanted type."""
     if column is None:
         return [None] * rows
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    values: list[Any] = column.to_pylist()
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        return python_values(column.cast(wanted, safe=False))
     return values

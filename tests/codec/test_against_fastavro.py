@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 from fastavro.validation import validate
@@ -60,9 +61,15 @@ def test_mutated_bytes_give_a_value_of_fastavro_or_a_decode_error(data: st.DataO
         with counted(LINES_A_PAYLOAD + LINES_A_BYTE * len(mutant)):
             value, error = _decoded(codec, mutant)
         if error is None:
-            read, used = fastavro_read(schema, mutant)
-            assert used == len(mutant)
-            assert repr(value) == repr(read)
+            try:
+                read, used = fastavro_read(schema, mutant)
+            except (OverflowError, ValueError) as refusal:
+                # We hand on the number of a date or timestamp that Python does not have.
+                if not re.search("date value|year|ordinal|magnitude|too large", str(refusal)):
+                    raise
+            else:
+                assert used == len(mutant)
+                assert repr(value) == repr(read)
             assert repr(codec.decode(codec.encode(value))) == repr(value)
         else:
             assert -1 <= error.offset <= len(mutant)

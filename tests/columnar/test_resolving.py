@@ -103,7 +103,11 @@ STATE: Final = {"type": "enum", "name": "State", "symbols": ["NEW", "PAID", "SEN
         (["null", "string"], "string", ["a", None]),
         (STATE, {**STATE, "symbols": ["PAID", "NEW"]}, ["PAID", "SENT"]),
         ("bytes", "string", [b"a", b"\xff"]),
-        ("long", {"type": "long", "logicalType": "timestamp-millis"}, [1, 2**62]),
+        (
+            {"type": "long", "logicalType": "timestamp-millis"},
+            {"type": "long", "logicalType": "timestamp-micros"},
+            [datetime(2026, 1, 1, tzinfo=UTC), 2**62],
+        ),
         (
             {"type": "long", "logicalType": "timestamp-micros"},
             {"type": "long", "logicalType": "timestamp-millis"},

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from meshport.columnar import arrow_schema
+from meshport.columnar.values import python_values
 from meshport.process.columns.expressions import NotColumnar
 from meshport.process.logic.event_time import to_datetime
 from meshport.schema import Schema
@@ -132,7 +133,7 @@ def to_python(field: ColumnField) -> Callable[[pa.Array], list[Any]]:
         raise NotColumnar(f"values of {kind} are taken one by one")
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return _moments
-    return _plain
+    return python_values
 
 
 def _is_plain(kind: pa.DataType, *, within: bool = False) -> bool:
@@ -144,13 +145,12 @@ def _is_plain(kind: pa.DataType, *, within: bool = False) -> bool:
     return not pa.types.is_nested(kind) and not (within and pa.types.is_timestamp(kind))
 
 
-def _plain(column: pa.Array) -> list[Any]:
-    return list(column.to_pylist())
-
-
 def _moments(column: pa.Array) -> list[Any]:
-    given = column.cast(INSTANT).cast(pa.int64()).to_pylist()
-    return [None if each is None else to_datetime(each) for each in given]
+    try:
+        given = column.cast(INSTANT).cast(pa.int64()).to_pylist()
+        return [None if each is None else to_datetime(each) for each in given]
+    except (OverflowError, pa.ArrowInvalid):
+        return python_values(column)
 
 
 class Origins(NamedTuple):

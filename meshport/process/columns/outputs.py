@@ -14,6 +14,7 @@ from meshport.event import EventWriter
 from meshport.event.attributes import ID, RECORDED_TIME, TIME, rfc3339_of_micros
 from meshport.event.record import record_key
 from meshport.kafka.producer import Message
+from meshport.process.columns.calendar import refuse_beyond_calendar
 from meshport.process.columns.columnar_records import (
     ColumnarRecords,
     ColumnField,
@@ -99,6 +100,7 @@ class ColumnarOutputs:
             column = records.columns[self._time]
             if column.null_count:
                 raise Doubt("an output without a time", column.is_null().to_numpy(zero_copy_only=False))
+            refuse_beyond_calendar(records.columns, (self._time,))
             return [rfc3339_of_micros(each) for each in instants(column).tolist()]
         return [origins.time[at] for at in records.origin.tolist()]
 

@@ -19,6 +19,7 @@ from meshport.address import Address
 from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW, warn_row_path
+from meshport.process.columns.calendar import refuse_beyond_calendar
 from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, Origins, fields_of
 from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, NotColumnar
@@ -32,6 +33,7 @@ from meshport.process.state.deduplication import Deduplication
 from meshport.process.state.groups import GroupProcessor
 from meshport.process.state.overlay import Overlay
 from meshport.process.state.rows import StateRows
+from meshport.process.wire.contracts import computed_columns
 from meshport.process.wire.input import PartitionMessages
 from meshport.process.wire.messages import late
 from meshport.process.wire.partitioner import KeyPartition
@@ -132,6 +134,7 @@ class ColumnarSource:
         self._clock = clock
         self._group = group
         self._deduplications = deduplications
+        self._computed = computed_columns(plan, source.binding)
         self._keys: KeyPartition | None = None
         if source.checks_partitions:
             self._keys = KeyPartition(partition, source.stage.partitions, partitions_of)
@@ -211,9 +214,14 @@ class ColumnarSource:
         Raises:
             _EventsInDoubt: events have to be processed one by one.
         """
+        given = dict(zip(columns.data.schema.names, columns.data.columns, strict=True))
+        try:
+            refuse_beyond_calendar(given, self._computed)
+        except Doubt as doubt:
+            raise _EventsInDoubt(None if doubt.rows is None else np.flatnonzero(doubt.rows)) from doubt
         watermarks, is_late = self._lateness(columns.time, messages)
         records = ColumnarRecords(
-            dict(zip(columns.data.schema.names, columns.data.columns, strict=True)),
+            given,
             np.arange(len(columns)),
             columns.time,
         ).take(~is_late)

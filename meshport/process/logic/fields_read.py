@@ -60,11 +60,14 @@ class FieldsRead:
             records.
         surplus: the fields of the input that records keep to the end though the output does not have them, and that no
             operator is known to read.
+        computed: by input, the paths whose values operators compute with, rather than pass on: operands of expressions, keys of
+            groups, joins and de-duplications, and what is aggregated. What a Python function reads is not among them.
     """
 
     paths: Mapping[Address, tuple[str, ...]]
     complete: bool
     surplus: tuple[str, ...] = ()
+    computed: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
 
     def missing(self, address: Address, declared: Iterable[str]) -> tuple[str, ...]:
         """Return the paths of an input that a list of declared fields does not cover."""
@@ -87,9 +90,13 @@ def fields_read(
     walk = _Walk(pipeline.input, source)
     for operator in pipeline.operators:
         walk.step(operator)
-    kept = [name for name in walk.origins if output is None or name in output]
+    computed = {each: _in_order(paths, inputs[each].fields) for each, paths in walk.computed.items() if each in inputs}
+    carried = {name: path for name, (address, path) in walk.origins.items() if address == pipeline.input}
+    kept = [name for name in carried if output is None or name in output]
     walk.read(*kept)
     needs = walk.needs
+    for address, paths in walk.computed.items():
+        needs.setdefault(address, set()).update(paths)
     own = needs.setdefault(pipeline.input, set())
     own |= {name for name in walk.present if not any(within(path, name) for path in own)}
     own |= {source.time} if source.time else set()
@@ -99,38 +106,43 @@ def fields_read(
         other = inputs.get(address, InputContract(()))
         needs.setdefault(address, set()).update(other.key, [other.time] if other.time else [])
     read = {path.partition(".")[0] for path in own}
-    ends = {origin for name, origin in walk.origins.items() if name not in kept}
+    ends = {origin for name, origin in carried.items() if name not in kept}
     return FieldsRead(
         {each: _in_order(paths, inputs[each].fields) for each, paths in needs.items() if each in inputs},
         walk.complete,
         tuple(name for name in source.fields if name in ends - read),
+        computed,
     )
 
 
 @dataclass
 class _Walk:
-    """Goes through the operators, with the input's field from which each field of the record comes unchanged."""
+    """Goes through the operators, with the input and the path from which each field of the record comes unchanged."""
 
     input: Address
     source: InputContract
     complete: bool = True
     needs: dict[Address, set[str]] = field(default_factory=dict)
-    origins: dict[str, str] = field(init=False)
+    computed: dict[Address, set[str]] = field(default_factory=dict)
+    origins: dict[str, tuple[Address, str]] = field(init=False)
     present: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.origins = {name: name for name in self.source.fields}
+        self.origins = {name: (self.input, name) for name in self.source.fields}
 
     def read(self, *paths: str) -> None:
         """Note that fields of the record are read, each by its path."""
         for path in paths:
             if origin := self._origin(path):
-                self.needs.setdefault(self.input, set()).add(origin)
+                self.computed.setdefault(origin[0], set()).add(origin[1])
 
-    def _origin(self, path: str) -> str | None:
-        """Return the input's path from which a field of the record comes unchanged; None for a field that a step made."""
+    def _origin(self, path: str) -> tuple[Address, str] | None:
+        """Return the input and its path from which a field of the record comes unchanged; None for one that a step made."""
         name, dot, inner = path.partition(".")
-        return self.origins[name] + dot + inner if name in self.origins else None
+        if name not in self.origins:
+            return None
+        address, field = self.origins[name]
+        return address, field + dot + inner
 
     def step(self, operator: Operator) -> None:
         match operator:
@@ -158,7 +170,7 @@ class _Walk:
                 self.read(operator.on)
                 other = operator.table if isinstance(operator, Join) else operator.stream
                 self.needs.setdefault(other, set()).update(operator.take.values())
-                self._made(operator.take)
+                self.origins |= {name: (other, taken) for name, taken in operator.take.items()}
             case Deduplicate(by=by):
                 self.read(*by)
             case Aggregate():
@@ -170,7 +182,8 @@ class _Walk:
 
     def _is_present(self, names: Iterable[str]) -> None:
         """Note fields that must exist, although their values are not read yet."""
-        self.present |= {origin for name in names if (origin := self._origin(name))}
+        origins = (self._origin(name) for name in names)
+        self.present |= {origin[1] for origin in origins if origin and origin[0] == self.input}
 
     def _function(self, function: object) -> None:
         if isinstance(function, Expression):

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from meshport.errors import KafkaError, TopicRemade
-from meshport.event import EventReader, SchemaSource
+from meshport.event import SchemaSource
 from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
@@ -37,7 +37,7 @@ from meshport.process.stages.partition import BatchResult, Counts, PartitionStag
 from meshport.process.stages.source import SourceStage
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint
 from meshport.process.wire.added_partitions import partitions_added
-from meshport.process.wire.contracts import contract_readers
+from meshport.process.wire.contracts import event_readers
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.logs import rebuild_hint, recorded_ids, refuse_other_logs, state_topics
 from meshport.process.wire.messages import with_bytes
@@ -134,7 +134,7 @@ class Worker:
         self._redrive_ends: Mapping[int, tuple[int, int]] = {}
         self._ends_at_assignment: dict[TopicPartition, int] = {}
         self._ids: dict[str, str] | None = None
-        self._readers = {topic: EventReader(schemas, reader) for topic, reader in contract_readers(plan).items()}
+        self._readers = event_readers(plan, schemas)
         self._tables = {
             address: Table(binding, self._readers[binding.topic]) for address, binding in plan.tables.items()
         }

@@ -13,8 +13,10 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.compat.projection import project
 from meshport.errors import EventError
-from meshport.event import ContractReader, Event
+from meshport.event import ContractReader, Event, EventReader, SchemaSource
 from meshport.process.logic.fields_read import FieldsRead, InputContract, fields_read
+from meshport.process.logic.operators import Apply, JoinStream
+from meshport.process.wire.calendar_reader import CalendarReader
 from meshport.process.wire.plan import COMPACT, Plan
 from meshport.schema import Schema
 
@@ -24,14 +26,43 @@ def contract_readers(plan: Plan) -> dict[str, ContractReader]:
 
     A field that the contract got after the process was written, and that the output does not have, is not passed on.
     """
-    bindings = _bindings(plan)
-    contracts = {each: _contract(binding) for each, binding in bindings.items()}
-    output = Schema(plan.output.schema_text).field_names
-    read = fields_read(plan.pipeline, contracts, output)
+    bindings, read = _bindings(plan), _fields_read(plan)
+    return {
+        topic: _reader(plan, read, bindings[addresses[0]], addresses) for topic, addresses in _by_topic(plan).items()
+    }
+
+
+def event_readers(plan: Plan, schemas: SchemaSource) -> dict[str, EventReader]:
+    """Return the readers of a processor's inputs and joined products, by topic."""
+    bindings, computed = _bindings(plan), _fields_read(plan).computed
+    contracts = contract_readers(plan)
+    readers: dict[str, EventReader] = {}
+    for topic, addresses in _by_topic(plan).items():
+        contract = Schema(bindings[addresses[0]].schema_text)
+        paths = dict.fromkeys(path for each in addresses for path in computed.get(each, ()))
+        readers[topic] = CalendarReader(schemas, contracts[topic], contract, paths)
+    return readers
+
+
+def computed_columns(plan: Plan, source: Binding) -> tuple[str, ...]:
+    """Return the fields of an input that a process computes with; all of them where records become state or Python's."""
+    if isinstance(plan.pipeline.grouping, Apply | JoinStream):
+        return Schema(source.schema_text).field_names
+    computed = _fields_read(plan).computed
+    paths = (path for each, binding in _bindings(plan).items() if binding is source for path in computed.get(each, ()))
+    return tuple(dict.fromkeys(path.partition(".")[0] for path in paths))
+
+
+def _fields_read(plan: Plan) -> FieldsRead:
+    contracts = {each: _contract(binding) for each, binding in _bindings(plan).items()}
+    return fields_read(plan.pipeline, contracts, Schema(plan.output.schema_text).field_names)
+
+
+def _by_topic(plan: Plan) -> dict[str, list[Address]]:
     by_topic: dict[str, list[Address]] = {}
-    for address, binding in bindings.items():
+    for address, binding in _bindings(plan).items():
         by_topic.setdefault(binding.topic, []).append(address)
-    return {topic: _reader(plan, read, bindings[addresses[0]], addresses) for topic, addresses in by_topic.items()}
+    return by_topic
 
 
 def missing_field(error: Exception, event: Event, plan: Plan) -> Exception:
