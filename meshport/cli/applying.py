@@ -13,19 +13,37 @@ from meshport.cli.session import JsonOption, RegistryOption, TopicsKafkaOption, 
 from meshport.kafka.admin import Admin
 from meshport.project.apply import ProductPlan, carry_out, plan
 from meshport.project.check import Contracts, check_process, unknown_inputs
+from meshport.project.follow import follow_process
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
 
 
-def check(registry: RegistryOption = None, json: JsonOption = False) -> None:
+def check(
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Before that, have the contracts of derived products follow what their processes make."
+        ),
+    ] = False,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
     """Check every descriptor, contract and process of this project.
 
     Inputs that belong to other projects are looked up in the registry, if one is named or runs here. An input that no
     product has is an error.
 
-    Example: meshport check
+    After a step of a process was changed, --write adds to the Avro file of its port the fields that are new, and takes out
+    those that are no longer made. Where the port is registered, a new field is nullable with default null, since stored
+    events do not have it.
+
+    Examples:
+        meshport check
+        meshport check --write
     """
     project = Project.find(Path.cwd())
+    if write:
+        project = _written(project, registry)
     contracts = Contracts(project.products, resolve_at(registry))
     unchecked = 0
     for each in project.products:
@@ -42,6 +60,18 @@ def check(registry: RegistryOption = None, json: JsonOption = False) -> None:
         f"{_counted(len(project.products), 'product')} well-formed"
         + (f"; {unchecked} not checked against their inputs" if unchecked else "")
     )
+
+
+def _written(project: Project, registry: str | None) -> Project:
+    """Return the project after the contracts were changed; each product is read after those that it reads."""
+    for address in [each.product.address for each in project.products]:
+        product, contracts = project.product(address), Contracts(project.products, resolve_at(registry))
+        followed = None if unknown_inputs(product, contracts) else follow_process(project, product, contracts)
+        if followed is not None:
+            followed.file.write_text(followed.text, encoding="utf-8")
+            say(f"wrote {followed.file.relative_to(project.root)}: {'; '.join(followed.changes)}")
+            project = Project.find(project.root)
+    return project
 
 
 def _checked(product: ProjectProduct, unknown: list[Address]) -> dict[str, Any]:

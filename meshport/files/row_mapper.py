@@ -58,7 +58,9 @@ class RowMapper:
             raise EncodeError(
                 f"there is no column for {_listed('field', lacking)}, which has no default",
                 field=lacking[0],
-                hint=f"`{rename_options(fitting)}`" if fitting else f"the columns are {', '.join(columns)}",
+                hint=f"did you mean `{rename_options(fitting)}`?"
+                if fitting
+                else f"the columns are {', '.join(columns)}",
             )
 
     def record(self, row: Row) -> dict[str, Any]:
@@ -78,10 +80,10 @@ class RowMapper:
         if not unknown:
             return
         fitting = fitting_fields(unknown, self._names, [each for each in names if each in self._known])
-        hints = [f"`{rename_options(fitting)}`"] if fitting else []
+        hints = [f"did you mean `{rename_options(fitting)}`?"] if fitting else []
         if len(fitting) < len(unknown):
             hints.append(f"its fields are {', '.join(self._names)}; --ignore-unknown leaves the others out")
-        raise EncodeError(f"the schema has no {_listed('field', unknown)}", field=unknown[0], hint="; ".join(hints))
+        raise EncodeError(f"the schema has no {_listed('field', unknown)}", field=unknown[0], hint=" ".join(hints))
 
 
 def _listed(word: str, names: Sequence[str]) -> str:

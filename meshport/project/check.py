@@ -63,6 +63,14 @@ class Contracts:
             port.name == product.default_port.name,
         )
 
+    def is_registered(self, address: Address) -> bool:
+        """Return whether a port is known to be registered; not where no registry answers."""
+        try:
+            self._resolve(address)
+        except (NotRegistered, RegistryUnavailable):
+            return False
+        return True
+
     def nearest(self, address: Address) -> Address | None:
         """Return the port of the project whose address is most similar to one that is not found; None without one.
 

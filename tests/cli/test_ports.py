@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_2_and_nothing_is_stored(
         "cut.json": "cut.json: line 2: the file ends within its array",
         "latin.jsonl": "latin.jsonl: line 2001: the byte 0xe9 is not UTF-8",
         "columns.csv": "columns.csv: the schema has no fields 'At', 'Celsius '\n"
-        "hint: `--rename At=at --rename 'Celsius =celsius'`",
+        "hint: did you mean `--rename At=at --rename 'Celsius =celsius'`",
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)

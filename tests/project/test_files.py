@@ -240,7 +240,7 @@ def test_all_columns_that_do_not_fit_are_named_at_once() -> None:
     mapper = RowMapper(parse_schema(json.dumps({"type": "record", "name": "R", "fields": fields})), CSV)
     with pytest.raises(EncodeError, match="no fields 'Order Id', 'TOTAL'") as refused:
         mapper.check_columns(["Order Id", "TOTAL"])
-    assert refused.value.hint == "`--rename 'Order Id=order_id' --rename TOTAL=total`"
+    assert refused.value.hint == "did you mean `--rename 'Order Id=order_id' --rename TOTAL=total`?"
     with pytest.raises(EncodeError, match="no column for field 'total', which has no default"):
         mapper.check_columns(["order_id"])
     mapper.check_columns(["total", "order_id"])

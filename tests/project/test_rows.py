@@ -309,7 +309,7 @@ def test_an_unknown_column_is_refused_or_left_out() -> None:
     assert refused.value.hint == "its fields are origin, delay; --ignore-unknown leaves the others out"
     with pytest.raises(EncodeError, match="no field 'Delay'") as refused:
         mapper(*fields).record(Row(1, {"origin": "DTW", "Delay": "3"}))
-    assert refused.value.hint == "`--rename Delay=delay`"
+    assert refused.value.hint == "did you mean `--rename Delay=delay`?"
     assert mapper(*fields, ignore_unknown=True).record(row) == {"origin": "DTW", "delay": 2}
 
 

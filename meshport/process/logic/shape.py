@@ -14,6 +14,7 @@ from meshport.errors import ProcessError, SchemaError
 from meshport.process.logic.expression import Expression
 from meshport.process.logic.fields_read import paths_in
 from meshport.process.logic.inference import Inference
+from meshport.process.logic.misfit import misfit, shown_type
 from meshport.process.logic.operators import (
     Aggregate,
     Apply,
@@ -49,24 +50,34 @@ def check_pipeline(
 
     Raises:
         ProcessError: a step reads a field that does not exist or adds up a field that is no number, or the record that is
-            made does not have the output's fields.
+            made does not have the output's fields and types.
     """
     made, _ = _output_fields(pipeline, source, tables)
     if made is None or output is None:
         return
-    for field in output.fields:
-        if field["name"] not in made and "default" not in field:
-            near = nearest(field["name"], list(made))
-            raise ProcessError(
-                f"{output.name} has the field {field['name']!r}, which the pipeline does not make",
-                hint=f"did you mean {near!r}?" if near else f"it makes {', '.join(made)}",
-            )
-    for name in made:
-        if name not in output.field_names:
-            raise ProcessError(
-                f"the pipeline makes the field {name!r}, which {output.name} does not have",
-                hint=f"leave it out: `select: [{', '.join(output.field_names)}]`",
-            )
+    found = misfit(made, output)
+    if found.unmade:
+        near = nearest(found.unmade[0], list(made))
+        raise ProcessError(
+            f"{output.name} has {_fields(found.unmade)}, which the pipeline does not make",
+            hint=(f"did you mean {near!r}? " if near and len(found.unmade) == 1 else f"it makes {', '.join(made)}; ")
+            + "`meshport check --write` writes a contract that fits the process",
+        )
+    if found.added:
+        raise ProcessError(
+            f"the pipeline makes {_fields(found.added)}, which {output.name} does not have",
+            hint="`meshport check --write` writes a contract that fits the process; or leave "
+            f"{'it' if len(found.added) == 1 else 'them'} out: `select: [{', '.join(output.field_names)}]`",
+        )
+    for name, (kind, declared) in found.retyped.items():
+        raise ProcessError(
+            f"the pipeline makes the field {name!r} as {shown_type(kind)}, which {output.name} has as {shown_type(declared)}",
+            hint="`meshport check --write` writes a contract that fits the process",
+        )
+
+
+def _fields(names: Sequence[str]) -> str:
+    return f"the field{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
 
 
 def derive_schema(pipeline: Pipeline, name: str, source: Schema, tables: Mapping[Address, Schema]) -> Schema:
