@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, false, func, select, true
+from sqlalchemy import Connection, Row, and_, bindparam, exists, false, func, select, true
 
 from meshport.compat import Version
 from meshport.compat.judgement import HistoryJudgement
@@ -231,24 +231,36 @@ def find_registered(
 
 
 def list_subjects(
-    connection: Connection, *, prefix: str = "", deleted: bool = False, deleted_only: bool = False
+    connection: Connection,
+    *,
+    prefix: str = "",
+    deleted: bool = False,
+    deleted_only: bool = False,
+    after: str | None = None,
+    offset: int = 0,
+    limit: int,
 ) -> list[str]:
-    """Return the names of the subjects that have versions, sorted.
+    """Return the names of the subjects that have versions, in order.
 
     Args:
         connection: to the database.
         prefix: return only the names that begin with it; `:*:` in front of it is ignored.
         deleted: include subjects all of whose versions are soft deleted.
         deleted_only: return those subjects alone.
+        after: return only the names that follow this one.
+        offset: the number of names to skip.
+        limit: the number of names to return, at most.
     """
-    wanted: Any = tables.version.c.deleted.is_(False)
-    if deleted or deleted_only:
-        wanted = true()
-    query = select(tables.subject.c.name).join(tables.version).where(wanted).distinct()
-    names = [name for (name,) in connection.execute(query) if name.startswith(prefix.removeprefix(":*:"))]
-    if deleted_only:
-        names = sorted(set(names) - set(list_subjects(connection)))
-    return sorted(names)
+    name, versions = tables.subject.c.name, tables.version.c.subject_id == tables.subject.c.id
+    every, live = exists().where(versions), exists().where(versions, tables.version.c.deleted.is_(False))
+    query = (
+        select(name)
+        .where(every & ~live if deleted_only else every if deleted else live)
+        .where(name.startswith(prefix.removeprefix(":*:"), autoescape=True))
+        .where(true() if after is None else name > after)
+        .order_by(name)
+    )
+    return [found for (found,) in connection.execute(query.offset(offset).limit(limit))]
 
 
 def list_schemas(

@@ -228,7 +228,7 @@ def test_schemas_can_be_listed(http: httpx2.Client) -> None:
 
 
 def test_a_long_list_of_schemas_is_sent_in_parts(database: str, http: httpx2.Client) -> None:
-    """A list has every schema once, in its order, and a thousand of them at most; an offset gets the others."""
+    """A list has every schema and subject once, in order; of schemas a thousand at most, and an offset gets the others."""
     for text in (V1, V2):
         register(http, "a", text)
     names = [f"s{number:04}" for number in range(MOST_SCHEMAS + 5)]
@@ -252,6 +252,12 @@ def test_a_long_list_of_schemas_is_sent_in_parts(database: str, http: httpx2.Cli
     others = http.get(f"/schemas?subjectPrefix=s&offset={MOST_SCHEMAS}").json()
     assert [each["subject"] for each in others] == names[MOST_SCHEMAS:]
     assert http.head("/schemas").content == b""
+    for limit in (1, 999, MOST_SCHEMAS, MOST_SCHEMAS + 3):
+        assert http.get(f"/subjects?subjectPrefix=s&limit={limit}").json() == names[:limit]
+    for query in ("", "&limit=0", "&limit=-1", "&deleted=true"):
+        assert http.get(f"/subjects?subjectPrefix=s{query}").json() == names
+    assert http.get(f"/subjects?subjectPrefix=s&offset=3&limit={MOST_SCHEMAS}").json() == names[3 : MOST_SCHEMAS + 3]
+    assert http.get("/subjects?subjectPrefix=s&deletedOnly=true").json() == []
 
 
 def test_an_import_keeps_ids_and_versions(http: httpx2.Client) -> None:

@@ -84,6 +84,10 @@ class Page:
     offset: JavaCount = 0
     limit: JavaLimit = -1
 
+    def size(self, most: int) -> int:
+        """Return how many items the page has, at most: no limit and a higher one mean `most`."""
+        return min(self.limit, most) if self.limit > 0 else most
+
     def of(self, items: list[_T]) -> list[_T]:
         """Return the page of a list."""
         return items[self.offset :] if self.limit <= 0 else items[self.offset : self.offset + self.limit]

@@ -59,7 +59,7 @@ async def schemas(
     latest_only: Annotated[Flag, Query(alias="latestOnly", description="the newest version of each subject")] = False,
 ) -> Any:
     """Schemas with their subjects and versions, a thousand at most."""
-    limit = min(page.limit, MOST_SCHEMAS) if page.limit > 0 else MOST_SCHEMAS
+    limit = page.size(MOST_SCHEMAS)
     found = await store.read(
         lambda connection: list_schemas(
             connection, prefix=prefix, deleted=deleted, latest=latest_only, offset=page.offset, limit=limit

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 
 from meshport_registry import schema_registration
@@ -33,9 +37,10 @@ from meshport_registry.confluent.parameters import (
 )
 from meshport_registry.errors import InvalidSchema, SchemaNotFound
 from meshport_registry.judging import Judged, write_judged
-from meshport_registry.negotiation import CONFLUENT_CHECKS
+from meshport_registry.negotiation import CONFLUENT_CHECKS, CONFLUENT_JSON
 from meshport_registry.schemas import StoredSchema, load
 from meshport_registry.state import Database
+from meshport_registry.store import RegistryStore
 from meshport_registry.subject_deletion import delete_subject, delete_version
 from meshport_registry.subject_names import LATEST
 from meshport_registry.subjects import (
@@ -51,6 +56,10 @@ from meshport_registry.values import BoundedRoute
 router = APIRouter(
     route_class=BoundedRoute, default_response_class=ConfluentJSON, dependencies=CONFLUENT_CHECKS, tags=["Confluent"]
 )
+MOST_SUBJECTS: Final = 20_000
+"""Names of one list: the default and the maximum of Confluent's (`subject.search.default.limit`, `subject.search.max.limit`)."""
+# Names that are in memory at once; each has up to 500 characters.
+_AT_ONCE: Final = 1_000
 Normalize = Annotated[Flag, Query(description="store the canonical form in place of the author's text")]
 Permanent = Annotated[Flag, Query(description="delete permanently what is soft deleted")]
 
@@ -59,9 +68,26 @@ Permanent = Annotated[Flag, Query(description="delete permanently what is soft d
 async def subjects(
     store: Database, page: Paged, prefix: Prefix = "", deleted: Deleted = False, deleted_only: DeletedOnly = False
 ) -> Any:
-    """Names of the subjects."""
-    found = await store.read(lambda c: list_subjects(c, prefix=prefix, deleted=deleted, deleted_only=deleted_only))
-    return ConfluentJSON(page.of(found))
+    """Names of the subjects, 20,000 at most."""
+    limit = page.size(MOST_SUBJECTS)
+    read = partial(list_subjects, prefix=prefix, deleted=deleted, deleted_only=deleted_only)
+    found = await store.read(partial(read, offset=page.offset, limit=min(limit, _AT_ONCE)))
+    if len(found) < _AT_ONCE:
+        return ConfluentJSON(found)
+    return StreamingResponse(_in_parts(store, found, read, limit), media_type=CONFLUENT_JSON)
+
+
+async def _in_parts(
+    store: RegistryStore, names: list[str], read: Callable[..., list[str]], limit: int
+) -> AsyncIterator[bytes]:
+    """Yield the JSON list of names part by part; one is read once the client has taken the one before."""
+    opening = b"["
+    while names:
+        yield opening + orjson.dumps(names)[1:-1]
+        opening = b","
+        limit -= len(names)
+        names = await store.read(partial(read, after=names[-1], limit=min(limit, _AT_ONCE))) if limit else []
+    yield b"]"
 
 
 @router.post("/subjects/{subject}", response_model=VersionFacts, responses=TAKES_BODY)
