@@ -156,6 +156,17 @@ def stored_at(timestamp_ms: int) -> datetime:
         ) from error
 
 
+def deleted_at(timestamp_ms: int) -> datetime:
+    """Return the time of a tombstone without one: as `stored_at`, and the epoch for a Kafka timestamp after the year 9999.
+
+    Kafka deletes the row whatever the time. From the epoch on it holds for all readers, as after compaction.
+    """
+    try:
+        return stored_at(timestamp_ms)
+    except EventError:
+        return _EPOCH
+
+
 def canonical_text(name: str, value: Any) -> str:
     """Return an attribute of a structured event in CloudEvents' canonical text form."""
     match value:

@@ -42,6 +42,7 @@ from meshport.event.headers import (
     canonical_text,
     check_attributes,
     check_prefix,
+    deleted_at,
     instant_of,
     optional_attributes,
     refuse_name,
@@ -267,6 +268,7 @@ def _event(attributes: dict[str, str], data: Any, position: _Position) -> Event:
     """Return the event of checked attributes, which are taken out of their dict."""
     key, topic, partition, offset, timestamp_ms = position
     has_time = "time" in attributes
+    kafka_time = deleted_at if data is None else stored_at
     event = Event(
         envelope=Envelope(
             attributes.pop("source"),
@@ -275,7 +277,7 @@ def _event(attributes: dict[str, str], data: Any, position: _Position) -> Event:
             attributes.pop("datacontenttype", None),
         ),
         id=attributes.pop("id"),
-        time=instant_of("time", attributes.pop("time")) if has_time else stored_at(timestamp_ms),
+        time=instant_of("time", attributes.pop("time")) if has_time else kafka_time(timestamp_ms),
         data=data,
         key=key,
         topic=topic,
@@ -297,8 +299,7 @@ def _tombstone(headers: RawHeaders, position: _Position) -> Event:
     """Return the event of a null value; one of our own where its headers are no CloudEvent and it has a key.
 
     Raises:
-        EventError: the headers are no CloudEvent, and there is no key that could be deleted; or the Kafka timestamp, the only
-            time of the event, is after the year 9999.
+        EventError: the headers are no CloudEvent, and there is no key that could be deleted.
     """
     try:
         attributes, _ = attributes_of(headers)

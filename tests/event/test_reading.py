@@ -414,6 +414,17 @@ def test_a_keyed_null_value_is_a_tombstone_whatever_its_headers(headers: Headers
     assert event.as_dict()["data"] is None
 
 
+@pytest.mark.parametrize("headers", [None, _headers(without="ce_time")], ids=["foreign", "an event"])
+def test_a_tombstone_deletes_whatever_its_kafka_timestamp(headers: Headers | None) -> None:
+    """A timestamp after the year 9999 costs no deletion: the time is the epoch, as where there is no timestamp."""
+    reader = EventReader(Known(id7=PLAY))
+    for stored_ms in (-1, 253_402_300_800_000, 2**62):
+        event = reader.read(b"key", None, headers, "topic", 2, 41, stored_ms)
+        assert (event.is_tombstone, event.timestamp_ms) == (True, stored_ms)
+        assert (event.time, event.has_time) == (datetime(1970, 1, 1, tzinfo=UTC), False)
+        assert event.id == ("1" if headers else "topic-2-41")
+
+
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_a_null_value_without_key_and_event_is_refused(headers: Headers | None) -> None:
     """It deletes nothing and says nothing."""

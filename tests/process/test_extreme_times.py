@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from meshport.address import Address
 from meshport.errors import EventError
 from meshport.event import EventReader
 from meshport.event.headers import RawHeaders
+from meshport.kafka.producer import Message
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.operators import Aggregate, Deduplicate, Hopping, Session, Tumbling, Window
@@ -111,6 +114,22 @@ def test_a_kafka_timestamp_after_the_year_9999_is_an_error_of_an_event_without_a
     headers: RawHeaders = [each for each in message.headers if each[0] != "ce_time"]
     with pytest.raises(EventError, match=r"its Kafka timestamp is 4611686018427387904 ms"):
         EventReader(bound).read(*message._replace(headers=headers, timestamp_ms=2**62).parts)
+
+
+@pytest.mark.parametrize("made", [Harness, ByColumns])
+def test_a_tombstone_is_taken_from_totals_whatever_its_kafka_timestamp(made: type[Harness]) -> None:
+    """The row that compaction removes leaves an aggregate over the table, also if Kafka's timestamp is none or after 9999."""
+    given = ports(record("Total", field("artist", "string"), field("n", "long")), ("artist",))
+    given["player/plays"] = replace(given["player/plays"], key=("user",), cleanup="compact")
+    harness = made(pipeline(Aggregate(("artist",), {"n": "count()"})), output="listening/out", ports=given)
+    topic = Ports(given).resolve(Address.parse("player/plays")).topic
+    for user, stored_ms in {"u1": None, "u2": 253_402_300_800_000, "u3": 2**62, "u4": 1}.items():
+        harness.publish("player/plays", play(user, minutes=1))
+        if user != "u4":
+            harness.store(Message(topic, user.encode(), None, [], stored_ms))
+    harness.run()
+    assert [row["n"] for row in harness.table().values()] == [1]
+    assert harness.quarantine() == []
 
 
 @pytest.mark.parametrize("stored_ms", [-1, 0, 1, 253_402_300_799_999, 253_402_300_800_000, 2**62])

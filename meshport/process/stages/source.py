@@ -382,16 +382,20 @@ def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> l
 def _event_record(event: Event, message: InputMessage) -> EventRecord:
     """Return what all records of an event have in common. An event without a time has the Kafka timestamp of its message.
 
+    A tombstone deletes its row whatever the Kafka timestamp; where that is none, its recorded time is its own.
+
     Raises:
-        EventError: it has neither, or one that no output could have as its recorded time.
+        EventError: it has data and neither time, or one that no output could have as its recorded time.
     """
-    if not event.has_time and message.timestamp_ms < 0:
+    if not event.has_time and message.timestamp_ms < 0 and event.data is not None:
         raise EventError("neither the event nor its Kafka record has a time")
     time = to_micros(event.time)
     if event.recorded_time is not None:
         recorded = to_micros(event.recorded_time)
     else:
         recorded = message.timestamp_ms * 1000 if message.timestamp_ms >= 0 else time
+    if recorded > LAST and event.data is None:
+        recorded = time
     if recorded > LAST:
         raise EventError(
             f"the Kafka timestamp of the event is {message.timestamp_ms} ms, after the year 9999",
