@@ -57,18 +57,18 @@ class SampledColumn:
             if all(number_for_people(text) for _, text in self._values):
                 return f"{self._path} is text: {said(value)} (line {line}) is no number here; {PLAIN_NUMBER}"
             return None
-        (kind, count), total = counts.most_common(1)[0], len(self._values)
-        odd = [value for value, of in self._each() if of != kind]
-        if not odd:
-            line, value = self._values[0]
+        if "beyond" in counts and "string" not in self._kinds:
+            line, value = self.of_kind("beyond")
             return f"{self._path} is text: {said(value)} (line {line}) is too large for a long or a double"
+        (kind, count), total = counts.most_common(1)[0], len(self._values)
         # A text says more than a number of another kind.
-        line, value = next((value for value, of in self._each() if of == "string"), odd[0])
+        rest = [value for value, of in self._each() if of != kind]
+        line, value = next((value for value, of in self._each() if of == "string"), rest[0])
         note = (
             f"{self._path} is text: {count} of {total} values are {_WORDS[kind]}, but not {said(value)} (line {line})"
         )
-        options = self.na_options()
-        return f"{note}; {options}" if options else note
+        hint = PLAIN_NUMBER if number_for_people(str(value)) else self.na_options()
+        return f"{note}; {hint}" if hint else note
 
     def of_kind(self, kind: str) -> Sampled:
         """Return the first value of a kind."""

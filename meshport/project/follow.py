@@ -10,7 +10,7 @@ from typing import Any
 
 from meshport.errors import ProjectError, SchemaError
 from meshport.process.logic.load import load_pipeline
-from meshport.process.logic.misfit import Misfit, misfit, shown_type
+from meshport.process.logic.misfit import RecordMisfit, misfit, shown_type
 from meshport.process.logic.shape import derive_schema
 from meshport.process.logic.types import Type, nullable, record_types
 from meshport.project.check import Contracts
@@ -92,7 +92,7 @@ def _plain_json(file: Path, changes: tuple[str, ...]) -> dict[str, Any]:
     return document
 
 
-def _changed(document: Mapping[str, Any], found: Misfit, types: Mapping[str, Type]) -> dict[str, Any]:
+def _changed(document: Mapping[str, Any], found: RecordMisfit, types: Mapping[str, Type]) -> dict[str, Any]:
     fields = []
     for field in document["fields"]:
         if field["name"] in found.retyped:
@@ -111,7 +111,7 @@ def _field(name: str, kind: Type) -> dict[str, Any]:
     return {"name": name, "type": kind, **default}
 
 
-def _changes(found: Misfit, types: Mapping[str, Type]) -> tuple[str, ...]:
+def _changes(found: RecordMisfit, types: Mapping[str, Type]) -> tuple[str, ...]:
     return (
         *(f"{name} ({shown_type(types[name])}) is added" for name in found.added),
         *(f"{name} is taken out" for name in found.unmade),

@@ -21,7 +21,7 @@ _HOLD: Final = {
 
 
 @dataclass(frozen=True)
-class Misfit:
+class RecordMisfit:
     """What of a record does not fit a contract.
 
     Attributes:
@@ -39,7 +39,7 @@ class Misfit:
         return bool(self.added or self.unmade or self.retyped)
 
 
-def misfit(made: Mapping[str, Type], contract: Schema) -> Misfit:
+def misfit(made: Mapping[str, Type], contract: Schema) -> RecordMisfit:
     """Compare the fields that are made with those of a contract.
 
     Args:
@@ -47,7 +47,7 @@ def misfit(made: Mapping[str, Type], contract: Schema) -> Misfit:
         contract: the schema of the output port.
     """
     types, _ = record_types(contract)
-    return Misfit(
+    return RecordMisfit(
         added=tuple(name for name in made if name not in types),
         unmade=tuple(
             str(each["name"]) for each in contract.fields if each["name"] not in made and "default" not in each
