@@ -63,6 +63,8 @@ def outcome(make: Callable[[Any], Any], record: Any) -> Any:
         ),
         ({"type": "int", "logicalType": "date"}, pa.date32(), [date(2026, 3, 1)]),
         ({"type": "long", "logicalType": "timestamp-millis"}, pa.timestamp("ns", "UTC"), [AT, None]),
+        ({"type": "long", "logicalType": "timestamp-millis"}, pa.timestamp("ms", "UTC"), [AT, 2**62, None]),
+        ({"type": "int", "logicalType": "date"}, pa.date32(), [date(2026, 3, 1), 2_932_897]),
         ({"type": "array", "items": "long"}, pa.list_(pa.int64()), [[1]]),
     ],
 )
@@ -95,7 +97,8 @@ def test_a_key_is_that_of_the_record(kind: Any, arrow: Any, values: list[Any], k
             [AT, AT - timedelta(days=99_999)],
         ),
         ({"type": "long", "logicalType": "local-timestamp-micros"}, pa.timestamp("us"), [AT.replace(tzinfo=None)]),
-        ({"type": "int", "logicalType": "date"}, pa.date32(), [date(2026, 3, 1)]),
+        ({"type": "int", "logicalType": "date"}, pa.date32(), [date(2026, 3, 1), 2_932_897]),
+        ({"type": "long", "logicalType": "timestamp-micros"}, pa.timestamp("us", "UTC"), [AT, 2**62]),
         ({"type": "long", "logicalType": "timestamp-micros"}, pa.int64(), [1_700_000_000_000_000]),
         ("long", pa.int64(), [1_700_000_000_000, 2**62]),
         ("string", pa.string(), ["2026-03-01T00:00:00Z", "yesterday"]),

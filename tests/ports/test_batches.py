@@ -18,6 +18,7 @@ from meshport.event.reader import FOREIGN_TOMBSTONE
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
+from meshport.ports.replay import Replay
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.schema import parse_schema
 from tests.columnar.rows import rows_of
@@ -196,6 +197,23 @@ def test_rows_have_the_readers_schema(ports: Mesh) -> None:
         found = gather(subscriber, 20)
     rows = [row for batch in found for row in batch.data.to_pylist()]
     assert rows == [{"celsius": float(at), "probe": "s1", "room": "unknown"} for at in range(20)]
+
+
+def test_times_of_any_year_are_read(ports: Mesh) -> None:
+    """A timestamp before year 1 or after 9999 is read with its event: a number, in columns as well; no event is refused."""
+    until = {"name": "until", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    binding = ports.product(READING | {"fields": [*READING["fields"], until]}, key="sensor", time="at")
+    numbers = [253_402_300_800_000_000, 2**63 - 1, -(2**63), -62_167_219_200_000_000] * 5
+    with Publisher(binding.address, ports.registry) as publisher:
+        for at, number in enumerate(numbers):
+            publisher.publish(reading(at, sensor="s1") | {"until": number})
+    with Subscriber(binding.address, ports.registry) as subscriber:
+        assert [event.data["until"] for event in take(subscriber, len(numbers))] == numbers
+    with Replay(binding.address, ports.registry) as replay:
+        assert [event.data["until"] for event in replay.history()] == numbers
+    with Subscriber(binding.address, ports.registry) as subscriber:
+        found = gather(subscriber, len(numbers))
+    assert [number for batch in found for number in batch.data.column("until").cast(pa.int64()).to_pylist()] == numbers
 
 
 def test_a_batch_takes_so_many_bytes(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:

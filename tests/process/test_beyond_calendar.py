@@ -170,7 +170,11 @@ def test_an_operator_that_reads_a_far_time_costs_its_event(
     found = refused(harness)
     assert [(each.offset, each.error) for each in found] == [(number, EventError.__name__) for number, _ in far]
     for each, ((_, name), number) in zip(found, far.items(), strict=True):
-        assert f"the field {name!r} holds {number}, a date or timestamp whose year is not 1 to 9999" in each.reason
+        place = f"{each.topic}[{each.partition}]@{each.offset}"
+        assert (
+            f"{place}: the field {name!r} holds {number}, a date or timestamp whose year is not 1 to 9999"
+            in each.reason
+        )
     other = harness_of(ByColumns if made is Harness else Harness, form, *operators)
     given(other)
     assert [each.parts for each in other.outputs()] == [each.parts for each in harness.outputs()]

@@ -7,7 +7,7 @@ holds one. A field that is only passed on keeps its number to the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from meshport.codec.layout import Layout
@@ -17,8 +17,8 @@ from meshport.event import Event, EventReader, SchemaSource
 from meshport.event.reading import ReaderSchemas
 from meshport.schema import Schema
 
-# Returns a number that stands for a date or timestamp in a value; None where there is none.
-_Find = Callable[[Any], int | None]
+Find = Callable[[Any], int | None]
+"""Returns a number that stands for a date or timestamp in a value; None where there is none."""
 
 
 class CalendarReader(EventReader):
@@ -27,15 +27,12 @@ class CalendarReader(EventReader):
     Args:
         schemas: looks schemas up.
         reader: as for `EventReader`.
-        contract: of the events.
-        paths: the fields that the process computes with.
+        finders: what finds a number in the fields that the process computes with, by path.
     """
 
-    def __init__(self, schemas: SchemaSource, reader: ReaderSchemas, contract: Schema, paths: Iterable[str]) -> None:
+    def __init__(self, schemas: SchemaSource, reader: ReaderSchemas, finders: Mapping[str, Find]) -> None:
         super().__init__(schemas, reader)
-        layout = Layout(contract)
-        made = {path: _finder(layout.form, path.split("."), layout, ()) for path in paths}
-        self._finders = {path: find for path, find in made.items() if find is not None}
+        self._finders = finders
 
     def read(self, *parts: Any) -> Event:
         """As `EventReader.read`.
@@ -48,15 +45,23 @@ class CalendarReader(EventReader):
             for path, find in self._finders.items():
                 number = find(event.data)
                 if number is not None:
+                    place = f"{event.topic}[{event.partition}]@{event.offset}"
                     raise EventError(
-                        f"the field {path!r} holds {number}, a date or timestamp whose year is not 1 to 9999, and the process "
-                        "computes with it",
+                        f"{place}: the field {path!r} holds {number}, a date or timestamp whose year is not 1 to 9999, and the "
+                        "process computes with it",
                         hint="it is passed on where no step reads it",
                     )
         return event
 
 
-def _finder(form: Any, path: Sequence[str], layout: Layout, within: tuple[str, ...]) -> _Find | None:
+def calendar_finders(contract: Schema, paths: Iterable[str]) -> dict[str, Find]:
+    """Return what finds numbers in the records of a contract, for each path that may hold a date or timestamp."""
+    layout = Layout(contract)
+    made = {path: _finder(layout.form, path.split("."), layout, ()) for path in paths}
+    return {path: find for path, find in made.items() if find is not None}
+
+
+def _finder(form: Any, path: Sequence[str], layout: Layout, within: tuple[str, ...]) -> Find | None:
     """Return the function that finds a number in the part of a value that a path leads to; None where no part may hold one."""
     form = layout.definition(form)
     kind = kind_of(form)
@@ -87,7 +92,7 @@ def _number(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _in_fields(finders: dict[str, _Find]) -> _Find:
+def _in_fields(finders: dict[str, Find]) -> Find:
     def find(record: Any) -> int | None:
         if record is None:
             return None
@@ -97,7 +102,7 @@ def _in_fields(finders: dict[str, _Find]) -> _Find:
     return find
 
 
-def _in_items(find_one: _Find, items: Callable[[Any], Iterable[Any]]) -> _Find:
+def _in_items(find_one: Find, items: Callable[[Any], Iterable[Any]]) -> Find:
     def find(value: Any) -> int | None:
         found = map(find_one, items(value)) if value is not None else ()
         return next((number for number in found if number is not None), None)

@@ -16,7 +16,7 @@ from meshport.errors import EventError
 from meshport.event import ContractReader, Event, EventReader, SchemaSource
 from meshport.process.logic.fields_read import FieldsRead, InputContract, fields_read
 from meshport.process.logic.operators import Apply, JoinStream
-from meshport.process.wire.calendar_reader import CalendarReader
+from meshport.process.wire.calendar_reader import CalendarReader, calendar_finders
 from meshport.process.wire.plan import COMPACT, Plan
 from meshport.schema import Schema
 
@@ -40,7 +40,10 @@ def event_readers(plan: Plan, schemas: SchemaSource) -> dict[str, EventReader]:
     for topic, addresses in _by_topic(plan).items():
         contract = Schema(bindings[addresses[0]].schema_text)
         paths = dict.fromkeys(path for each in addresses for path in computed.get(each, ()))
-        readers[topic] = CalendarReader(schemas, contracts[topic], contract, paths)
+        finders = calendar_finders(contract, paths)
+        readers[topic] = (
+            CalendarReader(schemas, contracts[topic], finders) if finders else EventReader(schemas, contracts[topic])
+        )
     return readers
 
 
