@@ -132,13 +132,14 @@ class OutputPort(Model):
             composite key of the values joined by `|`.
         time: the field that holds the event time (`ce_time`); without one the publisher gives the time.
         type: the CloudEvents type; by default `<domain>.<product>.<port>.v<major>`.
-        compatibility: the level of the contract; None for the archetype's default.
-        protects: the readers that the gate protects from a change of the schema.
+        compatibility: the level of the contract; by default that of the archetype.
+        protects: the readers that the gate protects from a change of the schema: everyone, or only declared readers, in the
+            fields that they name.
         partitions: the topic's partition count. It never changes within a generation, since keys would move.
-        retention: how long Kafka keeps events; None, written `forever`, for all time.
+        retention: how long Kafka keeps events: a length of time, or `forever`.
         cleanup: `delete` keeps every event for the retention, `compact` the last event of each key.
         live_from: of a higher major, the day (UTC) from which an address without a major resolves to this line; until
-            then only the address with the major does. None: at once.
+            then only the address with the major does. By default at once.
         deprecated_on: the day after which readers should have moved to the next major.
     """
 
@@ -188,7 +189,7 @@ class ServiceLevel(Model):
         property: what is promised: timeliness, intervalOfChange, completeness, availability, ...
         value: the objective.
         unit: the value's unit (s, m, h, d, percent).
-        port: the port that it applies to; None for all.
+        port: the port that it applies to; by default all of them.
     """
 
     property: str

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from meshport.product.descriptor import Product
+from meshport.product.duration import format_duration
 
 SCHEMA_FILE: Final = Path(__file__).with_name("product.schema.json")
 """The file that the package ships."""
@@ -72,6 +74,9 @@ def _describe(form: dict[str, Any], model: type[BaseModel]) -> None:
     for key, value in form.get("properties", {}).items():
         value.pop("title", None)
         value["description"] = descriptions[key]
+        field = next(each for name, each in model.model_fields.items() if key in {name, each.alias})
+        if isinstance(field.default, timedelta):
+            value["default"] = format_duration(field.default)
 
 
 def _summary(doc: str) -> str:

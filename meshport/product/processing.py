@@ -167,7 +167,7 @@ class JoinStep(_StepModel):
     a day may be too much.
 
     Attributes:
-        table: the product (`with` in YAML), keyed by one field: compacted, or with `within` one that keeps events.
+        table: the other product, keyed by one field: compacted, or with `within` one that keeps events.
         on: the event's field that holds that key.
         within: how far apart in event time the two events of a pair may be.
         take: output field to the field of the row, or of the other event.
@@ -214,10 +214,11 @@ class ApplyStep(_StepModel):
     """Calls a Python function of (state, event) for each record, with a state for each key.
 
     Attributes:
-        function: `(state, event) -> (state, records)`; state is None at first and plain JSON data after that.
+        function: `<file>.py:<name>`, relative to the product's folder: `(state, event) -> (state, records)`. The state is None
+            at first and plain JSON data after that.
         by: the fields that make the key.
-        state: the Avro schema of the state: a file (`schemas/shop/totals.state.avsc`), relative to the project; once the
-            product is read from its project, the schema's text. None: the state has no schema.
+        state: the Avro schema of the state: a file (`schemas/shop/totals.state.avsc`), relative to the project, or its text,
+            which takes the file's position once the product is read from its project. By default the state has no schema.
     """
 
     function: PythonCallable
@@ -281,7 +282,8 @@ class Processing(_StepModel):
         repartition: `always` re-keys the records of an aggregate or an apply even where the input is keyed by its fields.
             Needed where producers with another partitioner than murmur2 write to the input; it costs a topic and a read.
         steps: operators, applied in order.
-        python: a function that returns the operators instead, for logic with Python functions in it.
+        python: `<file>.py:<name>`, relative to the product's folder: a function that returns the operators instead, for logic
+            with Python functions in it.
     """
 
     engine: Literal["batch", "faust"] = "batch"
