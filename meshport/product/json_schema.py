@@ -10,15 +10,13 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from meshport.product.descriptor import Product
-from meshport.product.duration import format_duration
 
 SCHEMA_FILE: Final = Path(__file__).with_name("product.schema.json")
 """The file that the package ships."""
@@ -75,8 +73,10 @@ def _describe(form: dict[str, Any], model: type[BaseModel]) -> None:
         value.pop("title", None)
         value["description"] = descriptions[key]
         field = next(each for name, each in model.model_fields.items() if key in {name, each.alias})
-        if isinstance(field.default, timedelta):
-            value["default"] = format_duration(field.default)
+        if "default" in value:
+            # As it is written in YAML: `1d`, and `forever` for no end.
+            kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+            value["default"] = TypeAdapter(kind).dump_python(field.default, mode="json")
 
 
 def _summary(doc: str) -> str:
