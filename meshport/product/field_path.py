@@ -1,4 +1,4 @@
-"""Paths of fields within records, as steps of product.yaml name them: `shot.player.id`."""
+"""Paths of fields within records, as steps of product.yaml name them: `shot.team.id`."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class AggregateStep(_StepModel):
     for each value.
 
     Attributes:
-        by: the fields that make the key; `shot.player.id` within a record becomes `id`. Where they are not the input's record
+        by: the fields that make the key; `shot.team.id` within a record becomes `id`. Where they are not the input's record
             key, the input is re-keyed.
         window: the windows of event time; without them, one running total for each key.
         values: output field to aggregation: `count()`, `sum(cents)`, `mean(shot.xg)`.

@@ -1,4 +1,4 @@
-"""Fields within records, where an operator names a field: `by: [player.id]`, `sum(shot.xg)`, `on: shot.team.id`.
+"""Fields within records, where an operator names a field: `by: [team.id]`, `sum(shot.xg)`, `on: shot.team.id`.
 
 Such an operator is lowered to operators on the fields of the record itself, so that state, columns and messages know only
 those. A `Derive` before it adds a field of the path's name (`shot.xg`, which no schema can have), null where a record on the
