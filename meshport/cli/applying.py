@@ -11,8 +11,10 @@ from meshport.address import Address
 from meshport.cli.output import emit, say
 from meshport.cli.session import JsonOption, RegistryOption, TopicsKafkaOption, kafka_config, open_registry, resolve_at
 from meshport.kafka.admin import Admin
+from meshport.product.lines import utc_today
 from meshport.project.apply import ProductPlan, carry_out, plan
 from meshport.project.check import Contracts, check_process, unknown_inputs
+from meshport.project.contracts import check_contracts
 from meshport.project.follow import follow_process
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
@@ -29,6 +31,8 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Check every descriptor, contract and process of this project.
+
+    A contract is checked by itself here, such as its defaults; `meshport gate check` compares it with what readers know.
 
     Inputs that belong to other projects are looked up in the registry, if one is named or runs here. An input that no
     product has is an error.
@@ -47,6 +51,8 @@ def check(
     contracts = Contracts(project.products, resolve_at(registry))
     unchecked = 0
     for each in project.products:
+        for finding in check_contracts(each, today=utc_today()):
+            say(f"note: {each.product.address.key}: {finding}; {finding.advice}")
         unknown = unknown_inputs(each, contracts)
         if unknown:
             unchecked += 1
