@@ -52,7 +52,8 @@ def check(
     unchecked = 0
     for each in project.products:
         for finding in check_contracts(each, today=utc_today()):
-            say(f"note: {each.product.address.key}: {finding}; {finding.advice}")
+            words = f"{finding.rule} at {finding.path}: {finding.message}; {finding.advice}"
+            say(f"note: {each.product.address.key}: {words}")
         unknown = unknown_inputs(each, contracts)
         if unknown:
             unchecked += 1

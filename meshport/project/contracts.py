@@ -31,8 +31,7 @@ def check_contracts(product: ProjectProduct, *, today: date) -> tuple[Finding, .
                 continue
             if not RULES[each.rule].waivable:
                 at = descriptor.port_address(port).key
-                raise SchemaError(
-                    f"{at}: {each}", source=str(product.descriptor_file), hint=each.advice, rule=each.rule
-                )
+                words = f"{at}: {each.rule} at {each.path}: {each.message}"
+                raise SchemaError(words, source=str(product.descriptor_file), hint=each.advice, rule=each.rule)
             found.append(each)
     return tuple(found)

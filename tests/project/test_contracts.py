@@ -75,6 +75,14 @@ def test_a_whole_number_is_a_default_of_a_double_with_attributes(tmp_path: Path,
     assert check_contracts(source(tmp_path, form, "0").products[0], today=TODAY) == ()
 
 
+def test_a_whole_number_is_a_default_of_a_polyseme(tmp_path: Path) -> None:
+    """The link to a global identifier is an attribute too."""
+    (tmp_path / "schemas/common").mkdir(parents=True)
+    (tmp_path / "schemas/common/amount.avsc").write_text('{"polyseme": "amount", "type": "double"}', encoding="utf-8")
+    found = source(tmp_path, {"type": "double", "polyseme": "amount"}, "0")
+    assert check_contracts(found.products[0], today=TODAY) == ()
+
+
 def test_an_ignored_logical_type_is_reported(tmp_path: Path) -> None:
     """A contract that a registered product may have is reported with the advice, not refused."""
     amount = {"type": "bytes", "logicalType": "decimal", "precision": "10", "scale": "2"}
