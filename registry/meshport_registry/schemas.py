@@ -64,8 +64,8 @@ class CandidateSchema:
     """A schema that a client sent and that may not be registered yet.
 
     Attributes:
-        text: the text that readers get: the author's own, unless parsers would read that in different ways (a key that
-            is repeated, a bare `string`); then the same schema as compact JSON.
+        text: the text that readers get: the author's own, unless parsers would not read that, or in different ways (a key
+            that is repeated, a bare `string`, a comment); then the canonical form.
         schema: the canonical form with references inlined.
         references: the references in the order in which the client gave them.
         referenced: the ids of the schemas that they lead to, in the same order.

@@ -15,8 +15,6 @@ from sqlalchemy import Connection
 from meshport.compat.judgement import SchemaReading
 from meshport.product import Compatibility
 from meshport.schema import is_plain_json
-from meshport.schema.canonical import canonical_text
-from meshport.schema.text import read_json
 from meshport_registry.errors import InvalidLevel, InvalidMode, InvalidRuleSet, InvalidSchema, NotPermitted
 from meshport_registry.schemas import (
     CandidateSchema,
@@ -236,5 +234,5 @@ async def candidate_of(store: RegistryStore, body: SchemaBody) -> CandidateSchem
 
     ids, reading, readable = await store.read(find)
     schema = await store.judge(reading)
-    written = text if readable else canonical_text(read_json(text)[0])
-    return CandidateSchema(written, schema, references, ids)
+    candidate = CandidateSchema(text, schema, references, ids)
+    return candidate if readable else candidate.normalized
