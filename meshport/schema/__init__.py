@@ -106,7 +106,7 @@ class CommonTypes:
 
 
 def parse_schema(text: str, *, common: CommonTypes | None = None, source: str = "the schema") -> Schema:
-    """Read a schema from its JSON text; comments and a byte order mark in it are set aside (`meshport.schema.text`).
+    """Read a schema from its JSON text; comments and a byte order mark in it are passed over (`meshport.schema.text`).
 
     Args:
         text: the schema.

@@ -16,6 +16,35 @@ _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo"})
 _DIGITS: Final = frozenset({"Nd"})
 _BASIC: Final = 0xFFFF
+# Letters that do not come apart into one of ASCII and an accent, and the umlauts, which are spelled out.
+_SPELLED: Final = {
+    **{
+        "ä": "ae",
+        "ö": "oe",
+        "ü": "ue",
+        "ß": "ss",
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "ð": "d",
+        "þ": "th",
+        "ł": "l",
+        "đ": "d",
+    },
+    **{
+        "Ä": "Ae",
+        "Ö": "Oe",
+        "Ü": "Ue",
+        "ẞ": "SS",
+        "Æ": "Ae",
+        "Œ": "Oe",
+        "Ø": "O",
+        "Ð": "D",
+        "Þ": "Th",
+        "Ł": "L",
+        "Đ": "D",
+    },
+}
 
 
 def is_plain_name(text: str) -> bool:
@@ -52,6 +81,16 @@ def name_hint(text: str) -> str:
     if stray is None or stray.isascii():
         return rule
     return f"{rule}; U+{ord(stray):04X} ({unicodedata.name(stray, 'no character')}) is not allowed here"
+
+
+def plain_spelling(text: str) -> str:
+    """Return a name by the specification that resembles another one: accents are left off, other letters become `_`."""
+    spelled = "".join(_SPELLED.get(each, each) for each in text)
+    bare = "".join(each for each in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(each))
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", bare)
+    if not plain.strip("_"):
+        return "name"
+    return f"_{plain}" if plain[:1].isdigit() else plain
 
 
 def _stray(text: str) -> str | None:

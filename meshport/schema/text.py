@@ -1,7 +1,7 @@
 """The text of a schema as people write it: JSON, and what Java's library reads beyond JSON.
 
 Apache's Java parser has comments turned on (Jackson's ALLOW_COMMENTS), so schema files begin with a licence in `/* */`, and
-editors on Windows put a byte order mark first. Both are set aside; what is left has the same lines and columns.
+editors on Windows put a byte order mark first. Spaces take their place, so that lines and columns stay.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from meshport.compat import RULES, Contract, Direction, Scope, Severity, Version
 from meshport.compat.comparison import Comparison, named_types
 from meshport.compat.contract import Change, Found
 from meshport.compat.corpus import Fixture, contract_of
-from meshport.compat.rules import avro, evolution, safety, values
+from meshport.compat.rules import avro, evolution, portable, safety, values
 from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema
 from meshport.schema.canonical import canonical, canonical_text, take_apart
@@ -410,3 +410,19 @@ def test_defaults_that_fill_one_another_moderately_are_read_and_encoded() -> Non
     assert Codec(parsed).encode({f"t{level}": None for level in range(9)}) == bytes(9)
     wide = record(*(field(f"f{index}", ["null", "string"], default=None) for index in range(1000)))
     assert len(schema(wide).fields) == 1000
+
+
+@pytest.mark.parametrize(
+    ("form", "path", "advice"),
+    [
+        (record(field("größe", "int"), name="shop.R"), "größe", "such as 'groesse'"),
+        (record(field("名前", "int"), name="shop.R"), "名前", "such as 'name'"),
+        (one({"type": "enum", "name": "shop.E", "symbols": ["ÅPEN"]}), "a", "such as 'APEN'"),
+        (one({"type": "fixed", "name": "my-team.F", "size": 1}), "a", "such as 'my_team.F'"),
+        (record(field("a٣", "int"), name="shop.Été"), "", "such as 'shop.Ete'"),
+    ],
+)
+def test_a_name_that_some_libraries_refuse_is_found(form: Any, path: str, advice: str) -> None:
+    """In a type with its namespace, a field and a symbol; the advice spells it in ASCII."""
+    found = {each.path: each.advice for each in portable.name_not_portable(contract(form))}
+    assert advice in found[path]
