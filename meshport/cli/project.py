@@ -31,6 +31,7 @@ from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.shape import derive_schema
 from meshport.product import AggregateStep, Archetype, DeclaredWindow, Processing, Step
 from meshport.product.duration import parse_duration
+from meshport.product.field_path import last_name
 from meshport.product.lines import utc_today
 from meshport.project.check import Contracts
 from meshport.project.project import Project
@@ -272,7 +273,7 @@ def _derived(
         address=address,
         archetype=archetype or Archetype.AGGREGATE,
         schema=derive_schema(pipeline, f"{namespace}.{name}", schema, {}),
-        key=(*by, *(("window_start",) if windowed else ())),
+        key=(*map(last_name, by), *(("window_start",) if windowed else ())),
         time="window_start" if windowed else None if values else read.time,
         compacted=bool(values),
         inputs={source: fields_read(pipeline, {source: read.contract}).paths[source]},
