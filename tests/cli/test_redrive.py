@@ -70,4 +70,4 @@ def test_events_are_redriven_once(on_mesh: Run, port: Binding) -> None:
     again = on_mesh("redrive", address)
     assert (again.out, again.code) == ("", 0)
     assert "0 events redriven" in again.err
-    assert "6 events set aside, 6 of them redriven" in on_mesh("quarantine", address).err
+    assert "6 events quarantined, 6 of them redriven" in on_mesh("quarantine", address).err
