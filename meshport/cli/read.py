@@ -188,7 +188,10 @@ def quarantine(
         else:
             mark = " (redriven)" if again else ""
             emit_text(f"{event.topic} [{event.partition}] offset {event.offset}: {event.reason}{mark}")
-    say(f"{count} {'late events' if late else 'events quarantined'}" + (f", {redriven} of them redriven" if redriven else ""))
+    say(
+        f"{count} {'late events' if late else 'events quarantined'}"
+        + (f", {redriven} of them redriven" if redriven else "")
+    )
 
 
 def _bound(given: list[str] | None, flag: str) -> Bound:
