@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, USAGE, bytes_progress, emit, say
+from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, bytes_progress, emit, say
 from meshport.cli.read import AddressArgument
 from meshport.cli.record_files import (
     DelimiterOption,
@@ -111,8 +111,8 @@ def publish(
         emit({"address": str(publisher.binding.address), "topic": publisher.binding.topic, **counts})
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if outcome.unreadable:
-        raise typer.Exit(USAGE)
+    if outcome.unreadable is not None:
+        raise outcome.unreadable
     if outcome.refused:
         raise typer.Exit(FINDINGS)
     if outcome.unknown:
@@ -124,16 +124,16 @@ class _Outcome:
 
     def __init__(self, on_error: OnError) -> None:
         self.stored = self.refused = self.unknown = 0
-        self.interrupted = self.unreadable = False
+        self.interrupted = False
+        self.unreadable: FileError | None = None
         self._stops = on_error is OnError.STOP
 
     def until_unreadable(self, file: RecordFile) -> Iterator[Row | LineRefused]:
-        """Yield a file's rows up to where it cannot be read further, which is reported; only a pipe gets so far."""
+        """Yield a file's rows up to where it cannot be read further; only a pipe gets so far."""
         try:
             yield from file.rows()
         except FileError as error:
-            self.unreadable = True
-            say(f"error: {error}")
+            self.unreadable = error
 
     def refuse(self, error: MeshError) -> None:
         """Count and report a record of which nothing is stored."""

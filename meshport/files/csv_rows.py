@@ -57,7 +57,7 @@ class CsvRows:
         Raises:
             FileError: it cannot be read.
         """
-        for _ in self:
+        for _ in self._records():
             pass
 
     def __iter__(self) -> Iterator[Row | LineRefused]:
@@ -67,19 +67,10 @@ class CsvRows:
             FileError: from here on the file cannot be read.
         """
         columns, nulls, named = self.columns, self._nulls, len(self.columns)
-        while True:
-            self._quotes = 0
-            line = self._text.lines + 1
-            try:
-                cells = next(self._reader, None)
-            except csv.Error as error:
-                yield self._broken(line, error)
-                continue
-            if cells is None:
-                return
-            if not cells:
-                continue
-            if not named <= len(cells) <= self._width:
+        for line, cells in self._records():
+            if isinstance(cells, LineRefused):
+                yield cells
+            elif not named <= len(cells) <= self._width:
                 yield LineRefused(line, f"has {len(cells)} cells, the header {self._width}")
             elif len(cells) > named and any(cells[named:]):
                 yield LineRefused(line, f"has {next(filter(None, cells[named:]))!r} in a column without a name")
@@ -87,6 +78,20 @@ class CsvRows:
                 yield Row(
                     line, {name: None if cell in nulls else cell for name, cell in zip(columns, cells, strict=False)}
                 )
+
+    def _records(self) -> Iterator[tuple[int, list[str] | LineRefused]]:
+        while True:
+            self._quotes = 0
+            line = self._text.lines + 1
+            try:
+                cells = next(self._reader, None)
+            except csv.Error as error:
+                yield line, self._broken(line, error)
+                continue
+            if cells is None:
+                return
+            if cells:
+                yield line, cells
 
     def _counted_lines(self) -> Iterator[str]:
         while line := self._text.line():

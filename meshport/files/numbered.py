@@ -58,12 +58,14 @@ class NumberedText:
         Raises:
             FileError: the line cannot be decoded or decompressed.
         """
-        found = _BREAK.search(self._held)
-        if found:
+        if not self._held:
+            line = self._read(self._stream.readline)
+        elif found := _BREAK.search(self._held):
             line, self._held = self._held[: found.end()], self._held[found.end() :]
         else:
             line, self._held = self._held + self._read(self._stream.readline), ""
-        self.lines += bool(line)
+        if line:
+            self.lines += 1
         return line
 
     def unread(self, line: str) -> None:

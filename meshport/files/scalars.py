@@ -27,6 +27,9 @@ _MICRO: Final = timedelta(microseconds=1)
 # So many digits are neither a year nor a compact date: they count the field's unit since 1970, as a JSON number does.
 _COUNT: Final = re.compile(r"[+-]?[0-9]{9,}", re.ASCII)
 _DIGITS: Final = 20
+# What nearly all numbers of files look like, and `int` and `float` read exactly as `parse_number` does.
+_INT: Final = re.compile(r"-?[0-9]{1,18}")
+_SHORT: Final = re.compile(r"-?[0-9]{1,7}(\.[0-9]{1,15})?")
 # Numbers as people write them: grouped by thousands, with a decimal comma, with `_`, in the digits of any script.
 _GROUPED: Final = re.compile(
     r"[+-]?((?!0)\d{1,3}([_,' \u00a0\u202f\u2009\u066c]\d{3})+([.,\u066b]\d+)?|(?!0)\d{1,3}(\.\d{3})+,\d+"
@@ -117,6 +120,8 @@ def _number_hint(text: str, words: str) -> str | None:
 def _integer(value: Any) -> int:
     if type(value) is int:
         return value
+    if type(value) is str and _INT.fullmatch(value):
+        return int(value)
     number = _number(value, "a whole number")
     if not number.is_finite() or number != number.to_integral_value():
         raise ValueRefused(f"{said(value)} is not a whole number")
@@ -135,6 +140,8 @@ def _double(value: Any) -> float:
 
 
 def _finite(value: Any) -> float:
+    if type(value) is str and _SHORT.fullmatch(value):
+        return float(value)
     number = _number(value, "a number")
     result = float(number)
     if math.isinf(result):

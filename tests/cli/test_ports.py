@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,20 @@ def test_a_file_that_cannot_be_read_to_its_end_is_2_and_nothing_is_stored(
         assert told[name] in ended.err
     with Consumer(KafkaConfig(port.bootstrap_servers)) as consumer:
         assert sum(consumer.end_offsets(port.topic).values()) == 0
+
+
+def test_a_pipe_that_cannot_be_read_further_reports_what_is_stored(on_mesh: Run, port: Binding, tmp_path: Path) -> None:
+    """Of a pipe the records before the error are stored and counted, whatever `--on-error` says, and the command ends with 2."""
+    fifo = tmp_path / "rows.json"
+    os.mkfifo(fifo)
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(fifo.write_bytes, b"[" + jsonl(GOOD).strip() + b",\n" + jsonl(GOOD)[:20])
+        ended = on_mesh("publish", port.address.key, "--from", "rows.json", "--on-error", "skip", "--json")
+        written.result(PATIENCE_S)
+    assert ended.code == 2
+    assert [each["stored"] for each in ended.lines] == [1]
+    assert "1 stored, 0 refused, 0 unknown (the rest of the file cannot be read)" in ended.err
+    assert "rows.json: line 2: the file ends within its array" in ended.err
 
 
 def test_files_as_people_have_them_are_published(on_mesh: Run, port: Binding, tmp_path: Path) -> None:
