@@ -85,7 +85,11 @@ def new(
         str | None, typer.Option(metavar="EXPRESSION", help="Keep only events for which this is true.")
     ] = None,
     by: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="A field to aggregate by; repeat it for several.")
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="A field to aggregate by, one within a record by its path (customer.id); repeat it for several.",
+        ),
     ] = None,
     window: Annotated[
         str | None, typer.Option(metavar="1h | session:30m", help="The event-time window: tumbling, or sessions.")

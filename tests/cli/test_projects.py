@@ -73,6 +73,26 @@ def test_a_newcomers_products_are_well_formed(departures: Run, tmp_path: Path) -
     assert product.product.default_port.key_fields == ("origin", "window_start")
 
 
+def test_an_aggregate_reaches_fields_within_records(cli: Run, tmp_path: Path) -> None:
+    """A field within a record is named by its path in every option, and its last name is that of the key."""
+    shots = [
+        {"id": f"e{n}", "class": "x", "at": f"2026-03-01T12:0{n}:00Z", "shot": {"xg": 0.5, "by": {"name": "A"}}}
+        for n in range(2)
+    ]
+    (tmp_path / "shots.jsonl").write_text("".join(json.dumps(each) + "\n" for each in shots), encoding="utf-8")
+    cli("init")
+    cli("new", "football/events", "--sample", "shots.jsonl", "--key", "id", "--time", "at")
+    made = cli(
+        "new", "football/xg", "--from", "football/events", "--where", 'class == "x" and shot is not None',
+        "--by", "shot.by.name", "--window", "1h", "--value", "xg=sum(shot.xg)",
+    )  # fmt: skip
+    assert (made.code, cli("check").code) == (0, 0), made.err
+    product = Project.find(tmp_path).product(Address("football", "xg"))
+    assert product.product.default_port.key_fields == ("name", "window_start")
+    assert product.schema(product.product.default_port).field_names == ("name", "window_start", "window_end", "xg")
+    assert product.product.input_ports[0].fields == ("class", "at", "shot.by.name", "shot.xg")
+
+
 def test_nothing_is_overwritten(departures: Run, tmp_path: Path) -> None:
     """A product that is there stays, to the byte."""
     file = tmp_path / "producers" / "operations" / "departures" / "product.yaml"

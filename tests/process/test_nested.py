@@ -218,6 +218,8 @@ def test_the_gate_knows_the_paths() -> None:
         MATCHES: ("from", "shot.player.class", "shot.player.id", "shot.xg", "at"),
         TEAMS: ("coach.name",),
     }
+    tested = (Filter("shot is not None and shot.player is not None"), Aggregate(("from",), {"xg": "sum(shot.xg)"}))
+    assert fields_read(Pipeline(MATCHES, tested), inputs).paths[MATCHES] == ("from", "shot.player", "shot.xg", "at")
     selected = (Select(("shot.player", "at")), Aggregate(("player.id",), {"n": "count()"}))
     assert fields_read(Pipeline(MATCHES, selected), inputs).paths[MATCHES] == ("shot.player.id", "at")
 

@@ -99,8 +99,11 @@ def _parse(text: str) -> ast.expr:
         return ast.parse(_TOKEN.sub(_as_identifier, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        used = sorted({token["name"] for token in _TOKEN.finditer(text)} & _WORDS - {"None", "True", "False"})
         raise ProcessError(
-            f"{text!r} is no expression: {reason}", hint="write it as in Python: `delay > 0 and origin == 'ATL'`"
+            f"{text!r} is no expression: {reason}",
+            hint="write it as in Python: `delay > 0 and origin == 'ATL'`"
+            + (f"; a field that is named {' or '.join(map(repr, used))} stands in backquotes" if used else ""),
         ) from error
 
 

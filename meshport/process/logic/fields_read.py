@@ -187,7 +187,9 @@ class _Walk:
 
     def _function(self, function: object) -> None:
         if isinstance(function, Expression):
-            self.read(*paths_in(function))
+            read, tested = _paths(function)
+            self.read(*read)
+            self._is_present(tested)  # whether a record is null shows in any field within it
         else:
             self.complete = False
 
@@ -203,16 +205,26 @@ class _Walk:
 
 def paths_in(expression: Expression) -> frozenset[str]:
     """Return the fields that an expression reads, those within records by their dotted path."""
-    found: set[str] = set()
+    read, tested = _paths(expression)
+    return frozenset(read | tested)
+
+
+def _paths(expression: Expression) -> tuple[set[str], set[str]]:
+    """Return the fields whose values an expression reads, and those that it compares with null."""
+    read: set[str] = set()
+    tested: set[str] = set()
     pending: list[ast.expr] = [expression.tree]
     while pending:
         node = pending.pop()
         if path := _path(node):
-            found.add(path)
+            read.add(path)
+            continue
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot) and (path := _path(node.left)):
+            tested.add(path)
             continue
         children = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
         pending += [child for child in children if isinstance(child, ast.expr)]
-    return frozenset(found)
+    return read, tested
 
 
 def within(path: str, other: str) -> bool:
