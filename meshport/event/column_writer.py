@@ -58,7 +58,7 @@ class ColumnWriter:
         self._prefix = prefix
         self._key = key
         self._time = time
-        self._key_of = record_key(key)
+        self._key_of = record_key(key, schema)
         self._time_of = event_time(time, schema)
 
     def parts(self, frame: Any) -> Iterator[Parts]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from meshport.codec.logical import kind_of
+from meshport.codec.single import single
 from meshport.errors import PublishError
 from meshport.rfc3339 import loose_instant
 from meshport.schema import Schema
@@ -16,23 +18,32 @@ _MILLI: Final = timedelta(milliseconds=1)
 _UNITS: Final = {"timestamp-micros": timedelta(microseconds=1), "date": timedelta(days=1)}
 
 
-def record_key(fields: tuple[str, ...]) -> Callable[[Mapping[str, Any]], bytes | None]:
+def record_key(fields: tuple[str, ...], schema: Schema | None = None) -> Callable[[Mapping[str, Any]], bytes | None]:
     """Return a function that makes the key of a record: the field's text in UTF-8, several fields joined by `|`.
 
     A key is text, so that every Kafka tool shows it and clients in other languages hash it to the same partition. In a joined
     key, `|` and backslash within a field are escaped by a backslash, so that different fields give different keys. An instant
     is written in UTC (`2001-02-03T04:05:06Z`), a local timestamp without a zone (`2001-02-03T04:05:06`).
+
+    Args:
+        fields: the key fields.
+        schema: of the records, where they may hold numbers that are not of their types yet. The key of 0.1 in a `float` field
+            is that of 0.10000000149011612, which a reader gets. None for records that were decoded.
     """
+    numbers = _floating(fields, schema) if schema is not None else {}
+    if numbers:
+        key_of = record_key(fields)
+        return lambda record: key_of({each: _as_read(record.get(each), numbers.get(each)) for each in fields})
     if not fields:
         return lambda _: None
     if len(fields) == 1:
         name = fields[0]
 
-        def single(record: Mapping[str, Any]) -> bytes:
+        def only(record: Mapping[str, Any]) -> bytes:
             value = record.get(name)
             return value.encode() if type(value) is str and value else _key_text(name, value).encode()
 
-        return single
+        return only
     return lambda record: "|".join(_escaped(_key_text(name, record.get(name))) for name in fields).encode()
 
 
@@ -41,7 +52,7 @@ def retraction_key(fields: tuple[str, ...], schema: Schema) -> Callable[[Mapping
 
     A naive datetime for an instant is refused: which instant it means would depend on the machine's time zone.
     """
-    key_of = record_key(fields)
+    key_of = record_key(fields, schema)
     instants = [name for name in fields if (_logical_type(name, schema) or "").startswith("timestamp-")]
 
     def key(values: Mapping[str, Any]) -> bytes | None:
@@ -59,9 +70,34 @@ def retraction_key(fields: tuple[str, ...], schema: Schema) -> Callable[[Mapping
 
 
 def _logical_type(field: str, schema: Schema) -> str | None:
+    return next((logical_type(each) for each in _branches(field, schema) if isinstance(each, dict)), None)
+
+
+def _branches(field: str, schema: Schema) -> list[Any]:
     kind = next((each["type"] for each in schema.fields if each["name"] == field), None)
-    branches = kind if isinstance(kind, list) else [kind]
-    return next((logical_type(each) for each in branches if isinstance(each, dict)), None)
+    return kind if isinstance(kind, list) else [kind]
+
+
+def _floating(fields: tuple[str, ...], schema: Schema) -> dict[str, Callable[[float], float]]:
+    """Return, for each field of nothing but a float or a double, the function that makes a number one."""
+    found = {}
+    for name in fields:
+        kinds = {kind_of(each) for each in _branches(name, schema) if each is not None} - {"null"}
+        if kinds == {"float"}:
+            found[name] = single
+        elif kinds == {"double"}:
+            found[name] = float
+    return found
+
+
+def _as_read(value: Any, convert: Callable[[float], float] | None) -> Any:
+    """Return a number as a reader gets it; another value, which the encoder refuses, as it is."""
+    if convert is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        return convert(value)
+    except OverflowError:
+        return value
 
 
 def _escaped(text: str) -> str:

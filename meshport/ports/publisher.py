@@ -82,7 +82,7 @@ class Publisher:
         self._envelope = Envelope(
             str(self.binding.address), self.binding.type, f"{DATA_SCHEMA}{self.schema.fingerprint}", AVRO
         )
-        self._key = record_key(self.binding.key)
+        self._key = record_key(self.binding.key, self.schema)
         self._retraction_key = retraction_key(self.binding.key, self.schema)
         self._time = event_time(self.binding.time, self.schema)
         # Successes are not called back one by one: a Python callback an event would cost as much as encoding it.

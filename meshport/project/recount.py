@@ -288,8 +288,9 @@ class _RecordNames:
 
     def __init__(self, binding: Binding) -> None:
         self._compacted = binding.cleanup == "compact"
-        self._key = record_key(binding.key)
-        self._time = event_time(binding.time, parse_schema(binding.schema_text)) if binding.time else None
+        schema = parse_schema(binding.schema_text)
+        self._key = record_key(binding.key, schema)
+        self._time = event_time(binding.time, schema) if binding.time else None
 
     def of_record(self, record: Mapping[str, Any]) -> str:
         key = (self._key(record) or b"").decode()

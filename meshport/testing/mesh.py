@@ -385,7 +385,7 @@ class _PortWriter:
         self.writer = EventWriter(
             source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
         )
-        self.key = record_key(binding.key)
+        self.key = record_key(binding.key, schema)
         self.retraction_key = retraction_key(binding.key, schema)
         self._time = event_time(binding.time, schema) if binding.time else None
 

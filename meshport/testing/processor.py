@@ -354,7 +354,7 @@ class _Input:
         self.writer = EventWriter(
             source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
         )
-        self.key = record_key(binding.key)
+        self.key = record_key(binding.key, schema)
         self.retraction_key = retraction_key(binding.key, schema)
         self.time: Callable[[Mapping[str, Any]], datetime] = (
             event_time(binding.time, schema) if binding.time else self._no_time

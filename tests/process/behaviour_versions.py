@@ -156,6 +156,46 @@ class ContractDefaultsRekeyed:
         check_sums(outcome, "artist")
 
 
+# `rate` came with a default that has no exact single, and `ms` became a float, which holds 24 bits.
+RATED = with_fields(NOW, avro("ms", "float"), avro("rate", "float") | {"default": 0.1}, without=("ms", "stars", "mood"))
+RATES = record("Rates", avro("rate", "float"), avro("ms", "float"), avro("n", "long"), avro("sum", "double"))
+
+
+def rated() -> dict[str, Port]:
+    """Return the ports of a processor whose plays have been written before and after they had a rate."""
+    found = ports(RATES, ("rate", "ms"), plays=2)
+    return {**found, "player/plays": replace(found["player/plays"], schema=RATED, versions=(OLD,))}
+
+
+@scenario(
+    pipeline(Aggregate(("rate", "ms"), {"n": "count()", "sum": "sum(rate)"})),
+    rated(),
+    same_bytes=False,
+)
+class SinglePrecision:
+    """A float of a default or a promotion is that of an event in which it was written: one group, and equal sums."""
+
+    @staticmethod
+    def fill(harness: Harness) -> None:
+        """Publish plays of both versions, many of each in a row."""
+        for number in range(2 * MANY):
+            user, time, id = f"u{number % 2}", at(number / 10), f"p{number}"
+            data = {"artist": "a", "ms": 16777217, "at": time}
+            if number < MANY:
+                old = data | {"listener": user, "tags": []}
+                publish_as(harness, "player/plays", OLD, old, id=id, time=time)
+            else:
+                harness.publish("player/plays", data | {"user": user, "rate": 0.1}, id=id)
+
+    @staticmethod
+    def check(outcome: Outcome) -> None:
+        single = 0.10000000149011612
+        assert outcome.quarantine == []
+        ((key, row),) = outcome.table.items()
+        assert key == f"{single}|16777216.0"
+        assert row == {"rate": single, "ms": 16777216.0, "n": 2 * MANY, "sum": 2 * MANY * single}
+
+
 def adds_stars(state: Any, play_: Occurrence) -> tuple[Any, list[dict[str, Any]]]:
     """Add the stars of a user's plays."""
     total = (state or 0) + play_.data["stars"]

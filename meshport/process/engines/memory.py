@@ -96,7 +96,7 @@ class Harness:
             if record is None
             else writer.message(record, id=id_, time=time, recorded_time=time)
         )
-        key_bytes = record_key(binding.key)(key if record is None and key is not None else record or {})
+        key_bytes = record_key(binding.key, schema)(key if record is None and key is not None else record or {})
         return self.log.store(Message(binding.topic, key_bytes, value, headers, timestamp_ms, partition))
 
     def store(self, message: Message) -> InputMessage:

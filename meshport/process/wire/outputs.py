@@ -74,7 +74,7 @@ class Outputs:
         )
         self._message, self._tombstone = writer.message, writer.tombstone
         self._topic = output.topic
-        self._key = record_key(output.key)
+        self._key = record_key(output.key, schema)
         self._time = event_time(output.time, schema) if output.time else None
         self._after = after
         self._table = plan.table
