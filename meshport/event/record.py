@@ -80,7 +80,7 @@ def _branches(field: str, schema: Schema) -> list[Any]:
 
 def _floating(fields: tuple[str, ...], schema: Schema) -> dict[str, Callable[[float], float]]:
     """Return, for each field of nothing but a float or a double, the function that makes a number one."""
-    found = {}
+    found: dict[str, Callable[[float], float]] = {}
     for name in fields:
         kinds = {kind_of(each) for each in _branches(name, schema) if each is not None} - {"null"}
         if kinds == {"float"}:

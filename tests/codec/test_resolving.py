@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import fastavro
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -234,3 +235,41 @@ def test_an_equal_schema_takes_the_plain_decoder() -> None:
     body = Codec(schema("string")).encode("a")
     assert ResolvingDecoder(schema("string"), schema("string")).decode(body, 0) == "a"
     assert ResolvingDecoder(PLAY, PLAY).reader is PLAY
+
+
+SINGLE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1), SINGLE.map(int)), st.data())
+def test_a_whole_number_read_as_a_float_is_the_nearest_single(number: int, data: st.DataObject) -> None:
+    """An int and a long are rounded once, to even between two singles; NumPy's conversion in C is the oracle."""
+    assume(-(2**63) <= number < 2**63)
+    written = data.draw(st.sampled_from(["int", "long"])) if -(2**31) <= number < 2**31 else "long"
+    nearest = float(np.int64(number).astype(np.float32))
+    assert _read(written, number, "float") == nearest
+    assert _read(["null", written], number, ["null", "float"]) == nearest
+    # By the specification the first branch that matches; Java takes the long. A branch of the writer's own type comes first.
+    if written == "int":
+        assert _read("int", number, ["null", "float", "long"]) == nearest
+        assert _read("int", number, ["null", "long", "float"]) == number
+    assert _read(written, number, ["null", "float", written]) == number
+
+
+@given(st.one_of(SINGLE, st.floats(-3e38, 3e38), st.integers(-(2**70), 2**70)))
+def test_a_default_of_a_float_equals_the_value_that_was_written(number: float) -> None:
+    """An event that is read with the default, one whose writer left the field out, and one that holds it are equal."""
+    form = _record(("a", "int"), ("d", "float", number), ("n", {"type": "array", "items": "float"}, [number]))
+    codec = Codec(schema(form))
+    read = _read(_record(("a", "int")), {"a": 1}, form)
+    assert read["d"] == read["n"][0] == float(np.float32(number))
+    assert codec.decode(codec.encode({"a": 1})) == read
+    assert codec.decode(codec.encode(read)) == read
+    assert codec.encode(read) == codec.encode({"a": 1})
+
+
+@pytest.mark.parametrize("default", ["NaN", "Infinity", "-Infinity"])
+def test_a_default_may_be_a_number_that_json_lacks(default: str) -> None:
+    """The text forms are those of Java (AVRO-4024), for a type with attributes too."""
+    for kind in ("float", "double"):
+        read = _read(_record(), {}, _record(("x", {"type": kind, "unit": "K"}, default)))["x"]
+        assert repr(read) == repr(float(default))
