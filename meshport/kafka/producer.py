@@ -22,6 +22,7 @@ from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
 
 from meshport.errors import DeliveryUnknown, KafkaError, MeshError, PublishError
+from meshport.kafka.batch_limit import BatchLimits
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error, delivery_error
@@ -78,6 +79,7 @@ class Producer:
         self._fatal: KafkaError | None = None
         self._doubted_at = -math.inf
         self._doubt_s = _longest_delivery_s({**kafka.properties, **(settings or {})}) + _DOUBT_S
+        self._limits = BatchLimits(kafka)
         self._client: ClientProducer | _Released = new_client(
             ClientProducer,
             kafka,
@@ -107,7 +109,10 @@ class Producer:
         request was lost on the way may be stored though the second was refused: while the client may hold such events, a
         refusal by a broker leaves the outcome unknown.
         """
-        found = delivery_error(error, f"an event for {message.topic()} was not acknowledged")
+        topic = str(message.topic())
+        found: MeshError = delivery_error(error, f"an event for {topic} was not acknowledged")
+        if error.code() == ClientError.MSG_SIZE_TOO_LARGE:
+            found = self._limits.refusal(topic, len(message.key() or b"") + len(message.value() or b""), found.message)
         if isinstance(found, DeliveryUnknown):
             self._doubted_at = time.monotonic()
         elif error.code() > 0 and time.monotonic() - self._doubted_at < self._doubt_s:

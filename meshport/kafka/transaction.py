@@ -66,6 +66,8 @@ _IDLE_MS: Final = 4000
 # What librdkafka has fetched is bounded by bytes, so that a slice of the largest messages is about as large.
 _SLICE: Final = 1000
 _SEEK_S: Final = 5.0
+# The broker's error names no topic. 1048588 is Kafka's default, which the client's batches of 1000000 bytes fit in.
+_TOO_LARGE: Final = "a topic that is written to takes smaller batches than the client's: max.message.bytes of 1048588"
 _error_of: Final = methodcaller("error")
 # librdkafka reports every fatal error of a consumer as _FATAL, with this text of FENCED_INSTANCE_ID.
 _FENCED: Final = ClientError(ClientError.FENCED_INSTANCE_ID).str()
@@ -357,7 +359,9 @@ class Transactions:
                     )
                     continue
                 if cause.txn_requires_abort():
-                    raise TransactionAborted(f"{what}: {cause.str()} ({cause.name()})", code=cause.name()) from error
+                    hint = _TOO_LARGE if cause.code() == ClientError.MSG_SIZE_TOO_LARGE else None
+                    text = f"{what}: {cause.str()} ({cause.name()})"
+                    raise TransactionAborted(text, code=cause.name(), hint=hint) from error
                 if cause.fatal() or not cause.retriable() or time.monotonic() > deadline:
                     raise self._fatal or client_error(error, what) from error
             else:

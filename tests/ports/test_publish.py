@@ -18,6 +18,7 @@ from meshport.codec import codec_for
 from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegistered, PublishError
 from meshport.event import Event
 from meshport.event.record import record_key
+from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage, headers_of
 from meshport.local.embedded import EmbeddedKafka
@@ -278,6 +279,31 @@ def test_a_record_too_large_is_refused(ports: Mesh) -> None:
             publisher.publish(large)
         report = publisher.publish_batch([reading(0), large, reading(2)])
     assert (report.stored, [failure.index for failure in report.refused]) == (2, [1])
+
+
+@pytest.mark.kafka
+def test_an_event_refused_with_its_batch_says_so(mesh: Mesh) -> None:
+    """Of a batch that the topic does not take, each event has its reason; with batches that fit, the small ones are stored."""
+    binding = mesh.product(partitions=1)
+    kafka = KafkaConfig(binding.bootstrap_servers)
+    Admin(kafka).set_config(binding.topic, {"max.message.bytes": "5000"})
+    records = [
+        reading(number) | {"note": "x" * (8_000 if number == 1 else 4_200 if number == 2 else 10)}
+        for number in range(4)
+    ]
+    one_batch = KafkaConfig(properties={"linger.ms": 900})
+    with Publisher(binding.address, mesh.registry, kafka=one_batch) as publisher:
+        report = publisher.publish_batch(records)
+    assert (report.stored, report.unknown) == (0, ())
+    small, large, near, _ = (str(each.error) for each in report.refused)
+    assert "the topic takes 5000 (max.message.bytes): it was refused only with the batch" in small
+    assert "`batch.size` 5000" in small
+    assert "bytes of key and value, and the topic takes 5000 (max.message.bytes)\nhint: a smaller event" in large
+    assert "takes 5000 (max.message.bytes) with headers" in near
+    fitting = KafkaConfig(properties={"linger.ms": 900, "batch.size": 5000})
+    with Publisher(binding.address, mesh.registry, kafka=fitting) as publisher:
+        report = publisher.publish_batch(records)
+    assert (report.stored, [each.index for each in report.refused]) == (3, [1])
 
 
 def test_flush_counts_what_was_stored_since(ports: Mesh) -> None:
