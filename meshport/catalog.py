@@ -26,6 +26,8 @@ class ProductRegistration(BaseModel):
         schemas: the Avro schema of each output port, by `<port>@<major>`; shared types inlined.
         bootstrap_servers: the cluster of the product's topics; None for the registry's default cluster.
         topic_ids: Kafka's ids of the product's topics, by topic; a topic that is not named keeps the id that it has.
+        unused: the topics of the product that hold no event and that no consumer group reads, as the caller found: without a
+            declared reader, the contract of their lines may change at will.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,7 @@ class ProductRegistration(BaseModel):
     schemas: dict[str, str]
     bootstrap_servers: str | None = None
     topic_ids: dict[str, TopicId] | None = None
+    unused: tuple[str, ...] = Field(default=(), max_length=100)
 
 
 class Deprecation(BaseModel):
@@ -64,6 +67,19 @@ class Retirement(BaseModel):
     port: str | None = None
     successor: AddressText | None = None
     force: tuple[AddressText, ...] = ()
+
+
+class Removal(BaseModel):
+    """The body of `POST .../drop`.
+
+    Attributes:
+        unused: the topics of the product that hold no event and that no consumer group reads, as the caller found; not needed
+            for a retired product.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unused: tuple[str, ...] = Field(default=(), max_length=100)
 
 
 class RegistrationChange(_CatalogResponse):

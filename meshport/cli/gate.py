@@ -32,6 +32,7 @@ from meshport.gate.render.text import WIDTH, styled
 from meshport.gate.run import GateRun
 from meshport.gate.sampling import EVERYTHING, Sample
 from meshport.gate.sources import REGISTRY, parse_against
+from meshport.gate.unused import UnusedPorts
 from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport.rfc3339 import day
@@ -97,8 +98,13 @@ def check(
         found = docket(project, named, source)
         today = datetime.now(UTC).date()
         lines = FindingLines(project)
-        verdicts = tuple(lines.of(case.verdict(today), case.product) for case in found.cases)
-        notes = found.notes
+        cases, notes = found.cases, found.notes
+        if against == REGISTRY or registry is not None:
+            with open_registry(registry) as mesh:
+                unused = UnusedPorts(mesh)
+                cases = unused.marked(cases, today)
+                notes = (*notes, *unused.notes)
+        verdicts = tuple(lines.of(case.verdict(today), case.product) for case in cases)
         if not isinstance(source, JoinedSource) and against != REGISTRY:
             notes = (*notes, "offline: waivers, and readers of other projects, are the registry's (--registry URL)")
         evidence = _evidence(found, sample, registry) if history else ()

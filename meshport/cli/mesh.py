@@ -1,7 +1,8 @@
-"""`meshport resolve`, `search`, `readers`, `json-schema` and `registry serve`."""
+"""`meshport resolve`, `search`, `readers`, `lineage`, `schema`, `json-schema` and `registry serve`."""
 
 from __future__ import annotations
 
+import json as json_text
 import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final
@@ -116,6 +117,48 @@ def readers(address: AddressArgument, registry: RegistryOption = None, json: Jso
             emit(each.model_dump(mode="json"))
         else:
             emit_text(f"{each.address.key}  reads {', '.join(each.fields) or 'everything'}  ({each.owner})")
+
+
+def lineage(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
+    """List the products upstream and downstream of a product.
+
+    A negative step is upstream, a positive one downstream. `reads` names, for each input, the fields that are read.
+
+    Example: meshport lineage shop/orders
+    """
+    with open_registry(registry) as mesh:
+        found = mesh.lineage(Address.parse(address))
+    if json:
+        emit(found.model_dump(mode="json"))
+        return
+    inputs: dict[Address, list[str]] = {}
+    for edge in found.edges:
+        inputs.setdefault(edge.reader, []).append(f"{edge.source.key} ({', '.join(edge.fields) or 'everything'})")
+    rows = []
+    for each in found.nodes:
+        reads = "; ".join(inputs.get(each.address, ())) or "-"
+        step = f"{each.distance:+d}" if each.distance else "0"
+        rows.append([step, each.address.key, str(each.archetype), str(each.status), each.owner, reads])
+    table(["step", "address", "archetype", "status", "owner", "reads"], rows)
+
+
+def schema(address: AddressArgument, registry: RegistryOption = None, json: JsonOption = False) -> None:
+    """Print the Avro schema of a port's contract, complete: shared types are spelled out.
+
+    --json prints one line with the subject, the id and the fingerprint beside it.
+
+    Example: meshport schema shop/orders > orders.avsc
+    """
+    with open_registry(registry) as mesh:
+        binding = mesh.resolve(Address.parse(address))
+    form = json_text.loads(binding.schema_text)
+    if json:
+        emit(
+            {"address": str(binding.address), "subject": binding.subject, "schemaId": binding.schema_id}
+            | {"fingerprint": binding.fingerprint, "schema": form}
+        )
+    else:
+        emit_text(json_text.dumps(form, indent=2, ensure_ascii=False))
 
 
 @registry_app.command("serve")

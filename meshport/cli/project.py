@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from meshport.address import Address, nearest
+from meshport.address import Address
 from meshport.cli.output import say
 from meshport.cli.record_files import (
     DelimiterOption,
@@ -22,14 +22,16 @@ from meshport.cli.record_files import (
     opened,
     reading_of,
 )
-from meshport.cli.session import resolve_at
+from meshport.cli.session import RegistryOption, resolve_at
+from meshport.event.port_fields import misfits
 from meshport.files.inference import infer_schema, record_name
 from meshport.files.ingest import Reading
+from meshport.process.logic.declared_reads import ReadPort
 from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import operator_of
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.shape import derive_schema
-from meshport.product import AggregateStep, Archetype, DeclaredWindow, Processing, Step
+from meshport.product import AggregateStep, Archetype, DeclaredWindow, OutputPort, Processing, Step
 from meshport.product.duration import parse_duration
 from meshport.product.field_path import last_name
 from meshport.product.lines import utc_today
@@ -130,6 +132,7 @@ def new(
     delimiter: DelimiterOption = None,
     rename: RenameOption = None,
     na: NaOption = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Write a product's descriptor and contract into this project, or its next major line.
 
@@ -197,7 +200,8 @@ def new(
             )
         if archetype is Archetype.SOURCE_ALIGNED:
             raise typer.BadParameter("a source-aligned product is built from no other one", param_hint="--archetype")
-        draft = _derived(project, product, Address.parse(reads), where, by or [], window, value or [], archetype, about)
+        read = Contracts(project.products, resolve_at(registry)).find(Address.parse(reads))
+        draft = _derived(read, product, Address.parse(reads), where, by or [], window, value or [], archetype, about)
     _check_fields(draft)
     for file in write_product(project, draft):
         say(f"wrote {file.relative_to(project.root)}")
@@ -248,7 +252,7 @@ def _read_sample(address: Address, sample: str, reading: Reading) -> Schema:
 
 
 def _derived(
-    project: Project,
+    read: ReadPort,
     address: Address,
     source: Address,
     where: str | None,
@@ -258,7 +262,6 @@ def _derived(
     archetype: Archetype | None,
     about: _About,
 ) -> Draft:
-    read = Contracts(project.products, resolve_at(None)).find(source)
     schema = read.schema
     steps = [Step(filter=where)] if where else []
     if values:
@@ -321,12 +324,6 @@ def _reason(error: ValidationError) -> str:
 
 
 def _check_fields(draft: Draft) -> None:
-    for flag, names in (("--key", draft.key), ("--time", (draft.time,) if draft.time else ())):
-        for name in names:
-            if name not in draft.schema.field_names:
-                near = nearest(name, list(draft.schema.field_names))
-                raise typer.BadParameter(
-                    f"the contract has no field {name!r}; "
-                    + (f"did you mean {near!r}?" if near else f"it has {', '.join(draft.schema.field_names)}"),
-                    param_hint=flag,
-                )
+    port = OutputPort(key=draft.key or None, time=draft.time)
+    for each in misfits(port, draft.schema):
+        raise typer.BadParameter(f"{each.message}; {each.hint}", param_hint=f"--{each.role}")

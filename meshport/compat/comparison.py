@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from meshport.compat import resolution
 from meshport.compat.finding import Direction
+from meshport.product import Compatibility
 from meshport.schema import Schema
 from meshport.schema.canonical import PRIMITIVES
 
@@ -74,11 +75,38 @@ class Comparison:
         reader: the schema that is read with.
         writer: the schema that was written with.
         direction: BACKWARD if the candidate reads, FORWARD if it writes.
+        levels: the levels that ask for it; advice depends on them.
+        newest: whether the other side is the newest version.
     """
 
     reader: Schema
     writer: Schema
     direction: Direction
+    levels: frozenset[Compatibility] = frozenset()
+    newest: bool = True
+
+    @property
+    def transitive(self) -> Compatibility | None:
+        """The level that compares every version and not only the newest, if there is one."""
+        return next((each for each in sorted(self.levels) if each.endswith("_TRANSITIVE")), None)
+
+    @property
+    def both_ways(self) -> bool:
+        """Whether the other direction is compared as well."""
+        return (
+            len({word for each in self.levels for word in ("BACKWARD", "FORWARD") if each.startswith((word, "FULL"))})
+            == 2
+        )
+
+    def unused_name(self, path: str, suffix: str = "_v2") -> str:
+        """Return a name for a field beside the one at a path: its own with a suffix, which neither side has in that record."""
+        holder, _, name = path.rpartition(".")
+        records = (type_at(each.form, holder) for each in (self.reader, self.writer))
+        taken = {field["name"] for record in records if record for field in record.get("fields", ())}
+        wanted, number = f"{name or 'value'}{suffix}", 3
+        while wanted in taken:
+            wanted, number = f"{name or 'value'}_v{number}", number + 1
+        return wanted
 
     @cached_property
     def resolution(self) -> tuple[resolution.Incompatibility, ...]:

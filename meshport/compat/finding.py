@@ -64,12 +64,14 @@ class State(StrEnum):
         WAIVED: a waiver approves this change, and its last day has not passed.
         SETTLED: the newest version breaks in the same way already, so the candidate is not the cause.
         UNREAD: the port protects declared readers only, and none of them reads what breaks.
+        UNUSED: the port has no event and no reader, so that nothing breaks.
     """
 
     STANDS = "stands"
     WAIVED = "waived"
     SETTLED = "settled"
     UNREAD = "unread"
+    UNUSED = "unused"
 
 
 class _FindingModel(BaseModel):

@@ -73,13 +73,16 @@ def reach(versions: Sequence[Version], levels: Iterable[Compatibility]) -> list[
     return list(reversed(versions if any(level.endswith(_TRANSITIVE) for level in held) else versions[-1:]))
 
 
-def comparisons(candidate: Schema, version: Version, levels: Iterable[Compatibility]) -> Iterator[Comparison]:
+def comparisons(
+    candidate: Schema, version: Version, levels: Iterable[Compatibility], *, newest: bool = True
+) -> Iterator[Comparison]:
     """Yield a candidate's comparison with one version, in each direction that one of some levels requires."""
-    words = {level.removesuffix(_TRANSITIVE) for level in levels}
+    asking = frozenset(levels)
+    words = {level.removesuffix(_TRANSITIVE) for level in asking}
     if words & {"BACKWARD", "FULL"}:
-        yield Comparison(candidate, version.schema, Direction.BACKWARD)
+        yield Comparison(candidate, version.schema, Direction.BACKWARD, asking, newest)
     if words & {"FORWARD", "FULL"}:
-        yield Comparison(version.schema, candidate, Direction.FORWARD)
+        yield Comparison(version.schema, candidate, Direction.FORWARD, asking, newest)
 
 
 def merge(found: Iterable[tuple[Rule, Direction, int | None, Found]]) -> tuple[Finding, ...]:

@@ -25,6 +25,7 @@ from meshport.compat.history import comparisons, merge, reach
 from meshport.compat.projection import project
 from meshport.compat.rule import Rule, Scope, Stops
 from meshport.compat.rules import avro
+from meshport.compat.rules.advice import typed
 from meshport.compat.table import RULES, rules_of
 from meshport.errors import SchemaError
 from meshport.product import Compatibility, Product, Protection
@@ -45,12 +46,14 @@ class Past:
         versions: every schema that it had, oldest first; the last one is the contract's.
         readers: every known reader.
         waivers: every waiver that was ever recorded for it.
+        unused: whether its topic holds no event and no consumer group reads it; False where that is not known.
     """
 
     contract: Contract
     versions: tuple[Version, ...]
     readers: tuple[Reader, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    unused: bool = False
 
 
 def judge_port(past: Past, after: Contract | None, product: Product | None, *, today: date) -> Verdict:
@@ -84,15 +87,17 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
     raw = list(_changes(Change(before, after, product, today, past.versions)))
     if after:
         for version in reached:
-            for comparison in comparisons(after.schema, version, levels):
+            for comparison in comparisons(after.schema, version, levels, newest=version is reached[0]):
                 raw += ((rule, comparison.direction, version.number, each) for rule, each in _compared(comparison))
         raw += _declared(after)
     found = {(each.rule, each.path): each for each in merge(raw)}
     found = _settle(found, past, levels, today)
+    if past.unused and not past.readers:
+        found = {key: _mark_unused(each) for key, each in found.items()}
     broken = _broken(found, past, after, levels)
     found = _mark_waived_and_unread(found, past, broken, waivers)
     current = after or before
-    findings = tuple(_with_pointer(each, current, past.versions) for each in _ordered(found.values()))
+    findings = tuple(_with_pointer(each, current, today, past.versions) for each in _ordered(found.values()))
     return Verdict(
         address=before.address,
         outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.COMPATIBLE,
@@ -113,7 +118,7 @@ def judge_new(contract: Contract, *, today: date, readers: Sequence[Reader] = ()
         today: the day (UTC).
         readers: the readers that it will have.
     """
-    findings = tuple(_with_pointer(each, contract) for each in _ordered(merge(_declared(contract))))
+    findings = tuple(_with_pointer(each, contract, today) for each in _ordered(merge(_declared(contract))))
     return Verdict(
         address=contract.address,
         outcome=Outcome.BREAKING if any(each.refuses for each in findings) else Outcome.NEW,
@@ -200,6 +205,14 @@ def _settle(found: dict[_Key, Finding], past: Past, levels: set[Compatibility], 
         if all(key in known.get(number, ()) for number in each.versions or (None,)):
             settled[key] = each.model_copy(update={"state": State.SETTLED})
     return settled
+
+
+def _mark_unused(finding: Finding) -> Finding:
+    """Mark a finding about what events and readers rely on; an unsound schema and the topic itself stay as they are."""
+    rule = RULES[finding.rule]
+    if finding.state is not State.STANDS or rule.scope is Scope.DECLARATION or rule.holds_unused:
+        return finding
+    return finding.model_copy(update={"state": State.UNUSED})
 
 
 def _mark_waived_and_unread(
@@ -293,7 +306,7 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
-def _with_pointer(finding: Finding, contract: Contract, versions: Sequence[Version] = ()) -> Finding:
+def _with_pointer(finding: Finding, contract: Contract, today: date, versions: Sequence[Version] = ()) -> Finding:
     """Return a finding with the pointer to the nearest value that the contract's file has, and with advice that can be typed."""
     if finding.part is Part.SCHEMA:
         known = {version.number: version.schema for version in versions}
@@ -303,8 +316,7 @@ def _with_pointer(finding: Finding, contract: Contract, versions: Sequence[Versi
         index = contract.product.output_ports.index(contract.port)
         start = ["outputPorts", str(index)] if finding.part is Part.PORT else []
         pointer = "".join(f"/{key}" for key in (*start, *_keys(contract.product, finding.path)))
-    advice = finding.advice.replace("new ADDRESS", f"new {contract.product.address.key}/{contract.port.name}")
-    return finding.model_copy(update={"pointer": pointer, "advice": advice})
+    return finding.model_copy(update={"pointer": pointer, "advice": typed(finding, contract, today)})
 
 
 def _pointer(path: str, schema: Schema, earlier: Schema) -> str:

@@ -55,6 +55,7 @@ class Rule:
         severity: of its findings.
         waivable: whether a waiver lets a finding pass; False if the mesh itself would be wrong afterwards.
         stops: which readers a finding stops.
+        holds_unused: whether a finding counts also of a port that has no event and no reader; those of scope DECLARATION do.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Rule:
     severity: Severity = Severity.ERROR
     waivable: bool = True
     stops: Stops = Stops.EVERY_READER
+    holds_unused: bool = False
 
     @property
     def manual(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from typing import Final, NamedTuple, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka.admin import (
     AdminClient,
@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -241,6 +242,63 @@ class Admin:
         except KafkaException as error:
             raise client_error(error, what) from error
         return found
+
+    def records(self, name: str) -> int:
+        """Return how many offsets a topic holds: events, and the markers of transactions; 0 where there is no such topic.
+
+        Raises:
+            KafkaError: a leader did not answer.
+        """
+        what = f"cannot see what {name} holds"
+        partitions = [TopicPartition(name, each) for each in range(self.partitions().get(name, 0))]
+        bounds = []
+        try:
+            for wanted in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call] # of the client
+                asked = self._client.list_offsets(dict.fromkeys(partitions, wanted), request_timeout=_TIMEOUT_S)
+                bounds.append(sum(int(_answer(each, what).offset) for each in asked.values()))
+        except KafkaException as error:
+            raise client_error(error, what) from error
+        first, end = bounds
+        return end - first
+
+    def groups_of(self, name: str) -> list[str]:
+        """Return the consumer groups that have committed offsets in a topic, or whose members are assigned to it.
+
+        Raises:
+            KafkaError: a coordinator did not answer.
+        """
+        if self._in_memory:  # it keeps no groups that an admin client could list
+            return []
+        found = set(self.committed_offsets(name))
+        what = f"cannot see who reads {name}"
+        try:
+            listed = _answer(self._client.list_consumer_groups(request_timeout=_TIMEOUT_S), what)
+            ids = [each.group_id for each in listed.valid if each.group_id not in found]
+            described = self._client.describe_consumer_groups(ids, request_timeout=_TIMEOUT_S) if ids else {}
+            for group, answer in described.items():
+                members = _answer(answer, what).members
+                if any(each.topic == name for member in members for each in member.assignment.topic_partitions):
+                    found.add(group)
+        except KafkaException as error:
+            raise client_error(error, what) from error
+        return sorted(found)
+
+    def delete_group(self, group: str) -> bool:
+        """Delete a consumer group with its offsets; return whether there was one.
+
+        Raises:
+            KafkaError: the group has members, or its coordinator did not answer.
+        """
+        try:
+            _answer(
+                self._client.delete_consumer_groups([group], request_timeout=_TIMEOUT_S)[group],
+                f"cannot delete {group}",
+            )
+        except KafkaException as error:
+            if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
+                return False
+            raise client_error(error, f"cannot delete the group {group}") from error
+        return True
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and all its events.

@@ -17,6 +17,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.product import OutputPort, Product
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
+from meshport.project.topic_use import is_unused
 from meshport.schema import Schema
 
 _FOREVER: Final = "-1"
@@ -35,6 +36,7 @@ class ProductRegistry(Protocol):
         *,
         bootstrap_servers: str | None = None,
         topic_ids: Mapping[str, str] | None = None,
+        unused: Collection[str] = (),
         dry_run: bool = False,
     ) -> Registration:
         """Register a product; see `meshport.Registry.register`."""
@@ -58,6 +60,12 @@ class TopicAdmin(Protocol):
 
     def set_config(self, name: str, config: Mapping[str, str]) -> None:
         """Change settings of a topic; those that are not named stay."""
+
+    def records(self, name: str) -> int:
+        """Return how many offsets a topic holds."""
+
+    def groups_of(self, name: str) -> list[str]:
+        """Return the consumer groups that read a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +123,14 @@ class ProductPlan:
         registration: the registry's answer to a dry run.
         topics: the topics that would be created or changed; empty if all are as declared.
         ids: the topics whose ids would be registered, other than those of topics that are created for the first time.
+        unused: its topics without an event and a group, where a change of their contract passes for that reason alone.
     """
 
     product: ProjectProduct
     registration: Registration
     topics: tuple[TopicChange, ...]
     ids: tuple[TopicIdChange, ...] = ()
+    unused: frozenset[str] = frozenset()
 
     @property
     def changes(self) -> bool:
@@ -174,10 +184,13 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin
             admin.ensure_topic(change.name, change.partitions, change.config)
         else:
             admin.set_config(change.name, change.config)
+    # An event may have been published since the plan was made.
+    unused = planned.unused and planned.unused & _unused(planned.product.product, registry, admin)
     return registry.register(
         planned.product.product,
         _schemas(planned.product),
         bootstrap_servers=admin.kafka.bootstrap_servers,
+        unused=unused,
         topic_ids=admin.topic_ids([each.topic for each in planned.registration.ports]),
     )
 
@@ -190,9 +203,17 @@ def topic_config(port: OutputPort) -> dict[str, str]:
 
 def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin) -> ProductPlan:
     schemas = _schemas(product)
-    registration = registry.register(
-        product.product, schemas, bootstrap_servers=admin.kafka.bootstrap_servers, dry_run=True
-    )
+    unused: frozenset[str] = frozenset()
+    servers = admin.kafka.bootstrap_servers
+    try:
+        registration = registry.register(product.product, schemas, bootstrap_servers=servers, dry_run=True)
+    except RegistrationRefused:
+        unused = _unused(product.product, registry, admin)
+        if not unused:
+            raise
+        registration = registry.register(
+            product.product, schemas, bootstrap_servers=servers, unused=unused, dry_run=True
+        )
     topics = {each.address: each.topic for each in registration.ports}
     changes = []
     for port in product.product.output_ports:
@@ -215,7 +236,19 @@ def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin)
         if different:
             changes.append(TopicChange(name, found.partitions, False, different))
     missing = {each.name for each in changes if each.new}
-    return ProductPlan(product, registration, tuple(changes), tuple(_id_changes(registration, admin, missing)))
+    ids = tuple(_id_changes(registration, admin, missing))
+    return ProductPlan(product, registration, tuple(changes), ids, unused)
+
+
+def _unused(product: Product, registry: ProductRegistry, admin: TopicAdmin) -> frozenset[str]:
+    """Return the bound topics of a product that hold nothing and that no group reads."""
+    found = set()
+    for port in product.output_ports:
+        with suppress(NotRegistered):
+            binding = registry.resolve(product.port_address(port))
+            if is_unused(binding, admin):
+                found.add(binding.topic)
+    return frozenset(found)
 
 
 def _id_changes(registration: Registration, admin: TopicAdmin, missing: Collection[str]) -> Iterator[TopicIdChange]:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from meshport.address import Address, nearest
 from meshport.errors import DescriptorError, MeshError, ProjectError, SchemaError
+from meshport.event.port_fields import misfits
 from meshport.product import Archetype, OutputPort, Product, parse_product
 from meshport.product.load import line_in
 from meshport.schema import CommonTypes, Schema, parse_common, parse_schema
@@ -288,18 +289,14 @@ class Project:
             raise SchemaError(f"{self.files.called(path)} cannot be read: {error}") from error
 
     def _check_fields(self, product: Product, port: OutputPort, schema: Schema, descriptor: str) -> None:
-        names = list(schema.field_names)
-        asked = [("key", name) for name in port.key_fields] + ([("time", port.time)] if port.time else [])
-        for what, name in asked:
-            if name not in names:
-                near = nearest(name, names)
-                index = product.output_ports.index(port)
-                raise DescriptorError(
-                    f"the {what} of port {port.name!r} is {name!r}, which the schema of {product.address} does not have",
-                    file=self.files.called(descriptor),
-                    line=line_in(self.descriptor_text(descriptor), "outputPorts", index, what),
-                    hint=f"did you mean {near!r}?" if near else f"its fields: {', '.join(names)}",
-                )
+        for each in misfits(port, schema):
+            index = product.output_ports.index(port)
+            raise DescriptorError(
+                f"port {port.name!r} of {product.address}: {each.message}",
+                file=self.files.called(descriptor),
+                line=line_in(self.descriptor_text(descriptor), "outputPorts", index, each.role),
+                hint=each.hint,
+            )
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -28,6 +28,7 @@ from meshport.catalog import (
     ProductRegistration,
     Reader,
     Registration,
+    Removal,
     Retirement,
     Waiver,
     WaiverRequest,
@@ -211,6 +212,7 @@ class Registry:
         *,
         bootstrap_servers: str | None = None,
         topic_ids: Mapping[str, str] | None = None,
+        unused: Collection[str] = (),
         dry_run: bool = False,
     ) -> Registration:
         """Register a product or update it. Registering the same again changes nothing.
@@ -220,13 +222,15 @@ class Registry:
             schemas: the schema of each output port, by `<port>@<major>`.
             bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
             topic_ids: Kafka's ids of its topics, by topic; a topic that is not named keeps the id that it has.
+            unused: its topics that hold no event and that no consumer group reads; without a declared reader, the contract of
+                their lines may change at will.
             dry_run: return what would change, and change nothing.
 
         Raises:
             RegistrationRefused: `findings` holds the reasons; those of the gate begin with the id of a rule.
             RegistryUnavailable: the registry did not answer. The product may be registered; a repeated call is safe.
         """
-        cluster = {"bootstrap_servers": bootstrap_servers, "topic_ids": topic_ids}
+        cluster = {"bootstrap_servers": bootstrap_servers, "topic_ids": topic_ids, "unused": tuple(sorted(unused))}
         body = _declaration(product, schemas).model_copy(update=cluster)
         done = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
@@ -252,6 +256,16 @@ class Registry:
             RegistryUnavailable: the registry did not answer.
         """
         return self._change(guid, "retire", wanted)
+
+    def drop(self, guid: UUID, wanted: Removal) -> RegisteredProduct:
+        """Remove an unused or retired product; its topics stay.
+
+        Raises:
+            NotRegistered: the product is not registered.
+            RegistrationRefused: a product reads it; or it is not retired, and `unused` lacks a topic of it.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._change(guid, "drop", wanted)
 
     # --- generations
 

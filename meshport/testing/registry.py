@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from uuid import UUID
 
@@ -129,7 +129,14 @@ class MemoryRegistry:
         Raises:
             SchemaError: two schemas cannot be compared.
         """
-        return [case.verdict(self._today()) for case in self._cases(product, schemas)]
+        return self._judge(product, schemas, ())
+
+    def _judge(self, product: Product, schemas: Mapping[str, Schema], unused: Collection[str]) -> list[Verdict]:
+        cases = (
+            replace(each, past=replace(each.past, unused=topic_name(each.address) in unused)) if each.past else each
+            for each in self._cases(product, schemas)
+        )
+        return [case.verdict(self._today()) for case in cases]
 
     def register(
         self,
@@ -138,6 +145,7 @@ class MemoryRegistry:
         *,
         bootstrap_servers: str | None = None,  # noqa: ARG002 - as the registry's client has it
         topic_ids: Mapping[str, str] | None = None,
+        unused: Collection[str] = (),
         dry_run: bool = False,
     ) -> Registration:
         """Register a product, or bring it up to date; as `meshport.Registry.register`.
@@ -158,7 +166,7 @@ class MemoryRegistry:
                 f"the input port {unresolved[0]} is not registered; register it first", findings=()
             )
         self._refuse_wrong_inputs(product)
-        self._heed(self.judge(product, schemas))
+        self._heed(self._judge(product, schemas, unused))
         versions = {line: list(each) for line, each in known.versions.items()} if known else {}
         for port in product.output_ports:
             _add_version(versions.setdefault((port.name, port.major), []), schemas[_name(port)])

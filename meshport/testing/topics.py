@@ -40,6 +40,14 @@ class MemoryTopics:
         self._configs[name] = dict(config or {})
         return True
 
+    def records(self, name: str) -> int:
+        """Return how many records a topic holds."""
+        return sum(end - begin for begin, end in self.log.bounds(name).values()) if name in self._configs else 0
+
+    def groups_of(self, name: str) -> list[str]:  # noqa: ARG002 - of the protocol
+        """Return no group: a mesh in memory keeps none."""
+        return []
+
     def set_config(self, name: str, config: Mapping[str, str]) -> None:
         """Change settings of a topic; those that are not named stay."""
         self._configs[name] |= config

@@ -63,7 +63,8 @@ def _cases(connection: Connection, declaration: ProductDeclaration) -> Iterator[
         candidate, binding = declaration.contracts[line_of(port)], bound.get(line_of(port))
         schema = candidate.schema if isinstance(candidate, CandidateSchema) else candidate
         if row is not None and binding is not None:
-            yield Case.declared(product, port, schema, past_of(connection, row, binding))
+            past = replace(past_of(connection, row, binding), unused=binding.topic in declaration.unused)
+            yield Case.declared(product, port, schema, past)
         else:
             yield Case.declared(product, port, schema, None, _future_readers(connection, port, bound))
     declared = {line_of(port) for port in product.output_ports}

@@ -23,6 +23,7 @@ from meshport.catalog import (
     Reader,
     RegisteredSchema,
     Registration,
+    Removal,
     Retirement,
 )
 from meshport.compat import Verdict
@@ -45,6 +46,7 @@ from meshport_registry.products import (
     require_guid,
     search,
 )
+from meshport_registry.removal import drop
 from meshport_registry.schemas import stored_schema
 from meshport_registry.state import Bindings, Database, OwnCluster
 from meshport_registry.store import RegistryStore, Work
@@ -179,6 +181,18 @@ async def retire_product(store: Database, cluster: OwnCluster, guid: UUID, body:
 async def activate_product(store: Database, cluster: OwnCluster, guid: UUID) -> Any:
     """Undo a deprecation."""
     return as_json(await _change(store, cluster, guid, lambda c: activate(c, str(guid))))
+
+
+@router.post("/dataproducts/{guid}/drop", response_model=RegisteredProduct)
+async def drop_product(store: Database, cluster: OwnCluster, guid: UUID, body: Removal) -> Any:
+    """Remove an unused or retired product, and return it as it was; refused while a product reads it."""
+
+    def work(connection: Connection) -> RegisteredProduct:
+        dropped = registered_product(connection, require_guid(connection, str(guid)), cluster)
+        drop(connection, str(guid), body)
+        return dropped
+
+    return as_json(await store.write(work))
 
 
 async def _change(store: RegistryStore, cluster: DefaultCluster, guid: UUID, change: Work[None]) -> RegisteredProduct:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from meshport.address import nearest
 from meshport.catalog import ProductRegistration
 from meshport.compat import RULES
 from meshport.compat.judgement import SchemaReading
 from meshport.errors import SchemaError
+from meshport.event.port_fields import misfits
 from meshport.product import OutputPort, Product
 from meshport_registry.errors import RequestRefused
 from meshport_registry.judging import JudgingStore
@@ -34,6 +34,7 @@ class ProductDeclaration:
         contracts: the schema of each output port, or the error of a schema that a rule of the gate refuses.
         bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
         topic_ids: Kafka's ids of topics, by topic.
+        unused: topics that hold no event and that no consumer group reads.
         misfits: what of it does not fit together, one text each.
     """
 
@@ -41,6 +42,7 @@ class ProductDeclaration:
     contracts: Mapping[Line, CandidateSchema | SchemaError]
     bootstrap_servers: str | None = None
     topic_ids: Mapping[str, str] = field(default_factory=dict)
+    unused: frozenset[str] = frozenset()
     misfits: tuple[str, ...] = ()
 
 
@@ -80,7 +82,9 @@ async def read_declaration(store: JudgingStore, body: ProductRegistration) -> Pr
             if error.rule not in RULES:
                 raise
             contracts[port, int(major)] = error
-    declaration = ProductDeclaration(product, contracts, body.bootstrap_servers, body.topic_ids or {})
+    declaration = ProductDeclaration(
+        product, contracts, body.bootstrap_servers, body.topic_ids or {}, frozenset(body.unused)
+    )
     return replace(
         declaration, misfits=(*_unfit(declaration), *[each async for each in _unreadable_state(store, product)])
     )
@@ -97,7 +101,7 @@ def unmatched(declaration: ProductDeclaration) -> Iterator[str]:
 
 
 def _unfit(declaration: ProductDeclaration) -> Iterator[str]:
-    """Report ports whose schema lacks their key or time field."""
+    """Report ports whose key or time cannot be taken from their schema."""
     for port in declaration.product.output_ports:
         candidate, line = declaration.contracts.get(line_of(port)), f"{port.name}@{port.major}"
         if not isinstance(candidate, CandidateSchema):
@@ -105,13 +109,8 @@ def _unfit(declaration: ProductDeclaration) -> Iterator[str]:
         schema = candidate.schema
         if not schema.field_names:
             yield f"the schema of {line} is {schema.name}; a port's events are records with fields"
-        for role, name in [*(("key", each) for each in port.key_fields), *([("time", port.time)] if port.time else [])]:
-            if name not in schema.field_names:
-                near = nearest(name, list(schema.field_names))
-                yield (
-                    f"the {role} field {name!r} of {line} is not in {schema.name}"
-                    + (f"; did you mean {near!r}?" if near else "")
-                )
+        for each in misfits(port, schema):
+            yield f"{line}: {each.message}; {each.hint}"
 
 
 async def _unreadable_state(store: JudgingStore, product: Product) -> AsyncIterator[str]:

@@ -206,6 +206,8 @@ def _note(verdict: Verdict, finding: Finding) -> str:
         return f"{text}; the version before does so already"
     if finding.state is State.UNREAD:
         return f"{text}; no declared reader reads it"
+    if finding.state is State.UNUSED:
+        return f"{text}; the port has no event and no reader"
     return f"{text}; a warning" if finding.severity is Severity.WARNING else text
 
 

@@ -29,6 +29,7 @@ from meshport_registry import tables
 from meshport_registry.errors import SchemaNotFound
 from meshport_registry.lifecycle import revision
 from meshport_registry.products import DefaultCluster, resolve
+from meshport_registry.removal import LAST_REMOVAL
 from meshport_registry.schemas import load
 from meshport_registry.store import RegistryStore
 
@@ -167,7 +168,7 @@ class BindingResponseCache:
                     failure: Exception | None = error
                 else:
                     failure, self._data_version = None, data_version
-                    for product in changed:
+                    for product in list(self._bodies) if changed is None else changed:
                         self._drop(product)
                 for each in batch:
                     if not each.done():
@@ -176,11 +177,14 @@ class BindingResponseCache:
             self._checking = False
 
 
-def _changes(connection: Connection, known: int) -> tuple[int, list[tuple[str, str]]]:
-    """Return the change counter, and the products that changed since it was `known`."""
+def _changes(connection: Connection, known: int) -> tuple[int, list[tuple[str, str]] | None]:
+    """Return the change counter, and the products that changed since it was `known`; None where a product was removed."""
     now = revision(connection)
     if now == known:
         return now, []
+    removed = connection.execute(select(tables.setting.c.value).where(tables.setting.c.name == LAST_REMOVAL)).scalar()
+    if removed is not None and int(removed) > known:
+        return now, None
     own = tables.product.c
     rows = connection.execute(select(own.domain, own.name).where(own.revision > known))
     return now, [(row.domain, row.name) for row in rows]

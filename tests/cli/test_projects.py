@@ -109,7 +109,7 @@ def test_nothing_is_overwritten(departures: Run, tmp_path: Path) -> None:
         (["new", "a/b/c"], "names a port; a product's address is mesh://a/b"),
         (["new", "a/b", "--archetype", "aggregate"], "an aggregate product is built from others; name its input"),
         (["new", "a/b", "--sample", "nowhere.csv"], "nowhere.csv cannot be read: No such file"),
-        (["new", "a/b", "--key", "zz"], "the contract has no field 'zz'"),
+        (["new", "a/b", "--key", "zz"], "the key field 'zz' is not in"),
         (["new", "a/b", "--by", "x"], "name its input"),
         (["new", "a/b", "--from", "operations/departures", "--sample", "x"], "follows from its input's"),
         (["new", "a/b", "--from", "operations/departures", "--key", "x"], "follow from how it is built"),
@@ -262,6 +262,8 @@ def test_an_incompatible_change_is_refused_with_its_reasons(on_mesh: Run, mesh: 
     on_mesh("init")
     on_mesh("new", f"{domain}/things")
     assert on_mesh("apply", **kafka).code == 0
+    (tmp_path / "one.jsonl").write_text('{"id": "a", "happened_at": "2026-01-01T00:00:00Z"}\n', encoding="utf-8")
+    assert on_mesh("publish", f"{domain}/things", "--from", "one.jsonl").code == 0
     contract = tmp_path / "schemas" / domain / "things.events.avsc"
     contract.write_text(contract.read_text(encoding="utf-8").replace('"string"', '"long"'), encoding="utf-8")
     ended = on_mesh("apply", **kafka)

@@ -73,8 +73,9 @@ older events cannot be read. Forward, it is a field that was removed although to
 no default for it.
 
 A new field passes if it has a default. A removal takes two steps: first give the field a default
-and let the readers take that version, then remove it. At a transitive level the readers of the
-versions without the default stay broken for ever: keep the field, or publish a new major.
+and let the readers take that version, then remove it. A transitive level goes on protecting readers
+of the versions without the default, so that the second step needs a waiver, once no such reader
+runs. Otherwise keep the field, or publish a new major.
 
 Breaks: A field comes without a default
          {"name": "customer", "type": "string"},

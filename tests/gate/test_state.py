@@ -73,7 +73,7 @@ def test_the_step_that_changed_is_named_with_its_line(mesh: Mesh) -> None:
     assert (only.rule, only.path, only.refuses) == ("PROCESS_STATE_CHANGED", "process.aggregate", True)
     assert "the windows were tumbling 1h and would be tumbling 1d" in only.message
     assert "`meshport rebuild shop/revenue`" in only.advice
-    assert "`meshport new shop/revenue --major`" in only.advice
+    assert "`meshport gate waive shop/revenue/events@1 --rule PROCESS_STATE_CHANGED" in only.advice
     assert only.pointer == "/process/steps/2/aggregate"
     lines = (mesh.root / "processors/shop/revenue/product.yaml").read_text().splitlines()
     assert only.line == next(number for number, line in enumerate(lines, 1) if "aggregate:" in line)

@@ -10,6 +10,7 @@ import pytest
 
 from meshport.errors import NotRegistered, RegistrationRefused, TopicError
 from meshport.kafka.admin import Admin
+from meshport.ports.publisher import Publisher
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
@@ -165,6 +166,8 @@ def test_an_incompatible_contract_is_refused_with_its_reasons(declared: Declared
     declared.write()
     declared.apply()
     before = declared.registry.resolve(f"{declared.domain}/source")
+    with Publisher(before.address, declared.registry) as publisher:  # what was never published may change at will
+        publisher.publish(dict.fromkeys([each["name"] for each in FIELDS], "a"))
     declared.write(fields=[{"name": "id", "type": "long"}])
     declared.write("derived", reads=f"{declared.domain}/source")
     with pytest.raises(RegistrationRefused) as refused:

@@ -6,14 +6,24 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshport.compat.comparison import Comparison, Form, brief, form_of, inner, named_types, type_at
+from meshport.compat.comparison import (
+    Comparison,
+    Form,
+    brief,
+    declared,
+    form_of,
+    inner,
+    is_named,
+    named_types,
+    type_at,
+)
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
 from meshport.compat.resolution import Incompatibility
 from meshport.compat.rule import Rule, Scope
+from meshport.compat.rules.advice import NEW_MAJOR, WAIVE
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
-_NEW_MAJOR: Final = "publish it as a new major beside this one: `meshport new ADDRESS --major`"
 
 
 def missing_default(comparison: Comparison) -> Iterator[Found]:
@@ -24,8 +34,8 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
     a field that was removed although today's readers have no default for it.
 
     A new field passes if it has a default. A removal takes two steps: first give the field a default and let the readers
-    take that version, then remove it. At a transitive level the readers of the versions without the default stay broken
-    for ever: keep the field, or publish a new major.
+    take that version, then remove it. A transitive level goes on protecting readers of the versions without the default, so
+    that the second step needs a waiver, once no such reader runs. Otherwise keep the field, or publish a new major.
     """
     renames = _Renames(comparison)
     for _, path, form, _ in _incompatibilities(comparison, "READER_FIELD_MISSING_DEFAULT_VALUE"):
@@ -40,21 +50,12 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
                 RollOut.ANY,
             )
             continue
-        named, twin = named_types(comparison.reader.form), renames.twin(path, form)
-        step = (
-            f"it looks renamed to {twin!r}, in two steps: first give {name!r} a default "
-            f"({_default_for(form['type'], named)}) and let the readers take that version, then rename it, with "
-            f'"aliases": ["{name}"] on {twin!r}; or keep {name!r} and write both, {twin!r} with a default and no alias'
-            if twin
-            else f"in two steps: first give {name!r} a default ({_default_for(form['type'], named)}) and let the readers "
-            f"take that version, then remove it; or {_NEW_MAJOR}"
-        )
         yield Found(
             path,
-            f"the field {name!r} is gone, and readers of the earlier schema have no default for it",
+            f"the field {name!r} is gone, and readers of {_which(comparison)} have no default for it",
             brief(form),
             None,
-            step,
+            _removal(comparison, path, form, renames.twin(path, form)),
             RollOut.READERS,
         )
 
@@ -92,12 +93,13 @@ def name_mismatch(comparison: Comparison) -> Iterator[Found]:
     """
     for found, path, form, like in _incompatibilities(comparison, "NAME_MISMATCH"):
         before, after = comparison.sides(form.get("name"), (like or {}).get("name"))
+        only_backward = comparison.direction is Direction.BACKWARD and not comparison.both_ways
         yield Found(
             path,
             found.message,
             before,
             after,
-            f'name it {before!r} again, or add "aliases": ["{before}"] where only older events have to be read',
+            f"name it {before!r} again" + (f', or add "aliases": ["{before}"] to {after!r}' if only_backward else ""),
             RollOut.READERS,
         )
 
@@ -112,7 +114,7 @@ def fixed_size(comparison: Comparison) -> Iterator[Found]:
     """
     for found, path, form, like in _incompatibilities(comparison, "FIXED_SIZE_MISMATCH"):
         before, after = comparison.sides(form.get("size"), (like or {}).get("size"))
-        yield Found(path, found.message, before, after, beside(path))
+        yield Found(path, found.message, before, after, beside(comparison, path))
 
 
 def missing_symbols(comparison: Comparison) -> Iterator[Found]:
@@ -121,7 +123,8 @@ def missing_symbols(comparison: Comparison) -> Iterator[Found]:
     With a default on the enum itself (not on the field) a reader takes an unknown symbol as the default. Without one,
     decoding fails at the first event with that symbol.
 
-    Give every enum a default in its first version; symbols can then be added. Otherwise add a field beside this one.
+    Give every enum a default in its first version; symbols can then be added. Otherwise add a field beside this one. Where
+    the default came later, a transitive level protects readers of the versions before, and a new symbol needs a waiver.
     """
     for _, path, form, like in _incompatibilities(comparison, "MISSING_ENUM_SYMBOLS"):
         ours, theirs = form.get("symbols", ()), (like or {}).get("symbols", ())
@@ -141,11 +144,10 @@ def missing_symbols(comparison: Comparison) -> Iterator[Found]:
         else:
             yield Found(
                 path,
-                f"the symbols {named} are new, and the enum of today's readers has no default for them",
+                f"the symbols {named} are new, and the enum of {_readers(comparison)} has no default for them",
                 before,
                 after,
-                f'in two steps: first give the enum a "default", such as {ours[0] if ours else "UNKNOWN"!r}, and let '
-                f"the readers take that version, then add {named}; or {_NEW_MAJOR}",
+                _growth(comparison, path, ours[0] if ours else "UNKNOWN", named),
                 RollOut.READERS,
             )
 
@@ -217,14 +219,76 @@ def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
         reported.add(path)
         types = (type_at(each.form, path) for each in (comparison.reader, comparison.writer))
         before, after = comparison.sides(*(brief(each) if each else None for each in types))
-        yield Found(path, found.message, before, after, beside(path), RollOut.READERS)
+        yield Found(path, found.message, before, after, beside(comparison, path), RollOut.READERS)
 
 
-def beside(path: str) -> str:
-    """Return the advice for a type that cannot change: keep it and add another field."""
+def beside(comparison: Comparison, path: str, keep: str = "keep {!r} as it is", suffix: str = "_v2") -> str:
+    """Return the advice for a type that cannot change: keep it and add another field.
+
+    Args:
+        comparison: the schemas.
+        path: of the field; "" for a schema that has no fields.
+        keep: the words for keeping it, with a place for the field's name.
+        suffix: of the other field's name.
+    """
     name = path.rpartition(".")[2] or "value"
+    types = _new_type_names(comparison, path)
+    renamed = f", its {'type' if len(types) == 1 else 'types'} {', '.join(types)} under another name" if types else ""
+    added = f"add a field beside it, such as {comparison.unused_name(path, suffix)!r}, with a default{renamed}"
+    return f"{keep.format(name)} and {added}; or {NEW_MAJOR}" if path else NEW_MAJOR
+
+
+def _new_type_names(comparison: Comparison, path: str) -> list[str]:
+    """Return the types that a field defines otherwise than before under the same name, which one schema cannot do twice."""
+    sides = comparison.sides(comparison.reader, comparison.writer)
+    before, after = (_definitions(type_at(each.form, path) or {"type": "null"}) for each in sides)
+    return [repr(name) for name, form in after.items() if name in before and before[name] != form]
+
+
+def _definitions(form: Form) -> dict[str, Form]:
+    """Return the named types that a field's type defines, by name."""
+    return {each["name"]: each for _, each in declared(form.get("branches", form)) if is_named(each)}
+
+
+def _readers(comparison: Comparison) -> str:
+    return "today's readers" if comparison.newest else "readers of an earlier version"
+
+
+def _which(comparison: Comparison) -> str:
+    return "the earlier schema" if comparison.newest else "an earlier version than the newest"
+
+
+def _removal(comparison: Comparison, path: str, form: Form, twin: str | None) -> str:
+    """Return the advice for a field that readers cannot do without: two steps, of which the first may be done already."""
+    name = path.rpartition(".")[2]
+    both = f"keep {name!r} and write both, {twin!r} with a default and no alias"
+    if not comparison.newest:
+        return (
+            f"the newest version has a default for {name!r}, and {comparison.transitive} protects readers of the versions "
+            f"without it too: when none of them runs any more, {WAIVE}; or {both if twin else f'keep {name!r}'}; or {NEW_MAJOR}"
+        )
+    default = default_text(form["type"], named_types(comparison.reader.form))
+    first = f'in two steps: first give {name!r} a default ("default": {default}) and let the readers take that version'
+    waiver = ", with a waiver" if comparison.transitive else ""
+    if twin:
+        return (
+            f"it looks renamed to {twin!r}, {first}, then rename it, with "
+            f'"aliases": ["{name}"] on {twin!r}{waiver}; or {both}'
+        )
+    return f"{first}, then remove it{waiver}; or {NEW_MAJOR}"
+
+
+def _growth(comparison: Comparison, path: str, default: str, symbols: str) -> str:
+    """Return the advice for symbols that an enum without a default lacks."""
+    if not comparison.newest:
+        return (
+            f"the newest version's enum has a default, and {comparison.transitive} protects readers of the versions without "
+            f"it too: when none of them runs any more, {WAIVE}; or {beside(comparison, path)}"
+        )
+    waiver = ", with a waiver" if comparison.transitive else ""
     return (
-        f"keep {name!r} as it is and add a field beside it, such as {name + '_v2'!r}, with a default; or {_NEW_MAJOR}"
+        f'in two steps: first give the enum a "default", such as {default!r}, and let the readers take that version, '
+        f"then add {symbols}{waiver}; or {NEW_MAJOR}"
     )
 
 
@@ -260,27 +324,44 @@ def _with_null(name: str, kind: Any) -> str:
     return as_json({"name": name, "type": union, "default": None})
 
 
-def _default_for(kind: Any, named: Mapping[str, Form]) -> str:
+def default_text(kind: Any, named: Mapping[str, Form]) -> str:
+    """Return a default of a type as JSON: the emptiest value that the type has, a union's of its first branch."""
+    return as_json(_default(kind, named, ()))
+
+
+def _default(kind: Any, named: Mapping[str, Form], within: tuple[str, ...]) -> Any:
     form = form_of(kind, named)
     match form["type"]:
         case "union":
-            return _default_for(form["branches"][0], named)
+            return _default(form["branches"][0], named, within)
         case "null":
-            return '"default": null'
-        case "string" | "bytes":
-            return '"default": ""'
+            return None
+        case "string":
+            return "00000000-0000-0000-0000-000000000000" if form.get("logicalType") == "uuid" else ""
+        case "bytes":
+            return "\0" if form.get("logicalType") == "decimal" else ""
         case "boolean":
-            return '"default": false'
-        case "int" | "long" | "float" | "double":
-            return '"default": 0'
+            return False
+        case "int" | "long":
+            return 0
+        case "float" | "double":
+            return 0.0
+        case "fixed":
+            return "\0" * form["size"]
         case "enum":
-            return f'"default": {as_json(form.get("default", form["symbols"][0]))}'
+            return form.get("default", form["symbols"][0])
         case "array":
-            return '"default": []'
+            return []
         case "map":
-            return '"default": {}'
+            return {}
+        case _ if form["name"] in within:  # a record that contains itself has no smallest value
+            return None
         case _:
-            return '"default": ...'
+            inside = (*within, form["name"])
+            return {
+                field["name"]: field["default"] if "default" in field else _default(field["type"], named, inside)
+                for field in form["fields"]
+            }
 
 
 class _Renames:

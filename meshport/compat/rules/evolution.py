@@ -183,7 +183,8 @@ def alias_ambiguous(comparison: Comparison) -> Iterator[Found]:
                     *comparison.sides(field["name"], answers),
                     f"take the alias {answers[-1]!r} away and keep {answers[-1]!r} as a field of its own"
                     if comparison.direction is Direction.BACKWARD
-                    else f"give the new field a name that was never used, such as {answers[-1] + '_v2'!r}",
+                    else "give the new field a name that was never used, such as "
+                    f"{comparison.unused_name(inner(each.path, answers[-1]))!r}",
                     RollOut.ANY,
                 )
 
@@ -236,7 +237,7 @@ def field_retyped(change: Change) -> Iterator[Found]:
                     "under that name, and those events are still stored",
                     brief(before) if before else None,
                     brief(after) if after else None,
-                    f"take a name that was never used, such as {path.rpartition('.')[2] + '_v2'!r}, with a default",
+                    f"take a name that was never used, such as {comparison.unused_name(path)!r}, with a default",
                     RollOut.ANY,
                 )
     yield from found.values()

@@ -12,6 +12,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope, Stops
+from meshport.compat.rules.advice import WAIVE
 from meshport.product import Product
 
 _CONTRACT: Final = (Direction.CONTRACT,)
@@ -36,7 +37,7 @@ def classification_lowered(change: Change) -> Iterator[Found]:
             f"the classification was {was!r} and would be {product.classification!r}, which protects less",
             was,
             product.classification,
-            f"keep `classification: {was}`, or have it approved",
+            f"keep `classification: {was}`; or have it approved: {WAIVE}",
             part=Part.PRODUCT,
         )
 
@@ -56,7 +57,7 @@ def security_group_dropped(change: Change) -> Iterator[Found]:
             f"the security group {was!r} would no longer be required",
             was,
             product.required_security_group,
-            f"keep `requiredSecurityGroup: {was}`, or have it approved",
+            f"keep `requiredSecurityGroup: {was}`; or have it approved: {WAIVE}",
             part=Part.PRODUCT,
         )
 
@@ -102,7 +103,7 @@ def owner_dropped(change: Change) -> Iterator[Found]:
                 f"the {key} was {was!r} and would be {'gone' if now is None else repr(now)}",
                 was,
                 now,
-                f"write `{key}: {was}`, or who has taken over",
+                f"write `{key}: {was}`; or write the {key} that has taken over",
                 part=Part.PRODUCT,
             )
 
@@ -140,7 +141,7 @@ def description_dropped(change: Change) -> Iterator[Found]:
             f"the description would be {product.description!r}, which says nothing of what the product holds",
             before.description,
             product.description,
-            f"keep `description: {before.description}`, or write a sentence that is better",
+            f"keep `description: {before.description}`; or write a sentence that is better",
             part=Part.PRODUCT,
         )
 

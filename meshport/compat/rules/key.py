@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from meshport.codec.logical import kind_of
-from meshport.compat.comparison import Form, brief, form_of, named_types, type_at
+from meshport.compat.comparison import Comparison, Form, brief, form_of, named_types, type_at
 from meshport.compat.contract import Change, Contract, Found
 from meshport.compat.finding import Direction, Part, RollOut
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.advice import new_major
+from meshport.compat.rules.advice import WAIVE, new_major
 from meshport.schema import Schema
 
 _CONTRACT: Final = (Direction.CONTRACT,)
@@ -70,8 +70,9 @@ def key_schema(change: Change) -> Iterator[Found]:
             f"the key field {name!r} was {_type_words(was)} and would be {_type_words(now)}: the same key would have other bytes",
             brief(was),
             brief(now),
-            f"keep the type of {name!r} and add a field beside it, such as {name + '_v2'!r}, with a default; with "
-            f"another key {new_major(change.before)}",
+            f"keep the type of {name!r} and add a field beside it, such as "
+            f"{Comparison(after.schema, change.before.schema, Direction.BACKWARD).unused_name(name)!r}, with a default; with "
+            f"another key {new_major(change.before)}; where the values' bytes are the same, {WAIVE}",
             RollOut.READERS,
         )
 

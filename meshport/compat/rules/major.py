@@ -9,6 +9,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope, Stops
+from meshport.compat.rules.advice import DAY
 from meshport.product import OutputPort, Status
 from meshport.product.lines import next_major
 
@@ -53,7 +54,7 @@ def moves_readers(change: Change) -> Iterator[Found]:
         None if now.live_from is None else now.live_from.isoformat(),
         f"keep `liveFrom: {announced}` at {line}"
         if announced
-        else f"give {line} a day to come, `liveFrom: <day>`, as `meshport new {before.address.key} --major` writes it; "
+        else f"give {line} a day to come, `liveFrom: {DAY}`, as `meshport new {before.address.key} --major` writes it; "
         f"until then readers move by naming {product.address.at(port.name, following).key}",
         RollOut.READERS,
         Part.PRODUCT,

@@ -8,7 +8,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope, Stops
-from meshport.compat.rules.advice import new_major
+from meshport.compat.rules.advice import WAIVE, new_major
 from meshport.product import Compatibility, Protection, Status
 from meshport.product.duration import format_duration
 
@@ -77,7 +77,7 @@ def event_type(change: Change) -> Iterator[Found]:
             f"the events' CloudEvents type was {was!r} and would be {now!r}",
             was,
             now,
-            f"write `type: {was}` at the port; or let every reader take both types first",
+            f"write `type: {was}` at the port; or let every reader take both types first, then {WAIVE}",
             RollOut.READERS,
             Part.PORT,
         )
@@ -100,7 +100,8 @@ def partitions(change: Change) -> Iterator[Found]:
             f"the topic has {was} partitions and would have {now}: Kafka cannot remove partitions",
             was,
             now,
-            f"write `partitions: {was}`; or rebuild the product into a new generation, or {new_major(change.before)}",
+            f"write `partitions: {was}`; or `meshport rebuild {after.product.address.key} --partitions {now} --swap always` "
+            f"first, or {new_major(change.before)}",
             RollOut.ANY,
             Part.PORT,
         )
@@ -203,7 +204,7 @@ def retention(change: Change) -> Iterator[Found]:
             f"events were kept {'' if was is None else 'for '}{kept} and would be kept for {format_duration(now)}",
             kept,
             format_duration(now),
-            f"keep `retention: {kept}`",
+            f"keep `retention: {kept}`; or agree with the readers, then {WAIVE}",
             RollOut.READERS,
             Part.PORT,
         )
@@ -253,7 +254,7 @@ def protection_lowered(change: Change) -> Iterator[Found]:
             was.value,
             now.value,
             f"keep `protects: {was}`; or compare `meshport readers {change.before.address.key}` with the consumer groups of "
-            "its topic, and let who is missing declare it first",
+            f"its topic, let who is missing declare it, then {WAIVE}",
             RollOut.READERS,
             Part.PORT,
         )
@@ -278,8 +279,7 @@ def port_removed(change: Change) -> Iterator[Found]:
         f"the output port {line!r} is gone from the descriptor, and nobody has retired it",
         line,
         None,
-        f"put it back; to end it, publish a higher major and a day with `deprecatedOn`, and when its readers have left, "
-        f'POST /api/v1/dataproducts/{before.product.id}/retire {{"port": "{line}"}}',
+        f"put it back; when its readers have left, `meshport retire {before.address.key}`, then remove it",
         RollOut.READERS,
         Part.PORT,
     )
@@ -288,8 +288,23 @@ def port_removed(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule("TIME_CHANGED", "the time of an event keeps its meaning", _CONTRACT, Scope.CHANGE, time_changed),
     Rule("EVENT_TYPE", "events keep their CloudEvents type", _CONTRACT, Scope.CHANGE, event_type),
-    Rule("PARTITIONS", "a topic keeps its partitions", _CONTRACT, Scope.CHANGE, partitions, waivable=False),
-    Rule("PARTITIONS_ADDED", "keys stay in their partitions", _CONTRACT, Scope.CHANGE, partitions_added),
+    Rule(
+        "PARTITIONS",
+        "a topic keeps its partitions",
+        _CONTRACT,
+        Scope.CHANGE,
+        partitions,
+        waivable=False,
+        holds_unused=True,
+    ),
+    Rule(
+        "PARTITIONS_ADDED",
+        "keys stay in their partitions",
+        _CONTRACT,
+        Scope.CHANGE,
+        partitions_added,
+        holds_unused=True,
+    ),
     Rule("CLEANUP_POLICY", "a topic keeps its cleanup policy", _CONTRACT, Scope.CHANGE, cleanup_policy),
     Rule(
         "TOMBSTONES",
@@ -330,5 +345,6 @@ RULES: Final = (
         Scope.CHANGE,
         port_removed,
         waivable=False,
+        holds_unused=True,
     ),
 )

@@ -8,7 +8,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, Severity
 from meshport.compat.rule import Rule, Scope, Stops
-from meshport.compat.rules.advice import new_major
+from meshport.compat.rules.advice import WAIVE
 from meshport.compat.state import unreadable
 from meshport.errors import SchemaError
 from meshport.product import Product, Status
@@ -35,8 +35,7 @@ def state_changed(change: Change) -> Iterator[Found]:
     be compared, unless its schema is declared (`apply: {state: <file>.avsc}`): see PROCESS_STATE_UNREADABLE.
 
     Restore the step, or compute the product from its history: `meshport rebuild ADDRESS` makes a new generation beside the
-    live one, whose state begins with the first event. A waiver records that this will be done. A new major has a state of its
-    own as well.
+    live one, whose state begins with the first event. A waiver records that this will be done.
     """
     if (sides := _sides(change)) is None:
         return
@@ -107,7 +106,8 @@ def state_unknown(change: Change) -> Iterator[Found]:
             "whether the stored state serves them is told only when the processor starts",
             was.python,
             now.python,
-            _anew(change, "make sure that key, windows, values and de-duplication are the same"),
+            f"make sure that key, windows, values and de-duplication are the same; or rebuild the product into a new generation "
+            f"with `meshport rebuild {change.before.product.address.key}`",
             part=Part.PRODUCT,
         )
 
@@ -120,6 +120,7 @@ RULES: Final = (
         Scope.CHANGE,
         state_changed,
         stops=Stops.NO_READER,
+        holds_unused=True,
     ),
     Rule(
         "PROCESS_STATE_UNREADABLE",
@@ -128,6 +129,7 @@ RULES: Final = (
         Scope.CHANGE,
         state_unreadable,
         stops=Stops.NO_READER,
+        holds_unused=True,
     ),
     Rule(
         "PROCESS_STATE_UNKNOWN",
@@ -137,6 +139,7 @@ RULES: Final = (
         state_unknown,
         Severity.WARNING,
         stops=Stops.NO_READER,
+        holds_unused=True,
     ),
 )
 
@@ -156,6 +159,6 @@ def _sides(change: Change) -> tuple[Product, Product] | None:
 def _anew(change: Change, keep: str) -> str:
     before = change.before
     return (
-        f"{keep}; or rebuild the product into a new generation (`meshport rebuild {before.product.address.key}`), for which a "
-        f"waiver lets it pass, or {new_major(before)}"
+        f"{keep}; or let it pass with {WAIVE}, and rebuild the product into a new generation with `meshport rebuild "
+        f"{before.product.address.key}`"
     )

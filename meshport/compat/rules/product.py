@@ -8,7 +8,8 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
-from meshport.product import Product, Status
+from meshport.compat.rules.advice import DAY
+from meshport.product import Archetype, Product, Status
 
 _CONTRACT: Final = (Direction.CONTRACT,)
 
@@ -30,8 +31,8 @@ def event_source(change: Change) -> Iterator[Found]:
             f"the product's address was {str(was)!r} and would be {str(product.address)!r}; an address is permanent",
             str(was),
             str(product.address),
-            f"keep `address: {was}`; for a new address declare a product with a new id (`uuidgen`), and give this one "
-            f"`status: deprecated` and `successor: {product.address}`",
+            f"keep `address: {was}`; for a new address `meshport new {product.address.key}` writes another product; once it is "
+            f"applied, `meshport deprecate {was.key} --on {DAY} --successor {product.address.key}`",
             RollOut.READERS,
             part=Part.PRODUCT,
         )
@@ -73,8 +74,8 @@ def product_removed(change: Change) -> Iterator[Found]:
             f"the product {str(before.address)!r} is gone, and nobody has retired it",
             str(before.address),
             None,
-            "put it back with `status: deprecated`, `deprecatedOn: <day>` and `successor: <address>`; when its readers have "
-            f"left, POST /api/v1/dataproducts/{before.id}/retire, then delete it",
+            f"put it back; announce its end with `meshport deprecate {before.address.key} --on {DAY} --successor ADDRESS`; when "
+            f"its readers have left, `meshport retire {before.address.key}`, then delete it",
             RollOut.READERS,
             part=Part.PRODUCT,
         )
@@ -96,8 +97,8 @@ def product_retired(change: Change) -> Iterator[Found]:
         f"the status was {str(before.status)!r} and would be 'retired', without asking who reads the product",
         before.status.value,
         product.status.value,
-        "write `status: deprecated` with `deprecatedOn: <day>` and `successor: <address>`; when its readers have left, "
-        f"POST /api/v1/dataproducts/{before.id}/retire",
+        f"keep `status: {before.status}`; announce its end with `meshport deprecate {before.address.key} --on {DAY} "
+        f"--successor ADDRESS`; when its readers have left, `meshport retire {before.address.key}`",
         RollOut.READERS,
         part=Part.PRODUCT,
     )
@@ -121,7 +122,7 @@ def deprecation(change: Change) -> Iterator[Found]:
             "the product is deprecated, and nobody says until when readers should have left",
             _iso(before),
             None,
-            "write `deprecatedOn: <day>`" if new else f"keep `deprecatedOn: {before.deprecated_on}`",
+            f"write `deprecatedOn: {DAY}`" if new else f"keep `deprecatedOn: {before.deprecated_on}`",
             RollOut.READERS,
             part=Part.PRODUCT,
         )
@@ -163,7 +164,8 @@ def archetype_changed(change: Change) -> Iterator[Found]:
             f"the product was {was.value} and would be {product.archetype.value}",
             was.value,
             product.archetype.value,
-            f"keep `archetype: {was.value}`, or tell the readers what they can rely on now",
+            ("" if was is Archetype.SOURCE_ALIGNED and product.input_ports else f"keep `archetype: {was.value}`; or ")
+            + "tell the readers what they can rely on now",
             part=Part.PRODUCT,
         )
 
@@ -193,8 +195,16 @@ def default_port(change: Change) -> Iterator[Found]:
 
 
 RULES: Final = (
-    Rule("EVENT_SOURCE", "an address is permanent", _CONTRACT, Scope.CHANGE, event_source, waivable=False),
-    Rule("PRODUCT_ID", "an id is permanent", _CONTRACT, Scope.CHANGE, product_id, waivable=False),
+    Rule(
+        "EVENT_SOURCE",
+        "an address is permanent",
+        _CONTRACT,
+        Scope.CHANGE,
+        event_source,
+        waivable=False,
+        holds_unused=True,
+    ),
+    Rule("PRODUCT_ID", "an id is permanent", _CONTRACT, Scope.CHANGE, product_id, waivable=False, holds_unused=True),
     Rule(
         "PRODUCT_REMOVED",
         "a product exists until it is retired",
@@ -202,6 +212,7 @@ RULES: Final = (
         Scope.CHANGE,
         product_removed,
         waivable=False,
+        holds_unused=True,
     ),
     Rule(
         "PRODUCT_RETIRED",

@@ -16,6 +16,7 @@ from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
 from meshport.compat.resolution import MAX_PAIRS
 from meshport.compat.rule import Rule, Scope
+from meshport.compat.rules.avro import beside
 from meshport.compat.samples import samples
 from meshport.errors import DecodeError, SchemaError
 from meshport.schema import Schema
@@ -70,7 +71,7 @@ def unreadable_data(comparison: Comparison) -> Iterator[Found]:
             f"{found}: {words}" if backward else f"{found} every event: {words}",
             brief(before) if before else None,
             brief(after) if after else None,
-            advice,
+            advice or beside(comparison, path, keep="keep the type of {!r} as it is"),
             RollOut.READERS,
         )
 
@@ -79,7 +80,8 @@ def failures(writer: Schema, reader: Schema) -> Failures:
     """Return where the reader's decoder fails on samples of the writer's schema.
 
     Returns:
-        (path, error, advice) for each path that fails, in the order of the samples; empty if all samples can be read.
+        (path, error, advice) for each path that fails, in the order of the samples; empty if all samples can be read. The
+        advice is "" where a field of another name is the way out.
     """
     key = (writer.fingerprint, reader.fingerprint)
     known = _KNOWN.get(key)
@@ -153,11 +155,7 @@ def _path_and_advice(words: str) -> tuple[str, str]:
         return inner(
             path, name
         ), f"give {name!r} a default, or let a branch that does without it stand first in its union"
-    name = path.rpartition(".")[2] or "value"
-    return path, (
-        f"keep the type of {name!r} as it is and add a field beside it, such as {name + '_v2'!r}, with a default; or "
-        "publish it as a new major beside this one: `meshport new ADDRESS --major`"
-    )
+    return path, ""
 
 
 RULES: Final = (

@@ -12,7 +12,7 @@ from meshport.compat.contract import Contract, Found
 from meshport.compat.defaults import fields_of, misfits
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.avro import as_json, shown
+from meshport.compat.rules.avro import as_json, default_text, shown
 from meshport.errors import SchemaError
 from meshport.schema.bounds import Shapes, refuse_bomb
 from meshport.schema.logical import flaw, underlying
@@ -50,13 +50,14 @@ def default_misfit(contract: Contract) -> Iterator[Found]:
 
     Write a default of the field's type. For "not known", use a union with null and the default null.
     """
+    named = named_types(contract.schema.form)
     for path, field in misfits(contract.schema.form):
         yield Found(
             path,
             f"the default of {field['name']!r} is {shown(field['default'])}, which is no value of {brief(field['type'])}",
             None,
             field["default"],
-            f"give {field['name']!r} a default of its type, or take the default away",
+            f'give {field["name"]!r} a default of its type, such as "default": {default_text(field["type"], named)}',
             RollOut.ANY,
         )
 
@@ -111,7 +112,8 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
                 f"and only some readers stop (ours at {MAX_ZERO_WIDTH:,})",
                 None,
                 brief(each),
-                f'make {name!r} a count, "type": "long", or give its items a field that takes bytes',
+                f'make {name!r} a count, "type": "long" (as a new field with "default": 0), or give its items a field that '
+                "takes bytes",
                 RollOut.ANY,
             )
 

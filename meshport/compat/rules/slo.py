@@ -8,6 +8,7 @@ from typing import Final
 from meshport.compat.contract import Change, Found
 from meshport.compat.finding import Direction, Part, RollOut, Severity
 from meshport.compat.rule import Rule, Scope, Stops
+from meshport.compat.rules.advice import WAIVE
 from meshport.compat.service_levels import LevelChange, figure, level_change, path_of, promise_text, promised
 from meshport.product import ServiceLevel
 
@@ -31,7 +32,7 @@ def slo_weakened(change: Change) -> Iterator[Found]:
             f"{was.property!r} was promised at {promise_text(was)} and would be at {promise_text(now)}, which is weaker",
             promise_text(was),
             promise_text(now),
-            f"keep {_line(was)} in slaProperties, or have the readers agree first",
+            f"{_keep(was, now)}; or have the readers agree first, then {WAIVE}",
             RollOut.READERS,
             part=Part.PRODUCT,
         )
@@ -56,7 +57,7 @@ def slo_removed(change: Change) -> Iterator[Found]:
                     f"{was.property!r} was promised at {promise_text(was)} and would not be promised any more",
                     promise_text(was),
                     None,
-                    f"keep {_line(was)} in slaProperties",
+                    f"keep {_line(was)} in slaProperties; or have the readers agree first, then {WAIVE}",
                     RollOut.READERS,
                     part=Part.PRODUCT,
                 )
@@ -76,7 +77,7 @@ def slo_changed(change: Change) -> Iterator[Found]:
             "which is weaker is not known",
             promise_text(was),
             promise_text(now),
-            f"if it promises less, keep {_line(was)} in slaProperties, or have the readers agree first",
+            f"if it promises less, {_keep(was, now)}; or have the readers agree first",
             part=Part.PRODUCT,
         )
 
@@ -119,6 +120,13 @@ def _changed_levels(change: Change, kind: LevelChange) -> Iterator[tuple[Service
             became = {level_change(was, now): now for now in left.get(name, ())}
             if became and not became.keys() & {LevelChange.KEPT, LevelChange.STRONGER} and kind in became:
                 yield was, became[kind]
+
+
+def _keep(was: ServiceLevel, now: ServiceLevel) -> str:
+    """Return the advice to keep a level, or to take away the one of the port that overrides it."""
+    if now.port is not None and was.port is None:
+        return f"take {_line(now)} out of slaProperties, where {_line(was)} holds for every port"
+    return f"keep {_line(was)} in slaProperties"
 
 
 def _line(level: ServiceLevel) -> str:

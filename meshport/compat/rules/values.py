@@ -33,7 +33,8 @@ def changed_logical_type(comparison: Comparison) -> Iterator[Found]:
     for pair in comparison.types:
         reader, writer = logical_type(pair.reader), logical_type(pair.writer)
         if reader != writer and not _differ_in_unit(reader, writer):
-            yield _changed(comparison, pair, "the bytes still decode, into a value of another kind", beside(pair.path))
+            advice = beside(comparison, pair.path)
+            yield _changed(comparison, pair, "the bytes still decode, into a value of another kind", advice)
 
 
 def custom_logical_type(comparison: Comparison) -> Iterator[Found]:
@@ -49,7 +50,7 @@ def custom_logical_type(comparison: Comparison) -> Iterator[Found]:
         reader, writer = (form.get("logicalType") for form in (pair.reader, pair.writer))
         customs = any(isinstance(each, str) and each not in ANNOTATES for each in (reader, writer))
         if reader != writer and customs and logical_type(pair.reader) == logical_type(pair.writer):
-            advice = "keep the logicalType, or ask the readers that have a conversion for it"
+            advice = "keep the logicalType; or ask the readers that have a conversion for it"
             yield _changed(comparison, pair, "readers that have a conversion for it see another value", advice)
 
 
@@ -71,7 +72,7 @@ def decimal_scale(comparison: Comparison) -> Iterator[Found]:
                 f"{10 ** abs(before - after):,} times, as the bytes hold no point",
                 before,
                 after,
-                beside(pair.path),
+                beside(comparison, pair.path),
             )
 
 
@@ -96,7 +97,7 @@ def decimal_precision(comparison: Comparison) -> Iterator[Found]:
                 f"the decimal {_name(pair)} had {before} digits and would have {after}, but {who}",
                 before,
                 after,
-                f'keep "precision": {before}' if backward else beside(pair.path),
+                f'keep "precision": {before}' if backward else beside(comparison, pair.path),
                 RollOut.ANY if backward else RollOut.READERS,
             )
 
@@ -114,13 +115,11 @@ def time_unit(comparison: Comparison) -> Iterator[Found]:
         reader, writer = logical_type(pair.reader), logical_type(pair.writer)
         if reader != writer and _differ_in_unit(reader, writer):
             _, unit = comparison.sides(reader, writer)
-            name = pair.path.rpartition(".")[2] or "value"
-            beside_it = f"{name}_{str(unit).rpartition('-')[2]}"
             yield _changed(
                 comparison,
                 pair,
                 "the number on the wire is the same, and off by a thousand or more",
-                f"keep {name!r} as it is and add a field beside it, such as {beside_it!r}, with a default",
+                beside(comparison, pair.path, suffix=f"_{str(unit).rpartition('-')[2]}"),
             )
 
 
@@ -200,7 +199,7 @@ def polyseme(comparison: Comparison) -> Iterator[Found]:
             f"{_name(pair)} was the global identifier {before!r} and {would}: joins by it no longer meet",
             before,
             after,
-            f'keep "polyseme": "{before}" on its type; for another identifier {beside(pair.path)}',
+            f'keep "polyseme": "{before}" on its type; for another identifier {beside(comparison, pair.path)}',
             RollOut.ANY,
         )
 

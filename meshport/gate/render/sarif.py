@@ -87,7 +87,7 @@ def _result(verdict: Verdict, finding: Finding, rule_index: int) -> dict[str, An
 
 def _level(finding: Finding) -> str:
     """Return a finding's level; a waived finding keeps the level that its suppression dismisses."""
-    if finding.state in {State.SETTLED, State.UNREAD}:
+    if finding.state in {State.SETTLED, State.UNREAD, State.UNUSED}:
         return "note"
     return "error" if finding.severity is Severity.ERROR else "warning"
 

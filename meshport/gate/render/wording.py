@@ -64,6 +64,8 @@ def why_excused(verdict: Verdict, finding: Finding) -> str | None:
     match finding.state:
         case State.SETTLED:
             return "settled: what is published breaks in this way already"
+        case State.UNUSED:
+            return "the port has no event and no reader, so that nothing breaks"
         case State.UNREAD:
             return "unread: the port protects declared readers, and none of them reads it"
         case State.WAIVED:

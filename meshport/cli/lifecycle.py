@@ -1,0 +1,235 @@
+"""`meshport deprecate`, `retire` and `drop`: the end of a product's life, in the registry and on Kafka."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from meshport.address import Address, generation_topics
+from meshport.binding import RegisteredProduct
+from meshport.catalog import Deprecation, Reader, Removal, Retirement
+from meshport.cli.output import FINDINGS, emit, say
+from meshport.cli.read import AddressArgument
+from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.errors import AddressError, NotRegistered, RegistrationRefused
+from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
+from meshport.process.wire.plan import processor_group
+from meshport.product import Status
+from meshport.project.topic_use import TopicUse, topic_use
+from meshport.registry import Registry
+
+ProductArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The product: shop/orders")]
+SuccessorOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="The product or port that its readers move to.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+
+
+def deprecate(
+    address: ProductArgument,
+    on: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The day (UTC) by which its readers should have left."),
+    ],
+    successor: SuccessorOption = None,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Announce the end of a product: a day, and the address that its readers move to.
+
+    Nothing stops: the product is published and read as before. One major line ends by `deprecatedOn` at its port in
+    product.yaml, as `meshport new ADDRESS --major` writes it.
+
+    Example: meshport deprecate shop/orders --on 2027-06-30 --successor shop/purchases
+    """
+    wanted = _product(address, "a line is deprecated by `deprecatedOn` at its port in product.yaml")
+    with open_registry(registry) as mesh:
+        known = mesh.product(wanted)
+        body = Deprecation(on=on.date(), successor=None if successor is None else Address.parse(successor))
+        done = mesh.deprecate(known.descriptor.id, body)
+        readers = mesh.readers(wanted)
+    if json:
+        emit(_facts(done, wanted))
+        return
+    follows = done.descriptor.successor
+    say(f"{wanted.key} is deprecated: its readers should have left by {done.descriptor.deprecated_on}")
+    say(f"they move to {follows.key}" if follows else "no successor is named; --successor ADDRESS names one")
+    _say_readers(readers)
+
+
+def retire(
+    address: AddressArgument,
+    successor: SuccessorOption = None,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(metavar="READER", help="A product that reads it and does not hinder; repeat it for several."),
+    ] = None,
+    yes: YesOption = False,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Retire a product, or one major line of it, for good, once its readers have left.
+
+    The address then answers with its successor instead of a topic, and every start of a reader fails. The topics and their
+    events stay. It is refused while a product reads it that --force does not name.
+
+    Examples:
+        meshport retire shop/orders --successor shop/purchases
+        meshport retire shop/orders/events@1
+    """
+    asked = Address.parse(address)
+    with open_registry(registry) as mesh:
+        known = mesh.product(asked.of_product)
+        line = _line(known, asked)
+        _ask(f"Retire {line.key if line else known.descriptor.address.key} for good?", yes)
+        body = Retirement(
+            port=f"{line.port}@{line.major}" if line else None,
+            successor=None if successor is None else Address.parse(successor),
+            force=tuple(Address.parse(each) for each in force or ()),
+        )
+        done = mesh.retire(known.descriptor.id, body)
+    if json:
+        emit(_facts(done, line or asked))
+        return
+    say(f"{(line or asked).key} is retired; its topics and their events stay")
+    if line is None:
+        say(f"its files may be removed from the project; `meshport drop {asked.key}` deletes its topics too")
+    else:
+        say("its entry in product.yaml and its contract may be removed")
+
+
+def drop(
+    address: ProductArgument, yes: YesOption = False, registry: RegistryOption = None, json: JsonOption = False
+) -> None:
+    """Remove an unused product from the registry, and delete its topics.
+
+    It is refused while a product reads it. While the product is not retired, it is also refused if a topic of it holds
+    events, or if a consumer group reads one. The files of the project stay.
+
+    Example: meshport drop shop/orders
+    """
+    wanted = _product(address, "`meshport retire` ends one line")
+    with open_registry(registry) as mesh:
+        known = mesh.product(wanted)
+        if readers := mesh.readers(wanted):
+            _say_readers(readers)
+            raise RegistrationRefused(
+                f"{wanted} has {_counted(len(readers), 'reader')}",
+                findings=tuple(f"{each.address} reads {each.reads}" for each in readers),
+                hint="move them to another product first, or retire them",
+            )
+        admin, uses = _uses(mesh, known)
+        bound = {each.topic for each in known.bindings}
+        retired = known.descriptor.status is Status.RETIRED
+        hindering = [each for each in uses if not each.unused and each.topic in bound]
+        for each in uses if hindering or not yes else ():
+            say(str(each))
+        if hindering and not retired:
+            say(
+                f"{wanted.key} is {known.descriptor.status} and in use. To end it: `meshport deprecate {wanted.key} --on DAY`; "
+                f"when its readers have left, `meshport retire {wanted.key}`; then drop it"
+            )
+            raise typer.Exit(FINDINGS)
+        running = [group for group in _processor_groups(known) if admin.members(group)]
+        if running:
+            say(f"the processor of {wanted.key} runs (group {', '.join(running)}); stop it first")
+            raise typer.Exit(FINDINGS)
+        _ask(f"Drop {wanted.key}, and delete {_counted(len(uses), 'topic')} with all their records?", yes)
+        mesh.drop(known.descriptor.id, Removal(unused=tuple(sorted(bound)) if not hindering else ()))
+        for each in uses:
+            admin.delete_topic(each.topic)
+        for group in _processor_groups(known):
+            admin.delete_group(group)
+    if json:
+        emit({"address": str(wanted), "dropped": True, "topics": [each.topic for each in uses]})
+        return
+    for each in uses:
+        say(f"deleted topic {each.topic}")
+    say(f"{wanted.key} is dropped; where its files are still in a project, `meshport apply` registers it anew")
+
+
+def _processor_groups(known: RegisteredProduct) -> list[str]:
+    return [processor_group(each.topic) for each in known.bindings] if known.descriptor.process else []
+
+
+def _uses(mesh: Registry, known: RegisteredProduct) -> tuple[Admin, list[TopicUse]]:
+    """Return the use of every topic of a product, its internal ones and those of its generations included."""
+    servers = {each.bootstrap_servers for each in known.bindings}
+    if len(servers) > 1:
+        raise RegistrationRefused(
+            f"the lines of {known.descriptor.address} are on several clusters: {', '.join(sorted(servers))}",
+            hint="retire its lines one by one instead",
+        )
+    admin = Admin(KafkaConfig(servers.pop()))
+    there = admin.partitions()
+    topics = {each.topic for each in known.bindings}
+    for binding in known.bindings:
+        topics |= {each.topic for each in binding.continues}
+        with suppress(NotRegistered, RegistrationRefused):  # a retired line lists none
+            topics |= {each.topic for each in mesh.generations(binding.address).list().generations}
+    names = dict.fromkeys(name for topic in sorted(topics) for name in generation_topics(topic) if name in there)
+    return admin, [topic_use(name, admin) for name in names]
+
+
+def _product(address: str, otherwise: str) -> Address:
+    wanted = Address.parse(address)
+    if wanted != wanted.of_product:
+        raise AddressError(f"{wanted} is a port of {wanted.of_product.key}", hint=f"name the product; {otherwise}")
+    return wanted
+
+
+def _line(known: RegisteredProduct, asked: Address) -> Address | None:
+    """Return the line that an address names; None for the whole product."""
+    if asked.port is None:
+        return None
+    lines = [each.address for each in known.bindings if each.address.port == asked.port]
+    found = [each for each in lines if asked.major in {None, each.major}]
+    if not found:
+        names = ", ".join(each.address.key for each in known.bindings)
+        raise NotRegistered(f"{asked} is not registered", hint=f"{asked.of_product.key} has {names}")
+    if len(found) > 1:
+        raise AddressError(f"{asked} has several lines", hint=f"name one: {', '.join(each.key for each in found)}")
+    return found[0]
+
+
+def _ask(question: str, yes: bool) -> None:
+    """Ask on the terminal, and end the command unless the answer is yes."""
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:  # the input has ended, as that of a script does
+        agreed = False
+        say("")
+    if not agreed:
+        say("nothing was done; --yes does it without asking")
+        raise typer.Exit(FINDINGS)
+
+
+def _facts(done: RegisteredProduct, address: Address) -> dict[str, object]:
+    product = done.descriptor
+    line = next((each for each in done.bindings if each.address == address), None)
+    status, day, successor = (
+        (line.status, line.deprecated_on, line.successor)
+        if line
+        else (product.status, product.deprecated_on, product.successor)
+    )
+    return {
+        "address": str(address),
+        "status": status.value,
+        "deprecatedOn": None if day is None else day.isoformat(),
+        "successor": None if successor is None else str(successor),
+    }
+
+
+def _say_readers(readers: tuple[Reader, ...]) -> None:
+    for each in readers:
+        say(f"{each.address.key} reads {each.reads.key} ({each.owner})")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
