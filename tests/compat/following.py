@@ -24,6 +24,7 @@ from meshport.errors import SchemaError
 from meshport.product import OutputPort, Status
 from meshport.product.yaml_file import load
 from meshport.schema import parse_schema
+from meshport.schema.logical import ANNOTATES, flaw
 
 TODAY = date(2026, 3, 1)
 
@@ -519,6 +520,29 @@ def _default_in_branch(match: re.Match[str], finding: Finding, situation: Situat
                 one.update(_with_default(one))
 
 
+def _without_logical_type(match: re.Match[str], finding: Finding, situation: Situation) -> None:
+    del match
+    for each in _ignored(finding, situation):
+        del each["logicalType"]
+
+
+def _valid_logical_type(match: re.Match[str], finding: Finding, situation: Situation) -> None:
+    """Put a logical type on a type that it annotates, and give a decimal whole numbers that its bytes hold."""
+    del match
+    for each in _ignored(finding, situation):
+        kinds = ANNOTATES[each["logicalType"]]
+        if each["type"] not in kinds:
+            each["type"] = sorted(kinds)[0]
+        if each["logicalType"] == "decimal":
+            each |= {"precision": 2, "scale": 1}
+
+
+def _ignored(finding: Finding, situation: Situation) -> list[dict[str, Any]]:
+    found = _field(situation.now[1], finding.path)
+    assert found is not None
+    return [each for each in _types(found["type"]) if "type" in each and flaw(each) is not None]
+
+
 def _count(match: re.Match[str], finding: Finding, situation: Situation) -> None:
     found = _field(situation.now[1], finding.path)
     assert found is not None
@@ -634,6 +658,8 @@ _KINDS: list[tuple[str, Callable[[re.Match[str], Finding, Situation], None]]] = 
     (r"^take \"null\" out of the type of '(?P<name>\w+)'", _not_nullable),
     (r"^give '(?P<name>\w+)' a default, or let a branch", _default_in_branch),
     (r"^keep the logicalType", _keep_field),
+    (r"^take \"logicalType\" away", _without_logical_type),
+    (r"^write it as the specification has it", _valid_logical_type),
     (r"^take `(?P<yaml>[^`]+)` out of slaProperties", _without_level),
     (
         r"^(?:keep|write|put|give [\w@-]+ a day to come,|if it promises less, keep) `(?P<yaml>(?!meshport)[^`]+)`",

@@ -139,7 +139,7 @@ def ignored_logical_type(contract: Contract) -> Iterator[Found]:
                 f"{brief(underlying(each))}",
                 None,
                 shown(each["logicalType"]),
-                f'write it as the specification has it, or take "logicalType" away from the type of {name!r}',
+                f'take "logicalType" away from the type of {name!r}; or write it as the specification has it',
                 RollOut.ANY,
             )
 
