@@ -285,7 +285,7 @@ def _keep(situation: Situation, path: str) -> dict[str, Any] | None:
     if index is None:
         record["fields"].append(deepcopy(before))
         return None
-    after = record["fields"][index]
+    after: dict[str, Any] = record["fields"][index]
     record["fields"][index] = deepcopy(before)
     return after
 
