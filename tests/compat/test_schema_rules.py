@@ -288,7 +288,7 @@ HERE = {"type": "enum", "name": "shop.E", "symbols": ["A"]}
         ({"type": "map", "values": "int"}, {"k": "x"}),
         ("bytes", "\u0100"),
         ({"type": "fixed", "name": "shop.F", "size": 3}, "ab"),
-        (logical("int", "date"), 2**31 - 1),
+        (logical("int", "date"), 2**31),
         (logical("int", "time-millis"), -1),
         (logical("string", "uuid"), "none"),
         (decimal(2), "\u007f\u007f"),
