@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final
 
 from meshport.address import nearest
-
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-
-
-def is_name(column: str) -> bool:
-    """Return whether a column's name is an Avro name: ASCII letters, digits and _, no digit at first."""
-    return _NAME.fullmatch(column) is not None
+from meshport.schema.names import plain_spelling
 
 
 def new_names(columns: Iterable[str], taken: Collection[str]) -> dict[str, str]:
@@ -26,10 +18,9 @@ def new_names(columns: Iterable[str], taken: Collection[str]) -> dict[str, str]:
         taken: the names of the other columns.
     """
     found: dict[str, str] = {}
-    for number, column in enumerate(columns, 1):
-        plain = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
-        name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") or f"column_{number}"
-        name = f"_{name}" if name[0].isdigit() else name
+    for column in columns:
+        spelled = re.sub("_+", "_", plain_spelling(column)).strip("_")
+        name = f"_{spelled}" if spelled[0].isdigit() else spelled
         unique, count = name, 1
         while unique in taken or unique in found.values():
             count += 1

@@ -13,11 +13,12 @@ from typing import Any, Final
 from meshport.address import Address
 from meshport.codec.text import loses_digits, parse_number
 from meshport.errors import SchemaError
-from meshport.files.columns import is_name, new_names, rename_options
+from meshport.files.columns import new_names, rename_options
 from meshport.files.ingest import Format, LineRefused, Row, said
 from meshport.files.sampled import Sampled, SampledColumn
 from meshport.rfc3339 import day, loose_instant
 from meshport.schema import Schema, parse_schema
+from meshport.schema.names import is_plain_name
 
 _MOMENT: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d", re.ASCII)
@@ -108,9 +109,9 @@ class _Inference:
 
     def refuse(self) -> None:
         """Raise an error that names all columns that have no Avro name, or else no type."""
-        wrong = [name for name in self._names if not is_name(name)]
+        wrong = [name for name in self._names if not is_plain_name(name)]
         if wrong:
-            renamed = new_names(wrong, [name for name in self._names if is_name(name)])
+            renamed = new_names(wrong, [name for name in self._names if is_plain_name(name)])
             named = ", ".join(map(repr, wrong))
             raise SchemaError(
                 f"the column {named} is no Avro name" if len(wrong) == 1 else f"the columns {named} are no Avro names",

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshport.address import nearest
 from meshport.codec.resolving import logical_of
 from meshport.errors import EncodeError
 from meshport.files.columns import fitting_fields, rename_options
@@ -219,9 +218,13 @@ def _record(values: Mapping[str, Any], fields: tuple[_Field, ...]) -> dict[str, 
 
 def _nested(value: Mapping[str, Any], fields: tuple[_Field, ...]) -> dict[str, Any]:
     known = [field.name for field in fields]
-    if extra := next((name for name in value if name not in known), None):
-        near = nearest(extra, known)
-        raise ValueRefused("the schema has no such field" + (f"; did you mean {near!r}?" if near else ""), f".{extra}")
+    if unknown := [name for name in value if name not in known]:
+        fitting = fitting_fields(unknown, known, [name for name in value if name in known])
+        raise ValueRefused(
+            f"the schema has no {_listed('field', unknown)} here",
+            f".{unknown[0]}",
+            hint=f"did you mean `{rename_options(fitting)}`?" if fitting else f"its fields are {', '.join(known)}",
+        )
     try:
         return _record(value, fields)
     except EncodeError as error:

@@ -59,6 +59,15 @@ def test_not_a_number_is_text_in_json() -> None:
     assert math.isnan(from_json(schema("double"), "NaN"))
 
 
+@pytest.mark.parametrize("text", ["1_0.50", "१.50", "NaN", " 1.50", "1e9999999999999999999"])
+def test_a_text_that_is_no_number_is_no_decimal(text: str) -> None:
+    """Decimals are read off ASCII digits, a point and an exponent; any other text stays text, which the encoder refuses."""
+    money = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    guid = {"type": "string", "logicalType": "uuid"}
+    assert from_json(schema(money), text) == text
+    assert from_json(schema(guid), "१f6be5e8-6c0a-4c66-8f57-3f6b7f3d2b11") == "१f6be5e8-6c0a-4c66-8f57-3f6b7f3d2b11"
+
+
 def test_a_record_and_its_json() -> None:
     """A whole record comes back; what its type does not take is left for the encoder to refuse."""
     data = to_json(play())

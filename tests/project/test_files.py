@@ -224,14 +224,24 @@ def test_a_pipe_yields_its_rows_up_to_the_error() -> None:
 
 def test_names_of_columns_become_fields() -> None:
     """Every column gets an Avro name of its own, and a refusal names the options as they are pasted into a shell."""
-    wrong = ["Order Id", "order-id", "Preis (€)", "50_50", "日本", "", "it's"]
+    wrong = ["Order Id", "order-id", "Preis (€)", "50_50", "Größe", "日本", "", "it's"]
     names = new_names(wrong, {"order_id", "its"})
-    assert list(names.values()) == ["Order_Id", "order_id_2", "Preis", "_50_50", "column_5", "column_6", "it_s"]
+    assert list(names.values()) == ["Order_Id", "order_id_2", "Preis", "_50_50", "Groesse", "name", "name_2", "it_s"]
     assert rename_options({"Order Id": "b", "it's": "its"}) == """--rename 'Order Id=b' --rename 'it'"'"'s=its'"""
     assert fitting_fields(["Order Id", "zz", "dealy"], ["order_id", "delay", "b"], ["b"]) == {
         "Order Id": "order_id",
         "dealy": "delay",
     }
+
+
+def test_all_names_of_a_nested_object_that_do_not_fit_are_named_at_once() -> None:
+    """A nested object's unknown names are named with the renaming that would do, as columns are."""
+    point = {"type": "record", "name": "P", "fields": [{"name": name, "type": "long"} for name in ("pos_x", "pos_y")]}
+    fields = [{"name": "at", "type": point}]
+    mapper = RowMapper(parse_schema(json.dumps({"type": "record", "name": "R", "fields": fields})))
+    with pytest.raises(EncodeError, match="no fields 'pos x', 'pos-y' here") as refused:
+        mapper.record(Row(1, {"at": {"pos x": 1, "pos-y": 2}}))
+    assert refused.value.hint == "did you mean `--rename 'pos x=pos_x' --rename pos-y=pos_y`?"
 
 
 def test_all_columns_that_do_not_fit_are_named_at_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.errors import SchemaError
-from meshport.files.inference import DAY, MOMENT, infer_schema, record_name
+from meshport.files.inference import DAY, EXACT_MOMENT, MOMENT, infer_schema, record_name
 from meshport.files.ingest import Format, Reading, Row
 from meshport.files.record_file import RecordFile
 from meshport.files.row_mapper import RowMapper
@@ -160,6 +161,67 @@ def test_what_has_no_schema_is_refused(text: str, told: str) -> None:
     """A sample without rows, with types that have nothing in common, or with names that are none in Avro is refused."""
     with pytest.raises(SchemaError, match=told):
         inferred(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "kind", "note"),
+    [
+        ("a\n1\nNA\n", Format.CSV, "string", "1 of 2 values are whole numbers, but not 'NA' (line 3); .*`--na NA`"),
+        ("a\n1.5\nNaN\n", Format.CSV, "string", "1 of 2 values are numbers, but not 'NaN' (line 3); .*`--na NaN`"),
+        ("a\n1\n-\n?\n", Format.CSV, "string", "those texts stand for a missing value: `--na - --na '?'`"),
+        ("a\n1_000\n", Format.CSV, "string", "'1_000' (line 2) is no number here; a number has the digits 0 to 9"),
+        ('a,b\n1,"3,50"\n2,"4,10"\n', Format.CSV, "long", "b is text: '3,50' (line 2) is no number here"),
+        (
+            "a\n1\n2\n1 000\n",
+            Format.CSV,
+            "string",
+            "2 of 3 values are whole numbers, but not '1 000' (line 4); a number has",
+        ),
+        ("a\n१\n", Format.CSV, "string", "'१' (line 2) is no number here"),
+        (
+            jsonl({"a": 2**63}),
+            Format.JSONL,
+            "string",
+            "9223372036854775808 (line 1) is too large for a long or a double",
+        ),
+        (jsonl({"a": 2**53 + 1}, {"a": 0.5}), Format.JSONL, "string", "all digits of 9007199254740993 (line 1)"),
+        ("a\n9007199254740993\n0.5\n", Format.CSV, "string", "all digits of 9007199254740993 (line 2)"),
+        ("a\n1e999\n", Format.CSV, "string", "'1e999' (line 2) is too large"),
+        (jsonl({"a": None}), Format.JSONL, ["null", "string"], "a is empty in every row"),
+        ("a\nNA\nx\n", Format.CSV, "string", None),
+        ("a\n192.168.1.1\n030 1234\n", Format.CSV, "string", None),
+        ("a\n007\n", Format.CSV, "string", None),
+    ],
+)
+def test_no_column_becomes_text_without_a_word(text: str, form: Format, kind: Any, note: str | None) -> None:
+    """A column of which some values are no text, or numbers for people, has a note; one of texts has none."""
+    assert types(text, form)["a"] == kind
+    notes = infer_schema(PLACE, RecordFile(io.BytesIO(text.encode()), "file", Reading(form)).rows(), form).notes
+    assert len(notes) == (0 if note is None else 1)
+    assert all(re.search(re.sub(r"[()?]", r"\\\g<0>", note or ""), each) for each in notes)
+
+
+def test_times_keep_their_digits() -> None:
+    """A time of more than three digits of a second makes the column timestamp-micros."""
+    assert types(jsonl({"a": "2001-01-31T13:05:00.123456Z"}, {"a": "2001-01-31T13:05:00Z"})) == {"a": EXACT_MOMENT}
+
+
+def test_all_names_and_then_all_types_are_refused_at_once() -> None:
+    """A refusal names every column that has no Avro name, nested ones too, with the renaming; the next, those without a type."""
+    row = {"a b": 1, "c": {"d-e": 2, "d_e": 3}, "f": 1, "g": 1}
+    with pytest.raises(SchemaError, match="columns 'a b', 'd-e' are no Avro names") as refused:
+        inferred(jsonl(row))
+    assert refused.value.hint is not None
+    assert refused.value.hint.endswith("`--rename 'a b=a_b' --rename d-e=d_e_2`")
+    with pytest.raises(SchemaError, match=r"f holds .*; g holds .*") as refused:
+        inferred(jsonl({"f": 1, "g": 1}, {"f": "NA", "g": True}))
+    assert refused.value.hint is not None
+    assert "`--na NA`" in refused.value.hint
+
+
+def test_records_that_nest_have_names_of_their_own() -> None:
+    """Two paths that spell alike make two records."""
+    inferred(jsonl({"a": {"b": {"x": 1}}, "a_b": {"y": 1}, "aB": {"z": 1}}))
 
 
 SCALARS = (

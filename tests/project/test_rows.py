@@ -167,6 +167,10 @@ NOON = datetime(2001, 2, 3, 12, 5, tzinfo=UTC)
         ("int", 7, 7),
         ("double", "1e3", 1000.0),
         ("double", 7, 7.0),
+        ("double", 2**53 + 2, 9007199254740994.0),
+        ("double", "123456789012345680000", 1.2345678901234568e20),
+        ("double", "1e23", 1e23),
+        ("float", 2**24, 16777216.0),
         ("double", "NaN", pytest.approx(float("nan"), nan_ok=True)),
         ("boolean", "Yes", True),
         ("boolean", "f", False),
@@ -221,6 +225,18 @@ def test_a_column_becomes_what_its_field_takes(kind: Any, given: Any, taken: Any
         ("long", True, "true is not a whole number"),
         ("long", "1e999999999", "'1e999999999' is out of range"),
         ("long", "Infinity", "'Infinity' is not a whole number"),
+        ("long", "1_000", "'1_000' is not a whole number"),
+        ("long", "١٢", "'١٢' is not a whole number"),
+        ("long", "1,000", "'1,000' is not a whole number"),
+        ("double", "1_0.5", "'1_0.5' is not a number"),
+        ("double", "१.5", "'१.5' is not a number"),
+        ("double", "inf", "'inf' is not a number"),
+        ("double", 2**53 + 1, "9007199254740993 would lose digits: a double holds 9007199254740992"),
+        ("double", "9007199254740993", "'9007199254740993' would lose digits"),
+        ("float", 2**24 + 1, "16777217 would lose digits: a float holds 16777216"),
+        ("float", "1e39", "'1e39' is out of range of single precision"),
+        (MONEY, "1_000", "'1_000' is not a number"),
+        (GUID, "٢18c3c71-5495-4d11-9379-eff0811a0f04", "'٢18c3c71-5495-4d11-9379-eff0811a0f04' is not a UUID"),
         ("double", "x", "'x' is not a number"),
         ("double", "1e999", "'1e999' is out of range"),
         ("double", [1], "[1] is not a number"),
@@ -251,6 +267,32 @@ def test_a_value_that_does_not_fit_is_refused_in_words(kind: Any, given: Any, to
     error = refusal(kind, given)
     assert error.message.startswith(told)
     assert error.field == "f"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "hint"),
+    [
+        (["null", "long"], "NA", "`--na NA` reads it as null"),
+        (["null", DAY], "n/a", "`--na n/a` reads it as null"),
+        (["null", COLOUR], "?", "`--na '?'` reads it as null"),
+        ("long", "NA", "the field takes no null"),
+        ("long", "1_000", "the digits 0 to 9, a point before its fraction"),
+        ("double", "3,50", "the digits 0 to 9, a point before its fraction"),
+        ("double", "-inf", 'a JSON file has it as text: "NaN"'),
+    ],
+)
+def test_a_text_that_people_write_for_a_number_or_for_none_has_a_hint(kind: Any, given: str, hint: str) -> None:
+    """The refusal of such a text names the option that reads it as null, or how a number is written."""
+    assert hint in (refusal(kind, given).hint or "")
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "nan"])
+def test_nan_is_no_number_of_a_cell(text: str) -> None:
+    """NaN mostly stands for a missing value in CSV, so that a cell of it is refused for a double and a float."""
+    for kind in ("double", "float", ["null", "double"]):
+        schema = parse_schema(json.dumps({"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}))
+        with pytest.raises(EncodeError, match=f"'{text}' is not a number"):
+            RowMapper(schema, Format.CSV).record(Row(1, {"f": text}))
 
 
 @pytest.mark.parametrize(
