@@ -41,7 +41,7 @@ Undelivered = Callable[[ClientError, ClientMessage], MeshError]
 # A topic that was deleted must not block a caller for ever; five minutes are librdkafka's own `message.timeout.ms`.
 _TIMEOUT_S: Final = 300.0
 _SLICE_S: Final = 0.5
-# The client tells of the same trouble with a broker once in 30 s, and of each request that it lost up to a minute late.
+# The client reports the same trouble with a broker once in 30 s, and each request that it lost up to a minute late.
 _DOUBT_S: Final = 90.0
 # A property of a `KafkaConfig` cannot change it: with another one, the events of a key would be in two partitions.
 _PARTITIONER: Final = "murmur2_random"

@@ -13,7 +13,7 @@ TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 def test_the_table_names_every_package_and_module_of_the_library() -> None:
     """Each package of meshport/, each module at its root and each package of process/ has a row, and no row names another."""
     rows = re.findall(r"^\| (`[^|]+`) \|", TEXT, re.MULTILINE)
-    named = {name.rstrip("/") for row in rows for name in re.findall(r"`([a-z_/]+)`", row)}
+    named = {name.rstrip("/") for row in rows for name in re.findall(r"`([a-z0-9_/]+)`", row)}
     packages = {file.parent.relative_to(LIBRARY).as_posix() for file in LIBRARY.glob("*/__init__.py")} - {"process"}
     packages |= {file.parent.relative_to(LIBRARY).as_posix() for file in (LIBRARY / "process").glob("*/__init__.py")}
     modules = {file.stem for file in LIBRARY.glob("*.py")} - {"__init__", "__main__"}
