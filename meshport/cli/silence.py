@@ -42,7 +42,7 @@ def silence_reported(publisher: Publisher, queued: Callable[[], int], *, after_s
                 servers = publisher.binding.bootstrap_servers
                 say(
                     f"the Kafka of {publisher.binding.address} ({servers}) has not answered for {after_s:g} s: {waiting} "
-                    "events wait, each for five minutes at most; Ctrl-C gives them up"
+                    f"of {given} events wait, each for five minutes at most; Ctrl-C gives them up"
                 )
 
     watcher = threading.Thread(target=watch, name="meshport-silence", daemon=True)

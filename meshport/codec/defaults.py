@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -40,7 +41,9 @@ def default_of(form: Any, data: Any, named: Mapping[str, Any], *, depth: int = 0
     except SchemaError:
         raise
     except (TypeError, ValueError, OverflowError, KeyError) as error:
-        raise SchemaError(f"{data!r} is no default of the type {kind}") from error
+        raise SchemaError(
+            f"{json.dumps(data, ensure_ascii=False, default=str)} is no default of the type {kind}"
+        ) from error
 
 
 def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -177,4 +178,4 @@ def canonical_text(name: str, value: Any) -> str:
         case str():
             return value
     wanted = "text" if name in CORE else "text, a boolean or a whole number of 32 bits"
-    raise EventError(f"the attribute {name} is {value!r}", attribute=name, hint=wanted)
+    raise EventError(f"the attribute {name} is {json.dumps(value, ensure_ascii=False)}", attribute=name, hint=wanted)

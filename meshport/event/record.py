@@ -60,7 +60,7 @@ def retraction_key(fields: tuple[str, ...], schema: Schema) -> Callable[[Mapping
             value = values.get(name)
             if isinstance(value, datetime) and value.tzinfo is None:
                 raise PublishError(
-                    f"the key field {name!r} holds {value!r}, which has no zone",
+                    f"the key field {name!r} holds {value.isoformat()}, which has no zone",
                     field=name,
                     hint="datetime(..., tzinfo=UTC)",
                 )
@@ -142,7 +142,7 @@ def event_time(field: str | None, schema: Schema) -> Callable[[Mapping[str, Any]
         if isinstance(value, datetime):
             if value.tzinfo is None and not local:
                 raise PublishError(
-                    f"the time field {field!r} holds {value!r}, which has no zone",
+                    f"the time field {field!r} holds {value.isoformat()}, which has no zone",
                     field=field,
                     hint="datetime(..., tzinfo=UTC)",
                 )

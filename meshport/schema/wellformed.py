@@ -5,6 +5,7 @@ A schema that fails one of them would fail later: in a reader in another languag
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -97,5 +98,7 @@ def _names(what: str, owner: str, names: Iterable[Any]) -> None:
 
 def _number(what: str, value: Any, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise SchemaError(f"{what} is {value!r}", hint=f"a whole number from {low} to {high}")
+        raise SchemaError(
+            f"{what} is {json.dumps(value, ensure_ascii=False)}", hint=f"a whole number from {low} to {high}"
+        )
     return value

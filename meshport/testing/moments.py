@@ -29,5 +29,5 @@ def instant_of(what: str, given: Moment) -> datetime:
     if not isinstance(given, datetime):
         return datetime(given.year, given.month, given.day, tzinfo=UTC)
     if given.tzinfo is None:
-        raise EventError(f"{what} is {given!r}, which has no zone", hint="datetime(..., tzinfo=UTC)")
+        raise EventError(f"{what} is {given.isoformat()}, which has no zone", hint="datetime(..., tzinfo=UTC)")
     return given.astimezone(UTC)

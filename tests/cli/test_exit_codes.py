@@ -130,4 +130,4 @@ def test_a_kafka_that_acknowledges_nothing_is_reported(registry_url: str, capfd:
             publisher.close(0.1)
     text = "".join(shown)
     assert f"the Kafka of mesh://shop/orders/events@1 ({NOTHING_LISTENS}) has not answered" in text
-    assert "1 events wait" in text
+    assert "1 of 1 events wait" in text

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from meshport.address import Address
 from meshport.errors import ProcessError
+from meshport.files.ingest import said
 from meshport.process.logic.operators import Derive, Drop, Filter, Flatten, Join, Operator, Record, Rename, Select
 
 
@@ -126,14 +127,14 @@ def _join(join: Join, table: Lookup) -> Step:
             if row is not None:
                 if lacking := [field for field in join.take.values() if field not in row]:
                     raise NoRow(
-                        f"the row of {join.table} for {join.on} = {value!r} has no field {lacking[0]!r}: the schema that it "
+                        f"the row of {join.table} for {join.on} = {said(value)} has no field {lacking[0]!r}: the schema that it "
                         "was written with cannot give it",
                         hint="publish the row anew and `meshport redrive` the event",
                     )
                 found.append({**record, **{name: row[field] for name, field in join.take.items()}})
             elif join.missing == "quarantine":
                 raise NoRow(
-                    f"{join.table} has no row for {join.on} = {value!r}",
+                    f"{join.table} has no row for {join.on} = {said(value)}",
                     hint="publish a row that held then and `meshport redrive` the event, or say `missing: keep` or `drop`",
                 )
             elif join.missing == "keep":
