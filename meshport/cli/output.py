@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,6 +72,11 @@ def people() -> Console:
 def say(text: str) -> None:
     """Write one line for people to stderr; the text is not read as markup."""
     people().print(text, markup=False)
+
+
+def log(text: str) -> None:
+    """Write one line for people to stderr with its time (UTC), as a command that runs for days does."""
+    say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
 
 def say_as_it_is(text: str) -> None:

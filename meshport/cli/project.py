@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from meshport.address import Address
-from meshport.cli.output import say
+from meshport.cli.output import emit, say
 from meshport.cli.record_files import (
     DelimiterOption,
     EncodingOption,
@@ -22,7 +22,7 @@ from meshport.cli.record_files import (
     opened,
     reading_of,
 )
-from meshport.cli.session import RegistryOption, resolve_at
+from meshport.cli.session import JsonOption, RegistryOption, resolve_at
 from meshport.event.port_fields import misfits
 from meshport.files.inference import infer_schema, record_name
 from meshport.files.ingest import Reading
@@ -37,7 +37,7 @@ from meshport.product.field_path import last_name
 from meshport.product.lines import utc_today
 from meshport.project.check import Contracts
 from meshport.project.project import Project
-from meshport.project.scaffold import Draft, init_project, template_schema, write_line, write_product
+from meshport.project.scaffold import Draft, NewLine, init_project, template_schema, write_line, write_product
 from meshport.rfc3339 import day
 from meshport.schema import Schema
 
@@ -53,7 +53,9 @@ class _About:
     description: str
 
 
-def init(folder: Annotated[Path, typer.Argument(help="By default the current folder.")] = Path()) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="By default the current folder.")] = Path(), json: JsonOption = False
+) -> None:
     """Create a mesh project: producers/, processors/, schemas/.
 
     Example: meshport init
@@ -62,6 +64,8 @@ def init(folder: Annotated[Path, typer.Argument(help="By default the current fol
     for each in made:
         say(f"made {each.relative_to(folder.resolve())}")
     say("a mesh project" if made else "a mesh project already; nothing to do")
+    if json:
+        emit({"folder": str(folder.resolve()), "made": [str(each) for each in made]})
 
 
 def new(
@@ -133,6 +137,7 @@ def new(
     rename: RenameOption = None,
     na: NaOption = None,
     registry: RegistryOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a product's descriptor and contract into this project, or its next major line.
 
@@ -161,7 +166,9 @@ def new(
             raise typer.BadParameter(
                 "a new major begins as a copy of the line before it; edit its contract then", param_hint=given[0]
             )
-        _new_line(project, product, _day("--live-from", live_from), _day("--deprecate", deprecate))
+        line = _new_line(project, product, _day("--live-from", live_from), _day("--deprecate", deprecate))
+        if json:
+            emit({"address": str(line.address), "wrote": [str(line.descriptor), str(line.contract)]})
         return
     for flag, text in (("--live-from", live_from), ("--deprecate", deprecate)):
         if text is not None:
@@ -203,8 +210,11 @@ def new(
         read = Contracts(project.products, resolve_at(registry)).find(Address.parse(reads))
         draft = _derived(read, product, Address.parse(reads), where, by or [], window, value or [], archetype, about)
     _check_fields(draft)
-    for file in write_product(project, draft):
+    written = write_product(project, draft)
+    for file in written:
         say(f"wrote {file.relative_to(project.root)}")
+    if json:
+        emit({"address": str(product.of_product), "wrote": [str(each) for each in written]})
 
 
 def _day(flag: str, text: str | None) -> date | None:
@@ -214,7 +224,7 @@ def _day(flag: str, text: str | None) -> date | None:
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
-def _new_line(project: Project, address: Address, live_from: date | None, deprecated_on: date | None) -> None:
+def _new_line(project: Project, address: Address, live_from: date | None, deprecated_on: date | None) -> NewLine:
     made = write_line(project, address, today=utc_today(), live_from=live_from, deprecated_on=deprecated_on)
     old, new, contract = made.old.key, made.address.key, made.contract.relative_to(project.root)
     say(f"wrote {contract}: a copy of {old}")
@@ -238,6 +248,7 @@ def _new_line(project: Project, address: Address, live_from: date | None, deprec
     say(
         f"  tell the readers: they move by naming {new}; those that name no major are led there from {made.live_from} on"
     )
+    return made
 
 
 def _read_sample(address: Address, sample: str, reading: Reading) -> Schema:

@@ -11,7 +11,7 @@ import typer
 
 from meshport.address import Address
 from meshport.cli import completion
-from meshport.cli.output import say
+from meshport.cli.output import log, say
 from meshport.cli.session import MissingOption, RegistryOption, missing_history, open_registry
 from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
@@ -114,12 +114,12 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
         ) + (f", {progress.undecided} undecided" if progress.undecided else "")
         if progress.lag is not None and figures != reported and time.monotonic() >= due:
             due, reported = time.monotonic() + _REPORT_EVERY_S, figures
-            say(f"{address.key}: {figures}")
+            log(f"{address.key}: {figures}")
 
     with open_registry(registry) as mesh:
         plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh, missing)
         # While a batch is processed the engine handles the signals itself; between two runs, this does.
-        run_live(plans, mesh, run_processor, say=say, on_progress=report, stop=stop_on_signal())
+        run_live(plans, mesh, run_processor, say=log, on_progress=report, stop=stop_on_signal())
 
 
 def _engine(product: ProjectProduct, member: str | None) -> RunProcessor:

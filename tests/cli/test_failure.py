@@ -87,6 +87,22 @@ def test_check_is_json(cli: Run, tmp_path: Path) -> None:
     }
 
 
+def test_init_and_new_report_what_they_wrote_as_json(cli: Run, tmp_path: Path) -> None:
+    """With --json the files that were written are one object: of a project, a product, and its next major line."""
+    (made,) = cli("init", "--json").lines
+    assert str(tmp_path / "producers") in made["made"]
+    contract = tmp_path / "schemas/shop/orders.events.avsc"
+    descriptor = tmp_path / "producers/shop/orders/product.yaml"
+    (product,) = cli("new", "shop/orders", "--json").lines
+    assert product["address"] == "mesh://shop/orders"
+    assert {str(contract), str(descriptor)} <= set(product["wrote"])
+    (line,) = cli("new", "shop/orders", "--major", "--json").lines
+    assert line == {
+        "address": "mesh://shop/orders/events@2",
+        "wrote": [str(descriptor), str(contract.with_name("orders.events.v2.avsc"))],
+    }
+
+
 def test_a_line_of_the_log_has_its_time_in_utc() -> None:
     """The log's times are ISO 8601 in UTC, to the millisecond, whatever the machine's zone."""
     record = logging.LogRecord("meshport.x", logging.WARNING, "x.py", 1, "something %s", ("happened",), None)
