@@ -118,8 +118,9 @@ class _Inference:
                 hint=f"letters, digits and _ make a name: `{rename_options(renamed)}`",
             )
         if self._wrong:
-            hints = dict.fromkeys([*(hint for _, hint in self._wrong if hint), "else write this schema by hand"])
-            raise SchemaError("; ".join(message for message, _ in self._wrong), hint="; ".join(hints))
+            hints = list(dict.fromkeys(hint for _, hint in self._wrong if hint))
+            by_hand = "else write this schema by hand" if hints else "write this schema by hand"
+            raise SchemaError("; ".join(message for message, _ in self._wrong), hint="; ".join([*hints, by_hand]))
 
     def fields(self, columns: Mapping[str, list[Sampled]], path: str) -> list[dict[str, Any]]:
         fields: list[dict[str, Any]] = []

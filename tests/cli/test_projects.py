@@ -93,6 +93,28 @@ def test_an_aggregate_reaches_fields_within_records(cli: Run, tmp_path: Path) ->
     assert product.product.input_ports[0].fields == ("class", "at", "shot.by.name", "shot.xg")
 
 
+def test_contracts_follow_their_processes(departures: Run, tmp_path: Path) -> None:
+    """After a step was added, `check` names `check --write`, which writes the contract, and that of the product built on it."""
+    assert departures("new", "network/late", "--from", "operations/departures", "--where", "delay > 15").code == 0
+    assert departures("new", "network/later", "--from", "network/late", "--where", "delay > 60").code == 0
+    file = tmp_path / "processors" / "network" / "late" / "product.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("filter: delay > 15", "derive: {hours: delay / 60}"), encoding="utf-8")
+    refused = departures("check")
+    assert refused.code == 2
+    assert "the pipeline makes the field 'hours', which network.Late does not have" in refused.err
+    assert "hint: `meshport check --write` writes a contract that fits the process" in refused.err
+    file = tmp_path / "processors" / "network" / "later" / "product.yaml"
+    text = file.read_text(encoding="utf-8").replace("  - delay\n", "  - delay\n  - hours\n")
+    file.write_text(text, encoding="utf-8")
+    written = departures("check", "--write")
+    assert written.code == 0, written.err
+    for contract in ("late", "later"):
+        assert f"wrote schemas/network/{contract}.events.avsc: hours (double) is added" in written.err
+    assert "3 products well-formed" in departures("check").err
+    assert "wrote" not in departures("check", "--write").err
+
+
 def test_nothing_is_overwritten(departures: Run, tmp_path: Path) -> None:
     """A product that is there stays, to the byte."""
     file = tmp_path / "producers" / "operations" / "departures" / "product.yaml"
