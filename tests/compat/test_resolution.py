@@ -236,14 +236,24 @@ def test_the_verdict_is_apaches_own_on_generated_pairs() -> None:
 
 
 def test_what_is_too_deep_to_be_compared_is_never_compatible() -> None:
-    """Two cycles of 19 and 18 types pair up into a chain deeper than Python recurses: an error, and no verdict."""
+    """Cycles of 19 and 18 types that match by last name pair up deeper than Python recurses: an error, and no verdict."""
 
     def circle(length: int) -> Type:
-        form: Type = "mesh.T0"
+        form: Type = "mesh.n0.T"
         for i in reversed(range(length)):
-            form = record(field("next", ["null", form], default=None), name=f"mesh.T{i}")
+            form = record(field("next", ["null", form], default=None), name=f"mesh.n{i}.T")
         return form
 
     assert check(schema(circle(3)), schema(circle(3))) == ()
     with pytest.raises(SchemaError, match="too deep to be compared"):
         check(schema(circle(19)), schema(circle(18)))
+
+
+def test_the_branches_of_large_unions_are_compared_by_name() -> None:
+    """Two unions of 300 records each are compared; of the branches that match no other by name, only that is reported."""
+    branches = [{"type": "record", "name": f"R{at}", "fields": [{"name": "a", "type": "int"}]} for at in range(300)]
+    extended = [each | {"fields": [*each["fields"], {"name": "b", "type": "int", "default": 0}]} for each in branches]
+    older, newer = (parse_schema(json.dumps(each)) for each in (branches, extended))
+    assert check(newer, older) == check(older, newer) == ()
+    fewer = parse_schema(json.dumps(branches[1:]))
+    assert [(each.rule, each.location) for each in check(fewer, older)] == [("MISSING_UNION_BRANCH", "")]

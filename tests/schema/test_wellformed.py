@@ -40,7 +40,7 @@ def _record(*names: Any) -> dict[str, Any]:
         (["int", {"type": "int", "logicalType": "date"}], "the branch 'int' twice"),
         ([{"type": "array", "items": "int"}, {"type": "array", "items": "long"}], "the branch 'array' twice"),
         ([_record("a"), "R"], "the branch 'R' twice"),
-        (["null"] * 300, "a union has 300 branches"),
+        (["null"] * 600, "a union has 600 branches"),
         (["null"] * 6000, "more than 5000 types"),
     ],
 )
