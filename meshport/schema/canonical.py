@@ -110,7 +110,11 @@ class _Canonical:
             if candidate in self._named:
                 shared = {**self._named[candidate], "name": candidate, "namespace": ""}
                 return self.of(shared, namespace, depth + 1, at)
-        near = nearest(name, [*PRIMITIVES, *self._defined, *self._named])
+        # By the last part alone: names of one namespace resemble each other by that namespace.
+        known = {each.rpartition(".")[2]: each for each in (*self._defined, *self._named)}
+        if "." not in name:
+            known |= {each: each for each in PRIMITIVES}
+        near = known.get(nearest(name.rpartition(".")[2], list(known)) or "")
         raise SchemaError(
             f"{name!r} at {at or '/'} is no type that is known here",
             hint=(f"did you mean {near!r}? Else " if near else "")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from meshport.codec import Codec, prefix
 from meshport.codec.limits import MAX_PAYLOAD
 from meshport.codec.varint import long_varint
-from meshport.columnar import ColumnarDecoder, arrow_schema, native, supports
+from meshport.columnar import ColumnarDecoder, ColumnarEncoder, arrow_schema, native, supports
 from meshport.compat.samples import samples
 from meshport.errors import DecodeError
 from tests.codec.hostile import PAYLOADS
@@ -333,3 +333,30 @@ def test_a_forked_process_reads_row_by_row() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     assert ran.stdout.strip() == "0", ran.stderr[-2000:]
+
+
+def test_names_that_the_native_library_would_refuse_have_columns() -> None:
+    """Letters of other scripts, a hyphen in a namespace, and a bare name of the null namespace: it sees names of our making."""
+    row = {"type": "record", "name": "Zeile", "namespace": "", "fields": [{"name": "größe", "type": ["null", "long"]}]}
+    status = {"type": "enum", "name": "Ståtus", "symbols": ["ÅPEN", "LUKKET"]}
+    held = schema(
+        {
+            "type": "record",
+            "name": "名",
+            "namespace": "my-team.läden",
+            "fields": [
+                {"name": "före", "type": ["null", row]},
+                {"name": "efter", "type": ["null", "Zeile"]},
+                {"name": "s٣", "type": status},
+            ],
+        }
+    )
+    rows = [
+        {"före": None, "efter": {"größe": 1}, "s٣": "ÅPEN"},
+        {"före": {"größe": None}, "efter": None, "s٣": "LUKKET"},
+    ]
+    bodies = [Codec(held).encode(each) for each in rows]
+    assert [Codec(held).decode(each) for each in bodies] == rows
+    batch = ColumnarDecoder(held).decode(bodies)
+    assert rows_of(held, batch) == rows
+    assert ColumnarEncoder(held).encode(batch) == bodies

@@ -163,3 +163,19 @@ def test_one_type_used_first_in_two_namespaces_is_the_same_type() -> None:
     for form in (INNER, outer(NULL_INNER)):
         take_apart(parse_schema(json.dumps(form)).form, named)
     assert set(named) == {"Inner", "a.Outer"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("strng", "did you mean 'string'? Else define"),
+        ("Iner", "did you mean 'Inner'? Else define"),
+        ("a.Inr", "did you mean 'Inner'? Else define"),
+        ("a.Missing", "define it before its first use"),
+    ],
+)
+def test_an_unknown_type_is_answered_with_a_name_that_resembles_it(name: str, hint: str) -> None:
+    """The namespace does not count, so that no type is proposed only for being in the same one."""
+    with pytest.raises(SchemaError) as refused:
+        parse_schema(json.dumps(outer(NULL_INNER, name)))
+    assert str(refused.value.hint).startswith(hint)
