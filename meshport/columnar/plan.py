@@ -18,6 +18,7 @@ from meshport.columnar.decimals import MAX_DIGITS, BytesDecimal, FixedDecimal
 from meshport.columnar.kinds import COUNTED, PLAIN, Bytes, Counted, Enum, Fixed, Int, Kind, Text, Uuid
 from meshport.columnar.nested import Array, Map, Record, Slot
 from meshport.schema import Schema
+from meshport.schema.names import is_plain_name
 
 # Number of types after expansion, and their nesting.
 MAX_NODES: Final = 2_000
@@ -107,6 +108,8 @@ class _Plan:
                 return Array(self._item(form["items"], f"{path}[]", within, 0))
             case "map":
                 return Map(self._item(form["values"], f"{path}{{}}", within, 1))
+            case "enum" if not all(map(is_plain_name, form["symbols"])):
+                raise Unsupported(f"{path!r} has a symbol of other characters than ASCII letters, digits and _")
             case "enum":
                 return Enum(form, name)
             case "int":
