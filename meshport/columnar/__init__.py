@@ -22,8 +22,8 @@ Columns hold dates and timestamps of any year; the codec gives those that Python
 
 Not supported: schemas other than records, recursive records, records without fields, null outside of a union, unions of more
 than null and one type, a fixed whose size is not a multiple of 4 or exceeds 256 bytes, decimals of more than 76 digits,
-symbols beyond ASCII, and types whose columns could take much more memory than their bytes (`plan.MAX_NODES`, `MAX_NESTING`, `MAX_COST_PER_BYTE`,
-`MAX_ROW_COST`).
+symbols beyond ASCII, and types whose columns could take much more memory than their bytes (`plan.MAX_NODES`,
+`MAX_NESTING`, `MAX_COST_PER_BYTE`, `MAX_ROW_COST`).
 """
 
 from __future__ import annotations
