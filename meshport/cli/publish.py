@@ -24,7 +24,7 @@ from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.cli.signals import Uninterrupted
 from meshport.cli.silence import silence_reported
 from meshport.errors import EncodeError, EventError, FileError, MeshError, PublishError
-from meshport.files.ingest import LineRefused, Reading, Row
+from meshport.files.ingest import LineRefused, Reading, Row, said
 from meshport.files.record_file import RecordFile
 from meshport.files.row_mapper import RowMapper
 from meshport.ports.publisher import Publisher, PublishFailure
@@ -83,7 +83,7 @@ def publish(
         watched.enter_context(silence_reported(publisher, lambda: queued))
         try:
             with (
-                _checked(source, reading, mapper) as file,
+                _checked(source, reading, mapper, id_field) as file,
                 bytes_progress(f"publishing to {publisher.binding.address}") as moved,
             ):
                 for row in outcome.until_unreadable(file):
@@ -172,7 +172,7 @@ def _settle(publisher: Publisher, outcome: _Outcome) -> list[PublishFailure]:
 
 
 @contextmanager
-def _checked(source: str, reading: Reading, mapper: RowMapper) -> Iterator[RecordFile]:
+def _checked(source: str, reading: Reading, mapper: RowMapper, id_field: str | None) -> Iterator[RecordFile]:
     """Open a file that is seen to be readable to its end, and whose columns fit the schema.
 
     Raises:
@@ -182,6 +182,12 @@ def _checked(source: str, reading: Reading, mapper: RowMapper) -> Iterator[Recor
         if file.columns is not None:
             try:
                 mapper.check_columns(file.columns)
+                if id_field is not None and id_field not in file.columns:
+                    raise EncodeError(
+                        f"there is no column {id_field!r} for --id-field",
+                        field=id_field,
+                        hint=f"the columns are {', '.join(file.columns)}",
+                    )
             except EncodeError as error:
                 raise FileError(error.message, file=source, hint=error.hint) from error
         file.check()
@@ -193,8 +199,10 @@ def _publish_row(publisher: Publisher, mapper: RowMapper, row: Row | LineRefused
         raise row
     try:
         id = None if id_field is None else row.values.get(id_field)
-        if id_field is not None and not id:
+        if id_field is not None and id in (None, ""):
             raise EncodeError("the record has no id", field=id_field)
+        if isinstance(id, dict | list | bool):
+            raise EncodeError(f"{said(id)} is no id; text or a number is", field=str(id_field))
         publisher.publish(mapper.record(row), id=None if id is None else str(id))
     except EncodeError as error:
         raise LineRefused(row.line, f"field {error.field!r}: {error.message}", hint=error.hint) from error

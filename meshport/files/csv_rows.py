@@ -19,8 +19,8 @@ _SEPARATORS: Final = ";\t|,"
 class CsvRows:
     """The rows of a CSV file. An empty cell is null, and so is a text of `Reading.na`.
 
-    A first line `sep=;`, which Excel reads and writes, names the separator. Columns at the end without a name are left
-    out as long as their cells are empty.
+    A first line `sep=;`, which Excel reads and writes, names the separator. Cells beyond the last column with a name are
+    left out as long as they are empty.
 
     Args:
         text: the file's.
@@ -70,7 +70,7 @@ class CsvRows:
         for line, cells in self._records():
             if isinstance(cells, LineRefused):
                 yield cells
-            elif not named <= len(cells) <= self._width:
+            elif len(cells) < named or (len(cells) > self._width and any(cells[named:])):
                 yield LineRefused(line, f"has {len(cells)} cells, the header {self._width}")
             elif len(cells) > named and any(cells[named:]):
                 yield LineRefused(line, f"has {next(filter(None, cells[named:]))!r} in a column without a name")

@@ -147,6 +147,22 @@ def test_a_column_gives_the_ids(on_mesh: Run, port: Binding) -> None:
     assert [each["id"] for each in shown] == ["n-1", "n-2"]
 
 
+def test_an_id_is_text_or_a_number(on_mesh: Run, port: Binding, tmp_path: Path) -> None:
+    """0 is an id, an object is none, and a CSV file without the column of the ids is refused as a file."""
+    rows = jsonl(GOOD | {"celsius": 0}, GOOD | {"celsius": {"a": 1}})
+    ended = on_mesh(
+        "publish", port.address.key, "--from", "-", "--id-field", "celsius", "--on-error", "skip", stdin=rows
+    )
+    assert "1 stored, 1 refused" in ended.err
+    assert "line 2: field 'celsius': {\"a\": 1} is no id" in ended.err
+    shown = on_mesh("tail", port.address.key, "--from-beginning", "--until-end", "--json").lines
+    assert [each["id"] for each in shown] == ["0"]
+    (tmp_path / "x.csv").write_text("sensor,at,celsius\ns1,2026-03-01,1\n", encoding="utf-8")
+    ended = on_mesh("publish", port.address.key, "--from", "x.csv", "--id-field", "Sensor")
+    assert ended.code == 2
+    assert "x.csv: there is no column 'Sensor' for --id-field\nhint: the columns are sensor, at, celsius" in ended.err
+
+
 def test_unknown_columns_are_left_out_on_request(on_mesh: Run, port: Binding) -> None:
     """`--ignore-unknown` publishes what the schema has and leaves out the rest."""
     rows = jsonl(GOOD | {"colour": "red"})
