@@ -14,6 +14,7 @@ from rich.console import Console
 
 from meshport.address import Address
 from meshport.catalog import Waiver, WaiverRequest
+from meshport.cli import completion
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
@@ -54,7 +55,11 @@ class VerdictFormat(StrEnum):
 def check(
     addresses: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ADDRESS]...", help="Products or ports; by default every contract of the project."),
+        typer.Argument(
+            metavar="[ADDRESS]...",
+            help="Products or ports; by default every contract of the project.",
+            autocompletion=completion.addresses,
+        ),
     ] = None,
     against: Annotated[
         str,
@@ -160,6 +165,10 @@ def _show(run: GateRun, form: VerdictFormat) -> None:
         emit_text(RENDERINGS[form](run))
 
 
+def _rules_from(typed: str) -> list[str]:
+    return [each.id for each in rules_table() if each.id.startswith(typed.upper())]
+
+
 @gate_app.command()
 def rules(json: JsonOption = False) -> None:
     """List every rule: what it keeps, who would break without it, and the number of its fixtures.
@@ -184,12 +193,18 @@ def rules(json: JsonOption = False) -> None:
 
 
 @gate_app.command()
-def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of a rule.")]) -> None:
+def explain(
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of a rule.", autocompletion=_rules_from)],
+    json: JsonOption = False,
+) -> None:
     """Print the manual page of a rule: what it keeps, who breaks without it, what to do, and examples.
 
     Example: meshport gate explain DECIMAL_SCALE
     """
-    emit_text(manual_of(rule))
+    if json:
+        emit({"rule": rule_named(rule).id, "manual": manual_of(rule)})
+    else:
+        emit_text(manual_of(rule))
 
 
 def _day(text: str) -> date:

@@ -11,6 +11,7 @@ import typer
 from meshport.address import Address, generation_topics
 from meshport.binding import RegisteredProduct
 from meshport.catalog import Deprecation, Reader, Removal, Retirement
+from meshport.cli.completion import addresses
 from meshport.cli.output import FINDINGS, emit, say
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
@@ -22,7 +23,9 @@ from meshport.product import Status
 from meshport.project.topic_use import TopicUse, topic_use
 from meshport.registry import Registry
 
-ProductArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The product: shop/orders")]
+ProductArgument = Annotated[
+    str, typer.Argument(metavar="ADDRESS", help="The product: shop/orders", autocompletion=addresses)
+]
 SuccessorOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="The product or port that its readers move to.")
 ]

@@ -92,7 +92,12 @@ def emit(document: Mapping[str, Any]) -> None:
 
 def as_json(document: Any) -> str:
     """Return JSON on one line."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> str:
+    """Return a value that JSON has no type for as text; times as ISO 8601 has them."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def emit_text(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,8 @@ import typer
 
 from meshport.address import Address
 from meshport.cli import completion
-from meshport.cli.output import log, say
-from meshport.cli.session import MissingOption, RegistryOption, missing_history, open_registry
+from meshport.cli.output import emit, log, say
+from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
 from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
 from meshport.ports.history import Missing
@@ -54,6 +55,7 @@ def run(
     seed: SeedOption = 0,
     member: MemberOption = None,
     allow_missing: MissingOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Run the processor of a derived product, or the sources of others, until interrupted.
 
@@ -70,12 +72,14 @@ def run(
     if member is not None and not any(_has_members(each) for each in derived):
         raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
     if derived:
-        _run_processor(derived[0], registry, member, missing_history(allow_missing))
+        _run_processor(derived[0], registry, member, missing_history(allow_missing), json=json)
     else:
-        _run_sources(products, registry, speed, seed)
+        total = _run_sources(products, registry, speed, seed)
+        if json:
+            emit({"published": total})
 
 
-def _run_sources(products: list[ProjectProduct], registry: str | None, speed: float | None, seed: int) -> None:
+def _run_sources(products: list[ProjectProduct], registry: str | None, speed: float | None, seed: int) -> int:
     sources = []
     for each in products:
         source = load_source(each, seed=seed)
@@ -90,6 +94,7 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
         skip = stored([each.address for each in sources], mesh)
         done = run_sources(sources, mesh, speed=speed, skip=skip, stop=stopped)
     say(f"{done.total} events published")
+    return done.total
 
 
 def _has_members(product: ProjectProduct) -> bool:
@@ -97,7 +102,9 @@ def _has_members(product: ProjectProduct) -> bool:
     return process is not None and process.engine == "batch"
 
 
-def _run_processor(product: ProjectProduct, registry: str | None, member: str | None, missing: Missing) -> None:
+def _run_processor(
+    product: ProjectProduct, registry: str | None, member: str | None, missing: Missing, *, json: bool
+) -> None:
     from meshport.process.runtime.lateness import mostly_late  # noqa: PLC0415 - slow to import
     from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
 
@@ -115,6 +122,8 @@ def _run_processor(product: ProjectProduct, registry: str | None, member: str | 
         if progress.lag is not None and figures != reported and time.monotonic() >= due:
             due, reported = time.monotonic() + _REPORT_EVERY_S, figures
             log(f"{address.key}: {figures}")
+            if json:
+                emit({"address": str(address)} | asdict(progress))
 
     with open_registry(registry) as mesh:
         plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh, missing)
