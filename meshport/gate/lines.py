@@ -18,6 +18,7 @@ from meshport.product.declared_state import step_path
 from meshport.product.load import line_in
 from meshport.product.yaml_file import MappingNode, Node, ScalarNode, SequenceNode, compose_json
 from meshport.project.project import Project, schema_path
+from meshport.schema.text import bare_json
 
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 
@@ -85,7 +86,10 @@ def schema_line(text: str, pointer: str) -> int:
         text: the schema's file.
         pointer: RFC 6901.
     """
-    root = _composed(text)
+    try:
+        root = _composed(bare_json(text))
+    except ValueError:
+        root = None
     if root is None:
         return 1
     defined = dict(_definitions(root))

@@ -46,7 +46,7 @@ def read_json(text: str) -> tuple[Any, bool]:
     try:
         return read(text), plain
     except json.JSONDecodeError:
-        bare = _without_comments(text)
+        bare = bare_json(text)
         if bare == text:
             raise
         return read(bare), False
@@ -60,8 +60,8 @@ def is_plain_json(text: str) -> bool:
         return False
 
 
-def _without_comments(text: str) -> str:
-    """Return the text with spaces in place of its comments.
+def bare_json(text: str) -> str:
+    """Return a text with spaces in place of its comments and a byte order mark, so that it has the same lines and columns.
 
     Raises:
         ValueError: a comment does not end.
@@ -76,7 +76,7 @@ def _without_comments(text: str) -> str:
             raise ValueError(f"the comment that begins in line {line} does not end")
         return _NOT_A_LINE_END.sub(" ", piece)
 
-    return _PIECES.sub(blank, text)
+    return _PIECES.sub(blank, " " + text[1:] if text.startswith(_MARK) else text)
 
 
 def _finite(text: str) -> float:

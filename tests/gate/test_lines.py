@@ -169,3 +169,20 @@ def test_without_a_repository_files_are_the_project_s(mesh: Mesh, tmp_path: Path
     """Without a repository, file names are relative to the project."""
     alone = mesh.root.rename(tmp_path / "alone")
     assert placed(Project(alone), finding("id", "/fields/0")) == [("schemas/shop/orders.events.avsc", 5)]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_comments_and_a_byte_order_mark_count_as_lines(line_end: str) -> None:
+    """A schema that begins with a licence has its findings at the lines of the file, also where a field's doc has `//`."""
+    text = line_end.join(
+        [
+            "\ufeff/*",
+            " * A licence: {",
+            " */",
+            '{"type": "record", "name": "R", "fields": [',
+            '  {"name": "a", "type": "int", "doc": "see //x"}, // the first',
+            '  {"name": "b", "type": "int"}]}',
+        ]
+    )
+    assert [schema_line(text, pointer) for pointer in ("", "/fields/0", "/fields/1/type")] == [4, 5, 6]
+    assert schema_line("/* never ends", "/fields/0") == 1
