@@ -166,7 +166,7 @@ def _show(run: GateRun, form: VerdictFormat) -> None:
 
 
 def _rules_from(typed: str) -> list[str]:
-    return [each.id for each in rules_table() if each.id.startswith(typed.upper())]
+    return [each.id for each in rules_table() if each.id.startswith(typed)]
 
 
 @gate_app.command()

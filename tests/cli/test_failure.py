@@ -114,7 +114,7 @@ def test_a_line_of_the_log_has_its_time_in_utc() -> None:
     ("typed", "offered"),
     [
         ("meshport res", {"resolve"}),
-        ("meshport gate explain type_m", {"TYPE_MISMATCH"}),
+        ("meshport gate explain TYPE_M", {"TYPE_MISMATCH"}),
         ("meshport gate check sho", {"shop/orders"}),
         ("meshport gate wai", {"waive", "waivers"}),
         ("meshport replay shop/orders --res", {"--resume"}),
