@@ -47,7 +47,7 @@ def unreadable_data(comparison: Comparison) -> Iterator[Found]:
     - a union's branch is chosen by its name before its content is compared (Avro 1.12, "Schema Resolution": "the first
       schema in the reader's union that matches"), so that a branch of the same name that cannot be read hides one that can;
     - bytes need not be UTF-8, though `bytes` may be read as `string`;
-    - a default has the right JSON type and is still no value, such as a date beyond the year 9999.
+    - a default has the right JSON type and is still no value, such as a time of 25 h.
 
     The finding quotes the decoder's own error at the field where it stopped. Revert what was changed there: keep the type
     that is written, and add a field beside it with a default.
