@@ -50,7 +50,8 @@ def test_a_default_that_is_no_value_is_refused(tmp_path: Path, form: Any, defaul
         check_contracts(product, today=TODAY)
     assert caught.value.rule == "DEFAULT_MISFIT"
     assert caught.value.message.startswith("football/events/events@1: DEFAULT_MISFIT at x: the default of 'x' is ")
-    assert caught.value.hint == "give 'x' a default of its type, or take the default away"
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("give 'x' a default of its type, such as ")
 
 
 @pytest.mark.parametrize("default", ["NaN", "-Infinity", "1e400", "1" + "0" * 400])

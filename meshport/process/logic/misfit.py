@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from meshport.process.logic.types import Type, plain_type, record_types
 from meshport.schema import Schema
+from meshport.schema.logical import logical_type
 
 # The types of a contract that hold a value of each type that is made. Of all other types the encoder decides.
 _HOLD: Final = {
@@ -73,5 +74,5 @@ def shown_type(kind: Type) -> str:
     plain: Any = plain_type(kind)
     if plain is None:
         return "several types"
-    name = str(plain.get("logicalType") or plain["type"]) if isinstance(plain, dict) else str(plain)
+    name = str(logical_type(plain) or plain["type"]) if isinstance(plain, dict) else str(plain)
     return f"nullable {name}" if isinstance(kind, list) else name
