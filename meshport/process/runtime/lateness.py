@@ -13,6 +13,8 @@ from meshport.product.duration import format_duration
 _log: Final = logging.getLogger(__name__)
 # A few events that are late are no sign of anything.
 _FEWEST: Final = 5
+# The events to come may be later than those that have come.
+_MARGIN: Final = 9 / 8
 
 
 def mostly_late(read: int, late: int) -> bool:
@@ -23,7 +25,7 @@ def mostly_late(read: int, late: int) -> bool:
 class LatenessNotice:
     """Logs that most of what a processor has read is late, and what to do.
 
-    It is logged once; again only where ten times as many events are late and some need a longer `lateness` than was named.
+    It is logged once; again only where twice as many events are late and some need a longer `lateness` than was named.
 
     Args:
         plan: what the processor runs.
@@ -40,11 +42,11 @@ class LatenessNotice:
         Args:
             counts: what became of the events since the processor started.
         """
-        needed = rounded_up(timedelta(microseconds=counts.late_by))
+        behind = timedelta(microseconds=counts.late_by)
+        needed = rounded_up(behind * _MARGIN)
         if counts.late < self._due or needed <= self._named or not mostly_late(counts.read, counts.late):
             return
-        self._named, self._due = needed, 10 * counts.late
-        behind = format_duration(needed)
+        self._named, self._due = needed, 2 * counts.late
         address = self._plan.output.address.of_product
         _log.warning(
             "%d of the %d events that %s has read so far are late and in no result: their times are up to %s before the newest "
@@ -55,9 +57,9 @@ class LatenessNotice:
             counts.late,
             counts.read,
             address,
-            behind,
+            format_duration(rounded_up(behind)),
             format_duration(self._plan.pipeline.lateness),
-            behind,
+            format_duration(needed),
             address.key,
             address.key,
         )
