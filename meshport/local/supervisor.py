@@ -1,11 +1,12 @@
 """Keeps processes running: one that ends is started again, after a pause that grows while it keeps ending.
 
 No process outlives the one that started it (`meshport.local.guardian`). Each end is reported to people: the exit code or
-signal, when the process starts again, and the last lines that it has logged.
+signal, when the process starts again, and the last lines that it has logged. While it runs, so are the warnings that it logs.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -29,6 +30,7 @@ _LINES: Final = 15
 # How much of a log's end is read for its last lines.
 _TAIL_BYTES: Final = 32 * 1024
 _SIGNALLED: Final = 128
+_WARNING: Final = re.compile(rb"^\S+ WARNING meshport\S*: (.+)$", re.MULTILINE)
 
 
 class Pause:
@@ -66,7 +68,7 @@ class _SupervisedCommand:
         self._command = command
         self._cwd = cwd
         self._log = log
-        self._begin = 0
+        self._begin = self._seen = 0
         self.run()
 
     def run(self) -> None:
@@ -75,9 +77,24 @@ class _SupervisedCommand:
         Raises:
             OSError: it cannot be started.
         """
-        self._begin = self._log.stat().st_size if self._log.exists() else 0
+        self._begin = self._seen = self._log.stat().st_size if self._log.exists() else 0
         self.process = guard(self._command, output=self._log, cwd=self._cwd)
         self.running = True
+
+    def new_warnings(self) -> list[str]:
+        """Return the warnings that this run has logged since the last call."""
+        try:
+            if self._log.stat().st_size <= self._seen:
+                return []
+            with self._log.open("rb") as log:
+                log.seek(self._seen)
+                lines = log.read(_TAIL_BYTES)
+        except OSError:
+            return []  # `last_lines` reports that a log cannot be read
+        # A line that is still being written is read by a later call; one that is longer than a read is passed over.
+        whole = lines[: lines.rfind(b"\n") + 1] or (lines if len(lines) == _TAIL_BYTES else b"")
+        self._seen += len(whole)
+        return [each.decode(errors="replace") for each in _WARNING.findall(whole)]
 
     def last_lines(self) -> str:
         """Return the last lines that this run has logged, indented; "" where there are none."""
@@ -143,6 +160,8 @@ class Supervisor:
         pause, reported = Pause(), ""
         while not self._closed.wait(_LOOK_EVERY_S):
             code = kept.process.returncode
+            for warning in kept.new_warnings():
+                self._say(f"{kept.name}: {warning}")
             if code is None:
                 continue
             kept.running = False

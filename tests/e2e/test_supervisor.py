@@ -61,6 +61,18 @@ def test_each_end_is_told_with_its_own_words(supervisor: Supervisor, said: list[
     ]
 
 
+def test_a_warning_is_shown_while_the_process_runs(supervisor: Supervisor, said: list[str]) -> None:
+    """What a process logs as a warning is shown once, in whole lines; what others log, and its other lines, are not."""
+    lines = (
+        "print('2026-03-01T12:00:00.000Z WARNING meshport.process: most of it is ', end='', flush=True)\n"
+        "print('late\\n2026-03-01T12:00:00.001Z WARNING other: x\\n2026-03-01T12:00:00.002Z INFO meshport: y', flush=True)\n"
+        "print('2026-03-01T12:00:00.003Z WARNING meshport.kafka: again', flush=True)\n"
+    )
+    supervisor.keep("a/processor", python(f"{lines}import time; time.sleep(60)"))
+    wait_for(lambda: "a/processor: again" in said, lambda: "\n".join(said))
+    assert said[1:] == ["a/processor: most of it is late", "a/processor: again"]
+
+
 def test_a_demo_that_stands_still_ends_with_the_log_of_who_stands(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
