@@ -22,10 +22,13 @@ from meshport.cli.record_files import (
     opened,
     reading_of,
 )
-from meshport.cli.session import JsonOption, RegistryOption, resolve_at
+from meshport.cli.session import JsonOption, RegistryOption, open_registry, resolve_at, running_mesh
+from meshport.compat import Contract
+from meshport.errors import ProjectError
 from meshport.event.port_fields import misfits
 from meshport.files.inference import infer_schema, record_name
 from meshport.files.ingest import Reading
+from meshport.gate.sources import RegistrySource, parse_against
 from meshport.process.logic.declared_reads import ReadPort
 from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import operator_of
@@ -166,9 +169,11 @@ def new(
             raise typer.BadParameter(
                 "a new major begins as a copy of the line before it; edit its contract then", param_hint=given[0]
             )
-        line = _new_line(project, product, _day("--live-from", live_from), _day("--deprecate", deprecate))
+        days = _day("--live-from", live_from), _day("--deprecate", deprecate)
+        line = _new_line(project, product, *days, registry)
         if json:
-            emit({"address": str(line.address), "wrote": [str(line.descriptor), str(line.contract)]})
+            wrote = [line.descriptor, line.contract, *([line.restored] if line.restored else [])]
+            emit({"address": str(line.address), "wrote": [str(each) for each in wrote]})
         return
     for flag, text in (("--live-from", live_from), ("--deprecate", deprecate)):
         if text is not None:
@@ -224,10 +229,19 @@ def _day(flag: str, text: str | None) -> date | None:
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
-def _new_line(project: Project, address: Address, live_from: date | None, deprecated_on: date | None) -> NewLine:
-    made = write_line(project, address, today=utc_today(), live_from=live_from, deprecated_on=deprecated_on)
+def _new_line(
+    project: Project, address: Address, live_from: date | None, deprecated_on: date | None, registry: str | None
+) -> NewLine:
+    known = _known(project, address, registry)
+    made = write_line(
+        project, address, today=utc_today(), live_from=live_from, deprecated_on=deprecated_on, known=known
+    )
     old, new, contract = made.old.key, made.address.key, made.contract.relative_to(project.root)
-    say(f"wrote {contract}: a copy of {old}")
+    if made.restored is None:
+        say(f"wrote {contract}: a copy of {old}")
+    else:
+        say(f"wrote {contract}: the contract of {old} as you changed it")
+        say(f"wrote {made.restored.relative_to(project.root)}: set back to what the readers of {old} know")
     say(
         f"wrote {made.descriptor.relative_to(project.root)}: {new} is live from {made.live_from} on, "
         f"{old} is to be left by {made.deprecated_on}"
@@ -249,6 +263,20 @@ def _new_line(project: Project, address: Address, live_from: date | None, deprec
         f"  tell the readers: they move by naming {new}; those that name no major are led there from {made.live_from} on"
     )
     return made
+
+
+def _known(project: Project, address: Address, registry: str | None) -> dict[tuple[str, int], Contract] | None:
+    """Return the lines of a product as a registry knows them, else as git's HEAD has them; None where neither is there."""
+    try:
+        if registry is not None or running_mesh(project.root) is not None:
+            with open_registry(registry) as mesh:
+                found = RegistrySource(mesh).before([address.of_product])
+        else:
+            found = parse_against("HEAD", project, lambda: open_registry(None)).before([address.of_product])
+    except ProjectError:  # no repository, or none with a commit
+        return None
+    before = found.get(address.of_product.key)
+    return None if before is None else {line: past.contract for line, past in before.pasts.items()}
 
 
 def _read_sample(address: Address, sample: str, reading: Reading) -> Schema:

@@ -11,12 +11,13 @@ from typing import Any, Final
 from uuid import uuid4
 
 from meshport.address import Address
+from meshport.compat import Contract
 from meshport.errors import ProjectError
 from meshport.files.inference import MOMENT, record_name
-from meshport.product import Archetype, OutputPort, Processing, Status, parse_product
+from meshport.product import Archetype, OutputPort, Processing, Product, Status, parse_product
 from meshport.product.edit import add_line
 from meshport.product.json_schema import SCHEMA_FILE
-from meshport.product.yaml_file import dump
+from meshport.product.yaml_file import dump, dump_flow
 from meshport.project.project import FOLDERS, Project
 from meshport.schema import Schema, parse_schema
 
@@ -24,6 +25,8 @@ _GITIGNORE: Final = "# the mesh that `meshport up` runs here: its events, its re
 # By default a new line goes live after a month, and the old one has two more months.
 _NOTICE: Final = timedelta(days=30)
 _OVERLAP: Final = timedelta(days=60)
+# What a line may change without breaking a reader, or is its own.
+_OF_LINE: Final = {"schema_file", "live_from", "deprecated_on", "protects"}
 _COMMON: Final = """# Shared types
 
 One `.avsc` each: a named type that contracts refer to by its full name, or a polyseme, a global identifier that
@@ -140,6 +143,7 @@ class NewLine:
         live_from: the day (UTC) from which an address without a major resolves to the new line.
         deprecated_on: the day after which readers should have left the previous line.
         type: the CloudEvents type of the new line's events, if the previous line declares one; else None.
+        restored: the previous line's Avro file, if it was changed and is again as its readers know it; else None.
     """
 
     address: Address
@@ -149,12 +153,21 @@ class NewLine:
     live_from: date
     deprecated_on: date
     type: str | None
+    restored: Path | None
 
 
 def write_line(
-    project: Project, address: Address, *, today: date, live_from: date | None = None, deprecated_on: date | None = None
+    project: Project,
+    address: Address,
+    *,
+    today: date,
+    live_from: date | None = None,
+    deprecated_on: date | None = None,
+    known: Mapping[tuple[str, int], Contract] | None = None,
 ) -> NewLine:
     """Write a port's next major line into a project: a copy of its contract, and its entry in product.yaml.
+
+    If the contract was changed since its readers know it, the new line takes the change, and the previous one is set back.
 
     Args:
         project: of the product.
@@ -162,10 +175,12 @@ def write_line(
         today: the day (UTC) from which the defaults are counted.
         live_from: the day on which the new line goes live; by default in 30 days.
         deprecated_on: the day after which readers should have left the previous line; by default 60 days after that.
+        known: the lines of the product as their readers know them; None where that is not known.
 
     Raises:
         ProjectError: the product or port does not exist, the whole product is deprecated, a day is not in the future, the
-            file of the new contract exists, or product.yaml has a form that cannot be edited.
+            file of the new contract exists, product.yaml has a form that cannot be edited, the highest line was written for
+            the same purpose and no reader knows it yet, or its entry in product.yaml is not as its readers know it.
     """
     if address.major is not None:
         raise ProjectError(
@@ -184,6 +199,10 @@ def write_line(
             hint=f"they move to {product.successor}" if product.successor else None,
         )
     old = lines[max(lines)]
+    was = None if known is None else known.get((old.name, old.major))
+    _refuse_pending(project, product, old, known, today)
+    if was is not None:
+        _refuse_changed_entry(product, old, was.port)
     live = live_from or max(today, old.live_from or today) + _NOTICE
     if live <= today:
         raise ProjectError(
@@ -200,6 +219,10 @@ def write_line(
     written = add_line(text, old, live_from=live, deprecated_on=end, file=str(descriptor))
     contract.parent.mkdir(parents=True, exist_ok=True)
     contract.write_bytes(copied)
+    restored = None
+    if was is not None and was.schema.fingerprint != found.schema(old).fingerprint:
+        restored = project.schema_file(product, old)
+        restored.write_text(_pretty(was.schema), encoding="utf-8")
     descriptor.write_bytes(written.encode("utf-8"))
     return NewLine(
         address=product.port_address(new),
@@ -209,7 +232,51 @@ def write_line(
         live_from=live,
         deprecated_on=end,
         type=product.event_type(new) if old.type else None,
+        restored=restored,
     )
+
+
+def _refuse_pending(
+    project: Project,
+    product: Product,
+    newest: OutputPort,
+    known: Mapping[tuple[str, int], Contract] | None,
+    today: date,
+) -> None:
+    """Refuse another line while the newest one is still being prepared: it is what the change goes into."""
+    below = product.port(newest.name, newest.major - 1)
+    if below is None:
+        return
+    if known is not None:
+        pending = (newest.name, newest.major) not in known and (below.name, below.major) in known
+    else:
+        files = [project.schema_file(product, each) for each in (newest, below)]
+        copies = {each.read_bytes() for each in files if each.exists()}
+        pending = len(copies) == 1 and newest.live_from is not None and newest.live_from > today
+    if pending:
+        address = product.port_address(newest)
+        raise ProjectError(
+            f"{address} is written already, and no reader knows it yet",
+            hint=f"its contract is {project.schema_file(product, newest).relative_to(project.root)}: change it there, and leave "
+            f"{product.port_address(below).key} as it was",
+        )
+
+
+def _refuse_changed_entry(product: Product, port: OutputPort, known: OutputPort) -> None:
+    now, was = (each.model_dump(mode="json", by_alias=True, exclude=_OF_LINE) for each in (port, known))
+    changed = [key for key in now if now[key] != was[key]]
+    if changed:
+        address = product.port_address(port)
+        back, taken = (", ".join(_entry(key, each[key]) for key in changed) for each in (was, now))
+        raise ProjectError(
+            f"{address} is not declared as its readers know it, in {', '.join(changed)}",
+            hint=f"set it back first, with {back}; the new line is a copy, in which you write {taken}",
+        )
+
+
+def _entry(key: str, value: Any) -> str:
+    """Return a key of product.yaml with its value on one line, as a message shows it."""
+    return f"`{dump_flow({key: value})[1:-1]}`"
 
 
 def template_schema(address: Address) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from meshport.product import load_product
 from meshport.product.lines import utc_today
 from tests.cli.running import Run, process
+from tests.gate.repositories import git
 from tests.waiting import PATIENCE_S
 
 CONTRACT = "schemas/shop/orders.events.v2.avsc"
@@ -99,3 +101,61 @@ def test_help_says_where_a_producer_writes(cli: Run) -> None:
     text = " ".join(cli("new", "--help").out.split())
     assert "publishes to both, each by its own address" in text
     assert "go to the live line" in text
+
+
+def changed(root: Path, **field: object) -> dict[str, object]:
+    """Change the first field of the contract of the first line, and return the contract as it was."""
+    file = root / "schemas/shop/orders.events.avsc"
+    form = json.loads(file.read_text(encoding="utf-8"))
+    was = json.loads(json.dumps(form))
+    form["fields"][0] |= field
+    file.write_text(json.dumps(form), encoding="utf-8")
+    return dict(was)
+
+
+def test_a_broken_contract_moves_to_the_new_line(shop: Run, tmp_path: Path) -> None:
+    """What the gate advises for a change that breaks: the new line takes it, and the line that is known is set back.
+
+    The gate then passes, and a second call writes no third line.
+    """
+    for command in (["init", "--initial-branch=main"], ["add", "."], ["commit", "--message=orders"]):
+        git(tmp_path, *command)
+    was = changed(tmp_path, type="long")
+    refused = shop("gate", "check", "--against", "HEAD")
+    assert refused.code == 1
+    assert "meshport new shop/orders/events --major" in " ".join(refused.out.split())
+    made = shop("new", "shop/orders/events", "--major")
+    assert made.code == 0, made.err
+    assert f"wrote {CONTRACT}: the contract of shop/orders/events@1 as you changed it" in made.err
+    assert "orders.events.avsc: set back to what the readers of shop/orders/events@1 know" in made.err
+    first = json.loads((tmp_path / "schemas/shop/orders.events.avsc").read_text(encoding="utf-8"))
+    second = json.loads((tmp_path / CONTRACT).read_text(encoding="utf-8"))
+    assert [each["fields"][0]["type"] for each in (was, first, second)] == ["string", "string", "long"]
+    passes = shop("gate", "check", "--against", "HEAD")
+    assert passes.code == 0, passes.out
+    before = (tmp_path / DESCRIPTOR).read_bytes()
+    again = shop("new", "shop/orders/events", "--major")
+    assert again.code == 2
+    assert "mesh://shop/orders/events@2 is written already, and no reader knows it yet" in again.err
+    assert f"its contract is {CONTRACT}" in again.err
+    assert (tmp_path / DESCRIPTOR).read_bytes() == before
+
+
+def test_a_changed_key_is_set_back_before_a_new_line_takes_it(shop: Run, tmp_path: Path) -> None:
+    """The entry in product.yaml has comments and an order of its own, so the command says what to write."""
+    for command in (["init", "--initial-branch=main"], ["add", "."], ["commit", "--message=orders"]):
+        git(tmp_path, *command)
+    file = tmp_path / DESCRIPTOR
+    file.write_text(file.read_text(encoding="utf-8").replace("- name: events", "- name: events\n  key: id"))
+    ended = shop("new", "shop/orders", "--major")
+    assert ended.code == 2
+    assert "mesh://shop/orders/events@1 is not declared as its readers know it, in key" in ended.err
+    assert "set it back first, with `key: null`" in ended.err
+
+
+def test_no_third_line_is_written_where_no_reader_is_known(shop: Run) -> None:
+    """Without a registry and git, a line that is still a copy and not live yet is the one to change."""
+    assert shop("new", "shop/orders", "--major").code == 0
+    ended = shop("new", "shop/orders", "--major")
+    assert ended.code == 2
+    assert "is written already" in ended.err
