@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_help_says_where_a_producer_writes(cli: Run) -> None:
     assert "go to the live line" in text
 
 
-def changed(root: Path, **field: object) -> dict[str, object]:
+def changed(root: Path, **field: str) -> dict[str, Any]:
     """Change the first field of the contract of the first line, and return the contract as it was."""
     file = root / "schemas/shop/orders.events.avsc"
     form = json.loads(file.read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,7 +217,7 @@ def test_a_form_that_cannot_be_added_to_is_left_alone(project: Project, ports: s
         ("shop/orders", {"deprecated_on": LIVE - timedelta(days=1)}, "left events@1 by 2026-12-20"),
     ],
 )
-def test_what_makes_no_line_is_refused(project: Project, address: str, days: dict[str, date], told: str) -> None:
+def test_what_makes_no_line_is_refused(project: Project, address: str, days: dict[str, Any], told: str) -> None:
     """The error has the reason, and nothing is written."""
     before = sorted(each for each in project.root.rglob("*") if each.is_file())
     with pytest.raises(ProjectError) as refused:
