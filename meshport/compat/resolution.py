@@ -39,6 +39,8 @@ _BY_LAST_TOKEN: Final = {
 # Pairs of types that are checked, about 20 us each. Ordinary schemas have as many pairs as types; a schema in which every type
 # matches every other, by aliases or unqualified names, has the product of both numbers.
 MAX_PAIRS: Final = 2 * MAX_TYPES
+# Pairs of branches of two unions of which the names alone are compared, about 5 us each.
+MAX_BRANCH_PAIRS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # avro leaves its constructor untyped
         self._frames: list[_Frame] = []
+        self._named_apart = 0
         self._found: dict[ReaderWriter, tuple[Incompatibility, ...]] = {}
 
     def findings(self, reader: Any, writer: Any) -> tuple[Incompatibility, ...]:
@@ -105,6 +108,12 @@ class _ResolutionChecker(ReaderWriterCompatibilityChecker):
             return _COMPATIBLE
         if self._frames and self._frames[-1].reader.type == "union" and _are_named_apart(reader, writer):
             # The branches of two unions of 280 records are 78,400 pairs; the checker would compare the fields of each.
+            self._named_apart += 1
+            if self._named_apart > MAX_BRANCH_PAIRS:
+                raise SchemaError(
+                    f"the unions of the two schemas have more than {MAX_BRANCH_PAIRS} pairs of branches",
+                    hint="smaller unions, or fewer of the large ones",
+                )
             return _INCOMPATIBLE
         pair = ReaderWriter(reader, writer)
         if pair not in self.memoize_map:

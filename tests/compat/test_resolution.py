@@ -10,6 +10,7 @@ import avro.schema
 import pytest
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
+from meshport.compat import resolution
 from meshport.compat.resolution import Incompatibility, check
 from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema
@@ -257,3 +258,19 @@ def test_the_branches_of_large_unions_are_compared_by_name() -> None:
     assert check(newer, older) == check(older, newer) == ()
     fewer = parse_schema(json.dumps(branches[1:]))
     assert [(each.rule, each.location) for each in check(fewer, older)] == [("MISSING_UNION_BRANCH", "")]
+
+
+def test_unions_that_bring_too_many_branches_together_are_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Branches are counted over the whole comparison, so that no schema takes longer than a request may."""
+
+    def unions(prefix: str) -> Schema:
+        def branches(at: int) -> list[Type]:
+            return [record(name=f"{prefix}{at}_{branch}") for branch in range(20)]
+
+        return schema(record(*(field(f"f{at}", branches(at)) for at in range(5))))
+
+    older, newer = unions("A"), unions("B")
+    assert {each.rule for each in check(newer, older)} == {"MISSING_UNION_BRANCH"}
+    monkeypatch.setattr(resolution, "MAX_BRANCH_PAIRS", 1_500)
+    with pytest.raises(SchemaError, match="more than 1500 pairs of branches"):
+        check(newer, older)
