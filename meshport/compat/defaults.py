@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -47,7 +48,7 @@ def refuse_misfits(schema: Schema) -> None:
         SchemaError: with the path of the first such field.
     """
     for path, field in misfits(underlying(schema.form)):
-        text = repr(field["default"])
+        text = json.dumps(field["default"], ensure_ascii=False)
         shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
         raise SchemaError(
             f"the default of {path!r} is {shown}, which is no value of {brief(field['type'])}",

@@ -157,7 +157,7 @@ def test_a_union_of_records_takes_the_one_that_fits() -> None:
 def test_a_default_that_is_no_value_of_its_field_is_a_schema_error() -> None:
     """The encoder refuses to be made of a default that it could not write."""
     form = {**PLAY_FORM, "fields": [{"name": "device", "type": PLAY_FORM["fields"][5]["type"], "default": "RADIO"}]}
-    with pytest.raises(SchemaError, match="'RADIO' is no default"):
+    with pytest.raises(SchemaError, match='"RADIO" is no default'):
         Codec(schema(form)).encode({})
 
 
