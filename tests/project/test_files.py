@@ -148,7 +148,7 @@ def test_a_value_that_is_no_record_costs_itself(value: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("content", "form", "options", "values"),
     [
-        (gzip.compress(b'{"a": 1}\n') + gzip.compress(b'{"a": 2}\n'), JSON, {}, [{"a": 1}, {"a": 2}]),
+        (gzip.compress(b'{"a": 1}\n', mtime=0) + gzip.compress(b'{"a": 2}\n', mtime=0), JSON, {}, [{"a": 1}, {"a": 2}]),
         ("a,b\n1,é\n".encode("utf-16"), CSV, {}, [{"a": "1", "b": "é"}]),
         ("a,b\n1,é\n".encode("utf-16-le"), CSV, {"encoding": "utf-16-le"}, [{"a": "1", "b": "é"}]),
         ("a,b\n1,é\n".encode("utf-32"), CSV, {}, [{"a": "1", "b": "é"}]),
@@ -189,7 +189,7 @@ def test_what_a_file_says_of_itself_is_followed(content: bytes, form: Format, op
 @pytest.mark.parametrize(
     ("content", "form", "options", "told"),
     [
-        (gzip.compress(b'{"a": 1}\n' * 9999)[:-9], JSON, {}, "its gzip data is damaged or cut off"),
+        (gzip.compress(b'{"a": 1}\n' * 9999, mtime=0)[:-9], JSON, {}, "its gzip data is damaged or cut off"),
         ("a,b\n".encode("utf-16-le"), CSV, {}, "every other byte is NUL.*\nhint: `--encoding utf-16-le`"),
         ("a,b\n".encode("utf-16"), CSV, {"encoding": "latin-1"}, "the byte order mark of UTF-16, which is not latin-1"),
         ("a,b\n".encode("utf-16")[:-1], CSV, {}, "it is not UTF-16"),
@@ -262,7 +262,7 @@ def test_all_columns_that_do_not_fit_are_named_at_once() -> None:
 def test_a_file_shows_how_far_it_is_read(tmp_path: Path) -> None:
     """The bytes of a file on disk are counted as they lie there, also where it is compressed; of a pipe none are."""
     file = tmp_path / "rows.jsonl.gz"
-    file.write_bytes(gzip.compress(b"{}\n" * 10))
+    file.write_bytes(gzip.compress(b"{}\n" * 10, mtime=0))
     with file.open("rb") as stream:
         records = RecordFile(stream, "rows", Reading(JSON))
         assert len(list(records.rows())) == 10
