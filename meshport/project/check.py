@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from meshport.address import Address, nearest
 from meshport.binding import Binding
@@ -15,6 +17,7 @@ from meshport.product.load import line_in
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
 
+_STEP: Final = re.compile(r"process\.steps\[([0-9]+)\]\.([a-z]+)")
 Resolve = Callable[[Address], Binding]
 """Returns the binding of an address; raises NotRegistered or RegistryUnavailable."""
 
@@ -121,13 +124,24 @@ def check_process(product: ProjectProduct, contracts: Contracts) -> None:
                 pipeline, ports[pipeline.input].schema, {each: ports[each].schema for each in pipeline.joined}, output
             )
         except ProcessError as error:
-            raise ProcessError(f"{product.descriptor_file}: {error.message}", hint=error.hint) from error
+            raise ProcessError(f"{_where(product, error.message)}: {error.message}", hint=error.hint) from error
         read = fields_read(pipeline, {address: port.contract for address, port in ports.items()})
         for address, port in ports.items():
             _refuse(product, wrong_entries(descriptor, port, read.paths[address]))
     for entry in descriptor.input_ports:
         if not any(port.is_at(entry.address) for port in ports.values()):
             _refuse(product, wrong_entries(descriptor, contracts.find(entry.address), None))
+
+
+def _where(product: ProjectProduct, message: str) -> str:
+    """Return the file of the descriptor, and the line of the step that a message names (`process.steps[1].filter`)."""
+    file = product.descriptor_file
+    named = _STEP.match(message)
+    return (
+        f"{file}:{line_in(file.read_text('utf-8'), 'process', 'steps', int(named[1]), named[2])}"
+        if named
+        else str(file)
+    )
 
 
 def unknown_inputs(product: ProjectProduct, contracts: Contracts) -> list[Address]:

@@ -233,7 +233,7 @@ MISTAKES = [
     Mistake(
         "an unknown field in an expression",
         CHECK,
-        (REVENUE_FILE, "steps[0].filter", "cent", "did you mean 'cents'?"),
+        (f"{REVENUE_FILE}:15: process.steps[0].filter", "cent", "did you mean 'cents'?"),
         (REVENUE_FILE, "cents > 0", "cent > 0"),
     ),
     Mistake(
@@ -245,7 +245,7 @@ MISTAKES = [
     Mistake(
         "an unknown field in an aggregate",
         CHECK,
-        (REVENUE_FILE, "steps[1].aggregate", "'cent'", "did you mean 'cents'?"),
+        (f"{REVENUE_FILE}:16: process.steps[1].aggregate", "'cent'", "did you mean 'cents'?"),
         (REVENUE_FILE, "sum(cents)", "sum(cent)"),
     ),
     Mistake(
