@@ -30,9 +30,11 @@ from meshport.compat.samples import samples
 from meshport.compat.table import rules_of
 from meshport.errors import BrokerUnavailable, SchemaError
 from meshport.schema import Schema, parse_schema
-from tests.compat.apache_java import ApacheJava
+from meshport.schema.logical import underlying
+from tests.compat.apache_java import ApacheJava, JavaVerdict
 from tests.compat.generated import Author, Values
 from tests.repeats import repeated, repeats
+from tests.schema.test_logical import VALUES, in_record, invalid
 from tests.waiting import PATIENCE_S
 
 PAIRS = repeats(1_000, 10_000)
@@ -191,6 +193,15 @@ def java(kafka_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> ApacheJ
 
 
 @repeated
+def test_javas_library_takes_what_has_an_invalid_logical_type(java: ApacheJava) -> None:
+    """Java ignores every logical type that Meshport ignores: it parses the schema, and reads the underlying type's bytes."""
+    asked = []
+    for form in invalid():
+        bare, text = in_record(underlying(form)), in_record(form).text
+        asked.append((text, text, [Codec(bare).encode({"n": VALUES[form["type"]]})]))
+    assert set(java.judge(asked)) == {JavaVerdict("COMPATIBLE", "")}
+
+
 def test_pairs_have_the_verdict_of_apaches_java_library(
     java: ApacheJava, pairs: list[Pair], found: list[frozenset[str]]
 ) -> None:
