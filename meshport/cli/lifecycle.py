@@ -139,7 +139,10 @@ def drop(
             raise typer.Exit(FINDINGS)
         running = [group for group in _processor_groups(known) if admin.members(group)]
         if running:
-            say(f"the processor of {wanted.key} runs (group {', '.join(running)}); stop it first")
+            say(
+                f"the processor of {wanted.key} runs (group {', '.join(running)}); stop it first: `meshport up` starts "
+                "none for a product whose files are no longer in its project"
+            )
             raise typer.Exit(FINDINGS)
         _ask(f"Drop {wanted.key}, and delete {_counted(len(uses), 'topic')} with all their records?", yes)
         mesh.drop(known.descriptor.id, Removal(unused=tuple(sorted(bound)) if not hindering else ()))

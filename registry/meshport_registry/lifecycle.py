@@ -81,7 +81,7 @@ def retire(connection: Connection, guid: str, wanted: Retirement) -> None:
         raise Conflict(
             f"{address} has {len(remaining)} reader(s): {named}",
             findings=findings,
-            hint="move them, or name each of them in `force`",
+            hint="move them, or name each of them in `force` (`meshport retire ADDRESS --force READER`)",
         )
     if wanted.port is None:
         _store(connection, row, {"status": Status.RETIRED, "successor": wanted.successor or product.successor})
