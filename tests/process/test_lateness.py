@@ -46,7 +46,7 @@ def test_a_first_load_that_is_unsorted_is_reported_once(kind: type[Harness], cap
         "up to 40d before the newest",
         "`lateness` is 1h",
         "write `lateness: 45d`",
-        "`meshport rebuild listening/out`",
+        "`meshport rebuild listening/out --swap always`",
         "`meshport quarantine listening/out --late`",
     ):
         assert part in said, said
