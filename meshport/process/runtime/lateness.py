@@ -52,8 +52,8 @@ class LatenessNotice:
             "%d of the %d events that %s has read so far are late and in no result: their times are up to %s before the newest "
             "one that their partition had before them, and `lateness` is %s. Were they published in another order than that of "
             "their times? Sort a file by its time before you publish it, or write `lateness: %s` (with `emit: update` no result "
-            "waits for it); then `meshport rebuild %s --swap always` computes and binds the results anew. `meshport quarantine %s --late` shows the "
-            "events.",
+            "waits for it); then `meshport rebuild %s --swap always` computes and binds the results anew. `meshport "
+            "quarantine %s --late` shows the events.",
             counts.late,
             counts.read,
             address,
