@@ -103,8 +103,8 @@ def test_a_product_in_the_wrong_folder_is_refused_at_its_address(project: Projec
 @pytest.mark.parametrize(
     ("port", "what", "line"),
     [
-        ("key: ids", "key of port 'events' is 'ids'", 7),
-        ("name: events\n    time: at", "time of port 'events' is 'at'", 8),
+        ("key: ids", "the key field 'ids' is not in R", 7),
+        ("name: events\n    time: at", "the time field 'at' is not in R", 8),
     ],
 )
 def test_a_port_names_fields_that_its_contract_has(project: Project, port: str, what: str, line: int) -> None:
