@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,8 +16,9 @@ from meshport.codec.varint import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from meshport.errors import SchemaError
 from meshport.schema.defaults import is_json_of
 
-# Values of a float and a double that JSON has no number for; their text is a default (AVRO-4024).
-_NO_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity", "INF", "-INF"})
+# Text that Java takes as the default of a float or double: for values that JSON has no number for (AVRO-4024), and numbers.
+_NO_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _RANGES: Final = {"int": (INT_MIN, INT_MAX), "long": (LONG_MIN, LONG_MAX)}
 
 
@@ -61,9 +64,11 @@ def _value(form: Any, kind: str, data: Any, named: Mapping[str, Any], depth: int
         case "null" | "boolean" | "string":
             return data
         case "float" | "double":
-            if isinstance(data, str) and data not in _NO_NUMBERS:
+            number = float(data)
+            written = isinstance(data, str) and data not in _NO_NUMBERS
+            if written and (math.isinf(number) or not _NUMBER.fullmatch(data)):
                 raise ValueError(data)
-            return single(float(data)) if kind == "float" else float(data)
+            return single(number) if kind == "float" else number
         case "string-uuid":
             return logical.uuid_of(data)
         case "bytes" | "bytes-decimal" | "fixed" | "fixed-decimal":
