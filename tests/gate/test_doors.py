@@ -27,7 +27,9 @@ from meshport_registry import Settings, running
 from tests.plain_http import plain_http
 from tests.repository import git
 
-CORPUS = [each for rule in RULES for each in fixtures(rule)]
+# A registry that had the contract before LOGICAL_TYPE_IGNORED was a rule may hold it; none takes it any more.
+_NOT_REGISTERED = ("LOGICAL_TYPE", "ignored")
+CORPUS = [each for rule in RULES for each in fixtures(rule) if (rule, each.name) != _NOT_REGISTERED]
 
 
 @dataclass(frozen=True)
