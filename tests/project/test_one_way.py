@@ -83,7 +83,7 @@ def local(in_memory_mesh: Mesh, tmp_path: Path) -> Iterator[LocalMesh]:
 def test_a_local_mesh_refuses_what_apply_refuses(local: LocalMesh, refused: Project) -> None:
     """`LocalMesh.apply` refuses a process that cannot run, with the error of `apply`, and registers nothing."""
     source = refused.products[0].product.address
-    with pytest.raises(ProcessError, match=r"counts/product\.yaml: .*'weight'"):
+    with pytest.raises(ProcessError, match=r"counts/product\.yaml:15: .*'weight'"):
         local.apply(refused, lambda _: None)
     with pytest.raises(NotRegistered):
         local.registry.resolve(source)
@@ -97,5 +97,5 @@ def test_the_commands_refuse_alike(in_memory_mesh: Mesh, refused: Project, verb:
     with process(*verb, cwd=refused.root, **environment) as command:
         out, err = command.communicate(timeout=PATIENCE_S)
     file = refused.products[1].descriptor_file
-    assert f"error: {file}: process.steps[0].aggregate: the record has no field 'weight'" in err.decode()
+    assert f"error: {file}:15: process.steps[0].aggregate: the record has no field 'weight'" in err.decode()
     assert (command.returncode, out) == (2, b"")
