@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import TopicPartition as ClientPartition
 
 from meshport.errors import KafkaError, TransactionAborted
 from meshport.kafka import transaction
@@ -14,13 +15,14 @@ from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import Member
 from meshport.local.cluster import Cluster
+from meshport.process.engines import batch, faust
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.worker import Worker
 from meshport.process.state.keys import CHECKPOINT_KEY
 from tests.process.members import first_messages, joined, transactions
 from tests.process.processor import mesh
-from tests.process.topics import Topics, world
+from tests.process.topics import Topics, check, world
 from tests.waiting import PATIENCE_S, wait_for
 
 
@@ -111,6 +113,28 @@ def test_nothing_is_sent_after_a_commit_that_failed(topics: Topics) -> None:
     wait_for(lambda: values() == [b"done again"])
     commits.close()
     assert values() == [b"done again"]
+
+
+@pytest.mark.parametrize("run", [batch.run_processor, faust.run_processor], ids=["batch", "faust"])
+@pytest.mark.parametrize("stage", [0, 1])
+def test_offsets_in_an_open_transaction_are_awaited(topics: Topics, run: Callable[..., object], stage: int) -> None:
+    """A member paused between its group's offsets and its commit can commit nothing once its successor has begun (KIP-447)."""
+    topics.publish(world(300))
+    run(topics.plan, topics.ports, until_end=True)
+    paused = transactions(topics)
+    with joined(topics.plan) as member:
+        first_messages(member)
+        membership = member.membership
+        assert membership is not None
+        paused.begin()
+        offsets = [ClientPartition(topics.plan.stages[stage].topic, 0, 1)]
+        paused._client.send_offsets_to_transaction(offsets, membership)
+    topics.publish(world(100, seed=2, start=300))
+    run(topics.plan, topics.ports, until_end=True)
+    with pytest.raises(KafkaError, match="fenced"):
+        paused.commit({}, membership)
+    check(topics)
+    paused.close()
 
 
 def test_there_is_no_membership_before_the_group_is_joined(topics: Topics) -> None:

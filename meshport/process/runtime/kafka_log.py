@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
-from meshport.errors import ProcessError
+from meshport.errors import BrokerUnavailable, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
@@ -28,6 +28,7 @@ PRODUCER_SETTINGS: Final = {"message.max.bytes": LARGEST, "linger.ms": 1}
 # The broker aborts an abandoned transaction after its timeout, a minute by default, and looks for such every 10 s.
 _DECIDED_S: Final = 90.0
 _PAUSE_S: Final = 0.05
+_TIMED_OUT: Final = "_TIMED_OUT"
 _NOW_S: Final = 1.0
 
 # Compaction must not, within these ten minutes, drop a row because of a zombie's late write of an older one.
@@ -117,6 +118,7 @@ class KafkaLog:
         self._cached = cached
         self._reader = Consumer(kafka)
         self._unfiltered: Consumer | None = None
+        self._groups: dict[str, Consumer] = {}
         self._tables: dict[str, TopicFollower] = {}
         self._scanner: Consumer | None = None
         self._missing = missing
@@ -238,9 +240,26 @@ class KafkaLog:
         return Admin(self._kafka).topic_ids(topics)
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Return the offsets that a consumer group has committed in a topic, by partition."""
-        with Consumer(self._kafka, group=group) as consumer:
-            return consumer.committed(topic)
+        """Return the offsets that a consumer group has committed in a topic, by partition, once they are decided.
+
+        A member may have added offsets to its transaction that it has not committed, nor sent all messages of. The broker
+        does not answer before such a transaction has ended (KIP-447): until then its messages may still become visible, and
+        `decided` waits only for those that the broker has.
+
+        Raises:
+            BrokerUnavailable: no answer came: a transaction stays open, or the coordinator is lost.
+        """
+        deadline = time.monotonic() + _DECIDED_S
+        while True:
+            if group not in self._groups:
+                self._groups[group] = Consumer(self._kafka, group=group)
+            try:
+                return self._groups[group].committed(topic)
+            except BrokerUnavailable as error:
+                # A client may ask a coordinator for ever that the cluster has given up (librdkafka#5511).
+                self._groups.pop(group).close()
+                if error.code != _TIMED_OUT or time.monotonic() > deadline:
+                    raise
 
     def high_watermarks(self, topic: str) -> dict[int, int]:
         """Return the end offset of each partition, open transactions included."""
@@ -255,6 +274,8 @@ class KafkaLog:
         self._reader.close()
         if self._unfiltered is not None:
             self._unfiltered.close()
+        for group in self._groups.values():
+            group.close()
         for follower in self._tables.values():
             follower.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from meshport.errors import TopicRemade
-from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import insist, removed_history
 from meshport.process.runtime.kafka_log import GO_ON, KafkaLog
@@ -54,13 +53,8 @@ def starting_offset(plan: Plan, partition: TopicPartition, offset: int, log: Kaf
     if offset >= begin:
         return offset
     # The group's offset is beyond the state's where only markers of transactions follow: no event was removed with them.
-    if _committed(plan, partition) < begin:
+    if log.committed(plan.group, partition.topic).get(partition.partition, 0) < begin:
         bounds = {partition.partition: (begin, end)}
         asked = {partition.partition: offset}
         insist(removed_history(plan.kafka, partition.topic, bounds, asked), plan.missing, GO_ON)
     return begin
-
-
-def _committed(plan: Plan, partition: TopicPartition) -> int:
-    with Consumer(plan.kafka, group=plan.group) as group:
-        return group.committed(partition.topic).get(partition.partition, 0)

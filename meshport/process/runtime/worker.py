@@ -2,9 +2,8 @@
 
 For the current batches, of one or of many partitions, a worker computes; delivers outputs; delivers changed state rows;
 delivers checkpoints; only then is the input processed. Each delivery is acknowledged before the next begins. The member that
-is assigned a partition next restores the partition's state as of the last checkpoint and continues after it.
-
-An engine supplies a worker with messages and with the assigned partitions.
+is assigned a partition next restores the partition's state as of the last checkpoint and continues after it. An engine
+supplies a worker with messages and with the assigned partitions.
 
 The member that is assigned an input partition also reads the partition of the same number of the redrive topic. Only a clock
 decides when it looks there, and yet the same input has to give the same outputs after a kill. So, where deliveries are not
@@ -92,7 +91,7 @@ class Log(Protocol):
         ...
 
     def committed(self, group: str, topic: str) -> Mapping[int, int]:
-        """Return the offsets that a consumer group has committed in a topic, by partition."""
+        """Return the offsets that a consumer group has committed in a topic, by partition, once they are decided."""
         ...
 
 
@@ -158,6 +157,7 @@ class Worker:
         if number >= own.partitions:
             raise partitions_added(self.plan, topic, number + 1)
         changelog = TopicPartition(own.changelog, number)
+        self._log.committed(self.plan.group, topic)  # a paused owner's transaction may change the changelog until then
         state = restore(self.plan, changelog, self._counted(self._log.entries(*changelog)))
         refuse_other_logs(self.plan, own, number, state[1], self._recorded_ids)
         if own is not self.plan.repartition:
