@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from meshport.codec.defaults import default_of
-from meshport.compat.comparison import Form, brief, declared, inner, named_types
+from meshport.compat.forms import Form, brief, declared, inner, named_types
 from meshport.errors import SchemaError
 from meshport.schema import Schema
 from meshport.schema.logical import underlying

@@ -9,7 +9,7 @@ from typing import Final
 
 from meshport.address import Address
 from meshport.catalog import Reader, Waiver
-from meshport.compat.comparison import Comparison, locate, preceding_fields
+from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Change, Contract, Found, Version
 from meshport.compat.finding import (
     Direction,
@@ -21,6 +21,7 @@ from meshport.compat.finding import (
     State,
     Verdict,
 )
+from meshport.compat.forms import locate, preceding_fields
 from meshport.compat.history import comparisons, merge, reach
 from meshport.compat.projection import project
 from meshport.compat.rule import Rule, Scope, Stops

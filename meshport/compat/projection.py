@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from meshport.compat.comparison import named_types, records_in
+from meshport.compat.forms import named_types, records_in
 from meshport.schema import Schema
 from meshport.schema.canonical import canonical, canonical_text, take_apart
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from meshport.codec.logical import kind_of
-from meshport.compat.comparison import named_types
+from meshport.compat.forms import named_types
 from meshport.schema import Schema
 from tests.codec.logical_types import LOGICAL, PRIMITIVES
 

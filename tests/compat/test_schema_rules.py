@@ -13,9 +13,10 @@ from hypothesis import given
 from meshport.codec import Codec
 from meshport.codec.layout import Layout
 from meshport.compat import RULES, Contract, Direction, Scope, Severity, Version
-from meshport.compat.comparison import Comparison, named_types
+from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Change, Found
 from meshport.compat.corpus import Fixture, contract_of
+from meshport.compat.forms import named_types
 from meshport.compat.rules import avro, evolution, portable, safety, values
 from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from meshport.address import Address
-from meshport.compat.comparison import locate
 from meshport.compat.finding import Direction, Finding, Outcome, Part, Verdict
+from meshport.compat.forms import locate
 from meshport.gate.lines import FindingLines, schema_line
 from meshport.product import Compatibility
 from meshport.project.project import Project

@@ -6,19 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshport.compat.comparison import (
-    Comparison,
-    Form,
-    brief,
-    declared,
-    form_of,
-    inner,
-    is_named,
-    named_types,
-    type_at,
-)
+from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
+from meshport.compat.forms import Form, brief, declared, form_of, inner, is_named, named_types, type_at
 from meshport.compat.resolution import Incompatibility
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.advice import NEW_MAJOR, WAIVE

@@ -6,19 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from meshport.codec.defaults import default_of
-from meshport.compat.comparison import (
-    Comparison,
-    FieldPair,
-    Form,
-    brief,
-    declared,
-    inner,
-    is_named,
-    named_types,
-    type_at,
-)
+from meshport.compat.comparison import Comparison, FieldPair
 from meshport.compat.contract import Change, Contract, Found, Version
 from meshport.compat.finding import Direction, RollOut, Severity
+from meshport.compat.forms import Form, brief, declared, inner, is_named, named_types, type_at
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules import avro, values
 from meshport.compat.rules.avro import as_json, shown

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from meshport.codec.logical import kind_of
-from meshport.compat.comparison import Comparison, Form, brief, form_of, named_types, type_at
+from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Change, Contract, Found
 from meshport.compat.finding import Direction, Part, RollOut
+from meshport.compat.forms import Form, brief, form_of, named_types, type_at
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.advice import WAIVE, new_major
 from meshport.schema import Schema

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshport.compat.comparison import Comparison, is_named
+from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
+from meshport.compat.forms import is_named
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.avro import as_json
 from meshport.schema import Schema

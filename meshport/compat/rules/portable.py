@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshport.compat.comparison import declared, inner, is_named
 from meshport.compat.contract import Contract, Found
 from meshport.compat.finding import Direction, RollOut, Severity
+from meshport.compat.forms import declared, inner, is_named
 from meshport.compat.rule import Rule, Scope
 from meshport.schema.canonical import PRIMITIVES
 from meshport.schema.names import is_plain_full_name, is_plain_name, plain_spelling

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from meshport.codec import ResolvingDecoder
-from meshport.compat.comparison import Comparison, brief, inner, type_at
+from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
+from meshport.compat.forms import brief, inner, type_at
 from meshport.compat.resolution import MAX_PAIRS
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.avro import beside

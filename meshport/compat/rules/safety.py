@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from meshport.codec.defaults import default_of
 from meshport.codec.limits import MAX_DEPTH, MAX_ZERO_WIDTH
-from meshport.compat.comparison import Form, brief, declared, inner, is_named, named_types
 from meshport.compat.contract import Contract, Found
 from meshport.compat.defaults import fields_of, misfits
 from meshport.compat.finding import Direction, RollOut, Severity
+from meshport.compat.forms import Form, brief, declared, inner, is_named, named_types
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.avro import as_json, default_text, shown
 from meshport.errors import SchemaError

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from meshport.compat.comparison import Comparison, Form, TypePair, brief
+from meshport.compat.comparison import Comparison, TypePair
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut, Severity
+from meshport.compat.forms import Form, brief
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules.avro import beside
 from meshport.schema.logical import ANNOTATES, logical_type
