@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshport.compat.comparison import Comparison
 from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
-from meshport.compat.forms import Form, brief, declared, form_of, inner, is_named, named_types, type_at
+from meshport.compat.forms import Form, brief, form_of, inner, named_types, type_at
 from meshport.compat.resolution import Incompatibility
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.advice import NEW_MAJOR, WAIVE
+from meshport.compat.rules.advice import NEW_MAJOR, WAIVE, beside
+from meshport.compat.rules.schema_text import as_json, default_text, with_null
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
 
@@ -37,7 +37,7 @@ def missing_default(comparison: Comparison) -> Iterator[Found]:
                 f"the new field {name!r} has no default, and older events do not hold it",
                 None,
                 brief(form),
-                f"give {name!r} a default: {_with_null(name, form['type'])}",
+                f"give {name!r} a default: {with_null(name, form['type'])}",
                 RollOut.ANY,
             )
             continue
@@ -213,34 +213,6 @@ def _mismatches(comparison: Comparison, rule: str) -> Iterator[Found]:
         yield Found(path, found.message, before, after, beside(comparison, path), RollOut.READERS)
 
 
-def beside(comparison: Comparison, path: str, keep: str = "keep {!r} as it is", suffix: str = "_v2") -> str:
-    """Return the advice for a type that cannot change: keep it and add another field.
-
-    Args:
-        comparison: the schemas.
-        path: of the field; "" for a schema that has no fields.
-        keep: the words for keeping it, with a place for the field's name.
-        suffix: of the other field's name.
-    """
-    name = path.rpartition(".")[2] or "value"
-    types = _new_type_names(comparison, path)
-    renamed = f", its {'type' if len(types) == 1 else 'types'} {', '.join(types)} under another name" if types else ""
-    added = f"add a field beside it, such as {comparison.unused_name(path, suffix)!r}, with a default{renamed}"
-    return f"{keep.format(name)} and {added}; or {NEW_MAJOR}" if path else NEW_MAJOR
-
-
-def _new_type_names(comparison: Comparison, path: str) -> list[str]:
-    """Return the types that a field defines otherwise than before under the same name, which one schema cannot do twice."""
-    sides = comparison.sides(comparison.reader, comparison.writer)
-    before, after = (_definitions(type_at(each.form, path) or {"type": "null"}) for each in sides)
-    return [repr(name) for name, form in after.items() if name in before and before[name] != form]
-
-
-def _definitions(form: Form) -> dict[str, Form]:
-    """Return the named types that a field's type defines, by name."""
-    return {each["name"]: each for _, each in declared(form.get("branches", form)) if is_named(each)}
-
-
 def _readers(comparison: Comparison) -> str:
     return "today's readers" if comparison.newest else "readers of an earlier version"
 
@@ -309,52 +281,6 @@ def _path_at(form: Any, location: str, named: Mapping[str, Form]) -> tuple[str, 
     return path, found
 
 
-def _with_null(name: str, kind: Any) -> str:
-    branches = kind if isinstance(kind, list) else [kind]
-    union = ["null", *(each for each in branches if each != "null")]
-    return as_json({"name": name, "type": union, "default": None})
-
-
-def default_text(kind: Any, named: Mapping[str, Form]) -> str:
-    """Return a default of a type as JSON: the emptiest value that the type has, a union's of its first branch."""
-    return as_json(_default(kind, named, ()))
-
-
-def _default(kind: Any, named: Mapping[str, Form], within: tuple[str, ...]) -> Any:
-    form = form_of(kind, named)
-    match form["type"]:
-        case "union":
-            return _default(form["branches"][0], named, within)
-        case "null":
-            return None
-        case "string":
-            return "00000000-0000-0000-0000-000000000000" if form.get("logicalType") == "uuid" else ""
-        case "bytes":
-            return "\0" if form.get("logicalType") == "decimal" else ""
-        case "boolean":
-            return False
-        case "int" | "long":
-            return 0
-        case "float" | "double":
-            return 0.0
-        case "fixed":
-            return "\0" * form["size"]
-        case "enum":
-            return form.get("default", form["symbols"][0])
-        case "array":
-            return []
-        case "map":
-            return {}
-        case _ if form["name"] in within:  # a record that contains itself has no smallest value
-            return None
-        case _:
-            inside = (*within, form["name"])
-            return {
-                field["name"]: field["default"] if "default" in field else _default(field["type"], named, inside)
-                for field in form["fields"]
-            }
-
-
 class _Renames:
     """New fields of the writer that may be lost ones renamed. Each record is looked through once for all of its lost fields."""
 
@@ -379,14 +305,3 @@ class _Renames:
                 if each["name"] not in known:
                     found.setdefault(as_json(each["type"]), []).append(str(each["name"]))
         return found
-
-
-def as_json(value: Any) -> str:
-    """Return a value as JSON, as the author of a schema would type it."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def shown(value: Any) -> str:
-    """Return a default as a message shows it, cut to 60 characters."""
-    text = as_json(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

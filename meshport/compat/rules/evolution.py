@@ -12,7 +12,7 @@ from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.forms import Form, brief, declared, inner, is_named, named_types, type_at
 from meshport.compat.rule import Rule, Scope
 from meshport.compat.rules import avro, values
-from meshport.compat.rules.avro import as_json, shown
+from meshport.compat.rules.schema_text import as_json, shown
 from meshport.errors import SchemaError
 from meshport.schema import Schema
 

@@ -10,7 +10,7 @@ from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut
 from meshport.compat.forms import is_named
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.avro import as_json
+from meshport.compat.rules.schema_text import as_json
 from meshport.schema import Schema
 
 

@@ -17,7 +17,7 @@ from meshport.compat.finding import Direction, RollOut
 from meshport.compat.forms import brief, inner, type_at
 from meshport.compat.resolution import MAX_PAIRS
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.avro import beside
+from meshport.compat.rules.advice import beside
 from meshport.compat.samples import samples
 from meshport.errors import DecodeError, SchemaError
 from meshport.schema import Schema

@@ -12,7 +12,7 @@ from meshport.compat.defaults import fields_of, misfits
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.forms import Form, brief, declared, inner, is_named, named_types
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.avro import as_json, default_text, shown
+from meshport.compat.rules.schema_text import as_json, default_text, shown
 from meshport.errors import SchemaError
 from meshport.schema.bounds import Shapes, refuse_bomb
 from meshport.schema.logical import flaw, underlying

@@ -10,7 +10,7 @@ from meshport.compat.contract import Found
 from meshport.compat.finding import Direction, RollOut, Severity
 from meshport.compat.forms import Form, brief
 from meshport.compat.rule import Rule, Scope
-from meshport.compat.rules.avro import beside
+from meshport.compat.rules.advice import beside
 from meshport.schema.logical import ANNOTATES, logical_type
 
 _BOTH: Final = (Direction.BACKWARD, Direction.FORWARD)
