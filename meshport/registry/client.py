@@ -7,15 +7,12 @@ Every other call raises: a registry that does not answer is never a pass.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from meshport.address import Address
 from meshport.binding import Binding, RegisteredProduct
@@ -34,25 +31,14 @@ from meshport.catalog import (
     WaiverRequest,
 )
 from meshport.compat import Verdict
-from meshport.errors import NotRegistered, RegistryUnavailable
 from meshport.product import Product
 from meshport.registry.generations import PortGenerations
+from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.requests import Requests, Transport, parse_response
 from meshport.schema import Schema
 
-_Key = TypeVar("_Key", int, str)
-
-# About 40 MB of schemas, four times those of the largest mesh of the benchmarks.
-_SCHEMAS_KEPT: Final = 4096
-_BINDINGS_KEPT: Final = 4096
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
 _WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
-
-
-@dataclass(slots=True)
-class _Resolved:
-    binding: Binding
-    at: float
 
 
 class Registry:
@@ -74,13 +60,10 @@ class Registry:
     def __init__(
         self, url: str, *, timeout: float = 30.0, keep: float = 10.0, transport: Transport | None = None
     ) -> None:
-        self._keep = keep
         self._requests = Requests(url, timeout=timeout, transport=transport)
         self.url = self._requests.url
-        self._lock = threading.Lock()
-        self._bindings: dict[Address, _Resolved] = {}
-        self._by_id: dict[int, Schema] = {}
-        self._by_fingerprint: dict[str, Schema] = {}
+        self._bindings = ResolvedBindings(self._requests, keep)
+        self._schemas = FetchedSchemas(self._requests)
 
     def __enter__(self) -> Self:
         return self
@@ -106,25 +89,7 @@ class Registry:
             NotRegistered: the address is not registered, or it is retired; then the error has its `successor`.
             RegistryUnavailable: the registry did not answer, and the address was never resolved before.
         """
-        wanted = _address(address)
-        with self._lock:
-            known = self._bindings.get(wanted)
-        if known is not None and time.monotonic() - known.at < self._keep:
-            return known.binding
-        path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
-        try:
-            binding = self._requests.get(path, Binding, major=wanted.major)
-        except RegistryUnavailable:
-            if known is None:
-                raise
-            binding = known.binding
-        except NotRegistered:
-            with self._lock:
-                self._bindings.pop(wanted, None)
-            raise
-        with self._lock:
-            _remember(self._bindings, wanted, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
-        return binding
+        return self._bindings.resolve(_address(address))
 
     def product(self, which: UUID | Address | str) -> RegisteredProduct:
         """Return a product by its GUID or its address.
@@ -182,26 +147,15 @@ class Registry:
             NotRegistered: no schema has this id.
             RegistryUnavailable: the registry did not answer, and the schema was never fetched before.
         """
-        return self._schema(self._by_id, schema_id, f"/schemas/ids/{schema_id}?format=resolved")
+        return self._schemas.by_id(schema_id)
 
     def by_fingerprint(self, fingerprint: str) -> Schema:
         """Return the schema with a SHA-256 fingerprint (64 lower-case hex digits); see `by_id`."""
-        return self._schema(self._by_fingerprint, fingerprint, f"/api/v1/schemas/{fingerprint}")
+        return self._schemas.by_fingerprint(fingerprint)
 
     def by_guid(self, guid: UUID) -> Schema:
         """Return the schema with a GUID, the first 128 bits of its fingerprint; see `by_id`."""
-        return self._schema(self._by_fingerprint, str(guid), f"/schemas/guids/{guid}?format=resolved")
-
-    def _schema(self, kept: dict[_Key, Schema], key: _Key, path: str) -> Schema:
-        with self._lock:
-            found = kept.get(key)
-        if found is not None:
-            return found
-        answer = parse_response(self._requests.send("GET", path), _SchemaResponse.model_validate_json)
-        schema = Schema(answer.text)
-        with self._lock:
-            _remember(kept, key, schema, _SCHEMAS_KEPT)
-        return schema
+        return self._schemas.by_guid(guid)
 
     # --- changes
 
@@ -234,7 +188,7 @@ class Registry:
         body = _declaration(product, schemas).model_copy(update=cluster)
         done = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
-            self._forget(product.address)
+            self._bindings.forget(product.address)
         return done
 
     def deprecate(self, guid: UUID, wanted: Deprecation) -> RegisteredProduct:
@@ -281,7 +235,7 @@ class Registry:
         """
         wanted = _address(address)
         line = wanted if wanted.major else self.resolve(wanted).address
-        return PortGenerations(line, self._requests, on_change=self._forget)
+        return PortGenerations(line, self._requests, on_change=self._bindings.forget)
 
     def refresh(self, address: Address | str) -> Binding:
         """Return the binding of an address as `resolve` does, but always ask the registry.
@@ -290,12 +244,7 @@ class Registry:
             NotRegistered: the address is not registered, or it is retired.
             RegistryUnavailable: the registry did not answer.
         """
-        wanted = _address(address)
-        path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
-        binding = self._requests.get(path, Binding, major=wanted.major)
-        with self._lock:
-            _remember(self._bindings, wanted, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
-        return binding
+        return self._bindings.refresh(_address(address))
 
     # --- the gate
 
@@ -367,23 +316,12 @@ class Registry:
 
     def _change(self, guid: UUID, verb: str, body: BaseModel) -> RegisteredProduct:
         product = self._requests.post(f"/api/v1/dataproducts/{guid}/{verb}", body, RegisteredProduct)
-        self._forget(product.descriptor.address)
+        self._bindings.forget(product.descriptor.address)
         return product
-
-    def _forget(self, product: Address) -> None:
-        with self._lock:
-            for address in [each for each in self._bindings if each.of_product == product.of_product]:
-                del self._bindings[address]
 
 
 class _Verdicts(BaseModel):
     verdicts: tuple[Verdict, ...]
-
-
-class _SchemaResponse(BaseModel):
-    """A schema in Confluent's format, or in the mesh API's."""
-
-    text: str = Field(validation_alias=AliasChoices("schema_text", "schema"))
 
 
 def _declaration(product: Product, schemas: Mapping[str, Schema]) -> ProductRegistration:
@@ -392,12 +330,6 @@ def _declaration(product: Product, schemas: Mapping[str, Schema]) -> ProductRegi
         # The author's own text where it stands alone, because that is what the registry shows to readers.
         schemas={port: schema.written or schema.text for port, schema in schemas.items()},
     )
-
-
-def _remember(kept: dict[Any, Any], key: Any, value: Any, room: int) -> None:
-    kept[key] = value
-    while len(kept) > room:
-        del kept[next(iter(kept))]
 
 
 def _address(address: Address | str) -> Address:

@@ -1,0 +1,132 @@
+"""What a client of the registry keeps, so that producers and consumers run while the registry is down.
+
+A schema never changes: one that was fetched once is used for as long as the client lives. A binding that was resolved once is
+used until the registry answers again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from pydantic import AliasChoices, BaseModel, Field
+
+from meshport.address import Address
+from meshport.binding import Binding
+from meshport.errors import NotRegistered, RegistryUnavailable
+from meshport.registry.requests import Requests, parse_response
+from meshport.schema import Schema
+
+_Key = TypeVar("_Key", int, str)
+
+# About 40 MB of schemas, four times those of the largest mesh of the benchmarks.
+_SCHEMAS_KEPT: Final = 4096
+_BINDINGS_KEPT: Final = 4096
+
+
+@dataclass(slots=True)
+class _Resolved:
+    binding: Binding
+    at: float
+
+
+class ResolvedBindings:
+    """The bindings that a client has resolved; thread-safe.
+
+    Args:
+        requests: to the registry.
+        keep: seconds for which a binding is returned without a request.
+    """
+
+    def __init__(self, requests: Requests, keep: float) -> None:
+        self._requests = requests
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._known: dict[Address, _Resolved] = {}
+
+    def resolve(self, wanted: Address) -> Binding:
+        """See `Registry.resolve`."""
+        with self._lock:
+            known = self._known.get(wanted)
+        if known is not None and time.monotonic() - known.at < self._keep:
+            return known.binding
+        try:
+            return self.refresh(wanted)
+        except RegistryUnavailable:
+            if known is None:
+                raise
+            self._note(wanted, known.binding)
+            return known.binding
+        except NotRegistered:
+            with self._lock:
+                self._known.pop(wanted, None)
+            raise
+
+    def refresh(self, wanted: Address) -> Binding:
+        """See `Registry.refresh`."""
+        path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
+        binding = self._requests.get(path, Binding, major=wanted.major)
+        self._note(wanted, binding)
+        return binding
+
+    def forget(self, product: Address) -> None:
+        """Forget the bindings of a product: the next `resolve` asks the registry."""
+        with self._lock:
+            for address in [each for each in self._known if each.of_product == product.of_product]:
+                del self._known[address]
+
+    def _note(self, wanted: Address, binding: Binding) -> None:
+        with self._lock:
+            _remember(self._known, wanted, _Resolved(binding, time.monotonic()), _BINDINGS_KEPT)
+
+
+class FetchedSchemas:
+    """The schemas that a client has fetched; thread-safe.
+
+    Args:
+        requests: to the registry.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._lock = threading.Lock()
+        self._by_id: dict[int, Schema] = {}
+        self._by_fingerprint: dict[str, Schema] = {}
+
+    def by_id(self, schema_id: int) -> Schema:
+        """See `Registry.by_id`."""
+        return self._schema(self._by_id, schema_id, f"/schemas/ids/{schema_id}?format=resolved")
+
+    def by_fingerprint(self, fingerprint: str) -> Schema:
+        """See `Registry.by_fingerprint`."""
+        return self._schema(self._by_fingerprint, fingerprint, f"/api/v1/schemas/{fingerprint}")
+
+    def by_guid(self, guid: UUID) -> Schema:
+        """See `Registry.by_guid`."""
+        return self._schema(self._by_fingerprint, str(guid), f"/schemas/guids/{guid}?format=resolved")
+
+    def _schema(self, kept: dict[_Key, Schema], key: _Key, path: str) -> Schema:
+        with self._lock:
+            found = kept.get(key)
+        if found is not None:
+            return found
+        answer = parse_response(self._requests.send("GET", path), _SchemaResponse.model_validate_json)
+        schema = Schema(answer.text)
+        with self._lock:
+            _remember(kept, key, schema, _SCHEMAS_KEPT)
+        return schema
+
+
+class _SchemaResponse(BaseModel):
+    """A schema in Confluent's format, or in the mesh API's."""
+
+    text: str = Field(validation_alias=AliasChoices("schema_text", "schema"))
+
+
+def _remember(kept: dict[Any, Any], key: Any, value: Any, room: int) -> None:
+    kept[key] = value
+    while len(kept) > room:
+        del kept[next(iter(kept))]
