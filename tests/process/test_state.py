@@ -350,7 +350,7 @@ def test_rows_of_one_numbering_are_taken_by_the_only_step() -> None:
         pipeline(Filter("ms > 0"), Deduplicate(HOUR)), output="listening/out", ports=ports(PLAY, (), cleanup="delete")
     )
     stage = harness.worker._stages[TopicPartition(harness.plan.stages[0].topic, 0)]
-    (step,) = [each for each in stage._steps if hasattr(each, "admit")]  # type: ignore[attr-defined]  # as code of before had it
+    (step,) = stage._steps.deduplications  # type: ignore[attr-defined]  # as code of before had it
     step._prefix = "d1:"
     harness.publish("player/plays", play(), id="one", partition=0)
     harness.run()

@@ -22,14 +22,14 @@ from meshport.event.record import record_key
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW
 from meshport.process.logic.event_time import LAST, duration_micros, to_datetime, to_micros
-from meshport.process.logic.operators import Aggregate, Apply, Deduplicate, JoinStream, Operator
+from meshport.process.logic.operators import Aggregate, Apply, JoinStream
 from meshport.process.logic.records import Emission, EventRecord
-from meshport.process.logic.transform import Lookup, Transform
+from meshport.process.logic.transform import Transform
 from meshport.process.logic.watermark import Watermark, is_ahead
 from meshport.process.stages.partition import BatchResult, PartitionStage, WindowWriter
+from meshport.process.stages.steps import SourceSteps
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.state.contributions import Contributions
-from meshport.process.state.deduplication import Deduplication
 from meshport.process.state.groups import GroupProcessor, group_processor
 from meshport.process.state.quarantine import (
     QuarantinedEvents,
@@ -88,10 +88,7 @@ class SourceStage(PartitionStage):
         self._number = source.first + partition
         self._read = reader.read
         self._clock = Watermark(duration_micros(pipeline.lateness), checkpoint.watermark)
-        self._steps = _steps(source.operators, tables)
-        self._deduplications = [step for step in self._steps if isinstance(step, Deduplication)]
-        for step in self._deduplications:
-            step.watch(rows)
+        self._steps = SourceSteps(source.operators, tables, rows)
         self._outputs = Outputs(plan, Transform(pipeline.after, tables))
         self._windows = WindowWriter(plan, self._outputs)
         self._contributions = (
@@ -112,7 +109,7 @@ class SourceStage(PartitionStage):
             from meshport.process.columns.source import ColumnarSource  # noqa: PLC0415 - needs numpy, which may be absent
 
             self._columns = ColumnarSource(
-                plan, source, partition, columns, tables, rows, self._clock, self._group, self._deduplications
+                plan, source, partition, columns, tables, rows, self._clock, self._group, self._steps.deduplications
             )
 
     @property
@@ -294,8 +291,7 @@ class SourceStage(PartitionStage):
     def _advance_state(self, offset: int) -> list[Emission]:
         """Delete what no event can change after the watermark has moved, and return the windows that closed."""
         horizon = self._clock.horizon
-        for step in self._deduplications:
-            step.advance(horizon, self._rows)
+        self._steps.advance(horizon)
         closed = [] if self._group is None else self._group.advance(horizon, self._rows)
         self._rows.keep(offset)
         return closed
@@ -304,7 +300,7 @@ class SourceStage(PartitionStage):
         self, event: Event, record: EventRecord, message: InputMessage, redrive: RedrivenEvent | None
     ) -> list[Message]:
         """Return the outputs or the re-keyed records of an event; changes of the state are left pending."""
-        parts = [] if event.data is None else self._transformed(record._replace(record=event.data))
+        parts = [] if event.data is None else self._steps.records(record._replace(record=event.data))
         if event.data is None and self._contributions is None:
             if self._plan.keeps_key:
                 return [self._outputs.tombstone(message.key, record)]
@@ -333,17 +329,6 @@ class SourceStage(PartitionStage):
             rekeyed(topic, key, each, watermark, message, redriven=redriven, redrive=redrive) for key, each in keyed
         ]
 
-    def _transformed(self, record: EventRecord) -> list[EventRecord]:
-        """Return the records that an event becomes, numbered from 0."""
-        records = [record]
-        for step in self._steps:
-            if isinstance(step, Deduplication):
-                records = [each for each in records if step.admit(each, self._rows)]
-            else:
-                records = [each._replace(record=made) for each in records for made in step(each.record, each.time)]
-                records = [each._replace(number=number) for number, each in enumerate(records)]
-        return records
-
     def _position(self, message: InputMessage) -> QuarantinedPosition:
         return QuarantinedPosition(self._partition, message.offset, -1)
 
@@ -357,26 +342,6 @@ class SourceStage(PartitionStage):
         batch.counts.quarantined += 1
         batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error, self._rows.redriven))
         self._quarantined.add(self._position(message), slot)
-
-
-def _steps(operators: Sequence[Operator], tables: Mapping[Address, Lookup]) -> list[Transform | Deduplication]:
-    """Return runs of stateless operators, each as one transform, and the de-duplications between them."""
-    steps: list[Transform | Deduplication] = []
-    run: list[Operator] = []
-    deduplications = sum(isinstance(each, Deduplicate) for each in operators)
-    number = 0
-    for each in operators:
-        if isinstance(each, Deduplicate):
-            if run:
-                steps.append(Transform(run, tables))
-                run = []
-            steps.append(Deduplication(each, number if deduplications > 1 else None))
-            number += 1
-        else:
-            run.append(each)
-    if run:
-        steps.append(Transform(run, tables))
-    return steps
 
 
 def _event_record(event: Event, message: InputMessage) -> EventRecord:
