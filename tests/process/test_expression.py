@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -104,6 +105,48 @@ def test_hostile(text: str) -> None:
         return
     with pytest.raises(ProcessError):
         Expression(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "instead"),
+    [
+        ("10 ** 2", "holds the operator `**`", "`a * a`"),
+        ("delay @ 2", "holds the operator `@`", "`*`"),
+        ("delay > 0 & delay < 9", "holds the operator `&`", "`and`"),
+        ("delay | 1", "holds the operator `|`", "`or`"),
+        ("delay ^ 1", "holds the operator `^`", "`a != b`"),
+        ("1 << delay", "holds the operator `<<`", "`a * 8`"),
+        ("delay >> 1", "holds the operator `>>`", "`a // 8`"),
+        ("not ~delay", "holds the operator `~`", "`not`"),
+        ("b'x'", "holds a literal of bytes", "without the `b`"),
+        ("2j", "holds a complex number", "decimal point"),
+        ("...", "holds `...`", "the functions"),
+        ("f'{delay}'", "holds a text with `f`", "`+`"),
+        ("origin.upper()", "holds a call of the method `.upper()`", "`upper(a)`"),
+        ("origin.strip()", "holds a call of the method `.strip()`", "the functions"),
+        ("abs(delay)(1)", "holds a call of something that is no function", "the functions"),
+        ("round(delay, digits=2)", "holds an argument of round() by its name", "`round(a, b)`"),
+        ("abs(1, 2)", "holds abs() with 2 values", "abs() takes 1"),
+        ("tags[0]", "holds square brackets", "`in`"),
+        ("{'a': 1}", "holds a dictionary", "one field for each value"),
+        ("(delay := 3)", "holds the assignment `:=`", "`==`"),
+        ("(*tags, 1)", "holds `*` before a list", "one by one"),
+        ("origin is 'ATL'", "holds `is` with anything but None", "`==`"),
+        ("coalesce(delay = 2, 3) or (delay = 2)", "is no expression", "as in Python"),
+        ("(delay) = 2", "is no expression", "as in Python"),
+    ],
+)
+def test_a_refusal_names_what_is_written(text: str, found: str, instead: str) -> None:
+    """A refusal names the operator or the form as its author wrote it, and what there is instead, in no word of the parser."""
+    with pytest.raises(ProcessError) as refused:
+        Expression(text)
+    assert f"{text!r} {found}" in refused.value.message
+    assert instead in (refused.value.hint or "")
+    said = refused.value.message.replace(repr(text), "")
+    assert not any(name in said for name, kind in vars(ast).items() if isinstance(kind, type) and name[0].isupper()), (
+        said
+    )
+    assert "':='" not in said
 
 
 @pytest.mark.parametrize(

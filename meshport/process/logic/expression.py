@@ -98,7 +98,10 @@ def _parse(text: str) -> ast.expr:
     try:
         return ast.parse(_TOKEN.sub(_as_identifier, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        # Python advises `:=` besides `==`, which expressions do not have.
+        reason = (
+            error.msg.replace(" or ':='", "") if isinstance(error, SyntaxError) else str(error) or "it nests too deep"
+        )
         used = sorted({token["name"] for token in _TOKEN.finditer(text)} & _WORDS - {"None", "True", "False"})
         raise ProcessError(
             f"{text!r} is no expression: {reason}",
@@ -149,6 +152,54 @@ _ORDERING: Final[Mapping[type[ast.cmpop], str]] = {ast.Lt: "_lt", ast.LtE: "_le"
 _MEMBER: Final[Mapping[type[ast.cmpop], str]] = {ast.In: "_in", ast.NotIn: "_not_in"}
 
 
+_NO_BITS: Final = "expressions do not compute with bits"
+_OTHER_OPERATORS: Final[Mapping[type[ast.operator] | type[ast.unaryop], tuple[str, str]]] = {
+    ast.Pow: ("**", "multiply: `a * a`"),
+    ast.MatMult: ("@", "multiply numbers with `*`"),
+    ast.BitAnd: ("&", f"`and` joins conditions; {_NO_BITS}"),
+    ast.BitOr: ("|", f"`or` joins conditions; {_NO_BITS}"),
+    ast.BitXor: ("^", f"two conditions differ where `a != b`; {_NO_BITS}"),
+    ast.LShift: ("<<", f"multiply: `a * 8`; {_NO_BITS}"),
+    ast.RShift: (">>", f"divide: `a // 8`; {_NO_BITS}"),
+    ast.Invert: ("~", f"`not` negates a condition; {_NO_BITS}"),
+}
+"""Python's operators that expressions do not have, as they are written, and what there is instead."""
+
+
+def _other_syntax(node: ast.expr) -> tuple[str, str | None]:
+    """Return what a node that expressions do not have is to its author, and what there is instead, if there is something.
+
+    `for`, `lambda`, `yield` and `await` make no node: they are names of fields.
+    """
+    match node:
+        case ast.BinOp(op=operation) | ast.UnaryOp(op=operation):
+            sign, instead = _OTHER_OPERATORS[type(operation)]
+            return f"the operator `{sign}`", instead
+        case ast.Constant(value=bytes()):
+            return "a literal of bytes", "write a text, without the `b` before its quotes"
+        case ast.Constant(value=complex()):
+            return "a complex number", "numbers are integers or have a decimal point: `2`, `0.5`"
+        case ast.Constant():
+            return "`...`", None
+        case ast.Call(func=ast.Name(id=name), keywords=[_, *_]):
+            return f"an argument of {name}() by its name", f"give the values alone: `{name}(a, b)`"
+        case ast.Call(func=ast.Attribute(attr=name)):
+            here = name in FUNCTIONS
+            return f"a call of the method `.{name}()`", f"call the function: `{name}(a)`" if here else None
+        case ast.Call():
+            return "a call of something that is no function", None
+        case ast.Subscript():
+            return "square brackets after a value", "a dot leads into a record: `price.amount`; `in` looks into a list"
+        case ast.Dict():
+            return "a dictionary", "derive one field for each value"
+        case ast.NamedExpr():
+            return "the assignment `:=`", "`==` compares; to name a value, derive it as a field in a step before"
+        case ast.Starred():
+            return "`*` before a list", "give the values one by one"
+        case _:  # JoinedStr, and TemplateStr since Python 3.14
+            return "a text with `f` or `t` before its quotes", 'join texts with `+`: `"n: " + str(a)`'
+
+
 class _Check:
     """Refuses every node that is not in the grammar of expressions."""
 
@@ -167,11 +218,11 @@ class _Check:
                 return ()
             case ast.Name(id=name):
                 if name.startswith("__") and name.endswith("__"):
-                    raise self._refused(node, f"the name {name!r}")
+                    raise self._refused(f"the name {name!r}")
                 return ()
             case ast.Attribute(value=inner, attr=name):
                 if not isinstance(inner, ast.Name | ast.Attribute) or (name.startswith("__") and name.endswith("__")):
-                    raise self._refused(node, f"the attribute {name!r}")
+                    raise self._refused(f"the attribute {name!r}")
                 return (inner,)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
                 return (left, right)
@@ -188,14 +239,14 @@ class _Check:
                     if isinstance(each, ast.Is | ast.IsNot) and not (
                         isinstance(other, ast.Constant) and other.value is None
                     ):
-                        raise self._refused(node, "`is` with anything but None")
+                        raise self._refused("`is` with anything but None", "`==` compares two values")
                 return (left, *others)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
-                self._call(node, name, arguments)
+                self._call(name, arguments)
                 return arguments
-        raise self._refused(node, type(node).__name__)
+        raise self._refused(*_other_syntax(node))
 
-    def _call(self, node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> None:
+    def _call(self, name: str, arguments: Sequence[ast.expr]) -> None:
         if name not in FUNCTIONS:
             near = nearest(name, list(FUNCTIONS))
             raise ProcessError(
@@ -204,12 +255,16 @@ class _Check:
             )
         function = FUNCTIONS[name]
         if not function.least <= len(arguments) <= function.most:
-            raise self._refused(node, f"{name}() with {len(arguments)} arguments")
+            raise self._refused(
+                f"{name}() with {len(arguments)} values",
+                f"{name}() takes {function.least}" + (f" to {function.most}" if function.most > function.least else ""),
+            )
 
-    def _refused(self, node: ast.expr, what: str) -> ProcessError:
+    def _refused(self, what: str, instead: str | None = None) -> ProcessError:
         return ProcessError(
-            f"{self._text!r} holds {what} at column {node.col_offset + 1}, which expressions do not have",
-            hint="fields, literals, + - * / // %, comparisons, in, and/or/not, a if b else c, "
+            f"{self._text!r} holds {what}, which expressions do not have",
+            hint=instead
+            or "fields, literals, + - * / // %, comparisons, in, and/or/not, a if b else c, "
             f"and the functions {', '.join(FUNCTIONS)}; write anything else in Python (`process: python:`)",
         )
 
