@@ -130,7 +130,7 @@ def loose_instant(text: str) -> datetime:
     Raises:
         ValueError: the text has none of these forms, or is no instant.
     """
-    moment, zone = _loose(text)
+    moment, zone = _loose(text, "2001-02-03T04:05:06Z")
     if zone and len(zone) == _HOURS:
         zone += ":00"
     elif zone and ":" not in zone and len(zone) > _HOURS:
@@ -139,20 +139,22 @@ def loose_instant(text: str) -> datetime:
 
 
 def loose_local(text: str) -> datetime:
-    """Return the date and time of a text as `loose_instant` reads it, as written: without a zone, and as if it named none.
+    """Return the date and time of a text as `loose_instant` reads it, without a zone.
 
     Raises:
-        ValueError: as `loose_instant`.
+        ValueError: as `loose_instant`; or the text has a zone, which a local time cannot hold.
     """
-    moment, _ = _loose(text)
+    moment, zone = _loose(text, "2001-02-03T04:05:06")
+    if zone:
+        raise ValueError(f"{text!r} has the zone {zone!r}, and a local time has none; write {moment}")
     return _of_loose(text, f"{moment}Z").replace(tzinfo=None)
 
 
-def _loose(text: str) -> tuple[str, str | None]:
+def _loose(text: str, example: str) -> tuple[str, str | None]:
     """Return date and time in the form of RFC 3339, and the zone as it is written."""
     match = _LOOSE.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no time; write 2001-02-03T04:05:06Z")
+        raise ValueError(f"{text!r} is no time; write {example}")
     year, month, day_of_month, clock, fraction, zone = match.groups()
     return f"{year}-{month}-{day_of_month}T{clock or '00:00'}{f'.{fraction}' if fraction else ''}", zone
 

@@ -17,6 +17,7 @@ from meshport.address import nearest
 from meshport.codec import accept, logical
 from meshport.codec.limits import MAX_DEPTH
 from meshport.codec.logical import kind_of
+from meshport.rfc3339 import instant
 
 # Raised by the functions of `accept` and `logical` for a value that they refuse.
 REFUSALS: Final = (TypeError, ValueError, OverflowError, struct.error, AttributeError, KeyError, IndexError)
@@ -249,6 +250,14 @@ class Fitting:
         return None
 
 
+def _has_zone(text: str) -> bool:
+    try:
+        instant(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _names_branch(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
 
@@ -284,6 +293,11 @@ def _hint(kind: str, value: Any) -> str | None:
             return "Decimal(str(value))"
         case float() if kind in {"int", "long"} and value.is_integer():
             return "int(value), if nothing is lost"
+        case str() if "local" in kind and _has_zone(value):
+            return (
+                "a local timestamp has no offset: datetime.fromisoformat(value).replace(tzinfo=None) is the time as "
+                "written; a field for an instant is a `timestamp-millis`"
+            )
         case str() if "timestamp" in kind:
             return "datetime.fromisoformat(value)"
         case str() if kind == "int-date":

@@ -214,12 +214,17 @@ def _timestamp(value: Any, unit: timedelta) -> datetime:
         raise ValueRefused(f"{said(value)} is a time that no calendar has") from None
 
 
+_LOCAL: Final = (
+    "a local timestamp is the time on a clock of no zone; a field whose values have one is a `timestamp-millis`"
+)
+
+
 def _local(value: Any, unit: timedelta) -> datetime:
     if isinstance(value, str) and not _COUNT.fullmatch(value.strip()):
         try:
             return loose_local(value)
         except ValueError as error:
-            raise ValueRefused(str(error)) from None
+            raise ValueRefused(str(error), hint=_LOCAL) from None
     return _timestamp(value, unit).replace(tzinfo=None)
 
 

@@ -101,6 +101,7 @@ def test_what_loses_nothing_is_cast() -> None:
         (_logical("long", "timestamp-millis"), pa.array([0], pa.timestamp("ms"))),
         (_logical("long", "local-timestamp-millis"), pa.array([0], pa.timestamp("ms", "UTC"))),
         (_logical("long", "timestamp-millis"), pa.array(["2026-01-01T00:00:00Z"])),
+        (_logical("long", "local-timestamp-millis"), pa.array(["2026-05-04T07:30:00+02:00"])),
         (_logical("bytes", "decimal", precision=4, scale=2), pa.array([Decimal("123.45")])),
         (_logical("bytes", "decimal", precision=4, scale=2), pa.array([Decimal("1.234")])),
         (_logical("bytes", "decimal", precision=4, scale=2), pa.array([1.5])),

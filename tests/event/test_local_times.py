@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
 from meshport.codec import Codec
 from meshport.codec.jsonform import from_json, to_json
-from meshport.errors import PublishError
+from meshport.errors import EncodeError, PublishError
 from meshport.event.record import event_time, record_key, retraction_key
-from meshport.files.ingest import Row
+from meshport.files.ingest import Format, Row
 from meshport.files.row_mapper import RowMapper
 from meshport.process.logic import lossless_json
 from meshport.process.logic.expression import Expression
@@ -129,3 +129,20 @@ def test_a_day_is_no_instant() -> None:
     """`date` of an instant with another zone is its day in UTC."""
     berlin = timezone(timedelta(hours=2))
     assert Expression("date(at)")({"at": datetime(2026, 7, 1, 1, tzinfo=berlin)}) == date(2026, 6, 30)
+
+
+@pytest.mark.parametrize("text", ["2026-05-04T07:30:00+02:00", "2026-05-04T07:30:00Z"])
+def test_the_offset_of_a_text_is_not_lost(text: str) -> None:
+    """A text with an offset is refused for a local timestamp in a record, in JSON data and in a file."""
+    attempts: dict[str, Callable[[], object]] = {
+        "record": lambda: Codec(LOCAL).encode({"slot": text}),
+        "JSON data": lambda: Codec(LOCAL).encode(from_json(LOCAL, {"slot": text})),
+        "JSON file": lambda: RowMapper(LOCAL, Format.JSONL).record(Row(1, {"slot": text})),
+        "CSV file": lambda: RowMapper(LOCAL, Format.CSV).record(Row(1, {"slot": text})),
+    }
+    for way, attempt in attempts.items():
+        with pytest.raises(EncodeError) as refused:
+            attempt()
+        assert refused.value.field == "slot", way
+        assert repr(text) in refused.value.message, way
+        assert "a local timestamp " in (refused.value.hint or ""), way

@@ -252,6 +252,14 @@ def test_a_column_becomes_what_its_field_takes(kind: Any, given: Any, taken: Any
         (MILLIS, "yesterday", "'yesterday' is no time; write 2001-02-03T04:05:06Z"),
         (MILLIS, "31/12/2001", "'31/12/2001' is no time; write 2001-02-03T04:05:06Z"),
         (MILLIS, 10**18, "1000000000000000000 is a time that no calendar has"),
+        (
+            LOCAL,
+            "2026-05-04T07:30:00+02:00",
+            "'2026-05-04T07:30:00+02:00' has the zone '+02:00', and a local time has none; write 2026-05-04T07:30:00",
+        ),
+        (LOCAL, "2026-05-04 07:30Z", "'2026-05-04 07:30Z' has the zone 'Z'"),
+        (["null", LOCAL], "2026-05-04 07:30 +02", "'2026-05-04 07:30 +02' has the zone '+02'"),
+        (LOCAL, "yesterday", "'yesterday' is no time; write 2001-02-03T04:05:06"),
         (DAY, "2001-02-30", "'2001-02-30' is no date; write 2001-02-03"),
         (CLOCK, "25:00", "'25:00' is no time of day; write 13:05:00"),
         (CLOCK, 86_400_000, "86400000 is no time of day; write 13:05:00"),
@@ -278,11 +286,12 @@ def test_a_value_that_does_not_fit_is_refused_in_words(kind: Any, given: Any, to
         ("long", "NA", "the field takes no null"),
         ("long", "1_000", "the digits 0 to 9, a point before its fraction"),
         ("double", "3,50", "the digits 0 to 9, a point before its fraction"),
+        (LOCAL, "2026-05-04T07:30:00+02:00", "a field whose values have one is a `timestamp-millis`"),
         ("double", "-inf", 'a JSON file has it as text: "NaN"'),
     ],
 )
-def test_a_text_that_people_write_for_a_number_or_for_none_has_a_hint(kind: Any, given: str, hint: str) -> None:
-    """The refusal of such a text names the option that reads it as null, or how a number is written."""
+def test_a_text_that_people_write_for_another_value_has_a_hint(kind: Any, given: str, hint: str) -> None:
+    """The refusal of such a text names the option that reads it as null, how a number is written, or the type that takes it."""
     assert hint in (refusal(kind, given).hint or "")
 
 
