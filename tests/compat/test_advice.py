@@ -11,7 +11,8 @@ import pytest
 from meshport.compat import RULES, State
 from meshport.compat.corpus import Fixture, fixtures
 from meshport.compat.finding import Finding
-from tests.compat.following import Situation, alternatives, follow
+from tests.compat.following.situation import Situation
+from tests.compat.following.ways import alternatives, follow
 
 _ROUNDS = 3
 _LEVELS = ("BACKWARD", "FORWARD", "FULL")

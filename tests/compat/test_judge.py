@@ -16,8 +16,8 @@ from meshport.compat.judge import refused_schema
 from meshport.errors import SchemaError
 from meshport.product import Archetype, Compatibility, Status
 from meshport.schema import parse_schema
+from tests.compat.contracts import TODAY
 
-TODAY = date(2026, 3, 1)
 MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from importlib import resources
 
 import pytest
 
-from meshport.compat import RULES, Contract, Direction, Outcome, Past, Rule, Scope, Verdict, judge_port
+from meshport.compat import RULES, Contract, Direction, Outcome, Past, Rule, Scope, Verdict
 from meshport.compat.contract import Found
 from meshport.compat.corpus import Fixture, contract_of, fixtures
-from meshport.compat.judge import refused_schema
-from meshport.errors import SchemaError
+from tests.compat.contracts import judge_change
 
-TODAY = date(2026, 3, 1)
 EVERY = [each for rule in RULES for each in fixtures(rule)]
 
 
 def judged(fixture: Fixture) -> Verdict:
     """Return the engine's verdict on a fixture."""
-    before = contract_of(fixture.before)
-    past = Past(before, fixture.versions)
-    if fixture.gone:
-        product = None if fixture.gone == "product" else contract_of(fixture.after).product
-        return judge_port(past, None, product, today=TODAY)
-    try:
-        after = contract_of(fixture.after)
-    except SchemaError as error:
-        return refused_schema(before.address, before.product.compatibility(before.port), error, today=TODAY)
-    return judge_port(past, after, after.product, today=TODAY)
+    return judge_change(Past(contract_of(fixture.before), fixture.versions), fixture.after, fixture.gone)
 
 
 def unproven(rules: Iterable[Rule]) -> list[str]:
