@@ -13,7 +13,6 @@ import resource
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from meshport.compat.contract import Contract, Version
 from meshport.compat.judge import Past, judge_port
 from meshport.errors import SchemaError
 from meshport.schema import parse_schema
+from tests.compat.contracts import TODAY
 from tests.compat.generated import Author
+from tests.compat.schemas import circle, layers, numbered
 from tests.schema.bombs import ROOM, bombs, laughs
 from tests.work import TooMuchWork, counted
 
 MOST_LINES = 2_000_000
-_TODAY = date(2026, 1, 1)
 _JUNK: list[Any] = [
     None,
     True,
@@ -133,43 +133,25 @@ def _against(chance: random.Random) -> tuple[Any, Any]:
     return chance.choice(kinds)(chance)
 
 
-def _record(name: str, *fields: Any, **more: Any) -> Any:
-    named = [{"name": f"f{index}", "type": kind} for index, kind in enumerate(fields)]
-    return {"type": "record", "name": name, "fields": named, **more}
-
-
 def _circles(chance: random.Random) -> tuple[Any, Any]:
     """Return two cycles of types of one unqualified name, which match in all pairs."""
-
-    def circle(length: int) -> Any:
-        form: Any = "n0.T"
-        for index in reversed(range(length)):
-            form = _record(f"n{index}.T", ["null", form])
-        return form
-
     return circle(chance.randint(2, 18)), circle(chance.randint(2, 18))
 
 
 def _layers(chance: random.Random) -> tuple[Any, Any]:
     """Return layers of types of one unqualified name, each of which refers to some of the layer below, so that pairs multiply."""
-
-    def layered(width: int, fan: int, leaf: str) -> Any:
-        fields: list[Any] = [_record(f"l0t{index}.T", leaf) for index in range(width)]
-        for layer in range(1, chance.randint(2, 3)):
-            for index in range(width):
-                below = [f"l{layer - 1}t{(index * fan + each) % width}.T" for each in range(fan)]
-                fields.append(_record(f"l{layer}t{index}.T", *(["null", each] for each in below)))
-        return _record("Top", *(["null", each] for each in fields))
-
     fan = chance.randint(2, 4)
-    return layered(chance.randint(2, 7), fan, "int"), layered(chance.randint(2, 7), fan, chance.choice(["int", "long"]))
+    return (
+        layers(width=chance.randint(2, 7), fan=fan, leaf="int", count=chance.randint(2, 3)),
+        layers(width=chance.randint(2, 7), fan=fan, leaf=chance.choice(["int", "long"]), count=chance.randint(2, 3)),
+    )
 
 
 def _wide_unions(chance: random.Random) -> tuple[Any, Any]:
     """Unions of up to 256 records, each of which could be any of the other's."""
 
     def union(width: int, kind: str) -> Any:
-        return ["null", *(_record(f"n{index}.T", *[kind] * (index % 3)) for index in range(width))]
+        return ["null", *(numbered(*[kind] * (index % 3), name=f"n{index}.T") for index in range(width))]
 
     return union(chance.randint(2, 40), "int"), union(chance.randint(2, 40), "long")
 
@@ -178,12 +160,12 @@ def _wide_enums(chance: random.Random) -> tuple[Any, Any]:
     size = chance.randint(100, 5_000)
     symbols = [f"S{index}" for index in range(size)]
     form = {"type": "enum", "name": "E", "symbols": symbols, "default": "S0"}
-    return _record("R", form, "E"), _record("R", form | {"symbols": [*symbols, "NEW"]}, "E")
+    return numbered(form, "E", name="R"), numbered(form | {"symbols": [*symbols, "NEW"]}, "E", name="R")
 
 
 def _flat(chance: random.Random) -> tuple[Any, Any]:
     size = chance.randint(50, 300)
-    return _record("R", *["int"] * size), _record("R", *["long"] * size)
+    return numbered(*["int"] * size, name="R"), numbered(*["long"] * size, name="R")
 
 
 def _doubling(chance: random.Random) -> tuple[Any, Any]:
@@ -200,11 +182,11 @@ def _twins(chance: random.Random) -> tuple[Any, Any]:
             lambda name: ["null", name],
             lambda name: {"type": "array", "items": name},
         ]
-        fields = [_record("C0", leaf)]
+        fields = [numbered(leaf, name="C0")]
         for index in range(1, length):
             held = [chance.choice(holders)(f"C{index - 1}") for _ in range(2)]
-            fields.append(_record(f"C{index}", *held))
-        return _record("Top", *fields)
+            fields.append(numbered(*held, name=f"C{index}"))
+        return numbered(*fields, name="Top")
 
     length = chance.randint(2, 40)
     return chain("int", length), chain("long", length)
@@ -214,9 +196,9 @@ def _claims(chance: random.Random) -> tuple[Any, Any]:
     """Every type, and every field, claims the names of all others by its aliases."""
     size = chance.randint(2, 22)
     names = [f"T{index}" for index in range(size)]
-    before = _record("R", *(["null", _record(name, "int")] for name in names))
+    before = numbered(*(["null", numbered("int", name=name)] for name in names), name="R")
     claimed = [
-        {"name": f"g{index}", "type": ["null", _record(f"N{index}", "int", aliases=names)], "default": None}
+        {"name": f"g{index}", "type": ["null", numbered("int", name=f"N{index}", aliases=names)], "default": None}
         | {"aliases": [f"f{each}" for each in range(size)]}
         for index in range(size)
     ]
@@ -229,7 +211,7 @@ def _deep(chance: random.Random) -> tuple[Any, Any]:
     def nested(levels: int, leaf: Any) -> Any:
         for index in range(levels):
             leaf = chance.choice(
-                [{"type": "array", "items": leaf}, {"type": "map", "values": leaf}, _record(f"D{index}", leaf)]
+                [{"type": "array", "items": leaf}, {"type": "map", "values": leaf}, numbered(leaf, name=f"D{index}")]
             )
         return leaf
 
@@ -245,7 +227,7 @@ def answer(before: str, after: str) -> str:
         product = corpus.contract_of(corpus.Fixture("", "", {}).before)
         past, schema = parse_schema(before), parse_schema(after)
         contracts = [Contract(product.product, product.port, each) for each in (past, schema)]
-        verdict = judge_port(Past(contracts[0], (Version(1, past),)), contracts[1], product.product, today=_TODAY)
+        verdict = judge_port(Past(contracts[0], (Version(1, past),)), contracts[1], product.product, today=TODAY)
     except SchemaError:
         return "refused"
     return str(verdict.outcome)

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from meshport.compat import Version, check_history
 from meshport.compat.history import MOST_FINDINGS
 from meshport.product import Compatibility
-from meshport.schema import Schema, parse_schema
+from meshport.schema import Schema
+from tests.compat import schemas
 from tests.work import counted
 
 
 def schema(*fields: str) -> Schema:
     """Return a record of strings; `name?` has a default."""
-    return parse_schema(
-        json.dumps(
-            {
-                "type": "record",
-                "name": "R",
-                "fields": [
-                    {"name": each.rstrip("?"), "type": "string"} | ({"default": ""} if each.endswith("?") else {})
-                    for each in fields
-                ],
-            }
-        )
-    )
+    return schemas.schema(schemas.record(*schemas.strings(*fields), name="R"))
 
 
 # The history lost the field `b` and then `c`, each without a default: no later reader of `b` can read version 2 or 3.

@@ -17,6 +17,7 @@ from meshport.errors import SchemaError
 from meshport.product import Archetype, Compatibility, Status
 from meshport.schema import parse_schema
 from tests.compat.contracts import TODAY
+from tests.compat.schemas import record, strings
 
 MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
@@ -24,16 +25,7 @@ MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 def contract(*fields: str, level: str = "FULL_TRANSITIVE", **port: Any) -> Contract:
     """Return a port whose record has `customer` and these strings; `name?` has a default."""
     document, _ = Fixture("", "", {"level": level, "after": {"port": port}}).after
-    names = ["customer", "ordered_at", *fields]
-    form = {
-        "type": "record",
-        "name": "shop.Order",
-        "fields": [
-            {"name": each.rstrip("?"), "type": "string"} | ({"default": ""} if each.endswith("?") else {})
-            for each in names
-        ],
-    }
-    return contract_of((document, form))
+    return contract_of((document, record(*strings("customer", "ordered_at", *fields))))
 
 
 def reader(name: str, *fields: str) -> Reader:

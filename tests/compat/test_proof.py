@@ -21,25 +21,12 @@ from meshport.compat.resolution import MAX_PAIRS, check
 from meshport.compat.rules.proof import RULES, failures, unreadable_data
 from meshport.compat.samples import MAX_LEAST, MAX_SAMPLES, samples
 from meshport.errors import SchemaError
-from meshport.schema import Schema, parse_schema
+from meshport.schema import parse_schema
 from tests.compat.generated import Author
+from tests.compat.schemas import layers, numbered, schema
 from tests.repeats import repeated, repeats
 from tests.schema.bombs import laughs
 from tests.work import counted
-
-
-def schema(form: Any) -> Schema:
-    """Return the schema of JSON data."""
-    return parse_schema(json.dumps(form))
-
-
-def record(*fields: Any, name: str = "shop.Order") -> dict[str, Any]:
-    """Return a record whose fields are named f0, f1 ..."""
-    return {
-        "type": "record",
-        "name": name,
-        "fields": [{"name": f"f{index}", "type": kind} for index, kind in enumerate(fields)],
-    }
 
 
 def values(form: Any) -> list[Any]:
@@ -52,8 +39,8 @@ def test_every_branch_symbol_and_boundary_is_there() -> None:
     """Every alternative of a schema is in a sample, and there are no more samples than the largest field has alternatives."""
     enum = {"type": "enum", "name": "E", "symbols": list("ABCDEFG")}
     amount = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
-    inside = record(["null", "E", "long"], name="In")
-    found = values(record("int", enum, ["null", inside], {"type": "array", "items": "string"}, amount))
+    inside = numbered(["null", "E", "long"], name="In")
+    found = values(numbered("int", enum, ["null", inside], {"type": "array", "items": "string"}, amount))
     assert len(found) == 1 + (1 + 7 + 5)
     columns = list(zip(*(each.values() for each in found), strict=True))
     assert {-(2**31), 2**31 - 1, 0} <= set(columns[0])
@@ -82,7 +69,7 @@ def test_leaves_are_taken_to_their_ends(kind: Any, extremes: set[Any]) -> None:
 
 def test_recursive_types_are_followed_and_end() -> None:
     """The samples of a tree have no children, some, and children without children."""
-    tree = record("int", {"type": "array", "items": "shop.Order"}, ["null", "shop.Order"])
+    tree = numbered("int", {"type": "array", "items": "shop.Order"}, ["null", "shop.Order"])
     found = values(tree)
     assert any(each["f1"] and each["f2"] is None for each in found)
     assert any(each["f2"] and each["f2"]["f1"] == [] for each in found)
@@ -91,7 +78,7 @@ def test_recursive_types_are_followed_and_end() -> None:
 def test_a_type_that_is_named_again_is_covered_once_more_by_its_smallest_references() -> None:
     """A choice has all alternatives where its type is defined; where the type is named, a type within it has its smallest."""
     kind = {"type": "enum", "name": "Kind", "symbols": list("ABCDE")}
-    made = values(record(kind, record(["null", "Kind"], name="Item"), "Item"))
+    made = values(numbered(kind, numbered(["null", "Kind"], name="Item"), "Item"))
     assert {each["f1"]["f0"] for each in made} == {None, *"ABCDE"}
     assert {each["f2"]["f0"] for each in made} == {None, "A"}
 
@@ -102,7 +89,7 @@ def test_a_branch_of_which_no_value_ends_is_not_taken() -> None:
     assert values(endless) == []
     assert values({"type": "array", "items": endless}) == [[]]
     assert values(["null", endless]) == [None]
-    ends = {"type": "record", "name": "R", "fields": [{"name": "r", "type": ["R", record(name="S")]}]}
+    ends = {"type": "record", "name": "R", "fields": [{"name": "r", "type": ["R", numbered(name="S")]}]}
     assert {"r": {}} in values(ends)
     assert {"r": {"r": {}}} in values(ends)
 
@@ -127,9 +114,9 @@ def test_samples_are_the_same_each_time_and_each_is_read_by_the_writers_own_deco
 
 
 def _chain(length: int, holder: Any) -> Any:
-    first = record("int", name="C0")
-    types = [record(holder(f"C{index}"), holder(f"C{index}"), name=f"C{index + 1}") for index in range(length)]
-    return record(first, *types)
+    first = numbered("int", name="C0")
+    types = [numbered(holder(f"C{index}"), holder(f"C{index}"), name=f"C{index + 1}") for index in range(length)]
+    return numbered(first, *types)
 
 
 def _within(arrays: int, form: Any) -> Any:
@@ -144,17 +131,17 @@ HOSTILE = {
     "arrays of twice the type before": _chain(600, lambda name: {"type": "array", "items": name}),
     "maps of twice the type before": _chain(600, lambda name: {"type": "map", "values": name}),
     "9,000 symbols": {"type": "enum", "name": "E", "symbols": [f"S{index}" for index in range(9_000)]},
-    "256 branches of 20 fields": ["null", *(record(*["int"] * 18, name=f"R{index}") for index in range(250))],
-    "4,900 numbers": record(*["int"] * 4_900),
-    "4,900 numbers beside 600 symbols": record(
+    "256 branches of 20 fields": ["null", *(numbered(*["int"] * 18, name=f"R{index}") for index in range(250))],
+    "4,900 numbers": numbered(*["int"] * 4_900),
+    "4,900 numbers beside 600 symbols": numbered(
         *["int"] * 4_900, {"type": "enum", "name": "E", "symbols": [f"S{index}" for index in range(600)]}
     ),
-    "400 choices within 20 arrays": _within(20, record(*[["null", "int"]] * 400)),
+    "400 choices within 20 arrays": _within(20, numbered(*[["null", "int"]] * 400)),
     "arrays of arrays of nothing": {
         "type": "array",
         "items": {"type": "array", "items": {"type": "array", "items": "null"}},
     },
-    "a megabyte each": record({"type": "array", "items": {"type": "fixed", "name": "F", "size": 2**20 - 16}}),
+    "a megabyte each": numbered({"type": "array", "items": {"type": "fixed", "name": "F", "size": 2**20 - 16}}),
 }
 
 
@@ -213,7 +200,7 @@ def test_fixtures_are_judged_as_they_say(fixture: corpus.Fixture) -> None:
 def test_a_default_that_is_no_value_fails_where_it_is_needed() -> None:
     """A time of 25 h is an int to every checker, and fails in the reader that has to use it as a default."""
     far = {"name": "due", "type": {"type": "int", "logicalType": "time-millis"}, "default": 90_000_000}
-    form = record("int")
+    form = numbered("int")
     reader = schema(form | {"fields": [*form["fields"], far]})
     assert check(reader, schema(form)) == ()
     ((path, words, _),) = failures(schema(form), reader)
@@ -224,7 +211,7 @@ def test_a_failure_names_the_field_in_arrays_maps_and_records() -> None:
     """The path of a failure consists of field names, as in other rules, wherever the value is."""
 
     def form(kind: str) -> Any:
-        return record({"type": "array", "items": {"type": "map", "values": ["null", record(kind, name="In")]}})
+        return numbered({"type": "array", "items": {"type": "map", "values": ["null", numbered(kind, name="In")]}})
 
     (found,) = unreadable_data(Comparison(schema(form("string")), schema(form("bytes")), Direction.FORWARD))
     assert found.path == "f0.f0"
@@ -234,7 +221,7 @@ def test_a_failure_names_the_field_in_arrays_maps_and_records() -> None:
 
 def test_a_pair_is_proved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome of a pair is remembered, as for each reader of a port."""
-    writer, reader = schema(record("int", "bytes")), schema(record("long", "string"))
+    writer, reader = schema(numbered("int", "bytes")), schema(numbered("long", "string"))
     first = failures(writer, reader)
     assert first
     monkeypatch.setattr("meshport.compat.rules.proof.ResolvingDecoder", None)
@@ -251,8 +238,8 @@ def test_the_cost_of_a_proof_is_that_of_its_decoder() -> None:
             ["null", "string"],
             {"type": "long", "logicalType": "timestamp-millis"},
         ] * 2
-        writer = schema(record(*kinds, name=f"A{index}"))
-        reader = schema(record(*kinds, ["null", "int"], name=f"A{index}") | {"doc": "x"})
+        writer = schema(numbered(*kinds, name=f"A{index}"))
+        reader = schema(numbered(*kinds, ["null", "int"], name=f"A{index}") | {"doc": "x"})
         form = reader.form
         form["fields"][-1]["default"] = None
         reader = schema(form)
@@ -262,16 +249,8 @@ def test_the_cost_of_a_proof_is_that_of_its_decoder() -> None:
 
 def test_types_that_meet_in_all_pairs_are_refused_before_they_are_compared() -> None:
     """Types of one name in layers, each of which matches all of the other schema's, give an error and no verdict."""
-
-    def layered(width: int, leaf: str) -> Any:
-        types = [record(leaf, name=f"l0t{index}.T") for index in range(width)]
-        for layer in (1, 2, 3):
-            for index in range(width):
-                below = [["null", f"l{layer - 1}t{(index * 4 + each) % width}.T"] for each in range(4)]
-                types.append(record(*below, name=f"l{layer}t{index}.T"))
-        return record(*(["null", each] for each in types), name="Top")
-
-    reader, writer = schema(layered(90, "int")), schema(layered(89, "long"))
+    reader = schema(layers(width=90, fan=4, leaf="int", count=4))
+    writer = schema(layers(width=89, fan=4, leaf="long", count=4))
     with counted(10_000_000), pytest.raises(SchemaError, match=f"more than {MAX_PAIRS} pairs of types"):
         check(reader, writer)
 
@@ -281,7 +260,7 @@ def test_symbols_of_a_large_enum_are_looked_up_and_not_searched(monkeypatch: pyt
     monkeypatch.setattr(json, "loads", partial(json.loads, object_hook=_with_counted_symbols))
     symbols = [f"S{index}" for index in range(9_000)]
     enum = {"type": "enum", "name": "E", "symbols": symbols, "default": "S0"}
-    before, after = schema(record(enum)), schema(record(enum | {"symbols": [*symbols, "NEW"]}))
+    before, after = schema(numbered(enum)), schema(numbered(enum | {"symbols": [*symbols, "NEW"]}))
     with counted(2_000_000):
         for reader, writer in ((before, after), (after, before)):
             assert check(reader, writer) == ()

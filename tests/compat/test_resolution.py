@@ -14,25 +14,9 @@ from meshport.compat import resolution
 from meshport.compat.resolution import Incompatibility, check
 from meshport.errors import SchemaError
 from meshport.schema import Schema, parse_schema
+from tests.compat.schemas import Type, circle, doubling, field, record, schema
 from tests.repeats import repeated, repeats
 from tests.work import counted
-
-Type = Any
-
-
-def schema(form: Type) -> Schema:
-    """The schema of JSON data."""
-    return parse_schema(json.dumps(form))
-
-
-def record(*fields: dict[str, Any], name: str = "mesh.Play", **more: Any) -> dict[str, Any]:
-    """A record type."""
-    return {"type": "record", "name": name, "fields": list(fields), **more}
-
-
-def field(name: str, kind: Type, **more: Any) -> dict[str, Any]:
-    """A field of a record."""
-    return {"name": name, "type": kind, **more}
 
 
 def found(reader: Type, writer: Type) -> list[tuple[str, str]]:
@@ -144,12 +128,12 @@ def test_a_finding_says_which_names_it_is_about() -> None:
     """The message quotes the field and the record, so that it can be read without the schema."""
     (finding,) = check(schema(record(field("a", "int"))), schema(record()))
     assert isinstance(finding, Incompatibility)
-    assert 'field "a" of "mesh.Play"' in finding.message
+    assert 'field "a" of "shop.Order"' in finding.message
 
 
 def test_the_same_schema_written_differently_is_compatible_with_itself() -> None:
     """Docs and the order of attributes do not reach the checker: two spellings of one contract are compatible."""
-    one = {"type": "record", "name": "Play", "namespace": "mesh", "doc": "x", "fields": [field("a", "int")]}
+    one = {"type": "record", "name": "Order", "namespace": "shop", "doc": "x", "fields": [field("a", "int")]}
     assert found(one, record(field("a", "int"))) == []
 
 
@@ -157,7 +141,7 @@ def test_recursive_types_end() -> None:
     """A type that contains itself is compared once, and a break inside it is found."""
 
     def tree(kind: str) -> Type:
-        return record(field("value", kind), field("left", ["null", "mesh.Play"], default=None))
+        return record(field("value", kind), field("left", ["null", "shop.Order"], default=None))
 
     assert found(tree("long"), tree("int")) == []
     assert ("TYPE_MISMATCH", "/fields/0/type") in found(tree("int"), tree("long"))
@@ -165,16 +149,7 @@ def test_recursive_types_end() -> None:
 
 def test_shared_types_do_not_multiply_their_findings() -> None:
     """Fifty records that each use the previous one twice have each reason once, not 2^50 times."""
-
-    def chain(leaf: str) -> Type:
-        first = field("t0", ["null", record(field("a", leaf), name="mesh.T0")])
-        uses = [
-            record(field("l", ["null", f"mesh.T{i}"]), field("r", ["null", f"mesh.T{i}"]), name=f"mesh.T{i + 1}")
-            for i in range(50)
-        ]
-        return record(first, *(field(f"t{i + 1}", ["null", each]) for i, each in enumerate(uses)))
-
-    reader, writer = schema(chain("int")), schema(chain("string"))
+    reader, writer = schema(doubling(50, "int")), schema(doubling(50, "string"))
     with counted(2_000_000):
         findings = check(reader, writer)
     assert 0 < len(findings) < 500
@@ -238,13 +213,6 @@ def test_the_verdict_is_apaches_own_on_generated_pairs() -> None:
 
 def test_what_is_too_deep_to_be_compared_is_never_compatible() -> None:
     """Cycles of 19 and 18 types that match by last name pair up deeper than Python recurses: an error, and no verdict."""
-
-    def circle(length: int) -> Type:
-        form: Type = "mesh.n0.T"
-        for i in reversed(range(length)):
-            form = record(field("next", ["null", form], default=None), name=f"mesh.n{i}.T")
-        return form
-
     assert check(schema(circle(3)), schema(circle(3))) == ()
     with pytest.raises(SchemaError, match="too deep to be compared"):
         check(schema(circle(19)), schema(circle(18)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -19,35 +18,21 @@ from meshport.compat.corpus import Fixture, contract_of
 from meshport.compat.forms import named_types
 from meshport.compat.rules import avro, evolution, portable, safety, values
 from meshport.errors import SchemaError
-from meshport.schema import Schema, parse_schema
+from meshport.schema import Schema
 from meshport.schema.canonical import canonical, canonical_text, take_apart
 from tests.codec.strategies import schemas
+from tests.compat.schemas import Type, doubling, field, record, schema
+from tests.schema.bombs import laughs
 from tests.work import counted
 
-Type = Any
 OURS = (*values.RULES, *evolution.RULES, *safety.RULES)
 RESOLVED = tuple(rule for rule in OURS if rule.scope is Scope.RESOLUTION)
 BACKWARD, FORWARD = Direction.BACKWARD, Direction.FORWARD
 
 
-def record(*fields: Type, name: str = "shop.Order", **attributes: Any) -> Type:
-    """A record."""
-    return {"type": "record", "name": name, "fields": list(fields), **attributes}
-
-
-def field(name: str, kind: Type, **attributes: Any) -> Type:
-    """A field."""
-    return {"name": name, "type": kind, **attributes}
-
-
 def logical(kind: str, word: str, **attributes: Any) -> Type:
     """A logical type."""
     return {"type": kind, "logicalType": word, **attributes}
-
-
-def schema(form: Type) -> Schema:
-    """The parsed schema."""
-    return parse_schema(json.dumps(form))
 
 
 def compared(before: Type, after: Type, direction: Direction = BACKWARD) -> Comparison:
@@ -191,15 +176,6 @@ def test_a_name_on_a_primitive_hides_no_second_field() -> None:
 
 
 # --- types that are shared, and that contain themselves
-
-
-def doubling(levels: int, leaf: Type) -> Type:
-    """Return records that each use the previous one twice: 2^levels paths lead to the leaf."""
-    fields = [field("t0", ["null", record(field("a", leaf, doc="One."), name="shop.T0")])]
-    for level in range(levels):
-        uses = [field(name, ["null", f"shop.T{level}"]) for name in "lr"]
-        fields.append(field(f"t{level + 1}", ["null", record(*uses, name=f"shop.T{level + 1}")]))
-    return record(*fields)
 
 
 @pytest.mark.parametrize("direction", [BACKWARD, FORWARD])
@@ -362,14 +338,6 @@ def filling(levels: int) -> Type:
         uses = [field(name, [f"shop.T{level}", "null"], default={}) for name in "lr"]
         fields.append(field(f"t{level + 1}", ["null", record(*uses, name=f"shop.T{level + 1}")]))
     return record(*fields)
-
-
-def laughs(levels: int) -> Type:
-    """Records of two of the next one, ending in an empty one."""
-    form = record(name=f"shop.L{levels}")
-    for level in reversed(range(levels)):
-        form = record(field("a", form), field("b", f"shop.L{level + 1}"), name=f"shop.L{level}")
-    return form
 
 
 @pytest.mark.parametrize(
