@@ -19,6 +19,7 @@ from meshport.columnar.values import python_values
 from meshport.errors import EncodeError, MeshError
 from meshport.event.attributes import rfc3339, rfc3339_of_micros
 from meshport.event.record import event_time, record_key
+from meshport.event.stored import stored_values
 from meshport.schema import Schema
 
 # Rows for each call of the encoder: enough that the fixed cost of a call does not matter.
@@ -59,6 +60,7 @@ class ColumnWriter:
         self._key = key
         self._time = time
         self._key_of = record_key(key, schema)
+        self._has_text_key = len(key) == 1 and not stored_values(key, schema)
         self._time_of = event_time(time, schema)
 
     def parts(self, frame: Any) -> Iterator[Parts]:
@@ -122,7 +124,7 @@ class ColumnWriter:
         """Return the key of each row, or the error of a row without one."""
         if not self._key:
             return [None] * batch.num_rows
-        if len(self._key) == 1 and (column := _column(batch, self._key[0])) is not None and _is_text(column.type):
+        if self._has_text_key and (column := _column(batch, self._key[0])) is not None and _is_text(column.type):
             texts: list[Any] = column.cast(pa.string()).cast(pa.binary()).to_pylist()
             if all(texts):
                 return texts

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from meshport.codec.logical import kind_of
-from meshport.codec.single import single
 from meshport.errors import PublishError
+from meshport.event.stored import stored_values
 from meshport.rfc3339 import loose_instant
 from meshport.schema import Schema
 from meshport.schema.logical import logical_type
@@ -27,23 +26,26 @@ def record_key(fields: tuple[str, ...], schema: Schema | None = None) -> Callabl
 
     Args:
         fields: the key fields.
-        schema: of the records, where they may hold numbers that are not of their types yet. The key of 0.1 in a `float` field
-            is that of 0.10000000149011612, which a reader gets. None for records that were decoded.
+        schema: of the records, where they hold values that are not stored yet. The key is that of the values that a reader
+            gets: of 0.1 in a `float` field that of 0.10000000149011612, of 1 in a decimal of scale 2 that of 1.00. None for
+            records that were decoded.
     """
-    numbers = _floating(fields, schema) if schema is not None else {}
-    if numbers:
-        key_of = record_key(fields)
-        return lambda record: key_of({each: _as_read(record.get(each), numbers.get(each)) for each in fields})
     if not fields:
         return lambda _: None
+    stored = stored_values(fields, schema) if schema is not None else {}
     if len(fields) == 1:
         name = fields[0]
+        if convert := stored.get(name):
+            return lambda record: _key_text(name, convert(record.get(name))).encode()
 
         def only(record: Mapping[str, Any]) -> bytes:
             value = record.get(name)
             return value.encode() if type(value) is str and value else _key_text(name, value).encode()
 
         return only
+    if stored:
+        texts = [(name, stored.get(name, _as_given)) for name in fields]
+        return lambda record: "|".join(_escaped(_key_text(name, of(record.get(name)))) for name, of in texts).encode()
     return lambda record: "|".join(_escaped(_key_text(name, record.get(name))) for name in fields).encode()
 
 
@@ -78,26 +80,8 @@ def _branches(field: str, schema: Schema) -> list[Any]:
     return kind if isinstance(kind, list) else [kind]
 
 
-def _floating(fields: tuple[str, ...], schema: Schema) -> dict[str, Callable[[float], float]]:
-    """Return, for each field of nothing but a float or a double, the function that makes a number one."""
-    found: dict[str, Callable[[float], float]] = {}
-    for name in fields:
-        kinds = {kind_of(each) for each in _branches(name, schema) if each is not None} - {"null"}
-        if kinds == {"float"}:
-            found[name] = single
-        elif kinds == {"double"}:
-            found[name] = float
-    return found
-
-
-def _as_read(value: Any, convert: Callable[[float], float] | None) -> Any:
-    """Return a number as a reader gets it; another value, which the encoder refuses, as it is."""
-    if convert is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    try:
-        return convert(value)
-    except OverflowError:
-        return value
+def _as_given(value: Any) -> Any:
+    return value
 
 
 def _escaped(text: str) -> str:
@@ -117,8 +101,14 @@ def _key_text(name: str, value: Any) -> str:
             return value.isoformat()
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case bytes():
+        case bytes() | bytearray():
             return value.hex()
+        case str():  # of a subclass too, such as an enumeration
+            return str.__str__(value)
+        case int():  # as above
+            return int.__repr__(value)
+        case (str(), of_branch):  # the branch of a union and its value
+            return _key_text(name, of_branch)
         case dict() | list():
             raise PublishError(
                 f"the key field {name!r} holds a {type(value).__name__}",

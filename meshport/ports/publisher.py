@@ -21,6 +21,7 @@ from meshport.errors import EncodeError, MeshError, PublishError
 from meshport.event import DATA_SCHEMA, Envelope, EventWriter, Extension, Headers, new_id
 from meshport.event.attributes import AVRO
 from meshport.event.record import event_time, record_key, retraction_key
+from meshport.event.stored import stored_values
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Producer
 from meshport.ports.delivery.chunk import CHUNK, SUFFIXES
@@ -232,7 +233,9 @@ class Publisher:
         With attributes and methods it took 1.7 us beside encoding and the client; so it takes 1.0 (`tests/bench/ports.py`).
         """
         key_of, time_of, plain = self._key, self._time, self._writer.plain
-        key_field = self.binding.key[0] if len(self.binding.key) == 1 else None
+        # The key of a text is the text, but that of a UUID in lower case.
+        has_text = len(self.binding.key) == 1 and not stored_values(self.binding.key, self.schema)
+        key_field = self.binding.key[0] if has_text else None
         time_field = self.binding.time
         deliveries, callers = self._deliveries, self._deliveries.callers
         queue, suffixes = deliveries.queue_next, SUFFIXES

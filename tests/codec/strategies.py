@@ -153,10 +153,10 @@ def _value(draw: st.DrawFn, form: Any, named: dict[str, Any], depth: int) -> Any
             scale = form.get("scale", 0)
             unscaled = draw(st.integers(-(10 ** form["precision"]) + 1, 10 ** form["precision"] - 1))
             return Decimal((int(unscaled < 0), tuple(map(int, str(abs(unscaled)))), -scale))
-    return draw(_LEAF_VALUES[kind])
+    return draw(LEAF_VALUES[kind])
 
 
-_LEAF_VALUES: dict[str, st.SearchStrategy[Any]] = {
+LEAF_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
     "boolean": st.booleans(),
     "int": st.integers(-(2**31), 2**31 - 1) | st.integers(-70, 70),

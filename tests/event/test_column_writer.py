@@ -24,6 +24,10 @@ from meshport.event.column_writer import ColumnWriter, Parts
 
 PREFIX = b"\0\0\0\0\7"
 AT = datetime(2026, 3, 1, 4, 5, 6, 789_000, tzinfo=UTC)
+MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+GUID = {"type": "string", "logicalType": "uuid"}
+_UUID = "218c3c71-5495-4d11-9379-eff0811a0f04"
 
 
 def order(*fields: tuple[str, Any]) -> Schema:
@@ -191,12 +195,17 @@ def test_an_offset_is_the_same_instant() -> None:
         (["null", "float"], pa.int64(), [3, 16777216], [b"3.0", b"16777216.0"]),
         ("double", pa.int64(), [3, 2**53], [b"3.0", b"9007199254740992.0"]),
         ("double", pa.float64(), [0.1, float("nan")], [b"0.1", b"nan"]),
+        (MILLIS, pa.timestamp("us", "UTC"), [AT.replace(microsecond=789_999)], [b"2026-03-01T04:05:06.789000Z"]),
+        (MILLIS, pa.int64(), [1_772_337_906_789], [b"2026-03-01T04:05:06.789000Z"]),
+        (MONEY, pa.decimal128(9, 1), [Decimal("1.5")], [b"1.50"]),
+        (GUID, pa.string(), [_UUID.upper(), _UUID], [_UUID.encode()] * 2),
     ],
 )
-def test_the_key_of_a_number_is_that_of_the_number_that_is_read(
-    kind: Any, arrow: Any, values: list[Any], keys: list[bytes]
-) -> None:
-    """A float has single precision in the key too, so that a record that was read and published again has the same key."""
+def test_the_key_is_that_of_the_value_that_is_read(kind: Any, arrow: Any, values: list[Any], keys: list[bytes]) -> None:
+    """The key has the stored value: single precision, the unit of the type, the scale, lower case.
+
+    So a record that was read and published again has the same key.
+    """
     schema = order(("x", kind))
     made = parts(schema, pa.RecordBatch.from_arrays([pa.array(values, arrow)], names=["x"]), ("x",))
     assert made.keys == [record_key(("x",), schema)({"x": each}) for each in values] == keys

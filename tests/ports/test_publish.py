@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
@@ -104,6 +105,23 @@ def test_a_composite_key_joins_the_fields(ports: Mesh) -> None:
     with Publisher(binding.address, ports.registry) as publisher:
         publisher.publish(reading(3))
     assert [message.key() for message in stored(binding)] == [b"3.0|s3"]
+
+
+def test_every_way_to_publish_makes_the_key_of_the_stored_value(ports: Mesh) -> None:
+    """A UUID in capitals has the key of the same UUID in lower case, published alone, with an id, in a list or retracted."""
+    form = {
+        "type": "record",
+        "name": "Seen",
+        "fields": [{"name": "id", "type": {"type": "string", "logicalType": "uuid"}}],
+    }
+    binding = ports.product(form, key=["id"], time=None)
+    one = "218c3c71-5495-4d11-9379-eff0811a0f04"
+    with Publisher(binding.address, ports.registry) as publisher:
+        publisher.publish({"id": one.upper()})
+        publisher.publish({"id": one.upper()}, id="e1")
+        publisher.retract({"id": one.upper()})
+        assert publisher.publish_batch([{"id": one}, {"id": one.upper()}, {"id": UUID(one)}]).stored == 3
+    assert [message.key() for message in stored(binding)] == [one.encode()] * 6
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import pytest
 
+from meshport.event.record import record_key
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import columns_for
@@ -265,6 +266,37 @@ def test_decimals_go_to_a_port_of_fewer_digits(batches: list[int]) -> None:
         assert harness.run().quarantined == 101
     assert left(columns) == left(rows)
     assert state(columns) == state(rows)
+    assert sum(batches) >= 200
+
+
+def test_keys_are_those_of_the_stored_values(batches: list[int]) -> None:
+    """Rows of a joined product are found by an equal value, and outputs keyed by stored ones, over columns and row by row."""
+    tenths, cents = ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": scale} for scale in (1, 2))
+    exact = {"type": "long", "logicalType": "timestamp-micros"}
+    sale = record("Sale", avro("price", tenths), avro("n", "int"), avro("at", exact))
+    output = record(
+        "Band", avro("price", cents), avro("n", "double"), avro("at", INSTANT), avro("label", ["null", "string"])
+    )
+    band = record("Price", avro("price", cents), avro("label", ["null", "string"]), avro("since", INSTANT))
+    ports = Ports(
+        {
+            str(PLAYS): Port(sale, key=("n",), time="at"),
+            str(ARTISTS): Port(band, key=("price",), time="since", cleanup="compact"),
+            str(OUT): Port(output, key=("at", "price", "n")),
+        }
+    )
+    pipeline = Pipeline(PLAYS, (Join(ARTISTS, "price", {"label": "label"}, "keep"),), timedelta(minutes=1))
+    rows, columns = (kind(pipeline, output=str(OUT), ports=ports) for kind in (Harness, ByColumns))
+    for harness in (rows, columns):
+        harness.publish(str(ARTISTS), {"price": Decimal("1.5"), "label": "low", "since": at(-1)})
+        for number in range(200):
+            time = at(number) + timedelta(microseconds=number)
+            harness.publish(str(PLAYS), {"price": Decimal("1.5"), "n": number, "at": time}, id=f"p{number}")
+        assert harness.run().quarantined == 0
+        assert {each["label"] for each in harness.records()} == {"low"}
+        key_of = record_key(("at", "price", "n"))
+        assert [each.key for each in harness.outputs(harness.plan.output.topic)] == list(map(key_of, harness.records()))
+    assert left(columns) == left(rows)
     assert sum(batches) >= 200
 
 

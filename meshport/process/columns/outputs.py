@@ -28,7 +28,7 @@ from meshport.process.columns.columnar_records import (
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.wire.outputs import LARGEST_OUTPUT, output_ids
 from meshport.process.wire.plan import Plan
-from meshport.schema import parse_schema
+from meshport.schema import Schema, parse_schema
 
 
 class ColumnarOutputs:
@@ -60,7 +60,7 @@ class ColumnarOutputs:
         self._constant, self._prefix = writer.constant, writer.prefix
         self._topic = output.topic
         self._source = plan.source.topic
-        self._keys = keys_of(output.key, fields)
+        self._keys = keys_of(output.key, fields, schema)
         self._time = output.time
         if self._time is not None and not pa.types.is_timestamp(field_of(self._time, fields).arrow):
             raise NotColumnar(f"the time field {self._time!r} is no timestamp")
@@ -124,12 +124,15 @@ def _fits(given: ColumnField, wanted: ColumnField) -> bool:
     return bool(one == pa.float32()) and bool(other == pa.float64())
 
 
-def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords], list[bytes | None]]:
+def keys_of(
+    names: tuple[str, ...], fields: Fields, schema: Schema | None = None
+) -> Callable[[ColumnarRecords], list[bytes | None]]:
     """Return the function that computes the key of each record.
 
     Args:
         names: the key fields; empty for records without a key.
         fields: the fields of the records.
+        schema: that the records are going to be stored with; the keys are those of the stored values, as of `record_key`.
 
     Raises:
         NotColumnar: a key field has no plain values.
@@ -141,7 +144,7 @@ def keys_of(names: tuple[str, ...], fields: Fields) -> Callable[[ColumnarRecords
     # 0.0 and -0.0 are equal but two keys, and a nested value cannot be hashed.
     kinds = [field_of(name, fields).arrow for name in names]
     exact = not any(pa.types.is_floating(each) or pa.types.is_nested(each) for each in kinds)
-    key, values = record_key(names), {name: to_python(field_of(name, fields)) for name in names}
+    key, values = record_key(names, schema), {name: to_python(field_of(name, fields)) for name in names}
 
     def keys(records: ColumnarRecords) -> list[bytes | None]:
         parts = list(zip(*(each(records.columns[name]) for name, each in values.items()), strict=True))

@@ -23,11 +23,13 @@ from typing import Any, Final
 from meshport.binding import Binding
 from meshport.event import UNREADABLE, EventReader
 from meshport.event.record import record_key
+from meshport.event.stored import stored_values
 from meshport.process.logic.counted_warning import CountedWarning
 from meshport.process.logic.event_time import to_datetime, to_micros
 from meshport.process.logic.operators import Record
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.partitioner import partition_of
+from meshport.schema import parse_schema
 
 _log: Final = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class Table:
         self._binding = binding
         self._read = reader.read
         self._key = record_key(("value",))
+        schema = parse_schema(binding.schema_text, source=f"the schema of {binding.address}")
+        self._stored = next(iter(stored_values(binding.key, schema).values()), None)
         self._versions: dict[bytes, _Versions] = {}
         self._out_of_order = CountedWarning(_log, _OUT_OF_ORDER)
         self._in_two = CountedWarning(_log, _IN_TWO_PARTITIONS)
@@ -118,8 +122,13 @@ class Table:
 
     def row(self, value: Any, time: int) -> Record | None:
         """Return the row whose key is `value`, as of `time` (microseconds); None where there is none."""
-        versions = self._versions.get(self._key({"value": value}) or b"")
+        versions = self._versions.get(self._key_of(value))
         return None if versions is None else versions.at(time)
+
+    def _key_of(self, value: Any) -> bytes:
+        """Return the record key of the rows whose key field equals a value: 1.5 is 1.50 in a decimal of scale 2."""
+        stored = value if self._stored is None else self._stored(value)
+        return self._key({"value": stored if stored == value else value}) or b""
 
     def rows_at(self, values: Sequence[Any], times: Sequence[int]) -> list[Record | None]:
         """Return the rows of many values, each as of its time; a value that occurs again is looked up once."""
@@ -129,7 +138,7 @@ class Table:
             if value in known:
                 versions = known[value]
             else:
-                versions = None if value is None else self._versions.get(self._key({"value": value}) or b"")
+                versions = None if value is None else self._versions.get(self._key_of(value))
                 known[value] = versions
             if versions is None:
                 found.append(None)
