@@ -22,10 +22,11 @@ from confluent_kafka import Message as ClientMessage
 from confluent_kafka import Producer as ClientProducer
 
 from meshport.errors import DeliveryUnknown, KafkaError, MeshError, PublishError
-from meshport.kafka.batch_limit import BatchLimits
+from meshport.kafka.batch_limit import BatchLimits, TooLarge
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error, delivery_error
+from meshport.kafka.undelivered import Undelivered, possibly_stored
 
 __all__ = ["ANY_PARTITION", "NOW", "Message", "Producer", "Refusal", "refusal"]
 
@@ -35,8 +36,8 @@ NOW: Final = 0
 """librdkafka's value for the time of sending as the timestamp."""
 
 Headers = Sequence[tuple[str, bytes | None]]
-Undelivered = Callable[[ClientError, ClientMessage], MeshError]
-"""Returns the error for a failed delivery report."""
+FailedReport = Callable[[ClientError, ClientMessage], Undelivered]
+"""Takes a failed delivery report."""
 
 # A topic that was deleted must not block a caller for ever; five minutes are librdkafka's own `message.timeout.ms`.
 _TIMEOUT_S: Final = 300.0
@@ -78,8 +79,9 @@ class Producer:
     def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
         self._fatal: KafkaError | None = None
         self._doubted_at = -math.inf
-        self._doubt_s = _longest_delivery_s({**kafka.properties, **(settings or {})}) + _DOUBT_S
-        self._limits = BatchLimits(kafka)
+        properties = {**kafka.properties, **(settings or {})}
+        self._doubt_s = _longest_delivery_s(properties) + _DOUBT_S
+        self._limits = BatchLimits(kafka, properties)
         self._client: ClientProducer | _Released = new_client(
             ClientProducer,
             kafka,
@@ -100,28 +102,33 @@ class Producer:
     def _failed(self, error: ClientError) -> None:
         if error.fatal():
             self._fatal = client_error(error, "the producer cannot go on")
-        self._doubted_at = time.monotonic()
+        self._doubt()
 
-    def undelivered(self, error: ClientError, message: ClientMessage) -> MeshError:
-        """Return the error for a failed delivery report: what `produce(on_delivery=...)` is called with.
+    def _doubt(self) -> None:
+        """Note that a connection was lost, or that a request had no answer."""
+        self._doubted_at = time.monotonic()
+        self._limits.ask_ahead()
+
+    def watch(self, topic: str) -> None:
+        """Note a topic to which messages go through `produce`: what it takes is asked for when a connection was lost."""
+        self._limits.watch(topic)
+
+    def undelivered(self, error: ClientError, message: ClientMessage) -> Undelivered:
+        """Return what a failed delivery report comes to: what `produce(on_delivery=...)` is called with.
 
         A broker refuses a batch as a whole, and the client may batch anew what it sends again. So an event whose first
         request was lost on the way may be stored though the second was refused: while the client may hold such events, a
-        refusal by a broker leaves the outcome unknown.
+        refusal by a broker leaves the outcome unknown, unless the event alone is too large for its topic (`BatchLimits`).
         """
-        topic = str(message.topic())
-        found: MeshError = delivery_error(error, f"an event for {topic} was not acknowledged")
-        if error.code() == ClientError.MSG_SIZE_TOO_LARGE:
-            found = self._limits.refusal(topic, len(message.key() or b"") + len(message.value() or b""), found.message)
+        found = delivery_error(error, f"an event for {message.topic()} was not acknowledged")
         if isinstance(found, DeliveryUnknown):
-            self._doubted_at = time.monotonic()
-        elif error.code() > 0 and time.monotonic() - self._doubted_at < self._doubt_s:
-            return DeliveryUnknown(
-                f"{found.message}; an earlier request with it may have been stored before a connection was lost",
-                code=error.name(),
-                hint="publish it again with the same id: readers ignore an id they have seen",
-            )
-        return found
+            self._doubt()
+            return Undelivered(found)
+        doubtful = error.code() > 0 and time.monotonic() - self._doubted_at < self._doubt_s
+        stored = possibly_stored(found.message, error) if doubtful else None
+        if error.code() == ClientError.MSG_SIZE_TOO_LARGE:
+            return TooLarge(self._limits, message, found, stored)
+        return Undelivered(stored or found)
 
     def poll(self, wait_s: float) -> None:
         """Serve delivery reports, for up to `wait_s` seconds until there is one.
@@ -168,6 +175,7 @@ class Producer:
         """
         batch = _Batch(self.undelivered)
         for message in messages:
+            self._limits.watch(message.topic)
             self._send(message, batch.slot())
         deadline = time.monotonic() + timeout_s
         while batch.waiting:
@@ -178,8 +186,9 @@ class Producer:
                 )
             if self._fatal is not None and batch.waiting:
                 raise self._fatal
-        if batch.error is not None:
-            raise batch.error
+        if batch.failed is not None:
+            batch.failed.wait(max(0.0, deadline - time.monotonic()))
+            raise batch.failed.error()
         return batch.stored
 
     def _send(self, message: Message, on_delivery: Callable[[Any, Any], None]) -> None:
@@ -222,6 +231,7 @@ class Producer:
 
         The client's own `close` frees what a call in another thread still uses.
         """
+        self._limits.end()
         self._client = _Released()
         self.produce = self._client.produce
 
@@ -271,11 +281,11 @@ class _Released:
 class _Batch:
     """The delivery reports of one call of `deliver`."""
 
-    def __init__(self, undelivered: Undelivered) -> None:
+    def __init__(self, undelivered: FailedReport) -> None:
         self._undelivered = undelivered
         self.stored: list[tuple[int, int]] = []
         self.waiting = 0
-        self.error: MeshError | None = None
+        self.failed: Undelivered | None = None
 
     def slot(self) -> Callable[[ClientError | None, ClientMessage], None]:
         index = len(self.stored)
@@ -286,8 +296,8 @@ class _Batch:
             self.waiting -= 1
             if error is None:
                 self.stored[index] = (message.partition() or 0, message.offset() or 0)
-            elif self.error is None:
-                self.error = self._undelivered(error, message)
+            elif self.failed is None:
+                self.failed = self._undelivered(error, message)
 
         return reported
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from meshport.errors import DeliveryUnknown, EncodeError, MeshError, PublishError
+from meshport.kafka.undelivered import Undelivered
 from meshport.ports.delivery.chunk import Chunk, mark
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
@@ -217,11 +218,11 @@ def test_callers_that_have_ended_leave_no_trace(in_memory_mesh: Mesh) -> None:
 
 def test_events_with_equal_bytes_are_unknown_where_some_of_them_failed() -> None:
     """The client does not report which of two equal events failed; a tombstone is told from others by its key."""
-    chunk = Chunk("id-", lambda error, _: PublishError(error.str()))
+    chunk = Chunk("id-", lambda error, _: Undelivered(PublishError(error.str())))
     for value, key in ((b"a", b"k"), (b"b", b"k"), (b"a", b"k"), (None, b"x"), (None, b"y")):
         chunk.add(chunk.id(len(chunk.values)), mark(value, key))
-    chunk.failed(mark(b"a", b"k"), PublishError("refused"))
-    chunk.failed(mark(None, b"y"), PublishError("refused"))
+    chunk.failed(mark(b"a", b"k"), Undelivered(PublishError("refused")))
+    chunk.failed(mark(None, b"y"), Undelivered(PublishError("refused")))
     chunk.complete()
     assert [(each.id, each.unknown) for each in chunk.failures()] == [
         ("id-000", True),

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from meshport.errors import DeliveryUnknown, MeshError
-from meshport.kafka.producer import Undelivered
+from meshport.kafka.producer import FailedReport
+from meshport.kafka.undelivered import Undelivered
 from meshport.ports.delivery.outcome import PublishFailure
 from meshport.ports.delivery.receipt import Receipt
 
@@ -51,19 +52,19 @@ class Chunk:
         values: the mark of each event.
         given: the ids that the caller gave, by index.
         report: the `on_delivery` of each event; None once the chunk takes no more events.
-        done: whether the outcome of each event is known.
+        reported: whether the client has reported each event.
     """
 
-    __slots__ = ("_doubtful", "_errors", "done", "given", "prefix", "report", "undelivered", "values")
+    __slots__ = ("_doubtful", "_failed", "given", "prefix", "report", "reported", "undelivered", "values")
 
-    def __init__(self, prefix: str, undelivered: Undelivered) -> None:
+    def __init__(self, prefix: str, undelivered: FailedReport) -> None:
         self.prefix = prefix
         self.undelivered = undelivered
         self.values: list[Mark] = []
         self.given: dict[int, str] = {}
-        self.done = False
+        self.reported = False
         self.report: _Report | None = _Report(self)
-        self._errors: list[tuple[Mark, MeshError]] = []
+        self._failed: list[tuple[Mark, Undelivered]] = []
         self._doubtful: set[int] = set()
 
     def id(self, index: int) -> str:
@@ -91,13 +92,24 @@ class Chunk:
         """Take no more events; a caller that is adding one at this moment in another thread still completes it."""
         self.report = None
 
-    def failed(self, mark: Mark, error: MeshError) -> None:
+    def failed(self, mark: Mark, failure: Undelivered) -> None:
         """Note the failure of one event."""
-        self._errors.append((mark, error))
+        self._failed.append((mark, failure))
 
     def complete(self) -> None:
-        """Note that the outcome of each event is known. Called by a destructor, hence takes no lock."""
-        self.done = True
+        """Note that the client has reported each event. Called by a destructor, hence takes no lock."""
+        self.reported = True
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome of each event is known."""
+        return self.reported and all(failure.decided for _, failure in self._failed)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until what the client has reported is decided, for `timeout_s` seconds at most."""
+        undecided = next((failure for _, failure in self._failed if not failure.decided), None)
+        if undecided is not None:
+            undecided.wait(timeout_s)
 
     def failures(self, waited_s: float = 0) -> Iterator[PublishFailure]:
         """Yield the events that are not certainly stored.
@@ -107,15 +119,15 @@ class Chunk:
         Args:
             waited_s: for how many seconds the caller has waited, where the chunk is not done.
         """
-        errors = self._errors.copy()
-        if not errors and not self._doubtful and self.done:
+        failed = self._failed.copy()
+        if not failed and not self._doubtful and self.reported:
             return
         indices = defaultdict(list)
         for index, value in enumerate(self.values):
             indices[value].append(index)
         by_mark = defaultdict(list)
-        for value, error in errors:
-            by_mark[value].append(error)
+        for value, failure in failed:
+            by_mark[value].append(failure.error())
         outcome: dict[int, MeshError] = {}
         for value, found in by_mark.items():
             equal = indices[value]
@@ -125,18 +137,20 @@ class Chunk:
             else:
                 outcome.update(zip(equal, found, strict=True))
         for index in range(len(self.values)):
-            if failure := outcome.get(index) or self._not_reported(index, waited_s):
-                yield PublishFailure(self.id(index), -1, failure)
+            if error := outcome.get(index) or self._not_reported(index, waited_s):
+                yield PublishFailure(self.id(index), -1, error)
 
     def _not_reported(self, index: int, waited_s: float) -> DeliveryUnknown | None:
         """Return why the outcome of an event that did not fail is unknown; None if it is stored."""
         if index in self._doubtful:
             return DeliveryUnknown("publishing it was interrupted", hint=_REPEAT)
-        return None if self.done else DeliveryUnknown(f"it was not acknowledged within {waited_s:g} s", hint=_REPEAT)
+        return (
+            None if self.reported else DeliveryUnknown(f"it was not acknowledged within {waited_s:g} s", hint=_REPEAT)
+        )
 
 
 class _Report:
-    """The `on_delivery` of a chunk's events; the destruction of it says that the outcome of each is known."""
+    """The `on_delivery` of a chunk's events; the destruction of it says that the client has reported each."""
 
     __slots__ = ("_chunk",)
 
@@ -159,18 +173,18 @@ class ReceiptChunk(Chunk):
         id: the event's.
         mark: of the event.
         undelivered: `Producer.undelivered`.
-        known: where the chunk is added once its outcome is known, for the thread that sets the receipt's outcome.
+        known: where the chunk is added once its event is reported, for the thread that sets the receipt's outcome.
     """
 
     __slots__ = ("_known", "receipt")
 
-    def __init__(self, id: str, mark: Mark, undelivered: Undelivered, known: deque[ReceiptChunk]) -> None:
+    def __init__(self, id: str, mark: Mark, undelivered: FailedReport, known: deque[ReceiptChunk]) -> None:
         super().__init__("", undelivered)
         self.receipt = Receipt(id)
         self._known = known
         self.add(id, mark)
 
     def complete(self) -> None:
-        """Note that the outcome is known. Setting the receipt's takes a lock, which a destructor must not."""
+        """Note that the event is reported. Setting the receipt's takes a lock, which a destructor must not."""
         super().complete()
         self._known.append(self)

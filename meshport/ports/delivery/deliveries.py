@@ -1,6 +1,6 @@
 """The events of all callers of a publisher, from the client's queue to their outcomes.
 
-Threads and tasks may share it. What is done for each event is in `Publisher`, what for a chunk, a wait or a receipt is here.
+Threads and tasks may share it. What is done for each event is in `Publisher`, what for a chunk or a wait is here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from itertools import count
@@ -22,6 +21,7 @@ from meshport.ports.delivery.chunk import CHUNK, Chunk, ReceiptChunk, mark
 from meshport.ports.delivery.fork import keep_client, leave_at_fork
 from meshport.ports.delivery.outcome import Settled
 from meshport.ports.delivery.receipt import Receipt
+from meshport.ports.delivery.waiting import WaitingReceipts
 
 __all__ = ["TIMEOUT_S", "Deliveries"]
 
@@ -34,8 +34,6 @@ _SHORTEST_S: Final = 0.01
 _LONGEST_S: Final = 0.1
 # How long a failure that a flush of another caller reported is reported to further ones, where its own caller has ended.
 _KEPT_S: Final = 600.0
-# The thread that serves reports for receipts ends after so many seconds without one.
-_IDLE_S: Final = 5.0
 # Accounts are looked through for those that have ended when their number has doubled, and not below this one.
 _FEW: Final = 64
 
@@ -50,6 +48,7 @@ class Deliveries:
 
     def __init__(self, producer: Producer, topic: str) -> None:
         self._producer = producer
+        producer.watch(topic)
         self.topic: Final = topic
         # The client's own method: topic, value, key, partition, callback, None, timestamp, headers. Keyword arguments would
         # cost half a microsecond of 2.7.
@@ -64,11 +63,7 @@ class Deliveries:
         self._look_at = _FEW
         self._failures = 0
         self._ended: str | None = None
-        # The receipts without an outcome, and those whose outcome is known but not set.
-        self._waiting: set[ReceiptChunk] = set()
-        self._known: deque[ReceiptChunk] = deque()
-        self._server: threading.Thread | None = None
-        self._wanted = threading.Event()
+        self._receipts = WaitingReceipts(producer, topic, self._lock)
         leave_at_fork(self)
 
     # -- publishing ------------------------------------------------------------------------------------------------
@@ -172,7 +167,7 @@ class Deliveries:
         self, caller: Caller, id: str, value: bytes | None, key: bytes | None, headers: Headers
     ) -> Receipt:
         """Queue one event with the client and return its receipt; otherwise as `queue`."""
-        chunk = ReceiptChunk(id, mark(value, key), self._producer.undelivered, self._known)
+        chunk = ReceiptChunk(id, mark(value, key), self._producer.undelivered, self._receipts.reported)
         report = chunk.report
         while True:
             with self._lock:
@@ -197,12 +192,8 @@ class Deliveries:
     def _expect(self, caller: Caller, chunk: ReceiptChunk) -> None:
         """Count the event of a receipt to its caller, and see that a thread serves its delivery report."""
         caller.account.add(chunk, self._next_failure)
-        self._waiting.add(chunk)
         chunk.seal()
-        if self._server is None:
-            self._server = threading.Thread(target=self._serve, name=f"receipts of {self.topic}", daemon=True)
-            self._server.start()
-        self._wanted.set()
+        self._receipts.expect(chunk)
 
     def _new_chunk(self) -> Chunk:
         return Chunk(f"{self._ids}{next(self._chunk_numbers)}", self._producer.undelivered)
@@ -243,7 +234,7 @@ class Deliveries:
             PublishError: the publisher has failed for good.
         """
         self._producer.poll(wait_s)
-        self._settle_receipts()
+        self._receipts.settle()
         if self._producer.fatal is not None:
             raise self._failed_for_good() from self._producer.fatal
 
@@ -300,11 +291,9 @@ class Deliveries:
         if not self._await(accounts, timeout_s):
             self._producer.abandon()
             self._await(accounts, _LONGEST_S)
-        self._settle_receipts()
+        self._receipts.settle()
         with self._lock:
-            for chunk in self._waiting.copy():
-                self._settle_receipt(chunk, timeout_s)
-            self._wanted.set()
+            self._receipts.close(timeout_s)
             self._producer.release()
             self._produce = self._producer.produce
             return Settled.sum([self._report_to_another(each, self._failures) for each in accounts])
@@ -322,8 +311,11 @@ class Deliveries:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 break
-            self._producer.push(min(slice_s, left_s))
-            self._settle_receipts()
+            if all(each.reported for each in waiting):
+                waiting[0].wait(min(slice_s, left_s))
+            else:
+                self._producer.push(min(slice_s, left_s))
+            self._receipts.settle()
             slice_s = min(_LONGEST_S, 1.5 * slice_s)
         with self._lock:
             for account, chunks in sealed.items():
@@ -350,39 +342,6 @@ class Deliveries:
             each.reported_at = each.reported_at or now
         return Settled(number, [each.failure for each in failed])
 
-    # -- receipts --------------------------------------------------------------------------------------------------
-
-    def _settle_receipts(self) -> None:
-        while True:
-            try:
-                chunk = self._known.popleft()
-            except IndexError:
-                return
-            self._settle_receipt(chunk, 0)
-
-    def _settle_receipt(self, chunk: ReceiptChunk, waited_s: float) -> None:
-        with self._lock:
-            if chunk not in self._waiting:  # the client never had its event
-                return
-            self._waiting.discard(chunk)
-        failure = next(chunk.failures(waited_s), None)
-        chunk.receipt.settle(None if failure is None else failure.error)  # outside of the lock: it may call back
-
-    def _serve(self) -> None:
-        """Serve delivery reports while a receipt has no outcome."""
-        while True:
-            self._producer.poll(_LONGEST_S)
-            self._settle_receipts()
-            with self._lock:
-                if self._waiting:
-                    continue
-                self._wanted.clear()
-            if not self._wanted.wait(_IDLE_S) or self._ended is not None:
-                with self._lock:
-                    if not self._waiting:
-                        self._server = None
-                        return
-
     # -- fork ------------------------------------------------------------------------------------------------------
 
     def leave_to_parent(self) -> None:
@@ -393,5 +352,5 @@ class Deliveries:
             for chunk in account.chunks:
                 chunk.seal()
         # Threads of the parent may have held the locks; what waits is waited for there.
-        self._lock, self._wanted, self._server = threading.RLock(), threading.Event(), None
-        self._accounts, self._waiting = [], set()
+        self._lock, self._accounts = threading.RLock(), []
+        self._receipts = WaitingReceipts(self._producer, self.topic, self._lock)
