@@ -316,7 +316,11 @@ def after_a_loss(broker: EmbeddedKafka, own_mesh: Mesh) -> Iterator[dict[str, Pu
 
     The topic of "higher" takes ten times `LARGEST`, the others `LARGEST`.
     """
-    properties = {"plain": {"linger.ms": 900}, "higher": {}, "compressing": {"compression.type": "gzip"}}
+    properties: dict[str, dict[str, Any]] = {
+        "plain": {"linger.ms": 900},
+        "higher": {},
+        "compressing": {"compression.type": "gzip"},
+    }
     with ExitStack() as opened:
         publishers = {}
         for name, given in properties.items():
@@ -385,7 +389,7 @@ def test_a_delivery_callback_waits_for_no_broker(own_mesh: Mesh) -> None:
             found.append((failure.decided, failure))
 
         producer.produce(binding.topic, b"x" * 2 * LARGEST, b"key", on_delivery=reported)
-        wait_for(lambda: producer.poll(0.1) or found, "the report")
+        wait_for(lambda: producer.push(0.1) == 0, "the report")
         ((decided, failure),) = found
         assert not decided
         failure.wait(PATIENCE_S)
