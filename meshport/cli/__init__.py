@@ -46,7 +46,7 @@ VERBS: Final = {
     "json-schema": _Verb("mesh:json_schema", "Print the JSON Schema of product.yaml, for editors."),
     "lineage": _Verb("mesh:lineage", "List the products upstream and downstream of a product."),
     "schema": _Verb("mesh:schema", "Print the Avro schema of a port's contract, complete: shared types are spelled out."),
-    "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product: a day, and the address that its readers move to."),
+    "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product, with a day and a successor, or take that back."),
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),

@@ -35,21 +35,31 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 def deprecate(
     address: ProductArgument,
     on: Annotated[
-        datetime,
+        datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="DAY", help="The day (UTC) by which its readers should have left."),
-    ],
+    ] = None,
     successor: SuccessorOption = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the announcement back.")] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Announce the end of a product: a day, and the address that its readers move to.
+    """Announce the end of a product, with a day and a successor, or take that back.
 
     Nothing stops: the product is published and read as before. One major line ends by `deprecatedOn` at its port in
     product.yaml, as `meshport new ADDRESS --major` writes it.
 
-    Example: meshport deprecate shop/orders --on 2027-06-30 --successor shop/purchases
+    Examples:
+        meshport deprecate shop/orders --on 2027-06-30 --successor shop/purchases
+        meshport deprecate shop/orders --undo
     """
     wanted = _product(address, "a line is deprecated by `deprecatedOn` at its port in product.yaml")
+    if undo:
+        if on or successor:
+            raise typer.BadParameter("it takes a day and a successor back, and needs none", param_hint="--undo")
+        _undo(wanted, registry, json)
+        return
+    if on is None:
+        raise typer.BadParameter("Missing option: the day by which its readers should have left", param_hint="--on")
     with open_registry(registry) as mesh:
         known = mesh.product(wanted)
         body = Deprecation(on=on.date(), successor=None if successor is None else Address.parse(successor))
@@ -62,6 +72,19 @@ def deprecate(
     say(f"{wanted.key} is deprecated: its readers should have left by {done.descriptor.deprecated_on}")
     say(f"they move to {follows.key}" if follows else "no successor is named; --successor ADDRESS names one")
     _say_readers(readers)
+
+
+def _undo(wanted: Address, registry: str | None, json: bool) -> None:
+    with open_registry(registry) as mesh:
+        known = mesh.product(wanted)
+        if known.descriptor.status is Status.ACTIVE:
+            raise RegistrationRefused(f"{wanted} is not deprecated", hint="it is active, and nothing has to be undone")
+        done = mesh.activate(known.descriptor.id)
+    if json:
+        emit(_facts(done, wanted))
+        return
+    say(f"{wanted.key} is {done.descriptor.status} again, without a day and a successor")
+    say("if its product.yaml says `status: deprecated`, remove that too: `meshport apply` would deprecate it again")
 
 
 def retire(

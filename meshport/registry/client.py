@@ -201,6 +201,16 @@ class Registry:
         """
         return self._change(guid, "deprecate", wanted)
 
+    def activate(self, guid: UUID) -> RegisteredProduct:
+        """Undo the deprecation of a product; its day and its successor are forgotten.
+
+        Raises:
+            NotRegistered: the product is not registered.
+            RegistrationRefused: the product is a draft or retired.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._change(guid, "activate", _Nothing())
+
     def retire(self, guid: UUID, wanted: Retirement) -> RegisteredProduct:
         """Retire a product or one of its lines.
 
@@ -318,6 +328,10 @@ class Registry:
         product = self._requests.post(f"/api/v1/dataproducts/{guid}/{verb}", body, RegisteredProduct)
         self._bindings.forget(product.descriptor.address)
         return product
+
+
+class _Nothing(BaseModel):
+    """The body of a request that needs none."""
 
 
 class _Verdicts(BaseModel):

@@ -98,12 +98,15 @@ def activate(connection: Connection, guid: str) -> None:
 
     Raises:
         NotInMesh: the product is not registered.
-        Conflict: the product is retired; only a new product can succeed it.
+        Conflict: the product is retired, and only a new product can succeed it; or it is a draft, which the registration of its
+            descriptor makes active.
     """
     row = require_guid(connection, guid)
     product = descriptor_of(row)
     if product.status is Status.RETIRED:
         raise Conflict(f"{product.address} is retired", hint="a retired address stays so; register a successor")
+    if product.status is Status.DRAFT:
+        raise Conflict(f"{product.address} is a draft, not deprecated", hint="`status: active` in its product.yaml")
     _store(connection, row, {"status": Status.ACTIVE, "deprecated_on": None, "successor": None})
 
 

@@ -168,7 +168,9 @@ def _with_lifecycle(product: Product, row: Row[Any] | None, plan: _RegistrationP
     """Return the descriptor with the registered lifecycle, unless its own is further along."""
     kept = product if row is None else keep_lifecycle(product, descriptor_of(row))
     if kept is not product:
-        plan.notes.append(f"the status stays {kept.status}, though the descriptor says {product.status}")
+        note = f"the status stays {kept.status}, though the descriptor says {product.status}"
+        undo = f" (`meshport deprecate {product.address.key} --undo`)" if kept.status is Status.DEPRECATED else ""
+        plan.notes.append(note + undo)
     return kept
 
 

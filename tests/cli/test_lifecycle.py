@@ -125,10 +125,29 @@ def test_a_deprecation_names_the_day_the_successor_and_the_readers(on_mesh: Run,
         ([f"{key(old)}/events", "--on", "2999-06-30"], "name the product"),
         ([key(old), "--on", "soon"], "does not match"),
         ([key(old)], "Missing option"),
+        ([key(old), "--undo", "--on", "2999-06-30"], "needs none"),
     ):
         wrong = on_mesh("deprecate", *arguments)
         assert wrong.code == 2
         assert told in wrong.err.replace("\n", " ")
+
+
+def test_a_deprecation_is_undone(on_mesh: Run, mesh: Mesh) -> None:
+    """`--undo` makes the product active again, without a day and a successor; what is not deprecated is refused."""
+    old, new = mesh.product(), mesh.product()
+    assert on_mesh("deprecate", key(old), "--on", "2999-06-30", "--successor", key(new)).code == 0
+    undone = on_mesh("deprecate", key(old), "--undo")
+    assert undone.code == 0
+    assert undone.err.startswith(f"{key(old)} is active again, without a day and a successor\n")
+    again = on_mesh("deprecate", key(old), "--undo")
+    assert again.code == 1
+    assert "is not deprecated" in again.err
+    assert on_mesh("deprecate", key(old), "--on", "2999-06-30").code == 0
+    (facts,) = on_mesh("deprecate", key(old), "--undo", "--json").lines
+    assert facts == {"address": f"mesh://{key(old)}", "status": "active", "deprecatedOn": None, "successor": None}
+    assert on_mesh("retire", key(old), "--yes").code == 0
+    retired = on_mesh("deprecate", key(old), "--undo")
+    assert (retired.code, "a retired address stays so" in retired.err) == (1, True)
 
 
 def test_one_line_is_retired_and_its_entry_may_go(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> None:

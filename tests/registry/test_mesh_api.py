@@ -310,15 +310,22 @@ def test_a_lifecycle_never_goes_back_by_an_apply(registry: Registry) -> None:
     registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
     again = registry.register(declared, schemas)
     assert again.changed == ()
-    assert again.notes == ("the status stays deprecated, though the descriptor says active",)
+    assert again.notes == (
+        "the status stays deprecated, though the descriptor says active (`meshport deprecate player/plays --undo`)",
+    )
     assert registry.resolve("player/plays").status == "deprecated"
 
 
 def test_a_deprecation_can_be_taken_back_and_a_retirement_cannot(registry: Registry, http: httpx2.Client) -> None:
-    """`activate` undoes a deprecation, and is refused after the retirement."""
+    """`activate` undoes a deprecation, and is refused for a draft and after the retirement."""
     declared, schemas = plays()
+    registry.register(declared.model_copy(update={"status": "draft"}), schemas)
+    with pytest.raises(RegistrationRefused, match="is a draft, not deprecated"):
+        registry.activate(declared.id)
     registry.register(declared, schemas)
     registry.deprecate(declared.id, Deprecation(on=date(2030, 1, 1)))
+    assert registry.resolve("player/plays").status == "deprecated"
+    assert registry.activate(declared.id).descriptor.status == "active"
     assert http.post(f"/api/v1/dataproducts/{declared.id}/activate").json()["descriptor"]["status"] == "active"
     assert registry.resolve("player/plays").deprecated_on is None
     registry.retire(declared.id, Retirement())
