@@ -55,11 +55,11 @@ def deprecate(
     wanted = _product(address, "a line is deprecated by `deprecatedOn` at its port in product.yaml")
     if undo:
         if on or successor:
-            raise typer.BadParameter("it takes a day and a successor back, and needs none", param_hint="--undo")
+            raise typer.BadParameter("it takes no day and no successor", param_hint="--undo")
         _undo(wanted, registry, json)
         return
     if on is None:
-        raise typer.BadParameter("Missing option: the day by which its readers should have left", param_hint="--on")
+        raise typer.BadParameter("give the day by which its readers should have left", param_hint="--on")
     with open_registry(registry) as mesh:
         known = mesh.product(wanted)
         body = Deprecation(on=on.date(), successor=None if successor is None else Address.parse(successor))

@@ -124,8 +124,8 @@ def test_a_deprecation_names_the_day_the_successor_and_the_readers(on_mesh: Run,
     for arguments, told in (
         ([f"{key(old)}/events", "--on", "2999-06-30"], "name the product"),
         ([key(old), "--on", "soon"], "does not match"),
-        ([key(old)], "Missing option"),
-        ([key(old), "--undo", "--on", "2999-06-30"], "needs none"),
+        ([key(old)], "give the day"),
+        ([key(old), "--undo", "--on", "2999-06-30"], "takes no day and no successor"),
     ):
         wrong = on_mesh("deprecate", *arguments)
         assert wrong.code == 2

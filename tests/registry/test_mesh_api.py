@@ -12,7 +12,7 @@ import pytest
 from meshport.address import Address
 from meshport.catalog import Deprecation, Retirement
 from meshport.errors import NotRegistered, RegistrationRefused
-from meshport.product import Product
+from meshport.product import Product, Status
 from meshport.registry import Registry
 from meshport.schema import Schema
 from tests.registry.schemas import plays, product, record, schema
@@ -319,7 +319,7 @@ def test_a_lifecycle_never_goes_back_by_an_apply(registry: Registry) -> None:
 def test_a_deprecation_can_be_taken_back_and_a_retirement_cannot(registry: Registry, http: httpx2.Client) -> None:
     """`activate` undoes a deprecation, and is refused for a draft and after the retirement."""
     declared, schemas = plays()
-    registry.register(declared.model_copy(update={"status": "draft"}), schemas)
+    registry.register(declared.model_copy(update={"status": Status.DRAFT}), schemas)
     with pytest.raises(RegistrationRefused, match="is a draft, not deprecated"):
         registry.activate(declared.id)
     registry.register(declared, schemas)
