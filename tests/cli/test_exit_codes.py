@@ -31,20 +31,11 @@ from meshport.registry import Registry
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
 from tests.cli.running import Run
+from tests.cli.shop import ORDERS, order, write_shop
 from tests.waiting import wait_for
 
 NOTHING_LISTENS = "127.0.0.1:1"
-DESCRIPTOR = """\
-address: mesh://shop/orders
-id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a10
-archetype: source-aligned
-description: Orders as they are placed.
-owner: shop
-outputPorts:
-  - name: events
-    key: customer
-"""
-SCHEMA = {"type": "record", "name": "shop.Order", "fields": [{"name": "customer", "type": "string"}]}
+CUSTOMER = {"name": "customer", "type": "string"}
 
 
 @pytest.fixture
@@ -55,20 +46,14 @@ def registry_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     database = tmp_path_factory.mktemp("registry") / "registry.db"
     with running(Settings(database=f"sqlite:///{database}", port=0, bootstrap_servers=NOTHING_LISTENS)) as url:
         with Registry(url) as registry:
-            registry.register(parse_product(DESCRIPTOR), {"events@1": parse_schema(json.dumps(SCHEMA))})
+            registry.register(parse_product(ORDERS), {"events@1": parse_schema(json.dumps(order(CUSTOMER)))})
         yield url
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose contract has one field more than the registered one."""
-    for name in ("producers/shop/orders", "processors", "schemas/shop"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "producers/shop/orders/product.yaml").write_text(DESCRIPTOR)
-    note = {"name": "note", "type": "string", "default": ""}
-    (tmp_path / "schemas/shop/orders.events.avsc").write_text(
-        json.dumps(SCHEMA | {"fields": [*SCHEMA["fields"], note]})
-    )
+    write_shop(tmp_path, order(CUSTOMER, {"name": "note", "type": "string", "default": ""}))
     return tmp_path
 
 

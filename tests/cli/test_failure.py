@@ -12,17 +12,7 @@ import pytest
 
 from meshport.cli.failure import LogFormat, asks_for_json
 from tests.cli.running import Ended, Run
-
-ORDERS = """\
-address: mesh://shop/orders
-id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a22
-archetype: source-aligned
-description: Orders.
-owner: shop
-inputPorts: []
-outputPorts:
-  - name: events
-"""
+from tests.cli.shop import ORDERS_FILE, order, write_shop
 
 
 def failure(ended: Ended) -> dict[str, Any]:
@@ -72,16 +62,12 @@ def test_json_is_asked_for_by_an_option() -> None:
 
 def test_check_is_json(cli: Run, tmp_path: Path) -> None:
     """`check --json` has a line for each product; an input that cannot be looked up is named."""
-    for folder in ("producers/shop/orders", "processors", "schemas/shop"):
-        (tmp_path / folder).mkdir(parents=True)
-    file = tmp_path / "producers/shop/orders/product.yaml"
-    file.write_text(ORDERS)
-    (tmp_path / "schemas/shop/orders.events.avsc").write_text('{"type": "record", "name": "shop.Order", "fields": []}')
+    write_shop(tmp_path, order({"name": "customer", "type": "string"}))
     (found,) = cli("check", "--json").lines
     assert found == {
         "address": "mesh://shop/orders",
         "archetype": "source-aligned",
-        "file": str(file),
+        "file": str(tmp_path / ORDERS_FILE),
         "ports": ["mesh://shop/orders/events@1"],
         "unknownInputs": [],
     }
@@ -124,9 +110,7 @@ def test_a_line_of_the_log_has_its_time_in_utc() -> None:
 )
 def test_the_shell_completes(cli: Run, tmp_path: Path, typed: str, offered: set[str]) -> None:
     """Commands, options and the addresses of the project are completed."""
-    for folder in ("producers/shop/orders", "processors", "schemas/shop"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "producers/shop/orders/product.yaml").write_text(ORDERS)
+    write_shop(tmp_path, order())
     words = typed.split()
     ended = cli(_MESHPORT_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words) - 1))
     assert ended.code == 0

@@ -12,25 +12,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from meshport.product import Product
+from meshport.product import parse_product
 from meshport.registry import Registry
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
 from tests.cli.running import Run
+from tests.cli.shop import ORDER_FILE, ORDERS, ORDERS_FILE, order, write_shop
 from tests.mesh_session import Mesh
 from tests.repository import git
 
-SCHEMA = "schemas/shop/orders.events.avsc"
-DESCRIPTOR = """\
-address: mesh://shop/orders
-id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a10
-archetype: source-aligned
-description: Orders as they are placed.
-owner: shop
-outputPorts:
-  - name: events
-    key: customer
-"""
 MISSING = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 
@@ -39,16 +29,11 @@ class Shop:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("producers/shop/orders", "processors", "schemas/shop"):
-            (root / name).mkdir(parents=True)
-        (root / "producers/shop/orders/product.yaml").write_text(DESCRIPTOR)
-        self.fields("customer", "cents")
+        write_shop(root, _contract("customer", "cents"))
 
     def fields(self, *names: str) -> None:
         """Write the contract with these fields."""
-        fields = [{"name": each, "type": "string"} for each in names]
-        form = {"type": "record", "name": "shop.Order", "fields": fields}
-        (self.root / SCHEMA).write_text(json.dumps(form, indent=1))
+        (self.root / ORDER_FILE).write_text(json.dumps(_contract(*names), indent=1))
 
     def commit(self) -> None:
         """Commit all files on the branch `main`."""
@@ -58,19 +43,13 @@ class Shop:
 
     def register(self, url: str) -> None:
         """Register the product as it is."""
-        text = (self.root / SCHEMA).read_text()
+        text = (self.root / ORDER_FILE).read_text()
         with Registry(url) as registry:
-            product = Product.model_validate(
-                {
-                    "address": "mesh://shop/orders",
-                    "id": "5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a10",
-                    "archetype": "source-aligned",
-                    "description": "Orders as they are placed.",
-                    "owner": "shop",
-                    "outputPorts": [{"name": "events", "key": "customer"}],
-                }
-            )
-            registry.register(product, {"events@1": parse_schema(text)})
+            registry.register(parse_product(ORDERS), {"events@1": parse_schema(text)})
+
+
+def _contract(*names: str) -> dict[str, Any]:
+    return order(*({"name": each, "type": "string"} for each in names))
 
 
 @pytest.fixture
@@ -140,17 +119,17 @@ def test_offline_is_offline(cli: Run, shop: Shop) -> None:
 
 def not_utf8(shop: Shop) -> None:
     """Write a contract that is no text."""
-    (shop.root / SCHEMA).write_bytes(b"\xff")
+    (shop.root / ORDER_FILE).write_bytes(b"\xff")
 
 
 def no_schema(shop: Shop) -> None:
     """Write a contract that is no schema."""
-    (shop.root / SCHEMA).write_text('{"type": "recrod"}')
+    (shop.root / ORDER_FILE).write_text('{"type": "recrod"}')
 
 
 def no_descriptor(shop: Shop) -> None:
     """Write a descriptor with a key that is none."""
-    (shop.root / "producers/shop/orders/product.yaml").write_text(DESCRIPTOR + "ownr: me\n")
+    (shop.root / ORDERS_FILE).write_text(ORDERS + "ownr: me\n")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +167,7 @@ def test_wrong_input_has_another_exit_code_than_findings(
 def test_a_schema_that_is_a_bomb_is_a_finding(cli: Run, shop: Shop) -> None:
     """A schema that a rule refuses at parsing is a finding with that rule, and ends with 1."""
     shop.commit()
-    (shop.root / SCHEMA).write_text(
+    (shop.root / ORDER_FILE).write_text(
         json.dumps({"type": "record", "name": "shop.Order", "fields": [{"name": "customer", "type": "shop.Order"}]})
     )
     ended = cli("gate", "check", "--against", "main", "--json")
@@ -207,7 +186,7 @@ def test_each_format_says_the_same(cli: Run, shop: Shop) -> None:
         said[form] = ended.out
     assert all(MISSING in each for each in said.values())
     assert json.loads(said["json"])["passes"] is False
-    assert said["github"].startswith(f"::error file={SCHEMA},line=")
+    assert said["github"].startswith(f"::error file={ORDER_FILE},line=")
     assert [each.get("type") for each in ET.fromstring(said["junit"]).iter("failure")] == [MISSING]
     assert [each["ruleId"] for each in json.loads(said["sarif"])["runs"][0]["results"]] == [MISSING]
     assert said["json"] == cli("gate", "check", "--against", "main", "--json").out

@@ -12,19 +12,9 @@ from meshport.address import Address
 from meshport.cli.output import FINDINGS, NO_ANSWER, USAGE
 from meshport.project.project import Project
 from tests.cli.running import Ended, Run
+from tests.cli.shop import ORDER_FILE, ORDERS, ORDERS_FILE, order
 from tests.mesh_session import Mesh
 
-ORDERS = """\
-address: mesh://shop/orders
-id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a20
-archetype: source-aligned
-description: Orders as they are placed.
-owner: shop
-outputPorts:
-  - name: events
-    key: customer
-    time: ordered_at
-"""
 REVENUE = """\
 address: mesh://shop/revenue
 id: 5a1e0c3e-2f0c-4d0e-9d57-6f1f7d9b4a21
@@ -48,15 +38,9 @@ process:
           cents: sum(cents)
 """
 TIME = {"type": "long", "logicalType": "timestamp-millis"}
-ORDER = {
-    "type": "record",
-    "name": "shop.Order",
-    "fields": [
-        {"name": "customer", "type": "string"},
-        {"name": "cents", "type": "long"},
-        {"name": "ordered_at", "type": TIME},
-    ],
-}
+ORDER = order(
+    {"name": "customer", "type": "string"}, {"name": "cents", "type": "long"}, {"name": "ordered_at", "type": TIME}
+)
 HOUR = {
     "type": "record",
     "name": "shop.Revenue",
@@ -66,10 +50,9 @@ HOUR = {
         {"name": "cents", "type": "long"},
     ],
 }
-ORDERS_FILE, REVENUE_FILE = "producers/shop/orders/product.yaml", "processors/shop/revenue/product.yaml"
-ORDER_FILE, HOUR_FILE = "schemas/shop/orders.events.avsc", "schemas/shop/revenue.rows.avsc"
+REVENUE_FILE, HOUR_FILE = "processors/shop/revenue/product.yaml", "schemas/shop/revenue.rows.avsc"
 FILES = {
-    ORDERS_FILE: ORDERS,
+    ORDERS_FILE: f"{ORDERS}    time: ordered_at\n",
     REVENUE_FILE: REVENUE,
     ORDER_FILE: json.dumps(ORDER, indent=2),
     HOUR_FILE: json.dumps(HOUR, indent=2),
