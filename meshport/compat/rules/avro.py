@@ -90,7 +90,7 @@ def name_mismatch(comparison: Comparison) -> Iterator[Found]:
             found.message,
             before,
             after,
-            f"name it {before!r} again" + (f', or add "aliases": ["{before}"] to {after!r}' if only_backward else ""),
+            f"name it {before!r} again" + (f'; or add "aliases": ["{before}"] to {after!r}' if only_backward else ""),
             RollOut.READERS,
         )
 

@@ -43,7 +43,7 @@ def namespace_moved(comparison: Comparison) -> Iterator[Found]:
             after,
             f"name it {before!r} again"
             + (
-                f', or add "aliases": {as_json([before])} to {after!r}'
+                f'; or add "aliases": {as_json([before])} to {after!r}'
                 if comparison.direction is Direction.BACKWARD and not comparison.both_ways
                 else ""
             ),

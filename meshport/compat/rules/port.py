@@ -101,7 +101,7 @@ def partitions(change: Change) -> Iterator[Found]:
             was,
             now,
             f"write `partitions: {was}`; or `meshport rebuild {after.product.address.key} --partitions {now} --swap always` "
-            f"first, or {new_major(change.before)}",
+            f"first; or {new_major(change.before)}",
             RollOut.ANY,
             Part.PORT,
         )
@@ -156,7 +156,7 @@ def cleanup_policy(change: Change) -> Iterator[Found]:
             f"the cleanup policy was {was!r} and would be {now!r}: Kafka would remove {lost}",
             was,
             now,
-            f"keep `cleanup: {was}` and publish the other view as another output port, or {new_major(change.before)}",
+            f"keep `cleanup: {was}` and publish the other view as another output port; or {new_major(change.before)}",
             RollOut.READERS,
             Part.PORT,
         )

@@ -67,7 +67,7 @@ def null_namespace_reference(contract: Contract) -> Iterator[Found]:
                     f"{form!r} has no namespace and is referred to inside of {namespace!r}, where fastavro does not find it",
                     None,
                     form,
-                    f"let the type {form!r} have a namespace, or tell the readers in Python",
+                    f"let the type {form!r} have a namespace; or tell the readers in Python",
                     RollOut.ANY,
                 )
         elif isinstance(form, list):

@@ -155,7 +155,7 @@ def _path_and_advice(words: str) -> tuple[str, str]:
         name = lacks[1]
         return inner(
             path, name
-        ), f"give {name!r} a default, or let a branch that does without it stand first in its union"
+        ), f"give {name!r} a default; or let a branch that does without {name!r} stand first in its union"
     return path, ""
 
 

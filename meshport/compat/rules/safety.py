@@ -99,7 +99,7 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
     reader stops at 10,000 for one event; readers in other languages may not stop. A map of nulls is not affected: each key
     takes at least a byte.
 
-    Write the count itself as a long, or give the items a field that takes bytes.
+    Write the count itself as a long, or give the items a type that takes bytes.
     """
     form = contract.schema.form
     shapes = Shapes(form)
@@ -112,8 +112,8 @@ def zero_width_items(contract: Contract) -> Iterator[Found]:
                 f"and only some readers stop (ours at {MAX_ZERO_WIDTH:,})",
                 None,
                 brief(each),
-                f'make {name!r} a count, "type": "long" (as a new field with "default": 0), or give its items a field that '
-                "takes bytes",
+                f'make {name!r} a count, "type": "long" (as a new field with "default": 0); or give its items a type that '
+                'takes bytes, such as "long"',
                 RollOut.ANY,
             )
 

@@ -6,7 +6,7 @@ A path is the names of fields with dots between them; unions, arrays, maps and r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshport.errors import SchemaError
@@ -89,23 +89,21 @@ def new_field(field: dict[str, Any], name: str) -> dict[str, Any]:
     return nullable({key: value for key, value in field.items() if key not in {"aliases", "default"}} | {"name": name})
 
 
-def renamed(form: Any, names: set[str], suffix: str) -> Any:
-    """Return a type in which the named types of these names have a suffix, and no aliases."""
+def renamed(form: Any, names: Mapping[str, str]) -> Any:
+    """Return a type in which the named types of these names have others, and no aliases."""
     if isinstance(form, str):
-        return form + suffix if form in names else form
+        return names.get(form, form)
     if isinstance(form, list):
-        return [renamed(each, names, suffix) for each in form]
+        return [renamed(each, names) for each in form]
     if not isinstance(form, dict):
         return form
-    made = {
-        key: renamed(value, names, suffix) if key in {"type", "items", "values"} else value
-        for key, value in form.items()
-    }
+    made = {key: renamed(value, names) if key in {"type", "items", "values"} else value for key, value in form.items()}
     if made.get("name") in names:
-        made["name"] += suffix
-        made.pop("aliases", None)
+        made["name"] = names[made["name"]]
+        for key in ("aliases", "namespace"):
+            made.pop(key, None)
     if "fields" in made:
-        made["fields"] = [each | {"type": renamed(each["type"], names, suffix)} for each in made["fields"]]
+        made["fields"] = [each | {"type": renamed(each["type"], names)} for each in made["fields"]]
     return made
 
 

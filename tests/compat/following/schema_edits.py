@@ -48,7 +48,7 @@ def add_field_beside(advice: Advice) -> None:
         redefined = {each for each in names if _is_redefined(situation, each, after["type"])}
         assert not redefined, f"defined twice: {sorted(redefined)}"
     made = new_field(after, name)
-    record["fields"].append(made | {"type": renamed(made["type"], names, "_v2")})
+    record["fields"].append(made | {"type": renamed(made["type"], {each: f"{each}_v2" for each in names})})
 
 
 def write_both_fields(advice: Advice) -> None:
@@ -208,6 +208,26 @@ def order_branches(advice: Advice) -> None:
     found = advice.situation.field(advice.path)
     order = [_branch(each) for each in json.loads(advice["order"])]
     found["type"].sort(key=lambda each: order.index(_branch(each)) if _branch(each) in order else len(order))
+
+
+def put_first_without(advice: Advice) -> None:
+    """Put the branches that lack a field before those that have it, in the union at the path of the field."""
+    union = advice.situation.field(advice.path.rpartition(".")[0])["type"]
+    union.sort(key=lambda each: isinstance(each, dict) and any(one["name"] == advice["name"] for one in each["fields"]))
+
+
+def write_items(advice: Advice) -> None:
+    """Give another type to the items of the innermost array of the field."""
+    *_, array = (each for each in types_in(advice.situation.field(advice.path)["type"]) if "items" in each)
+    array["items"] = json.loads(advice["items"])
+
+
+def write_namespace(advice: Advice) -> None:
+    """Give a type that has no namespace that of the event."""
+    situation = advice.situation
+    namespace = situation.schema["name"].rpartition(".")[0]
+    schema = renamed(situation.schema, {advice["type"]: f"{namespace}.{advice['type']}"})
+    situation.now = (situation.document, schema)
 
 
 def remove_logical_type(advice: Advice) -> None:

@@ -45,13 +45,16 @@ WAYS: Final[list[tuple[str, Way]]] = [
         r"^make '\w+' a count, \"type\": \"long\" \(as a new field with \"default\": (?P<default>\d+)\)",
         schema_edits.make_count,
     ),
+    (r"^give its items a type that takes bytes, such as (?P<items>.*)$", schema_edits.write_items),
+    (r"^let the type '(?P<type>\w+)' have a namespace", schema_edits.write_namespace),
     (
         r"^(?:refer to it through|at most 1024|defaults that leave|a default of the field's own type)",
         schema_edits.write_as_before,
     ),
     (r"^keep the port without `(?P<key>\w+)`", product_edits.remove_key),
     (r"^take \"null\" out of the type of '(?P<name>\w+)'", schema_edits.make_not_nullable),
-    (r"^give '(?P<name>\w+)' a default, or let a branch", schema_edits.make_nullable),
+    (r"^give '(?P<name>\w+)' a default$", schema_edits.make_nullable),
+    (r"^let a branch that does without '(?P<name>\w+)' stand first in its union", schema_edits.put_first_without),
     (r"^keep the logicalType", schema_edits.keep_field),
     (r"^take \"logicalType\" away", schema_edits.remove_logical_type),
     (r"^write it as the specification has it", schema_edits.mend_logical_type),
@@ -71,7 +74,7 @@ WAYS: Final[list[tuple[str, Way]]] = [
 def alternatives(advice: str) -> list[str]:
     """Return the ways that an advice offers; each has to lead to a verdict that passes."""
     return re.split(
-        r"; or |; (?=with another key|for another identifier|for a new address|where the values)|, or (?=publish a new major)",
+        r"; or |; (?=with another key|for another identifier|for a new address|where the values)",
         advice,
     )
 
@@ -80,7 +83,7 @@ def follow(text: str, finding: Finding, situation: Situation) -> None:
     """Carry out one alternative of a finding's advice.
 
     Raises:
-        AssertionError: no function knows this kind of advice, or the finding is still there after what it advises.
+        AssertionError: no function knows this kind of advice, or its second step is not judged as it says.
     """
     for pattern, way in WAYS:
         if words := re.search(pattern, text):
