@@ -50,6 +50,22 @@ def stored_values(fields: Sequence[str], schema: Schema) -> dict[str, Convert]:
     return {name: convert for name, convert in found.items() if convert is not None}
 
 
+def equal_value(field: str, schema: Schema) -> Convert | None:
+    """Return the function from a value to the equal one of a field's type: from 1.5 to 1.50 for a decimal of scale 2.
+
+    A value that has no equal one there is returned as it is. None where the field's values are stored as given.
+    """
+    convert = stored_values((field,), schema).get(field)
+    if convert is None:
+        return None
+
+    def equal(value: Any) -> Any:
+        stored = convert(value)
+        return stored if stored == value else value
+
+    return equal
+
+
 def _converter(form: Any, layout: Layout) -> Convert | None:
     form = layout.definition(form)
     kind = kind_of(form)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
@@ -15,13 +16,14 @@ from meshport.errors import ProcessError
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pipeline, make_plan
+from meshport.process import Aggregate, Derive, Filter, JoinStream, Operator, Pipeline, Select, make_plan
 from meshport.process.columns import MANY, columns_for
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_log import Crash
-from meshport.process.engines.memory_ports import Ports
+from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.input import InputMessage
+from tests.process.plays import INSTANT, at, field, record
 from tests.process.streams import ORDERS, PAYMENTS, SETTLED, WITHIN, joined, order, payment, ports, recount
 
 SAID = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
@@ -268,3 +270,25 @@ def test_joins_that_cannot_be_are_refused(how: dict[str, Any]) -> None:
     given: dict[str, Any] = {"within": WITHIN, "take": {"paid": "cents"}}
     with pytest.raises(ProcessError, match="a join"):
         JoinStream(PAYMENTS, "order_id", **{**given, **how})
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_equal_keys_of_other_scales_are_joined(by_columns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order of 1.5 and a payment of 1.50 have one key in the repartition topic, by rows and by columns."""
+    tenths, cents = ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": scale} for scale in (1, 2))
+    declared = ports() | {
+        ORDERS.key: Port(record("Order", field("price", tenths), field("at", INSTANT)), key=("price",), time="at"),
+        PAYMENTS.key: Port(record("Paid", field("price", cents), field("at", INSTANT)), key=("price",), time="at"),
+        "shop/settled": Port(record("Both", field("price", tenths), field("paid", cents))),
+    }
+    monkeypatch.setattr("tests.process.test_stream_join.ports", lambda: declared)
+    join = JoinStream(PAYMENTS, "price", WITHIN, {"paid": "price"}, "drop")
+    pipeline = Pipeline(ORDERS, (join, Select(("price", "paid"))), timedelta(minutes=1))
+    harness = Interleaved(pipeline, random.Random(1), by_columns=by_columns)
+    for number in range(100):
+        harness.publish(ORDERS.key, {"price": Decimal(f"{number}.5"), "at": at(0)})
+        harness.publish(PAYMENTS.key, {"price": Decimal(f"{number}.50"), "at": at(1)})
+        harness.publish(PAYMENTS.key, {"price": Decimal(f"{number}.51"), "at": at(1)})
+    harness.run()
+    found = [(str(each["price"]), str(each["paid"])) for each in harness.records()]
+    assert sorted(found) == sorted((f"{number}.5", f"{number}.50") for number in range(100))

@@ -20,7 +20,7 @@ from meshport.event.columns import ColumnReader, EventColumns
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW, warn_row_path
 from meshport.process.columns.calendar import refuse_beyond_calendar
-from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, Origins, fields_of
+from meshport.process.columns.columnar_records import ColumnarRecords, Fields, Integers, Origins, field_of, fields_of
 from meshport.process.columns.deduplication import ColumnarDeduplication
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.grouping import ColumnarGrouping
@@ -205,8 +205,19 @@ class ColumnarSource:
             grouping = self._plan.pipeline.grouping
             if isinstance(grouping, Aggregate):
                 fields = {name: field for name, field in fields.items() if name in {*grouping.by, *grouping.inputs}}
+            self._refuse_unlike_keys(fields)
             return _CompiledPipeline(steps, RekeyedBatchWriter(stage.topic, stage.partitions, self._source.by, fields))
         return _CompiledPipeline(steps, ColumnarGrouping(self._plan, self._group, fields, self._joined))
+
+    def _refuse_unlike_keys(self, fields: Fields) -> None:
+        """Refuse the key of a join that has another type than that of the other stream; rows make them alike."""
+        stream = self._plan.stream
+        if stream is None or self._plan.equal_stream_key is None:
+            return
+        (name,) = self._source.by
+        wanted = fields_of(parse_schema(stream.schema_text))[stream.key[0]].arrow
+        if (found := field_of(name, fields).arrow) != wanted:
+            raise NotColumnar(f"{name!r} is {found}, and the key of {stream.address} is {wanted}")
 
     def _compute(self, pipeline: _CompiledPipeline, columns: EventColumns, messages: PartitionMessages) -> ComputedSpan:
         """Return what events come to.

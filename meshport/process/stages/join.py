@@ -46,7 +46,7 @@ class JoinStage(RepartitionStage):
         if plan.stream is None or not isinstance(join, JoinStream):
             raise ProcessError("there are no streams to join")
         self._topics = {JoinSide.LEFT: plan.source.topic, JoinSide.RIGHT: plan.stream.topic}
-        self._join = StreamJoin(join, plan.stream.key[0], self._topics)
+        self._join = StreamJoin(join, plan.stream.key[0], plan.equal_stream_key, self._topics)
         self._join.watch(self._rows)
 
     def _apply(self, record: EventRecord, found: RekeyedRecord, offset: int, batch: BatchResult) -> None:

@@ -102,7 +102,7 @@ class SourceStage(PartitionStage):
         self._quarantined: QuarantineIndex = QuarantinedRows(rows) if self._replaces else QuarantinedEvents(rows)
         self._is_new = not checkpoint.shape
         joins = isinstance(pipeline.grouping, JoinStream)
-        self._new_key = join_value(source.by[0]) if joins else record_key(source.by)
+        self._new_key = join_value(source.by[0], plan.equal_stream_key) if joins else record_key(source.by)
         self._keys = KeyPartition(partition, source.stage.partitions) if source.checks_partitions else None
         self._columns: ColumnarSource | None = None
         if columns is not None:

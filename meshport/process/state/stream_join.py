@@ -69,19 +69,23 @@ class _WaitingRecord(NamedTuple):
         return None if value is None else cls(*value)
 
 
-def join_value(field: str) -> Callable[[Record], bytes]:
+def join_value(field: str, equal: Callable[[Any], Any] | None) -> Callable[[Record], bytes]:
     """Return the function that returns a record's key in a join: text as of `record_key`, empty where the field is null.
 
     The function raises KeyError for a record that lacks the field, PublishError where the field holds no scalar.
 
     Args:
         field: the name of the key field.
+        equal: makes a value that of the right stream's key (`meshport.event.stored.equal_value`), so that equal values have
+            one text; None where it changes none.
     """
     key = record_key((field,))
 
     def of(record: Record) -> bytes:
         value = record[field]
-        return b"" if value is None or value == "" else key(record) or b""
+        if value is None or value == "":
+            return b""
+        return key(record if equal is None else {field: equal(value)}) or b""
 
     return of
 
@@ -92,14 +96,17 @@ class StreamJoin:
     Args:
         join: the declaration.
         key: the field that is the other stream's key.
+        equal: as of `join_value`.
         topics: of both inputs.
     """
 
-    def __init__(self, join: JoinStream, key: str, topics: Mapping[JoinSide, str]) -> None:
+    def __init__(
+        self, join: JoinStream, key: str, equal: Callable[[Any], Any] | None, topics: Mapping[JoinSide, str]
+    ) -> None:
         self._within = duration_micros(join.within)
         self._take = dict(join.take)
         self._keeps_unpaired = join.missing == "keep"
-        self._key_of = {JoinSide.LEFT: join_value(join.on), JoinSide.RIGHT: join_value(key)}
+        self._key_of = {JoinSide.LEFT: join_value(join.on, equal), JoinSide.RIGHT: join_value(key, None)}
         self._topics = topics
         self._waiting: dict[tuple[JoinSide, str], list[tuple[int, str]]] = {}
         """Time and state key of the waiting records of one side and key, in order."""

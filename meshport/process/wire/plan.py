@@ -9,9 +9,10 @@ one order of the records of both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from meshport.address import (
     Address,
@@ -26,6 +27,7 @@ from meshport.address import (
 )
 from meshport.binding import Binding
 from meshport.errors import ProcessError
+from meshport.event.stored import equal_value
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.ports.history import Missing
 from meshport.ports.resolver import Resolver
@@ -33,6 +35,7 @@ from meshport.process.logic.nested import taken
 from meshport.process.logic.operators import Aggregate, Deduplicate, JoinStream, Operator, Session
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.state_shape import describe, needs_key_partition, origins, rekeyed, upserts
+from meshport.schema import parse_schema
 
 COMPACT = "compact"
 
@@ -169,6 +172,14 @@ class Plan:
         stage = StageTopics(self.stream.topic, self.stream.partitions, joined_changelog_name(topic))
         fields = taken((*self.stream.key, *pipeline.grouping.take.values()))
         return source, SourcePlan(self.stream, fields, self.stream.key, stage, self.source.partitions)
+
+    @cached_property
+    def equal_stream_key(self) -> Callable[[Any], Any] | None:
+        """The function from a value to the equal one of the other stream's key; None where values are stored as given."""
+        if self.stream is None:
+            return None
+        schema = parse_schema(self.stream.schema_text, source=f"the schema of {self.stream.address}")
+        return equal_value(self.stream.key[0], schema)
 
     @property
     def reads(self) -> tuple[Binding, ...]:

@@ -23,7 +23,7 @@ from typing import Any, Final
 from meshport.binding import Binding
 from meshport.event import UNREADABLE, EventReader
 from meshport.event.record import record_key
-from meshport.event.stored import stored_values
+from meshport.event.stored import equal_value
 from meshport.process.logic.counted_warning import CountedWarning
 from meshport.process.logic.event_time import to_datetime, to_micros
 from meshport.process.logic.operators import Record
@@ -79,7 +79,7 @@ class Table:
         self._read = reader.read
         self._key = record_key(("value",))
         schema = parse_schema(binding.schema_text, source=f"the schema of {binding.address}")
-        self._stored = next(iter(stored_values(binding.key, schema).values()), None)
+        self._equal = equal_value(binding.key[0], schema)
         self._versions: dict[bytes, _Versions] = {}
         self._out_of_order = CountedWarning(_log, _OUT_OF_ORDER)
         self._in_two = CountedWarning(_log, _IN_TWO_PARTITIONS)
@@ -126,9 +126,7 @@ class Table:
         return None if versions is None else versions.at(time)
 
     def _key_of(self, value: Any) -> bytes:
-        """Return the record key of the rows whose key field equals a value: 1.5 is 1.50 in a decimal of scale 2."""
-        stored = value if self._stored is None else self._stored(value)
-        return self._key({"value": stored if stored == value else value}) or b""
+        return self._key({"value": value if self._equal is None else self._equal(value)}) or b""
 
     def rows_at(self, values: Sequence[Any], times: Sequence[int]) -> list[Record | None]:
         """Return the rows of many values, each as of its time; a value that occurs again is looked up once."""
