@@ -89,6 +89,9 @@ def _escaped(text: str) -> str:
 
 
 def _key_text(name: str, value: Any) -> str:
+    kind = type(value)
+    if kind is int or (kind is str and value):  # most keys
+        return str(value)
     match value:
         case None | "":
             raise PublishError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +32,13 @@ _EXACT: Final[dict[str, type[Any]]] = {
     "int-date": date,
     "long-time-micros": time,
     "string-uuid": UUID,
+}
+
+# The same, but for values with a part of a millisecond.
+_MILLIS: Final[dict[str, type[Any]]] = {
+    "long-timestamp-millis": datetime,
+    "long-local-timestamp-millis": datetime,
+    "int-time-millis": time,
 }
 
 
@@ -73,11 +80,14 @@ def _converter(form: Any, layout: Layout) -> Convert | None:
         return _union_converter(form, layout)
     if kind in _AS_GIVEN:
         return None
-    codec, exact = codec_for(parse_schema(json.dumps(form))), _EXACT.get(kind)
+    codec, exact, millis = codec_for(parse_schema(json.dumps(form))), _EXACT.get(kind), _MILLIS.get(kind)
     encode, decode = codec.encoder(), codec.decoder()
 
     def stored(value: Any) -> Any:
         if type(value) is exact:
+            return value
+        # An offset may have microseconds too, that of UTC has none.
+        if type(value) is millis and not value.microsecond % 1000 and (value.tzinfo is None or value.tzinfo is UTC):
             return value
         try:
             return decode(encode(value, b""), 0)
