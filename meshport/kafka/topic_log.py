@@ -232,12 +232,12 @@ class LogWatch:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Raise TopicRemade in the place of another error where a topic was made again."""
+        """Raise TopicRemade with both ids in the place of another error, or of one without them, where a topic was made again."""
         try:
             yield
-        except TopicRemade:
-            raise
         except MeshError as error:
+            if isinstance(error, TopicRemade) and error.found_id is not None:
+                raise
             try:
                 self._compare(self._logs.of(*self._topics, timeout_s=_ASK_S))
             except TopicRemade as remade:
