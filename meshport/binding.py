@@ -40,6 +40,7 @@ class Binding(BaseModel):
     Attributes:
         address: the full address (port and major given).
         bootstrap_servers: of the Kafka cluster: `host:port[,host:port...]`.
+        cluster: the name of that cluster, under which a reader may have a connection of its own; None where it has none.
         topic: the topic of its events.
         topic_id: the id that Kafka gave the topic when it was made (KIP-516), as the product was last applied; None where the
             cluster gives none, or where none was registered.
@@ -63,6 +64,7 @@ class Binding(BaseModel):
 
     address: AddressText
     bootstrap_servers: str
+    cluster: str | None = None
     topic: str
     topic_id: str | None = None
     partitions: int

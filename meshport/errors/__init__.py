@@ -13,6 +13,8 @@
     │   └── WrongPartition        an event in another partition than that of its key
     ├── KafkaError
     │   ├── BrokerUnavailable     no broker answers, or one could not be started
+    │   ├── KafkaConfigError      a property of a connection that cannot be used, or a file of them
+    │   │   └── UnknownCluster    a cluster without a connection of its name
     │   ├── JarRejected           a jar of the embedded broker that is not the locked one
     │   ├── TopicError            a topic that is missing or could not be created
     │   │   ├── TopicRemade       a topic that was deleted and made again under its readers
@@ -59,12 +61,14 @@ from meshport.errors.kafka import (
     HistoryMissing,
     HistoryUndecided,
     JarRejected,
+    KafkaConfigError,
     KafkaError,
     MemberFenced,
     PartitionsAdded,
     TopicError,
     TopicRemade,
     TransactionAborted,
+    UnknownCluster,
 )
 from meshport.errors.ports import PublishError, ReplayError
 from meshport.errors.process import ProcessError, StateDamaged
@@ -89,6 +93,7 @@ __all__ = [
     "HistoryMissing",
     "HistoryUndecided",
     "JarRejected",
+    "KafkaConfigError",
     "KafkaError",
     "MemberFenced",
     "MeshError",
@@ -106,5 +111,6 @@ __all__ = [
     "TopicError",
     "TopicRemade",
     "TransactionAborted",
+    "UnknownCluster",
     "WrongPartition",
 ]

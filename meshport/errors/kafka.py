@@ -36,6 +36,32 @@ class BrokerUnavailable(KafkaError):  # noqa: N818 - names a state, as Connectio
 
 
 @with_facts
+class KafkaConfigError(KafkaError):
+    """Raised when what was written about a connection to Kafka cannot be used.
+
+    Attributes:
+        property: the client's property, by the name that it was written under.
+        source: where it was written: `client.properties:3`, a variable, `meshport.toml [clusters.main]`.
+    """
+
+    property: str | None = None
+    source: str | None = None
+
+
+@with_facts
+class UnknownCluster(KafkaConfigError):  # noqa: N818 - names a state
+    """Raised when a cluster has no connection of its name.
+
+    Attributes:
+        cluster: the name.
+        known: the names that have a connection.
+    """
+
+    cluster: str | None = None
+    known: tuple[str, ...] = ()
+
+
+@with_facts
 class JarRejected(KafkaError):  # noqa: N818 - names a verdict
     """Raised when a jar of the embedded broker does not have the locked SHA-256, or is not in the lock.
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from meshport.binding import Binding
+
 __all__ = ["PLAINTEXT", "KafkaConfig"]
 
 _SERVERS: Final = "bootstrap.servers"
@@ -49,6 +51,10 @@ class KafkaConfig:
         under other names than the registry has.
         """
         return self if self.bootstrap_servers else replace(self, bootstrap_servers=bootstrap_servers)
+
+    def to(self, binding: Binding) -> KafkaConfig:
+        """Return how to connect to the cluster of a binding: `at` its servers."""
+        return self.at(binding.bootstrap_servers)
 
     def client_properties(self, defaults: Mapping[str, Any], needed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the properties that a client of confluent_kafka is made of, secrets in the clear.
