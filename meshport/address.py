@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -174,7 +175,7 @@ def generation_topics(topic: str) -> list[str]:
     ]
 
 
-def nearest(text: str, known: list[str]) -> str | None:
+def nearest(text: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to `text`, for a hint; None where none is similar."""
     return next(iter(difflib.get_close_matches(text, known, n=1)), None)
 

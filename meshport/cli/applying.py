@@ -9,7 +9,15 @@ import typer
 
 from meshport.address import Address
 from meshport.cli.output import emit, say
-from meshport.cli.session import JsonOption, RegistryOption, TopicsKafkaOption, kafka_config, open_registry, resolve_at
+from meshport.cli.session import (
+    JsonOption,
+    KafkaConfigOption,
+    RegistryOption,
+    TopicsKafkaOption,
+    open_registry,
+    resolve_at,
+    topics_cluster,
+)
 from meshport.kafka.admin import Admin
 from meshport.product.lines import utc_today
 from meshport.project.apply import ProductPlan, carry_out, plan
@@ -102,6 +110,7 @@ def apply(
     ] = False,
     registry: RegistryOption = None,
     kafka: TopicsKafkaOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Register this project's products and create their topics; nothing is deleted.
@@ -112,10 +121,11 @@ def apply(
     Example: meshport apply
     """
     project = Project.find(Path.cwd())
-    cluster = kafka_config(kafka)
+    cluster = topics_cluster(kafka_config, registry=registry, servers=kafka)
     if cluster is None:
         raise typer.BadParameter(
-            "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA or `meshport up`", param_hint="--kafka"
+            "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA, --kafka-config or `meshport up`",
+            param_hint="--kafka",
         )
     with open_registry(registry) as mesh:
         _apply(project, mesh, Admin(cluster), plan_only, json)

@@ -21,6 +21,7 @@ from meshport.errors import (
     HistoryMissing,
     HistoryUndecided,
     JarRejected,
+    KafkaConfigError,
     KafkaError,
     MeshError,
     ProcessError,
@@ -48,6 +49,7 @@ _USAGE: Final = (
     DescriptorError,
     FileError,
     GateError,
+    KafkaConfigError,
     ProcessError,
     ProjectError,
     ReplayError,
@@ -174,8 +176,8 @@ def _progress(what: str, amount: ProgressColumn) -> Iterator[Callable[[int, int]
 
 def exit_code(error: MeshError) -> int:
     """Return the exit code of a command that ends with an error: `USAGE`, `NO_ANSWER` or `FINDINGS`."""
-    if isinstance(error, RegistryUnavailable | KafkaError) and not isinstance(error, _ANSWERED):
-        return NO_ANSWER
     if isinstance(error, _USAGE):
         return USAGE
+    if isinstance(error, RegistryUnavailable | KafkaError) and not isinstance(error, _ANSWERED):
+        return NO_ANSWER
     return FINDINGS

@@ -18,8 +18,11 @@ import typer
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import ProjectError, RegistryUnavailable
+from meshport.kafka.clusters import KafkaClusters
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.sources import CONFIG_VARIABLE, file_layer
 from meshport.ports.history import Missing
+from meshport.project.clusters import cluster_tables, combined, later_layers
 from meshport.project.project import Project
 from meshport.registry import Registry
 
@@ -54,6 +57,15 @@ TopicsKafkaOption = Annotated[
         help="The Kafka in which topics are created; by default the one that `meshport up` runs here.",
     ),
 ]
+KafkaConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--kafka-config",
+        metavar="FILE",
+        envvar=CONFIG_VARIABLE,
+        help="A Kafka client.properties with TLS and login, by the names of Java's client or librdkafka's.",
+    ),
+]
 MissingOption = Annotated[
     bool,
     typer.Option(
@@ -77,11 +89,13 @@ class RunningMesh:
         bootstrap_servers: its Kafka.
         registry_url: its registry.
         pid: of the process that runs it.
+        config_file: the `client.properties` of its operator, where its Kafka asks for a login.
     """
 
     bootstrap_servers: str
     registry_url: str
     pid: int
+    config_file: Path | None = None
 
 
 def state_file(root: Path) -> Path:
@@ -133,7 +147,13 @@ def running_mesh(start: Path) -> RunningMesh | None:
             if _is_locked(lock, fcntl.LOCK_SH):
                 return None
         facts: dict[str, Any] = json.loads(state_file(root).read_text(encoding="utf-8"))
-        return RunningMesh(str(facts["bootstrap_servers"]), str(facts["registry_url"]), int(facts["pid"]))
+        operator = facts.get("config", {}).get("operator")
+        return RunningMesh(
+            str(facts["bootstrap_servers"]),
+            str(facts["registry_url"]),
+            int(facts["pid"]),
+            Path(operator) if operator else None,
+        )
     except (OSError, ValueError, KeyError):
         return None
 
@@ -168,11 +188,43 @@ def resolve_at(url: str | None) -> Callable[[Address], Binding]:
     return resolve
 
 
-def kafka_config(servers: str | None) -> KafkaConfig | None:
-    """Return the connection to the Kafka that was named, else to that of the mesh which runs here, else None."""
-    if servers is None and (mesh := running_mesh(Path.cwd())):
-        servers = mesh.bootstrap_servers
-    return None if servers is None else KafkaConfig(servers)
+def open_clusters(
+    config_file: Path | None, *, registry: str | None = None, servers: str | None = None
+) -> KafkaClusters:
+    """Return the connections to the Kafka clusters of a command.
+
+    The Kafka of the mesh that runs here takes the place of the clusters in `meshport.toml`, where the command asks that mesh's
+    registry; see `meshport.project.clusters` for what wins over them.
+
+    Args:
+        config_file: of `--kafka-config`.
+        registry: the URL of the registry that the command asks, as `open_registry` takes it.
+        servers: of `--kafka`.
+
+    Raises:
+        KafkaConfigError: a property cannot be used; the message says where it was written.
+        ProjectError: `meshport.toml` cannot be read.
+    """
+    here = Path.cwd()
+    later = later_layers(config_file, servers, os.environ)
+    mesh = running_mesh(here)
+    if mesh is None or (registry is not None and registry.rstrip("/") != mesh.registry_url.rstrip("/")):
+        return combined(cluster_tables(here, os.environ), later)
+    own = [file_layer(mesh.config_file, os.environ)] if mesh.config_file else []
+    return combined({}, [*own, *later])
+
+
+def topics_cluster(config_file: Path | None, *, registry: str | None, servers: str | None) -> KafkaConfig | None:
+    """Return the connection to the Kafka that was named, else to that of the mesh which runs here, else None.
+
+    Raises:
+        KafkaConfigError: as `open_clusters`.
+        ProjectError: as `open_clusters`.
+    """
+    mesh = running_mesh(Path.cwd())
+    clusters = open_clusters(config_file, registry=registry, servers=servers)
+    found = clusters.cluster(None, mesh.bootstrap_servers if mesh else "")
+    return found if found.bootstrap_servers else None
 
 
 def cache_dir() -> Path:

@@ -10,13 +10,16 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from meshport.binding import Binding
+from meshport.kafka.properties import SERVERS, TOKEN_FUNCTION, check_property
+from meshport.kafka.token_function import token_function
 
-__all__ = ["PLAINTEXT", "KafkaConfig"]
+__all__ = ["PLAINTEXT", "KafkaConfig", "is_secret"]
 
-_SERVERS: Final = "bootstrap.servers"
 # What librdkafka's CONFIGURATION.md has for passwords, pass phrases, client secrets, tokens and private keys given as text,
-# and Java's JAAS line. A name that holds no secret but matches, as `ssl.ca.pem` does, loses nothing by it.
-_SECRET: Final = re.compile(r"pass?w|passphrase|secret|token|jaas|\.pem$|^ssl_key$|^sasl\.oauthbearer\.config$")
+# and what Java's client has for them. A name that holds no secret but matches loses nothing by it.
+_SECRET: Final = re.compile(
+    r"passw|passphrase|secret|token$|jaas|user\.info|key\.pem$|^ssl\.keystore\.key$|^sasl\.oauthbearer\.config$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,12 @@ class KafkaConfig:
     Attributes:
         bootstrap_servers: `host:port[,host:port...]`; "" takes the servers that a binding names, see `at`.
         properties: further properties of the client, by librdkafka's names. They win over Meshport's defaults, but not
-            over what an operation needs to be correct.
+            over what an operation needs to be correct. `oauth_cb` is a function that returns tokens, or its name
+            `module:function`.
 
     Raises:
         ValueError: the properties have `bootstrap.servers`.
+        KafkaConfigError: Kafka's client has no property of a name, or Meshport sets it itself.
     """
 
     bootstrap_servers: str = ""
@@ -40,8 +45,10 @@ class KafkaConfig:
 
     def __post_init__(self) -> None:
         """Wrap secrets, and keep a copy that the caller does not change."""
-        if _SERVERS in self.properties:
-            raise ValueError(f"{_SERVERS} is no property of a KafkaConfig: give it as `bootstrap_servers`")
+        if SERVERS in self.properties:
+            raise ValueError(f"{SERVERS} is no property of a KafkaConfig: give it as `bootstrap_servers`")
+        for name, value in self.properties.items():
+            check_property(name, value)
         object.__setattr__(self, "properties", {name: _wrapped(name, value) for name, value in self.properties.items()})
 
     def at(self, bootstrap_servers: str) -> KafkaConfig:
@@ -69,11 +76,18 @@ class KafkaConfig:
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in self.properties.items()
         }
-        return {_SERVERS: self.bootstrap_servers, **defaults, **own, **(needed or {})}
+        if isinstance(own.get(TOKEN_FUNCTION), str):
+            own[TOKEN_FUNCTION] = token_function(own[TOKEN_FUNCTION])
+        return {SERVERS: self.bootstrap_servers, **defaults, **own, **(needed or {})}
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a property, by librdkafka's or Java's name, may hold a secret."""
+    return _SECRET.search(name) is not None
 
 
 def _wrapped(name: str, value: Any) -> Any:
-    if isinstance(value, SecretStr) or not _SECRET.search(name):
+    if isinstance(value, SecretStr) or not is_secret(name):
         return value
     return SecretStr(str(value))
 

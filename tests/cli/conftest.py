@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from tests.mesh_session import Mesh
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run `meshport ...` in an empty directory, without any of the environment's variables of ours."""
-    for name in ("MESHPORT_REGISTRY", "MESHPORT_KAFKA"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [each for each in os.environ if each.startswith(("MESHPORT_REGISTRY", "MESHPORT_KAFKA"))]:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Ended:

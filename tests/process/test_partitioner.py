@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer as ClientProducer
 
 from meshport.codec import codec_for
-from meshport.errors import WrongPartition
+from meshport.errors import KafkaConfigError, WrongPartition
 from meshport.event import EventWriter
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
@@ -175,9 +175,11 @@ def test_a_joined_key_in_two_partitions_has_one_row(first_is_own: bool, caplog: 
 
 
 def test_a_property_does_not_change_the_partitioner(in_memory_mesh: Mesh) -> None:
-    """A producer puts keys into the partitions of murmur2, whatever partitioner the properties of its connection have."""
+    """Another partitioner is refused, and a producer puts keys into the partitions of murmur2."""
+    with pytest.raises(KafkaConfigError, match="partitioner cannot be changed"):
+        KafkaConfig(properties={"partitioner": "consistent_random"})
     binding = in_memory_mesh.product()
-    with Producer(KafkaConfig(binding.bootstrap_servers, {"partitioner": "consistent_random"})) as producer:
+    with Producer(KafkaConfig(binding.bootstrap_servers, {"partitioner": "murmur2_random"})) as producer:
         keys = [b"u%d" % number for number in range(20)]
         stored = producer.deliver(Message(binding.topic, key, b"") for key in keys)
     assert [partition for partition, _ in stored] == [partition_of(key, binding.partitions) for key in keys]
