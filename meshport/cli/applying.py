@@ -155,7 +155,7 @@ def _applied(planned: ProductPlan, done: bool) -> dict[str, Any]:
     return {
         "address": str(planned.product.product.address),
         "changed": [change.model_dump(mode="json") for change in planned.registration.changed],
-        "topics": [{"topic": topic.name, "new": topic.new, "config": topic.config} for topic in planned.topics],
+        "topics": [topic.as_dict() for topic in planned.topics],
         "topicIds": [{"topic": each.topic, "before": each.before, "after": each.after} for each in planned.ids],
         "applied": done,
     }

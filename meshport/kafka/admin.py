@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
@@ -32,19 +33,30 @@ _Answer = TypeVar("_Answer")
 
 _TIMEOUT_S: Final = 15.0
 _PAUSE_S: Final = 0.02
+_OF_TOPIC: Final = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG
+_IN_SYNC: Final = "min.insync.replicas"
+# A principal that may only look can make a plan; carrying it out reports what it may not do.
+_UNSEEN: Final = frozenset({ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.CLUSTER_AUTHORIZATION_FAILED})
 
 
 class Topic(NamedTuple):
     """A topic of a cluster.
 
     Attributes:
+        replication: how many replicas a partition has, at least.
         config: the settings of the topic itself, without the broker's defaults.
+        defaults: the values that the other settings have, from the cluster.
     """
 
     name: str
     partitions: int
     replication: int
     config: dict[str, str]
+    defaults: Mapping[str, str] = MappingProxyType({})
+
+    def setting(self, name: str) -> str | None:
+        """Return the value that a setting has; None for one that the brokers do not know."""
+        return self.config.get(name, self.defaults.get(name))
 
 
 class Admin:
@@ -106,10 +118,12 @@ class Admin:
             entries = _answer(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
         except KafkaException as error:
             raise client_error(error, f"cannot see the topic {name}") from error
-        given = {
-            key: str(entry.value) for key, entry in entries.items() if entry.source == 1
-        }  # 1: DYNAMIC_TOPIC_CONFIG
-        return Topic(name, len(found.partitions), len(found.partitions[0].replicas), given)
+        given: dict[str, str] = {}
+        defaults: dict[str, str] = {}
+        for key, entry in entries.items():
+            (given if entry.source == _OF_TOPIC else defaults)[key] = str(entry.value)
+        replicas = min(len(each.replicas) for each in found.partitions.values())
+        return Topic(name, len(found.partitions), replicas, given, defaults)
 
     def topic_ids(self, names: Collection[str]) -> dict[str, str]:
         """Return Kafka's ids of topics, by topic; a topic that has none, or does not exist, is left out.
@@ -122,8 +136,25 @@ class Admin:
         logs = logs_of(self._client.describe_topics(TopicCollection([*names]), request_timeout=_TIMEOUT_S))
         return {name: log.id for name, log in logs.items() if log.id is not None}
 
-    def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
-        """Create a topic if there is none. It has three replicas where the cluster has three brokers or more, else one.
+    def replicas(self, declared: int | None) -> int:
+        """Return how many replicas a new topic gets: as declared, else three where there are as many brokers, else one.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+        """
+        return declared or (3 if self.brokers() >= 3 else 1)
+
+    def ensure_topic(
+        self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int | None = None
+    ) -> bool:
+        """Create a topic if there is none.
+
+        Args:
+            name: of the topic.
+            partitions: how many it has.
+            config: its settings.
+            replicas: how many replicas it has; by default three where the cluster has three brokers or more, else one. Of
+                three or more, two have to store an event (`min.insync.replicas`) unless `config` gives another number.
 
         Returns:
             Whether it was created by this call.
@@ -137,11 +168,7 @@ class Admin:
         if name in (known := self.partitions()):
             self._refuse_other_count(name, known[name], partitions)
             return False
-        replication = 3 if self.brokers() >= 3 else 1
-        settings = dict(config or {})
-        if replication == 3:
-            settings.setdefault("min.insync.replicas", "2")
-        new = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=settings)
+        new = self._new_topic(name, partitions, config or {}, self.replicas(replicas))
         try:
             asked = self._client.create_topics([new], operation_timeout=_TIMEOUT_S)[name]
             _answer(asked, f"cannot make the topic {name}")
@@ -153,6 +180,28 @@ class Admin:
             return True
         self._refuse_other_count(name, self.partitions().get(name, partitions), partitions)
         return False
+
+    def _new_topic(self, name: str, partitions: int, config: Mapping[str, str], replicas: int) -> NewTopic:
+        # The cluster's default may be two, with which nothing could be stored in a topic that has one replica.
+        in_sync = {_IN_SYNC: "2" if replicas >= 3 else "1"} if self.brokers() > 1 else {}
+        return NewTopic(name, num_partitions=partitions, replication_factor=replicas, config={**in_sync, **config})
+
+    def check_new_topic(self, name: str, partitions: int, config: Mapping[str, str], replicas: int) -> None:
+        """Ask the cluster whether it would create a topic; it creates none.
+
+        Raises:
+            KafkaError: it would refuse a setting, or the number of replicas.
+        """
+        if self._in_memory:
+            return
+        new = self._new_topic(name, partitions, config, replicas)
+        what = f"the topic {name} cannot be made as declared"
+        try:
+            asked = self._client.create_topics([new], operation_timeout=_TIMEOUT_S, validate_only=True)[name]
+            _answer(asked, what)
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSEEN:
+                raise client_error(error, what) from error
 
     def _await_topic(self, name: str) -> None:
         """Wait until a new topic is in the metadata: the request is answered before every broker knows of the topic."""
@@ -191,22 +240,50 @@ class Admin:
         while self.partitions().get(name, 0) < total and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
 
-    def set_config(self, name: str, config: Mapping[str, str]) -> None:
+    def set_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
         """Change settings of a topic; the others keep their values.
+
+        Args:
+            name: of the topic.
+            config: the settings to set.
+            removed: the settings that get the cluster's default again.
 
         Raises:
             TopicError: there is no such topic.
             KafkaError: the broker refused a setting.
         """
+        if self._in_memory:
+            return
+        what = f"cannot change the settings of {name}"
+        try:
+            _answer(self._alter(name, config, removed, validate_only=False), what)
+        except KafkaException as error:
+            raise client_error(error, what) from error
+
+    def check_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
+        """Ask the cluster whether `set_config` would succeed; nothing is changed.
+
+        Raises:
+            KafkaError: it would refuse a setting.
+        """
+        if self._in_memory:
+            return
+        what = f"the settings of {name} cannot be changed as declared"
+        try:
+            _answer(self._alter(name, config, removed, validate_only=True), what)
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSEEN:
+                raise client_error(error, what) from error
+
+    def _alter(
+        self, name: str, config: Mapping[str, str], removed: Collection[str], *, validate_only: bool
+    ) -> Future[None]:
         entries = [
-            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()
+            *(ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()),
+            *(ConfigEntry(key, "", incremental_operation=AlterConfigOpType.DELETE) for key in removed),
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        try:
-            asked = self._client.incremental_alter_configs([resource])[resource]
-            _answer(asked, f"cannot change the settings of {name}")
-        except KafkaException as error:
-            raise client_error(error, f"cannot change the settings of {name}") from error
+        return self._client.incremental_alter_configs([resource], validate_only=validate_only)[resource]
 
     def members(self, group: str) -> int:
         """Return how many members a consumer group has now; 0 where there is no such group.

@@ -26,6 +26,7 @@ from meshport.product.duration import format_duration, parse_duration
 from meshport.product.input_port import AddressText, Disagreement, InputPort, Model
 from meshport.product.lines import live_major, misdated, utc_today
 from meshport.product.processing import Processing
+from meshport.product.topic_settings import TopicConfig, broken_promises
 
 
 class Archetype(StrEnum):
@@ -138,6 +139,10 @@ class OutputPort(Model):
         partitions: the topic's partition count. It never changes within a generation, since keys would move.
         retention: how long Kafka keeps events: a length of time, or `forever`.
         cleanup: `delete` keeps every event for the retention, `compact` the last event of each key.
+        replication_factor: on how many brokers each partition is kept; by default on three where the cluster has as many,
+            of which two have to store an event (`min.insync.replicas`), else on one.
+        compression: how the broker keeps batches (`compression.type`); by default as their producer compressed them.
+        config: further settings of the topic, by Kafka's names. Those that would break a promise are refused.
         live_from: of a higher major, the day (UTC) from which an address without a major resolves to this line; until
             then only the address with the major does. By default at once.
         deprecated_on: the day after which readers should have moved to the next major.
@@ -159,6 +164,9 @@ class OutputPort(Model):
     partitions: int = Field(default=4, ge=1, le=4096)
     retention: Retention = None
     cleanup: Literal["delete", "compact"] = "delete"
+    replication_factor: int | None = Field(default=None, ge=1, le=32_767)
+    compression: Literal["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"] | None = None
+    config: TopicConfig = None
     live_from: Day | None = Field(
         default=None,
         description="the day (UTC) from which an address without a major leads to this line; without it, at once",
@@ -179,6 +187,8 @@ class OutputPort(Model):
                 f"port {self.name!r} is compacted but has no key; compaction keeps the last record of each key",
                 "cleanup",
             )
+        for name, why, instead in broken_promises(self):
+            raise Disagreement(f"`{name}: {(self.config or {})[name]}` {why}\nhint: {instead}", "config", name)
         return self
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
 from meshport.address import Address, topic_name
 from meshport.binding import Binding
 from meshport.catalog import Registration
-from meshport.errors import NotRegistered, RegistrationRefused, TopicError
-from meshport.kafka.admin import Topic
-from meshport.kafka.config import KafkaConfig
-from meshport.product import OutputPort, Product
+from meshport.errors import NotRegistered, RegistrationRefused
+from meshport.product import Product
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
+from meshport.project.topic_plan import (
+    DeclaredPort,
+    TopicAdmin,
+    TopicChange,
+    earlier_settings,
+    make_change,
+    topic_change,
+)
 from meshport.project.topic_use import is_unused
 from meshport.schema import Schema
-
-_FOREVER: Final = "-1"
 
 
 class ProductRegistry(Protocol):
@@ -40,55 +43,6 @@ class ProductRegistry(Protocol):
         dry_run: bool = False,
     ) -> Registration:
         """Register a product; see `meshport.Registry.register`."""
-
-
-class TopicAdmin(Protocol):
-    """Where topics are created: `meshport.kafka.admin.Admin`, or the topics of a mesh in memory."""
-
-    @property
-    def kafka(self) -> KafkaConfig:
-        """The connection to the cluster, as its readers reach it."""
-
-    def topic(self, name: str) -> Topic | None:
-        """Return a topic, or None if it does not exist."""
-
-    def topic_ids(self, names: Collection[str]) -> dict[str, str]:
-        """Return Kafka's ids of topics, by topic; a topic that has none, or does not exist, is left out."""
-
-    def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
-        """Create a topic unless it exists; return whether it was created."""
-
-    def set_config(self, name: str, config: Mapping[str, str]) -> None:
-        """Change settings of a topic; those that are not named stay."""
-
-    def records(self, name: str) -> int:
-        """Return how many offsets a topic holds."""
-
-    def groups_of(self, name: str) -> list[str]:
-        """Return the consumer groups that read a topic."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicChange:
-    """The creation of a topic, or a change of its settings.
-
-    Attributes:
-        name: of the topic.
-        partitions: its number of partitions.
-        new: whether the topic is created.
-        config: the settings that are set.
-    """
-
-    name: str
-    partitions: int
-    new: bool
-    config: dict[str, str]
-
-    def __str__(self) -> str:
-        settings = ", ".join(f"{key}={value}" for key, value in sorted(self.config.items()))
-        if self.new:
-            return f"make topic {self.name} ({self.partitions} partitions, {settings})"
-        return f"set {settings} on topic {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +105,8 @@ def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: T
             see `meshport.project.check.check_process`.
         RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads a port that
             neither the registry nor this plan has.
-        TopicError: a topic exists with another number of partitions.
+        TopicError: a topic exists with another number of partitions or replicas, or the cluster would refuse a topic or a
+            setting as it is declared.
         RegistryUnavailable, BrokerUnavailable: the registry or the cluster did not answer.
     """
     products = tuple(products)
@@ -179,11 +134,9 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin
         registry: where the product is registered.
         admin: of the cluster; the products are registered with its bootstrap servers.
     """
+    ports = {each.topic: each for each in _declared_ports(planned.product, planned.registration)}
     for change in planned.topics:
-        if change.new:
-            admin.ensure_topic(change.name, change.partitions, change.config)
-        else:
-            admin.set_config(change.name, change.config)
+        make_change(change, ports[change.name], admin)
     # An event may have been published since the plan was made.
     unused = planned.unused and planned.unused & _unused(planned.product.product, registry, admin)
     return registry.register(
@@ -193,12 +146,6 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin
         unused=unused,
         topic_ids=admin.topic_ids([each.topic for each in planned.registration.ports]),
     )
-
-
-def topic_config(port: OutputPort) -> dict[str, str]:
-    """Return the Kafka settings of a port's topic."""
-    retention = _FOREVER if port.retention is None else str(port.retention // timedelta(milliseconds=1))
-    return {"cleanup.policy": port.cleanup, "retention.ms": retention}
 
 
 def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin) -> ProductPlan:
@@ -214,30 +161,22 @@ def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin)
         registration = registry.register(
             product.product, schemas, bootstrap_servers=servers, unused=unused, dry_run=True
         )
-    topics = {each.address: each.topic for each in registration.ports}
-    changes = []
-    for port in product.product.output_ports:
-        address = product.product.port_address(port)
-        name = topics.get(address, topic_name(address))
-        wanted = topic_config(port)
-        found = admin.topic(name)
-        if found is None:
-            changes.append(TopicChange(name, port.partitions, True, wanted))
-            continue
-        if found.partitions != port.partitions:
-            raise TopicError(
-                f"the topic {name} has {found.partitions} partitions, {product.descriptor_file} declares {port.partitions}",
-                topic=name,
-                hint="the number never changes under one generation, since keys would move: `meshport rebuild "
-                f"{product.product.address.key} --partitions {max(found.partitions, port.partitions)} --swap always` binds a "
-                "generation that has as many; then declare that number",
-            )
-        different = {key: value for key, value in wanted.items() if found.config.get(key) != value}
-        if different:
-            changes.append(TopicChange(name, found.partitions, False, different))
+    changes = [
+        change for each in _declared_ports(product, registration) if (change := topic_change(each, admin)) is not None
+    ]
     missing = {each.name for each in changes if each.new}
     ids = tuple(_id_changes(registration, admin, missing))
     return ProductPlan(product, registration, tuple(changes), ids, unused)
+
+
+def _declared_ports(product: ProjectProduct, registration: Registration) -> Iterator[DeclaredPort]:
+    topics = {each.address: each.topic for each in registration.ports}
+    earlier = earlier_settings(registration)
+    for index, port in enumerate(product.product.output_ports):
+        address = product.product.port_address(port)
+        name = topics.get(address, topic_name(address))
+        declared = earlier.get((port.name, port.major), frozenset())
+        yield DeclaredPort(port, address, name, declared, product.descriptor_file, index)
 
 
 def _unused(product: Product, registry: ProductRegistry, admin: TopicAdmin) -> frozenset[str]:

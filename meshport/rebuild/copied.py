@@ -31,13 +31,11 @@ from meshport.kafka.topic_log import LogWatch
 from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
+from meshport.project.topic_plan import LIMIT, SEALED
 from meshport.rebuild.lease import LEASE_S, BuildLease
 from meshport.rebuild.retire import delete_abandoned
 from meshport.registry import Registry
 
-_MAX_BYTES: Final = "max.message.bytes"
-# A batch of one CloudEvent has more than 200 bytes; the marker of a transaction, which has to fit, has 78.
-_SEALED: Final = "100"
 _DEFAULT: Final = "1048588"
 # The leaders of a cluster take up a topic's new setting within a second.
 _SEAL_S: Final = 3.0
@@ -166,10 +164,10 @@ class PortCopy:
         if old is None:
             raise ProcessError(f"the topic {self._live.topic} is not there", hint="`meshport apply` makes it")
         settings = dict(old.config)
-        if settings.get(_MAX_BYTES) == _SEALED:
+        if settings.get(LIMIT) == SEALED:
             interrupted = self._admin.topic(new)
-            before = None if interrupted is None else interrupted.config.get(_MAX_BYTES)
-            settings |= {_MAX_BYTES: before or _DEFAULT}
+            before = None if interrupted is None else interrupted.config.get(LIMIT)
+            settings |= {LIMIT: before or _DEFAULT}
         return settings
 
     def _make_topic(self, topic: str, settings: Mapping[str, str]) -> None:
@@ -180,7 +178,7 @@ class PortCopy:
 
     def _switch(self, lease: BuildLease, copier: _TopicCopier, settings: Mapping[str, str], logs: LogWatch) -> Binding:
         lease.move(Phase.HANDOVER)
-        self._admin.set_config(self._live.topic, {_MAX_BYTES: _SEALED})
+        self._admin.set_config(self._live.topic, {LIMIT: SEALED})
         try:
             self._say(f"{self._live.topic} takes no more events; start publishers again once the address is bound")
             self._copy_while_sealed(copier)
@@ -193,7 +191,7 @@ class PortCopy:
             )
             binding = self._line.switch(lease.generation.number, switch)
         except BaseException:
-            self._admin.set_config(self._live.topic, {_MAX_BYTES: settings.get(_MAX_BYTES, _DEFAULT)})
+            self._admin.set_config(self._live.topic, {LIMIT: settings.get(LIMIT, _DEFAULT)})
             raise
         # Readers find in the new topic what a leader took that knew of the seal too late.
         copier.catch_up()

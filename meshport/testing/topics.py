@@ -22,22 +22,30 @@ class MemoryTopics:
         self.kafka = KafkaConfig(BOOTSTRAP_SERVERS)
         self.log = MemoryLog()
         self._configs: dict[str, dict[str, str]] = {}
+        self._replicas: dict[str, int] = {}
 
     def topic(self, name: str) -> Topic | None:
         """Return a topic, or None where there is none of that name."""
         config = self._configs.get(name)
-        return None if config is None else Topic(name, self.log.partitions[name], 1, dict(config))
+        return None if config is None else Topic(name, self.log.partitions[name], self._replicas[name], dict(config))
 
     def topic_ids(self, names: Collection[str]) -> dict[str, str]:  # noqa: ARG002 - of the protocol
         """Return no ids: a topic in memory is never made again."""
         return {}
 
-    def ensure_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
+    def replicas(self, declared: int | None) -> int:
+        """Return how many replicas a new topic is said to have."""
+        return declared or 1
+
+    def ensure_topic(
+        self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int | None = None
+    ) -> bool:
         """Make a topic if there is none; return whether it was made now."""
         if name in self._configs:
             return False
         self.log.partitions[name] = partitions
         self._configs[name] = dict(config or {})
+        self._replicas[name] = self.replicas(replicas)
         return True
 
     def records(self, name: str) -> int:
@@ -48,6 +56,13 @@ class MemoryTopics:
         """Return no group: a mesh in memory keeps none."""
         return []
 
-    def set_config(self, name: str, config: Mapping[str, str]) -> None:
+    def set_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
         """Change settings of a topic; those that are not named stay."""
-        self._configs[name] |= config
+        kept = {key: value for key, value in self._configs[name].items() if key not in removed}
+        self._configs[name] = kept | dict(config)
+
+    def check_new_topic(self, name: str, partitions: int, config: Mapping[str, str], replicas: int) -> None:
+        """Take every topic."""
+
+    def check_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
+        """Take every change of settings."""

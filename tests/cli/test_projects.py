@@ -242,9 +242,15 @@ def test_apply_plans_then_does(on_mesh: Run, mesh: Mesh) -> None:
     assert plan["topics"][0] == {
         "topic": f"{domain}.things.events.v1",
         "new": True,
+        "partitions": 4,
+        "replicas": 1,
         "config": {"cleanup.policy": "delete", "retention.ms": "-1"},
+        "changes": [
+            {"setting": "cleanup.policy", "before": None, "after": "delete"},
+            {"setting": "retention.ms", "before": None, "after": "-1"},
+        ],
     }
-    assert f"make topic {domain}.things.events.v1 (4 partitions" in planned.err
+    assert f"make topic {domain}.things.events.v1 (4 partitions, 1 replica" in planned.err
     assert "1 of 1 product would change; nothing was done" in planned.err
     assert on_mesh("resolve", f"{domain}/things").code == 1
     (done,) = on_mesh("apply", "--json", **kafka).lines

@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from meshport.errors import NotRegistered, RegistrationRefused, TopicError
-from meshport.kafka.admin import Admin
 from meshport.ports.publisher import Publisher
-from meshport.project.apply import carry_out, plan
-from meshport.project.project import FOLDERS, Project
+from meshport.project.project import Project
 from meshport.registry import Registry
 from tests.mesh_session import Mesh
+from tests.project.declared import FIELDS, Declared
 from tests.remade import remake, topic_id
 from tests.waiting import wait_for
-
-FIELDS: list[dict[str, str]] = [{"name": "id", "type": "string"}]
-
-
-class Declared:
-    """A project on disk whose products have a domain that no other test has."""
-
-    def __init__(self, root: Path, mesh: Mesh) -> None:
-        self.root = root
-        self.domain = f"d{uuid4().hex[:8]}"
-        self.registry: Registry = mesh.registry
-        self.servers = mesh.bootstrap_servers
-        self.admin = Admin(mesh.kafka)
-        self.ids = {name: str(uuid4()) for name in ("source", "derived")}
-        for name in FOLDERS:
-            (root / name).mkdir()
-
-    def write(
-        self, name: str = "source", *, port: str = "", fields: list[dict[str, str]] | None = None, reads: str = ""
-    ) -> None:
-        """Declare a product, or declare it anew."""
-        kind = "processors" if reads else "producers"
-        file = self.root / kind / self.domain / name / "product.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        inputs = f"inputPorts: [{{address: {reads}}}]\n" if reads else ""
-        file.write_text(
-            f"address: {self.domain}/{name}\nid: {self.ids[name]}\n"
-            f"archetype: {'aggregate' if reads else 'source-aligned'}\ndescription: d\nowner: o\n{inputs}"
-            f"outputPorts:\n  - name: events\n    key: id\n    partitions: 2\n{port}",
-            encoding="utf-8",
-        )
-        contract = self.root / "schemas" / self.domain / f"{name}.events.avsc"
-        contract.parent.mkdir(exist_ok=True)
-        contract.write_text(json.dumps({"type": "record", "name": "R", "fields": fields or FIELDS}), encoding="utf-8")
-
-    def plan(self) -> list[str]:
-        """The changes of a plan, as text."""
-        planned = plan(Project(self.root).products, self.registry, self.admin)
-        return [str(each) for one in planned for each in (*one.topics, *one.ids, *one.registration.changed)]
-
-    def apply(self) -> int:
-        """Carry a plan out; how many products changed."""
-        planned = [one for one in plan(Project(self.root).products, self.registry, self.admin) if one.changes]
-        for one in planned:
-            carry_out(one, self.registry, self.admin)
-        return len(planned)
-
-    def topic(self, name: str = "source") -> str:
-        """The topic of a product's port."""
-        return f"{self.domain}.{name}.events.v1"
 
 
 @pytest.fixture
@@ -79,7 +26,10 @@ def test_a_plan_does_nothing(declared: Declared) -> None:
     """A plan names the topic, its partitions and settings, and leaves cluster and registry as they are."""
     declared.write(port="    retention: 7d\n")
     said = declared.plan()
-    assert f"make topic {declared.topic()} (2 partitions, cleanup.policy=delete, retention.ms=604800000)" in said
+    assert (
+        f"make topic {declared.topic()} (2 partitions, 1 replica, cleanup.policy=delete, retention.ms=604800000)"
+        in said
+    )
     assert declared.admin.topic(declared.topic()) is None
     with pytest.raises(NotRegistered):
         declared.registry.resolve(f"{declared.domain}/source")
@@ -139,13 +89,13 @@ def test_settings_that_drifted_are_set_again(declared: Declared) -> None:
     declared.write(port="    retention: 7d\n")
     declared.apply()
     declared.admin.set_config(declared.topic(), {"retention.ms": "1000", "max.message.bytes": "2000000"})
-    assert declared.plan() == [f"set retention.ms=604800000 on topic {declared.topic()}"]
+    assert declared.plan() == [f"change topic {declared.topic()}: retention.ms 1000 -> 604800000"]
     declared.apply()
     found = declared.admin.topic(declared.topic())
     assert found is not None
     assert (found.config["retention.ms"], found.config["max.message.bytes"]) == ("604800000", "2000000")
     declared.write(port="    retention: 8d\n")
-    assert f"set retention.ms=691200000 on topic {declared.topic()}" in declared.plan()
+    assert f"change topic {declared.topic()}: retention.ms 604800000 -> 691200000" in declared.plan()
 
 
 def test_another_number_of_partitions_is_refused(declared: Declared) -> None:
@@ -154,7 +104,7 @@ def test_another_number_of_partitions_is_refused(declared: Declared) -> None:
     declared.apply()
     declared.admin.ensure_topic(f"{declared.domain}.derived.events.v1", 3)
     declared.write("derived", reads=f"{declared.domain}/source")
-    with pytest.raises(TopicError, match=r"has 3 partitions, .*derived/product\.yaml declares 2") as refused:
+    with pytest.raises(TopicError, match=r"has 3 partitions, .*derived/product\.yaml:10 declares 2") as refused:
         declared.apply()
     assert "keys would move" in str(refused.value.hint)
     with pytest.raises(NotRegistered):

@@ -1,0 +1,319 @@
+"""What a port's topic lacks of its declaration: the changes that `apply` makes, and those that Kafka cannot make, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from meshport.address import Address
+from meshport.catalog import Registration
+from meshport.errors import KafkaError, TopicError
+from meshport.kafka.admin import Topic
+from meshport.kafka.config import KafkaConfig
+from meshport.product import OutputPort, line_of
+from meshport.product.topic_settings import (
+    CLEANUP,
+    COMPRESSION,
+    FOREVER,
+    IN_SYNC,
+    RETENTION_BYTES,
+    TIMESTAMP,
+    UNCLEAN,
+    topic_settings,
+)
+
+LIMIT: Final = "max.message.bytes"
+SEALED: Final = "100"
+"""The `max.message.bytes` of a topic that a copy has sealed: no event fits. A batch of one CloudEvent has more than 200 bytes;
+the marker of a transaction, which has to fit, has 78."""
+
+_DEFAULT: Final = "the cluster's default"
+
+
+class TopicAdmin(Protocol):
+    """Where topics are created: `meshport.kafka.admin.Admin`, or the topics of a mesh in memory."""
+
+    @property
+    def kafka(self) -> KafkaConfig:
+        """The connection to the cluster, as its readers reach it."""
+
+    def topic(self, name: str) -> Topic | None:
+        """Return a topic, or None if it does not exist."""
+
+    def topic_ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return Kafka's ids of topics, by topic; a topic that has none, or does not exist, is left out."""
+
+    def replicas(self, declared: int | None) -> int:
+        """Return how many replicas a new topic gets where a port declares so many, or none."""
+
+    def ensure_topic(
+        self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int | None = None
+    ) -> bool:
+        """Create a topic unless it exists; return whether it was created."""
+
+    def check_new_topic(self, name: str, partitions: int, config: Mapping[str, str], replicas: int) -> None:
+        """Raise KafkaError where the cluster would not create a topic; none is created."""
+
+    def set_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
+        """Change settings of a topic; `removed` get the cluster's default, and those that are not named stay."""
+
+    def check_config(self, name: str, config: Mapping[str, str], removed: Collection[str] = ()) -> None:
+        """Raise KafkaError where the cluster would refuse a change of settings; nothing is changed."""
+
+    def records(self, name: str) -> int:
+        """Return how many offsets a topic holds."""
+
+    def groups_of(self, name: str) -> list[str]:
+        """Return the consumer groups that read a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPort:
+    """An output port with the topic that it is to have.
+
+    Attributes:
+        port: its entry in the descriptor.
+        address: its address.
+        topic: the name of the topic that the address is bound to.
+        earlier: the names of the settings that its registered entry declares.
+        file: the product's descriptor.
+        index: of the entry among the descriptor's output ports.
+    """
+
+    port: OutputPort
+    address: Address
+    topic: str
+    earlier: frozenset[str]
+    file: Path
+    index: int
+
+    @property
+    def named(self) -> str:
+        """The address as commands take it: of the product, for its default port."""
+        return self.address.key if self.index else self.address.of_product.key
+
+    def where(self, *keys: str) -> str:
+        """Return the file and line of a key of the entry, for messages; the file alone where the product was not read from it."""
+        try:
+            return f"{self.file}:{line_of(self.file, 'outputPorts', self.index, *keys)}"
+        except OSError:
+            return str(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """The creation of a topic, or a change of its settings.
+
+    Attributes:
+        name: of the topic.
+        partitions: its number of partitions.
+        replicas: how many replicas each of them has.
+        new: whether the topic is created.
+        config: the settings that are set.
+        removed: the settings that get the cluster's default again.
+        before: the value that each changed setting has now; None for one that the cluster does not know.
+        declared_replicas: how many replicas the port declares, where the cluster of one machine has fewer brokers.
+    """
+
+    name: str
+    partitions: int
+    replicas: int
+    new: bool
+    config: dict[str, str]
+    removed: tuple[str, ...] = ()
+    before: dict[str, str | None] = field(default_factory=dict)
+    declared_replicas: int | None = None
+
+    def __str__(self) -> str:
+        if self.new:
+            settings = ", ".join(f"{key}={value}" for key, value in sorted(self.config.items()))
+            return f"make topic {self.name} ({self.partitions} partitions, {self._replicas()}, {settings})"
+        after: dict[str, str] = self.config | dict.fromkeys(self.removed, _DEFAULT)
+        settings = ", ".join(f"{key} {self.before.get(key) or 'unset'} -> {after[key]}" for key in sorted(after))
+        return f"change topic {self.name}: {settings}"
+
+    def _replicas(self) -> str:
+        count = f"{self.replicas} replica{'' if self.replicas == 1 else 's'}"
+        return f"{count} of the {self.declared_replicas} declared" if self.declared_replicas else count
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the change as JSON data."""
+        after: dict[str, str | None] = {**self.config, **dict.fromkeys(self.removed)}
+        return {
+            "topic": self.name,
+            "new": self.new,
+            "partitions": self.partitions,
+            "replicas": self.replicas,
+            "config": self.config,
+            "changes": [{"setting": key, "before": self.before.get(key), "after": after[key]} for key in sorted(after)],
+        }
+
+
+def topic_change(declared: DeclaredPort, admin: TopicAdmin) -> TopicChange | None:
+    """Return what is to be done for a port's topic; None where it is as declared.
+
+    The cluster is asked whether it would take the change, so that a plan that is shown can be carried out.
+
+    Raises:
+        TopicError: the topic has another number of partitions or replicas, or the cluster refuses the topic or a setting.
+        BrokerUnavailable: the cluster did not answer.
+    """
+    found = admin.topic(declared.topic)
+    change = _new(declared, admin) if found is None else _changed(declared, found, admin)
+    if change is None:
+        return None
+    try:
+        if change.new:
+            admin.check_new_topic(change.name, change.partitions, change.config, change.replicas)
+        else:
+            admin.check_config(change.name, change.config, change.removed)
+    except KafkaError as error:
+        raise _at(declared, error) from error
+    return change
+
+
+def make_change(change: TopicChange, declared: DeclaredPort, admin: TopicAdmin) -> None:
+    """Make a change that was planned.
+
+    Where the defaults of the cluster would break what every port promises, the settings of a new topic replace them.
+
+    Raises:
+        KafkaError: the cluster refused it, or did not answer.
+    """
+    if not change.new:
+        admin.set_config(change.name, change.config, change.removed)
+        return
+    admin.ensure_topic(change.name, change.partitions, change.config, replicas=change.replicas)
+    made = admin.topic(change.name)
+    if made is not None and (kept := _kept(declared.port, made)):
+        admin.set_config(change.name, kept)
+
+
+def earlier_settings(registration: Registration) -> dict[tuple[str, int], frozenset[str]]:
+    """Return the names of the topic settings that a product's registered ports declare, by port and major.
+
+    Args:
+        registration: the answer to a dry run; a port whose entry does not change is not named.
+    """
+    ports = next((each.before for each in registration.changed if each.item == "descriptor.outputPorts"), None)
+    return {
+        (each.get("name", ""), each.get("major", 1)): frozenset(
+            [*(each.get("config") or {}), *([COMPRESSION] if each.get("compression") else [])]
+        )
+        for each in ports or ()
+    }
+
+
+def _new(declared: DeclaredPort, admin: TopicAdmin) -> TopicChange:
+    port = declared.port
+    replicas = admin.replicas(port.replication_factor)
+    fewer = port.replication_factor if (port.replication_factor or 0) > replicas else None
+    settings = topic_settings(port)
+    if IN_SYNC in settings:
+        settings[IN_SYNC] = _in_sync(declared, replicas, fewer=fewer is not None)
+    return TopicChange(declared.topic, port.partitions, replicas, True, settings, declared_replicas=fewer)
+
+
+def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicChange | None:
+    port = declared.port
+    _refuse_other_count(declared, found)
+    if found.setting(CLEANUP) is None:  # librdkafka's stand-in for Kafka keeps no settings
+        return None
+    fewer = False
+    if port.replication_factor is not None:
+        replicas = admin.replicas(port.replication_factor)
+        fewer = replicas < port.replication_factor
+        _refuse_other_replication(declared, found, replicas, admin)
+    wanted = topic_settings(port)
+    if IN_SYNC in wanted:
+        wanted[IN_SYNC] = _in_sync(declared, found.replication, fewer=fewer)
+    elif IN_SYNC in declared.earlier and found.replication >= 3:
+        wanted[IN_SYNC] = "2"  # as a new topic has it
+    wanted = _kept(port, found) | wanted
+    if found.config.get(LIMIT) == SEALED:
+        wanted.pop(LIMIT, None)
+    removed = tuple(sorted((declared.earlier - wanted.keys()) & found.config.keys()))
+    different = {key: value for key, value in wanted.items() if _differs(key, value, found)}
+    if not different and not removed:
+        return None
+    before = {key: _now(key, found) for key in (*different, *removed)}
+    return TopicChange(declared.topic, found.partitions, found.replication, False, different, removed, before)
+
+
+def _differs(name: str, value: str, found: Topic) -> bool:
+    """Return whether a setting is not the topic's own: the cluster's default may change, whatever it is now."""
+    return found.config.get(name) != value
+
+
+def _now(name: str, found: Topic) -> str | None:
+    if name in found.config:
+        return found.config[name]
+    return f"{found.defaults[name]} ({_DEFAULT})" if name in found.defaults else None
+
+
+def _kept(port: OutputPort, found: Topic) -> dict[str, str]:
+    """Return the settings without which a topic would not keep what every port promises, whatever the cluster's defaults are."""
+    promised = {UNCLEAN: "false", TIMESTAMP: "CreateTime"}
+    if port.cleanup == "delete":
+        promised[RETENTION_BYTES] = FOREVER
+    kept = {name: value for name, value in promised.items() if found.setting(name) not in {None, value}}
+    in_sync = found.setting(IN_SYNC)
+    if in_sync is not None and int(in_sync) > found.replication:
+        kept[IN_SYNC] = str(found.replication)
+    return kept
+
+
+def _in_sync(declared: DeclaredPort, replicas: int, *, fewer: bool) -> str:
+    """Return the declared number of replicas that have to store an event, bounded by those of a cluster of one machine."""
+    wanted = int(topic_settings(declared.port)[IN_SYNC])
+    if wanted > replicas and not fewer:
+        raise TopicError(
+            f"{declared.where('config', IN_SYNC)}: {IN_SYNC} is {wanted}, and the topic {declared.topic} has "
+            f"{replicas} replica{'' if replicas == 1 else 's'}: no event could be stored",
+            topic=declared.topic,
+            hint=f"at most `{IN_SYNC}: {replicas}`, or a higher `replicationFactor`",
+        )
+    return str(min(wanted, replicas))
+
+
+def _refuse_other_count(declared: DeclaredPort, found: Topic) -> None:
+    port = declared.port
+    if found.partitions != port.partitions:
+        raise TopicError(
+            f"the topic {found.name} has {found.partitions} partitions, "
+            f"{declared.where('partitions')} declares {port.partitions}",
+            topic=found.name,
+            hint="the number never changes under one generation, since keys would move: `meshport rebuild "
+            f"{declared.named} --partitions {max(found.partitions, port.partitions)} --swap always` binds a "
+            "generation that has as many; then declare that number",
+        )
+
+
+def _refuse_other_replication(declared: DeclaredPort, found: Topic, wanted: int, admin: TopicAdmin) -> None:
+    if found.replication != wanted:
+        brokers = ",".join(map(str, range(1, wanted + 1)))
+        entry = f'{{"topic":"{found.name}","partition":0,"replicas":[{brokers}]}}'
+        raise TopicError(
+            f"the topic {found.name} has {found.replication} replica{'' if found.replication == 1 else 's'} of each "
+            f"partition, {declared.where('replicationFactor')} declares {declared.port.replication_factor}",
+            topic=found.name,
+            hint="Kafka changes it by a reassignment alone: `kafka-reassign-partitions.sh --bootstrap-server "
+            f"{admin.kafka.bootstrap_servers} --reassignment-json-file FILE --execute`, where FILE names the brokers of each "
+            f'partition, the leader first: {{"version":1,"partitions":[{entry},...]}}; then apply again. Or `meshport '
+            f"rebuild {declared.named} --partitions {found.partitions} --swap always` binds a generation that has as "
+            f"many; or declare `replicationFactor: {found.replication}`",
+        )
+
+
+def _at(declared: DeclaredPort, error: KafkaError) -> KafkaError:
+    """Return the cluster's refusal with the file of the declaration; an unavailable cluster stays what it is."""
+    if error.code is None or (not error.code.startswith("INVALID") and error.code != "POLICY_VIOLATION"):
+        return error
+    return TopicError(
+        f"{declared.where()}: {error.message}",
+        topic=declared.topic,
+        code=error.code,
+        hint="`replicationFactor` is at most the number of brokers, and `config` has what this cluster allows",
+    )
