@@ -24,7 +24,8 @@ class ProductRegistration(BaseModel):
     Attributes:
         descriptor: the product as its team declares it.
         schemas: the Avro schema of each output port, by `<port>@<major>`; shared types inlined.
-        bootstrap_servers: the cluster of the product's topics; None for the registry's default cluster.
+        bootstrap_servers: of the cluster of the ports that name none; None for the registry's default cluster.
+        clusters: the bootstrap servers of the clusters that ports name, by name.
         topic_ids: Kafka's ids of the product's topics, by topic; a topic that is not named keeps the id that it has.
         unused: the topics of the product that hold no event and that no consumer group reads, as the caller found: without a
             declared reader, the contract of their lines may change at will.
@@ -35,6 +36,7 @@ class ProductRegistration(BaseModel):
     descriptor: Product
     schemas: dict[str, str]
     bootstrap_servers: str | None = None
+    clusters: dict[str, str] = Field(default={}, max_length=100)
     topic_ids: dict[str, TopicId] | None = None
     unused: tuple[str, ...] = Field(default=(), max_length=100)
 

@@ -14,7 +14,7 @@ import pytest
 
 from meshport.address import Address
 from meshport.binding import Binding
-from meshport.kafka.admin import Admin
+from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.in_memory import in_memory_cluster
 from meshport.product import Product
@@ -52,11 +52,11 @@ class Mesh:
     url: str
     kafka: KafkaConfig
     folder: Path
-    _admin: Admin = field(init=False, repr=False)
+    _admins: ClusterAdmins = field(init=False, repr=False)
     _applied: dict[Address, ProjectProduct] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self._admin = Admin(self.kafka)
+        self._admins = ClusterAdmins(self.kafka)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -83,8 +83,8 @@ class Mesh:
 
     def apply(self, one: ProjectProduct) -> Binding:
         """Register a product and make its topics; the binding of its default port."""
-        (planned,) = plan([one], self.registry, self._admin)
-        carry_out(planned, self.registry, self._admin)
+        (planned,) = plan([one], self.registry, self._admins)
+        carry_out(planned, self.registry, self._admins)
         self._applied[one.product.address] = one
         return self.registry.resolve(Address.parse(str(one.product.address)))
 

@@ -16,9 +16,9 @@ from meshport.cli.session import (
     TopicsKafkaOption,
     open_registry,
     resolve_at,
-    topics_cluster,
+    topics_clusters,
 )
-from meshport.kafka.admin import Admin
+from meshport.kafka.admins import ClusterAdmins
 from meshport.product.lines import utc_today
 from meshport.project.apply import ProductPlan, carry_out, plan
 from meshport.project.check import Contracts, check_process, unknown_inputs
@@ -121,18 +121,19 @@ def apply(
     Example: meshport apply
     """
     project = Project.find(Path.cwd())
-    cluster = topics_cluster(kafka_config, registry=registry, servers=kafka)
-    if cluster is None:
+    clusters = topics_clusters(kafka_config, registry=registry, servers=kafka)
+    nameless = any(port.cluster is None for each in project.products for port in each.product.output_ports)
+    if nameless and not clusters.default.bootstrap_servers:
         raise typer.BadParameter(
             "no Kafka was named, and no mesh runs here: MESHPORT_KAFKA, --kafka-config or `meshport up`",
             param_hint="--kafka",
         )
     with open_registry(registry) as mesh:
-        _apply(project, mesh, Admin(cluster), plan_only, json)
+        _apply(project, mesh, ClusterAdmins(clusters), plan_only, json)
 
 
-def _apply(project: Project, mesh: Registry, admin: Admin, plan_only: bool, json: bool) -> None:
-    planned = plan(project.products, mesh, admin)
+def _apply(project: Project, mesh: Registry, admins: ClusterAdmins, plan_only: bool, json: bool) -> None:
+    planned = plan(project.products, mesh, admins)
     for each in planned:
         address = each.product.product.address
         if not each.changes:
@@ -141,7 +142,7 @@ def _apply(project: Project, mesh: Registry, admin: Admin, plan_only: bool, json
             say(f"{address.key}: {change}")
     for each in planned:
         if each.changes and not plan_only:
-            carry_out(each, mesh, admin)
+            carry_out(each, mesh, admins)
         if json:
             emit(_applied(each, not plan_only))
     todo = sum(each.changes for each in planned)

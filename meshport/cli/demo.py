@@ -23,12 +23,12 @@ from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.cli.up import BrokersOption, start_mesh
 from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
 from meshport.local.lag import LagMonitor, ProductLag
+from meshport.local.mesh import LocalMesh
 from meshport.local.supervisor import Supervisor
 from meshport.product.duration import parse_duration
 from meshport.project.project import Project
 from meshport.project.recount import RecountReport, recount
 from meshport.project.sources import ProductSource, SourceProgress, load_sources, run_sources
-from meshport.registry import Registry
 
 _Show = Callable[[Sequence[ProductLag], SourceProgress | None], None]
 
@@ -80,10 +80,13 @@ def demo(
         for each in project.products:
             if each.product.process:
                 mesh.run(each.product.address, project)
-        with closing(LagMonitor(project.products, mesh.registry)) as watch, _figures() as show:
+        with (
+            closing(LagMonitor(project.products, mesh.registry, kafka=mesh.cluster.config)) as watch,
+            _figures() as show,
+        ):
             _await_processors(watch, mesh.processors, stopped)
             say(f"{len(sources)} sources tell of their world for {duration}, {speed:,.0f} times as fast as it went")
-            with _SourceThread(sources, mesh.registry, speed) as sources_thread:
+            with _SourceThread(sources, mesh, speed) as sources_thread:
                 ends_at = time.monotonic() + seconds
                 while time.monotonic() < ends_at and sources_thread.running and not stopped.wait(_LOOK_EVERY_S):
                     show(watch.lags(), sources_thread.progress)
@@ -93,7 +96,12 @@ def demo(
             raise typer.Exit(INTERRUPTED)
         say("every processor has come to the end of its inputs; recounting from the source events")
         with progress("reading everything again") as moved:
-            report = recount(project, mesh.registry, on_progress=lambda _, done, total: moved(done, total))
+            report = recount(
+                project,
+                mesh.registry,
+                on_progress=lambda _, done, total: moved(done, total),
+                kafka=mesh.cluster.config,
+            )
     _report(report, json)
     if not report.agrees:
         raise typer.Exit(FINDINGS)
@@ -102,15 +110,22 @@ def demo(
 class _SourceThread:
     """Runs the sources in a thread until the block ends; raises their error then."""
 
-    def __init__(self, sources: Sequence[ProductSource], registry: Registry, speed: float) -> None:
+    def __init__(self, sources: Sequence[ProductSource], mesh: LocalMesh, speed: float) -> None:
         self.progress: SourceProgress | None = None
         self._failed: MeshError | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(sources, registry, speed), name="sources")
+        self._thread = threading.Thread(target=self._run, args=(sources, mesh, speed), name="sources")
 
-    def _run(self, sources: Sequence[ProductSource], registry: Registry, speed: float) -> None:
+    def _run(self, sources: Sequence[ProductSource], mesh: LocalMesh, speed: float) -> None:
         try:
-            self.progress = run_sources(sources, registry, speed=speed, stop=self._stop, on_progress=self._moved)
+            self.progress = run_sources(
+                sources,
+                mesh.registry,
+                speed=speed,
+                stop=self._stop,
+                on_progress=self._moved,
+                kafka=mesh.cluster.config,
+            )
         except MeshError as error:
             self._failed = error
 

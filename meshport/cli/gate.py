@@ -17,7 +17,7 @@ from meshport.catalog import Waiver, WaiverRequest
 from meshport.cli import completion
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.compat import Case
 from meshport.errors import GateError, NotRegistered, TopicError
 from meshport.gate.before import PastSource
@@ -34,6 +34,7 @@ from meshport.gate.run import GateRun
 from meshport.gate.sampling import EVERYTHING, Sample
 from meshport.gate.sources import REGISTRY, parse_against
 from meshport.gate.unused import UnusedPorts
+from meshport.kafka.clusters import KafkaAccess
 from meshport.project.project import Project
 from meshport.registry import Registry
 from meshport.rfc3339 import day
@@ -85,6 +86,7 @@ def check(
         ),
     ] = None,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
 ) -> None:
     """Check contracts against what their readers rely on.
 
@@ -106,13 +108,13 @@ def check(
         cases, notes = found.cases, found.notes
         if against == REGISTRY or registry is not None:
             with open_registry(registry) as mesh:
-                unused = UnusedPorts(mesh)
+                unused = UnusedPorts(mesh, kafka=open_clusters(kafka_config, registry=registry))
                 cases = unused.marked(cases, today)
                 notes = (*notes, *unused.notes)
         verdicts = tuple(lines.of(case.verdict(today), case.product) for case in cases)
         if not isinstance(source, JoinedSource) and against != REGISTRY:
             notes = (*notes, "offline: waivers, and readers of other projects, are the registry's (--registry URL)")
-        evidence = _evidence(found, sample, registry) if history else ()
+        evidence = _evidence(found, sample, registry, kafka_config) if history else ()
         run = GateRun(source.describe(), verdicts, found.unchanged, notes, evidence)
     _show(run, VerdictFormat.JSON if json else format_)
     if not run.passes:
@@ -130,13 +132,15 @@ def _source(against: str, project: Project, url: str | None) -> Iterator[PastSou
         yield JoinedSource(source, client()) if url is not None and against != REGISTRY else source
 
 
-def _evidence(found: Docket, sample: int | None, url: str | None) -> tuple[Evidence, ...]:
+def _evidence(found: Docket, sample: int | None, url: str | None, kafka_config: Path | None) -> tuple[Evidence, ...]:
     cases = [case for case in found.cases if case.past is not None and case.after is not None]
+    kafka = open_clusters(kafka_config, registry=url)
+    wanted = EVERYTHING if sample is None else Sample(sample)
     with open_registry(url) as mesh:
-        return tuple(_proof(case, mesh, EVERYTHING if sample is None else Sample(sample)) for case in cases)
+        return tuple(_proof(case, mesh, wanted, kafka) for case in cases)
 
 
-def _proof(case: Case, mesh: Registry, sample: Sample) -> Evidence:
+def _proof(case: Case, mesh: Registry, sample: Sample, kafka: KafkaAccess) -> Evidence:
     assert case.past is not None and case.after is not None  # noqa: S101, PT018 - chosen so
     try:
         binding = mesh.resolve(case.address)
@@ -148,7 +152,15 @@ def _proof(case: Case, mesh: Registry, sample: Sample) -> Evidence:
         ) from error
     try:
         with progress(f"reading {binding.topic}") as advance:
-            return prove(binding, case.after.schema, mesh, versions=case.past.versions, sample=sample, progress=advance)
+            return prove(
+                binding,
+                case.after.schema,
+                mesh,
+                versions=case.past.versions,
+                sample=sample,
+                progress=advance,
+                kafka=kafka,
+            )
     except TopicError as error:
         raise GateError(
             f"the stored events of {case.address} cannot be read: {error.message}",

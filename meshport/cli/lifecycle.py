@@ -14,10 +14,10 @@ from meshport.catalog import Deprecation, Reader, Removal, Retirement
 from meshport.cli.completion import addresses
 from meshport.cli.output import FINDINGS, emit, say
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.errors import AddressError, NotRegistered, RegistrationRefused
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.admins import ClusterAdmins
 from meshport.process.wire.plan import processor_group
 from meshport.product import Status
 from meshport.project.topic_use import TopicUse, topic_use
@@ -129,7 +129,11 @@ def retire(
 
 
 def drop(
-    address: ProductArgument, yes: YesOption = False, registry: RegistryOption = None, json: JsonOption = False
+    address: ProductArgument,
+    yes: YesOption = False,
+    registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Remove an unused product from the registry, and delete its topics.
 
@@ -148,7 +152,8 @@ def drop(
                 findings=tuple(f"{each.address} reads {each.reads}" for each in readers),
                 hint="move them to another product first, or retire them",
             )
-        admin, uses = _uses(mesh, known)
+        admins = ClusterAdmins(open_clusters(kafka_config, registry=registry))
+        uses = _uses(mesh, known, admins)
         bound = {each.topic for each in known.bindings}
         retired = known.descriptor.status is Status.RETIRED
         hindering = [each for each in uses if not each.unused and each.topic in bound]
@@ -160,7 +165,8 @@ def drop(
                 f"when its readers have left, `meshport retire {wanted.key}`; then drop it"
             )
             raise typer.Exit(FINDINGS)
-        running = [group for group in _processor_groups(known) if admin.members(group)]
+        groups = _processor_groups(known, admins)
+        running = [group for group, admin in groups.items() if admin.members(group)]
         if running:
             say(
                 f"the processor of {wanted.key} runs (group {', '.join(running)}); stop it first: `meshport up` starts "
@@ -169,9 +175,9 @@ def drop(
             raise typer.Exit(FINDINGS)
         _ask(f"Drop {wanted.key}, and delete {_counted(len(uses), 'topic')} with all their records?", yes)
         mesh.drop(known.descriptor.id, Removal(unused=tuple(sorted(bound)) if not hindering else ()))
-        for each in uses:
+        for each, admin in uses.items():
             admin.delete_topic(each.topic)
-        for group in _processor_groups(known):
+        for group, admin in groups.items():
             admin.delete_group(group)
     if json:
         emit({"address": str(wanted), "dropped": True, "topics": [each.topic for each in uses]})
@@ -181,27 +187,24 @@ def drop(
     say(f"{wanted.key} is dropped; where its files are still in a project, `meshport apply` registers it anew")
 
 
-def _processor_groups(known: RegisteredProduct) -> list[str]:
-    return [processor_group(each.topic) for each in known.bindings] if known.descriptor.process else []
+def _processor_groups(known: RegisteredProduct, admins: ClusterAdmins) -> dict[str, Admin]:
+    """Return the consumer groups of a product's processor, each with the admin of its cluster."""
+    bindings = known.bindings if known.descriptor.process else ()
+    return {processor_group(each.topic): admins.to(each) for each in bindings}
 
 
-def _uses(mesh: Registry, known: RegisteredProduct) -> tuple[Admin, list[TopicUse]]:
-    """Return the use of every topic of a product, its internal ones and those of its generations included."""
-    servers = {each.bootstrap_servers for each in known.bindings}
-    if len(servers) > 1:
-        raise RegistrationRefused(
-            f"the lines of {known.descriptor.address} are on several clusters: {', '.join(sorted(servers))}",
-            hint="retire its lines one by one instead",
-        )
-    admin = Admin(KafkaConfig(servers.pop()))
-    there = admin.partitions()
-    topics = {each.topic for each in known.bindings}
-    for binding in known.bindings:
-        topics |= {each.topic for each in binding.continues}
+def _uses(mesh: Registry, known: RegisteredProduct, admins: ClusterAdmins) -> dict[TopicUse, Admin]:
+    """Return the use of every topic of a product, its internal ones and those of its generations included, by cluster."""
+    found: dict[TopicUse, Admin] = {}
+    for binding in sorted(known.bindings, key=lambda each: each.topic):
+        admin = admins.to(binding)
+        topics = {binding.topic, *(each.topic for each in binding.continues)}
         with suppress(NotRegistered, RegistrationRefused):  # a retired line lists none
             topics |= {each.topic for each in mesh.generations(binding.address).list().generations}
-    names = dict.fromkeys(name for topic in sorted(topics) for name in generation_topics(topic) if name in there)
-    return admin, [topic_use(name, admin) for name in names]
+        there = admin.partitions()
+        names = dict.fromkeys(name for topic in sorted(topics) for name in generation_topics(topic) if name in there)
+        found |= {topic_use(name, admin): admin for name in names}
+    return found
 
 
 def _product(address: str, otherwise: str) -> Address:

@@ -20,7 +20,7 @@ from meshport.cli.record_files import (
     opened,
     reading_of,
 )
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.cli.signals import Uninterrupted
 from meshport.cli.silence import silence_reported
 from meshport.errors import EncodeError, EventError, FileError, MeshError, PublishError
@@ -63,6 +63,7 @@ def publish(
     rename: RenameOption = None,
     na: NaOption = None,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Publish the records of a file; columns are mapped to the schema's fields by name.
@@ -75,8 +76,9 @@ def publish(
     """
     outcome = _Outcome(on_error)
     reading = reading_of(source, "--from", form, encoding, delimiter, rename, na)
+    kafka = open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh, ExitStack() as watched:
-        publisher = Publisher(address, mesh)
+        publisher = Publisher(address, mesh, kafka=kafka)
         mapper = RowMapper(publisher.schema, reading.form, ignore_unknown=ignore_unknown)
         queued = 0
         uninterrupted = Uninterrupted()

@@ -15,7 +15,15 @@ import typer
 from meshport.address import Address
 from meshport.cli.completion import addresses
 from meshport.cli.output import FINDINGS, as_json, emit, emit_text, progress, say
-from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
+from meshport.cli.session import (
+    JsonOption,
+    KafkaConfigOption,
+    MissingOption,
+    RegistryOption,
+    missing_history,
+    open_clusters,
+    open_registry,
+)
 from meshport.event import Event
 from meshport.event.attributes import rfc3339
 from meshport.ports.group_start import Start
@@ -59,6 +67,7 @@ def tail(
     until_end: Annotated[bool, typer.Option("--until-end", help="End with the newest event of now.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the events of a port as they arrive.
@@ -68,16 +77,17 @@ def tail(
     Example: meshport tail shop/orders --from-beginning --until-end --json
     """
     bad = _Bad()
+    kafka = open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         if until_end:
             begin = None if from_beginning else Offsets(every=2**62)
-            with Replay(address, mesh, begin=begin, on_bad=bad, missing=Missing.ALLOW) as history:
+            with Replay(address, mesh, begin=begin, on_bad=bad, missing=Missing.ALLOW, kafka=kafka) as history:
                 for event in _first(history.history(), limit):
                     _show(event, json)
         else:
             start = Start.EARLIEST if from_beginning else Start.LATEST
             with (
-                Subscriber(address, mesh, start=start, on_bad=bad, missing=Missing.ALLOW) as subscriber,
+                Subscriber(address, mesh, start=start, on_bad=bad, missing=Missing.ALLOW, kafka=kafka) as subscriber,
                 _until_interrupted(subscriber),
             ):
                 if not json:
@@ -114,6 +124,7 @@ def replay(
     ] = None,
     allow_missing: MissingOption = False,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Replay part of a port's history, by event time or by offset.
@@ -135,20 +146,22 @@ def replay(
     bad = _Bad()
     count = 0
     first, last = _bound(begin, "--from"), _bound(end, "--to")
-    missing = missing_history(allow_missing)
+    missing, kafka = missing_history(allow_missing), open_clusters(kafka_config, registry=registry)
     if resume is not None:
         asked = (*(f"--from {each}" for each in begin or ()), *(f"--to {each}" for each in end or ()))
         kept = ReplayFile(resume, lambda event: as_json(event.as_dict()))
         with (
             open_registry(registry) as mesh,
-            kept.replay(Address.parse(address), mesh, asked, first, last, missing=missing, on_bad=bad) as found,
+            kept.replay(
+                Address.parse(address), mesh, asked, first, last, missing=missing, on_bad=bad, kafka=kafka
+            ) as found,
         ):
             _write(kept, found, resume)
         bad.exit()
         return
     with (
         open_registry(registry) as mesh,
-        Replay(address, mesh, begin=first, end=last, on_bad=bad, missing=missing) as job,
+        Replay(address, mesh, begin=first, end=last, on_bad=bad, missing=missing, kafka=kafka) as job,
     ):
         say(f"replay {job.id} of {job.binding.address}: {job.range.total} offsets to look through")
         with progress("replaying") as moved:
@@ -166,6 +179,7 @@ def quarantine(
         typer.Option("--late", help="Show the late events instead: those that arrived later than the lateness allows."),
     ] = False,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the events that a processor quarantined, each with the reason.
@@ -174,12 +188,12 @@ def quarantine(
 
     Example: meshport quarantine shop/revenue-by-customer
     """
-    count = 0
+    count, kafka = 0, open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    last = {} if late else read_redriven(binding)
+    last = {} if late else read_redriven(binding, kafka)
     redriven = 0
-    for event in read_late(binding) if late else read_quarantine(binding):
+    for event in read_late(binding, kafka) if late else read_quarantine(binding, kafka):
         count += 1
         again = not late and is_redriven(event, last)
         redriven += again

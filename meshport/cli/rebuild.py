@@ -10,10 +10,18 @@ import typer
 from meshport.address import Address
 from meshport.cli.output import FINDINGS, emit, progress, say, table
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
+from meshport.cli.session import (
+    JsonOption,
+    KafkaConfigOption,
+    MissingOption,
+    RegistryOption,
+    missing_history,
+    open_clusters,
+    open_registry,
+)
 from meshport.errors import RegistrationRefused
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
 from meshport.ports.history import Missing
 from meshport.project.project import Project
 from meshport.registry import Registry
@@ -48,6 +56,7 @@ def rebuild(
         ),
     ] = None,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Build a derived product again from history, and compare it with the live one.
@@ -78,15 +87,24 @@ def rebuild(
 
     Example: meshport rebuild shop/revenue-by-customer --swap equal
     """
+    kafka = open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         if retire is not None:
-            _retire(Address.parse(address), retire, mesh, force=force, json=json)
+            _retire(Address.parse(address), retire, mesh, kafka, force=force, json=json)
             return
-        _rebuild(Address.parse(address), mesh, swap, partitions, missing_history(allow_missing), json=json)
+        missing = missing_history(allow_missing)
+        _rebuild(Address.parse(address), mesh, swap, partitions, missing, kafka=kafka, json=json)
 
 
 def _rebuild(
-    address: Address, mesh: Registry, when: str, partitions: int | None, missing: Missing, *, json: bool
+    address: Address,
+    mesh: Registry,
+    when: str,
+    partitions: int | None,
+    missing: Missing,
+    *,
+    kafka: KafkaAccess,
+    json: bool,
 ) -> None:
     from meshport.rebuild import Rebuild, Swap  # noqa: PLC0415 - slow to import
 
@@ -94,10 +112,10 @@ def _rebuild(
         raise typer.BadParameter(f"{when!r} is none of {', '.join(Swap)}", param_hint="--swap")
     product = Project.find(Path.cwd()).product(address)
     if product.product.process is None and partitions is not None:
-        _copy(address, mesh, partitions, switch=Swap(when) is not Swap.NEVER, json=json)
+        _copy(address, mesh, partitions, kafka, switch=Swap(when) is not Swap.NEVER, json=json)
         return
     with progress(f"rebuilding {address.key}") as moved:
-        job = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing, partitions=partitions)
+        job = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing, partitions=partitions, kafka=kafka)
         report = job.run(Swap(when))
     if json:
         emit(report.as_dict())
@@ -107,10 +125,10 @@ def _rebuild(
         raise typer.Exit(FINDINGS)
 
 
-def _copy(address: Address, mesh: Registry, partitions: int, *, switch: bool, json: bool) -> None:
+def _copy(address: Address, mesh: Registry, partitions: int, kafka: KafkaAccess, *, switch: bool, json: bool) -> None:
     from meshport.rebuild import PortCopy  # noqa: PLC0415 - slow to import
 
-    report = PortCopy(address, mesh, partitions, say=say).run(switch=switch)
+    report = PortCopy(address, mesh, partitions, say=say, kafka=kafka).run(switch=switch)
     if json:
         emit(report.as_dict())
     say(
@@ -155,11 +173,11 @@ def _show_comparison(comparison: GenerationComparison) -> None:
     say("both hold the same" if comparison.equal else "they do not hold the same")
 
 
-def _retire(address: Address, number: int, mesh: Registry, *, force: bool, json: bool) -> None:
+def _retire(address: Address, number: int, mesh: Registry, kafka: KafkaAccess, *, force: bool, json: bool) -> None:
     from meshport.rebuild import dependent_products, retire, unfinished_groups  # noqa: PLC0415 - slow to import
 
     binding = mesh.refresh(address)
-    admin = Admin(KafkaConfig(binding.bootstrap_servers))
+    admin = Admin(kafka.to(binding))
     dependents = [] if force else dependent_products(mesh, binding, number, admin)
     if dependents:
         raise RegistrationRefused(

@@ -10,7 +10,7 @@ import typer
 from meshport.address import Address
 from meshport.cli.output import emit, emit_text, say
 from meshport.cli.read import AddressArgument
-from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.process.runtime.quarantine import QuarantinedEvent
 
 Several = list[str] | None
@@ -25,6 +25,7 @@ def redrive(
     id: Annotated[Several, typer.Option(help="Only the event with this CloudEvents id.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which events would be redriven, and end.")] = False,
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Bring quarantined events back to their processor, after the cause was fixed.
@@ -38,10 +39,11 @@ def redrive(
     """
     from meshport.process.runtime import redrive as redriving  # noqa: PLC0415 - slow to import
 
-    wanted = _wanted(topic, partition, offset, error, id)
+    wanted, kafka = _wanted(topic, partition, offset, error, id), open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    chosen = redriving.pending(binding, wanted) if dry_run else redriving.redrive(binding, wanted)
+    bring_back = redriving.pending if dry_run else redriving.redrive
+    chosen = bring_back(binding, wanted, kafka=kafka)
     for event in chosen:
         if json:
             emit(event.as_dict())

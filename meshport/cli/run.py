@@ -13,9 +13,19 @@ import typer
 from meshport.address import Address
 from meshport.cli import completion
 from meshport.cli.output import emit, log, say
-from meshport.cli.session import JsonOption, MissingOption, RegistryOption, missing_history, open_registry
+from meshport.cli.session import (
+    JsonOption,
+    KafkaConfigOption,
+    MissingOption,
+    RegistryOption,
+    given_kafka,
+    missing_history,
+    open_clusters,
+    open_registry,
+)
 from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
+from meshport.kafka.clusters import KafkaAccess
 from meshport.ports.history import Missing
 from meshport.project.project import Project, ProjectProduct
 from meshport.project.sources import load_source, run_sources, stored
@@ -26,6 +36,10 @@ if TYPE_CHECKING:
 
 SpeedOption = Annotated[
     float | None, typer.Option(min=0, help="World seconds per second; by default sources publish as fast as they can.")
+]
+# How the processes of `meshport up` and `demo` are given its Kafka, whatever meshport.toml names.
+GivenKafkaOption = Annotated[
+    str | None, typer.Option("--kafka", metavar="HOST:PORT", hidden=True, help="The Kafka of every port.")
 ]
 SeedOption = Annotated[int, typer.Option(help="The seed of the sources' data.")]
 MemberOption = Annotated[
@@ -51,6 +65,8 @@ def run(
         ),
     ],
     registry: RegistryOption = None,
+    kafka_config: KafkaConfigOption = None,
+    kafka: GivenKafkaOption = None,
     speed: SpeedOption = None,
     seed: SeedOption = 0,
     member: MemberOption = None,
@@ -71,15 +87,18 @@ def run(
         raise typer.BadParameter("a processor runs in a process of its own; name one", param_hint="ADDRESS")
     if member is not None and not any(_has_members(each) for each in derived):
         raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
+    access = open_clusters(kafka_config, registry=registry) if kafka is None else given_kafka(kafka_config, kafka)
     if derived:
-        _run_processor(derived[0], registry, member, missing_history(allow_missing), json=json)
+        _run_processor(derived[0], registry, member, missing_history(allow_missing), kafka=access, json=json)
     else:
-        total = _run_sources(products, registry, speed, seed)
+        total = _run_sources(products, registry, speed, seed, kafka=access)
         if json:
             emit({"published": total})
 
 
-def _run_sources(products: list[ProjectProduct], registry: str | None, speed: float | None, seed: int) -> int:
+def _run_sources(
+    products: list[ProjectProduct], registry: str | None, speed: float | None, seed: int, *, kafka: KafkaAccess
+) -> int:
     sources = []
     for each in products:
         source = load_source(each, seed=seed)
@@ -91,8 +110,8 @@ def _run_sources(products: list[ProjectProduct], registry: str | None, speed: fl
         sources.append(source)
     stopped = stop_on_signal()
     with open_registry(registry) as mesh:
-        skip = stored([each.address for each in sources], mesh)
-        done = run_sources(sources, mesh, speed=speed, skip=skip, stop=stopped)
+        skip = stored([each.address for each in sources], mesh, kafka=kafka)
+        done = run_sources(sources, mesh, speed=speed, skip=skip, stop=stopped, kafka=kafka)
     say(f"{done.total} events published")
     return done.total
 
@@ -103,7 +122,13 @@ def _has_members(product: ProjectProduct) -> bool:
 
 
 def _run_processor(
-    product: ProjectProduct, registry: str | None, member: str | None, missing: Missing, *, json: bool
+    product: ProjectProduct,
+    registry: str | None,
+    member: str | None,
+    missing: Missing,
+    *,
+    kafka: KafkaAccess,
+    json: bool,
 ) -> None:
     from meshport.process.runtime.lateness import mostly_late  # noqa: PLC0415 - slow to import
     from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
@@ -126,7 +151,7 @@ def _run_processor(
                 emit({"address": str(address)} | asdict(progress))
 
     with open_registry(registry) as mesh:
-        plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh, missing)
+        plans = LivePlan(lambda: Project.find(Path.cwd()).product(address), mesh, missing, kafka=kafka)
         # While a batch is processed the engine handles the signals itself; between two runs, this does.
         run_live(plans, mesh, run_processor, say=log, on_progress=report, stop=stop_on_signal())
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
 
@@ -214,8 +214,19 @@ def open_clusters(
     return combined({}, [*own, *later])
 
 
-def topics_cluster(config_file: Path | None, *, registry: str | None, servers: str | None) -> KafkaConfig | None:
-    """Return the connection to the Kafka that was named, else to that of the mesh which runs here, else None.
+def given_kafka(config_file: Path | None, servers: str) -> KafkaConfig:
+    """Return the connection to one Kafka that has the topics of every port, whatever clusters `meshport.toml` has.
+
+    Raises:
+        KafkaConfigError: as `open_clusters`.
+    """
+    return combined({}, later_layers(config_file, servers, os.environ)).default
+
+
+def topics_clusters(config_file: Path | None, *, registry: str | None, servers: str | None) -> KafkaClusters:
+    """Return the connections to the clusters in which topics are created.
+
+    The default cluster is the Kafka that was named, else that of the mesh which runs here, else it has no servers.
 
     Raises:
         KafkaConfigError: as `open_clusters`.
@@ -223,8 +234,7 @@ def topics_cluster(config_file: Path | None, *, registry: str | None, servers: s
     """
     mesh = running_mesh(Path.cwd())
     clusters = open_clusters(config_file, registry=registry, servers=servers)
-    found = clusters.cluster(None, mesh.bootstrap_servers if mesh else "")
-    return found if found.bootstrap_servers else None
+    return replace(clusters, default=clusters.default.at(mesh.bootstrap_servers)) if mesh else clusters
 
 
 def cache_dir() -> Path:

@@ -20,7 +20,8 @@ from meshport.gate.evidence import Cause, Evidence, Presence, UnreadableEvent, V
 from meshport.gate.sampling import EVERYTHING, Progress, Sample, TopicHistory
 from meshport.gate.writers import KnownSchemas, Writers
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.ports.bound_log import refuse_other_log
 from meshport.ports.history import readable_bounds
@@ -43,6 +44,7 @@ def prove(
     versions: Sequence[Version] = (),
     sample: Sample = EVERYTHING,
     progress: Progress | None = None,
+    kafka: KafkaAccess = PLAINTEXT,
 ) -> Evidence:
     """Read a port's stored events with a candidate schema.
 
@@ -55,6 +57,7 @@ def prove(
         versions: of the port's schema, oldest first; versions without an event are listed.
         sample: how much of each partition is read.
         progress: called with (done, total) after each batch.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
 
     Returns:
         The evidence; of no event if no version is given and the topic does not exist yet.
@@ -67,12 +70,12 @@ def prove(
         RegistryUnavailable: the registry did not answer for the schema of an event.
     """
     proof = _Proof(binding, candidate, schemas, versions)
-    kafka = KafkaConfig(binding.bootstrap_servers)
-    with history_reader(kafka) as consumer:
+    cluster = kafka.to(binding)
+    with history_reader(cluster) as consumer:
         try:
-            _, undecided = readable_bounds(kafka, consumer, binding.topic)
+            _, undecided = readable_bounds(cluster, consumer, binding.topic)
             history = TopicHistory(consumer, binding.topic, sample)
-            refuse_other_log(binding, Admin(kafka).topic_ids([binding.topic]).get(binding.topic))
+            refuse_other_log(binding, Admin(cluster).topic_ids([binding.topic]).get(binding.topic))
         except TopicError:
             if versions:
                 raise

@@ -12,7 +12,8 @@ from typing import Final
 from meshport.compat import RULES, Case, Scope, Verdict
 from meshport.errors import KafkaError, NotRegistered
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.project.topic_use import is_unused
 from meshport.registry import Registry
 
@@ -24,15 +25,17 @@ class UnusedPorts:
 
     Args:
         registry: knows the bindings of the ports.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
 
     Attributes:
         notes: the clusters that did not answer; their ports are judged as if they were used.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, kafka: KafkaAccess = PLAINTEXT) -> None:
         self.notes: list[str] = []
         self._registry = registry
-        self._clusters: dict[str, Admin | None] = {}
+        self._kafka = kafka
+        self._clusters: dict[KafkaConfig, Admin | None] = {}
 
     def marked(self, cases: Iterable[Case], today: date) -> tuple[Case, ...]:
         """Return cases whose pasts say whether their port is unused, where the verdict depends on it."""
@@ -45,30 +48,31 @@ class UnusedPorts:
             binding = self._registry.resolve(case.past.contract.address)
         except NotRegistered:
             return case
-        admin = self._admin(binding.bootstrap_servers)
+        admin = self._admin(self._kafka.to(binding))
         if admin is None or not is_unused(binding, admin):
             return case
         return replace(case, past=replace(case.past, unused=True))
 
-    def _admin(self, servers: str) -> Admin | None:
-        if servers not in self._clusters:
-            self._clusters[servers] = _open(servers)
-            if self._clusters[servers] is None:
+    def _admin(self, cluster: KafkaConfig) -> Admin | None:
+        if cluster not in self._clusters:
+            self._clusters[cluster] = _open(cluster)
+            if self._clusters[cluster] is None:
                 self.notes.append(
-                    f"no broker answers at {servers}: whether a refused port has events or readers is not known"
+                    f"no broker answers at {cluster.bootstrap_servers}: whether a refused port has events or readers is not "
+                    "known"
                 )
-        return self._clusters[servers]
+        return self._clusters[cluster]
 
 
-def _open(servers: str) -> Admin | None:
+def _open(cluster: KafkaConfig) -> Admin | None:
     """Return a client of a cluster; None if none of its brokers can be reached, which a client would try for 15 s."""
-    for server in servers.split(","):
+    for server in cluster.bootstrap_servers.split(","):
         host, _, port = server.rpartition("://")[2].rpartition(":")
         with (
             suppress(OSError, ValueError, KafkaError),
             socket.create_connection((host.strip("[]"), int(port)), _REACH_S),
         ):
-            return Admin(KafkaConfig(servers))
+            return Admin(cluster)
     return None
 
 

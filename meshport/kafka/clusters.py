@@ -20,6 +20,10 @@ class KafkaAccess(Protocol):
         """Return how to connect to the cluster that a binding names."""
         ...
 
+    def cluster(self, name: str | None, bootstrap_servers: str = "") -> KafkaConfig:
+        """Return how to connect to a cluster by its name, at these servers where its config names none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaClusters:

@@ -63,6 +63,10 @@ class KafkaConfig:
         """Return how to connect to the cluster of a binding: `at` its servers."""
         return self.at(binding.bootstrap_servers)
 
+    def cluster(self, name: str | None, bootstrap_servers: str = "") -> KafkaConfig:  # noqa: ARG002 - of `KafkaAccess`
+        """Return how to connect to a cluster by its name: `at` these servers, whatever its name."""
+        return self.at(bootstrap_servers)
+
     def client_properties(self, defaults: Mapping[str, Any], needed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the properties that a client of confluent_kafka is made of, secrets in the clear.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from meshport.address import Address
+from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.ports.resolver import Resolver
@@ -76,30 +77,30 @@ class LagMonitor:
     """Measures the lag of a project's products.
 
     Args:
-        products: all are registered, on one cluster, and their processors are started.
+        products: all are registered, and their processors are started.
         resolver: a registry.
-        kafka: the connection to the cluster.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
     """
 
     def __init__(
-        self, products: Iterable[ProjectProduct], resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT
+        self, products: Iterable[ProjectProduct], resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT
     ) -> None:
         self._ports: dict[Address, str] = {}
+        self._clusters: dict[Address, KafkaConfig] = {}
         self._plans: dict[Address, Plan] = {}
         self._groups: dict[Address, Consumer] = {}
         self._counters: dict[str, dict[int, EventCounter]] = {}
-        self._follower: TopicFollower | None = None
-        self._kafka = kafka
+        self._followers: list[TopicFollower] = []
         with ExitStack() as opened:
             for each in products:
                 address = each.product.address
                 binding = resolver.resolve(address)
-                self._kafka = self._kafka.at(binding.bootstrap_servers)
+                self._clusters[address] = kafka.to(binding)
                 self._ports[address] = binding.topic
                 if each.product.process:
                     plan = make_plan(load_pipeline(each.product, each.folder), address, resolver, kafka=kafka)
                     self._plans[address] = plan
-                    self._groups[address] = opened.enter_context(Consumer(self._kafka, group=plan.group))
+                    self._groups[address] = opened.enter_context(Consumer(plan.kafka, group=plan.group))
             self._opened = opened.pop_all()
 
     def lags(self) -> list[ProductLag]:
@@ -123,17 +124,29 @@ class LagMonitor:
         return found
 
     def _read_new(self) -> None:
-        if self._follower is None:
-            topics = dict.fromkeys(self._ports.values())
-            for plan in self._plans.values():
-                topics |= dict.fromkeys([stage.topic for stage in plan.stages] + [plan.quarantine_topic])
-                topics |= {plan.late_topic: None} if plan.timed else {}
-            self._follower = TopicFollower(self._kafka, *topics)
-            self._opened.callback(self._follower.close)
-            self._counters = {topic: defaultdict(EventCounter) for topic in topics}
-        for messages in self._follower.catch_up():
-            for each in messages:
-                self._counters[each.topic()][each.partition()].take(each.offset())
+        if not self._followers:
+            self._follow()
+        for follower in self._followers:
+            for messages in follower.catch_up():
+                for each in messages:
+                    self._counters[each.topic()][each.partition()].take(each.offset())
+
+    def _follow(self) -> None:
+        """Open a follower of each cluster's topics; none where a topic is missing yet."""
+        clusters = {topic: self._clusters[address] for address, topic in self._ports.items()}
+        for plan in self._plans.values():
+            topics = [*(stage.topic for stage in plan.stages), plan.quarantine_topic]
+            clusters = dict.fromkeys(topics + [plan.late_topic] * plan.timed, plan.kafka) | clusters
+        with ExitStack() as opened:
+            followers = [
+                opened.enter_context(
+                    closing(TopicFollower(each, *(name for name in clusters if clusters[name] == each)))
+                )
+                for each in set(clusters.values())
+            ]
+            self._opened.push(opened.pop_all())
+        self._followers = followers
+        self._counters = {topic: defaultdict(EventCounter) for topic in clusters}
 
     def _count_stored(self, topic: str) -> int:
         return sum(counter.events for counter in self._counters[topic].values())

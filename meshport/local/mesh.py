@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from meshport.address import Address
 from meshport.errors import BrokerUnavailable, RegistryUnavailable
-from meshport.kafka.admin import Admin
+from meshport.kafka.admins import ClusterAdmins
 from meshport.local.cluster import Cluster, open_cluster
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.kraft import free_ports, is_free
@@ -64,10 +64,10 @@ class LocalMesh:
         Raises:
             MeshError: as `meshport.project.apply.plan` and `carry_out`.
         """
-        admin = Admin(self.cluster.config)
-        planned = plan(project.products, self.registry, admin)
+        admins = ClusterAdmins(self.cluster.config)
+        planned = plan(project.products, self.registry, admins)
         for each in planned:
-            carry_out(each, self.registry, admin)
+            carry_out(each, self.registry, admins)
         for change in (change for each in planned for change in each.ids if change.before is not None):
             say(str(change))
         made = sum(change.new for each in planned for change in each.topics)
@@ -89,7 +89,8 @@ class LocalMesh:
         self.processors.run("sources", command, cwd=project.root)
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "meshport", "run", *arguments, "--registry", self.registry_url]
+        here = ["--registry", self.registry_url, "--kafka", self.cluster.bootstrap_servers]
+        return [sys.executable, "-m", "meshport", "run", *arguments, *here]
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from meshport.event import DATA_SCHEMA, Envelope, EventWriter, Extension, Header
 from meshport.event.attributes import AVRO
 from meshport.event.record import event_time, record_key, retraction_key
 from meshport.event.stored import stored_values
-from meshport.kafka.config import PLAINTEXT, KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.producer import Producer
 from meshport.ports.delivery.chunk import CHUNK, SUFFIXES
 from meshport.ports.delivery.columns import ArrowStream, queue_columns
@@ -58,14 +59,14 @@ class Publisher:
     Args:
         address: of the port; a product's bare address means its default port at its live major.
         resolver: a registry. The schema is the registered one; a publisher never registers a schema.
-        kafka: the connection to Kafka; servers that it names win over the binding's.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
 
     Raises:
         NotRegistered: the registry knows no such port.
         PublishError: the port is retired.
     """
 
-    def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT) -> None:
+    def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT) -> None:
         self.binding = resolver.resolve(Address.parse(address) if isinstance(address, str) else address)
         if self.binding.status is Status.RETIRED:
             raise PublishError(
@@ -88,7 +89,7 @@ class Publisher:
         self._time = event_time(self.binding.time, self.schema)
         # Successes are not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
-        self._producer = Producer(kafka.at(self.binding.bootstrap_servers), settings=only_failures)
+        self._producer = Producer(kafka.to(self.binding), settings=only_failures)
         self._deliveries = Deliveries(self._producer, self.binding.topic)
         self._publish_plain = self._plain_publisher()
 

@@ -18,7 +18,8 @@ from meshport.address import Address
 from meshport.errors import ReplayError
 from meshport.event import UNREADABLE, Event, EventReader
 from meshport.event.reading import ReaderSchemas
-from meshport.kafka.config import PLAINTEXT, KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import ReceivedMessage, event_parts
 from meshport.kafka.topic_log import LogWatch
 from meshport.ports.bound_log import apply_hint, refuse_other_log
@@ -75,7 +76,7 @@ class Replay:
         id: the job's; by default a random one. Its consumer group is `meshport-replay-<id>`.
         on_bad: called with each message that cannot be read, after which the job continues; without it the error is raised.
         missing: whether a replay may begin where part of what it asks for cannot be read.
-        kafka: the connection to Kafka; servers that it names win over the binding's.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
 
     Attributes:
         since: the first time of the replay (UTC); None where it has none.
@@ -105,7 +106,7 @@ class Replay:
         id: str | None = None,
         on_bad: Callable[[BadEvent], None] | None = None,
         missing: Missing = Missing.REFUSE,
-        kafka: KafkaConfig = PLAINTEXT,
+        kafka: KafkaAccess = PLAINTEXT,
     ) -> None:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self.id = id or uuid4().hex
@@ -117,7 +118,7 @@ class Replay:
             raise ReplayError(
                 f"the replay would end at {self.until.isoformat()}, not after it begins at {self.since.isoformat()}"
             )
-        self._kafka = kafka.at(self.binding.bootstrap_servers)
+        self._kafka = kafka.to(self.binding)
         self._consumer = history_reader(self._kafka, group=f"meshport-replay-{self.id}")
         self._logs = LogWatch(
             self._kafka,

@@ -21,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from meshport.address import Address
 from meshport.errors import ReplayError
 from meshport.event import Event
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.subscriber import BadEvent, Mesh
@@ -82,6 +84,7 @@ class ReplayFile:
         *,
         missing: Missing = Missing.REFUSE,
         on_bad: Callable[[BadEvent], None] | None = None,
+        kafka: KafkaAccess = PLAINTEXT,
     ) -> Iterator[Replay | None]:
         """Begin the replay, or continue the one of the file's note; `write` writes its events.
 
@@ -93,6 +96,7 @@ class ReplayFile:
             end: of a new replay; see `Replay`.
             missing: see `Replay`.
             on_bad: see `Replay`.
+            kafka: see `Replay`.
 
         Yields:
             The job; None where the file has everything already.
@@ -105,7 +109,7 @@ class ReplayFile:
         with self._locked():
             note = self._note()
             if note is None:
-                with Replay(address, mesh, begin=begin, end=end, missing=missing, on_bad=on_bad) as job:
+                with Replay(address, mesh, begin=begin, end=end, missing=missing, on_bad=on_bad, kafka=kafka) as job:
                     self._write_note(_note_of(job, asked))
                     yield job
                 return
@@ -123,6 +127,7 @@ class ReplayFile:
                 id=note.id,
                 missing=missing,
                 on_bad=on_bad,
+                kafka=kafka,
             ) as job:
                 if (job.binding.topic, job.topic_id) != (note.topic, note.topic_id):
                     raise ReplayError(

@@ -14,7 +14,8 @@ from meshport.binding import Binding
 from meshport.columnar import supports
 from meshport.errors import MeshError, RegistryUnavailable, SchemaError
 from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
-from meshport.kafka.config import PLAINTEXT, KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
 from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
@@ -85,7 +86,7 @@ class Subscriber:
             and the offset does not advance.
         missing: whether to go on where part of the history is removed: before a beginning at the earliest, or since the group
             read last.
-        kafka: the connection to Kafka; servers that it names win over the binding's.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
         look_s: seconds between two requests to the registry for the binding of the address.
 
     Reading ends with TopicRemade where the topic was deleted and made again, and takes up partitions that are added to it,
@@ -108,7 +109,7 @@ class Subscriber:
         remember: int = 0,
         on_bad: Callable[[BadEvent], None] | None = None,
         missing: Missing = Missing.REFUSE,
-        kafka: KafkaConfig = PLAINTEXT,
+        kafka: KafkaAccess = PLAINTEXT,
         look_s: float = LOOK_S,
     ) -> None:
         binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)

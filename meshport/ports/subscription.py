@@ -14,7 +14,7 @@ from typing import Final
 
 from meshport.binding import Binding
 from meshport.errors import KafkaError
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_log import LogWatch, TopicLog
@@ -40,7 +40,7 @@ class Subscription:
     Args:
         binding: the port's.
         resolver: a registry; asked again and again for the binding of the address.
-        kafka: the connection to Kafka; servers that it names win over the binding's.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
         group: the consumer group; None reads all partitions and commits nothing.
         start: where to begin without a committed offset.
         missing: whether to go on where part of the history is removed.
@@ -64,7 +64,7 @@ class Subscription:
         self,
         binding: Binding,
         resolver: Resolver,
-        kafka: KafkaConfig,
+        kafka: KafkaAccess,
         *,
         group: str | None,
         start: Start,
@@ -83,9 +83,9 @@ class Subscription:
         self.commit_due = time.monotonic() + _COMMIT_EVERY_S
         self._revoked_partitions: set[int] = set()
         self._polled = time.monotonic()
-        longest_ms = int(kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
+        self._kafka = kafka.to(binding)
+        longest_ms = int(self._kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
         self._poll_every_s = min(_POLL_EVERY_S, longest_ms / 3000)
-        self._kafka = kafka.at(binding.bootstrap_servers)
         self._consumer = Consumer(self._kafka, group=group)
         self._cursor = GenerationCursor(binding, self._consumer.committed if group else None)
         self.topic = self._cursor.current.topic

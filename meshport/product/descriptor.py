@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -27,6 +27,9 @@ from meshport.product.input_port import AddressText, Disagreement, InputPort, Mo
 from meshport.product.lines import live_major, misdated, utc_today
 from meshport.product.processing import Processing
 from meshport.product.topic_settings import TopicConfig, broken_promises
+
+CLUSTER_NAME: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""The names of Kafka clusters: bare keys of TOML, so that meshport.toml has them as `[clusters.NAME]`."""
 
 
 class Archetype(StrEnum):
@@ -136,6 +139,7 @@ class OutputPort(Model):
         compatibility: the level of the contract; by default that of the archetype.
         protects: the readers that the gate protects from a change of the schema: everyone, or only declared readers, in the
             fields that they name.
+        cluster: the name of the Kafka cluster that holds the topic; by default the cluster that products are applied to.
         partitions: the topic's partition count. It never changes within a generation, since keys would move.
         retention: how long Kafka keeps events: a length of time, or `forever`.
         cleanup: `delete` keeps every event for the retention, `compact` the last event of each key.
@@ -160,6 +164,12 @@ class OutputPort(Model):
     protects: Protection = Field(
         default=Protection.EVERYONE,
         description="the readers that the gate protects: everyone, or only declared-readers, in the fields that they name",
+    )
+    cluster: str | None = Field(
+        default=None,
+        pattern=CLUSTER_NAME,
+        description="the name of the Kafka cluster that holds the topic, as meshport.toml has it; by default the cluster that "
+        "products are applied to",
     )
     partitions: int = Field(default=4, ge=1, le=4096)
     retention: Retention = None

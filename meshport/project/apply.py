@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from meshport.address import Address, topic_name
 from meshport.binding import Binding
 from meshport.catalog import Registration
 from meshport.errors import NotRegistered, RegistrationRefused
+from meshport.kafka.clusters import KafkaAccess
 from meshport.product import Product
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
@@ -38,11 +39,26 @@ class ProductRegistry(Protocol):
         schemas: Mapping[str, Schema],
         *,
         bootstrap_servers: str | None = None,
+        clusters: Mapping[str, str] | None = None,
         topic_ids: Mapping[str, str] | None = None,
         unused: Collection[str] = (),
         dry_run: bool = False,
     ) -> Registration:
         """Register a product; see `meshport.Registry.register`."""
+
+
+class TopicAdmins(Protocol):
+    """The admins of a mesh's clusters: `meshport.kafka.admins.ClusterAdmins`, or the topics of a mesh in memory."""
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        """The connections to the clusters."""
+
+    def of(self, cluster: str | None) -> TopicAdmin:
+        """Return the admin of a cluster by its name; of the default cluster for None."""
+
+    def to(self, binding: Binding) -> TopicAdmin:
+        """Return the admin of the cluster that a binding names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +108,18 @@ class ProductPlan:
         return bool(self.topics or self.ids or self.registration.changed)
 
 
-def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: TopicAdmin) -> list[ProductPlan]:
+def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admins: TopicAdmins) -> list[ProductPlan]:
     """Return the changes that applying some products would make, without making them.
 
     Args:
         products: each after the products that it reads.
         registry: where they are to be registered.
-        admin: of the cluster; the products are registered with its bootstrap servers.
+        admins: of the clusters; the products are registered with their bootstrap servers.
 
     Raises:
-        ProcessError, DescriptorError: a process cannot run on its inputs, or reads more than its `inputPorts` declare;
+        UnknownCluster: a port is on a cluster to which no connection is known.
+        ProcessError, DescriptorError: a process cannot run on its inputs, one of which may be on another cluster than its
+            output, or reads more than its `inputPorts` declare;
             see `meshport.project.check.check_process`.
         RegistrationRefused: a product's declaration, or a change of its contract, is refused, or it reads a port that
             neither the registry nor this plan has.
@@ -110,11 +128,11 @@ def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: T
         RegistryUnavailable, BrokerUnavailable: the registry or the cluster did not answer.
     """
     products = tuple(products)
-    contracts = Contracts(products, registry.resolve)
+    contracts = Contracts(products, registry.resolve, admins.kafka)
     for product in products:
         with suppress(NotRegistered):  # an input that is not registered is reported below
             check_process(product, contracts)
-    planned = [_plan(each, registry, admin) for each in products]
+    planned = [_plan(each, registry, admins) for each in products]
     here = {each.product.product.address for each in planned}
     for each in planned:
         # The registry refuses these too, but only after their topics were created.
@@ -126,46 +144,60 @@ def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admin: T
     return planned
 
 
-def carry_out(planned: ProductPlan, registry: ProductRegistry, admin: TopicAdmin) -> Registration:
+def carry_out(planned: ProductPlan, registry: ProductRegistry, admins: TopicAdmins) -> Registration:
     """Make the planned changes of one product: topics first, so that a binding never names a topic that does not exist.
 
     Args:
         planned: one of the plans that `plan` returned, in their order.
         registry: where the product is registered.
-        admin: of the cluster; the products are registered with its bootstrap servers.
+        admins: of the clusters; the products are registered with their bootstrap servers.
     """
     ports = {each.topic: each for each in _declared_ports(planned.product, planned.registration)}
     for change in planned.topics:
-        make_change(change, ports[change.name], admin)
+        make_change(change, ports[change.name], admins.of(change.cluster))
     # An event may have been published since the plan was made.
-    unused = planned.unused and planned.unused & _unused(planned.product.product, registry, admin)
+    unused = planned.unused and planned.unused & _unused(planned.product.product, registry, admins)
     return registry.register(
         planned.product.product,
         _schemas(planned.product),
-        bootstrap_servers=admin.kafka.bootstrap_servers,
+        **_servers(planned.product.product, admins),
         unused=unused,
-        topic_ids=admin.topic_ids([each.topic for each in planned.registration.ports]),
+        topic_ids=_topic_ids(planned.product.product, planned.registration, admins),
     )
 
 
-def _plan(product: ProjectProduct, registry: ProductRegistry, admin: TopicAdmin) -> ProductPlan:
+class _Servers(TypedDict):
+    bootstrap_servers: str | None
+    clusters: dict[str, str]
+
+
+def _servers(product: Product, admins: TopicAdmins) -> _Servers:
+    """Return the bootstrap servers of the clusters of a product's ports."""
+    names = dict.fromkeys(port.cluster for port in product.output_ports)
+    found = {name: admins.of(name).kafka.bootstrap_servers for name in names}
+    return {"bootstrap_servers": found.pop(None, None), "clusters": {name: found[name] for name in found if name}}
+
+
+def _plan(product: ProjectProduct, registry: ProductRegistry, admins: TopicAdmins) -> ProductPlan:
     schemas = _schemas(product)
     unused: frozenset[str] = frozenset()
-    servers = admin.kafka.bootstrap_servers
+    servers = _servers(product.product, admins)
     try:
-        registration = registry.register(product.product, schemas, bootstrap_servers=servers, dry_run=True)
+        registration = registry.register(product.product, schemas, **servers, dry_run=True)
     except RegistrationRefused:
-        unused = _unused(product.product, registry, admin)
-        if not unused:
+        unused, same = _unused(product.product, registry, admins), _same_topics(product.product, registry, admins)
+        if not (unused or same):
             raise
         registration = registry.register(
-            product.product, schemas, bootstrap_servers=servers, unused=unused, dry_run=True
+            product.product, schemas, **servers, unused=unused, topic_ids=same, dry_run=True
         )
     changes = [
-        change for each in _declared_ports(product, registration) if (change := topic_change(each, admin)) is not None
+        change
+        for each in _declared_ports(product, registration)
+        if (change := topic_change(each, admins.of(each.port.cluster))) is not None
     ]
     missing = {each.name for each in changes if each.new}
-    ids = tuple(_id_changes(registration, admin, missing))
+    ids = tuple(_id_changes(registration, _topic_ids(product.product, registration, admins), missing))
     return ProductPlan(product, registration, tuple(changes), ids, unused)
 
 
@@ -179,21 +211,43 @@ def _declared_ports(product: ProjectProduct, registration: Registration) -> Iter
         yield DeclaredPort(port, address, name, declared, product.descriptor_file, index)
 
 
-def _unused(product: Product, registry: ProductRegistry, admin: TopicAdmin) -> frozenset[str]:
+def _unused(product: Product, registry: ProductRegistry, admins: TopicAdmins) -> frozenset[str]:
     """Return the bound topics of a product that hold nothing and that no group reads."""
     found = set()
     for port in product.output_ports:
         with suppress(NotRegistered):
             binding = registry.resolve(product.port_address(port))
-            if is_unused(binding, admin):
+            if is_unused(binding, admins.to(binding)):
                 found.add(binding.topic)
     return frozenset(found)
 
 
-def _id_changes(registration: Registration, admin: TopicAdmin, missing: Collection[str]) -> Iterator[TopicIdChange]:
-    names = [each.topic for each in registration.ports]
-    bound, found = {each.topic: each.topic_id for each in registration.product.bindings}, admin.topic_ids(names)
-    for name in names:
+def _same_topics(product: Product, registry: ProductRegistry, admins: TopicAdmins) -> dict[str, str]:
+    """Return the ids of bound topics that are found on the cluster that their port now names: only the name is new."""
+    found: dict[str, str] = {}
+    for port in product.output_ports:
+        with suppress(NotRegistered):
+            binding = registry.resolve(product.port_address(port))
+            if binding.cluster != port.cluster and binding.topic_id is not None:
+                ids = admins.of(port.cluster).topic_ids([binding.topic])
+                found |= {topic: id for topic, id in ids.items() if id == binding.topic_id}
+    return found
+
+
+def _topic_ids(product: Product, registration: Registration, admins: TopicAdmins) -> dict[str, str]:
+    """Return Kafka's ids of a product's topics, by topic; a topic that has none, or does not exist, is left out."""
+    found: dict[str, str] = {}
+    for cluster in {port.cluster for port in product.output_ports}:
+        ports = {product.port_address(port) for port in product.output_ports if port.cluster == cluster}
+        found |= admins.of(cluster).topic_ids([each.topic for each in registration.ports if each.address in ports])
+    return found
+
+
+def _id_changes(
+    registration: Registration, found: Mapping[str, str], missing: Collection[str]
+) -> Iterator[TopicIdChange]:
+    bound = {each.topic: each.topic_id for each in registration.product.bindings}
+    for name in [each.topic for each in registration.ports]:
         before, after = bound.get(name), found.get(name)
         if before != after and (after is not None or name in missing):
             yield TopicIdChange(name, before, after)

@@ -9,10 +9,14 @@ from typing import Final
 from meshport.address import Address, nearest
 from meshport.binding import Binding
 from meshport.errors import DescriptorError, NotRegistered, ProcessError, RegistryUnavailable
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.process.logic.declared_reads import ReadPort, WrongDeclaration, wrong_entries
 from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import load_pipeline
+from meshport.process.logic.one_cluster import PortCluster, refuse_other_clusters
 from meshport.process.logic.shape import check_pipeline
+from meshport.product import OutputPort
 from meshport.product.load import line_in
 from meshport.project.project import ProjectProduct
 from meshport.schema import parse_schema
@@ -28,11 +32,13 @@ class Contracts:
     Args:
         products: of the project; theirs come first, since they are about to be registered.
         resolve: asks the registry.
+        kafka: the connections to Kafka; they show which ports are on one cluster.
     """
 
-    def __init__(self, products: Iterable[ProjectProduct], resolve: Resolve) -> None:
+    def __init__(self, products: Iterable[ProjectProduct], resolve: Resolve, kafka: KafkaAccess = PLAINTEXT) -> None:
         self._products = {each.product.address: each for each in products}
         self._resolve = resolve
+        self._kafka = kafka
 
     def find(self, address: Address) -> ReadPort:
         """Return the contract that an address leads to now.
@@ -40,6 +46,7 @@ class Contracts:
         Raises:
             NotRegistered: neither the project nor the registry has the port.
             RegistryUnavailable: the project does not have the product, and the registry did not answer.
+            UnknownCluster: no connection is known to the cluster of the port.
         """
         found = self._products.get(address.of_product)
         if found is None:
@@ -51,6 +58,7 @@ class Contracts:
                 binding.time,
                 binding.cleanup == "compact",
                 address.port is None or self._is_default(binding),
+                self.cluster(binding.cluster, binding.bootstrap_servers),
             )
         product = found.product
         port = product.port(address.port, address.major)
@@ -64,7 +72,16 @@ class Contracts:
             port.time,
             port.cleanup == "compact",
             port.name == product.default_port.name,
+            self.cluster(port.cluster),
         )
+
+    def cluster(self, name: str | None, bootstrap_servers: str = "") -> PortCluster:
+        """Return the cluster of a port.
+
+        Raises:
+            UnknownCluster: no connection to it is known.
+        """
+        return PortCluster(name, self._kafka.cluster(name, bootstrap_servers).bootstrap_servers)
 
     def is_registered(self, address: Address) -> bool:
         """Return whether a port is known to be registered; not where no registry answers."""
@@ -109,7 +126,7 @@ def check_process(product: ProjectProduct, contracts: Contracts) -> None:
 
     Raises:
         ProcessError: the process cannot be loaded, reads a field that an input does not have, or does not make the
-            record of its port.
+            record of its port, or an input is on another Kafka cluster.
         DescriptorError: `inputPorts` names a field that an input does not have, or leaves out one that is read.
         NotRegistered, RegistryUnavailable: the contract of an input cannot be found.
     """
@@ -118,7 +135,9 @@ def check_process(product: ProjectProduct, contracts: Contracts) -> None:
     if descriptor.process is not None:
         pipeline = load_pipeline(descriptor, product.folder)
         ports = {each: contracts.find(each) for each in (pipeline.input, *pipeline.joined)}
-        output = product.schema(descriptor.port() or descriptor.default_port)
+        built = descriptor.port() or descriptor.default_port
+        _refuse_other_clusters(product, built, contracts.cluster(built.cluster), ports.values())
+        output = product.schema(built)
         try:
             check_pipeline(
                 pipeline, ports[pipeline.input].schema, {each: ports[each].schema for each in pipeline.joined}, output
@@ -131,6 +150,17 @@ def check_process(product: ProjectProduct, contracts: Contracts) -> None:
     for entry in descriptor.input_ports:
         if not any(port.is_at(entry.address) for port in ports.values()):
             _refuse(product, wrong_entries(descriptor, contracts.find(entry.address), None))
+
+
+def _refuse_other_clusters(
+    product: ProjectProduct, built: OutputPort, cluster: PortCluster, read: Iterable[ReadPort]
+) -> None:
+    descriptor, file = product.product, product.descriptor_file
+    try:
+        refuse_other_clusters(descriptor.port_address(built), cluster, {each.address: each.cluster for each in read})
+    except ProcessError as error:
+        line = line_in(file.read_text("utf-8"), "outputPorts", descriptor.output_ports.index(built), "cluster")
+        raise ProcessError(f"{file}:{line}: {error.message}", address=error.address, hint=error.hint) from error
 
 
 def _where(product: ProjectProduct, message: str) -> str:

@@ -19,6 +19,8 @@ from meshport.binding import Binding
 from meshport.errors import ProjectError
 from meshport.event import ContractReader, Event
 from meshport.event.record import event_time, record_key
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import BadEvent, Mesh
@@ -127,6 +129,7 @@ def recount(
     only: Iterable[Address] | None = None,
     missing: Missing = Missing.REFUSE,
     on_progress: Callable[[Address, int, int], None] | None = None,
+    kafka: KafkaAccess = PLAINTEXT,
 ) -> RecountReport:
     """Recount the derived products of a project and compare their topics.
 
@@ -138,6 +141,7 @@ def recount(
         only: the products to compare; by default every derived one.
         missing: whether to recount where part of a port's history is removed.
         on_progress: called with (address, offsets read, offsets in all) while a topic is read.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
 
     Raises:
         ProjectError: a recount cannot be loaded or fails, or returns two records of one key.
@@ -154,10 +158,10 @@ def recount(
     counted = [each for each in derived if load_recount(each) is not None]
     sources = dict.fromkeys(address for each in counted for address in source_ports(each, project))
     bad: list[BadEvent] = []
-    events = {address: _read(address, mesh, missing, on_progress, on_bad=bad.append) for address in sources}
+    events = {address: _read(address, mesh, missing, on_progress, kafka, on_bad=bad.append) for address in sources}
 
     def history(address: Address) -> Sequence[Event]:
-        return events[address] if address in events else _read(address, mesh, missing, on_progress)
+        return events[address] if address in events else _read(address, mesh, missing, on_progress, kafka)
 
     verdicts = tuple(recount_product(each, project, mesh.resolve, history) for each in counted)
     without = tuple(each.product.address for each in derived if each not in counted)
@@ -341,6 +345,7 @@ def _read(
     mesh: Mesh,
     missing: Missing,
     on_progress: Callable[[Address, int, int], None] | None,
+    kafka: KafkaAccess,
     *,
     on_bad: Callable[[BadEvent], None] | None = None,
 ) -> list[Event]:
@@ -350,5 +355,5 @@ def _read(
 
     # As processors read it, so that an event from before a field came has the field's default.
     contract = ContractReader(Schema(mesh.resolve(address).schema_text))
-    with Replay(address, mesh, reader=contract, on_bad=on_bad, missing=missing) as replay:
+    with Replay(address, mesh, reader=contract, on_bad=on_bad, missing=missing, kafka=kafka) as replay:
         return sorted(replay.history(progress=report), key=lambda event: (event.partition, event.offset))

@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 
 from meshport.address import Address
 from meshport.errors import MeshError, ProjectError
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.ports.publisher import Publisher
 from meshport.ports.resolver import Resolver
 from meshport.ports.scan import history_reader
@@ -106,7 +107,7 @@ def load_sources(project: Project, *, seed: int) -> list[ProductSource]:
     return [each for each in found if each is not None]
 
 
-def stored(addresses: Iterable[Address], resolver: Resolver) -> dict[Address, int]:
+def stored(addresses: Iterable[Address], resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT) -> dict[Address, int]:
     """Return how many events each port's topic has stored, including those that retention or compaction removed.
 
     As `skip` of `run_sources` it continues sources that were stopped. After a kill, the few events in flight may be missing
@@ -115,7 +116,7 @@ def stored(addresses: Iterable[Address], resolver: Resolver) -> dict[Address, in
     counts = {}
     for address in addresses:
         binding = resolver.resolve(address)
-        consumer = history_reader(KafkaConfig(binding.bootstrap_servers))
+        consumer = history_reader(kafka.to(binding))
         try:
             counts[address] = sum(consumer.end_offsets(binding.topic).values())
         finally:
@@ -133,6 +134,7 @@ def run_sources(
     skip: Mapping[Address, int] | None = None,
     stop: threading.Event | None = None,
     on_progress: Callable[[SourceProgress], None] | None = None,
+    kafka: KafkaAccess = PLAINTEXT,
 ) -> SourceProgress:
     """Publish the events of sources in this thread, until the sources end or the run is stopped.
 
@@ -147,6 +149,7 @@ def run_sources(
         skip: the number of events of each source that were published before; see `stored`.
         stop: ends the run when it is set.
         on_progress: called a few times a second, and at the end.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
 
     Returns:
         The progress at the end; all published events are stored.
@@ -163,7 +166,9 @@ def run_sources(
     settle_at: datetime | None = None
     report_at = time.monotonic()
     with ExitStack() as stack:
-        publishers = {each.address: stack.enter_context(Publisher(each.address, resolver)) for each in sources}
+        publishers = {
+            each.address: stack.enter_context(Publisher(each.address, resolver, kafka=kafka)) for each in sources
+        }
         for address, event in merge(sources, skip):
             if (until and event.recorded >= until) or (limit is not None and progress.total >= limit):
                 break

@@ -115,6 +115,7 @@ class TopicChange:
         removed: the settings that get the cluster's default again.
         before: the value that each changed setting has now; None for one that the cluster does not know.
         declared_replicas: how many replicas the port declares, where the cluster of one machine has fewer brokers.
+        cluster: the name of its cluster; None for the default cluster.
     """
 
     name: str
@@ -125,14 +126,16 @@ class TopicChange:
     removed: tuple[str, ...] = ()
     before: dict[str, str | None] = field(default_factory=dict)
     declared_replicas: int | None = None
+    cluster: str | None = None
 
     def __str__(self) -> str:
+        name = f"{self.name} on the cluster {self.cluster}" if self.cluster else self.name
         if self.new:
             settings = ", ".join(f"{key}={value}" for key, value in sorted(self.config.items()))
-            return f"make topic {self.name} ({self.partitions} partitions, {self._replicas()}, {settings})"
+            return f"make topic {name} ({self.partitions} partitions, {self._replicas()}, {settings})"
         after: dict[str, str] = self.config | dict.fromkeys(self.removed, _DEFAULT)
         settings = ", ".join(f"{key} {self.before.get(key) or 'unset'} -> {after[key]}" for key in sorted(after))
-        return f"change topic {self.name}: {settings}"
+        return f"change topic {name}: {settings}"
 
     def _replicas(self) -> str:
         count = f"{self.replicas} replica{'' if self.replicas == 1 else 's'}"
@@ -143,6 +146,7 @@ class TopicChange:
         after: dict[str, str | None] = {**self.config, **dict.fromkeys(self.removed)}
         return {
             "topic": self.name,
+            "cluster": self.cluster,
             "new": self.new,
             "partitions": self.partitions,
             "replicas": self.replicas,
@@ -213,7 +217,9 @@ def _new(declared: DeclaredPort, admin: TopicAdmin) -> TopicChange:
     settings = topic_settings(port)
     if IN_SYNC in settings:
         settings[IN_SYNC] = _in_sync(declared, replicas, fewer=fewer is not None)
-    return TopicChange(declared.topic, port.partitions, replicas, True, settings, declared_replicas=fewer)
+    return TopicChange(
+        declared.topic, port.partitions, replicas, True, settings, declared_replicas=fewer, cluster=port.cluster
+    )
 
 
 def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicChange | None:
@@ -239,7 +245,9 @@ def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicCh
     if not different and not removed:
         return None
     before = {key: _now(key, found) for key in (*different, *removed)}
-    return TopicChange(declared.topic, found.partitions, found.replication, False, different, removed, before)
+    return TopicChange(
+        declared.topic, found.partitions, found.replication, False, different, removed, before, cluster=port.cluster
+    )
 
 
 def _differs(name: str, value: str, found: Topic) -> bool:

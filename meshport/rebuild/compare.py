@@ -19,7 +19,6 @@ from meshport.binding import Binding
 from meshport.codec import codec_for, prefix
 from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
 from meshport.event.attributes import ID, rfc3339
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
@@ -73,7 +72,7 @@ def compare(
     with DigestStore() as keys, DigestStore() as ids:
         for side, plan in ((GenerationSide.OLD, old), (GenerationSide.NEW, new)):
             begin = None if begins is None else begins[side]
-            for messages in _messages(plan.output, ends[side], begin, on_progress):
+            for messages in _messages(plan, ends[side], begin, on_progress):
                 payloads = normalizer.payloads(messages)
                 counts[side] += len(payloads)
                 unreadable += len(messages) - len(payloads)
@@ -88,7 +87,7 @@ def compare(
                         # Intermediate events of a group that several partitions feed may differ from run to run.
                         whole = b"" if grouped else key + b"\0" + (b"gone" if value is None else value)
                         ids.add(side, _id(message), whole, message.partition(), message.offset())
-        with closing(_EventLookup(old.output, new.output, schemas)) as lookup:
+        with closing(_EventLookup(old, new, schemas)) as lookup:
             found = [
                 _match(what, store, lookup)
                 for what, store, wanted in (("keys", keys, by_key), ("events", ids, by_id))
@@ -104,11 +103,9 @@ def _name(message: ReceivedMessage, value: bytes | None, *, unordered: bool) -> 
 
 
 def _messages(
-    binding: Binding, end: Offsets, begin: Offsets | None, on_progress: Callable[[int, int], None] | None
+    plan: Plan, end: Offsets, begin: Offsets | None, on_progress: Callable[[int, int], None] | None
 ) -> Iterator[list[ReceivedMessage]]:
-    yield from read_topic(
-        KafkaConfig(binding.bootstrap_servers), binding.topic, begins=begin, ends=end, progress=on_progress
-    )
+    yield from read_topic(plan.kafka, plan.output.topic, begins=begin, ends=end, progress=on_progress)
 
 
 def _id(message: ReceivedMessage) -> bytes:
@@ -202,11 +199,11 @@ def _match(what: str, store: DigestStore, lookup: _EventLookup) -> MatchCounts:
 class _EventLookup:
     """Reads single events of both generations by their offsets."""
 
-    def __init__(self, old: Binding, new: Binding, schemas: SchemaSource) -> None:
-        self._topics = (old.topic, new.topic)
-        self._kafka = KafkaConfig(old.bootstrap_servers)
+    def __init__(self, old: Plan, new: Plan, schemas: SchemaSource) -> None:
+        self._topics = (old.output.topic, new.output.topic)
+        self._kafka = old.kafka
         self._log: KafkaLog | None = None
-        self._read = EventReader(schemas, parse_schema(new.schema_text)).read
+        self._read = EventReader(schemas, parse_schema(new.output.schema_text)).read
 
     def mismatch(self, what: str, old: LatestValue | None, new: LatestValue | None) -> Mismatch | None:
         """Return the records of a key or an id; None where compaction has removed one meanwhile."""

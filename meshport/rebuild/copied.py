@@ -24,7 +24,8 @@ from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.generations import Phase, Switch
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.kafka.topic_log import LogWatch
@@ -90,6 +91,7 @@ class PortCopy:
         partitions: how many the new generation has.
         say: called with lines for people.
         lease_s: seconds for which the lease on the new generation outlives this process.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
 
     Raises:
         NotRegistered: the registry knows no such port.
@@ -103,13 +105,14 @@ class PortCopy:
         *,
         say: Callable[[str], None] = lambda _: None,
         lease_s: float = LEASE_S,
+        kafka: KafkaAccess = PLAINTEXT,
     ) -> None:
         self._live = mesh.refresh(address)
         self._partitions = partitions
         self._say = say
         self._lease_s = lease_s
         self._line = mesh.generations(self._live.address)
-        self._kafka = KafkaConfig(self._live.bootstrap_servers)
+        self._kafka = kafka.to(self._live)
         self._admin = Admin(self._kafka)
 
     def run(self, *, switch: bool) -> CopyReport:

@@ -34,6 +34,8 @@ from meshport.binding import Binding
 from meshport.errors import ProcessError, RegistryUnavailable, StateDamaged
 from meshport.generations import Phase, Switch
 from meshport.kafka.admin import Admin
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_log import TopicLogs
 from meshport.kafka.topic_partition import TopicPartition
@@ -137,6 +139,7 @@ class Rebuild:
         missing: whether the new generation may be built where part of its inputs' history is removed.
         lease_s: seconds for which the lease on the new generation outlives this process.
         partitions: how many the topic of the new generation has; by default as many as the product declares.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
 
     Raises:
         ProcessError: the product is not built by a processor.
@@ -154,6 +157,7 @@ class Rebuild:
         missing: Missing = Missing.REFUSE,
         lease_s: float = LEASE_S,
         partitions: int | None = None,
+        kafka: KafkaAccess = PLAINTEXT,
     ) -> None:
         self._mesh = mesh
         self._say = say
@@ -163,7 +167,8 @@ class Rebuild:
         pipeline = load_pipeline(product.product, product.folder)
         for read in (pipeline.input, *pipeline.joined):
             mesh.refresh(read)
-        self._plan = present_plan(replace(make_plan(pipeline, live.address, mesh), missing=missing))
+        plan = make_plan(pipeline, live.address, mesh, kafka=kafka)
+        self._plan = present_plan(replace(plan, missing=missing))
         self._partitions = partitions or declared_partitions(product, live)
         pinned = pin_inputs(self._plan)
         self._old, self._continues = pinned.plan, pinned.continues

@@ -16,6 +16,8 @@ from typing import Final, Protocol, Self
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.ports.history import Missing
 from meshport.ports.registry_outage import await_answer, is_outage
 from meshport.process import load_pipeline, make_plan
@@ -45,14 +47,21 @@ class LivePlan:
         product_of: reads the product.
         mesh: a registry.
         missing: whether the processor may go on where input that it has not processed is removed from the log.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
     """
 
     def __init__(
-        self, product_of: Callable[[], ProjectProduct], mesh: Registry, missing: Missing = Missing.REFUSE
+        self,
+        product_of: Callable[[], ProjectProduct],
+        mesh: Registry,
+        missing: Missing = Missing.REFUSE,
+        *,
+        kafka: KafkaAccess = PLAINTEXT,
     ) -> None:
         self._product_of = product_of
         self._mesh = mesh
         self._missing = missing
+        self._kafka = kafka
         self._product = product_of()
         self._pipeline = load_pipeline(self._product.product, self._product.folder)
         self._generation: int | None = None
@@ -70,7 +79,8 @@ class LivePlan:
             self._product = self._product_of()
             self._pipeline = load_pipeline(self._product.product, self._product.folder)
         self._generation = bound
-        plan = replace(make_plan(self._pipeline, address, self._mesh), missing=self._missing)
+        made = make_plan(self._pipeline, address, self._mesh, kafka=self._kafka)
+        plan = replace(made, missing=self._missing)
         # Where an input was rebuilt, the processor can only read the replaced generation to its end.
         return pin_inputs(plan).plan
 

@@ -165,6 +165,7 @@ class Registry:
         schemas: Mapping[str, Schema],
         *,
         bootstrap_servers: str | None = None,
+        clusters: Mapping[str, str] | None = None,
         topic_ids: Mapping[str, str] | None = None,
         unused: Collection[str] = (),
         dry_run: bool = False,
@@ -174,7 +175,8 @@ class Registry:
         Args:
             product: the descriptor.
             schemas: the schema of each output port, by `<port>@<major>`.
-            bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+            bootstrap_servers: of the cluster of the ports that name none; None for the registry's default cluster.
+            clusters: the bootstrap servers of the clusters that ports name, by name.
             topic_ids: Kafka's ids of its topics, by topic; a topic that is not named keeps the id that it has.
             unused: its topics that hold no event and that no consumer group reads; without a declared reader, the contract of
                 their lines may change at will.
@@ -184,8 +186,13 @@ class Registry:
             RegistrationRefused: `findings` holds the reasons; those of the gate begin with the id of a rule.
             RegistryUnavailable: the registry did not answer. The product may be registered; a repeated call is safe.
         """
-        cluster = {"bootstrap_servers": bootstrap_servers, "topic_ids": topic_ids, "unused": tuple(sorted(unused))}
-        body = _declaration(product, schemas).model_copy(update=cluster)
+        kafka = {
+            "bootstrap_servers": bootstrap_servers,
+            "clusters": dict(clusters or {}),
+            "topic_ids": topic_ids,
+            "unused": tuple(sorted(unused)),
+        }
+        body = _declaration(product, schemas).model_copy(update=kafka)
         done = self._requests.post("/api/v1/dataproducts", body, Registration, dry_run=str(dry_run).lower())
         if not dry_run:
             self._bindings.forget(product.address)

@@ -144,6 +144,7 @@ class MemoryRegistry:
         schemas: Mapping[str, Schema],
         *,
         bootstrap_servers: str | None = None,  # noqa: ARG002 - as the registry's client has it
+        clusters: Mapping[str, str] | None = None,  # noqa: ARG002 - as the registry's client has it
         topic_ids: Mapping[str, str] | None = None,
         unused: Collection[str] = (),
         dry_run: bool = False,
@@ -270,6 +271,7 @@ class MemoryRegistry:
         binding = Binding(
             address=address,
             bootstrap_servers=BOOTSTRAP_SERVERS,
+            cluster=port.cluster,
             topic=topic_name(address),
             topic_id=self._topic_ids.get(topic_name(address)),
             partitions=port.partitions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from meshport.binding import Binding
 from meshport.kafka.admin import Topic
 from meshport.kafka.config import KafkaConfig
 from meshport.process.engines.memory_log import MemoryLog
@@ -23,6 +24,14 @@ class MemoryTopics:
         self.log = MemoryLog()
         self._configs: dict[str, dict[str, str]] = {}
         self._replicas: dict[str, int] = {}
+
+    def of(self, cluster: str | None) -> MemoryTopics:  # noqa: ARG002 - of the protocol
+        """Return these topics: a mesh in memory has no clusters."""
+        return self
+
+    def to(self, binding: Binding) -> MemoryTopics:  # noqa: ARG002 - of the protocol
+        """Return these topics: a mesh in memory has no clusters."""
+        return self
 
     def topic(self, name: str) -> Topic | None:
         """Return a topic, or None where there is none of that name."""

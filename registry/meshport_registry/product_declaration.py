@@ -32,10 +32,11 @@ class ProductDeclaration:
     Attributes:
         product: the descriptor.
         contracts: the schema of each output port, or the error of a schema that a rule of the gate refuses.
-        bootstrap_servers: the cluster of its topics; None for the registry's default cluster.
+        bootstrap_servers: of the cluster of the ports that name none; None for the registry's default cluster.
         topic_ids: Kafka's ids of topics, by topic.
         unused: topics that hold no event and that no consumer group reads.
         misfits: what of it does not fit together, one text each.
+        clusters: the bootstrap servers of the clusters that ports name, by name.
     """
 
     product: Product
@@ -44,6 +45,7 @@ class ProductDeclaration:
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
     misfits: tuple[str, ...] = ()
+    clusters: Mapping[str, str] = field(default_factory=dict)
 
 
 def line_of(port: OutputPort) -> Line:
@@ -83,7 +85,12 @@ async def read_declaration(store: JudgingStore, body: ProductRegistration) -> Pr
                 raise
             contracts[port, int(major)] = error
     declaration = ProductDeclaration(
-        product, contracts, body.bootstrap_servers, body.topic_ids or {}, frozenset(body.unused)
+        product,
+        contracts,
+        body.bootstrap_servers,
+        body.topic_ids or {},
+        frozenset(body.unused),
+        clusters=body.clusters,
     )
     return replace(
         declaration, misfits=(*_unfit(declaration), *[each async for each in _unreadable_state(store, product)])

@@ -25,6 +25,7 @@ from meshport_registry.errors import Conflict, Incompatible, NotInMesh, RequestR
 from meshport_registry.gate import gate_judgement
 from meshport_registry.judging import Judged
 from meshport_registry.lifecycle import next_revision
+from meshport_registry.placement import Placement
 from meshport_registry.product_declaration import ProductDeclaration, keep_lifecycle, line_of, unmatched
 from meshport_registry.products import (
     DefaultCluster,
@@ -115,7 +116,8 @@ def register_product(
     plan = _RegistrationPlan()
     row = _find_registered(connection, declaration.product, plan)
     product = _with_lifecycle(declaration.product, row, plan)
-    if not (declaration.bootstrap_servers or cluster.bootstrap_servers):
+    nameless = any(port.cluster is None for port in product.output_ports)
+    if nameless and not (declaration.bootstrap_servers or cluster.bootstrap_servers):
         plan.refused.append("no Kafka cluster is named, and this registry was started without one")
     refuse_read_only(str(product.address), effective_mode(None, registry_settings(connection)))
     plan.refused += [*unmatched(declaration), *declaration.misfits]
@@ -128,7 +130,8 @@ def register_product(
     if row is None:
         new = {"guid": guid, "created_at": now, "updated_at": now, "revision": next_revision(connection)}
         connection.execute(_INSERT_PRODUCT, _row(product) | new)
-    _write_bindings(connection, declaration, product, plan, judged, dry_run=dry_run)
+    placement = Placement(declaration, cluster)
+    _write_bindings(connection, declaration, product, plan, judged, placement=placement, dry_run=dry_run)
     plan.raise_if_refused(product)
     if row is not None and plan.changed:
         values = _row(product) | {"updated_at": now, "revision": next_revision(connection)}
@@ -268,6 +271,7 @@ def _write_bindings(
     plan: _RegistrationPlan,
     judged: Judged,
     *,
+    placement: Placement,
     dry_run: bool,
 ) -> None:
     own = tables.binding
@@ -293,9 +297,11 @@ def _write_bindings(
                 f"`meshport rebuild {address.of_product.key} --partitions {port.partitions} --swap always` first binds a "
                 "generation that has as many"
             )
+        plan.refused += placement.refusals(port, before, topic)
         values = {
             "position": position,
-            "bootstrap_servers": declaration.bootstrap_servers,
+            "bootstrap_servers": placement.servers_on(port, before),
+            "cluster": port.cluster,
             "topic": topic,
             "topic_id": declaration.topic_ids.get(topic, before.topic_id if before else None),
             "partitions": port.partitions,

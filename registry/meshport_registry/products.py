@@ -143,6 +143,7 @@ def _binding(
     return Binding(
         address=product.address.at(row.port, row.major),
         bootstrap_servers=row.bootstrap_servers or cluster.bootstrap_servers or "",
+        cluster=row.cluster,
         topic=row.topic,
         topic_id=row.topic_id,
         partitions=row.partitions,

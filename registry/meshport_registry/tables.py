@@ -117,6 +117,8 @@ binding = Table(
     Column("position", Integer, nullable=False),
     # NULL means the registry's default cluster, so that its address is configured in one place.
     Column("bootstrap_servers", Text),
+    # NULL for a cluster that has no name.
+    Column("cluster", String(64)),
     Column("topic", Text, nullable=False, unique=True),
     # The id that Kafka gave the topic when it was made; NULL where none is known.
     Column("topic_id", String(22)),

@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from meshport.address import Address, changelog_name, repartition_changelog_name
 from meshport.kafka.admin import Admin
+from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import headers_of
 from meshport.local.cluster import open_cluster
@@ -138,11 +139,11 @@ def _job(url: str) -> tuple[dict[str, Any], Any]:
 
 
 def _apply(mesh: Registry, bootstrap_servers: str) -> None:
-    admin = Admin(KafkaConfig(bootstrap_servers))
+    admins = ClusterAdmins(KafkaConfig(bootstrap_servers))
     for product in Project(ROOT).products:
         if product.product.address in {PLAYS, TERMS, BUILT}:
-            (planned,) = plan([product], mesh, admin)
-            carry_out(planned, mesh, admin)
+            (planned,) = plan([product], mesh, admins)
+            carry_out(planned, mesh, admins)
 
 
 def _settle(mesh: Registry, bootstrap_servers: str) -> None:

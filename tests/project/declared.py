@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
-from meshport.kafka.admin import Admin
+from meshport.kafka.admins import ClusterAdmins
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import FOLDERS, Project
 from meshport.registry import Registry
@@ -23,7 +23,8 @@ class Declared:
         self.domain = f"d{uuid4().hex[:8]}"
         self.registry: Registry = mesh.registry
         self.servers = mesh.bootstrap_servers
-        self.admin = Admin(mesh.kafka)
+        self.admins = ClusterAdmins(mesh.kafka)
+        self.admin = self.admins.of(None)
         self.ids = {name: str(uuid4()) for name in ("source", "derived")}
         for name in FOLDERS:
             (root / name).mkdir()
@@ -48,14 +49,14 @@ class Declared:
 
     def plan(self) -> list[str]:
         """The changes of a plan, as text."""
-        planned = plan(Project(self.root).products, self.registry, self.admin)
+        planned = plan(Project(self.root).products, self.registry, self.admins)
         return [str(each) for one in planned for each in (*one.topics, *one.ids, *one.registration.changed)]
 
     def apply(self) -> int:
         """Carry a plan out; how many products changed."""
-        planned = [one for one in plan(Project(self.root).products, self.registry, self.admin) if one.changes]
+        planned = [one for one in plan(Project(self.root).products, self.registry, self.admins) if one.changes]
         for one in planned:
-            carry_out(one, self.registry, self.admin)
+            carry_out(one, self.registry, self.admins)
         return len(planned)
 
     def topic(self, name: str = "source") -> str:

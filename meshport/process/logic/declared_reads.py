@@ -15,6 +15,7 @@ from meshport.compat.projection import has_path
 from meshport.errors import ProcessError
 from meshport.process.logic.fields_read import FieldsRead, InputContract, fields_read, within
 from meshport.process.logic.load import declared_pipeline
+from meshport.process.logic.one_cluster import DEFAULT_CLUSTER, PortCluster
 from meshport.process.logic.pipeline import Pipeline
 from meshport.product import InputPort, Product
 from meshport.schema import Schema
@@ -31,6 +32,7 @@ class ReadPort:
         time: the field of the event time; None where the publisher gives it.
         compacted: whether a later record of a key replaces the earlier one.
         is_default: whether the address of its product, without a port, leads to it.
+        cluster: the Kafka cluster of its topic.
     """
 
     address: Address
@@ -39,6 +41,7 @@ class ReadPort:
     time: str | None = None
     compacted: bool = False
     is_default: bool = True
+    cluster: PortCluster = DEFAULT_CLUSTER
 
     @property
     def contract(self) -> InputContract:

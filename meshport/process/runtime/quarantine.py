@@ -10,7 +10,8 @@ from meshport.address import late_name, quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.event.attributes import ID
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import headers_of
 from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
@@ -116,19 +117,20 @@ def quarantined_event(
     )
 
 
-def read_quarantine(binding: Binding) -> Iterator[QuarantinedEvent]:
+def read_quarantine(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> Iterator[QuarantinedEvent]:
     """Yield the events that the processor of a port could not process, in offset order within each partition, up to now."""
-    return (quarantined_event(*parts) for _, parts in _read(binding, quarantine_name(binding.topic)))
+    return (quarantined_event(*parts) for _, parts in _read(binding, quarantine_name(binding.topic), kafka))
 
 
-def read_late(binding: Binding) -> Iterator[QuarantinedEvent]:
+def read_late(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> Iterator[QuarantinedEvent]:
     """Yield the events that came later than the lateness of the port's processor allows, up to now."""
-    return (quarantined_event(*parts) for _, parts in _read(binding, late_name(binding.topic)))
+    return (quarantined_event(*parts) for _, parts in _read(binding, late_name(binding.topic), kafka))
 
 
-def read_redriven(binding: Binding) -> dict[Origin, int]:
+def read_redriven(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> dict[Origin, int]:
     """Return every event that was redriven by now, with its last offset in the redrive topic."""
-    return {quarantined_event(*parts).origin: offset for offset, parts in _read(binding, redrive_name(binding.topic))}
+    found = _read(binding, redrive_name(binding.topic), kafka)
+    return {quarantined_event(*parts).origin: offset for offset, parts in found}
 
 
 def is_redriven(event: QuarantinedEvent, last: Mapping[Origin, int]) -> bool:
@@ -144,10 +146,10 @@ def is_redriven(event: QuarantinedEvent, last: Mapping[Origin, int]) -> bool:
 _Parts = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 
 
-def _read(binding: Binding, topic: str) -> Iterator[tuple[int, _Parts]]:
+def _read(binding: Binding, topic: str, kafka: KafkaAccess) -> Iterator[tuple[int, _Parts]]:
     """Yield (offset, (key, value, headers)) of each message of a topic, up to now; nothing where there is no topic."""
     try:
-        for messages in read_topic(KafkaConfig(binding.bootstrap_servers), topic):
+        for messages in read_topic(kafka.to(binding), topic):
             for message in messages:
                 yield message.offset(), (message.key(), message.value(), headers_of(message) or ())
     except TopicError:

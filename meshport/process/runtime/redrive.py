@@ -22,7 +22,8 @@ from typing import Final
 from meshport.address import redrive_name
 from meshport.binding import Binding
 from meshport.errors import ProcessError, TopicError
-from meshport.kafka.config import KafkaConfig
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Transactions
 from meshport.ports.scan import history_reader
@@ -66,23 +67,35 @@ def redrive_message(topic: str, event: QuarantinedEvent) -> Message:
     return redriven(topic, original, event.record, original_headers(event.original, event.size, event.sha256))
 
 
-def pending(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
+def pending(
+    binding: Binding,
+    wanted: Callable[[QuarantinedEvent], bool] = lambda _: True,
+    *,
+    kafka: KafkaAccess = PLAINTEXT,
+) -> list[QuarantinedEvent]:
     """Return the events that `redrive` would redrive now.
 
     Args:
         binding: of the port that the processor builds.
         wanted: selects events.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
     """
-    last = read_redriven(binding)
-    return list(filter(wanted, to_redrive(read_quarantine(binding), last)))
+    last = read_redriven(binding, kafka)
+    return list(filter(wanted, to_redrive(read_quarantine(binding, kafka), last)))
 
 
-def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambda _: True) -> list[QuarantinedEvent]:
+def redrive(
+    binding: Binding,
+    wanted: Callable[[QuarantinedEvent], bool] = lambda _: True,
+    *,
+    kafka: KafkaAccess = PLAINTEXT,
+) -> list[QuarantinedEvent]:
     """Redrive events, each exactly once however often this is called; the processor processes them when it runs.
 
     Args:
         binding: of the port that the processor builds.
         wanted: selects events.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
 
     Returns:
         The events that were redriven, in order.
@@ -92,14 +105,13 @@ def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambd
         KafkaError: not all events were stored, or a later call has fenced this one off; call it again.
     """
     topic = redrive_name(binding.topic)
-    _refuse_missing(binding, topic)
+    cluster = kafka.to(binding)
+    _refuse_missing(binding, topic, cluster)
     # `start` aborts what an earlier call left open and fences that call off, so that `pending` reads all there is.
-    transactions = Transactions(
-        KafkaConfig(binding.bootstrap_servers), f"meshport.redrive.{binding.topic}", settings=PRODUCER_SETTINGS
-    )
+    transactions = Transactions(cluster, f"meshport.redrive.{binding.topic}", settings=PRODUCER_SETTINGS)
     transactions.start()
     try:
-        chosen = pending(binding, wanted)
+        chosen = pending(binding, wanted, kafka=cluster)
         for first in range(0, len(chosen), _TRANSACTION):
             transactions.begin()
             transactions.deliver(redrive_message(topic, event) for event in chosen[first : first + _TRANSACTION])
@@ -109,8 +121,8 @@ def redrive(binding: Binding, wanted: Callable[[QuarantinedEvent], bool] = lambd
     return chosen
 
 
-def _refuse_missing(binding: Binding, topic: str) -> None:
-    with closing(history_reader(KafkaConfig(binding.bootstrap_servers))) as consumer:
+def _refuse_missing(binding: Binding, topic: str, kafka: KafkaConfig) -> None:
+    with closing(history_reader(kafka)) as consumer:
         try:
             consumer.bounds(topic)
         except TopicError as error:

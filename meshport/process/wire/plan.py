@@ -28,10 +28,12 @@ from meshport.address import (
 from meshport.binding import Binding
 from meshport.errors import ProcessError
 from meshport.event.stored import equal_value
+from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.ports.history import Missing
 from meshport.ports.resolver import Resolver
 from meshport.process.logic.nested import taken
+from meshport.process.logic.one_cluster import PortCluster, refuse_other_clusters
 from meshport.process.logic.operators import Aggregate, Deduplicate, JoinStream, Operator, Session
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.logic.state_shape import describe, needs_key_partition, origins, rekeyed, upserts
@@ -301,25 +303,33 @@ def processor_group(topic: str) -> str:
     return f"meshport.process.{topic}"
 
 
-def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver, *, kafka: KafkaConfig = PLAINTEXT) -> Plan:
+def make_plan(pipeline: Pipeline, output: Address, resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT) -> Plan:
     """Return the plan of a pipeline over the ports that a registry resolves.
 
     Args:
         pipeline: the logic.
         output: the port that it builds.
         resolver: a registry.
-        kafka: the connection to the cluster of the bindings.
+        kafka: the connections to Kafka; servers that they name win over the bindings'.
 
     Raises:
         NotRegistered: a port is not registered.
-        ProcessError: the pipeline cannot be run over these ports.
+        ProcessError: the pipeline cannot be run over these ports, or not all of them are on one cluster.
+        UnknownCluster: no connection is known to the cluster of a port.
     """
     source, target = resolver.resolve(pipeline.input), resolver.resolve(output)
     tables = {address: resolver.resolve(address) for address in pipeline.tables}
     for name in target.key:
         _refuse_unknown_key(name, pipeline, target)
     stream = None if pipeline.stream is None else resolver.resolve(pipeline.stream)
-    return Plan(pipeline, source, target, kafka.at(target.bootstrap_servers), tables, stream)
+    made = Plan(pipeline, source, target, kafka.to(target), tables, stream)
+    read = {each.address: _cluster(each, kafka) for each in made.reads}
+    refuse_other_clusters(target.address, _cluster(target, kafka), read)
+    return made
+
+
+def _cluster(binding: Binding, kafka: KafkaAccess) -> PortCluster:
+    return PortCluster(binding.cluster, kafka.to(binding).bootstrap_servers)
 
 
 def _refuse_unknown_key(name: str, pipeline: Pipeline, target: Binding) -> None:
