@@ -113,7 +113,7 @@ class Translated(NamedTuple):
     """What a file or an environment says to librdkafka.
 
     Attributes:
-        settings: by librdkafka's names, and by those that nobody knows.
+        settings: by librdkafka's names; a name that is neither client's stays as it is.
         left_out: by Java's names, what has no effect on librdkafka.
     """
 

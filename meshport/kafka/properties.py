@@ -242,7 +242,7 @@ _OWN: Final[Mapping[str, _Own]] = {
     "partition.assignment.strategy": _Own((), _GROUP),
     "transactional.id": _Own((), _TRANSACTIONS),
     "transaction.timeout.ms": _Own((), _TRANSACTIONS),
-    "allow.auto.create.topics": _Own(("false",), "`meshport apply` makes topics, as their products declare them"),
+    "allow.auto.create.topics": _Own(("false",), "topics are made by `meshport apply`, as their products declare them"),
     "partitioner.class": _Own((), "the partitioner is murmur2, as Java's own"),
     "error_cb": _Own((), _OBSERVED),
     "stats_cb": _Own((), _OBSERVED),
@@ -256,13 +256,14 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-def check_property(name: str, value: Any, *, source: str | None = None) -> None:
+def check_property(name: str, value: Any, *, source: str | None = None, also: Iterable[str] = ()) -> None:
     """Refuse a property that no client knows, or a value that would undo what Meshport sets.
 
     Args:
         name: the property.
         value: a text, a number or a truth value; not shown.
         source: where it was written, for the error.
+        also: further names that would be right there.
 
     Raises:
         KafkaConfigError: it is to be refused.
@@ -270,7 +271,7 @@ def check_property(name: str, value: Any, *, source: str | None = None) -> None:
     own = _OWN.get(canonical(name))
     if own is None:
         if name not in PROPERTIES:
-            raise unknown_property(name, source=source)
+            raise unknown_property(name, source=source, also=also)
     elif str(value).strip().lower() not in own.same:
         others = f", or give it as {own.same[0]}" if own.same else ""
         raise KafkaConfigError(

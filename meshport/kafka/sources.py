@@ -181,9 +181,7 @@ def _resolved(setting: Setting, environment: Mapping[str, str]) -> Setting:
 def _check(setting: Setting) -> None:
     if setting.name in OBJECTS:
         raise setting.error("is given in Python, not as a text")
-    if setting.name not in PROPERTIES:
-        raise unknown_property(setting.name, source=setting.source, also=JAVA_PROPERTIES)
-    check_property(setting.name, setting.text, source=setting.source)
+    check_property(setting.name, setting.text, source=setting.source, also=JAVA_PROPERTIES)
     if setting.name == TOKEN_FUNCTION:
         try:
             token_function(setting.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -35,7 +36,7 @@ def trust_store(setting: Setting) -> Setting:
     if found is not _Format.PEM:
         raise setting.error(
             f"leads to {file}, a store in the format {found.value}, which librdkafka cannot read",
-            f"keytool -list -rfc -keystore {file} > {file.with_suffix('.pem')} writes its certificates as PEM",
+            f"keytool -list -rfc -keystore {_quoted(file)} > {_quoted(file.with_suffix('.pem'))} writes its certificates as PEM",
         )
     return setting.named("ssl.ca.location")
 
@@ -54,10 +55,10 @@ def key_store(setting: Setting) -> Iterator[Setting]:
         case _Format.PKCS12:
             yield setting
         case _Format.JKS:
-            converted = file.with_suffix(".p12")
+            given, converted = _quoted(file), _quoted(file.with_suffix(".p12"))
             raise setting.error(
                 f"leads to {file}, a store in the format JKS, which librdkafka cannot read",
-                f"keytool -importkeystore -srckeystore {file} -destkeystore {converted} -deststoretype PKCS12 converts it",
+                f"keytool -importkeystore -srckeystore {given} -destkeystore {converted} -deststoretype PKCS12 converts it",
             )
 
 
@@ -72,6 +73,10 @@ def pem_text(setting: Setting, name: str) -> Setting:
         raise setting.error("is no PEM", "-----BEGIN ...----- to -----END ...-----, or the location of a file")
     lines = (f"-----BEGIN {kind}-----\n{_wrapped(body)}\n-----END {kind}-----\n" for kind, body in blocks)
     return setting.named(name, "".join(lines))
+
+
+def _quoted(file: Path) -> str:
+    return shlex.quote(str(file))
 
 
 def _wrapped(body: str) -> str:

@@ -48,12 +48,16 @@ def token_function(name: str) -> TokenFunction:
         except Exception as error:
             _log.error("%s gave no token: %s: %s", name, type(error).__name__, error)
             raise
-        if not (isinstance(answer, tuple) and isinstance(answer[0], str) and isinstance(answer[1], int | float)):
+        if not isinstance(answer, tuple) or not _is_token(answer):
             _log.error("%s gave no token: it returned no (token, end in seconds since 1970)", name)
             raise TypeError(f"{name} returned no token")
         return answer
 
     return token
+
+
+def _is_token(answer: tuple[Any, ...]) -> bool:
+    return len(answer) > 1 and isinstance(answer[0], str) and isinstance(answer[1], int | float)
 
 
 @contextmanager

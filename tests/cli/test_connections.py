@@ -1,0 +1,103 @@
+"""Commands take the connection to Kafka from files and the environment, and name what cannot be used without its secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from meshport.cli.session import STATE, only_mesh, open_clusters, state_file, topics_clusters
+from meshport.kafka.config import KafkaConfig
+from tests.cli.running import Run
+from tests.mesh_session import Mesh
+
+CANARY = "c4n4ry-s3cr3t"
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def project(cli: Run, tmp_path: Path) -> Path:
+    """An empty project, the working directory."""
+    assert cli("init").code == 0
+    return tmp_path
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_wrong_property_ends_a_command_with_its_place(cli: Run, tmp_path: Path, as_json: bool) -> None:
+    """The exit code is 2; the error has file and line and the nearest right name, and no secret."""
+    (tmp_path / "client.properties").write_text(f"client.id=a\nsasl.pasword={CANARY}\n")
+    named = ["--registry", NOWHERE, "--kafka-config", "client.properties"]
+    ended = cli("apply", *named, *(["--json"] if as_json else []))
+    assert (ended.code, ended.out) == (2, "")
+    assert CANARY not in ended.err
+    if as_json:
+        (error,) = (json.loads(line) for line in ended.err.splitlines())
+        assert error["error"] == "KafkaConfigError"
+        assert error["facts"] == {"property": "sasl.pasword", "source": "client.properties:2"}
+        assert error["hint"] == "did you mean sasl.password?"
+    else:
+        assert "error: client.properties:2: Kafka's client has no property sasl.pasword" in ended.err
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        ({"MESHPORT_KAFKA_ACKS": "1"}, "MESHPORT_KAFKA_ACKS: acks cannot be changed"),
+        ({"MESHPORT_KAFKA_SASL_PASSWORD": CANARY}, "has no effect with security.protocol=plaintext"),
+        ({"MESHPORT_KAFKA_CONFIG": "none.properties"}, "none.properties cannot be read"),
+        ({"MESHPORT_KAFKA_SASL_PASWORD": CANARY}, "did you mean sasl.password?"),
+    ],
+)
+def test_a_wrong_variable_ends_a_command_with_its_name(cli: Run, environment: dict[str, str], shown: str) -> None:
+    """The exit code is 2, and no value is shown."""
+    ended = cli("apply", "--registry", NOWHERE, **environment)
+    assert (ended.code, ended.out) == (2, "")
+    assert shown in ended.err
+    assert CANARY not in ended.err
+
+
+@pytest.mark.usefixtures("project")
+def test_apply_finds_its_kafka_in_a_file(
+    cli: Run, mesh: Mesh, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`bootstrap.servers` of meshport.toml is the Kafka in which topics are made; a property of Java's alone is named."""
+    assert cli("new", f"d{uuid4().hex[:8]}/things").code == 0
+    (tmp_path / "client.properties").write_text("value.serializer=org.Example\nclient.id=of-file\n")
+    (tmp_path / "meshport.toml").write_text(f'[clusters.main]\nbootstrap.servers = "{mesh.bootstrap_servers}"\n')
+    ended = cli("apply", "--plan", "--registry", mesh.url, "--kafka-config", "client.properties")
+    assert ended.code == 0, ended.err
+    assert "1 of 1 product would change" in ended.err
+    assert [
+        each for each in caplog.messages if "client.properties: without effect" in each and "value.serializer" in each
+    ]
+
+
+def test_the_mesh_that_runs_here_is_not_reached_through_meshport_toml(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own Kafka and its operator's login are used by commands that ask its registry; another registry has meshport.toml."""
+    monkeypatch.setenv("MESHPORT_KAFKA_CLIENT_RACK", "r")
+    (project / "meshport.toml").write_text('[clusters.main]\nbootstrap.servers = "production:9093"\n')
+    operator = project / STATE / "operator.properties"
+    production = KafkaConfig("production:9093", {"client.rack": "r"})
+    assert open_clusters(None).default == production
+    with only_mesh(project):
+        operator.write_text("client.id=operator\n")
+        facts = {
+            "bootstrap_servers": "here:9092",
+            "registry_url": NOWHERE,
+            "pid": 1,
+            "config": {"operator": str(operator)},
+        }
+        state_file(project).write_text(json.dumps(facts))
+        own = KafkaConfig(properties={"client.id": "operator", "client.rack": "r"})
+        assert open_clusters(None).default == own
+        assert open_clusters(None, registry=f"{NOWHERE}/").default == own
+        assert open_clusters(None, registry=NOWHERE).named == {}
+        assert open_clusters(None, registry="https://registry").default == production
+        assert topics_clusters(None, registry=None, servers=None).default == own.at("here:9092")
+        assert topics_clusters(None, registry=None, servers="given:9092").default == own.at("given:9092")
