@@ -16,9 +16,13 @@ from meshport.cli.session import (
     TopicsKafkaOption,
     open_registry,
     resolve_at,
+    running_mesh,
     topics_clusters,
 )
+from meshport.kafka.admin import Admin
 from meshport.kafka.admins import ClusterAdmins
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.one_machine import OneMachineAdmin
 from meshport.product.lines import utc_today
 from meshport.project.apply import ProductPlan, carry_out, plan
 from meshport.project.check import Contracts, check_process, unknown_inputs
@@ -129,7 +133,13 @@ def apply(
             param_hint="--kafka",
         )
     with open_registry(registry) as mesh:
-        _apply(project, mesh, ClusterAdmins(clusters), plan_only, json)
+        _apply(project, mesh, ClusterAdmins(clusters, _admin), plan_only, json)
+
+
+def _admin(cluster: KafkaConfig) -> Admin:
+    """Return the admin client of a cluster; of the mesh that runs here, it makes do with the brokers that there are."""
+    here = running_mesh(Path.cwd())
+    return OneMachineAdmin(cluster) if here and here.bootstrap_servers == cluster.bootstrap_servers else Admin(cluster)
 
 
 def _apply(project: Project, mesh: Registry, admins: ClusterAdmins, plan_only: bool, json: bool) -> None:

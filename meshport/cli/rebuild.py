@@ -23,7 +23,7 @@ from meshport.errors import RegistrationRefused
 from meshport.kafka.admin import Admin
 from meshport.kafka.clusters import KafkaAccess
 from meshport.ports.history import Missing
-from meshport.project.project import Project
+from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _rebuild(
         raise typer.BadParameter(f"{when!r} is none of {', '.join(Swap)}", param_hint="--swap")
     product = Project.find(Path.cwd()).product(address)
     if product.product.process is None and partitions is not None:
-        _copy(address, mesh, partitions, kafka, switch=Swap(when) is not Swap.NEVER, json=json)
+        _copy(address, product, mesh, partitions, kafka, switch=Swap(when) is not Swap.NEVER, json=json)
         return
     with progress(f"rebuilding {address.key}") as moved:
         job = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing, partitions=partitions, kafka=kafka)
@@ -125,10 +125,20 @@ def _rebuild(
         raise typer.Exit(FINDINGS)
 
 
-def _copy(address: Address, mesh: Registry, partitions: int, kafka: KafkaAccess, *, switch: bool, json: bool) -> None:
+def _copy(
+    address: Address,
+    product: ProjectProduct,
+    mesh: Registry,
+    partitions: int,
+    kafka: KafkaAccess,
+    *,
+    switch: bool,
+    json: bool,
+) -> None:
     from meshport.rebuild import PortCopy  # noqa: PLC0415 - slow to import
 
-    report = PortCopy(address, mesh, partitions, say=say, kafka=kafka).run(switch=switch)
+    declared = product.product.port(address.port, address.major)
+    report = PortCopy(address, mesh, partitions, declared=declared, say=say, kafka=kafka).run(switch=switch)
     if json:
         emit(report.as_dict())
     say(

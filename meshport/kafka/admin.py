@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka import KafkaError as ClientError
@@ -27,6 +26,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
 
 _Answer = TypeVar("_Answer")
@@ -35,28 +35,15 @@ _TIMEOUT_S: Final = 15.0
 _PAUSE_S: Final = 0.02
 _OF_TOPIC: Final = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG
 _IN_SYNC: Final = "min.insync.replicas"
-# A principal that may only look can make a plan; carrying it out reports what it may not do.
-_UNSEEN: Final = frozenset({ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.CLUSTER_AUTHORIZATION_FAILED})
-
-
-class Topic(NamedTuple):
-    """A topic of a cluster.
-
-    Attributes:
-        replication: how many replicas a partition has, at least.
-        config: the settings of the topic itself, without the broker's defaults.
-        defaults: the values that the other settings have, from the cluster.
-    """
-
-    name: str
-    partitions: int
-    replication: int
-    config: dict[str, str]
-    defaults: Mapping[str, str] = MappingProxyType({})
-
-    def setting(self, name: str) -> str | None:
-        """Return the value that a setting has; None for one that the brokers do not know."""
-        return self.config.get(name, self.defaults.get(name))
+# Of a check: a principal that may only look can make a plan, and carrying it out reports what it may not do. The broker that
+# was asked for the topic may not know yet that it was made.
+_PASSED: Final = frozenset(
+    {
+        ClientError.TOPIC_AUTHORIZATION_FAILED,
+        ClientError.CLUSTER_AUTHORIZATION_FAILED,
+        ClientError.TOPIC_ALREADY_EXISTS,
+    }
+)
 
 
 class Admin:
@@ -144,6 +131,10 @@ class Admin:
         """
         return declared or (3 if self.brokers() >= 3 else 1)
 
+    def in_sync_replicas(self, declared: int, replicas: int) -> int:  # noqa: ARG002 - of a cluster on one machine
+        """Return how many of a topic's replicas have to store an event where a port declares so many."""
+        return declared
+
     def ensure_topic(
         self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int | None = None
     ) -> bool:
@@ -200,7 +191,7 @@ class Admin:
             asked = self._client.create_topics([new], operation_timeout=_TIMEOUT_S, validate_only=True)[name]
             _answer(asked, what)
         except KafkaException as error:
-            if error.args[0].code() not in _UNSEEN:
+            if error.args[0].code() not in _PASSED:
                 raise client_error(error, what) from error
 
     def _await_topic(self, name: str) -> None:
@@ -272,7 +263,7 @@ class Admin:
         try:
             _answer(self._alter(name, config, removed, validate_only=True), what)
         except KafkaException as error:
-            if error.args[0].code() not in _UNSEEN:
+            if error.args[0].code() not in _PASSED:
                 raise client_error(error, what) from error
 
     def _alter(

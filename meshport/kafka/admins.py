@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from meshport.binding import Binding
 from meshport.errors import UnknownCluster
 from meshport.kafka.admin import Admin
@@ -12,12 +14,17 @@ from meshport.kafka.config import KafkaConfig
 class ClusterAdmins:
     """Makes an admin client of each cluster when it is first needed.
 
+    Args:
+        kafka: the connections to the clusters.
+        make: makes the admin client of a cluster.
+
     Attributes:
         kafka: the connections to the clusters.
     """
 
-    def __init__(self, kafka: KafkaAccess) -> None:
+    def __init__(self, kafka: KafkaAccess, make: Callable[[KafkaConfig], Admin] = Admin) -> None:
         self.kafka = kafka
+        self._make = make
         self._admins: dict[KafkaConfig, Admin] = {}
 
     def of(self, cluster: str | None) -> Admin:
@@ -47,5 +54,5 @@ class ClusterAdmins:
 
     def _admin(self, config: KafkaConfig) -> Admin:
         if config not in self._admins:
-            self._admins[config] = Admin(config)
+            self._admins[config] = self._make(config)
         return self._admins[config]

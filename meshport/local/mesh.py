@@ -19,6 +19,7 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.errors import BrokerUnavailable, RegistryUnavailable
 from meshport.kafka.admins import ClusterAdmins
+from meshport.kafka.one_machine import OneMachineAdmin
 from meshport.local.cluster import Cluster, open_cluster
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.kraft import free_ports, is_free
@@ -64,7 +65,7 @@ class LocalMesh:
         Raises:
             MeshError: as `meshport.project.apply.plan` and `carry_out`.
         """
-        admins = ClusterAdmins(self.cluster.config)
+        admins = ClusterAdmins(self.cluster.config, OneMachineAdmin)
         planned = plan(project.products, self.registry, admins)
         for each in planned:
             carry_out(each, self.registry, admins)

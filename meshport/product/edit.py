@@ -81,7 +81,7 @@ def _item(old: OutputPort, live_from: date) -> list[str]:
 
 
 def _entry(key: str, value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         return f"{key}: {dump_flow(value)}"
     return dump({key: value}).rstrip()
 

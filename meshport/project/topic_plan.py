@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -10,8 +12,8 @@ from typing import Any, Final, Protocol
 from meshport.address import Address
 from meshport.catalog import Registration
 from meshport.errors import KafkaError, TopicError
-from meshport.kafka.admin import Topic
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.topic import Topic
 from meshport.product import OutputPort, line_of
 from meshport.product.topic_settings import (
     CLEANUP,
@@ -30,6 +32,8 @@ SEALED: Final = "100"
 the marker of a transaction, which has to fit, has 78."""
 
 _DEFAULT: Final = "the cluster's default"
+_KNOWN_S: Final = 15.0
+_PAUSE_S: Final = 0.02
 
 
 class TopicAdmin(Protocol):
@@ -47,6 +51,9 @@ class TopicAdmin(Protocol):
 
     def replicas(self, declared: int | None) -> int:
         """Return how many replicas a new topic gets where a port declares so many, or none."""
+
+    def in_sync_replicas(self, declared: int, replicas: int) -> int:
+        """Return how many of a topic's replicas have to store an event where a port declares so many."""
 
     def ensure_topic(
         self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int | None = None
@@ -190,9 +197,19 @@ def make_change(change: TopicChange, declared: DeclaredPort, admin: TopicAdmin) 
         admin.set_config(change.name, change.config, change.removed)
         return
     admin.ensure_topic(change.name, change.partitions, change.config, replicas=change.replicas)
-    made = admin.topic(change.name)
-    if made is not None and (kept := _kept(declared.port, made)):
+    if kept := _kept(declared.port, _made(change.name, admin)):
         admin.set_config(change.name, kept)
+
+
+def _made(name: str, admin: TopicAdmin) -> Topic:
+    """Return a topic that was created just now: some brokers learn of it later than others."""
+    deadline = time.monotonic() + _KNOWN_S
+    while time.monotonic() < deadline:
+        with suppress(TopicError):
+            if (made := admin.topic(name)) is not None:
+                return made
+        time.sleep(_PAUSE_S)
+    raise TopicError(f"the topic {name} was made, and brokers do not know of it {_KNOWN_S:g} s later", topic=name)
 
 
 def earlier_settings(registration: Registration) -> dict[tuple[str, int], frozenset[str]]:
@@ -216,7 +233,7 @@ def _new(declared: DeclaredPort, admin: TopicAdmin) -> TopicChange:
     fewer = port.replication_factor if (port.replication_factor or 0) > replicas else None
     settings = topic_settings(port)
     if IN_SYNC in settings:
-        settings[IN_SYNC] = _in_sync(declared, replicas, fewer=fewer is not None)
+        settings[IN_SYNC] = _in_sync(declared, replicas, admin)
     return TopicChange(
         declared.topic, port.partitions, replicas, True, settings, declared_replicas=fewer, cluster=port.cluster
     )
@@ -227,14 +244,11 @@ def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicCh
     _refuse_other_count(declared, found)
     if found.setting(CLEANUP) is None:  # librdkafka's stand-in for Kafka keeps no settings
         return None
-    fewer = False
     if port.replication_factor is not None:
-        replicas = admin.replicas(port.replication_factor)
-        fewer = replicas < port.replication_factor
-        _refuse_other_replication(declared, found, replicas, admin)
+        _refuse_other_replication(declared, found, admin.replicas(port.replication_factor), admin)
     wanted = topic_settings(port)
     if IN_SYNC in wanted:
-        wanted[IN_SYNC] = _in_sync(declared, found.replication, fewer=fewer)
+        wanted[IN_SYNC] = _in_sync(declared, found.replication, admin)
     elif IN_SYNC in declared.earlier and found.replication >= 3:
         wanted[IN_SYNC] = "2"  # as a new topic has it
     wanted = _kept(port, found) | wanted
@@ -273,17 +287,21 @@ def _kept(port: OutputPort, found: Topic) -> dict[str, str]:
     return kept
 
 
-def _in_sync(declared: DeclaredPort, replicas: int, *, fewer: bool) -> str:
-    """Return the declared number of replicas that have to store an event, bounded by those of a cluster of one machine."""
-    wanted = int(topic_settings(declared.port)[IN_SYNC])
-    if wanted > replicas and not fewer:
+def _in_sync(declared: DeclaredPort, replicas: int, admin: TopicAdmin) -> str:
+    """Return how many replicas have to store an event.
+
+    Raises:
+        TopicError: they are more than the topic has.
+    """
+    wanted = admin.in_sync_replicas(int(topic_settings(declared.port)[IN_SYNC]), replicas)
+    if wanted > replicas:
         raise TopicError(
             f"{declared.where('config', IN_SYNC)}: {IN_SYNC} is {wanted}, and the topic {declared.topic} has "
             f"{replicas} replica{'' if replicas == 1 else 's'}: no event could be stored",
             topic=declared.topic,
             hint=f"at most `{IN_SYNC}: {replicas}`, or a higher `replicationFactor`",
         )
-    return str(min(wanted, replicas))
+    return str(wanted)
 
 
 def _refuse_other_count(declared: DeclaredPort, found: Topic) -> None:

@@ -28,11 +28,14 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
+from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import LogWatch
 from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.scan import TopicRange, history_reader, read_range
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, KafkaLog
+from meshport.product import OutputPort
 from meshport.project.topic_plan import LIMIT, SEALED
+from meshport.rebuild.generation_topic import declared_port, make_generation_topic
 from meshport.rebuild.lease import LEASE_S, BuildLease
 from meshport.rebuild.retire import delete_abandoned
 from meshport.registry import Registry
@@ -89,6 +92,8 @@ class PortCopy:
         address: of the port.
         mesh: a registry.
         partitions: how many the new generation has.
+        declared: the port's entry in its project's descriptor, which gives the number of replicas; by default the
+            registered one.
         say: called with lines for people.
         lease_s: seconds for which the lease on the new generation outlives this process.
         kafka: the connections to Kafka; servers that they name win over the binding's.
@@ -103,11 +108,13 @@ class PortCopy:
         mesh: Registry,
         partitions: int,
         *,
+        declared: OutputPort | None = None,
         say: Callable[[str], None] = lambda _: None,
         lease_s: float = LEASE_S,
         kafka: KafkaAccess = PLAINTEXT,
     ) -> None:
         self._live = mesh.refresh(address)
+        self._declared = declared or declared_port(mesh.product(address).descriptor, self._live)
         self._partitions = partitions
         self._say = say
         self._lease_s = lease_s
@@ -131,8 +138,9 @@ class PortCopy:
         with BuildLease(self._line, made_by, seconds=self._lease_s) as lease:
             delete_abandoned(self._line, lease.opened, self._admin, self._say)
             generation = lease.generation
-            settings = self._settings(generation.topic)
-            self._make_topic(generation.topic, settings)
+            old = self._old_topic(generation.topic)
+            settings = old.config
+            self._make_topic(generation.topic, old)
             with closing(_TopicCopier(self._kafka, self._live.topic, generation.topic)) as copier, logs.explaining():
                 for _ in range(_TRIES):
                     at = time.perf_counter()
@@ -161,8 +169,8 @@ class PortCopy:
         refuse_other_log(self._live, logs.id_of(topic))
         return logs
 
-    def _settings(self, new: str) -> dict[str, str]:
-        """Return the settings of the old topic, as they were before an interrupted switch sealed it."""
+    def _old_topic(self, new: str) -> Topic:
+        """Return the old topic with the settings that it had before an interrupted switch sealed it."""
         old = self._admin.topic(self._live.topic)
         if old is None:
             raise ProcessError(f"the topic {self._live.topic} is not there", hint="`meshport apply` makes it")
@@ -171,12 +179,12 @@ class PortCopy:
             interrupted = self._admin.topic(new)
             before = None if interrupted is None else interrupted.config.get(LIMIT)
             settings |= {LIMIT: before or _DEFAULT}
-        return settings
+        return old._replace(config=settings)
 
-    def _make_topic(self, topic: str, settings: Mapping[str, str]) -> None:
+    def _make_topic(self, topic: str, old: Topic) -> None:
         if self._admin.topic(topic) is not None:
             self._admin.delete_topic(topic)
-        self._admin.ensure_topic(topic, self._partitions, settings)
+        make_generation_topic(self._admin, topic, self._partitions, old, self._declared)
         self._say(f"{self._live.address}: {self._live.topic} is copied to {topic} ({self._partitions} partitions)")
 
     def _switch(self, lease: BuildLease, copier: _TopicCopier, settings: Mapping[str, str], logs: LogWatch) -> Binding:

@@ -50,6 +50,7 @@ from meshport.project.project import ProjectProduct
 from meshport.rebuild.alignment import Alignment, GenerationAligner
 from meshport.rebuild.compare import compare
 from meshport.rebuild.comparison import GenerationComparison
+from meshport.rebuild.generation_topic import declared_port, make_generation_topic
 from meshport.rebuild.input_offsets import FixedOffsets, begins_of, offsets_of_remade, output_offsets, switched
 from meshport.rebuild.lease import LEASE_S, BuildLease
 from meshport.rebuild.pinned_inputs import pin_inputs
@@ -169,7 +170,8 @@ class Rebuild:
             mesh.refresh(read)
         plan = make_plan(pipeline, live.address, mesh, kafka=kafka)
         self._plan = present_plan(replace(plan, missing=missing))
-        self._partitions = partitions or declared_partitions(product, live)
+        self._port = declared_port(product.product, live)
+        self._partitions = partitions or (self._port.partitions if self._port else live.partitions)
         pinned = pin_inputs(self._plan)
         self._old, self._continues = pinned.plan, pinned.continues
         self._made_by = logic_digest(product, self._plan, self._partitions)
@@ -294,7 +296,7 @@ class Rebuild:
         found = self._admin.topic(live.topic)
         if found is None:
             raise ProcessError(f"the topic {live.topic} is not there", hint="`meshport apply` makes it")
-        made = self._admin.ensure_topic(generation.topic, self._partitions, found.config)
+        made = make_generation_topic(self._admin, generation.topic, self._partitions, found, self._port)
         self._say(
             f"generation {generation.number} of {live.address}: {'begun' if made else 'goes on'} ({generation.topic})"
         )
@@ -382,12 +384,6 @@ class Rebuild:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_ANSWER_S)
-
-
-def declared_partitions(product: ProjectProduct, live: Binding) -> int:
-    """Return how many partitions a product declares for the port that a binding is of."""
-    port = product.product.port(live.address.port or "", live.address.major or 1)
-    return live.partitions if port is None else port.partitions
 
 
 def logic_digest(product: ProjectProduct, plan: Plan, partitions: int) -> str:

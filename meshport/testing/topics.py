@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from meshport.binding import Binding
-from meshport.kafka.admin import Topic
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.topic import Topic
 from meshport.process.engines.memory_log import MemoryLog
 from meshport.testing.registry import BOOTSTRAP_SERVERS
 
@@ -45,6 +45,10 @@ class MemoryTopics:
     def replicas(self, declared: int | None) -> int:
         """Return how many replicas a new topic is said to have."""
         return declared or 1
+
+    def in_sync_replicas(self, declared: int, replicas: int) -> int:
+        """Return how many replicas are said to store an event."""
+        return min(declared, replicas)
 
     def ensure_topic(
         self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int | None = None

@@ -6,18 +6,27 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from meshport.errors import BrokerUnavailable, JarRejected
+from meshport.address import Address
+from meshport.errors import BrokerUnavailable, JarRejected, TopicError
+from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.topic import Topic
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import read_lock
 from meshport.local.kraft import broker_settings, free_ports, is_free
+from meshport.product import OutputPort
+from meshport.project.topic_plan import DeclaredPort, make_change, topic_change
+from meshport.rebuild.generation_topic import make_generation_topic
 from tests.kafka.processes import ended, python, words
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 
 def create_topic(kafka: EmbeddedKafka, name: str, partitions: int = 1) -> None:
@@ -204,6 +213,73 @@ def test_three_brokers_replicate_everything(kafka3: EmbeddedKafka) -> None:
     assert config_of(kafka3, ResourceType.TOPIC, "replicated", "min.insync.replicas") == "2"
     for key in ("offsets.topic.replication.factor", "transaction.state.log.replication.factor"):
         assert config_of(kafka3, ResourceType.BROKER, "1", key) == "3"
+
+
+def declared_port(name: str, **keys: Any) -> DeclaredPort:
+    """Return an output port that no file declares, with the topic of a name."""
+    product = Address.parse("mesh://tests/replicas/events@1")
+    return DeclaredPort(OutputPort.model_validate({"partitions": 2, **keys}), product, name, frozenset(), Path("p"), 0)
+
+
+def known_topic(admin: Admin, name: str) -> Topic:
+    """Return a topic that was made just now, once the broker that is asked knows of it."""
+    found: list[Topic] = []
+
+    def known() -> bool:
+        with suppress(TopicError):
+            found.extend(filter(None, [admin.topic(name)]))
+        return bool(found)
+
+    wait_for(known, f"{name} to be known")
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "replicas", "in_sync"),
+    [
+        ({}, 3, "2"),
+        ({"replicationFactor": 1}, 1, "1"),
+        ({"replicationFactor": 2}, 2, "1"),
+        ({"replicationFactor": 2, "config": {"min.insync.replicas": 2}}, 2, "2"),
+        ({"replicationFactor": 3, "config": {"min.insync.replicas": 3}}, 3, "3"),
+    ],
+)
+def test_a_topic_is_kept_on_as_many_brokers_as_its_port_declares(
+    kafka3: EmbeddedKafka, keys: dict[str, Any], replicas: int, in_sync: str
+) -> None:
+    """By default three replicas, of which two store an event; of one or two declared ones, one, whatever the brokers' default."""
+    name = f"declared-{replicas}-{in_sync}-{len(keys)}"
+    admin, port = Admin(KafkaConfig(kafka3.bootstrap_servers)), declared_port(name, **keys)
+    planned = topic_change(port, admin)
+    assert planned is not None
+    assert f"(2 partitions, {replicas} replica" in str(planned)
+    make_change(planned, port, admin)
+    made = known_topic(admin, name)
+    assert (made.replication, made.setting("min.insync.replicas")) == (replicas, in_sync)
+
+    def is_as_declared() -> bool:
+        with suppress(TopicError):
+            return topic_change(port, admin) is None
+        return False
+
+    wait_for(is_as_declared, f"{name} to be known to every broker")
+
+
+def test_another_number_of_replicas_is_refused_and_a_new_generation_has_it(kafka3: EmbeddedKafka) -> None:
+    """More replicas than brokers, and another number for an existing topic, are refused; a rebuilt generation has the new one."""
+    admin, before = Admin(KafkaConfig(kafka3.bootstrap_servers)), declared_port("moved", replicationFactor=1)
+    with pytest.raises(TopicError, match="replication factor of 4 cannot be reached because only 3 broker"):
+        topic_change(declared_port("unmade", replicationFactor=4), admin)
+    planned = topic_change(before, admin)
+    assert planned is not None
+    make_change(planned, before, admin)
+    after = declared_port("moved", replicationFactor=3)
+    with pytest.raises(TopicError, match="has 1 replica of each partition, p declares 3") as refused:
+        topic_change(after, admin)
+    assert '"partition":0,"replicas":[1,2,3]' in str(refused.value.hint)
+    assert make_generation_topic(admin, "moved-2", 2, known_topic(admin, "moved"), after.port)
+    moved = known_topic(admin, "moved-2")
+    assert (moved.replication, moved.setting("min.insync.replicas")) == (3, "2")
 
 
 def test_killed_broker_loses_nothing_and_comes_back(kafka3: EmbeddedKafka) -> None:

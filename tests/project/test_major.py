@@ -160,6 +160,19 @@ def test_the_days_can_be_chosen(project: Project) -> None:
             ],
             id="Windows line breaks, a folded value",
         ),
+        pytest.param(
+            "outputPorts:\n  - name: events\n    replicationFactor: 3\n    config:\n      segment.ms: 86400000\n",
+            0,
+            [
+                "    deprecatedOn: 2027-02-19\n",
+                "  - name: events\n",
+                "    major: 2\n",
+                "    replicationFactor: 3\n",
+                "    config: {segment.ms: '86400000'}\n",
+                "    liveFrom: 2026-12-21\n",
+            ],
+            id="settings of the topic",
+        ),
     ],
 )
 def test_whatever_form_the_file_has_it_keeps(ports: str, index: int, expected: list[str]) -> None:

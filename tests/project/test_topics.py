@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from meshport.errors import TopicError
-from meshport.kafka.admin import Topic
+from meshport.kafka.admins import ClusterAdmins
+from meshport.kafka.one_machine import OneMachineAdmin
+from meshport.kafka.topic import Topic
 from meshport.product.topic_settings import NAMES
 from tests.mesh_session import Mesh
 from tests.project.declared import Declared
@@ -157,4 +159,14 @@ def test_a_sealed_topic_stays_sealed(declared: Declared) -> None:
     declared.write(port="    config: {max.message.bytes: 2000000}\n")
     declared.apply()
     declared.admin.set_config(declared.topic(), {"max.message.bytes": "100"})
+    assert declared.plan() == []
+
+
+def test_a_mesh_on_one_machine_makes_do_with_its_brokers(declared: Declared) -> None:
+    """What is declared for three brokers runs on a mesh of one: the plan shows how many replicas there are of those declared."""
+    declared.admins = ClusterAdmins(declared.admins.kafka, OneMachineAdmin)
+    declared.write(port="    replicationFactor: 3\n    config: {min.insync.replicas: 2}\n")
+    made = "(2 partitions, 1 replica of the 3 declared, cleanup.policy=delete, min.insync.replicas=1, retention.ms=-1)"
+    assert f"make topic {declared.topic()} {made}" in declared.plan()
+    declared.apply()
     assert declared.plan() == []
