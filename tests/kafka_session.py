@@ -6,6 +6,9 @@ Variables of the environment:
     MESHPORT_KAFKA=HOST:PORT     `kafka` is that cluster; no answer from it is a failure
     MESHPORT_CACHE=DIR           where the embedded broker's jars are kept
     MESHPORT_REQUIRE_KAFKA=1     no real Kafka is a failure, not a skip
+    MESHPORT_TEST_SECURED=1      both are secured: TLS, SCRAM and ACLs; tests connect as its operator
+
+`secured` is one secured broker for the session; `tests/secured` runs a part of the suites on it.
 
 Without a given cluster it is the embedded one, and where that cannot be had a container, if Docker answers. It is never
 librdkafka's mock cluster. Tests that ask for either fixture carry the marker `kafka`; the summary names the broker that ran
@@ -28,15 +31,28 @@ import platformdirs
 import pytest
 
 from meshport.errors import BrokerUnavailable
+from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import Cluster, open_cluster
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import JarsUnavailable, ensure_jars, read_lock
+from meshport.local.listeners import PlainListeners
+from meshport.local.secured import OPERATOR, SecuredListeners
+from tests import connections
 from tests.summary import note
 
-__all__ = ["jars", "kafka", "kafka3", "kafka_cache", "pytest_collection_modifyitems", "pytest_configure_node"]
+__all__ = [
+    "jars",
+    "kafka",
+    "kafka3",
+    "kafka_cache",
+    "pytest_collection_modifyitems",
+    "pytest_configure_node",
+    "secured",
+]
 
 CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.2"  # testcontainers' start script knows Confluent's image only
-FIXTURES = {"kafka", "kafka3"}
+FIXTURES = {"kafka", "kafka3", "secured"}
+LISTENERS = SecuredListeners if os.environ.get("MESHPORT_TEST_SECURED") == "1" else PlainListeners
 
 _shared = pytest.StashKey[str]()
 
@@ -67,6 +83,7 @@ def pytest_configure_node(node: Any) -> None:
         config.stash[_shared] = cluster.bootstrap_servers
         note(config, "Kafka", cluster.describe())
     node.workerinput["kafka"] = config.stash[_shared]
+    node.workerinput["connections"] = os.environ.get(connections.VARIABLE, "")
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +112,10 @@ def jars(kafka_cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def kafka(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One real Kafka for the session: given, embedded, or in a container."""
-    shared = getattr(request.config, "workerinput", {}).get("kafka")
+    given = getattr(request.config, "workerinput", {})
+    if known := given.get("connections"):
+        os.environ[connections.VARIABLE] = known
+    shared = given.get("kafka")
     with ExitStack() as opened:
         try:
             cluster = opened.enter_context(_real_cluster(kafka_cache, shared))
@@ -112,13 +132,33 @@ def kafka3(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Embedd
     with ExitStack() as opened:
         try:
             cluster = opened.enter_context(
-                EmbeddedKafka(cache_dir=kafka_cache, brokers=3, java_home=os.environ.get("JAVA_HOME"))
+                EmbeddedKafka(
+                    cache_dir=kafka_cache, brokers=3, java_home=os.environ.get("JAVA_HOME"), listeners=LISTENERS
+                )
             )
         except BrokerUnavailable as error:
             _do_without(error, request.session)
-        note(
-            request.config, "Kafka", f"Apache Kafka {cluster.version}, embedded, 3 brokers, {cluster.bootstrap_servers}"
-        )
+        _remember(cluster)
+        what = "secured, " if cluster.principals else ""
+        what += f"3 brokers, {cluster.bootstrap_servers}"
+        note(request.config, "Kafka", f"Apache Kafka {cluster.version}, embedded, {what}")
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def secured(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """One secured embedded broker for the session: with TLS, SCRAM, Kafka's own authorizer and its four principals."""
+    with ExitStack() as opened:
+        try:
+            cluster = opened.enter_context(
+                open_cluster(
+                    None, cache_dir=kafka_cache, java_home=os.environ.get("JAVA_HOME"), listeners=SecuredListeners
+                )
+            )
+        except BrokerUnavailable as error:
+            _do_without(error, request.session)
+        _remember(cluster.embedded)
+        note(request.config, "Kafka", cluster.describe())
         yield cluster
 
 
@@ -129,17 +169,27 @@ def _cache_folder() -> Path:
 @contextmanager
 def _real_cluster(cache: Path, shared: str | None = None) -> Iterator[Cluster]:
     """Shared, given or embedded; a container where the embedded broker cannot be had; never the in-memory stand-in."""
-    given = shared or os.environ.get("MESHPORT_KAFKA") or None
+    servers = shared or os.environ.get("MESHPORT_KAFKA")
+    given = connections.connection(servers) if servers else None
     with ExitStack() as opened:
         try:
-            cluster = opened.enter_context(open_cluster(given, cache_dir=cache, java_home=os.environ.get("JAVA_HOME")))
+            cluster = opened.enter_context(
+                open_cluster(given, cache_dir=cache, java_home=os.environ.get("JAVA_HOME"), listeners=LISTENERS)
+            )
             if cluster.kind == "in-memory":
                 raise BrokerUnavailable(f"Apache Kafka is neither in the cache ({cache}) nor to be downloaded")
         except BrokerUnavailable as error:
-            if given is not None:
+            if given is not None or LISTENERS is SecuredListeners:
                 raise
             cluster = opened.enter_context(_container(error))
+        _remember(cluster.embedded)
         yield cluster
+
+
+def _remember(kafka: EmbeddedKafka | None) -> None:
+    """Let the tests and their processes know a secured cluster."""
+    if kafka is not None and kafka.principals:
+        connections.remember(kafka.principals[OPERATOR])
 
 
 @contextmanager
@@ -162,7 +212,7 @@ def _container(reason: BrokerUnavailable) -> Iterator[Cluster]:
             gc.collect()
         raise BrokerUnavailable(f"{reason.message}; and no Docker engine answers ({refused})", hint=reason.hint)
     try:
-        with open_cluster(container.get_bootstrap_server(), cache_dir=Path()) as cluster:
+        with open_cluster(KafkaConfig(container.get_bootstrap_server()), cache_dir=Path()) as cluster:
             yield cluster
     finally:
         container.stop()

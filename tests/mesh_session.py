@@ -23,6 +23,7 @@ from meshport.project.project import ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
 from meshport_registry import Settings, running
+from tests.connections import connection
 from tests.waiting import PATIENCE_S
 
 READING: dict[str, Any] = {
@@ -98,7 +99,7 @@ def open_test_mesh(folder: Path, bootstrap_servers: str) -> Iterator[Mesh]:
     """A registry on SQLite in `folder`, over a cluster that runs."""
     settings = Settings(database=f"sqlite:///{folder / 'registry.db'}", port=0, bootstrap_servers=bootstrap_servers)
     with running(settings) as url, Registry(url, timeout=PATIENCE_S) as registry:
-        yield Mesh(registry, url, KafkaConfig(bootstrap_servers), folder)
+        yield Mesh(registry, url, connection(bootstrap_servers), folder)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from rich.table import Table
 from meshport.address import Address
 from meshport.cli.output import FINDINGS, INTERRUPTED, emit, people, progress, say
 from meshport.cli.run import SeedOption
-from meshport.cli.session import JsonOption, KafkaOption
+from meshport.cli.session import JsonOption, KafkaConfigOption, KafkaOption, given_kafka
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.cli.up import BrokersOption, start_mesh
 from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
@@ -48,6 +48,7 @@ def demo(
     duration: Annotated[str, typer.Option("--for", metavar="60s", help="How long the sources publish.")] = "60s",
     seed: SeedOption = 0,
     kafka: KafkaOption = None,
+    kafka_config: KafkaConfigOption = None,
     brokers: BrokersOption = 1,
     json: JsonOption = False,
 ) -> None:
@@ -73,7 +74,9 @@ def demo(
     speed = min(_FASTEST, _WORLD.total_seconds() / max(seconds, 1))
     with (
         tempfile.TemporaryDirectory(prefix="meshport-demo-") as folder,
-        start_mesh(Path(folder), kafka=kafka, brokers=brokers) as mesh,
+        start_mesh(
+            Path(folder), kafka=given_kafka(kafka_config, kafka), config_file=kafka_config, brokers=brokers
+        ) as mesh,
     ):
         mesh.apply(project, say)
         stopped = stop_on_signal()

@@ -214,8 +214,10 @@ def open_clusters(
     return combined({}, [*own, *later])
 
 
-def given_kafka(config_file: Path | None, servers: str) -> KafkaConfig:
+def given_kafka(config_file: Path | None, servers: str | None) -> KafkaConfig:
     """Return the connection to one Kafka that has the topics of every port, whatever clusters `meshport.toml` has.
+
+    Its servers are "" where none were named.
 
     Raises:
         KafkaConfigError: as `open_clusters`.

@@ -14,10 +14,23 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from meshport.address import Address
 from meshport.cli.output import emit, people, say
-from meshport.cli.session import STATE, JsonOption, KafkaOption, cache_dir, only_mesh, state_file
+from meshport.cli.session import (
+    STATE,
+    JsonOption,
+    KafkaConfigOption,
+    KafkaOption,
+    cache_dir,
+    given_kafka,
+    only_mesh,
+    state_file,
+)
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
 from meshport.errors import MeshError, NotRegistered, ProjectError, RegistryUnavailable
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.sources import CONFIG_VARIABLE
+from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.mesh import LocalMesh, open_mesh
+from meshport.local.secured import SecuredListeners
 from meshport.project.project import Project
 
 BrokersOption = Annotated[int, typer.Option(min=1, max=3, help="How many brokers to start.")]
@@ -27,7 +40,11 @@ _LOOK_EVERY_S = 2.0
 
 def up(
     kafka: KafkaOption = None,
+    kafka_config: KafkaConfigOption = None,
     brokers: BrokersOption = 1,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="Start Kafka with TLS, logins and access control; see the files of --json.")
+    ] = False,
     speed: Annotated[
         float, typer.Option(min=0.001, help="World seconds per second, for products with a `source`.")
     ] = 600.0,
@@ -38,12 +55,28 @@ def up(
     Outside of a project it runs Kafka and the registry alone. Events and registrations are kept in .meshport/. A project
     that `meshport apply` would refuse is refused.
 
+    With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. It has four principals, each with a
+    client.properties under .meshport/kafka/security/: producer, reader, processor and operator. Commands that run in this
+    project log in as the operator, the mesh's own processors and sources as the processor.
+
     Example: meshport up --json
     """
     project = find_project()
     root = project.root if project else Path.cwd()
+    given = given_kafka(kafka_config, kafka)
+    if secure and given.bootstrap_servers:
+        raise typer.BadParameter(f"a Kafka is started with --secure, and {given.bootstrap_servers} runs already")
     interrupt_on_signal()
-    with only_mesh(root), start_mesh(root / STATE, kafka=kafka, brokers=brokers) as local:
+    with (
+        only_mesh(root),
+        start_mesh(
+            root / STATE,
+            kafka=given,
+            config_file=kafka_config,
+            brokers=brokers,
+            listeners=SecuredListeners if secure else PlainListeners,
+        ) as local,
+    ):
         if project is not None:
             local.apply(project, say)
         stopped = stop_on_signal()
@@ -53,6 +86,8 @@ def up(
                 _start_new(local, project, started)
                 if with_source := [each.product.address for each in project.products if each.product.source]:
                     local.run_sources(with_source, project, speed)
+            for name, file in local.cluster.principals.items():
+                say(f"{name} logs in with {file}")
             if json:
                 emit(facts())
             say("ready; Ctrl-C ends it")
@@ -74,8 +109,24 @@ def find_project() -> Project | None:
 
 
 @contextmanager
-def start_mesh(folder: Path, *, kafka: str | None, brokers: int) -> Iterator[LocalMesh]:
-    """Run a mesh in `folder` while the block runs, with a progress bar for the first download."""
+def start_mesh(
+    folder: Path,
+    *,
+    kafka: KafkaConfig,
+    config_file: Path | None,
+    brokers: int,
+    listeners: Callable[[Path], Listeners] = PlainListeners,
+) -> Iterator[LocalMesh]:
+    """Run a mesh in `folder` while the block runs, with a progress bar for the first download.
+
+    Args:
+        folder: see `open_mesh`.
+        kafka: the connection to a running Kafka; one is started where it has no servers.
+        config_file: of `--kafka-config`; the mesh's processes connect by it too.
+        brokers: see `open_mesh`.
+        listeners: see `open_mesh`.
+    """
+    named = {CONFIG_VARIABLE: str(config_file.resolve())} if config_file else {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=people(), transient=True, disable=not people().is_terminal) as bar:
         task = bar.add_task("Apache Kafka", total=None, visible=False)
@@ -86,9 +137,11 @@ def start_mesh(folder: Path, *, kafka: str | None, brokers: int) -> Iterator[Loc
         with open_mesh(
             folder=folder,
             cache_dir=cache_dir(),
-            kafka=kafka,
+            kafka=kafka if kafka.bootstrap_servers else None,
             brokers=brokers,
             say=say,
+            environment={**os.environ, **named},
+            listeners=listeners,
             download=download,
             java_home=os.environ.get("JAVA_HOME"),
         ) as local:
@@ -122,13 +175,15 @@ def _state(root: Path, local: LocalMesh) -> Iterator[Callable[[], dict[str, Any]
 
     def write() -> dict[str, Any]:
         nonlocal written
-        facts = {
+        facts: dict[str, Any] = {
             "bootstrap_servers": local.cluster.bootstrap_servers,
             "registry_url": local.registry_url,
             "broker": local.cluster.describe(),
             "pid": os.getpid(),
             "processes": local.pids,
         }
+        if local.cluster.principals:
+            facts["config"] = {name: str(file) for name, file in local.cluster.principals.items()}
         if facts == written:
             return facts
         partial = file.with_suffix(".part")

@@ -65,6 +65,7 @@ class Consumer(TopicOffsets):
     def __init__(
         self, kafka: KafkaConfig, *, group: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
+        self._group = group
         self._pending_error: KafkaError | None = None
         self._assign_error: Exception | None = None
         self._passed_over: dict[TopicPartition, int] = {}
@@ -206,6 +207,9 @@ class Consumer(TopicOffsets):
             # A member that did not poll for too long joins again by itself; `on_lost` is called with its partitions.
             if error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
                 continue
+            # librdkafka looks for the coordinator of its group even where none is joined, and no right on it is needed.
+            if error.code() == ClientError.GROUP_AUTHORIZATION_FAILED and self._group is None:
+                continue
             if error.code() == ClientError._PARTITION_EOF:  # noqa: SLF001 - as above
                 self.ends[partition] = message.offset() or 0
             elif error.code() in _UNREADABLE_BATCH:
@@ -230,6 +234,8 @@ class Consumer(TopicOffsets):
                     asked=offset,
                     code=error.name(),
                 )
+        if error.code() == ClientError.GROUP_AUTHORIZATION_FAILED:
+            return client_error(error, f"cannot join the group {self._group}")
         return client_error(error, f"cannot read {partition}")
 
     def _pass_over(self, partition: TopicPartition, first: int, error: ClientError) -> UnreadableMessage:

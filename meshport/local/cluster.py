@@ -7,7 +7,7 @@ first start, the in-memory cluster is used, and the caller is notified of its li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from meshport.kafka.in_memory import in_memory_cluster
 from meshport.kafka.probe import ClusterProbe
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import JarsUnavailable, Progress
+from meshport.local.listeners import Listeners, PlainListeners
 
 __all__ = ["IN_MEMORY_LIMITS", "Cluster", "open_cluster"]
 
@@ -47,6 +48,11 @@ class Cluster:
     _what: str
 
     @property
+    def principals(self) -> Mapping[str, Path]:
+        """A `client.properties` for each principal of a secured cluster that was started here, by name."""
+        return self.embedded.principals if self.embedded else {}
+
+    @property
     def bootstrap_servers(self) -> str:
         """The bootstrap servers, as Kafka's clients take them: `host:port[,host:port...]`."""
         return self.config.bootstrap_servers
@@ -58,7 +64,7 @@ class Cluster:
 
 @contextmanager
 def open_cluster(
-    bootstrap_servers: str | None,
+    given: KafkaConfig | None,
     *,
     brokers: int = 1,
     cache_dir: Path,
@@ -68,11 +74,12 @@ def open_cluster(
     base_port: int | None = None,
     java_home: str | None = None,
     repository: str | None = None,
+    listeners: Callable[[Path], Listeners] = PlainListeners,
 ) -> Iterator[Cluster]:
     """Open the first Kafka that works; one that was started here stops with the context.
 
     Args:
-        bootstrap_servers: a running cluster; None starts one.
+        given: the connection to a running cluster; None starts one.
         brokers: how many brokers to start, 1 to 3.
         cache_dir: Meshport's cache directory of the user.
         data_dir: directory of a started cluster's data, which is kept; None uses a temporary one.
@@ -81,6 +88,7 @@ def open_cluster(
         base_port: client port of the first broker; free ports by default.
         java_home: the value of JAVA_HOME.
         repository: URL of a Maven repository to download from; jgo's default without it.
+        listeners: of a started cluster, see `EmbeddedKafka`.
 
     Yields:
         The cluster.
@@ -88,9 +96,10 @@ def open_cluster(
     Raises:
         BrokerUnavailable: the given cluster does not answer, or a broker could not be started.
         JarRejected: a jar of Apache Kafka is not the locked one.
+        JarsUnavailable: listeners other than the plain ones were asked for, and the jars cannot be downloaded.
     """
-    if bootstrap_servers is not None:
-        yield _given(bootstrap_servers)
+    if given is not None:
+        yield _given(given)
         return
     kafka = EmbeddedKafka(
         cache_dir=cache_dir,
@@ -100,10 +109,13 @@ def open_cluster(
         java_home=java_home,
         progress=progress,
         repository=repository,
+        listeners=listeners,
     )
     try:
         kafka.start()
     except JarsUnavailable as error:
+        if listeners is not PlainListeners:
+            raise  # the in-memory cluster has neither TLS nor logins
         if notice is not None:
             notice(f"{error.message}; {IN_MEMORY_LIMITS}")
     else:
@@ -119,14 +131,16 @@ def open_cluster(
 
 def _embedded(kafka: EmbeddedKafka) -> Cluster:
     servers = kafka.bootstrap_servers
+    secured = ", TLS, SCRAM-SHA-512 and ACLs" if kafka.principals else ""
     what = (
-        f"Apache Kafka {kafka.version}, embedded, {_count(kafka.brokers)}, {servers} (KRaft, Java {kafka.java_major})"
+        f"Apache Kafka {kafka.version}, embedded, {_count(kafka.brokers)}, {servers} "
+        f"(KRaft, Java {kafka.java_major}{secured})"
     )
-    return Cluster(KafkaConfig(servers), "embedded", kafka, what)
+    return Cluster(kafka.config, "embedded", kafka, what)
 
 
-def _given(servers: str) -> Cluster:
-    config = KafkaConfig(servers)
+def _given(config: KafkaConfig) -> Cluster:
+    servers = config.bootstrap_servers
     try:
         state = ClusterProbe(config).look(ANSWER_SECONDS)
     except KafkaError as error:

@@ -4,6 +4,7 @@ Every broker is a JVM of its own with the roles broker and controller, its own d
 
     data_dir/
       cluster.json            of a formatted directory: cluster id, brokers, Kafka version, client ports
+      security/               of a secured cluster, see `meshport.local.secured`
       node-1/server.properties, server.log, console.log, data/, tmp/
       node-2/...
 
@@ -19,7 +20,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +43,7 @@ from meshport.local.kraft import (
     last_words,
     random_id,
 )
+from meshport.local.listeners import Listeners, PlainListeners
 
 __all__ = ["EmbeddedKafka"]
 
@@ -72,6 +74,7 @@ class EmbeddedKafka:
         progress: called for each jar that is downloaded.
         repository: URL of a Maven repository to download from; jgo's default without it.
         start_timeout: seconds within which every broker has to answer.
+        listeners: makes the listeners for a data directory: without TLS and login, or `SecuredListeners`.
 
     Raises:
         ValueError: `brokers` is not 1 to 3.
@@ -88,6 +91,7 @@ class EmbeddedKafka:
         progress: Progress | None = None,
         repository: str | None = None,
         start_timeout: float = 120.0,
+        listeners: Callable[[Path], Listeners] = PlainListeners,
     ) -> None:
         if not 1 <= brokers <= MOST_BROKERS:
             raise ValueError(f"brokers must be 1 to {MOST_BROKERS}, not {brokers}")
@@ -99,13 +103,16 @@ class EmbeddedKafka:
         self._progress = progress
         self._repository = repository
         self._start_timeout = start_timeout
+        self._new_listeners = listeners
         self._lock: JarLock = read_lock()
         self._java: Java | None = None
         self._class_path = ""
         self._aot_options: tuple[str, ...] = ()
         self._grace = STOP_GRACE_SECONDS if data_dir else 0.0
         self._data_dir: Path | None = None
+        self._listeners: Listeners | None = None
         self._ports: dict[int, int] = {}
+        self._inner_ports: dict[int, tuple[int, ...]] = {}
         self._processes: dict[int, GuardedProcess] = {}
 
     @property
@@ -123,6 +130,16 @@ class EmbeddedKafka:
         """The brokers as `host:port[,host:port...]`; known once they are started."""
         self._started_with()
         return ",".join(f"{HOST}:{port}" for port in self._ports.values())
+
+    @property
+    def config(self) -> KafkaConfig:
+        """The connection of a client that may do everything; known once the brokers are started."""
+        return self._listening.config(self.bootstrap_servers)
+
+    @property
+    def principals(self) -> Mapping[str, Path]:
+        """A `client.properties` for each principal of a secured cluster, by name; known once the brokers are started."""
+        return self._listening.principals
 
     @property
     def data_dir(self) -> Path:
@@ -157,7 +174,9 @@ class EmbeddedKafka:
         self._aot_options = self._use_aot_cache(self._java, jars)
         self._data_dir = self._kept_dir or Path(tempfile.mkdtemp(prefix="meshport-kafka-"))
         try:
+            self._listeners = self._new_listeners(self._data_dir)
             self._start_on_free_ports()
+            self._listeners.admit(self._brokers_own(), self.bootstrap_servers, self._start_timeout)
         except BaseException:
             self.stop()
             raise
@@ -209,6 +228,15 @@ class EmbeddedKafka:
         if self._java is None or not self._ports:
             raise BrokerUnavailable("the embedded Kafka is not started")
         return self._java
+
+    @property
+    def _listening(self) -> Listeners:
+        if self._listeners is None:
+            raise BrokerUnavailable("the embedded Kafka is not started")
+        return self._listeners
+
+    def _brokers_own(self) -> KafkaConfig:
+        return self._listening.brokers_own([*self._ports.values()], [*self._inner_ports.values()])
 
     def _node_dir(self, node: int) -> Path:
         return self.data_dir / f"node-{node}"
@@ -270,8 +298,10 @@ class EmbeddedKafka:
         return dict(zip(nodes, free_ports(self.brokers, ()), strict=True))
 
     def _configure(self) -> None:
-        controllers = dict(zip(self._ports, free_ports(self.brokers, self._ports.values()), strict=True))
-        voters = ",".join(f"{node}@{HOST}:{port}" for node, port in controllers.items())
+        each = self._listening.inner_ports
+        inner = free_ports(self.brokers * each, self._ports.values())
+        self._inner_ports = {node: inner[each * at : each * (at + 1)] for at, node in enumerate(self._ports)}
+        voters = ",".join(f"{node}@{HOST}:{ports[0]}" for node, ports in self._inner_ports.items())
         for node, port in self._ports.items():
             folder = self._node_dir(node)
             (folder / "tmp").mkdir(parents=True, exist_ok=True)
@@ -279,10 +309,7 @@ class EmbeddedKafka:
                 "process.roles": "broker,controller",
                 "node.id": node,
                 "controller.quorum.voters": voters,
-                "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controllers[node]}",
-                "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-                "controller.listener.names": "CONTROLLER",
-                "inter.broker.listener.name": "PLAINTEXT",
+                **self._listening.settings(port, self._inner_ports[node]),
                 "log.dirs": (folder / "data").as_posix(),
                 **broker_settings(self.brokers),
             }
@@ -315,7 +342,7 @@ class EmbeddedKafka:
 
     def _await_brokers(self, expected: int) -> None:
         deadline = time.monotonic() + self._start_timeout
-        probe = ClusterProbe(KafkaConfig(self.bootstrap_servers))
+        probe = ClusterProbe(self._brokers_own())
         watched = set(self.pids)
         seen = 0
         while time.monotonic() < deadline:

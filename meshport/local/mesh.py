@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,14 @@ from uuid import uuid4
 from meshport.address import Address
 from meshport.errors import BrokerUnavailable, RegistryUnavailable
 from meshport.kafka.admins import ClusterAdmins
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.one_machine import OneMachineAdmin
+from meshport.kafka.sources import CONFIG_VARIABLE
 from meshport.local.cluster import Cluster, open_cluster
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.kraft import free_ports, is_free
+from meshport.local.listeners import Listeners, PlainListeners
+from meshport.local.secured import PROCESSOR
 from meshport.local.supervisor import Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import Project
@@ -32,6 +36,8 @@ from meshport.registry import Registry
 _START_S: Final = 30.0
 _POLL_EVERY_S: Final = 0.2
 _REGISTRY: Final = "registry"
+# Every variable about a Kafka cluster begins with it.
+_VARIABLES: Final = "MESHPORT_KAFKA"
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,11 @@ def open_mesh(
     *,
     folder: Path,
     cache_dir: Path,
-    kafka: str | None,
+    kafka: KafkaConfig | None,
     brokers: int,
     say: Say,
+    environment: Mapping[str, str],
+    listeners: Callable[[Path], Listeners] = PlainListeners,
     download: Callable[[str, int, int], None] | None = None,
     java_home: str | None = None,
 ) -> Iterator[LocalMesh]:
@@ -110,9 +118,12 @@ def open_mesh(
     Args:
         folder: directory of the brokers' data, the registry's database and all logs, kept from run to run.
         cache_dir: directory of downloads.
-        kafka: the bootstrap servers of a running Kafka; None starts one.
+        kafka: the connection to a running Kafka; None starts one.
         brokers: how many brokers to start.
         say: called with lines for people.
+        environment: of the mesh's processes. What it says of Kafka holds for a running Kafka; with one that is started here,
+            processors and sources log in as its principal `processor`, if it asks for a login.
+        listeners: of a started Kafka, see `EmbeddedKafka`.
         download: called with the progress of the first download: (what, bytes done, bytes in all).
         java_home: the value of JAVA_HOME.
 
@@ -131,6 +142,7 @@ def open_mesh(
                 progress=download,
                 notice=say,
                 java_home=java_home,
+                listeners=listeners,
             )
         )
         say(cluster.describe())
@@ -139,8 +151,19 @@ def open_mesh(
         url = _start_registry(services, folder, cluster.bootstrap_servers)
         registry = stack.enter_context(Registry(url))
         say(f"registry at {url}")
-        processors = stack.enter_context(Supervisor(folder / "logs", say))
+        env = _of_processors(cluster, environment)
+        processors = stack.enter_context(Supervisor(folder / "logs", say, env))
         yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder))
+
+
+def _of_processors(cluster: Cluster, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of processors and sources: with the login to the cluster that was started, and to no other."""
+    if cluster.kind == "given":
+        return environment
+    env = {name: value for name, value in environment.items() if not name.startswith(_VARIABLES)}
+    if PROCESSOR in cluster.principals:
+        env[CONFIG_VARIABLE] = str(cluster.principals[PROCESSOR])
+    return env
 
 
 class _Brokers:

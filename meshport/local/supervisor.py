@@ -10,7 +10,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -61,12 +61,15 @@ class _SupervisedCommand:
         running: whether it ran when it was last polled.
     """
 
-    def __init__(self, name: str, command: list[str], cwd: Path | None, log: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], cwd: Path | None, env: Mapping[str, str] | None, log: Path
+    ) -> None:
         self.name = name
         self.process: GuardedProcess
         self.running = False
         self._command = command
         self._cwd = cwd
+        self._env = env
         self._log = log
         self._begin = self._seen = 0
         self.run()
@@ -78,7 +81,7 @@ class _SupervisedCommand:
             OSError: it cannot be started.
         """
         self._begin = self._seen = self._log.stat().st_size if self._log.exists() else 0
-        self.process = guard(self._command, output=self._log, cwd=self._cwd)
+        self.process = guard(self._command, output=self._log, cwd=self._cwd, env=self._env)
         self.running = True
 
     def new_warnings(self) -> list[str]:
@@ -113,10 +116,12 @@ class Supervisor:
     Args:
         folder: the directory of the log files, one for each process.
         say: called with a line for people at each end and each start.
+        env: the environment of the processes; this process's own by default.
     """
 
-    def __init__(self, folder: Path, say: Say) -> None:
+    def __init__(self, folder: Path, say: Say, env: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._env = env
         self._say = say
         self._kept: dict[str, _SupervisedCommand] = {}
         self._closed = threading.Event()
@@ -149,7 +154,7 @@ class Supervisor:
         self._start(name, command, cwd, frozenset({0}))
 
     def _start(self, name: str, command: list[str], cwd: Path | None, done: frozenset[int]) -> None:
-        kept = _SupervisedCommand(name, command, cwd, self._folder / f"{name.replace('/', '.')}.log")
+        kept = _SupervisedCommand(name, command, cwd, self._env, self._folder / f"{name.replace('/', '.')}.log")
         self._kept[name] = kept
         self._say(f"running {name} (process {kept.process.pid})")
         thread = threading.Thread(target=self._watch, args=(kept, done), name=f"keep {name}", daemon=True)

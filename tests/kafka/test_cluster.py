@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from meshport.errors import BrokerUnavailable, JarRejected
+from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import IN_MEMORY_LIMITS, Cluster, open_cluster
 from meshport.local.jars import read_lock
 
@@ -25,7 +26,7 @@ def test_embedded_broker_says_what_it_is(kafka: Cluster) -> None:
 
 def test_given_broker_is_used_as_it_is(kafka: Cluster, tmp_path: Path) -> None:
     """A given address wins, nothing is fetched or started, and its line has the number of brokers and the cluster id."""
-    with open_cluster(kafka.bootstrap_servers, cache_dir=tmp_path) as cluster:
+    with open_cluster(kafka.config, cache_dir=tmp_path) as cluster:
         assert cluster.kind == "given"
         assert cluster.bootstrap_servers == kafka.bootstrap_servers
         assert re.search(r", given, \d brokers?, cluster id [\w-]{22}$", cluster.describe())
@@ -39,7 +40,7 @@ def test_given_broker_that_does_not_answer_is_an_error(
     monkeypatch.setattr("meshport.local.cluster.ANSWER_SECONDS", 0.5)
     with (
         pytest.raises(BrokerUnavailable, match=rf"given Kafka at 127.0.0.1:{closed_port} did not answer within"),
-        open_cluster(f"127.0.0.1:{closed_port}", cache_dir=tmp_path),
+        open_cluster(KafkaConfig(f"127.0.0.1:{closed_port}"), cache_dir=tmp_path),
     ):
         pass
 

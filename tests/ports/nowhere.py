@@ -7,9 +7,9 @@ from typing import Any
 
 from meshport.address import Address
 from meshport.binding import Binding
-from meshport.kafka.config import KafkaConfig
 from meshport.ports.publisher import Publisher
 from meshport.schema import parse_schema
+from tests.connections import Connections
 from tests.mesh_session import READING
 
 
@@ -40,5 +40,5 @@ class Nowhere:
 
 def nowhere(**properties: Any) -> Publisher:
     """A publisher to nowhere; an event is given up after five minutes unless `properties` say otherwise."""
-    kafka = KafkaConfig(properties={name.replace("_", "."): value for name, value in properties.items()})
+    kafka = Connections({name.replace("_", "."): value for name, value in properties.items()})
     return Publisher("tests/nowhere", Nowhere(), kafka=kafka)

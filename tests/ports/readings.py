@@ -15,6 +15,7 @@ from meshport.binding import Binding
 from meshport.event import Event
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
+from tests.connections import CONNECTIONS, client_settings
 from tests.mesh_session import Mesh
 from tests.waiting import PATIENCE_S
 
@@ -33,13 +34,13 @@ def reading(number: int, *, sensor: str | None = None, at: datetime | None = Non
 
 def fill(mesh: Mesh, address: Address, which: Iterable[int]) -> list[str]:
     """Publish the readings of these numbers; their ids."""
-    with Publisher(address, mesh.registry) as publisher:
+    with Publisher(address, mesh.registry, kafka=CONNECTIONS) as publisher:
         return [publisher.publish(reading(number)) for number in which]
 
 
 def cut(binding: Binding, offset: int) -> None:
     """Remove the records of partition 0 before this offset, as retention does; -1 removes all."""
-    admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**client_settings(binding.bootstrap_servers), "log_level": 0})
     at = ClientPartition(binding.topic, 0, offset)
     admin.delete_records([at])[at].result(timeout=PATIENCE_S)
 

@@ -15,7 +15,6 @@ from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, SchemaError
 from meshport.event import Event
 from meshport.event.reader import FOREIGN_TOMBSTONE
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
@@ -32,9 +31,10 @@ import pyarrow as pa
 
 from meshport.ports import batches
 from meshport.ports.batches import METADATA, EventBatch
+from tests.connections import CONNECTIONS, Connections, connection
 
 # Short timeouts: a test need not wait half a minute until a dead member is removed.
-QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
+QUICK = Connections({"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 
 
 def gather(subscriber: Subscriber, count: int, limit: int = 10_000) -> list[EventBatch]:
@@ -54,7 +54,7 @@ def celsius(found: list[EventBatch]) -> list[int]:
 
 def put(binding: Binding, value: bytes | None, headers: Any) -> None:
     """Put a message of somebody else's on a port's topic, where readings of the sensor s1 are."""
-    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+    with Producer(connection(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"s1", value, headers)])
 
 
@@ -65,7 +65,7 @@ def message(publisher: Publisher, number: int) -> tuple[bytes, list[tuple[str, b
 
 def fill_one(mesh: Mesh, address: Address, which: Iterable[int]) -> None:
     """Publish the readings of these numbers, all of the sensor s1 and so in one partition."""
-    with Publisher(address, mesh.registry) as publisher:
+    with Publisher(address, mesh.registry, kafka=CONNECTIONS) as publisher:
         for number in which:
             publisher.publish(reading(number, sensor="s1"))
 
@@ -80,14 +80,14 @@ def test_batches_hold_the_events_that_come_one_by_one(ports: Mesh) -> None:
     binding = ports.product()
     fill(ports, binding.address, range(300))
     put(binding, None, [])
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         publisher.retract({"sensor": "s1"})
         publisher.publish(reading(300), subject="one that is read by itself")
         for number in range(301, 400):
             publisher.publish(reading(number))
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         events = by_place(take(subscriber, 402))
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         found = gather(subscriber, 402)
     schema = parse_schema(binding.schema_text)
     seen: list[tuple[int, int]] = []
@@ -132,7 +132,7 @@ def test_a_place_moves_when_the_next_batch_is_asked_for(mesh: Mesh) -> None:
 def test_an_empty_batch_tells_that_nothing_came(in_memory_mesh: Mesh) -> None:
     """A batch without rows has the columns all the same."""
     binding = in_memory_mesh.product()
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         batch = next(subscriber.arrow_batches(wait_s=0.05))
     assert (len(batch), batch.tombstones) == (0, ())
     assert batch.to_arrow().num_columns == len(READING["fields"]) + len(METADATA)
@@ -142,13 +142,13 @@ def test_what_cannot_be_read_is_told_and_passed_over(ports: Mesh) -> None:
     """`on_bad` gets the message and the reason, among columns as among events."""
     binding = ports.product()
     fill_one(ports, binding.address, range(20))
-    publisher = Publisher(binding.address, ports.registry)
+    publisher = Publisher(binding.address, ports.registry, kafka=CONNECTIONS)
     value, headers = message(publisher, 20)
     put(binding, value[:-1], headers)
     put(binding, b"nonsense", [])
     fill_one(ports, binding.address, range(21, 40))
     bad: list[BadEvent] = []
-    with Subscriber(binding.address, ports.registry, on_bad=bad.append) as subscriber:
+    with Subscriber(binding.address, ports.registry, on_bad=bad.append, kafka=CONNECTIONS) as subscriber:
         found = gather(subscriber, 39)
     assert celsius(found) == [*range(20), *range(21, 40)]
     assert [type(each.error) for each in bad] == [DecodeError, EventError]
@@ -161,7 +161,7 @@ def test_a_batch_ends_before_what_cannot_be_read(in_memory_mesh: Mesh) -> None:
     fill_one(in_memory_mesh, binding.address, range(20))
     put(binding, b"nonsense", [])
     fill_one(in_memory_mesh, binding.address, range(20, 40))
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         while len(subscriber._subscription.buffer) < 41:
             subscriber._subscription.poll(100, PATIENCE_S)
         found = subscriber.arrow_batches(100)
@@ -174,12 +174,12 @@ def test_a_batch_ends_before_what_cannot_be_read(in_memory_mesh: Mesh) -> None:
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
     """With `remember`, rows whose source and id were seen before are left out, by columns and one by one."""
     binding = ports.product()
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         for number in [*range(20), *range(10, 30)]:
             publisher.publish(reading(number, sensor="s1"), id=f"id-{number}")
         publisher.publish(reading(29, sensor="s1"), id="id-29", subject="read by itself")
         publisher.publish(reading(30, sensor="s1"))
-    with Subscriber(binding.address, ports.registry, remember=100) as subscriber:
+    with Subscriber(binding.address, ports.registry, remember=100, kafka=CONNECTIONS) as subscriber:
         assert celsius(gather(subscriber, 31)) == list(range(31))
 
 
@@ -193,7 +193,7 @@ def test_rows_have_the_readers_schema(ports: Mesh) -> None:
         {"name": "room", "type": "string", "default": "unknown"},
     ]
     reader = parse_schema(json.dumps(READING | {"fields": fields}))
-    with Subscriber(binding.address, ports.registry, reader=reader) as subscriber:
+    with Subscriber(binding.address, ports.registry, reader=reader, kafka=CONNECTIONS) as subscriber:
         found = gather(subscriber, 20)
     rows = [row for batch in found for row in batch.data.to_pylist()]
     assert rows == [{"celsius": float(at), "probe": "s1", "room": "unknown"} for at in range(20)]
@@ -204,14 +204,14 @@ def test_times_of_any_year_are_read(ports: Mesh) -> None:
     until = {"name": "until", "type": {"type": "long", "logicalType": "timestamp-micros"}}
     binding = ports.product(READING | {"fields": [*READING["fields"], until]}, key="sensor", time="at")
     numbers = [253_402_300_800_000_000, 2**63 - 1, -(2**63), -62_167_219_200_000_000] * 5
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         for at, number in enumerate(numbers):
             publisher.publish(reading(at, sensor="s1") | {"until": number})
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         assert [event.data["until"] for event in take(subscriber, len(numbers))] == numbers
-    with Replay(binding.address, ports.registry) as replay:
+    with Replay(binding.address, ports.registry, kafka=CONNECTIONS) as replay:
         assert [event.data["until"] for event in replay.history()] == numbers
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         found = gather(subscriber, len(numbers))
     assert [number for batch in found for number in batch.data.column("until").cast(pa.int64()).to_pylist()] == numbers
 
@@ -220,7 +220,7 @@ def test_a_batch_takes_so_many_bytes(in_memory_mesh: Mesh, monkeypatch: pytest.M
     """Values beyond the bound are left for the next batch; one alone is taken whatever its size."""
     binding = in_memory_mesh.product()
     fill_one(in_memory_mesh, binding.address, range(40))
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         while len(subscriber._subscription.buffer) < 40:
             subscriber._subscription.poll(100, PATIENCE_S)
         size = len(subscriber._subscription.buffer[0].value() or b"")
@@ -235,7 +235,7 @@ def test_a_schema_without_columns_is_refused(in_memory_mesh: Mesh, monkeypatch: 
     """A schema that columns cannot hold is an error with the reason and what to do."""
     fields = [*READING["fields"], {"name": "next", "type": ["null", "Reading"], "default": None}]
     binding = in_memory_mesh.product(READING | {"fields": fields})
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         with pytest.raises(SchemaError, match=r"the record .* holds itself") as refused:
             next(subscriber.arrow_batches())
         assert refused.value.hint == "`batches` gives events"

@@ -17,6 +17,7 @@ from meshport.kafka.undelivered import Undelivered
 from meshport.ports.delivery.chunk import Chunk, mark
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.ports.nowhere import nowhere
 from tests.ports.readings import reading
@@ -108,7 +109,7 @@ def test_a_flush_that_cannot_know_its_events_reports_every_failure() -> None:
 def test_a_caller_without_events_waits_for_those_of_all(in_memory_mesh: Mesh) -> None:
     """The thread that made others publish counts their events once, whether or not they have ended."""
     binding = in_memory_mesh.product()
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(0))
         assert publisher.flush() == 1
         with ThreadPoolExecutor(4) as pool:
@@ -135,7 +136,7 @@ def test_a_batch_reports_on_its_own_records() -> None:
 def test_a_closed_publisher_takes_no_more_events(in_memory_mesh: Mesh) -> None:
     """`close` counts what nothing reported; after it every way of publishing raises, and `close` again returns 0."""
     binding = in_memory_mesh.product()
-    publisher = Publisher(binding.address, in_memory_mesh.registry)
+    publisher = Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS)
     publisher.publish(reading(1))
     assert (publisher.close(), publisher.close()) == (1, 0)
     for publish in (
@@ -154,7 +155,7 @@ def test_a_closed_publisher_takes_no_more_events(in_memory_mesh: Mesh) -> None:
 def test_closing_while_others_publish_loses_nothing(ports: Mesh) -> None:
     """Threads publish until `close` refuses them: what `publish` accepted is in the topic, and counted."""
     binding = ports.product()
-    publisher = Publisher(binding.address, ports.registry)
+    publisher = Publisher(binding.address, ports.registry, kafka=CONNECTIONS)
     begun = threading.Barrier(9)
 
     def work() -> list[str]:
@@ -171,7 +172,7 @@ def test_closing_while_others_publish_loses_nothing(ports: Mesh) -> None:
         begun.wait(PATIENCE_S)
         stored = publisher.close()
         ids = [id for each in working for id in each.result(PATIENCE_S)]
-    with Replay(binding.address, ports.registry) as replay:
+    with Replay(binding.address, ports.registry, kafka=CONNECTIONS) as replay:
         there = [event.id for event in replay.history()]
     assert stored == len(ids) == len(there)
     assert set(ids) == set(there)
@@ -181,7 +182,7 @@ def test_an_error_that_is_kept_delays_no_outcome(in_memory_mesh: Mesh) -> None:
     """The traceback of a refused event's error keeps frames of the publisher; other events of its chunk still get an outcome."""
     binding = in_memory_mesh.product()
     kept: list[MeshError] = []
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         for record in (
             reading(0),
             reading(1) | {"celsius": None},
@@ -210,7 +211,7 @@ def test_callers_that_have_ended_leave_no_trace(in_memory_mesh: Mesh) -> None:
             if number % 100 == 0:
                 await publisher.submit(reading(number))
 
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         asyncio.run(serve(publisher))
         assert len(publisher._deliveries._accounts) < 300
         assert publisher.flush() == 2020

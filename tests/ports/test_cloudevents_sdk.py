@@ -19,6 +19,7 @@ from meshport.event.event import Envelope
 from meshport.ports.group_start import Start
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.ports.readings import BEGIN, reading, take
 
@@ -58,8 +59,8 @@ def port(in_memory_mesh: Mesh) -> Iterator[Port]:
     """A port of the in-memory mesh."""
     binding = in_memory_mesh.product()
     with (
-        Publisher(binding.address, in_memory_mesh.registry) as publisher,
-        Subscriber(binding.address, in_memory_mesh.registry, start=Start.LATEST) as subscriber,
+        Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher,
+        Subscriber(binding.address, in_memory_mesh.registry, start=Start.LATEST, kafka=CONNECTIONS) as subscriber,
     ):
         yield Port(binding, publisher, iter(subscriber))
 
@@ -109,10 +110,10 @@ def test_what_is_published_is_what_is_read(port: Port, drawn: list[tuple[Any, ..
 def test_an_event_that_was_read_can_be_published_again(in_memory_mesh: Mesh) -> None:
     """A read event has the port's dataschema and datacontenttype, which are accepted, and is recorded anew."""
     binding = in_memory_mesh.product()
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(1), id="once", extensions={"traceparent": "00-4bf9-00f0-01"})
         publisher.flush()
-        with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+        with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
             (first,) = take(subscriber, 1)
             publisher.publish_cloudevent(first.to_cloudevent())
             publisher.flush()

@@ -14,7 +14,6 @@ from confluent_kafka import Producer as ClientProducer
 
 from meshport.binding import Binding
 from meshport.errors import BrokerUnavailable, HistoryMissing, HistoryUndecided
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports import scan
@@ -24,6 +23,7 @@ from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.scan import ReadProgress, TopicFollower, TopicRange, read_range
 from meshport.ports.subscriber import Subscriber
 from meshport.process.runtime.kafka_log import KafkaLog
+from tests.connections import CONNECTIONS, client_settings, connection
 from tests.mesh_session import Mesh
 from tests.ports.readings import BEGIN, cut, fill, numbers, take
 from tests.waiting import PATIENCE_S, wait_for
@@ -36,7 +36,7 @@ HOUR = timedelta(hours=1)
 def transaction(binding: Binding) -> Iterator[ClientProducer]:
     """A raw transactional producer within its transaction, which the test ends."""
     producer = ClientProducer(
-        {"bootstrap.servers": binding.bootstrap_servers, "transactional.id": f"raw-{uuid4().hex}", "log_level": 0}
+        {**client_settings(binding.bootstrap_servers), "transactional.id": f"raw-{uuid4().hex}", "log_level": 0}
     )
     producer.init_transactions(15)
     producer.begin_transaction()
@@ -47,7 +47,7 @@ def read(
     mesh: Mesh, binding: Binding, begin: Bound = None, end: Bound = None, missing: Missing = Missing.REFUSE
 ) -> list[int]:
     """The readings that such a replay gives."""
-    with Replay(binding.address, mesh.registry, begin=begin, end=end, missing=missing) as job:
+    with Replay(binding.address, mesh.registry, begin=begin, end=end, missing=missing, kafka=CONNECTIONS) as job:
         return numbers(job.events())
 
 
@@ -101,47 +101,51 @@ def test_a_subscriber_from_the_earliest_names_what_is_removed(mesh: Mesh, bindin
     """
     cut(binding, 4)
     with pytest.raises(HistoryMissing) as refused:
-        Subscriber(binding.address, mesh.registry)
+        Subscriber(binding.address, mesh.registry, kafka=CONNECTIONS)
     assert (refused.value.offset, refused.value.asked) == (4, 0)
     watch = f"watch {binding.address.key}"
     wait_for(lambda: watch not in {each.name for each in threading.enumerate()}, "the refused reader ends its thread")
     with (
-        Subscriber(binding.address, mesh.registry, group="new") as subscriber,
+        Subscriber(binding.address, mesh.registry, group="new", kafka=CONNECTIONS) as subscriber,
         pytest.raises(HistoryMissing, match="the offsets 0 to 3 of"),
     ):
         list(subscriber)
     for group in (None, "new"):
-        with Subscriber(binding.address, mesh.registry, group=group, missing=Missing.ALLOW) as subscriber:
+        with Subscriber(
+            binding.address, mesh.registry, group=group, missing=Missing.ALLOW, kafka=CONNECTIONS
+        ) as subscriber:
             assert numbers(take(subscriber, 6)) == list(range(4, 10))
 
 
 def test_the_latest_asks_for_no_history(mesh: Mesh, binding: Binding) -> None:
     """A reader that begins at the latest is not concerned by what is removed."""
     cut(binding, 4)
-    with Subscriber(binding.address, mesh.registry, start=Start.LATEST) as subscriber:
+    with Subscriber(binding.address, mesh.registry, start=Start.LATEST, kafka=CONNECTIONS) as subscriber:
         fill(mesh, binding.address, [77])
         assert numbers(take(subscriber, 1)) == [77]
 
 
 def test_a_group_that_is_behind_goes_on_where_it_is_allowed(mesh: Mesh, binding: Binding) -> None:
     """A group whose next event is removed ends with an error; allowed, it goes on with the first event that is left."""
-    with Subscriber(binding.address, mesh.registry, group="slow") as subscriber:
+    with Subscriber(binding.address, mesh.registry, group="slow", kafka=CONNECTIONS) as subscriber:
         take(subscriber, 3)
     cut(binding, 4)
     with (
-        Subscriber(binding.address, mesh.registry, group="slow") as subscriber,
+        Subscriber(binding.address, mesh.registry, group="slow", kafka=CONNECTIONS) as subscriber,
         pytest.raises(HistoryMissing) as refused,
     ):
         list(subscriber)
     assert (refused.value.offset, refused.value.asked) == (4, 2)
-    with Subscriber(binding.address, mesh.registry, group="slow", missing=Missing.ALLOW) as subscriber:
+    with Subscriber(
+        binding.address, mesh.registry, group="slow", missing=Missing.ALLOW, kafka=CONNECTIONS
+    ) as subscriber:
         assert numbers(take(subscriber, 6)) == list(range(4, 10))
 
 
 def test_a_position_that_is_removed_while_it_is_read(binding: Binding) -> None:
     """A consumer whose position falls below the beginning of the log ends with an error, and skips nothing."""
     cut(binding, 4)
-    with Consumer(KafkaConfig(binding.bootstrap_servers)) as consumer:
+    with Consumer(connection(binding.bootstrap_servers)) as consumer:
         consumer.assign({TopicPartition(binding.topic, 0): 1})
 
         def some() -> bool:
@@ -158,7 +162,7 @@ def test_a_replay_says_what_an_open_transaction_hides(mesh: Mesh, binding: Bindi
         producer.produce(binding.topic, b"", b"k")
         producer.flush(10)
         fill(mesh, binding.address, range(20, 25))
-        with Replay(binding.address, mesh.registry) as job:
+        with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as job:
             assert [(each.stable, each.end) for each in job.undecided] == [(10, 16)]
             assert numbers(job.events()) == list(range(10))
         for end in (Offsets(14), datetime.now(UTC) + HOUR):
@@ -167,10 +171,10 @@ def test_a_replay_says_what_an_open_transaction_hides(mesh: Mesh, binding: Bindi
             assert (refused.value.offset, refused.value.end) == (10, 16)
             assert read(mesh, binding, end=end, missing=Missing.ALLOW) == list(range(10))
         assert read(mesh, binding, end=Offsets(7)) == list(range(7))
-        with Replay(binding.address, mesh.registry) as job:
+        with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as job:
             producer.abort_transaction(10)
             assert numbers(job.events()) == list(range(10)), "the end was fixed when the replay began"
-    with Replay(binding.address, mesh.registry, end=Offsets(100)) as job:
+    with Replay(binding.address, mesh.registry, end=Offsets(100), kafka=CONNECTIONS) as job:
         assert not job.undecided
         assert numbers(job.events()) == [*range(10), *range(20, 25)]
 

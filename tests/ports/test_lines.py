@@ -20,6 +20,7 @@ from meshport.project.project import ProjectProduct
 from meshport.project.sources import ProductSource, SourceEvent, run_sources, stored
 from meshport.registry import Registry
 from meshport.schema import parse_schema
+from tests.connections import CONNECTIONS
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import BEGIN, reading
 
@@ -66,7 +67,7 @@ def beside(mesh: Mesh, product: Product, live_from: date) -> None:
 
 def events(registry: Registry, address: Address) -> list[Event]:
     """Every event of a line."""
-    with Replay(address, registry) as replay:
+    with Replay(address, registry, kafka=CONNECTIONS) as replay:
         return list(replay.history())
 
 
@@ -81,9 +82,9 @@ def test_a_producer_publishes_one_fact_to_both_lines(ports: Mesh, registry: Regi
     beside(ports, product, LATER)
     first, second = (product.address.at("events", major) for major in (1, 2))
     with (
-        Publisher(product.address, registry) as bare,
-        Publisher(first, registry) as old,
-        Publisher(second, registry) as new,
+        Publisher(product.address, registry, kafka=CONNECTIONS) as bare,
+        Publisher(first, registry, kafka=CONNECTIONS) as old,
+        Publisher(second, registry, kafka=CONNECTIONS) as new,
     ):
         assert bare.binding == old.binding
         old.publish(reading(1), id="fact")
@@ -92,7 +93,7 @@ def test_a_producer_publishes_one_fact_to_both_lines(ports: Mesh, registry: Regi
     assert (one.id, one.source, one.data["celsius"]) == ("fact", str(first), 1.0)
     assert (other.id, other.source, other.data["kelvin"]) == ("fact", str(second), 274.15)
     assert (one.type[-3:], other.type[-3:]) == (".v1", ".v2")
-    with Replay(product.address, registry) as replay:
+    with Replay(product.address, registry, kafka=CONNECTIONS) as replay:
         assert [each.source for each in replay.history()] == [str(first)]
 
 

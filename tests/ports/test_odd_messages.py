@@ -16,13 +16,13 @@ from meshport.errors import EventError
 from meshport.gate.evidence import Cause
 from meshport.gate.proof import prove
 from meshport.gate.sampling import Sample
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import headers_of, headers_of_each
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
 from meshport.ports.scan import TopicFollower, read_topic
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.schema import parse_schema
+from tests.connections import CONNECTIONS, client_settings, connection
 from tests.mesh_session import Mesh
 from tests.odd_messages import ODD_NAME, store_raw
 from tests.ports.readings import reading, take
@@ -74,7 +74,7 @@ def odd(mesh: Mesh) -> Odd:
 
 def store(mesh: Mesh, binding: Binding, number: int, more: Raw) -> None:
     """Store a reading with these headers more."""
-    with Publisher(binding.address, mesh.registry) as publisher:
+    with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
         data = {**reading(number), "sensor": f"s{number}"}
         value, headers = publisher._writer.message(data, id=f"id-{number}", time=data["at"])
     raw = [*((name.encode(), text) for name, text in headers), *more]
@@ -95,7 +95,7 @@ def offsets(bad: Sequence[BadEvent]) -> list[int]:
 def by_subscriber(mesh: Mesh, odd: Odd) -> Found:
     """The events one by one."""
     bad: list[BadEvent] = []
-    with Subscriber(odd.binding.address, mesh.registry, on_bad=bad.append) as subscriber:
+    with Subscriber(odd.binding.address, mesh.registry, on_bad=bad.append, kafka=CONNECTIONS) as subscriber:
         return [event.data["sensor"] for event in take(subscriber, len(odd.good))], offsets(bad)
 
 
@@ -103,7 +103,7 @@ def by_batches(mesh: Mesh, odd: Odd) -> Found:
     """The events in batches."""
     bad: list[BadEvent] = []
     found: list[str] = []
-    with Subscriber(odd.binding.address, mesh.registry, on_bad=bad.append) as subscriber:
+    with Subscriber(odd.binding.address, mesh.registry, on_bad=bad.append, kafka=CONNECTIONS) as subscriber:
         batches = subscriber.batches(wait_s=0.2)
         for _ in patiently(f"{len(found)} events"):
             found += [event.data["sensor"] for event in next(batches)]
@@ -118,7 +118,7 @@ def by_columns(mesh: Mesh, odd: Odd) -> Found:
         pytest.skip(why)
     bad: list[BadEvent] = []
     found: list[str] = []
-    with Subscriber(odd.binding.address, mesh.registry, on_bad=bad.append) as subscriber:
+    with Subscriber(odd.binding.address, mesh.registry, on_bad=bad.append, kafka=CONNECTIONS) as subscriber:
         batches = subscriber.arrow_batches(wait_s=0.2)
         for _ in patiently(f"{len(found)} events"):
             found += next(batches).data.column("sensor").to_pylist()
@@ -130,7 +130,7 @@ def by_columns(mesh: Mesh, odd: Odd) -> Found:
 def by_replay(mesh: Mesh, odd: Odd) -> Found:
     """The history."""
     bad: list[BadEvent] = []
-    with Replay(odd.binding.address, mesh.registry, on_bad=bad.append) as job:
+    with Replay(odd.binding.address, mesh.registry, on_bad=bad.append, kafka=CONNECTIONS) as job:
         return [event.data["sensor"] for event in job.events()], offsets(bad)
 
 
@@ -147,7 +147,7 @@ def test_an_odd_header_costs_no_event(mesh: Mesh, odd: Odd, reader: str) -> None
 
 def test_without_on_bad_the_error_names_the_offset(mesh: Mesh, odd: Odd) -> None:
     """A strict subscriber reads up to the first bad event, odd headers included, and its error has topic and offset."""
-    with Subscriber(odd.binding.address, mesh.registry) as subscriber:
+    with Subscriber(odd.binding.address, mesh.registry, kafka=CONNECTIONS) as subscriber:
         before = take(subscriber, odd.refused[0])
         assert [event.data["sensor"] for event in before] == odd.good[: odd.refused[0]]
         rest = iter(subscriber)
@@ -166,7 +166,7 @@ def test_the_proof_by_data_reads_odd_messages(mesh: Mesh, odd: Odd) -> None:
 
 def test_the_headers_that_have_a_name_are_returned(odd: Odd) -> None:
     """Only a header without a readable name is passed over; asking again, by one or by many, gives the same."""
-    messages = [message for batch in read_topic(KafkaConfig(odd.binding.bootstrap_servers), odd.binding.topic)
+    messages = [message for batch in read_topic(connection(odd.binding.bootstrap_servers), odd.binding.topic)
                 for message in batch]  # fmt: skip
     first = headers_of_each(messages)
     assert [headers_of(each) for each in messages] == first == headers_of_each(messages)
@@ -177,9 +177,9 @@ def test_the_headers_that_have_a_name_are_returned(odd: Odd) -> None:
 
 def test_headers_are_returned_one_by_one_as_well(odd: Odd) -> None:
     """The first call for a message, by itself, returns what a call for many returns."""
-    with closing(TopicFollower(KafkaConfig(odd.binding.bootstrap_servers), odd.binding.topic)) as follower:
+    with closing(TopicFollower(connection(odd.binding.bootstrap_servers), odd.binding.topic)) as follower:
         one = [[*(headers_of(message) or ())] for batch in follower.catch_up() for message in batch]
-    with closing(TopicFollower(KafkaConfig(odd.binding.bootstrap_servers), odd.binding.topic)) as follower:
+    with closing(TopicFollower(connection(odd.binding.bootstrap_servers), odd.binding.topic)) as follower:
         many = [[*(each or ())] for batch in follower.catch_up() for each in headers_of_each(batch)]
     assert one == many
     assert len(one) == odd.count
@@ -190,7 +190,7 @@ def expanding(mesh: Mesh) -> Odd:
     """Good readings around two batches that no client decompresses: 110 MB of zeros each, some kilobytes as they are stored."""
     made = Odd(mesh.product(partitions=1), refused=[1, 2])
     store(mesh, made.binding, 0, [])
-    settings = {"bootstrap.servers": made.binding.bootstrap_servers, "compression.type": "zstd", "log_level": 0}
+    settings = {**client_settings(made.binding.bootstrap_servers), "compression.type": "zstd", "log_level": 0}
     producer = ClientProducer({**settings, "message.max.bytes": 200_000_000})
     for _ in made.refused:
         producer.produce(made.binding.topic, bytes(110_000_000), b"k", partition=0)

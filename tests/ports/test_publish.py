@@ -20,7 +20,6 @@ from meshport.errors import DeliveryUnknown, EncodeError, EventError, NotRegiste
 from meshport.event import Event
 from meshport.event.record import record_key
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.received import ReceivedMessage, headers_of
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher
@@ -28,6 +27,7 @@ from meshport.ports.replay import Replay
 from meshport.ports.scan import read_topic
 from meshport.product import Status
 from meshport.schema import parse_schema
+from tests.connections import CONNECTIONS, Connections, connection
 from tests.mesh_session import READING, Mesh, open_test_mesh
 from tests.ports.nowhere import nowhere
 from tests.ports.readings import BEGIN, reading
@@ -37,13 +37,13 @@ PARTITIONS = 4
 
 def stored(binding: Binding) -> list[ReceivedMessage]:
     """Every message of a port's topic, in the order of its partitions."""
-    kafka = KafkaConfig(binding.bootstrap_servers)
+    kafka = connection(binding.bootstrap_servers)
     return [message for messages in read_topic(kafka, binding.topic) for message in messages]
 
 
 def events(mesh: Mesh, binding: Binding) -> list[Event]:
     """Every event of a port."""
-    with Replay(binding.address, mesh.registry) as replay:
+    with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as replay:
         return list(replay.history())
 
 
@@ -52,7 +52,7 @@ def test_an_event_is_a_cloudevent_in_binary_mode(ports: Mesh) -> None:
     binding = ports.product()
     record = reading(7) | {"note": "warm"}
     before = datetime.now(UTC) - timedelta(milliseconds=1)
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         id_ = publisher.publish(record, subject="the cellar")
         assert publisher.flush() == 1
     (message,) = stored(binding)
@@ -89,7 +89,7 @@ def test_the_oracle_of_partitions_is_javas_hash() -> None:
 def test_a_key_lies_where_java_would_put_it(ports: Mesh) -> None:
     """Each of 200 keys lies in the partition that Java's default partitioner chooses, so that joins by key meet."""
     binding = ports.product()
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         for number in range(200):
             publisher.publish(reading(number, sensor=f"sensor-{number}-ü"))
     found = stored(binding)
@@ -102,7 +102,7 @@ def test_a_key_lies_where_java_would_put_it(ports: Mesh) -> None:
 def test_a_composite_key_joins_the_fields(ports: Mesh) -> None:
     """A port keyed by several fields has their texts, joined by a bar, in the declared order."""
     binding = ports.product(READING, key=["celsius", "sensor"], time="at")
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(3))
     assert [message.key() for message in stored(binding)] == [b"3.0|s3"]
 
@@ -144,7 +144,7 @@ def test_a_key_without_a_value_is_refused(ports: Mesh, value: object) -> None:
     """An event of a keyed port without its key is refused, with the field's name, and nothing of it is stored."""
     schema = READING | {"fields": [{"name": "sensor", "type": ["null", "string"], "default": None}]}
     binding = ports.product(schema, key="sensor")
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         with pytest.raises((PublishError, EncodeError), match="sensor"):
             publisher.publish({"sensor": value})
         assert publisher.flush() == 0
@@ -154,7 +154,7 @@ def test_a_key_without_a_value_is_refused(ports: Mesh, value: object) -> None:
 def test_a_record_that_does_not_fit_is_refused_with_its_field(ports: Mesh) -> None:
     """A record that does not fit the schema is refused before it is sent; the error names the field."""
     binding = ports.product()
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         with pytest.raises(EncodeError, match="celsius") as refused:
             publisher.publish(reading(1) | {"celsius": "warm"})
         assert refused.value.field == "celsius"
@@ -175,7 +175,7 @@ def test_an_event_without_its_time_is_refused(in_memory_mesh: Mesh, at: object, 
     """A time field that holds no instant is refused with what it holds, never taken for now."""
     binding = in_memory_mesh.product()
     with (
-        Publisher(binding.address, in_memory_mesh.registry) as publisher,
+        Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher,
         pytest.raises((EncodeError, PublishError), match=rf"\bat\b.*{told}"),
     ):
         publisher.publish(reading(1) | {"at": at})
@@ -185,12 +185,12 @@ def test_the_time_of_an_event_is_that_of_its_fact(in_memory_mesh: Mesh) -> None:
     """`ce_time` is the time of the call, else the port's time field, else now."""
     timed, untimed = in_memory_mesh.product(), in_memory_mesh.product(READING, key="sensor")
     said = BEGIN + timedelta(days=1)
-    with Publisher(timed.address, in_memory_mesh.registry) as publisher:
+    with Publisher(timed.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(0))
         publisher.publish(reading(0), time=said)
     assert [event.time for event in events(in_memory_mesh, timed)] == [BEGIN, said]
     before = datetime.now(UTC) - timedelta(milliseconds=1)
-    with Publisher(untimed.address, in_memory_mesh.registry) as publisher:
+    with Publisher(untimed.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(0))
     (event,) = events(in_memory_mesh, untimed)
     assert before <= event.time <= datetime.now(UTC)
@@ -199,7 +199,10 @@ def test_the_time_of_an_event_is_that_of_its_fact(in_memory_mesh: Mesh) -> None:
 def test_ids_are_the_callers_or_never_given_twice(ports: Mesh) -> None:
     """A given id is kept, for a fact that is published again; ids of our own differ, between publishers too."""
     binding = ports.product()
-    with Publisher(binding.address, ports.registry) as one, Publisher(binding.address, ports.registry) as two:
+    with (
+        Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as one,
+        Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as two,
+    ):
         given = one.publish(reading(0), id="flight-7")
         made = [each.publish(reading(number)) for number in range(50) for each in (one, two)]
     assert given == "flight-7"
@@ -211,7 +214,7 @@ def test_ids_are_the_callers_or_never_given_twice(ports: Mesh) -> None:
 def test_an_id_that_cloudevents_does_not_allow_is_refused(in_memory_mesh: Mesh, id_: str) -> None:
     """An empty id, or one with control characters, is refused before anything is sent."""
     binding = in_memory_mesh.product()
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         with pytest.raises(EventError, match="id"):
             publisher.publish(reading(0), id=id_)
         assert publisher.flush() == 0
@@ -220,7 +223,7 @@ def test_an_id_that_cloudevents_does_not_allow_is_refused(in_memory_mesh: Mesh, 
 def test_a_retracted_key_gets_a_tombstone(ports: Mesh) -> None:
     """`retract` stores a null value under the key's partition and key, still a CloudEvent with id, source and type."""
     binding = ports.product(READING, key="sensor", cleanup="compact")
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(1))
         id_ = publisher.retract({"sensor": "s1"})
     first, last = stored(binding)
@@ -234,11 +237,14 @@ def test_what_cannot_be_retracted_is_refused(in_memory_mesh: Mesh) -> None:
     """A port without a key has nothing to retract, and a keyed one needs the key's value."""
     keyed, keyless = in_memory_mesh.product(), in_memory_mesh.product(READING)
     with (
-        Publisher(keyless.address, in_memory_mesh.registry) as publisher,
+        Publisher(keyless.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher,
         pytest.raises(PublishError, match="has no key"),
     ):
         publisher.retract({"sensor": "s1"})
-    with Publisher(keyed.address, in_memory_mesh.registry) as publisher, pytest.raises(PublishError, match="sensor"):
+    with (
+        Publisher(keyed.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher,
+        pytest.raises(PublishError, match="sensor"),
+    ):
         publisher.retract({})
 
 
@@ -249,7 +255,7 @@ def test_a_retired_port_takes_no_more_events(in_memory_mesh: Mesh) -> None:
     guid = mesh.registry.product(binding.address).descriptor.id
     mesh.registry.retire(guid, Retirement(successor=successor.address))
     with pytest.raises(NotRegistered) as unregistered:
-        Publisher(binding.address, mesh.registry)
+        Publisher(binding.address, mesh.registry, kafka=CONNECTIONS)
     assert successor.address.of_product.key in str(unregistered.value)
 
     class Remembering:
@@ -261,14 +267,14 @@ def test_a_retired_port_takes_no_more_events(in_memory_mesh: Mesh) -> None:
             return binding.model_copy(update={"status": Status.RETIRED, "successor": successor.address})
 
     with pytest.raises(PublishError, match="is retired") as refused:
-        Publisher(binding.address, Remembering())
+        Publisher(binding.address, Remembering(), kafka=CONNECTIONS)
     assert str(successor.address) in str(refused.value.hint)
 
 
 def test_an_address_that_nobody_registered_is_refused(in_memory_mesh: Mesh) -> None:
     """Publishing to an unknown address is an error of the registry, not a new topic."""
     with pytest.raises(NotRegistered, match="nobody/nothing"):
-        Publisher("nobody/nothing", in_memory_mesh.registry)
+        Publisher("nobody/nothing", in_memory_mesh.registry, kafka=CONNECTIONS)
 
 
 def test_a_batch_report_adds_up(ports: Mesh) -> None:
@@ -278,7 +284,7 @@ def test_a_batch_report_adds_up(ports: Mesh) -> None:
     records[17] = records[17] | {"celsius": None}
     records[42] = records[42] | {"sensor": None}
     records[99] = {"sensor": "s"}
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         report = publisher.publish_batch(records)
     assert (report.stored, report.unknown) == (97, ())
     assert [failure.index for failure in report.refused] == [17, 42, 99]
@@ -290,7 +296,7 @@ def test_a_record_too_large_is_refused(ports: Mesh) -> None:
     """A record over what can be read back, or over what the client sends, is refused, alone and in a batch alike."""
     binding = ports.product()
     unreadable, large = reading(1) | {"note": "x" * 2_000_000}, reading(1) | {"note": "x" * 1_010_000}
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         with pytest.raises(EncodeError, match="2000022 bytes"):
             publisher.publish(unreadable)
         with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE"):
@@ -303,13 +309,13 @@ def test_a_record_too_large_is_refused(ports: Mesh) -> None:
 def test_an_event_refused_with_its_batch_says_so(mesh: Mesh) -> None:
     """Of a batch that the topic does not take, each event has its reason; with batches that fit, the small ones are stored."""
     binding = mesh.product(partitions=1)
-    kafka = KafkaConfig(binding.bootstrap_servers)
+    kafka = connection(binding.bootstrap_servers)
     Admin(kafka).set_config(binding.topic, {"max.message.bytes": "5000"})
     records = [
         reading(number) | {"note": "x" * (8_000 if number == 1 else 4_200 if number == 2 else 10)}
         for number in range(4)
     ]
-    one_batch = KafkaConfig(properties={"linger.ms": 900})
+    one_batch = Connections({"linger.ms": 900})
     with Publisher(binding.address, mesh.registry, kafka=one_batch) as publisher:
         report = publisher.publish_batch(records)
     assert (report.stored, report.unknown) == (0, ())
@@ -318,7 +324,7 @@ def test_an_event_refused_with_its_batch_says_so(mesh: Mesh) -> None:
     assert "`batch.size` 5000" in small
     assert "bytes of key and value, and the topic takes 5000 (max.message.bytes)\nhint: a smaller event" in large
     assert "takes 5000 (max.message.bytes) with headers" in near
-    fitting = KafkaConfig(properties={"linger.ms": 900, "batch.size": 5000})
+    fitting = Connections({"linger.ms": 900, "batch.size": 5000})
     with Publisher(binding.address, mesh.registry, kafka=fitting) as publisher:
         report = publisher.publish_batch(records)
     assert (report.stored, [each.index for each in report.refused]) == (3, [1])
@@ -327,7 +333,7 @@ def test_an_event_refused_with_its_batch_says_so(mesh: Mesh) -> None:
 def test_flush_counts_what_was_stored_since(ports: Mesh) -> None:
     """`flush` returns how many events the broker acknowledged since the last call."""
     binding = ports.product()
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         for number in range(1234):
             publisher.publish(reading(number))
         assert publisher.flush() == 1234
@@ -338,7 +344,7 @@ def test_flush_counts_what_was_stored_since(ports: Mesh) -> None:
 def test_a_full_queue_waits_for_room(in_memory_mesh: Mesh) -> None:
     """Publishing faster than the broker takes waits for room in the client's queue; nothing is lost."""
     binding = in_memory_mesh.product()
-    tight = KafkaConfig(properties={"queue.buffering.max.messages": 10, "linger.ms": 50})
+    tight = Connections({"queue.buffering.max.messages": 10, "linger.ms": 50})
     with Publisher(binding.address, in_memory_mesh.registry, kafka=tight) as publisher:
         for number in range(200):
             publisher.publish(reading(number))
@@ -348,10 +354,12 @@ def test_a_full_queue_waits_for_room(in_memory_mesh: Mesh) -> None:
 @pytest.mark.kafka
 def test_a_broker_that_dies_leaves_the_outcome_unknown(kafka_cache: Path, tmp_path: Path) -> None:
     """With the broker killed, every queued event ends as unknown, by its id: in a report, and in the error of `flush`."""
-    soon = KafkaConfig(properties={"message.timeout.ms": 1000, "linger.ms": 0})
+    soon = Connections({"message.timeout.ms": 1000, "linger.ms": 0})
     with EmbeddedKafka(cache_dir=kafka_cache) as broker, open_test_mesh(tmp_path, broker.bootstrap_servers) as mesh:
         binding = mesh.product()
-        with Publisher(binding.address, mesh.registry) as first:  # patient: the broker has just started
+        with Publisher(
+            binding.address, mesh.registry, kafka=CONNECTIONS
+        ) as first:  # patient: the broker has just started
             first.publish(reading(0))
         publisher = Publisher(binding.address, mesh.registry, kafka=soon)
         broker.kill(1)

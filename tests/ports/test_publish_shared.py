@@ -19,12 +19,12 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from meshport.errors import DeliveryUnknown, MeshError, PublishError
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.undelivered import Undelivered
 from meshport.local.embedded import EmbeddedKafka
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Replay
+from tests.connections import CONNECTIONS, Connections, client_settings, connection
 from tests.mesh_session import Mesh, open_test_mesh
 from tests.ports.readings import reading
 from tests.repeats import repeated, repeats
@@ -251,7 +251,7 @@ def limit(mesh: Mesh, topic: str, largest: int = LARGEST) -> None:
             ConfigEntry("max.message.bytes", str(largest), incremental_operation=AlterConfigOpType.SET)
         ],
     )
-    admin = AdminClient({"bootstrap.servers": mesh.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**client_settings(mesh.bootstrap_servers), "log_level": 0})
     for done in admin.incremental_alter_configs([resource]).values():
         done.result(PATIENCE_S)
 
@@ -259,7 +259,7 @@ def limit(mesh: Mesh, topic: str, largest: int = LARGEST) -> None:
 def in_the_topic(mesh: Mesh, address: Any) -> Counter[str]:
     """How often each id and each number is in the topic."""
     found: Counter[str] = Counter()
-    with Replay(address, mesh.registry) as replay:
+    with Replay(address, mesh.registry, kafka=CONNECTIONS) as replay:
         for event in replay.history():
             found[event.id] += 1
             if not event.is_tombstone:
@@ -274,7 +274,7 @@ def test_every_outcome_is_true(fault: str, broker: EmbeddedKafka, own_mesh: Mesh
     """Whatever way an event is published, stored means in the topic, and refused means not in the topic."""
     binding = own_mesh.product()
     limit(own_mesh, binding.topic)
-    publisher = Publisher(binding.address, own_mesh.registry, kafka=KafkaConfig(properties=GIVEN_UP))
+    publisher = Publisher(binding.address, own_mesh.registry, kafka=Connections(GIVEN_UP))
     publisher.submit(reading(-1)).result(PATIENCE_S)
     callers = Callers(publisher)
     try:
@@ -326,7 +326,7 @@ def after_a_loss(broker: EmbeddedKafka, own_mesh: Mesh) -> Iterator[dict[str, Pu
         for name, given in properties.items():
             binding = own_mesh.product(partitions=1)
             limit(own_mesh, binding.topic, 10 * LARGEST if name == "higher" else LARGEST)
-            kafka = KafkaConfig(properties={"reconnect.backoff.max.ms": 1000, **given})
+            kafka = Connections({"reconnect.backoff.max.ms": 1000, **given})
             publishers[name] = opened.enter_context(Publisher(binding.address, own_mesh.registry, kafka=kafka))
             publishers[name].submit(reading(-1)).result(PATIENCE_S)
         producers = [(each._producer, each.binding.topic) for each in publishers.values()]
@@ -382,7 +382,7 @@ def test_a_delivery_callback_waits_for_no_broker(own_mesh: Mesh) -> None:
     binding = own_mesh.product()
     limit(own_mesh, binding.topic)
     found: list[tuple[bool, Undelivered]] = []
-    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+    with Producer(connection(binding.bootstrap_servers)) as producer:
 
         def reported(error: Any, message: Any) -> None:
             failure = producer.undelivered(error, message)

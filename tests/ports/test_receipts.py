@@ -12,6 +12,7 @@ import pytest
 from meshport.errors import DeliveryUnknown, EncodeError, PublishError
 from meshport.ports.publisher import Publisher, Receipt
 from meshport.ports.replay import Replay
+from tests.connections import CONNECTIONS
 from tests.mesh_session import READING, Mesh
 from tests.ports.nowhere import nowhere
 from tests.ports.readings import reading
@@ -32,14 +33,14 @@ def client_threads() -> set[str]:
 
 def ids(mesh: Mesh, publisher: Publisher) -> set[str]:
     """The ids of a port's events."""
-    with Replay(publisher.binding.address, mesh.registry) as replay:
+    with Replay(publisher.binding.address, mesh.registry, kafka=CONNECTIONS) as replay:
         return {event.id for event in replay.history()}
 
 
 def test_a_receipt_says_that_its_event_is_stored(ports: Mesh) -> None:
     """`result` returns the id once the event is in the topic: of a record, a tombstone and an event with an id of its own."""
     binding = ports.product(READING, key="sensor", time="at", cleanup="compact")
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         receipts = [
             publisher.submit(reading(1)),
             publisher.submit(reading(2), id="mine"),
@@ -61,7 +62,7 @@ def test_a_task_awaits_a_receipt(in_memory_mesh: Mesh) -> None:
     async def serve(publisher: Publisher) -> list[str]:
         return await asyncio.gather(*(handle(publisher, number) for number in range(100)))
 
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         assert set(asyncio.run(serve(publisher))) == ids(in_memory_mesh, publisher)
 
 
@@ -105,7 +106,7 @@ def test_a_receipt_calls_back(in_memory_mesh: Mesh) -> None:
         called.append(receipt)
         there.set()
 
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         receipt = publisher.submit(reading(1))
         receipt.add_done_callback(call)
         assert there.wait(PATIENCE_S)
@@ -116,7 +117,7 @@ def test_a_receipt_calls_back(in_memory_mesh: Mesh) -> None:
 def test_what_is_refused_at_once_has_no_receipt(in_memory_mesh: Mesh) -> None:
     """A record that does not fit, or is larger than the client sends, raises as in `publish`, and is not counted."""
     binding = in_memory_mesh.product()
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         with pytest.raises(EncodeError, match="celsius"):
             publisher.submit(reading(1) | {"celsius": None})
         with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE"):
@@ -168,7 +169,7 @@ def test_closing_ends_the_connection() -> None:
 def test_the_thread_of_receipts_ends_with_the_publisher(in_memory_mesh: Mesh) -> None:
     """Receipts are served by one thread, which a closed publisher does not keep."""
     binding = in_memory_mesh.product()
-    with Publisher(binding.address, in_memory_mesh.registry) as publisher:
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
         for number in range(3):
             publisher.submit(reading(number)).result(PATIENCE_S)
         (thread,) = [each for each in threading.enumerate() if each.name == f"receipts of {binding.topic}"]

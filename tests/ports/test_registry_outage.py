@@ -15,6 +15,7 @@ from meshport.ports import registry_outage
 from meshport.ports.registry_outage import await_answer
 from meshport.ports.subscriber import Subscriber
 from meshport.registry import Registry
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.ports.readings import fill, numbers, take
 from tests.registry.network import Switch
@@ -96,7 +97,7 @@ def test_a_subscriber_waits_for_a_schema(
     found: list[Event] = []
     with (
         caplog.at_level(logging.WARNING),
-        Subscriber(binding.address, client, on_bad=lambda bad: pytest.fail(str(bad))) as subscriber,
+        Subscriber(binding.address, client, on_bad=lambda bad: pytest.fail(str(bad)), kafka=CONNECTIONS) as subscriber,
     ):
         network.cut = True
         reading = threading.Thread(target=lambda: found.extend(take(subscriber, 40)))
@@ -118,7 +119,7 @@ def test_a_subscriber_that_waits_can_be_stopped(
     """`stop` ends an iteration that waits for the registry, without an error and without a move of the group's offset."""
     binding = ports.product()
     fill(ports, binding.address, range(40))
-    with caplog.at_level(logging.WARNING), Subscriber(binding.address, client) as subscriber:
+    with caplog.at_level(logging.WARNING), Subscriber(binding.address, client, kafka=CONNECTIONS) as subscriber:
         network.cut = True
         read = iter(subscriber) if how == "events" else getattr(subscriber, how)()
         found: list[object] = []

@@ -12,12 +12,12 @@ from confluent_kafka import Producer as ClientProducer
 
 from meshport.binding import Binding
 from meshport.errors import EventError, NotRegistered, ReplayError
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.publisher import Publisher
 from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.subscriber import BadEvent, Subscriber
+from tests.connections import CONNECTIONS, client_settings, connection
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import BEGIN, fill, numbers, reading, take
 
@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 
 def replayed(mesh: Mesh, binding: Binding, begin: Bound = None, end: Bound = None) -> list[int]:
     """The readings that such a replay gives, sorted."""
-    with Replay(binding.address, mesh.registry, begin=begin, end=end) as job:
+    with Replay(binding.address, mesh.registry, begin=begin, end=end, kafka=CONNECTIONS) as job:
         return sorted(numbers(job.events()))
 
 
@@ -34,7 +34,7 @@ def replayed(mesh: Mesh, binding: Binding, begin: Bound = None, end: Bound = Non
 def transaction(binding: Binding) -> Iterator[ClientProducer]:
     """A raw transactional producer within its transaction, which the test ends."""
     producer = ClientProducer(
-        {"bootstrap.servers": binding.bootstrap_servers, "transactional.id": f"raw-{binding.topic}", "log_level": 0}
+        {**client_settings(binding.bootstrap_servers), "transactional.id": f"raw-{binding.topic}", "log_level": 0}
     )
     producer.init_transactions(15)
     producer.begin_transaction()
@@ -43,7 +43,7 @@ def transaction(binding: Binding) -> Iterator[ClientProducer]:
 
 def produce(producer: ClientProducer, mesh: Mesh, binding: Binding, which: range) -> None:
     """The readings of these numbers through somebody else's producer."""
-    writer = Publisher(binding.address, mesh.registry)._writer
+    writer = Publisher(binding.address, mesh.registry, kafka=CONNECTIONS)._writer
     for number in which:
         value, headers = writer.message(reading(number), id=f"id-{number}", time=reading(number)["at"])
         producer.produce(binding.topic, value, reading(number)["sensor"].encode(), headers=list(headers))
@@ -73,7 +73,7 @@ def test_events_recorded_after_the_time_asked_for_are_found(ports: Mesh) -> None
     """A begin of a moment ago still finds what was recorded before it and happened after it, by a fast clock."""
     binding = ports.product()
     now = datetime.now(UTC)
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(reading(1, at=now - HOUR))
         publisher.publish(reading(2, at=now + HOUR))
     assert replayed(ports, binding, now) == [2]
@@ -84,7 +84,7 @@ def test_a_replay_by_offset(ports: Mesh) -> None:
     """Offsets bound each partition: one for all, or one each; the end is excluded and may lie beyond the log."""
     binding = ports.product()
     fill(ports, binding.address, range(0, 100, 10))  # one key, one partition
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         partition = take(subscriber, 1)[0].partition
     assert replayed(ports, binding, Offsets(2), Offsets(5)) == [20, 30, 40]
     assert replayed(ports, binding, Offsets(each={partition: 7})) == [70, 80, 90]
@@ -110,7 +110,7 @@ def test_bounds_are_fixed_at_the_start(ports: Mesh) -> None:
     done = threading.Event()
 
     def go_on() -> None:
-        with Publisher(binding.address, ports.registry) as publisher:
+        with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
             number = 1000
             while not done.is_set():
                 publisher.publish(reading(number))
@@ -118,7 +118,7 @@ def test_bounds_are_fixed_at_the_start(ports: Mesh) -> None:
                 number += 1
 
     live = threading.Thread(target=go_on)
-    with Replay(binding.address, ports.registry) as job:
+    with Replay(binding.address, ports.registry, kafka=CONNECTIONS) as job:
         live.start()
         try:
             found = numbers(job.events())
@@ -132,11 +132,11 @@ def test_each_event_carries_the_jobs_id(ports: Mesh) -> None:
     """Events of a replay are marked with `replayid`, beside the extensions of the first time; `history` has no mark."""
     binding = ports.product()
     ids = fill(ports, binding.address, range(3))
-    with Replay(binding.address, ports.registry, id="again-1") as job:
+    with Replay(binding.address, ports.registry, id="again-1", kafka=CONNECTIONS) as job:
         events = list(job.events())
     assert {event.id for event in events} == set(ids)
     assert {event.attributes()["replayid"] for event in events} == {"again-1"}
-    with Replay(binding.address, ports.registry) as other:
+    with Replay(binding.address, ports.registry, kafka=CONNECTIONS) as other:
         assert len(other.id) == 32
         assert all("replayid" not in event.attributes() for event in other.history())
 
@@ -146,16 +146,16 @@ def test_a_live_group_stays_where_it_is(mesh: Mesh) -> None:
     """A replay reads without joining a live group, and commits nothing, neither under that group nor its own."""
     binding = mesh.product()
     fill(mesh, binding.address, range(20))
-    with Subscriber(binding.address, mesh.registry, group="live") as live:
+    with Subscriber(binding.address, mesh.registry, group="live", kafka=CONNECTIONS) as live:
         take(live, 11)
         live.commit()
-        with Consumer(KafkaConfig(binding.bootstrap_servers), group="live") as looking:
+        with Consumer(connection(binding.bootstrap_servers), group="live") as looking:
             before = looking.committed(binding.topic)
-            with Replay(binding.address, mesh.registry, id="own") as job:
+            with Replay(binding.address, mesh.registry, id="own", kafka=CONNECTIONS) as job:
                 assert sorted(numbers(job.events())) == list(range(20))
             assert looking.committed(binding.topic) == before
         assert sum(before.values()) == 10
-    with Consumer(KafkaConfig(binding.bootstrap_servers), group="meshport-replay-own") as own:
+    with Consumer(connection(binding.bootstrap_servers), group="meshport-replay-own") as own:
         assert own.committed(binding.topic) == {}
 
 
@@ -164,7 +164,7 @@ def test_progress_is_told_to_the_end(ports: Mesh) -> None:
     binding = ports.product()
     fill(ports, binding.address, range(100))
     told: list[tuple[int, int]] = []
-    with Replay(binding.address, ports.registry, end=BEGIN + timedelta(minutes=10)) as job:
+    with Replay(binding.address, ports.registry, end=BEGIN + timedelta(minutes=10), kafka=CONNECTIONS) as job:
         assert len(list(job.events(progress=lambda *step: told.append(step)))) == 10
     assert told == sorted(told)
     assert told[-1] == (100, 100)
@@ -181,7 +181,7 @@ def test_transaction_markers_at_the_end_do_not_hang_it(mesh: Mesh) -> None:
         produce(producer, mesh, binding, range(40, 50))
         producer.abort_transaction(10)
     assert replayed(mesh, binding) == list(range(40))
-    with Replay(binding.address, mesh.registry) as job:
+    with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as job:
         assert job.range.total > 50, "markers are counted among the offsets"
 
 
@@ -236,29 +236,29 @@ def test_bounds_that_are_none_are_refused(in_memory_mesh: Mesh, begin: Bound, en
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(3))
     with pytest.raises(ReplayError, match=told):
-        Replay(binding.address, in_memory_mesh.registry, begin=begin, end=end)
+        Replay(binding.address, in_memory_mesh.registry, begin=begin, end=end, kafka=CONNECTIONS)
 
 
 def test_an_unknown_address_is_refused(in_memory_mesh: Mesh) -> None:
     """There is no replay of an address that is not registered."""
     with pytest.raises(NotRegistered):
-        Replay("nobody/nothing", in_memory_mesh.registry)
+        Replay("nobody/nothing", in_memory_mesh.registry, kafka=CONNECTIONS)
 
 
 def test_what_cannot_be_read_stops_it_or_is_told(in_memory_mesh: Mesh) -> None:
     """Without `on_bad` the error names the offset; with it the replay continues after the message."""
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, [1])
-    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+    with Producer(connection(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"s1", b"nonsense")])
     fill(in_memory_mesh, binding.address, [11])
     with (
-        Replay(binding.address, in_memory_mesh.registry) as job,
+        Replay(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as job,
         pytest.raises(EventError, match=r"events\.v1\[\d\]@1: "),
     ):
         list(job.events())
     bad: list[BadEvent] = []
-    with Replay(binding.address, in_memory_mesh.registry, on_bad=bad.append) as job:
+    with Replay(binding.address, in_memory_mesh.registry, on_bad=bad.append, kafka=CONNECTIONS) as job:
         assert numbers(job.events()) == [1, 11]
     assert [each.message.value() for each in bad] == [b"nonsense"]
 
@@ -267,11 +267,11 @@ def test_what_cannot_be_read_stops_it_or_is_told(in_memory_mesh: Mesh) -> None:
 def test_compacted_history_keeps_the_last_of_each_key(mesh: Mesh) -> None:
     """Tombstones and rows of a compacted port come as they stand in the log, the gaps between them passed over."""
     binding = mesh.product(READING, key="sensor", time="at", cleanup="compact")
-    with Publisher(binding.address, mesh.registry) as publisher:
+    with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
         for number in range(20):
             publisher.publish(reading(number, sensor="s"))
         publisher.retract({"sensor": "s"}, time=BEGIN + HOUR)
-    with Replay(binding.address, mesh.registry) as job:
+    with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as job:
         events = list(job.events())
     assert [event.is_tombstone for event in events] == [False] * 20 + [True]
     assert events[-1].time == BEGIN + HOUR

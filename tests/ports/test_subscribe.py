@@ -15,31 +15,31 @@ from confluent_kafka.admin import AdminClient
 from meshport.binding import Binding
 from meshport.errors import DecodeError, EventError, HistoryMissing, MeshError
 from meshport.event import Event
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.group_start import Start
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.schema import parse_schema
+from tests.connections import CONNECTIONS, Connections, client_settings, connection
 from tests.mesh_session import READING, Mesh
 from tests.ports.readings import fill, numbers, reading, take
 from tests.waiting import PATIENCE_S, patiently, wait_for
 
 GROUP = "readers"
 # Short timeouts: a test need not wait half a minute until a dead member is removed.
-QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
+QUICK = Connections({"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 
 
 def committed(binding: Binding, group: str) -> dict[int, int]:
     """The offsets that the group has committed."""
-    with Consumer(KafkaConfig(binding.bootstrap_servers), group=group) as consumer:
+    with Consumer(connection(binding.bootstrap_servers), group=group) as consumer:
         return consumer.committed(binding.topic)
 
 
 def store(binding: Binding, value: bytes, *, headers: list[tuple[str, bytes]] | None = None) -> tuple[int, int]:
     """Put bytes of somebody else's on a port's topic; where they lie."""
-    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+    with Producer(connection(binding.bootstrap_servers)) as producer:
         ((partition, offset),) = producer.deliver([Message(binding.topic, b"s1", value, headers or ())])
     return partition, offset
 
@@ -48,7 +48,7 @@ def test_events_of_a_key_come_in_order(ports: Mesh) -> None:
     """Without a group a subscriber reads all partitions; events of one key come in the order of publishing."""
     binding = ports.product()
     ids = fill(ports, binding.address, range(300))
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         events = take(subscriber, 300)
     assert {event.id for event in events} == set(ids)
     for key in {event.key for event in events}:
@@ -98,7 +98,7 @@ def test_a_loop_that_was_left_goes_on_with_the_event_in_hand(in_memory_mesh: Mes
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(100))
     handled: list[int] = []
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         failures = iter(range(5))
         while len(handled) < 100:
             for event in subscriber:
@@ -114,7 +114,7 @@ def test_batches_and_events_may_be_mixed(in_memory_mesh: Mesh) -> None:
     """What one loop fetched is given by the next, whichever kind it is, within the limit of a batch."""
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(60))
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         first = take(subscriber, 10)
         batches = list(islice((batch for batch in subscriber.batches(7, wait_s=0.2) if batch), 3))
     assert all(len(batch) <= 7 for batch in batches)
@@ -125,7 +125,7 @@ def test_batches_and_events_may_be_mixed(in_memory_mesh: Mesh) -> None:
 def test_an_empty_batch_tells_that_nothing_came(ports: Mesh) -> None:
     """`batches` gives an empty one after `wait_s` seconds without an event, so that a loop can do its own work."""
     binding = ports.product()
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         assert next(subscriber.batches(10, wait_s=0.05)) == []
 
 
@@ -225,9 +225,7 @@ def test_a_member_that_was_put_out_goes_on(mesh: Mesh) -> None:
     """A handler slower than the group's patience loses its partitions, joins again and repeats; nothing is skipped or raised."""
     binding = mesh.product()
     fill(mesh, binding.address, range(20))
-    impatient = KafkaConfig(
-        properties={"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300}
-    )
+    impatient = Connections({"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300})
     handled: list[int] = []
     with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=impatient) as subscriber:
         for event in subscriber:
@@ -244,9 +242,7 @@ def test_a_slow_handler_stays_in_its_group(mesh: Mesh) -> None:
     """A batch whose events take longer than max.poll.interval.ms together costs no membership and repeats no event."""
     binding = mesh.product()
     fill(mesh, binding.address, range(12))
-    impatient = KafkaConfig(
-        properties={"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300}
-    )
+    impatient = Connections({"session.timeout.ms": 2000, "max.poll.interval.ms": 2000, "heartbeat.interval.ms": 300})
     handled: list[int] = []
     places: list[int] = []
     with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=impatient) as subscriber:
@@ -268,7 +264,7 @@ def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
     """Messages of a partition that another member has by now are dropped with the next poll."""
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, range(100))
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         subscription = subscriber._subscription
         while len({message.partition() for message in subscription.buffer}) < 2:
             subscription._take(subscription._consumer.read(1000, 1))
@@ -282,15 +278,15 @@ def test_a_partition_that_left_is_read_no_further(in_memory_mesh: Mesh) -> None:
 def test_events_seen_before_are_left_out_on_request(ports: Mesh) -> None:
     """With `remember`, an event whose source and id were seen before is left out; the offset advances past it all the same."""
     binding = ports.product()
-    with Publisher(binding.address, ports.registry) as publisher:
+    with Publisher(binding.address, ports.registry, kafka=CONNECTIONS) as publisher:
         for number in (1, 2, 1, 3, 2, 1):
             publisher.publish(reading(number, sensor="s"), id=f"id-{number}")
         publisher.publish(reading(9, sensor="s"), id="id-9")
-    with Subscriber(binding.address, ports.registry, remember=100) as subscriber:
+    with Subscriber(binding.address, ports.registry, remember=100, kafka=CONNECTIONS) as subscriber:
         assert numbers(take(subscriber, 4)) == [1, 2, 3, 9]
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         assert numbers(take(subscriber, 7)) == [1, 2, 1, 3, 2, 1, 9]
-    with Subscriber(binding.address, ports.registry, remember=1) as subscriber:
+    with Subscriber(binding.address, ports.registry, remember=1, kafka=CONNECTIONS) as subscriber:
         assert numbers(take(subscriber, 7)) == [1, 2, 1, 3, 2, 1, 9], "only the last one is remembered"
 
 
@@ -318,7 +314,7 @@ def test_a_batch_before_what_cannot_be_read_is_given_first(in_memory_mesh: Mesh)
     binding = in_memory_mesh.product()
     fill(in_memory_mesh, binding.address, [1, 11])
     store(binding, b"nonsense")
-    with Subscriber(binding.address, in_memory_mesh.registry) as subscriber:
+    with Subscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
         batches = subscriber.batches(10, wait_s=5)
         assert numbers(next(batches)) == [1, 11]
         with pytest.raises(EventError):
@@ -330,7 +326,7 @@ def test_a_batch_before_what_cannot_be_read_is_given_first(in_memory_mesh: Mesh)
 def test_what_cannot_be_read_is_told_and_passed_over(ports: Mesh, kind: str) -> None:
     """`on_bad` is called with the message as it was received and the reason; reading continues after it."""
     binding = ports.product()
-    good = Publisher(binding.address, ports.registry)
+    good = Publisher(binding.address, ports.registry, kafka=CONNECTIONS)
     good.publish(reading(1))
     good.flush()
     header = dict(good._writer.message(reading(1), id="x", time=reading(1)["at"])[1])
@@ -340,7 +336,7 @@ def test_what_cannot_be_read_is_told_and_passed_over(ports: Mesh, kind: str) -> 
     good.publish(reading(11))
     good.flush()
     bad: list[BadEvent] = []
-    with Subscriber(binding.address, ports.registry, on_bad=bad.append) as subscriber:
+    with Subscriber(binding.address, ports.registry, on_bad=bad.append, kafka=CONNECTIONS) as subscriber:
         if kind == "events":
             found = take(subscriber, 2)
         else:
@@ -368,7 +364,7 @@ def test_records_come_in_the_readers_schema(ports: Mesh) -> None:
         {"name": "room", "type": "string", "default": "unknown"},
     ]
     reader = parse_schema(json.dumps(READING | {"fields": fields}))
-    with Subscriber(binding.address, ports.registry, reader=reader) as subscriber:
+    with Subscriber(binding.address, ports.registry, reader=reader, kafka=CONNECTIONS) as subscriber:
         (event,) = take(subscriber, 1)
     assert event.data == {"celsius": 3.0, "probe": "s3", "room": "unknown"}
 
@@ -381,7 +377,7 @@ def test_a_place_that_retention_has_taken_is_an_error(mesh: Mesh) -> None:
     with Subscriber(binding.address, mesh.registry, group=GROUP, kafka=QUICK) as subscriber:
         (event, *_) = take(subscriber, 2)
     before = committed(binding, GROUP)
-    admin = AdminClient({"bootstrap.servers": binding.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**client_settings(binding.bootstrap_servers), "log_level": 0})
     cut = TopicPartition(binding.topic, event.partition, 3)
     admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
     with (
@@ -398,14 +394,14 @@ def test_stop_ends_the_loop_after_the_event_in_hand(ports: Mesh) -> None:
     """`stop`, called while an event is handled or from another thread, ends the loop, and that event is done with."""
     binding = ports.product()
     fill(ports, binding.address, [1, 11, 21])
-    with Subscriber(binding.address, ports.registry) as subscriber:
+    with Subscriber(binding.address, ports.registry, kafka=CONNECTIONS) as subscriber:
         found = []
         for event in subscriber:
             found += numbers([event])
             subscriber.stop()
         assert list(subscriber._subscription.next_offsets.values()) == [1]
     assert found == [1]
-    waiting = Subscriber(ports.product().address, ports.registry)
+    waiting = Subscriber(ports.product().address, ports.registry, kafka=CONNECTIONS)
     threading.Timer(0.1, waiting.stop).start()
     assert list(waiting) == []
     waiting.close()

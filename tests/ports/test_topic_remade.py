@@ -14,17 +14,17 @@ from meshport.binding import Binding
 from meshport.errors import TopicError, TopicRemade
 from meshport.event import Event
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.ports.group_start import CommitNote, Start
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import Subscriber
+from tests.connections import CONNECTIONS, Connections
 from tests.mesh_session import Mesh
 from tests.ports.readings import fill, numbers, take
 from tests.remade import remake, topic_id
 from tests.waiting import patiently, wait_for
 
-QUICK = KafkaConfig(properties={"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
+QUICK = Connections({"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
 BEFORE = 50
 
 
@@ -143,7 +143,7 @@ def test_a_reader_that_was_stopped_is_refused_until_the_product_is_applied(mesh:
 
     def read(count: int) -> list[int]:
         if how == "replay":
-            with Replay(binding.address, mesh.registry) as replay:
+            with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as replay:
                 return numbers([*replay.events()])
         with Subscriber(binding.address, mesh.registry, group=group, start=start, kafka=QUICK) as subscriber:
             return numbers(take(subscriber, count))
@@ -183,7 +183,7 @@ def test_a_replay_in_progress_ends_when_its_topic_is_made_again(mesh: Mesh, afte
     """A replay whose topic is made again meanwhile gives no event of the new log for one of the old without an error."""
     binding = mesh.product(partitions=1)
     fill(mesh, binding.address, range(7000))
-    with Replay(binding.address, mesh.registry) as replay:
+    with Replay(binding.address, mesh.registry, kafka=CONNECTIONS) as replay:
         reading = replay.events()
         next(reading)
         remake(mesh.kafka, binding.topic)

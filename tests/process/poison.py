@@ -14,7 +14,6 @@ from typing import Any
 from meshport.codec import codec_for
 from meshport.event import EventWriter
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
@@ -24,6 +23,7 @@ from meshport.process.runtime import worker
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan, make_plan
 from meshport.schema import Schema, parse_schema
+from tests.connections import CONNECTIONS, connection
 from tests.process.plays import ARTISTS, OUT, PLAY, at, field, pipeline, play, ports, record
 
 # A named member gets its partitions back at once after a kill.
@@ -77,8 +77,8 @@ def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Faults]:
         Derive({"ms": bound.function}),
         Apply(chain, by=("user",)),
     )
-    plan = make_plan(logic, OUT, bound)
-    admin = Admin(KafkaConfig(bootstrap_servers))
+    plan = make_plan(logic, OUT, bound, kafka=CONNECTIONS)
+    admin = Admin(connection(bootstrap_servers))
     for binding in (plan.source, plan.output, *plan.tables.values()):
         admin.ensure_topic(binding.topic, binding.partitions)
     return plan, bound
@@ -101,7 +101,7 @@ def publish(plan: Plan, bound: Faults, given: Given) -> None:
             value, headers = writers[wrong == "schema"].message(data, id=f"p{number}", time=at(0))
             yield Message(source.topic, user.encode(), value, headers)
 
-    with Producer(KafkaConfig(source.bootstrap_servers)) as producer:
+    with Producer(connection(source.bootstrap_servers)) as producer:
         producer.deliver(messages())
 
 
@@ -114,7 +114,7 @@ def publish_rows(plan: Plan, bound: Faults, artists: Iterable[str]) -> None:
         codec=codec_for(bound.by_id(table.schema_id)),
         schema_id=table.schema_id,
     )
-    with Producer(KafkaConfig(table.bootstrap_servers)) as producer:
+    with Producer(connection(table.bootstrap_servers)) as producer:
         producer.deliver(
             Message(
                 table.topic,

@@ -11,6 +11,7 @@ from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.operators import Aggregate, Deduplicate, Tumbling
 from meshport.process.logic.pipeline import Pipeline
 from meshport.process.wire.plan import Plan, make_plan
+from tests.connections import CONNECTIONS
 from tests.process.plays import OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro
 
@@ -27,7 +28,7 @@ HOUR = record("Hour", avro("artist", "string"), *WINDOW, avro("plays", "long"), 
 def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Ports]:
     """Return the plan of the processor over topics with this prefix."""
     bound = Ports(ports(HOUR, ("artist", "window_start"), plays=3), bootstrap_servers=bootstrap_servers, prefix=prefix)
-    return make_plan(LOGIC, OUT, bound), bound
+    return make_plan(LOGIC, OUT, bound, kafka=CONNECTIONS), bound
 
 
 def main(bootstrap_servers: str, prefix: str, on: str = "faust", member: str = "") -> None:

@@ -20,6 +20,7 @@ from meshport.process.engines import faust as engine
 from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.schema import Schema
+from tests.connections import CONNECTIONS
 from tests.process.plays import INSTANT, at, field, record
 from tests.process.recount import on_time
 
@@ -127,7 +128,7 @@ class Untold(Ports):
 def mesh(bootstrap_servers: str, prefix: str) -> tuple[Plan, Untold]:
     """The plan of the join over topics with this prefix; nothing is late for a day."""
     bound = Untold(ports(payments=3), bootstrap_servers=bootstrap_servers, prefix=prefix)
-    return make_plan(Pipeline(ORDERS, joined("keep").operators, DAY), SETTLED, bound), bound
+    return make_plan(Pipeline(ORDERS, joined("keep").operators, DAY), SETTLED, bound, kafka=CONNECTIONS), bound
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from meshport.process.logic.operators import Aggregate, Apply, Deduplicate, Filt
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.added_partitions import takes_up, with_added_partitions
 from meshport.process.wire.plan import make_plan
+from tests.connections import CONNECTIONS
 from tests.process.plays import OUT, PLAY, WINDOW, pipeline, play, ports, record
 from tests.process.plays import field as avro
 from tests.process.topics import Topics
@@ -40,7 +41,7 @@ def topics_of(kafka: Cluster, logic: Operator, name: str) -> Topics:
         bootstrap_servers=kafka.bootstrap_servers,
         prefix=f"t{uuid4().hex[:8]}.",
     )
-    return Topics(make_plan(pipeline(logic), OUT, bound), bound)
+    return Topics(make_plan(pipeline(logic), OUT, bound, kafka=CONNECTIONS), bound)
 
 
 def plays(begin: int, end: int) -> list[tuple[str, dict[str, object]]]:
@@ -135,7 +136,7 @@ def test_what_takes_added_partitions_up() -> None:
         ],
     }
     for taken, each in ((taken, logic) for taken, some in logics.items() for logic in some):
-        plan = make_plan(pipeline(*each), OUT, bound)
+        plan = make_plan(pipeline(*each), OUT, bound, kafka=CONNECTIONS)
         assert takes_up(plan) is taken, each
         if taken:
             grown = with_added_partitions(plan, {plan.source.topic: 5})

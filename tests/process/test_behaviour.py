@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.process.engines import batch
@@ -19,6 +19,7 @@ from meshport.process.engines.memory_ports import Ports
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.input import InputMessage
+from tests.connections import connection
 from tests.process.scenarios import SCENARIOS, Outcome, Scenario
 
 ENGINES = {"faust": engine.run_processor, "batch": batch.run_processor}
@@ -35,13 +36,14 @@ def in_memory(scenario: Scenario, ports: Ports) -> tuple[Outcome, Harness]:
 
 def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outcome, ProcessorProgress]:
     """The input of a harness, byte by byte on a real Kafka, through an engine."""
-    plan, admin = harness.plan, Admin(KafkaConfig(bootstrap_servers))
+    kafka = connection(bootstrap_servers)
+    plan, admin = replace(harness.plan, kafka=kafka), Admin(kafka)
     inputs = [*(each.binding for each in plan.sources), *plan.tables.values()]
     for binding in (*inputs, plan.output):
         # Scenarios have their times in the past, so that retention would delete their events.
         settings = {"message.timestamp.after.max.ms": str(2**62), "retention.ms": "-1"}
         admin.ensure_topic(binding.topic, binding.partitions, settings)
-    with Producer(KafkaConfig(bootstrap_servers)) as producer:
+    with Producer(kafka) as producer:
         for binding in inputs:
             producer.deliver(
                 Message(
@@ -50,7 +52,7 @@ def on_kafka(name: str, harness: Harness, bootstrap_servers: str) -> tuple[Outco
                 for each in harness.outputs(binding.topic)
             )
     progress = ENGINES[name](plan, harness.ports, until_end=True)
-    log = KafkaLog(KafkaConfig(bootstrap_servers))
+    log = KafkaLog(kafka)
 
     def read(topic: str) -> list[InputMessage]:
         found = admin.partitions().get(topic, 0)

@@ -32,6 +32,7 @@ from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.starting_offset import starting_offset
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import make_plan
+from tests.connections import CONNECTIONS
 from tests.process.plays import OUT, PLAY, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
 from tests.process.processor import mesh
@@ -111,7 +112,7 @@ def test_a_stalled_engine_is_an_error(kafka: Cluster, tmp_path: Path, monkeypatc
         released.wait(PATIENCE_S)
         return state, []
 
-    plan = make_plan(pipeline(Apply(hang, by=("user",))), OUT, bound)
+    plan = make_plan(pipeline(Apply(hang, by=("user",))), OUT, bound, kafka=CONNECTIONS)
     topics = Topics(plan, bound)
     topics.publish([("p0", play())])
     monkeypatch.setattr(watchdog, "_LOOK_S", 0.05)
@@ -131,7 +132,7 @@ def test_what_faust_leaves_out_is_read_from_kafka(kafka: Cluster, tmp_path: Path
     bound = Ports(
         ports(PLAY, ("user",), plays=1), bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
     )
-    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound)
+    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound, kafka=CONNECTIONS)
     topics = Topics(plan, bound)
     topics.publish([(f"p{number}", play(minutes=number)) for number in range(20)])
     stored = topics.stored(plan.source.topic)
@@ -200,7 +201,7 @@ def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tm
     bound = Ports(
         ports(PLAY, ("user",), plays=3), bootstrap_servers=source.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
     )
-    plan = make_plan(pipeline(Filter(picky)), OUT, bound)
+    plan = make_plan(pipeline(Filter(picky)), OUT, bound, kafka=CONNECTIONS)
     ours = Topics(plan, bound)
     ours.publish([(f"p{number}", play("u1", ms=number)) for number in range(8)])
     progress = run_processor(plan, bound, until_end=True)
@@ -215,7 +216,7 @@ def test_poison_in_a_row_stops_no_good_event(kafka: Cluster) -> None:
     bound = Ports(
         ports(PLAY, ("user",), plays=1), bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}."
     )
-    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound)
+    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound, kafka=CONNECTIONS)
     topics = Topics(plan, bound)
     topics.publish([("first", play())])
     with Producer(kafka.config) as producer:

@@ -30,6 +30,7 @@ from meshport.process.runtime.quarantine import read_quarantine
 from meshport.process.runtime.redrive import redrive
 from meshport.process.wire.packing import original_digest
 from meshport.process.wire.plan import Plan, make_plan
+from tests.connections import CONNECTIONS, client_settings
 from tests.odd_messages import ODD_NAME, store_raw
 from tests.process.plays import ARTISTS, OUT, at, field, pipeline, play, ports, record
 from tests.process.topics import Topics
@@ -70,7 +71,7 @@ class World(Topics):
 
     def __init__(self, kafka: Cluster, logic: Pipeline, given: dict[str, Port]) -> None:
         bound = Ports(given, bootstrap_servers=kafka.bootstrap_servers, prefix=f"t{uuid4().hex[:8]}.")
-        super().__init__(make_plan(logic, OUT, bound), bound)
+        super().__init__(make_plan(logic, OUT, bound, kafka=CONNECTIONS), bound)
         admin = Admin(self.plan.kafka)
         for binding in bound.bindings:
             admin.ensure_topic(binding.topic, binding.partitions)
@@ -96,7 +97,7 @@ class World(Topics):
 
     def put(self, *messages: Message, compression: str = "none") -> None:
         """Store messages, each in a batch of its own, however large it is before compression."""
-        settings: dict[str, Any] = {"bootstrap.servers": self._servers, "compression.type": compression, "log_level": 0}
+        settings: dict[str, Any] = {**client_settings(self._servers), "compression.type": compression, "log_level": 0}
         producer = ClientProducer({**settings, "message.max.bytes": 200_000_000})
         for each in messages:
             # A broker applies a changed setting of a topic some milliseconds after the change was answered (KRaft).
@@ -259,7 +260,7 @@ def test_a_compressed_topic_is_read(kafka: Cluster, on: str, codec: str) -> None
     """Events count once, whatever their producer compressed them with."""
     with world(kafka, *REKEYED[0], out=SUMS, key="artist") as topics:
         settings = {
-            "bootstrap.servers": kafka.bootstrap_servers,
+            **client_settings(kafka.bootstrap_servers),
             "compression.type": codec,
             "linger.ms": 100,
             "log_level": 0,

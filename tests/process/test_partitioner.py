@@ -25,6 +25,7 @@ from meshport.process.engines.memory_ports import Port, Ports
 from meshport.process.logic.operators import Aggregate, Deduplicate, Filter, Join, Operator, Select, Tumbling
 from meshport.process.wire.partitioner import KeyPartition, partition_of
 from meshport.process.wire.plan import make_plan
+from tests.connections import CONNECTIONS, client_settings
 from tests.mesh_session import Mesh
 from tests.process.plays import ARTISTS, OUT, PLAY, WINDOW, at, pipeline, play, ports, record
 from tests.process.plays import field as avro
@@ -113,7 +114,7 @@ def test_a_foreign_producer_does_not_split_totals(kafka: Cluster, on: str) -> No
         bootstrap_servers=kafka.bootstrap_servers,
         prefix=f"p{uuid4().hex[:8]}.",
     )
-    topics = Topics(make_plan(logic, OUT, bound), bound)
+    topics = Topics(make_plan(logic, OUT, bound, kafka=CONNECTIONS), bound)
     source = topics.plan.source
     plays = [(f"p{number}", play(f"u{number % 23}", minutes=number / 5)) for number in range(2000)]
     writer = EventWriter(
@@ -122,7 +123,7 @@ def test_a_foreign_producer_does_not_split_totals(kafka: Cluster, on: str) -> No
         codec=codec_for(bound.by_id(source.schema_id)),
         schema_id=source.schema_id,
     )
-    foreign = ClientProducer({"bootstrap.servers": kafka.bootstrap_servers})
+    foreign = ClientProducer(client_settings(kafka.bootstrap_servers))
     for begin in range(0, len(plays), 100):
         topics.publish(plays[begin : begin + 50])
         for id_, data in plays[begin + 50 : begin + 100]:

@@ -23,6 +23,7 @@ from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.wire.logs import recorded_ids, refuse_other_logs
 from meshport.process.wire.plan import Plan, make_plan
+from tests.connections import CONNECTIONS
 from tests.process.plays import ARTISTS, NOON, OUT, WINDOW, pipeline, ports, record
 from tests.process.plays import field as avro
 from tests.process.topics import Topics, world
@@ -57,7 +58,7 @@ def topics(kafka: Cluster) -> Iterator[Topics]:
         bootstrap_servers=kafka.bootstrap_servers,
         prefix=f"t{uuid4().hex[:8]}.",
     )
-    made = Topics(make_plan(joined, OUT, bound), bound)
+    made = Topics(make_plan(joined, OUT, bound, kafka=CONNECTIONS), bound)
     rows = [(f"r{each}", {"artist": f"a{each}", "label": f"l{each % 3}", "since": NOON}) for each in range(7)]
     made.store(made.plan.tables[ARTISTS], rows)
     made.publish(world(BEFORE))
@@ -161,7 +162,7 @@ def test_a_state_without_its_changelog_is_not_begun_anew(kafka: Cluster) -> None
         bootstrap_servers=kafka.bootstrap_servers,
         prefix=f"t{uuid4().hex[:8]}.",
     )
-    plan = make_plan(pipeline(Aggregate(("user",), {"plays": "count()"})), OUT, bound)
+    plan = make_plan(pipeline(Aggregate(("user",), {"plays": "count()"})), OUT, bound, kafka=CONNECTIONS)
     topics = Topics(plan, bound)
     topics.publish(world(50))
     batch.run_processor(plan, bound, until_end=True)
@@ -196,7 +197,7 @@ def test_checkpoints_of_earlier_versions_are_taken_up() -> None:
     """A checkpoint that names no logs refuses none, and one that names some keeps them through its record."""
     old = Checkpoint(5, 7, {}, 3, 9, "shape")
     bound = Ports(ports(TOTAL, ("label", "window_start")))
-    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound)
+    plan = make_plan(pipeline(Filter("ms >= 0")), OUT, bound, kafka=CONNECTIONS)
     present = recorded_ids(
         plan, {plan.source.topic: "A", plan.output.topic: "B", plan.stages[0].changelog: "C", "x": "D"}
     )
@@ -219,7 +220,7 @@ def test_checkpoints_of_earlier_versions_are_taken_up() -> None:
 def test_a_processor_that_starts_for_the_first_time_compares_with_the_bindings(which: str) -> None:
     """Without a checkpoint that names the log, an input or a table whose binding names another topic id is refused."""
     joined = pipeline(Join(ARTISTS, "artist", {"label": "label"}, "keep"), Filter("ms >= 0"))
-    plan = make_plan(joined, OUT, Ports(ports(TOTAL, ("label", "window_start"))))
+    plan = make_plan(joined, OUT, Ports(ports(TOTAL, ("label", "window_start"))), kafka=CONNECTIONS)
     first = Checkpoint(-1, 0, {}, 0, 0, "shape")
     read = plan.source if which == "source" else plan.tables[ARTISTS]
     bound = read.model_copy(update={"topic_id": "A"})

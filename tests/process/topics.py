@@ -11,13 +11,13 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.event import Event, EventReader, EventWriter
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
+from tests.connections import connection
 from tests.process.plays import play
 from tests.process.processor import LATENESS, WITHIN
 from tests.process.recount import hourly, on_time, unique
@@ -46,7 +46,7 @@ class Topics:
         writer = EventWriter(
             source=str(source.address), type=source.type, codec=codec_for(schema), schema_id=source.schema_id
         )
-        with Producer(KafkaConfig(source.bootstrap_servers)) as producer:
+        with Producer(connection(source.bootstrap_servers)) as producer:
             producer.deliver(
                 Message(
                     source.topic,

@@ -10,6 +10,7 @@ from meshport.errors import NotRegistered, RegistrationRefused, TopicError
 from meshport.ports.publisher import Publisher
 from meshport.project.project import Project
 from meshport.registry import Registry
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.project.declared import FIELDS, Declared
 from tests.remade import remake, topic_id
@@ -116,7 +117,9 @@ def test_an_incompatible_contract_is_refused_with_its_reasons(declared: Declared
     declared.write()
     declared.apply()
     before = declared.registry.resolve(f"{declared.domain}/source")
-    with Publisher(before.address, declared.registry) as publisher:  # what was never published may change at will
+    with Publisher(
+        before.address, declared.registry, kafka=CONNECTIONS
+    ) as publisher:  # what was never published may change at will
         publisher.publish(dict.fromkeys([each["name"] for each in FIELDS], "a"))
     declared.write(fields=[{"name": "id", "type": "long"}])
     declared.write("derived", reads=f"{declared.domain}/source")

@@ -14,6 +14,7 @@ from meshport.kafka.admin import Admin
 from meshport.local.cluster import Cluster
 from meshport.local.lag import EventCounter
 from meshport.ports.scan import TopicFollower
+from tests.connections import client_settings
 from tests.waiting import wait_for
 
 
@@ -38,7 +39,7 @@ def test_markers_are_not_counted(kafka: Cluster) -> None:
     for name in names:
         Admin(kafka.config).ensure_topic(name, 2)
     tallies = {(name, partition): EventCounter() for name in names for partition in range(2)}
-    writer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": names[0]})
+    writer = Producer({**client_settings(kafka.bootstrap_servers), "transactional.id": names[0]})
     writer.init_transactions()
 
     def write() -> None:

@@ -14,6 +14,7 @@ from meshport.local.cluster import open_cluster
 from meshport.local.mesh import LocalMesh
 from meshport.project.project import Project
 from tests.cli.running import process
+from tests.connections import connection
 from tests.mesh_session import Mesh
 from tests.waiting import PATIENCE_S
 
@@ -76,7 +77,7 @@ def refused(tmp_path: Path) -> Project:
 def local(in_memory_mesh: Mesh, tmp_path: Path) -> Iterator[LocalMesh]:
     """The local mesh that `up` and `demo` run on, over the session's registry."""
     servers = in_memory_mesh.bootstrap_servers
-    with open_cluster(servers, cache_dir=tmp_path) as cluster:
+    with open_cluster(connection(servers), cache_dir=tmp_path) as cluster:
         yield LocalMesh(cluster, in_memory_mesh.url, in_memory_mesh.registry, None, None, None, "tests")  # type: ignore[arg-type]
 
 

@@ -27,6 +27,7 @@ from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.rebuild.live import LivePlan, run_live
 from meshport.schema import parse_schema
+from tests.connections import CONNECTIONS, client_settings
 from tests.mesh_session import Mesh
 from tests.waiting import PATIENCE_S
 
@@ -101,7 +102,7 @@ class Shop:
 
     def sell(self, count: int) -> None:
         """Publish so many more orders."""
-        with Publisher(self.orders, self.mesh.registry) as publisher:
+        with Publisher(self.orders, self.mesh.registry, kafka=CONNECTIONS) as publisher:
             for number in range(self._sold, self._sold + count):
                 at = BEGIN + timedelta(seconds=number)
                 publisher.publish(
@@ -117,7 +118,12 @@ class Shop:
     def plan(self, product: ProjectProduct) -> Plan:
         """Return the plan of a product over the present bindings."""
         self.mesh.registry.refresh(product.product.address)
-        return make_plan(load_pipeline(product.product, product.folder), product.product.address, self.mesh.registry)
+        return make_plan(
+            load_pipeline(product.product, product.folder),
+            product.product.address,
+            self.mesh.registry,
+            kafka=CONNECTIONS,
+        )
 
     def build(self, product: ProjectProduct) -> None:
         """Process all orders into the bound generation."""
@@ -156,7 +162,7 @@ class Shop:
     def latest(self, address: Address) -> dict[bytes | None, Any]:
         """Return the latest record of each key of the bound generation."""
         self.mesh.registry.refresh(address)
-        with Replay(address, self.mesh.registry) as replay:
+        with Replay(address, self.mesh.registry, kafka=CONNECTIONS) as replay:
             return {event.key: event.data for event in replay.history()}
 
 
@@ -165,7 +171,7 @@ def cut(shop: Shop, topic: str, part: float = 0.5) -> dict[int, int]:
     with Consumer(shop.mesh.kafka) as looking:
         bounds = looking.bounds(topic)
     begins = {number: first + round((end - first) * part) for number, (first, end) in bounds.items()}
-    admin = AdminClient({"bootstrap.servers": shop.mesh.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**client_settings(shop.mesh.bootstrap_servers), "log_level": 0})
     wanted = [ClientPartition(topic, number, offset) for number, offset in begins.items()]
     for each in admin.delete_records(wanted).values():
         each.result(timeout=PATIENCE_S)
@@ -209,9 +215,9 @@ class Readers:
         group = f"g{uuid4().hex[:8]}"
         mesh = shop.mesh.registry
         self._subscribers = [
-            ("group", Subscriber(address, mesh, group=group, look_s=0.2)),
-            ("group", Subscriber(address, mesh, group=group, look_s=0.2)),
-            ("alone", Subscriber(address, mesh, look_s=0.2)),
+            ("group", Subscriber(address, mesh, group=group, look_s=0.2, kafka=CONNECTIONS)),
+            ("group", Subscriber(address, mesh, group=group, look_s=0.2, kafka=CONNECTIONS)),
+            ("alone", Subscriber(address, mesh, look_s=0.2, kafka=CONNECTIONS)),
         ]
         self._threads = [
             threading.Thread(target=self._read, args=(name, each), name=f"reader {name}", daemon=True)

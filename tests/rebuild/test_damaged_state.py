@@ -26,6 +26,7 @@ from meshport.process.state.keys import CHECKPOINT_KEY
 from meshport.process.wire.plan import StageTopics
 from meshport.project.project import ProjectProduct
 from meshport.rebuild import Rebuild, Swap
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.ports.readings import take
 from tests.rebuild.shop import Shop, cut, open_shop, record
@@ -124,7 +125,7 @@ def test_a_reader_passes_a_damaged_generation_without_a_gap(shop: Shop, tmp_path
     shop.sell(300)
     shop.build(product)
     address = product.product.address
-    with Subscriber(address, mesh, group="reader", look_s=0.1) as subscriber:
+    with Subscriber(address, mesh, group="reader", look_s=0.1, kafka=CONNECTIONS) as subscriber:
         seen = [event.id for event in take(subscriber, 50)][:-1]
     with Producer(shop.mesh.kafka) as producer:
         changelog = shop.plan(product).stages[0].changelog
@@ -134,10 +135,10 @@ def test_a_reader_passes_a_damaged_generation_without_a_gap(shop: Shop, tmp_path
         shop.build(product)
     assert Rebuild(product, mesh).run(Swap.EQUAL).equal
     shop.build(product)
-    with Replay(address, mesh) as replay:
+    with Replay(address, mesh, kafka=CONNECTIONS) as replay:
         expected = {event.id for event in replay.history()}
     assert len(expected) == sum(number * 37 % 1000 >= 500 for number in range(500))
-    with Subscriber(address, mesh, group="reader", look_s=0.1) as subscriber:
+    with Subscriber(address, mesh, group="reader", look_s=0.1, kafka=CONNECTIONS) as subscriber:
         seen += [event.id for event in take(subscriber, len(expected) - len(seen))]
     assert sorted(seen) == sorted(expected)
 

@@ -16,6 +16,7 @@ from meshport.ports.scan import read_topic
 from meshport.process.wire.partitioner import partition_of
 from meshport.project.project import ProjectProduct
 from meshport.rebuild import PortCopy, Rebuild, Swap
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import Readers, Shop, open_shop
 from tests.waiting import wait_for
@@ -131,7 +132,7 @@ def test_a_source_aligned_product_grows(shop: Shop, tmp_path: Path) -> None:
         assert max(map(len, partitions_of_keys(shop, old.topic).values())) > 1
         with pytest.raises(PartitionsAdded, match="was planned for 2"):
             shop.build(product)
-        with Publisher(shop.orders, shop.mesh.registry) as late:
+        with Publisher(shop.orders, shop.mesh.registry, kafka=CONNECTIONS) as late:
             report = PortCopy(shop.orders, shop.mesh.registry, 6).run(switch=True)
             assert (report.copied, report.partitions) == (1200, 6)
             late.publish({"customer": "c1", "cents": 1, "at": 0}, id="refused")

@@ -22,6 +22,7 @@ from meshport.project.project import ProjectProduct
 from meshport.rebuild import Rebuild, Swap, dependent_products, retire, unfinished_groups
 from meshport.rebuild.live import LivePlan
 from meshport.registry import Registry
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.ports.readings import take
 from tests.rebuild.killed import IN_THE_SUITE, POINTS
@@ -107,7 +108,7 @@ def test_a_killed_rebuild_leaves_one_whole_generation_bound(shop: Shop, tmp_path
         assert len(line.list().generations) == 2, "each continued what the one before had begun"
         assert shop.latest(address) == before, point
         wait_for(lambda: line.list().hold is None, "the end of the hold")
-    with Replay(address, shop.mesh.registry) as replay:
+    with Replay(address, shop.mesh.registry, kafka=CONNECTIONS) as replay:
         seen = [event.id for event in replay.history()]
     assert len(seen) == len(set(seen)) == 2500
 
@@ -118,7 +119,7 @@ def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
     product = shop.totals(tmp_path)
     shop.build(product)
     address = product.product.address
-    with Publisher(address, shop.mesh.registry) as publisher:
+    with Publisher(address, shop.mesh.registry, kafka=CONNECTIONS) as publisher:
         ours = next(record for record in shop.latest(address).values() if record["customer"] == "c3")
         publisher.publish(ours | {"cents": ours["cents"] + 1})
         publisher.publish(ours | {"customer": "unknown"})
@@ -180,7 +181,7 @@ def test_a_reader_that_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> No
     product, registry = shop.larger(tmp_path), shop.mesh.registry
     address = product.product.address
     shop.build(product)
-    with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
+    with Subscriber(address, registry, group=f"away-{address.product}", kafka=CONNECTIONS) as subscriber:
         seen = [event.id for event in take(subscriber, 50)]
         subscriber._subscription.buffer.clear()
     for _ in range(2):
@@ -191,10 +192,10 @@ def test_a_reader_that_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> No
     binding, admin = registry.refresh(address), Admin(shop.mesh.kafka)
     assert unfinished_groups(binding, 1, admin) == [f"away-{address.product}"]
     large = sum(number * 37 % 1000 >= 500 for number in range(shop.sold))
-    with Subscriber(address, registry, group=f"away-{address.product}") as subscriber:
+    with Subscriber(address, registry, group=f"away-{address.product}", kafka=CONNECTIONS) as subscriber:
         seen[-1:] = [event.id for event in take(subscriber, large - 49)]
     assert len(seen) == len(set(seen)) == large
-    with Subscriber(address, registry, group=f"new-{address.product}") as subscriber:
+    with Subscriber(address, registry, group=f"new-{address.product}", kafka=CONNECTIONS) as subscriber:
         assert {event.id for event in take(subscriber, large)} == set(seen)
     assert unfinished_groups(binding, 1, admin) == []
     retire(registry.generations(address), 1, admin)
@@ -221,7 +222,7 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
     built = shop.derived(steps, TOTAL, tmp_path, source=larger.product.address, **port)
     shop.build(larger)
     lines: list[str] = []
-    with shop.live(built, lines), Subscriber(built.product.address, registry, look_s=0.2) as reader:
+    with shop.live(built, lines), Subscriber(built.product.address, registry, look_s=0.2, kafka=CONNECTIONS) as reader:
         seen = [event.id for event in take(reader, 200)]
         assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
         shop.sell(200)
@@ -277,7 +278,7 @@ def test_a_join_of_streams_is_rebuilt(shop: Shop, tmp_path: Path) -> None:
     (counts,) = report.comparison.counts
     assert (report.binding is not None, counts.what) == (True, "keys")
     shop.build(pairs)
-    with Replay(pairs.product.address, registry) as replay:
+    with Replay(pairs.product.address, registry, kafka=CONNECTIONS) as replay:
         found = [(event.data["customer"], event.data["cents"], event.data["euros"]) for event in replay.history()]
     sold = [(f"c{number % 17}", number * 37 % 1000, number) for number in range(shop.sold)]
     assert sorted(found) == sorted(

@@ -12,6 +12,7 @@ from meshport.ports.replay import Replay
 from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.rebuild import Rebuild, Swap
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import open_shop, record
 
@@ -48,6 +49,6 @@ def test_a_rebuild_replaces_a_state_that_cannot_be_read(mesh: Mesh, tmp_path: Pa
     assert report.binding.generation == 2
     shop.sell(100)
     shop.build(changed)
-    with Replay(product.product.address, shop.mesh.registry) as replay:
+    with Replay(product.product.address, shop.mesh.registry, kafka=CONNECTIONS) as replay:
         rows = {event.key: event.data for event in replay.history()}
     assert sum(row["cents"] for row in rows.values() if row) == sum(number * 37 % 1000 for number in range(300))

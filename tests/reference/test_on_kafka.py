@@ -17,7 +17,6 @@ from meshport.codec import codec_for
 from meshport.errors import ProjectError
 from meshport.event import Event, EventWriter
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Message, Producer
 from meshport.local.cluster import Cluster
 from meshport.ports.publisher import Publisher
@@ -36,6 +35,7 @@ from meshport.project.sources import (
     run_sources,
     stored,
 )
+from tests.connections import CONNECTIONS, connection
 
 TEAS = Address.parse("kitchen/teas")
 POTS = Address.parse("kitchen/pots")
@@ -132,7 +132,7 @@ class KafkaPorts(Ports):
 
     def history(self, address: Address) -> list[Event]:
         """All events of a port."""
-        with Replay(address, self) as replay:
+        with Replay(address, self, kafka=CONNECTIONS) as replay:
             return list(replay.history())
 
 
@@ -286,7 +286,7 @@ def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) ->
     run_sources(load_sources(kitchen, seed=0), mesh)
     green = {"kind": "green", "at": BEGIN + timedelta(minutes=98), "cups": sum(range(0, 100, 2))}
     black = {"kind": "black", "at": BEGIN + timedelta(minutes=99), "cups": sum(range(1, 100, 2))}
-    with Publisher(BREWS, mesh) as brews:
+    with Publisher(BREWS, mesh, kafka=CONNECTIONS) as brews:
         brews.publish(green | {"cups": 1})
         brews.publish(green)
     report = recount(kitchen, mesh)
@@ -294,7 +294,7 @@ def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) ->
     assert not report.agrees
     assert (verdict.address, verdict.expected, verdict.found, verdict.wrong) == (BREWS, 2, 1, 1)
     assert str(verdict.differing[0]) == "black: is missing"
-    with Publisher(BREWS, mesh) as brews:
+    with Publisher(BREWS, mesh, kafka=CONNECTIONS) as brews:
         brews.publish(black | {"cups": 7})
         brews.publish(black | {"kind": "white"})
     (verdict,) = recount(kitchen, mesh).verdicts
@@ -303,7 +303,7 @@ def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) ->
         "black: cups is 7, the recount says 2500",
         "white: should not be there",
     }
-    with Publisher(BREWS, mesh) as brews:
+    with Publisher(BREWS, mesh, kafka=CONNECTIONS) as brews:
         brews.publish(black)
         brews.retract({"kind": "white"})
     report = recount(kitchen, mesh)
@@ -316,7 +316,7 @@ def test_a_recount_leaves_out_what_is_no_event(kitchen: Project, mesh: KafkaPort
     """A message in a source's topic that cannot be read is counted and left out, as the processors set it aside."""
     run_sources(load_sources(kitchen, seed=0), mesh, limit=2)
     binding = mesh.resolve(TEAS)
-    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+    with Producer(connection(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"green", b"poison")])
     report = recount(kitchen, mesh, only=[BREWS])
     assert (report.events, report.unreadable) == (2, 1)
@@ -335,7 +335,7 @@ def test_a_recount_leaves_out_what_another_partitioner_misplaced(kitchen: Projec
     )
     value, headers = writer.message({"kind": "green", "at": BEGIN, "cups": 1000}, id="misplaced", time=BEGIN)
     wrong = 1 - partition_of(b"green", 2)
-    with Producer(KafkaConfig(binding.bootstrap_servers)) as producer:
+    with Producer(connection(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"green", value, headers, None, wrong)])
 
     def cups(kitchen: Project) -> tuple[int, set[object]]:

@@ -35,6 +35,7 @@ from meshport.event import SchemaSource
 from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.engines.faust_commits import MeshApp, TrackedConsumer, prove_commits
+from meshport.process.engines.faust_login import credentials
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.log_watch import run_with_added_partitions
@@ -88,6 +89,9 @@ class FaustEngine(Engine):
         worker: runs the plan.
         log: the worker's log.
         folder: a data directory for faust.
+
+    Raises:
+        KafkaConfigError: faust's client cannot log in as the plan's connection says.
     """
 
     def __init__(self, plan: Plan, worker: Worker, log: KafkaLog, folder: Path) -> None:
@@ -96,6 +100,7 @@ class FaustEngine(Engine):
         self._worker = worker
         self._log = log
         self._folder = folder
+        self._credentials = credentials(plan.kafka)
         self._executor = _DaemonExecutor(f"worker {plan.output.topic}")
         self._buffers: dict[TopicPartition, deque[FaustMessage]] = {}
         self._buffered = 0
@@ -140,10 +145,12 @@ class FaustEngine(Engine):
                 raise ProcessError(f"faust stopped by itself: {app.crash_reason!r}")
 
     def _new_app(self) -> MeshApp:
-        brokers = [URL(f"kafka://{server}") for server in self._plan.kafka.bootstrap_servers.split(",")]
+        # librdkafka also takes `SASL_SSL://host:port`.
+        servers = [each.strip().rpartition("://")[2] for each in self._plan.kafka.bootstrap_servers.split(",")]
         return MeshApp(
             self._plan.group,
-            broker=brokers,
+            broker=[URL(f"kafka://{server}") for server in servers],
+            broker_credentials=self._credentials,
             datadir=self._folder,
             store="memory://",
             autodiscover=False,

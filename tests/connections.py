@@ -1,0 +1,68 @@
+"""The connections of the tests to their clusters, in every process of the session.
+
+A test names a cluster by its bootstrap servers. A cluster without TLS and login needs no more; a secured one is known by the
+`client.properties` of its operator, which a variable of the environment names, so that the processes that a test starts know it
+as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from meshport.binding import Binding
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.sources import file_layer, kafka_config
+
+VARIABLE: Final = "MESHPORT_TEST_CONNECTIONS"
+
+
+def connection(bootstrap_servers: str) -> KafkaConfig:
+    """The connection of the one who may do everything with a cluster."""
+    for file in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        known = read_properties(Path(file))
+        if known.bootstrap_servers == bootstrap_servers:
+            return known
+    return KafkaConfig(bootstrap_servers)
+
+
+def client_settings(bootstrap_servers: str) -> dict[str, Any]:
+    """The same for a client of confluent_kafka, secrets in the clear."""
+    return connection(bootstrap_servers).client_properties({})
+
+
+def remember(properties: Path) -> None:
+    """Let this process, and those that it starts, know a secured cluster."""
+    known = [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
+    os.environ[VARIABLE] = os.pathsep.join((*known, str(properties)))
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The connections as a port takes them, each with further properties."""
+
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, bootstrap_servers: str) -> KafkaConfig:
+        """The connection to a cluster."""
+        known = connection(bootstrap_servers)
+        return replace(known, properties={**known.properties, **self.properties})
+
+    def to(self, binding: Binding) -> KafkaConfig:
+        """The connection to the cluster of a binding."""
+        return self.at(binding.bootstrap_servers)
+
+    def cluster(self, name: str | None, bootstrap_servers: str = "") -> KafkaConfig:  # noqa: ARG002 - of the protocol
+        """The connection to a cluster; no cluster has a name here."""
+        return self.at(bootstrap_servers)
+
+
+CONNECTIONS: Final = Connections()
+
+
+def read_properties(file: Path) -> KafkaConfig:
+    """Read a `client.properties`."""
+    return kafka_config([file_layer(file, {})])
