@@ -21,6 +21,7 @@ from meshport.compat.rules import (
     proof,
     safety,
     slo,
+    topic,
     values,
 )
 
@@ -33,6 +34,7 @@ _ROWS: Final = (
     *safety.RULES,
     *portable.RULES,
     *key.RULES,
+    *topic.RULES,
     *port.RULES,
     *major.RULES,
     *product.RULES,

@@ -158,6 +158,8 @@ def _descriptor_path(finding: Finding, product: Product, port: OutputPort | None
         if port is None:
             return ("outputPorts",)
         entry = ("outputPorts", product.output_ports.index(port))
+        if keys[:1] == ("config",):
+            keys = ("config", finding.path.removeprefix("config."))
         return (*entry, *keys) if finding.part is Part.PORT else (*entry, "schema")
     if len(keys) > 1 and keys[0] == "slaProperties":
         index = next((i for i, each in enumerate(product.sla_properties) if each.property == keys[1]), None)

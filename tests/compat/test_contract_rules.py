@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from meshport.compat import Contract
 from meshport.compat.contract import Change
-from meshport.compat.rules import governance, key, port, product, slo
+from meshport.compat.rules import governance, key, port, product, slo, topic
 from meshport.compat.rules.port import at_least
 from meshport.compat.service_levels import LevelChange, level_change
 from meshport.event.record import record_key
 from meshport.product import Compatibility, Product, ServiceLevel
 from tests.compat.contracts import CLASSES, contract, ports, retentions
 
-OWN: Final = tuple(rule for each in (key, port, product, slo, governance) for rule in each.RULES)
+OWN: Final = tuple(rule for each in (key, topic, port, product, slo, governance) for rule in each.RULES)
 
 
 def found(before: Contract, after: Contract | None, left: Product | None = None) -> set[tuple[str, str]]:

@@ -65,7 +65,8 @@ def mesh(tmp_path: Path) -> Mesh:
     """A project in a folder of a repository, with one product."""
     made = Mesh.make(tmp_path / "repo", "me sh")
     made.schema("common/place", PLACE)
-    made.product("shop/orders", SCHEMA, ports="- name: extra\n  - name: events\n    retention: 1d")
+    ports = "- name: extra\n  - name: events\n    retention: 1d\n    config:\n      flush.ms: 9"
+    made.product("shop/orders", SCHEMA, ports=ports)
     made.schema("shop/orders.extra", SCHEMA)
     return made
 
@@ -138,6 +139,7 @@ def test_the_descriptor_has_lines_too(mesh: Mesh) -> None:
         mesh.project,
         finding("retention", part=Part.PORT),
         finding("cleanup", part=Part.PORT),
+        finding("config.flush.ms", part=Part.PORT),
         finding("owner", part=Part.PRODUCT),
         finding("slaProperties.b", part=Part.PRODUCT),
         finding("slaProperties.gone", part=Part.PRODUCT),
@@ -145,6 +147,7 @@ def test_the_descriptor_has_lines_too(mesh: Mesh) -> None:
     ) == [
         at("retention"),
         at("- name: events"),
+        at("flush.ms"),
         at("owner"),
         at("- {property: b"),
         at("slaProperties"),

@@ -1,4 +1,4 @@
-"""What a port promises around its events: their time and type, the topic, the level of its schema."""
+"""What a port promises around its events: their time and type, the level of its schema, whom it protects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from meshport.compat.contract import Change, Found
-from meshport.compat.finding import Direction, Part, RollOut, Severity
+from meshport.compat.finding import Direction, Part, RollOut
 from meshport.compat.rule import Rule, Scope, Stops
 from meshport.compat.rules.advice import WAIVE, new_major
 from meshport.product import Compatibility, Protection, Status
-from meshport.product.duration import format_duration
 
 _CONTRACT: Final = (Direction.CONTRACT,)
 _BACK, _BACK_ALL, _FORTH, _FORTH_ALL = "backward", "backward, all", "forward", "forward, all"
@@ -78,133 +77,6 @@ def event_type(change: Change) -> Iterator[Found]:
             was,
             now,
             f"write `type: {was}` at the port; or let every reader take both types first, then {WAIVE}",
-            RollOut.READERS,
-            Part.PORT,
-        )
-
-
-def partitions(change: Change) -> Iterator[Found]:
-    """The port declares fewer partitions than its topic has.
-
-    Kafka cannot reduce the number (INVALID_PARTITIONS, KIP-195), and a key's partition is its hash modulo that number. No
-    waiver lets it pass, because the topic would be wrong whatever was approved.
-
-    Declare as many as the topic has. `meshport rebuild ADDRESS --partitions N` binds a generation with fewer.
-    """
-    if (after := change.after) is None:
-        return
-    was, now = change.before.port.partitions, after.port.partitions
-    if now < was:
-        yield Found(
-            "partitions",
-            f"the topic has {was} partitions and would have {now}: Kafka cannot remove partitions",
-            was,
-            now,
-            f"write `partitions: {was}`; or `meshport rebuild {after.product.address.key} --partitions {now} --swap always` "
-            f"first; or {new_major(change.before)}",
-            RollOut.ANY,
-            Part.PORT,
-        )
-
-
-def partitions_added(change: Change) -> Iterator[Found]:
-    """The port declares more partitions than it had.
-
-    A key's partition is its hash modulo the number of partitions (Kafka's default partitioner). In a topic that grows, new
-    events of a key go to another partition than the stored ones: their order is lost, and state by key is split. A new
-    generation has every key in one partition, and readers continue in it without a gap or a repeat.
-
-    First `meshport rebuild ADDRESS --partitions N --swap always`, then `meshport apply`; the registry then knows the new number
-    and finds nothing. Where the gate compares with git, which knows no generations, waive the rule for that change. `apply`
-    and the registry refuse it before the rebuild, waived or not.
-    """
-    if (after := change.after) is None:
-        return
-    was, now = change.before.port.partitions, after.port.partitions
-    if now > was:
-        yield Found(
-            "partitions",
-            f"the topic has {was} partitions and would have {now}: keys would move to others",
-            was,
-            now,
-            f"`meshport rebuild {after.product.address.key} --partitions {now} --swap always` first; or keep `partitions: {was}`",
-            RollOut.ANY,
-            Part.PORT,
-        )
-
-
-def cleanup_policy(change: Change) -> Iterator[Found]:
-    """The cleanup policy changed, so that the topic keeps something else.
-
-    With `compact`, Kafka removes all but the last event of each key: a reader of facts finds no history, and cannot get it
-    back. With `delete`, Kafka removes everything older than the retention, rows of a table included: a reader of the table
-    misses every row that did not change lately.
-
-    Keep the policy. Publish the other view as a port or a product of its own, so that both can be read.
-    """
-    if (after := change.after) is None:
-        return
-    was, now = change.before.port.cleanup, after.port.cleanup
-    if was != now:
-        lost = (
-            "all but the last event of each key"
-            if now == "compact"
-            else "rows that did not change within the retention"
-        )
-        yield Found(
-            "cleanup",
-            f"the cleanup policy was {was!r} and would be {now!r}: Kafka would remove {lost}",
-            was,
-            now,
-            f"keep `cleanup: {was}` and publish the other view as another output port; or {new_major(change.before)}",
-            RollOut.READERS,
-            Part.PORT,
-        )
-
-
-def tombstones(change: Change) -> Iterator[Found]:
-    """The port becomes a table: events with a null value, tombstones, delete a row.
-
-    A reader of facts fails on its first null, or worse, skips it and keeps a row that was deleted. It is a warning, since
-    CLEANUP_POLICY refuses the same edit; this remains to be done if that rule is waived.
-
-    Let each reader handle an event without data first: delete the row of its key.
-    """
-    if (after := change.after) is None:
-        return
-    if change.before.port.cleanup == "delete" and after.port.cleanup == "compact":
-        yield Found(
-            "cleanup",
-            "readers would meet events with a null value for the first time",
-            "delete",
-            "compact",
-            "let the readers treat an event without data as the end of its key's row, before the first is published",
-            RollOut.READERS,
-            Part.PORT,
-        )
-
-
-def retention(change: Change) -> Iterator[Found]:
-    """Events are kept for a shorter time.
-
-    Kafka removes older events as soon as the setting is applied, including events written before. A reader that was down for
-    longer, or that builds its state from the beginning, misses events without being notified. The rule applies only where
-    time removes events: Kafka ignores `retention.ms` on a compacted topic (topic configuration, `cleanup.policy`).
-
-    Keep the retention, or agree on the shorter one with the readers and let them read what they need before.
-    """
-    after = change.after
-    if after is None or change.before.port.cleanup == after.port.cleanup == "compact":
-        return
-    was, now = change.before.port.retention, after.port.retention
-    if now is not None and (was is None or now < was):
-        kept = "forever" if was is None else format_duration(was)
-        yield Found(
-            "retention",
-            f"events were kept {'' if was is None else 'for '}{kept} and would be kept for {format_duration(now)}",
-            kept,
-            format_duration(now),
-            f"keep `retention: {kept}`; or agree with the readers, then {WAIVE}",
             RollOut.READERS,
             Part.PORT,
         )
@@ -288,40 +160,6 @@ def port_removed(change: Change) -> Iterator[Found]:
 RULES: Final = (
     Rule("TIME_CHANGED", "the time of an event keeps its meaning", _CONTRACT, Scope.CHANGE, time_changed),
     Rule("EVENT_TYPE", "events keep their CloudEvents type", _CONTRACT, Scope.CHANGE, event_type),
-    Rule(
-        "PARTITIONS",
-        "a topic keeps its partitions",
-        _CONTRACT,
-        Scope.CHANGE,
-        partitions,
-        waivable=False,
-        holds_unused=True,
-    ),
-    Rule(
-        "PARTITIONS_ADDED",
-        "keys stay in their partitions",
-        _CONTRACT,
-        Scope.CHANGE,
-        partitions_added,
-        holds_unused=True,
-    ),
-    Rule("CLEANUP_POLICY", "a topic keeps its cleanup policy", _CONTRACT, Scope.CHANGE, cleanup_policy),
-    Rule(
-        "TOMBSTONES",
-        "readers expect null values before the first is written",
-        _CONTRACT,
-        Scope.CHANGE,
-        tombstones,
-        Severity.WARNING,
-    ),
-    Rule(
-        "RETENTION",
-        "events are kept for the promised time",
-        _CONTRACT,
-        Scope.CHANGE,
-        retention,
-        stops=Stops.NO_READER,
-    ),
     Rule(
         "COMPATIBILITY_LOWERED",
         "the compatibility level promises no less",
