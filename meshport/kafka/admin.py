@@ -28,6 +28,7 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
 from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
+from meshport.kafka.unreachable import unreachable
 
 _Answer = TypeVar("_Answer")
 
@@ -75,7 +76,7 @@ class Admin:
                 else self._client.list_topics(timeout=_TIMEOUT_S)
             )
         except KafkaException as error:
-            raise client_error(error, what) from error
+            raise unreachable(self.kafka, error, what) from error
 
     def brokers(self) -> int:
         """Return how many brokers the cluster has.

@@ -94,7 +94,7 @@ class Consumer(TopicOffsets):
             },
             settings,
         )
-        super().__init__(client, kafka.bootstrap_servers)
+        super().__init__(client, kafka)
 
     def _note_fetched(self, statistics: str) -> None:
         self.fetched = {

@@ -27,6 +27,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error, delivery_error
 from meshport.kafka.undelivered import Undelivered, possibly_stored
+from meshport.kafka.unreachable import RefusedConnections
 
 __all__ = ["ANY_PARTITION", "NOW", "Message", "Producer", "Refusal", "refusal"]
 
@@ -78,6 +79,7 @@ class Producer:
 
     def __init__(self, kafka: KafkaConfig, *, settings: Mapping[str, Any] | None = None) -> None:
         self._fatal: KafkaError | None = None
+        self._refused = RefusedConnections()
         self._doubted_at = -math.inf
         properties = {**kafka.properties, **(settings or {})}
         self._doubt_s = _longest_delivery_s(properties) + _DOUBT_S
@@ -100,6 +102,7 @@ class Producer:
         """The client's own method, for a hot path that handles BufferError by `poll` and `Refusal` by `refusal` itself."""
 
     def _failed(self, error: ClientError) -> None:
+        self._refused.note(error)
         if error.fatal():
             self._fatal = client_error(error, "the producer cannot go on")
         self._doubt()

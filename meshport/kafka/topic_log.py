@@ -22,6 +22,7 @@ from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.unreachable import unreachable
 
 LOOK_S: Final = 3.0
 """The seconds after which a watch asks for the ids again."""
@@ -64,7 +65,7 @@ class TopicLogs:
     """
 
     def __init__(self, kafka: KafkaConfig) -> None:
-        self._servers = kafka.bootstrap_servers
+        self._kafka = kafka
         self._client = new_client(AdminClient, kafka, {"log_level": 0})
         # An in-memory cluster does not answer requests for topics; nor is a topic of it ever made again.
         self._in_memory = is_in_memory(self._metadata().cluster_id)
@@ -73,7 +74,7 @@ class TopicLogs:
         try:
             return self._client.list_topics(timeout=_TIMEOUT_S)
         except KafkaException as error:
-            raise client_error(error, f"no broker answers at {self._servers}") from error
+            raise unreachable(self._kafka, error, f"no broker answers at {self._kafka.bootstrap_servers}") from error
 
     def ask(self, topics: Iterable[str], timeout_s: float) -> Answers:
         """Send a request for topics, and return at once; an in-memory cluster is not asked.

@@ -11,8 +11,10 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
 
+from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.unreachable import unreachable
 
 _Answer = TypeVar("_Answer")
 
@@ -42,12 +44,12 @@ class TopicOffsets:
 
     Args:
         client: the client to ask with.
-        bootstrap_servers: of the cluster, for messages.
+        kafka: the connection of the client.
     """
 
-    def __init__(self, client: Consumer, bootstrap_servers: str) -> None:
+    def __init__(self, client: Consumer, kafka: KafkaConfig) -> None:
         self._client = client
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
 
     def partitions(self, topic: str, *, timeout_s: float = METADATA_S) -> list[int]:
         """Return the numbers of a topic's partitions.
@@ -56,11 +58,11 @@ class TopicOffsets:
             TopicError: there is no such topic.
             BrokerUnavailable: no broker answered.
         """
-        what = f"cannot see the topic {topic} at {self._bootstrap_servers}"
+        what = f"cannot see the topic {topic} at {self._kafka.bootstrap_servers}"
         try:
             found = self._client.list_topics(topic, timeout=timeout_s).topics[topic]
         except KafkaException as error:
-            raise client_error(error, what) from error
+            raise unreachable(self._kafka, error, what) from error
         if found.error is not None:
             raise client_error(found.error, what)
         return sorted(found.partitions)

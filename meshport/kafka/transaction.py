@@ -45,6 +45,7 @@ from meshport.kafka.errors import client_error
 from meshport.kafka.producer import ANY_PARTITION, NOW, Message, refusal
 from meshport.kafka.received import ReceivedMessage
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.kafka.unreachable import RefusedConnections
 
 __all__ = ["BATCH_BYTES", "Member", "Transactions"]
 
@@ -224,6 +225,7 @@ class Transactions:
     def __init__(self, kafka: KafkaConfig, name: str, *, settings: Mapping[str, Any] | None = None) -> None:
         self._name = name
         self._fatal: KafkaError | None = None
+        self._refused = RefusedConnections()
         self._open = False
         self._client = new_client(
             ClientProducer,
@@ -244,6 +246,7 @@ class Transactions:
         )
 
     def _failed(self, error: ClientError) -> None:
+        self._refused.note(error)
         if error.fatal():
             self._fatal = client_error(error, f"{self._name} cannot go on")
 

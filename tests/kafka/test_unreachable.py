@@ -1,0 +1,74 @@
+"""A cluster that cannot be reached is reported with the cause: a wrong login, an unknown authority, another protocol."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from meshport.errors import BrokerUnavailable
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.consumer import Consumer
+from meshport.kafka.producer import Message, Producer
+from meshport.local.cluster import Cluster
+from tests.waiting import PATIENCE_S
+
+CANARY = "c4n4ry-s3cr3t"
+WRONG_PASSWORD = {"sasl.password": CANARY}
+ASK_S = 0.5
+
+
+def changed(kafka: KafkaConfig, properties: Mapping[str, Any]) -> KafkaConfig:
+    """The connection with other properties; one that is None is left out."""
+    merged = {**kafka.properties, **properties}
+    return KafkaConfig(kafka.bootstrap_servers, {name: each for name, each in merged.items() if each is not None})
+
+
+@pytest.mark.parametrize(
+    ("properties", "code", "cause"),
+    [
+        (WRONG_PASSWORD, "_AUTHENTICATION", "SASL authentication error: Authentication failed"),
+        ({"ssl.ca.location": None}, "_SSL", "certificate could not be verified"),
+        (
+            dict.fromkeys(["security.protocol", "sasl.mechanism", "sasl.username", "sasl.password", "ssl.ca.location"]),
+            "_TRANSPORT",
+            "the connection is closed by the other side\nhint: a Kafka that asks for TLS or a login needs --kafka-config",
+        ),
+    ],
+    ids=["password", "certificate", "protocol"],
+)
+def test_the_error_has_the_cause(secured: Cluster, properties: Mapping[str, Any], code: str, cause: str) -> None:
+    """The client's own error is `Broker transport failure` alone; the message adds what it reports, and no secret."""
+    with (
+        Consumer(changed(secured.config, properties)) as consumer,
+        pytest.raises(BrokerUnavailable) as caught,
+    ):
+        consumer.partitions("any", timeout_s=ASK_S)
+    assert caught.value.code == code
+    assert caught.value.servers == secured.bootstrap_servers
+    assert cause in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_a_producer_that_is_refused_logs_it_once(secured: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """The client goes on for as long as it holds an event, so that the cause is logged at its first attempt."""
+    quick = {"message.timeout.ms": 1500, "linger.ms": 0}
+    with (
+        caplog.at_level(logging.WARNING),
+        Producer(changed(secured.config, {**WRONG_PASSWORD, **quick})) as producer,
+        pytest.raises(BaseException),  # noqa: B017, PT011 - the outcome of the event is not what is tested
+    ):
+        producer.deliver([Message("any", None, b"value")], timeout_s=PATIENCE_S)
+    (message,) = [each for each in caplog.messages if "refuses the connection" in each]
+    assert "SASL authentication error: Authentication failed" in message
+    assert CANARY not in caplog.text
+
+
+def test_nothing_listens() -> None:
+    """The error names the address that was tried."""
+    with Consumer(KafkaConfig("127.0.0.1:1")) as consumer, pytest.raises(BrokerUnavailable) as caught:
+        consumer.partitions("any", timeout_s=ASK_S)
+    assert "Connect to ipv4#127.0.0.1:1 failed: Connection refused" in str(caught.value)
+    assert caught.value.hint is None
