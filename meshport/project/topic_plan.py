@@ -32,6 +32,10 @@ SEALED: Final = "100"
 the marker of a transaction, which has to fit, has 78."""
 
 _DEFAULT: Final = "the cluster's default"
+_HINTS: Final = {
+    "INVALID_REPLICATION_FACTOR": "at most as many replicas as the cluster has brokers",
+    "POLICY_VIOLATION": "the cluster's operator allows no such topic: ask for it, or declare what the policy has",
+}
 _KNOWN_S: Final = 15.0
 _PAUSE_S: Final = 0.02
 
@@ -121,6 +125,7 @@ class TopicChange:
         config: the settings that are set.
         removed: the settings that get the cluster's default again.
         before: the value that each changed setting has now; None for one that the cluster does not know.
+        inherited: those of them whose value is the cluster's default.
         declared_replicas: how many replicas the port declares, where the cluster of one machine has fewer brokers.
         cluster: the name of its cluster; None for the default cluster.
     """
@@ -132,6 +137,7 @@ class TopicChange:
     config: dict[str, str]
     removed: tuple[str, ...] = ()
     before: dict[str, str | None] = field(default_factory=dict)
+    inherited: frozenset[str] = frozenset()
     declared_replicas: int | None = None
     cluster: str | None = None
 
@@ -141,12 +147,16 @@ class TopicChange:
             settings = ", ".join(f"{key}={value}" for key, value in sorted(self.config.items()))
             return f"make topic {name} ({self.partitions} partitions, {self._replicas()}, {settings})"
         after: dict[str, str] = self.config | dict.fromkeys(self.removed, _DEFAULT)
-        settings = ", ".join(f"{key} {self.before.get(key) or 'unset'} -> {after[key]}" for key in sorted(after))
+        settings = ", ".join(f"{key} {self._now(key)} -> {after[key]}" for key in sorted(after))
         return f"change topic {name}: {settings}"
 
     def _replicas(self) -> str:
         count = f"{self.replicas} replica{'' if self.replicas == 1 else 's'}"
         return f"{count} of the {self.declared_replicas} declared" if self.declared_replicas else count
+
+    def _now(self, key: str) -> str:
+        value = self.before.get(key)
+        return "unset" if value is None else f"{value} ({_DEFAULT})" if key in self.inherited else value
 
     def as_dict(self) -> dict[str, Any]:
         """Return the change as JSON data."""
@@ -158,7 +168,15 @@ class TopicChange:
             "partitions": self.partitions,
             "replicas": self.replicas,
             "config": self.config,
-            "changes": [{"setting": key, "before": self.before.get(key), "after": after[key]} for key in sorted(after)],
+            "changes": [
+                {
+                    "setting": key,
+                    "before": self.before.get(key),
+                    "inherited": key in self.inherited,
+                    "after": after[key],
+                }
+                for key in sorted(after)
+            ],
         }
 
 
@@ -258,21 +276,24 @@ def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicCh
     different = {key: value for key, value in wanted.items() if _differs(key, value, found)}
     if not different and not removed:
         return None
-    before = {key: _now(key, found) for key in (*different, *removed)}
+    before = {key: found.setting(key) for key in (*different, *removed)}
+    inherited = frozenset(key for key in different if key in found.defaults)
     return TopicChange(
-        declared.topic, found.partitions, found.replication, False, different, removed, before, cluster=port.cluster
+        declared.topic,
+        found.partitions,
+        found.replication,
+        False,
+        different,
+        removed,
+        before,
+        inherited,
+        cluster=port.cluster,
     )
 
 
 def _differs(name: str, value: str, found: Topic) -> bool:
     """Return whether a setting is not the topic's own: the cluster's default may change, whatever it is now."""
     return found.config.get(name) != value
-
-
-def _now(name: str, found: Topic) -> str | None:
-    if name in found.config:
-        return found.config[name]
-    return f"{found.defaults[name]} ({_DEFAULT})" if name in found.defaults else None
 
 
 def _kept(port: OutputPort, found: Topic) -> dict[str, str]:
@@ -337,9 +358,14 @@ def _at(declared: DeclaredPort, error: KafkaError) -> KafkaError:
     """Return the cluster's refusal with the file of the declaration; an unavailable cluster stays what it is."""
     if error.code is None or (not error.code.startswith("INVALID") and error.code != "POLICY_VIOLATION"):
         return error
+    keys: tuple[str, ...] = ()
+    if error.code == "INVALID_REPLICATION_FACTOR":
+        keys = ("replicationFactor",)
+    elif name := next((each for each in declared.port.config or {} if f" {each}" in error.message), None):
+        keys = ("config", name)
     return TopicError(
-        f"{declared.where()}: {error.message}",
+        f"{declared.where(*keys)}: {error.message}",
         topic=declared.topic,
         code=error.code,
-        hint="`replicationFactor` is at most the number of brokers, and `config` has what this cluster allows",
+        hint=_HINTS.get(error.code),
     )

@@ -241,13 +241,14 @@ def test_apply_plans_then_does(on_mesh: Run, mesh: Mesh) -> None:
     assert (plan["address"], plan["applied"]) == (f"mesh://{domain}/things", False)
     assert plan["topics"][0] == {
         "topic": f"{domain}.things.events.v1",
+        "cluster": None,
         "new": True,
         "partitions": 4,
         "replicas": 1,
         "config": {"cleanup.policy": "delete", "retention.ms": "-1"},
         "changes": [
-            {"setting": "cleanup.policy", "before": None, "after": "delete"},
-            {"setting": "retention.ms", "before": None, "after": "-1"},
+            {"setting": "cleanup.policy", "before": None, "inherited": False, "after": "delete"},
+            {"setting": "retention.ms", "before": None, "inherited": False, "after": "-1"},
         ],
     }
     assert f"make topic {domain}.things.events.v1 (4 partitions, 1 replica" in planned.err

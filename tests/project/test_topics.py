@@ -79,10 +79,10 @@ def test_a_setting_that_is_declared_no_more_gets_the_clusters_default(declared: 
 @pytest.mark.parametrize(
     ("keys", "line", "reason"),
     [
-        ("    replicationFactor: 3\n", 7, "replication factor of 3 cannot be reached"),
-        ("    config: {segment.bytes: 1}\n", 7, "Invalid value 1 for configuration segment.bytes"),
+        ("    replicationFactor: 3\n", 10, "replication factor of 3 cannot be reached"),
+        ("    config: {segment.bytes: 1}\n", 10, "Invalid value 1 for configuration segment.bytes"),
         ("    config: {min.insync.replicas: 2}\n", 10, "has 1 replica: no event could be stored"),
-        ("    config: {confluent.tier.enable: true}\n", 7, "Unknown topic config name: confluent.tier.enable"),
+        ("    config: {confluent.tier.enable: true}\n", 10, "Unknown topic config name: confluent.tier.enable"),
     ],
 )
 def test_a_topic_that_the_cluster_would_refuse_is_refused_in_the_plan(
@@ -102,7 +102,7 @@ def test_a_topic_that_the_cluster_would_refuse_is_refused_in_the_plan(
 @pytest.mark.parametrize(
     ("keys", "line", "reason"),
     [
-        ("    config: {segment.bytes: 1}\n", 7, "Invalid value 1 for configuration segment.bytes"),
+        ("    config: {segment.bytes: 1}\n", 10, "Invalid value 1 for configuration segment.bytes"),
         ("    config: {min.insync.replicas: 2}\n", 10, "has 1 replica: no event could be stored"),
     ],
 )
