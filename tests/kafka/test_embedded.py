@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from meshport.address import Address
 from meshport.errors import BrokerUnavailable, JarRejected, TopicError
@@ -280,6 +280,43 @@ def test_another_number_of_replicas_is_refused_and_a_new_generation_has_it(kafka
     assert make_generation_topic(admin, "moved-2", 2, known_topic(admin, "moved"), after.port)
     moved = known_topic(admin, "moved-2")
     assert (moved.replication, moved.setting("min.insync.replicas")) == (3, "2")
+
+
+def test_a_new_topic_keeps_its_promises_whatever_the_cluster_s_defaults_are(kafka3: EmbeddedKafka) -> None:
+    """Where a default of the brokers would lose events, the topic gets a setting of its own."""
+    risky = {"log.retention.bytes": "1000000", "unclean.leader.election.enable": "true"}
+    set_defaults(kafka3, {name: (value, AlterConfigOpType.SET) for name, value in risky.items()})
+    admin, port = Admin(KafkaConfig(kafka3.bootstrap_servers)), declared_port("kept")
+
+    def are_set() -> bool:
+        return all(
+            config_of(kafka3, ResourceType.BROKER, str(broker), name) == value
+            for broker in kafka3.pids
+            for name, value in risky.items()
+        )
+
+    try:
+        wait_for(are_set, "the brokers to have their defaults")
+        planned = topic_change(port, admin)
+        assert planned is not None
+        make_change(planned, port, admin)
+        kept = {"retention.bytes": "-1", "unclean.leader.election.enable": "false"}
+
+        def is_kept() -> bool:
+            return kept.items() <= known_topic(admin, "kept").config.items()
+
+        wait_for(is_kept, "the settings to be known to every broker")
+    finally:
+        set_defaults(kafka3, dict.fromkeys(risky, ("", AlterConfigOpType.DELETE)))
+
+
+def set_defaults(kafka: EmbeddedKafka, settings: dict[str, tuple[str, AlterConfigOpType]]) -> None:
+    """Change the defaults of each broker."""
+    entries = [ConfigEntry(name, value, incremental_operation=how) for name, (value, how) in settings.items()]
+    brokers = [ConfigResource(ResourceType.BROKER, str(each), incremental_configs=entries) for each in kafka.pids]
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for each in brokers:
+        admin.incremental_alter_configs([each])[each].result(PATIENCE_S)
 
 
 def test_killed_broker_loses_nothing_and_comes_back(kafka3: EmbeddedKafka) -> None:
