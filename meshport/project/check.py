@@ -10,7 +10,6 @@ from meshport.address import Address, nearest
 from meshport.binding import Binding
 from meshport.errors import DescriptorError, NotRegistered, ProcessError, RegistryUnavailable
 from meshport.kafka.clusters import KafkaAccess
-from meshport.kafka.config import PLAINTEXT
 from meshport.process.logic.declared_reads import ReadPort, WrongDeclaration, wrong_entries
 from meshport.process.logic.fields_read import fields_read
 from meshport.process.logic.load import load_pipeline
@@ -32,10 +31,11 @@ class Contracts:
     Args:
         products: of the project; theirs come first, since they are about to be registered.
         resolve: asks the registry.
-        kafka: the connections to Kafka; they show which ports are on one cluster.
+        kafka: the connections to Kafka; they show whether a port that names its cluster and one that names none are on one
+            cluster. Without them, ports are on different clusters only if both name one.
     """
 
-    def __init__(self, products: Iterable[ProjectProduct], resolve: Resolve, kafka: KafkaAccess = PLAINTEXT) -> None:
+    def __init__(self, products: Iterable[ProjectProduct], resolve: Resolve, kafka: KafkaAccess | None = None) -> None:
         self._products = {each.product.address: each for each in products}
         self._resolve = resolve
         self._kafka = kafka
@@ -81,6 +81,8 @@ class Contracts:
         Raises:
             UnknownCluster: no connection to it is known.
         """
+        if self._kafka is None:
+            return PortCluster(name)
         return PortCluster(name, self._kafka.cluster(name, bootstrap_servers).bootstrap_servers)
 
     def is_registered(self, address: Address) -> bool:
