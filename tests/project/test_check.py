@@ -13,9 +13,12 @@ import yaml
 
 from meshport.address import Address
 from meshport.binding import Binding
-from meshport.errors import DescriptorError, NotRegistered, ProcessError
+from meshport.errors import DescriptorError, NotRegistered, ProcessError, UnknownCluster
+from meshport.kafka.clusters import KafkaClusters
+from meshport.kafka.config import KafkaConfig
 from meshport.process.logic.fields_read import InputContract, fields_read
 from meshport.process.logic.load import operator_of
+from meshport.process.logic.one_cluster import PortCluster, refuse_other_clusters
 from meshport.process.logic.operators import Aggregate, Apply, Derive, Filter, Flatten, Operator
 from meshport.process.logic.pipeline import Pipeline
 from meshport.product import Step
@@ -256,3 +259,62 @@ def test_a_process_that_cannot_run_is_refused_first(tmp_path: Path) -> None:
     process = {"steps": [{"aggregate": {"by": ["player"], "values": {"best": "max(weight)"}}}]}
     with pytest.raises(ProcessError, match="no field 'weight'"):
         check(project(tmp_path, ["minute"], process))
+
+
+def on_clusters(root: Path, source: str | None, derived: str | None) -> Project:
+    """A project whose source and aggregate name these clusters."""
+    project(root, None)
+    for kind, name, cluster in (("producers", "events", source), ("processors", "chances", derived)):
+        file = root / kind / "football" / name / "product.yaml"
+        declared = yaml.safe_load(file.read_text(encoding="utf-8"))
+        declared["outputPorts"][0] |= {"cluster": cluster} if cluster else {}
+        file.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+    return Project(root)
+
+
+def test_a_processor_on_two_clusters_is_refused(tmp_path: Path) -> None:
+    """A processor whose output is on another cluster than its input is refused at its line, with what to do."""
+    with pytest.raises(ProcessError) as refused:
+        check(on_clusters(tmp_path, "eu", "us"))
+    file = tmp_path / "processors" / "football" / "chances" / "product.yaml"
+    number = 1 + file.read_text(encoding="utf-8").splitlines().index("  cluster: us")
+    assert refused.value.message.startswith(
+        f"{file}:{number}: mesh://football/chances/events@1 is on the cluster us, and reads "
+        "mesh://football/events/events@1 from the cluster eu: "
+    )
+    assert refused.value.hint is not None
+    assert "declare `cluster: eu` at football/chances/events@1" in refused.value.hint
+
+
+@pytest.mark.parametrize(("source", "derived"), [("eu", "eu"), (None, None), (None, "eu"), ("eu", None)])
+def test_one_cluster_passes(tmp_path: Path, source: str | None, derived: str | None) -> None:
+    """A processor on one cluster passes; one that names no cluster may be the other, as long as no servers are known."""
+    check(on_clusters(tmp_path, source, derived))
+
+
+def test_a_cluster_without_a_name_is_known_by_its_servers(tmp_path: Path) -> None:
+    """Where connections are known, a cluster with a name and the default cluster are one if they have the same servers."""
+    found = on_clusters(tmp_path, None, "eu")
+    derived = found.product(Address("football", "chances"))
+    known = KafkaClusters(KafkaConfig("a:9092"), {"eu": KafkaConfig("a:9092")})
+    check_process(derived, Contracts(found.products, nowhere, known))
+    apart = KafkaClusters(KafkaConfig("a:9092"), {"eu": KafkaConfig("b:9092")})
+    with pytest.raises(
+        ProcessError, match=r"the cluster eu \(b:9092\), and reads .* from the default cluster \(a:9092\)"
+    ):
+        check_process(derived, Contracts(found.products, nowhere, apart))
+    unknown = KafkaClusters(KafkaConfig("a:9092"), {"us": KafkaConfig("b:9092")})
+    with pytest.raises(UnknownCluster, match="no connection is known to the Kafka cluster eu, only to us"):
+        check_process(derived, Contracts(found.products, nowhere, unknown))
+
+
+def test_two_inputs_on_two_clusters_are_brought_to_one() -> None:
+    """Where the inputs themselves are on two clusters, no cluster of the output would do, and the hint says to copy one."""
+    output = Address("shop", "totals", "events", 1)
+    inputs = {Address("shop", name, "events", 1): PortCluster(name) for name in ("eu", "us")}
+    with pytest.raises(ProcessError) as refused:
+        refuse_other_clusters(output, PortCluster("eu"), inputs)
+    assert refused.value.hint == (
+        "bring all of its inputs to one cluster: copy shop/us/events@1 (with MirrorMaker 2, say) to a product on the cluster "
+        "eu, and read that"
+    )
