@@ -14,8 +14,8 @@ _MAKERS: Final = {
     "meshport/kafka/config.py",
     "meshport/kafka/in_memory.py",
     "meshport/kafka/sources.py",
-    "meshport/local/cluster.py",
-    "meshport/local/embedded.py",
+    "meshport/local/listeners.py",
+    "meshport/local/secured.py",
     "meshport/testing/topics.py",
 }
 _WITHOUT_KAFKA: Final = "meshport/process/engines/memory.py"

@@ -82,7 +82,7 @@ def publish(
         mapper = RowMapper(publisher.schema, reading.form, ignore_unknown=ignore_unknown)
         queued = 0
         uninterrupted = Uninterrupted()
-        watched.enter_context(silence_reported(publisher, lambda: queued))
+        watched.enter_context(silence_reported(publisher, lambda: queued, kafka=kafka))
         try:
             with (
                 _checked(source, reading, mapper, id_field) as file,

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from meshport.cli.output import say
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
 from meshport.ports.publisher import Publisher
 
 AFTER_S: Final = 5.0
@@ -16,13 +18,16 @@ AFTER_S: Final = 5.0
 
 
 @contextmanager
-def silence_reported(publisher: Publisher, queued: Callable[[], int], *, after_s: float = AFTER_S) -> Iterator[None]:
+def silence_reported(
+    publisher: Publisher, queued: Callable[[], int], *, after_s: float = AFTER_S, kafka: KafkaAccess = PLAINTEXT
+) -> Iterator[None]:
     """Report once that the broker is silent, and once that it answers again, while the block runs.
 
     Args:
         publisher: what events are published with.
         queued: returns how many events were given to it.
         after_s: the silence that is reported.
+        kafka: the connections to Kafka that the publisher was given.
     """
     ended = threading.Event()
 
@@ -39,7 +44,7 @@ def silence_reported(publisher: Publisher, queued: Callable[[], int], *, after_s
                 told = False
             elif not told and time.monotonic() - since >= after_s:
                 told = True
-                servers = publisher.binding.bootstrap_servers
+                servers = kafka.to(publisher.binding).bootstrap_servers
                 say(
                     f"the Kafka of {publisher.binding.address} ({servers}) has not answered for {after_s:g} s: {waiting} "
                     f"of {given} events wait, each for five minutes at most; Ctrl-C gives them up"

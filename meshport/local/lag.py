@@ -136,7 +136,8 @@ class LagMonitor:
         clusters = {topic: self._clusters[address] for address, topic in self._ports.items()}
         for plan in self._plans.values():
             topics = [*(stage.topic for stage in plan.stages), plan.quarantine_topic]
-            clusters = dict.fromkeys(topics + [plan.late_topic] * plan.timed, plan.kafka) | clusters
+            topics += [plan.late_topic] if plan.timed else []
+            clusters = dict.fromkeys(topics, plan.kafka) | clusters
         with ExitStack() as opened:
             followers = [
                 opened.enter_context(

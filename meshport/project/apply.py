@@ -10,9 +10,9 @@ from typing import Protocol, TypedDict
 from meshport.address import Address, topic_name
 from meshport.binding import Binding
 from meshport.catalog import Registration
-from meshport.errors import NotRegistered, RegistrationRefused
+from meshport.errors import NotRegistered, RegistrationRefused, UnknownCluster
 from meshport.kafka.clusters import KafkaAccess
-from meshport.product import Product
+from meshport.product import Product, line_of
 from meshport.project.check import Contracts, check_process
 from meshport.project.project import ProjectProduct
 from meshport.project.topic_plan import (
@@ -128,6 +128,8 @@ def plan(products: Iterable[ProjectProduct], registry: ProductRegistry, admins: 
         RegistryUnavailable, BrokerUnavailable: the registry or the cluster did not answer.
     """
     products = tuple(products)
+    for product in products:
+        _refuse_unknown_clusters(product, admins)
     contracts = Contracts(products, registry.resolve, admins.kafka)
     for product in products:
         with suppress(NotRegistered):  # an input that is not registered is reported below
@@ -164,6 +166,17 @@ def carry_out(planned: ProductPlan, registry: ProductRegistry, admins: TopicAdmi
         unused=unused,
         topic_ids=_topic_ids(planned.product.product, planned.registration, admins),
     )
+
+
+def _refuse_unknown_clusters(product: ProjectProduct, admins: TopicAdmins) -> None:
+    for index, port in enumerate(product.product.output_ports):
+        try:
+            admins.of(port.cluster)
+        except UnknownCluster as error:
+            if port.cluster is not None:
+                file = product.descriptor_file
+                error.message = f"{file}:{line_of(file, 'outputPorts', index, 'cluster')}: {error.message}"
+            raise
 
 
 class _Servers(TypedDict):
