@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Final, NamedTuple, TypeGuard
 
 from tests.repository import ROOT
 
@@ -19,11 +19,6 @@ _MAKERS: Final = {
     "meshport/testing/topics.py",
 }
 _WITHOUT_KAFKA: Final = "meshport/process/engines/memory.py"
-_TREES: Final = {
-    str(file.relative_to(ROOT)): ast.parse(file.read_text(encoding="utf-8"))
-    for folder in ("meshport", "registry")
-    for file in sorted((ROOT / folder).rglob("*.py"))
-}
 
 
 class Door(NamedTuple):
@@ -33,46 +28,54 @@ class Door(NamedTuple):
         file: that has it.
         name: by which it is called; of `__init__` the name of the class.
         method: whether it is called as an attribute of an object.
-        index: the position of the argument; None where only the keyword is taken.
+        position: of the argument; None where only the keyword is taken.
     """
 
     file: str
     name: str
     method: bool
-    index: int | None
+    position: int | None
+
+
+@cache
+def _nodes() -> dict[str, list[ast.AST]]:
+    """The nodes of each file of the library and the registry."""
+    files = [file for folder in ("meshport", "registry") for file in sorted((ROOT / folder).rglob("*.py"))]
+    return {str(each.relative_to(ROOT)): list(ast.walk(ast.parse(each.read_text(encoding="utf-8")))) for each in files}
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
+    for file, nodes in _nodes().items():
+        yield from ((file, node) for node in nodes if isinstance(node, ast.Call))
 
 
 def _doors() -> Iterator[Door]:
-    for file, tree in _TREES.items():
-        for owner in ast.walk(tree):
+    for file, nodes in _nodes().items():
+        for owner in nodes:
             if isinstance(owner, ast.Module | ast.ClassDef):
                 for each in owner.body:
                     if isinstance(each, ast.FunctionDef):
                         yield from _door(file, each, owner)
 
 
-def _door(file: str, function: ast.FunctionDef, owner: ast.AST) -> Iterator[Door]:
+def _door(file: str, function: ast.FunctionDef, owner: ast.Module | ast.ClassDef) -> Iterator[Door]:
     arguments = function.args
     names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
     defaults = {
         **dict(zip(reversed(names), reversed(arguments.defaults), strict=False)),
-        **{
-            each.arg: default
-            for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-            if default
-        },
+        **dict(zip((each.arg for each in arguments.kwonlyargs), arguments.kw_defaults, strict=True)),
     }
     if not _is_plaintext(defaults.get("kafka")):
         return
-    in_class = isinstance(owner, ast.ClassDef)
-    index = names.index("kafka") - in_class if "kafka" in names else None
+    method = isinstance(owner, ast.ClassDef)
+    position = names.index("kafka") - method if "kafka" in names else None
     if isinstance(owner, ast.ClassDef) and function.name == "__init__":
-        yield Door(file, owner.name, False, index)
+        yield Door(file, owner.name, False, position)
     else:
-        yield Door(file, function.name, in_class, index)
+        yield Door(file, function.name, method, position)
 
 
-def _is_plaintext(node: ast.AST | None) -> bool:
+def _is_plaintext(node: ast.AST | None) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and node.id == "PLAINTEXT"
 
 
@@ -85,7 +88,7 @@ def _called(node: ast.Call) -> tuple[str, bool]:
 
 def _passes(call: ast.Call, door: Door) -> bool:
     named = any(each.arg in {"kafka", None} for each in call.keywords)
-    return named or (door.index is not None and len(call.args) > door.index)
+    return named or (door.position is not None and len(call.args) > door.position)
 
 
 def _knows(file: str, door: Door) -> bool:
@@ -93,44 +96,33 @@ def _knows(file: str, door: Door) -> bool:
     module = door.file.removesuffix(".py").replace("/", ".")
     imported = (
         each.module
-        for each in ast.walk(_TREES[file])
+        for each in _nodes()[file]
         if isinstance(each, ast.ImportFrom) and each.module and door.name in {alias.name for alias in each.names}
     )
     return file == door.file or any(module == each or module.startswith(f"{each}.") for each in imported)
 
 
-def _calls() -> Iterator[tuple[str, ast.Call]]:
-    for file, tree in _TREES.items():
-        yield from ((file, node) for node in ast.walk(tree) if isinstance(node, ast.Call))
+def _defaults(node: ast.AST) -> tuple[ast.AST | None, ...]:
+    """The default values of a function's parameters, or of a field."""
+    if isinstance(node, ast.FunctionDef):
+        return *node.args.defaults, *node.args.kw_defaults
+    return (node.value,) if isinstance(node, ast.AnnAssign) else ()
 
 
 def test_a_connection_is_made_only_where_it_is_read() -> None:
     """Nothing but what reads a connection, or starts a Kafka, constructs a KafkaConfig; so that no login is lost on the way."""
-    found = [f"{file}:{node.lineno}" for file, node in _calls() if _called(node)[0] == "KafkaConfig"]
-    assert [each for each in found if Path(each.partition(":")[0]).as_posix() not in _MAKERS] == []
-    assert {each.partition(":")[0] for each in found} == _MAKERS
+    found = [(file, node.lineno) for file, node in _calls() if _called(node)[0] == "KafkaConfig"]
+    assert [f"{file}:{line}" for file, line in found if file not in _MAKERS] == []
+    assert {file for file, _ in found} == _MAKERS
 
 
 def test_a_connection_without_login_is_only_a_default() -> None:
     """PLAINTEXT stands nowhere but as the default of a parameter or of a field."""
     found = []
-    for file, tree in _TREES.items():
-        defaults = {
-            id(default)
-            for node in ast.walk(tree)
-            for default in (
-                (*node.args.defaults, *node.args.kw_defaults)
-                if isinstance(node, ast.FunctionDef)
-                else (node.value,)
-                if isinstance(node, ast.AnnAssign)
-                else ()
-            )
-        }
-        found += [
-            f"{file}:{node.lineno}"
-            for node in ast.walk(tree)
-            if _is_plaintext(node) and isinstance(node.ctx, ast.Load) and id(node) not in defaults  # type: ignore[attr-defined]  # a name
-        ]
+    for file, nodes in _nodes().items():
+        defaults = {id(each) for node in nodes for each in _defaults(node)}
+        names = (each for each in nodes if _is_plaintext(each) and isinstance(each.ctx, ast.Load))
+        found += [f"{file}:{each.lineno}" for each in names if id(each) not in defaults]
     assert found == []
 
 

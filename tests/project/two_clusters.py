@@ -50,7 +50,7 @@ class Shop:
 
     def declare(self, name: str, fields: dict[str, Any], *, reads: str = "", **port: Any) -> None:
         """Declare a product, or declare it anew."""
-        document = {
+        document: dict[str, Any] = {
             "address": f"{self.domain}/{name}",
             "id": str(uuid4()),
             "archetype": "aggregate" if reads else "source-aligned",
@@ -81,8 +81,12 @@ class Shop:
         """Register the addresses that only the inside of each cluster's network knows."""
         for each in self.products:
             schemas = {f"{port}@{major}": schema for (port, major), schema in each.schemas.items()}
-            inside = {"bootstrap_servers": "kafka.inside.invalid:9092", "clusters": {"eu": "eu.inside.invalid:9092"}}
-            self.registry.register(each.product, schemas, **inside)
+            self.registry.register(
+                each.product,
+                schemas,
+                bootstrap_servers="kafka.inside.invalid:9092",
+                clusters={"eu": "eu.inside.invalid:9092"},
+            )
 
     @property
     def products(self) -> tuple[ProjectProduct, ...]:
