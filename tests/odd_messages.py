@@ -10,6 +10,8 @@ from typing import Any
 
 import confluent_kafka
 
+from tests.connections import client_settings
+
 ODD_NAME = b"\xe9tat"
 """A header's name that is not UTF-8: `état` in Latin-1."""
 
@@ -32,15 +34,14 @@ def store_raw(
     library = _librdkafka()
     problem = ctypes.create_string_buffer(512)
     settings = ctypes.c_void_p(library.rd_kafka_conf_new())
-    library.rd_kafka_conf_set(
-        settings, b"bootstrap.servers", bootstrap_servers.encode(), problem, ctypes.c_size_t(len(problem))
-    )
+    for name, text in client_settings(bootstrap_servers).items():
+        library.rd_kafka_conf_set(settings, name.encode(), str(text).encode(), problem, ctypes.c_size_t(len(problem)))
     client = ctypes.c_void_p(library.rd_kafka_new(0, settings, problem, ctypes.c_size_t(len(problem))))
     assert client, problem.value
     given = ctypes.c_void_p(library.rd_kafka_headers_new(ctypes.c_size_t(len(headers))))
-    for name, text in headers:
-        size = ctypes.c_ssize_t(0 if text is None else len(text))
-        library.rd_kafka_header_add(given, name, ctypes.c_ssize_t(len(name)), text, size)
+    for header, content in headers:
+        size = ctypes.c_ssize_t(0 if content is None else len(content))
+        library.rd_kafka_header_add(given, header, ctypes.c_ssize_t(len(header)), content, size)
     parts: list[Any] = [_TOPIC, topic.encode(), _PARTITION, ctypes.c_int32(partition), _FLAGS, _COPY, _HEADERS, given]
     parts += [_KEY, key, ctypes.c_size_t(len(key)), _VALUE, value, ctypes.c_size_t(len(value))]
     refused = library.rd_kafka_producev(client, *parts, _END)

@@ -103,8 +103,8 @@ def test_a_source_stays_on_its_line_until_the_day(ports: Mesh, registry: Registr
 
     def run(*records: dict[str, object]) -> int:
         told = [SourceEvent(each, f"{number}", BEGIN) for number, each in enumerate(records)]
-        skip = stored([address], registry)
-        return run_sources([ProductSource(address, told)], registry, skip=skip).total
+        skip = stored([address], registry, kafka=CONNECTIONS)
+        return run_sources([ProductSource(address, told)], registry, skip=skip, kafka=CONNECTIONS).total
 
     assert run(reading(0)) == 1
     beside(ports, product, LATER)

@@ -25,6 +25,7 @@ from meshport.process.runtime.watchdog import ProcessorProgress
 from meshport.process.wire.plan import Plan
 from meshport.project.project import ProjectProduct
 from meshport.rebuild import Rebuild, Swap
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import TOTAL, TOTALS, Shop, cut, open_shop
 
@@ -168,7 +169,7 @@ def test_an_open_transaction_on_an_input_stops_no_processor_and_no_rebuild(
         batch.run_processor(plan, shop.mesh.registry, stop=stop, on_progress=note)
     assert seen[-1] == 42
     assert "undecided: a transaction is open at offset" in caplog.text
-    assert Rebuild(product, shop.mesh.registry).run(Swap.EQUAL).equal
+    assert Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.EQUAL).equal
     assert counted(shop, product) == 30
     writer.abort()
     shop.build(product)

@@ -181,7 +181,7 @@ def test_an_odd_header_costs_no_event(
         else:
             assert sum(each["ms"] for each in found) == 1 + 2 + 8
             assert {each.get("label", "l2") for each in found} == {"l2"}
-        (bad,) = read_quarantine(topics.plan.output)
+        (bad,) = read_quarantine(topics.plan.output, kafka=CONNECTIONS)
         assert (bad.offset, bad.key, bad.value) == (count + 2, b"u2", plays[2].value)
         assert "CE_ID is there twice" in bad.reason
 
@@ -204,16 +204,16 @@ def test_poison_of_any_size_is_quarantined_with_its_bytes(
         topics.run(on)
         assert len(topics.written_records) == len(LARGE) + 1
         assert topics.written_records[-1]["ms"] == (3 if key == "artist" else 2)
-        first = list(read_quarantine(topics.plan.output))
+        first = list(read_quarantine(topics.plan.output, kafka=CONNECTIONS))
         assert [(each.offset, each.value) for each in first] == [
             (2 * number - 1, bytes(size)) for number, size in enumerate(LARGE, 1)
         ]
         assert {(each.headers, each.error, each.original) for each in first} == {(tuple(named), "DecodeError", None)}
         if on == "rebuild" or key == "artist":
             return
-        assert len(redrive(topics.plan.output)) == len(LARGE)
+        assert len(redrive(topics.plan.output, kafka=CONNECTIONS)) == len(LARGE)
         topics.run(on)
-        again = list(read_quarantine(topics.plan.output))[len(LARGE) :]
+        again = list(read_quarantine(topics.plan.output, kafka=CONNECTIONS))[len(LARGE) :]
         assert [replace(each, redriven_before=0) for each in again] == first
         assert len(topics.written_records) == len(LARGE) + 1
 
@@ -227,14 +227,14 @@ def test_poison_that_cannot_be_compressed_stays_in_the_input(kafka: Cluster, on:
         topics.put(topics.message(play(ms=1)))
         topics.run(on)
         assert [each["ms"] for each in topics.written_records] == [0, 1]
-        (bad,) = read_quarantine(topics.plan.output)
+        (bad,) = read_quarantine(topics.plan.output, kafka=CONNECTIONS)
         assert (bad.offset, bad.key, bad.value, bad.headers, bad.original) == (1, b"k", None, (), "in the input")
         assert (bad.size, bad.sha256) == (1 + len(noise), original_digest(b"k", noise))
         if on == "rebuild":
             return
-        redrive(topics.plan.output)
+        redrive(topics.plan.output, kafka=CONNECTIONS)
         topics.run(on)
-        _, again = read_quarantine(topics.plan.output)
+        _, again = read_quarantine(topics.plan.output, kafka=CONNECTIONS)
         assert replace(again, redriven_before=0) == bad  # read again, with the same reason
 
 
@@ -246,7 +246,7 @@ def test_what_no_client_decompresses_is_quarantined_by_its_offset(kafka: Cluster
         topics.put(topics.message(play(ms=2)))
         topics.run(on)
         assert topics.written_records[-1] == {"artist": "a1", "n": 2, "ms": 3}
-        (bad,) = read_quarantine(topics.plan.output)
+        (bad,) = read_quarantine(topics.plan.output, kafka=CONNECTIONS)
         assert (bad.topic, bad.partition, bad.offset) == (topics.plan.source.topic, 0, 1)
         if on == "faust":  # its client decompresses it
             assert bad.value == bytes(110_000_000)
@@ -272,7 +272,7 @@ def test_a_compressed_topic_is_read(kafka: Cluster, on: str, codec: str) -> None
         assert producer.flush(60) == 0
         topics.run(on)
         assert topics.written_records[-1] == {"artist": "a1", "n": 200, "ms": sum(range(200))}
-        assert not list(read_quarantine(topics.plan.output))
+        assert not list(read_quarantine(topics.plan.output, kafka=CONNECTIONS))
 
 
 def test_large_events_of_one_batch_are_rekeyed(kafka: Cluster, on: str) -> None:
@@ -284,7 +284,7 @@ def test_large_events_of_one_batch_are_rekeyed(kafka: Cluster, on: str) -> None:
             producer.deliver(messages)
         topics.run(on)
         assert topics.written_records[-1] == {"artist": "a1", "n": 120, "ms": 120}
-        assert not list(read_quarantine(topics.plan.output))
+        assert not list(read_quarantine(topics.plan.output, kafka=CONNECTIONS))
 
 
 def test_an_event_too_large_to_rekey_is_quarantined(kafka: Cluster, on: str) -> None:
@@ -297,7 +297,7 @@ def test_an_event_too_large_to_rekey_is_quarantined(kafka: Cluster, on: str) -> 
         topics.put(large._replace(headers=[*large.headers, ("foreign", noise)]), topics.message(play(ms=2)))
         topics.run(on)
         assert topics.written_records[-1] == {"artist": "a1", "n": 2, "ms": 3}
-        (bad,) = read_quarantine(topics.plan.output)
+        (bad,) = read_quarantine(topics.plan.output, kafka=CONNECTIONS)
         assert (bad.offset, bad.original) == (1, "in the input")
 
 
@@ -313,6 +313,6 @@ def test_a_kafka_timestamp_beyond_all_years_costs_its_event(kafka: Cluster, on: 
         topics.put(topics.message(play(ms=2)))
         topics.run(on)
         assert topics.written_records[-1] == {"artist": "a1", "n": 2, "ms": 3}
-        (bad,) = read_quarantine(topics.plan.output)
+        (bad,) = read_quarantine(topics.plan.output, kafka=CONNECTIONS)
         assert (bad.offset, bad.stored_at) == (1, str(2**52))
         assert str(2**52) in bad.reason

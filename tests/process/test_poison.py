@@ -26,6 +26,7 @@ from meshport.process.runtime.worker import Worker
 from meshport.process.stages.partition import Counts
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.plan import Plan
+from tests.connections import CONNECTIONS
 from tests.process.poison import RUN, Faults, Given, mesh, publish, publish_rows
 from tests.repeats import repeated, repeats
 from tests.waiting import wait_for
@@ -112,7 +113,7 @@ def test_killed_while_redriving(kafka: Cluster, on: str) -> None:
     publish(plan, bound, given)
     RUN[on](plan, bound, until_end=True)
     publish_rows(plan, bound, ["row"])
-    assert len(redrive(plan.output)) == len(bad)
+    assert len(redrive(plan.output, kafka=CONNECTIONS)) == len(bad)
     log = KafkaLog(plan.kafka)
     command = [sys.executable, "-m", "tests.process.poison", kafka.bootstrap_servers, prefix, on]
     process = subprocess.Popen(command, cwd=ROOT)
@@ -141,12 +142,12 @@ def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
 
     bound.mended = True
     publish_rows(plan, bound, ["row"])
-    few = redrive(plan.output, lambda event: event.offset < 600)
+    few = redrive(plan.output, lambda event: event.offset < 600, kafka=CONNECTIONS)
     assert [each.offset for each in few] == list(range(500, 600))
-    assert len(redrive(plan.output)) == poison - 100
-    assert redrive(plan.output) == []
+    assert len(redrive(plan.output, kafka=CONNECTIONS)) == poison - 100
+    assert redrive(plan.output, kafka=CONNECTIONS) == []
     progress = RUN[on](plan, bound, until_end=True)
     assert (progress.read, progress.redriven, progress.quarantined) == (0, poison, 0)
     check(plan, bound, given)
     last = read_redriven(plan.output)
-    assert all(is_redriven(event, last) for event in read_quarantine(plan.output))
+    assert all(is_redriven(event, last) for event in read_quarantine(plan.output, kafka=CONNECTIONS))

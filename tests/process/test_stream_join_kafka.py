@@ -24,6 +24,7 @@ from meshport.local.cluster import Cluster
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.redrive import redrive
 from meshport.process.wire.plan import Plan
+from tests.connections import CONNECTIONS
 from tests.process.streams import DAY, ENGINES, ORDERS, UNKNOWN, Untold, mesh, order, payment, recount
 from tests.waiting import wait_for
 
@@ -94,10 +95,14 @@ def killed_and_redriven(kafka: Cluster, on: str) -> Outcome:
     progress = ENGINES[on](plan, bound, until_end=True)
     assert progress.lag == 0
     bound.mended = True
-    brought_back = redrive(plan.output)
+    brought_back = redrive(plan.output, kafka=CONNECTIONS)
     assert {each.topic for each in brought_back} == {each.stage.topic for each in plan.sources}
     progress = ENGINES[on](plan, bound, until_end=True)
-    assert (progress.redriven, progress.quarantined, redrive(plan.output)) == (len(brought_back), 0, [])
+    assert (progress.redriven, progress.quarantined, redrive(plan.output, kafka=CONNECTIONS)) == (
+        len(brought_back),
+        0,
+        [],
+    )
     left, right = (events(each.stage.topic, bound, log) for each in plan.sources)
     found = events(plan.output.topic, bound, log)
     log.close()

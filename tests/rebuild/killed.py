@@ -13,6 +13,7 @@ from meshport.kafka.transaction import Transactions
 from meshport.rebuild import Rebuild, Swap, job
 from meshport.rebuild.alignment import GenerationAligner
 from meshport.registry import PortGenerations, Registry
+from tests.connections import CONNECTIONS
 from tests.rebuild.shop import product_in
 
 LEASE_S = 3.0  # within one second a busy machine does not always renew the lease
@@ -69,7 +70,7 @@ def main(url: str, folder: str, name: str, point: str) -> None:
     """Rebuild and switch, with a kill at a point."""
     POINTS[point]()
     with Registry(url) as registry:
-        Rebuild(product_in(Path(folder), name), registry, lease_s=LEASE_S).run(Swap.EQUAL)
+        Rebuild(product_in(Path(folder), name), registry, lease_s=LEASE_S, kafka=CONNECTIONS).run(Swap.EQUAL)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class Shop:
         def work() -> None:
             try:
                 run_live(
-                    LivePlan(lambda: product, self.mesh.registry),
+                    LivePlan(lambda: product, self.mesh.registry, kafka=CONNECTIONS),
                     self.mesh.registry,
                     batch.run_processor,
                     say=lines.append,

@@ -93,7 +93,7 @@ def test_the_advice_of_the_error_works(
     assert (refused.value.address, refused.value.topic) == (str(plan.output.address), plan.stages[0].changelog)
     assert refused.value.partition in {0, 1}
     lines: list[str] = []
-    report = Rebuild(product, mesh, say=lines.append).run(Swap.EQUAL)
+    report = Rebuild(product, mesh, say=lines.append, kafka=CONNECTIONS).run(Swap.EQUAL)
     assert report.equal
     assert report.binding is not None
     assert any("is damaged" in line and "begun again" in line for line in lines)
@@ -114,7 +114,7 @@ def test_a_wrong_checkpoint_is_damage_too(shop: Shop, tmp_path: Path) -> None:
     shop.sell(50)
     with pytest.raises(StateDamaged):
         shop.build(product)
-    assert Rebuild(product, mesh).run(Swap.EQUAL).equal
+    assert Rebuild(product, mesh, kafka=CONNECTIONS).run(Swap.EQUAL).equal
     shop.build(product)
     assert orders(shop, product) == 150
 
@@ -133,7 +133,7 @@ def test_a_reader_passes_a_damaged_generation_without_a_gap(shop: Shop, tmp_path
     shop.sell(200)
     with pytest.raises(StateDamaged):
         shop.build(product)
-    assert Rebuild(product, mesh).run(Swap.EQUAL).equal
+    assert Rebuild(product, mesh, kafka=CONNECTIONS).run(Swap.EQUAL).equal
     shop.build(product)
     with Replay(address, mesh, kafka=CONNECTIONS) as replay:
         expected = {event.id for event in replay.history()}
@@ -157,7 +157,7 @@ def test_a_damaged_second_stage_with_ungrouped_records_is_rebuilt(shop: Shop, tm
     shop.sell(100)
     with pytest.raises(StateDamaged):
         shop.build(product)
-    assert Rebuild(product, mesh).run(Swap.EQUAL).equal
+    assert Rebuild(product, mesh, kafka=CONNECTIONS).run(Swap.EQUAL).equal
     assert orders(shop, product) == 300
     shop.build(product)
     assert orders(shop, product) == 600
@@ -168,11 +168,11 @@ def test_a_damaged_new_generation_is_begun_again(shop: Shop, tmp_path: Path) -> 
     product, mesh = shop.totals(tmp_path), shop.mesh.registry
     shop.sell(200)
     shop.build(product)
-    begun = Rebuild(product, mesh).run()
+    begun = Rebuild(product, mesh, kafka=CONNECTIONS).run()
     plan = shop.plan(product)
     new = replace(plan, output=plan.output.model_copy(update={"topic": begun.topic}))
     spoil(shop, new.stages[0], alter)
-    report = Rebuild(product, mesh).run(Swap.EQUAL)
+    report = Rebuild(product, mesh, kafka=CONNECTIONS).run(Swap.EQUAL)
     assert report.equal
     assert report.generation > begun.generation
 
@@ -184,8 +184,8 @@ def test_a_rebuild_names_the_history_that_is_removed(shop: Shop, tmp_path: Path)
     shop.build(product)
     first = cut(shop, shop.plan(product).source.topic)
     with pytest.raises(HistoryMissing, match="--allow-missing"):
-        Rebuild(product, mesh).run(Swap.ALWAYS)
-    report = Rebuild(product, mesh, missing=Missing.ALLOW).run(Swap.ALWAYS)
+        Rebuild(product, mesh, kafka=CONNECTIONS).run(Swap.ALWAYS)
+    report = Rebuild(product, mesh, missing=Missing.ALLOW, kafka=CONNECTIONS).run(Swap.ALWAYS)
     assert not report.equal
     assert orders(shop, product) == 200 - sum(first.values())
     shop.sell(50)

@@ -84,7 +84,7 @@ def test_a_derived_product_grows_while_events_come(shop: Shop, tmp_path: Path) -
         feeding = selling(shop, stop)
         try:
             wait_for(lambda: readers.least > 200, lambda: f"{readers.least}, {lines}, {readers.failed}")
-            report = Rebuild(product, shop.mesh.registry, partitions=6).run(Swap.EQUAL)
+            report = Rebuild(product, shop.mesh.registry, partitions=6, kafka=CONNECTIONS).run(Swap.EQUAL)
             assert report.equal
             binding = report.binding
             assert binding is not None
@@ -113,7 +113,7 @@ def test_the_declared_number_is_built(shop: Shop, tmp_path: Path) -> None:
         edited = declaring(product, partitions)
         with pytest.raises(RegistrationRefused, match="PARTITIONS"):
             shop.mesh.apply(edited)
-        report = Rebuild(edited, shop.mesh.registry).run(Swap.EQUAL)
+        report = Rebuild(edited, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.EQUAL)
         assert report.equal
         assert shop.mesh.apply(edited).partitions == partitions
         assert totals_of(shop, edited) == expected(300)
@@ -148,7 +148,7 @@ def test_a_source_aligned_product_grows(shop: Shop, tmp_path: Path) -> None:
     for name, ids in readers.seen.items():
         assert len(ids) == len(set(ids)) == 1500, name
     assert _in_order(shop, new.topic)
-    report_of_totals = Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
+    report_of_totals = Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
     assert report_of_totals.binding is not None
     shop.build(product)
     assert totals_of(shop, product) == expected(1500)

@@ -43,7 +43,7 @@ def test_a_rebuild_equals_the_live_generation(shop: Shop, tmp_path: Path) -> Non
     shop.sell(3000)
     for product in (shop.totals(tmp_path), shop.larger(tmp_path)):
         shop.build(product)
-        report = Rebuild(product, shop.mesh.registry).run()
+        report = Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run()
         assert report.equal
         assert report.processed.read == 3000
         assert shop.mesh.registry.refresh(product.product.address).generation == 1
@@ -67,7 +67,7 @@ def test_a_live_reader_sees_no_gap_and_no_double(shop: Shop, tmp_path: Path) -> 
             wait_for(
                 lambda: readers.least > 200, lambda: f"the first events: {readers.least}, {lines}, {readers.failed}"
             )
-            report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
+            report = Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.EQUAL)
             assert report.equal
             binding = report.binding
             assert binding is not None
@@ -87,9 +87,9 @@ def test_a_live_processor_asks_the_registry_for_its_generation(shop: Shop, tmp_p
     product = shop.larger(tmp_path)
     shop.build(product)
     with Registry(shop.mesh.url) as other:
-        plan_of = LivePlan(lambda: product, other)
+        plan_of = LivePlan(lambda: product, other, kafka=CONNECTIONS)
         assert plan_of().output.generation == 1
-        Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
+        Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.EQUAL)
         assert plan_of().output.generation == 2
 
 
@@ -124,7 +124,7 @@ def test_an_old_mistake_is_shown(shop: Shop, tmp_path: Path) -> None:
         publisher.publish(ours | {"cents": ours["cents"] + 1})
         publisher.publish(ours | {"customer": "unknown"})
         publisher.retract({"customer": "c4", "window_start": ours["window_start"]})
-    report = Rebuild(product, shop.mesh.registry).run(Swap.EQUAL)
+    report = Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.EQUAL)
     (counts,) = report.comparison.counts
     assert (counts.old, counts.new, counts.only_old, counts.only_new, counts.differing) == (17, 17, 1, 1, 1)
     shown = "\n".join(map(str, counts.samples))
@@ -142,14 +142,14 @@ def test_another_logic_starts_over_and_is_bound_on_demand(shop: Shop, tmp_path: 
     before = shop.totals(tmp_path)
     shop.build(before)
     address, registry = before.product.address, shop.mesh.registry
-    assert Rebuild(before, registry).run().equal
+    assert Rebuild(before, registry, kafka=CONNECTIONS).run().equal
     by_two_hours = json.loads(json.dumps(TOTALS).replace("1h", "2h"))
     product = changed(before, by_two_hours)
     shop.sell(500)  # the live processor has not seen them, and this logic cannot advance its state
     with pytest.raises(ProcessError, match="the live state was made by another logic"):
-        Rebuild(product, registry).run(Swap.ALWAYS)
+        Rebuild(product, registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
     shop.build(before)
-    report = Rebuild(product, registry).run(Swap.ALWAYS)
+    report = Rebuild(product, registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
     (counts,) = report.comparison.counts
     assert (report.generation, counts.differing, report.equal) == (3, 17, False)
     assert report.binding is not None
@@ -171,7 +171,7 @@ def test_another_input_has_no_offsets_in_common(shop: Shop, tmp_path: Path) -> N
     shop.build(before)
     product = changed(before, TOTALS, source=shop.orders)
     with pytest.raises(ProcessError, match=r"was not made of tests.*: its logic read another input"):
-        Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
+        Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
     assert shop.mesh.registry.refresh(before.product.address).generation == 1
 
 
@@ -186,7 +186,7 @@ def test_a_reader_that_was_away_misses_nothing(shop: Shop, tmp_path: Path) -> No
         subscriber._subscription.buffer.clear()
     for _ in range(2):
         shop.sell(300)
-        assert Rebuild(product, registry).run(Swap.EQUAL).binding is not None
+        assert Rebuild(product, registry, kafka=CONNECTIONS).run(Swap.EQUAL).binding is not None
     shop.sell(300)
     shop.build(product)
     binding, admin = registry.refresh(address), Admin(shop.mesh.kafka)
@@ -224,14 +224,14 @@ def test_a_product_of_a_rebuilt_one_is_rebuilt_in_turn(shop: Shop, tmp_path: Pat
     lines: list[str] = []
     with shop.live(built, lines), Subscriber(built.product.address, registry, look_s=0.2, kafka=CONNECTIONS) as reader:
         seen = [event.id for event in take(reader, 200)]
-        assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
+        assert Rebuild(larger, registry, kafka=CONNECTIONS).run(Swap.EQUAL).binding is not None
         shop.sell(200)
         shop.build(larger)
         wait_for(lambda: any("expects generation 1, which has ended" in each for each in lines), lambda: str(lines))
         admin = Admin(shop.mesh.kafka)
         bound = registry.refresh(larger.product.address)
         assert dependent_products(registry, bound, 1, admin) == [built.product.address]
-        report = Rebuild(built, registry).run(Swap.EQUAL)
+        report = Rebuild(built, registry, kafka=CONNECTIONS).run(Swap.EQUAL)
         assert report.binding is not None
         assert dependent_products(registry, bound, 1, admin) == []
         large = sum(number * 37 % 1000 >= 500 for number in range(1000))
@@ -262,19 +262,19 @@ def test_a_join_of_streams_is_rebuilt(shop: Shop, tmp_path: Path) -> None:
     shop.build(larger)
     pairs = joined(shop, larger, tmp_path)
     shop.build(changed(pairs, [{"derive": {"euros": "cents / 100"}}]))
-    report = Rebuild(changed(pairs, pairs_of(larger)), registry).run(Swap.ALWAYS)
+    report = Rebuild(changed(pairs, pairs_of(larger)), registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
     assert (report.binding is not None, report.equal) == (True, False)
     shop.sell(200)
     shop.build(larger)
-    report = Rebuild(pairs, registry).run()
+    report = Rebuild(pairs, registry, kafka=CONNECTIONS).run()
     (counts,) = report.comparison.counts
     assert (report.equal, counts.what, counts.old) == (True, "events", counts.new)
-    assert Rebuild(larger, registry).run(Swap.EQUAL).binding is not None
+    assert Rebuild(larger, registry, kafka=CONNECTIONS).run(Swap.EQUAL).binding is not None
     shop.sell(200)
     shop.build(larger)
     with pytest.raises(ProcessError, match="made by another pipeline"):
         shop.build(pairs)
-    report = Rebuild(pairs, registry).run(Swap.EQUAL)
+    report = Rebuild(pairs, registry, kafka=CONNECTIONS).run(Swap.EQUAL)
     (counts,) = report.comparison.counts
     assert (report.binding is not None, counts.what) == (True, "keys")
     shop.build(pairs)

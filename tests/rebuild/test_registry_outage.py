@@ -20,6 +20,7 @@ from meshport.project.project import ProjectProduct
 from meshport.rebuild import live
 from meshport.rebuild.live import LivePlan, RunProcessor, run_live
 from meshport.registry import Registry
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import Shop, open_shop
 from tests.registry.network import Switch
@@ -55,7 +56,7 @@ def running(shop: Shop, product: ProjectProduct, network: Switch, run: RunProces
 
         def work() -> None:
             try:
-                run_live(LivePlan(lambda: product, client), client, run, stop=stop, look_s=0.2)
+                run_live(LivePlan(lambda: product, client, kafka=CONNECTIONS), client, run, stop=stop, look_s=0.2)
             except BaseException as error:  # noqa: BLE001 - asserted below
                 failed.append(error)
 

@@ -43,7 +43,7 @@ def test_a_rebuild_replaces_a_state_that_cannot_be_read(mesh: Mesh, tmp_path: Pa
     changed = ProjectProduct(Product.model_validate(declared), tmp_path, product.schemas)
     with pytest.raises(ProcessError, match="the stored state at orders cannot be read"):
         shop.build(changed)
-    report = Rebuild(changed, shop.mesh.registry).run(Swap.EQUAL)
+    report = Rebuild(changed, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.EQUAL)
     assert report.equal
     assert report.binding is not None
     assert report.binding.generation == 2

@@ -10,6 +10,7 @@ import pytest
 from meshport.errors import TopicRemade
 from meshport.process.wire.plan import Plan
 from meshport.rebuild import PortCopy, Rebuild, Swap
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 from tests.rebuild.shop import Readers, Shop, open_shop
 from tests.remade import remake, topic_id
@@ -43,9 +44,9 @@ def test_a_rebuild_leads_out_of_a_topic_that_was_made_again(shop: Shop, tmp_path
         assert "--swap always" in str(found.value.hint)
         if which == "input":
             with pytest.raises(TopicRemade, match="is bound to the earlier one"):
-                Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
+                Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
             shop.mesh.apply_again(shop.orders)
-        report = Rebuild(product, shop.mesh.registry).run(Swap.ALWAYS)
+        report = Rebuild(product, shop.mesh.registry, kafka=CONNECTIONS).run(Swap.ALWAYS)
         assert report.binding is not None
         assert report.binding.topic_id == topic_id(shop.mesh.kafka, report.topic)
         wait_for(lambda: readers.have_moved(report.topic), "the readers to move")

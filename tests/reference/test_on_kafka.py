@@ -189,7 +189,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def waited_s(mesh: KafkaPorts, clock: Clock, occurrences: list[SourceEvent], *, speed: float | None) -> float:
     """The seconds that publishing these waits."""
     before = clock.waited_s
-    run_sources([ProductSource(TEAS, occurrences)], mesh, speed=speed, stop=clock)
+    run_sources([ProductSource(TEAS, occurrences)], mesh, speed=speed, stop=clock, kafka=CONNECTIONS)
     return clock.waited_s - before
 
 
@@ -197,7 +197,11 @@ def test_sources_are_stored_as_they_tell(kitchen: Project, mesh: KafkaPorts) -> 
     """Every occurrence before the end is stored under its id, key and time; progress says how many."""
     told: list[SourceProgress] = []
     progress = run_sources(
-        load_sources(kitchen, seed=0), mesh, until=BEGIN + timedelta(minutes=90), on_progress=told.append
+        load_sources(kitchen, seed=0),
+        mesh,
+        until=BEGIN + timedelta(minutes=90),
+        on_progress=told.append,
+        kafka=CONNECTIONS,
     )
     events = mesh.history(TEAS)
     assert progress.published == {TEAS: 90}
@@ -210,9 +214,11 @@ def test_sources_are_stored_as_they_tell(kitchen: Project, mesh: KafkaPorts) -> 
 
 def test_a_stopped_source_goes_on_where_it_was(kitchen: Project, mesh: KafkaPorts) -> None:
     """What the log has taken in is skipped the next time, so that nothing is missing and nothing there twice."""
-    first = run_sources(load_sources(kitchen, seed=0), mesh, limit=37)
-    assert stored([TEAS], mesh) == {TEAS: 37} == first.published
-    second = run_sources(load_sources(kitchen, seed=0), mesh, skip=stored([TEAS], mesh))
+    first = run_sources(load_sources(kitchen, seed=0), mesh, limit=37, kafka=CONNECTIONS)
+    assert stored([TEAS], mesh, kafka=CONNECTIONS) == {TEAS: 37} == first.published
+    second = run_sources(
+        load_sources(kitchen, seed=0), mesh, skip=stored([TEAS], mesh, kafka=CONNECTIONS), kafka=CONNECTIONS
+    )
     assert second.published == {TEAS: 63}
     assert sorted(each.data["cups"] for each in mesh.history(TEAS)) == list(range(100))
 
@@ -250,7 +256,9 @@ def test_a_source_stops_when_told(mesh: KafkaPorts) -> None:
         if progress.total > 20:
             stop.set()
 
-    progress = run_sources([ProductSource(TEAS, forever())], mesh, speed=100, stop=stop, on_progress=told)
+    progress = run_sources(
+        [ProductSource(TEAS, forever())], mesh, speed=100, stop=stop, on_progress=told, kafka=CONNECTIONS
+    )
     assert len(mesh.history(TEAS)) == progress.total > 20
 
 
@@ -261,7 +269,7 @@ def test_a_row_can_be_retracted(mesh: KafkaPorts) -> None:
         SourceEvent(pot, "1", BEGIN),
         SourceEvent(None, "2", BEGIN + timedelta(hours=1), key={"kind": "iron"}),
     ]
-    run_sources([ProductSource(POTS, occurrences)], mesh)
+    run_sources([ProductSource(POTS, occurrences)], mesh, kafka=CONNECTIONS)
     events = mesh.history(POTS)
     assert [(each.id, each.key, each.data) for each in events] == [("1", b"iron", pot), ("2", b"iron", None)]
 
@@ -269,7 +277,7 @@ def test_a_row_can_be_retracted(mesh: KafkaPorts) -> None:
 def test_a_source_that_goes_back_is_refused(mesh: KafkaPorts) -> None:
     """Occurrences out of the order of their recording are an error that names the source."""
     with pytest.raises(ProjectError, match=r"kitchen/teas.*tea-1") as caught:
-        run_sources([ProductSource(TEAS, teas(timedelta(hours=1), timedelta(0)))], mesh)
+        run_sources([ProductSource(TEAS, teas(timedelta(hours=1), timedelta(0)))], mesh, kafka=CONNECTIONS)
     assert "in the order" in str(caught.value)
 
 
@@ -277,19 +285,19 @@ def test_a_record_that_does_not_fit_names_its_source(mesh: KafkaPorts) -> None:
     """The error of a record that the contract refuses says which source and which occurrence it was."""
     wrong = SourceEvent({"kind": "green", "at": BEGIN, "cups": "two"}, "tea-x", BEGIN)
     with pytest.raises(ValueError, match="cups") as caught:
-        run_sources([ProductSource(TEAS, [wrong])], mesh)
+        run_sources([ProductSource(TEAS, [wrong])], mesh, kafka=CONNECTIONS)
     assert "the source of mesh://kitchen/teas/events@1, event 'tea-x'" in str(caught.value)
 
 
 def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) -> None:
     """Rows that the recount gives agree; a wrong one, a missing one and one too many are named. The latest row counts."""
-    run_sources(load_sources(kitchen, seed=0), mesh)
+    run_sources(load_sources(kitchen, seed=0), mesh, kafka=CONNECTIONS)
     green = {"kind": "green", "at": BEGIN + timedelta(minutes=98), "cups": sum(range(0, 100, 2))}
     black = {"kind": "black", "at": BEGIN + timedelta(minutes=99), "cups": sum(range(1, 100, 2))}
     with Publisher(BREWS, mesh, kafka=CONNECTIONS) as brews:
         brews.publish(green | {"cups": 1})
         brews.publish(green)
-    report = recount(kitchen, mesh)
+    report = recount(kitchen, mesh, kafka=CONNECTIONS)
     (verdict,) = report.verdicts
     assert not report.agrees
     assert (verdict.address, verdict.expected, verdict.found, verdict.wrong) == (BREWS, 2, 1, 1)
@@ -297,7 +305,7 @@ def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) ->
     with Publisher(BREWS, mesh, kafka=CONNECTIONS) as brews:
         brews.publish(black | {"cups": 7})
         brews.publish(black | {"kind": "white"})
-    (verdict,) = recount(kitchen, mesh).verdicts
+    (verdict,) = recount(kitchen, mesh, kafka=CONNECTIONS).verdicts
     assert verdict.wrong == 2
     assert {str(each) for each in verdict.differing} == {
         "black: cups is 7, the recount says 2500",
@@ -306,7 +314,7 @@ def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) ->
     with Publisher(BREWS, mesh, kafka=CONNECTIONS) as brews:
         brews.publish(black)
         brews.retract({"kind": "white"})
-    report = recount(kitchen, mesh)
+    report = recount(kitchen, mesh, kafka=CONNECTIONS)
     assert report.agrees
     assert report.events == 100
     assert report.without == (IDLE,)
@@ -314,18 +322,18 @@ def test_a_recount_tells_right_from_wrong(kitchen: Project, mesh: KafkaPorts) ->
 
 def test_a_recount_leaves_out_what_is_no_event(kitchen: Project, mesh: KafkaPorts) -> None:
     """A message in a source's topic that cannot be read is counted and left out, as the processors set it aside."""
-    run_sources(load_sources(kitchen, seed=0), mesh, limit=2)
+    run_sources(load_sources(kitchen, seed=0), mesh, limit=2, kafka=CONNECTIONS)
     binding = mesh.resolve(TEAS)
     with Producer(connection(binding.bootstrap_servers)) as producer:
         producer.deliver([Message(binding.topic, b"green", b"poison")])
-    report = recount(kitchen, mesh, only=[BREWS])
+    report = recount(kitchen, mesh, only=[BREWS], kafka=CONNECTIONS)
     assert (report.events, report.unreadable) == (2, 1)
     assert report.verdicts[0].expected == 2
 
 
 def test_a_recount_leaves_out_what_another_partitioner_misplaced(kitchen: Project, mesh: KafkaPorts) -> None:
     """An event in another partition than its key's is left out and counted where a processor groups by the key, only there."""
-    run_sources(load_sources(kitchen, seed=0), mesh, limit=2)
+    run_sources(load_sources(kitchen, seed=0), mesh, limit=2, kafka=CONNECTIONS)
     binding = mesh.resolve(TEAS)
     writer = EventWriter(
         source=str(binding.address),
@@ -339,7 +347,7 @@ def test_a_recount_leaves_out_what_another_partitioner_misplaced(kitchen: Projec
         producer.deliver([Message(binding.topic, b"green", value, headers, None, wrong)])
 
     def cups(kitchen: Project) -> tuple[int, set[object]]:
-        report = recount(kitchen, mesh, only=[BREWS])
+        report = recount(kitchen, mesh, only=[BREWS], kafka=CONNECTIONS)
         (verdict,) = report.verdicts
         return report.misplaced, {each.expected["cups"] for each in verdict.differing}
 
@@ -357,7 +365,7 @@ def test_the_reference_world_can_be_published(project: Project, kafka: Cluster) 
     """The first hours of the reference mesh are stored, each source's events in its own port and none refused."""
     mesh = KafkaPorts(project, kafka)
     until = datetime(2026, 3, 1, 3, tzinfo=UTC)
-    progress = run_sources(load_sources(project, seed=8), mesh, until=until)
+    progress = run_sources(load_sources(project, seed=8), mesh, until=until, kafka=CONNECTIONS)
     told = takewhile(lambda each: each[1].recorded < until, merge(load_sources(project, seed=8)))
     assert progress.total == sum(1 for _ in told)
-    assert progress.published == stored(progress.published, mesh)
+    assert progress.published == stored(progress.published, mesh, kafka=CONNECTIONS)
