@@ -20,6 +20,11 @@ _MOST_PROCESSES: Final = 8
 
 # These share the mesh of one new user, and each continues where the one before ended.
 _TOGETHER = {f"tests/e2e/test_{name}.py": "a newcomer's mesh" for name in ("newcomer", "processor", "survival")}
+# These share a secured broker.
+_TOGETHER |= {
+    f"tests/{name}.py": "a secured broker"
+    for name in ("kafka/test_secured", "secured/test_ports", "secured/test_processors")
+}
 
 
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # as above

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
+from meshport.kafka.unreachable import unreachable
 
 
 class ClusterState(NamedTuple):
@@ -32,7 +33,7 @@ class ClusterProbe:
     """
 
     def __init__(self, kafka: KafkaConfig) -> None:
-        self._servers = kafka.bootstrap_servers
+        self._kafka = kafka
         # Refused connections are expected until the brokers listen, and are not logged.
         self._client = new_client(
             AdminClient, kafka, {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "log_level": 0}
@@ -49,7 +50,29 @@ class ClusterProbe:
             KafkaError: the cluster refuses the connection, for its login for instance.
         """
         try:
-            found = self._client.list_topics(timeout=timeout_s)
+            return self._ask(timeout_s)
         except KafkaException as error:
-            raise client_error(error, f"no broker answers at {self._servers}") from error
+            raise client_error(error, self._failed) from error
+
+    def require(self, timeout_s: float) -> ClusterState:
+        """Return the state of a cluster that is expected to answer: the error has the cause, which takes some seconds more.
+
+        Args:
+            timeout_s: seconds to wait for an answer.
+
+        Raises:
+            BrokerUnavailable: no broker answered in that time.
+            KafkaError: the cluster refuses the connection, for its login for instance.
+        """
+        try:
+            return self._ask(timeout_s)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error, self._failed) from error
+
+    @property
+    def _failed(self) -> str:
+        return f"no broker answers at {self._kafka.bootstrap_servers}"
+
+    def _ask(self, timeout_s: float) -> ClusterState:
+        found = self._client.list_topics(timeout=timeout_s)
         return ClusterState(len(found.brokers), found.cluster_id)

@@ -142,13 +142,13 @@ def _embedded(kafka: EmbeddedKafka) -> Cluster:
 def _given(config: KafkaConfig) -> Cluster:
     servers = config.bootstrap_servers
     try:
-        state = ClusterProbe(config).look(ANSWER_SECONDS)
+        state = ClusterProbe(config).require(ANSWER_SECONDS)
     except KafkaError as error:
         raise BrokerUnavailable(
             f"the given Kafka at {servers} did not answer within {ANSWER_SECONDS:.0f} s: {error.message}",
             servers=servers,
             code=error.code,
-            hint="check the address and that the broker runs, or leave the address out to start one",
+            hint=error.hint or "check the address and that the broker runs, or leave the address out to start one",
         ) from error
     what = f"Kafka at {servers}, given, {_count(state.brokers)}, cluster id {state.cluster_id or 'unknown'}"
     return Cluster(config, "given", None, what)

@@ -13,12 +13,33 @@ from typing import Any
 import httpx2
 import pytest
 
+from meshport.errors import BrokerUnavailable
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.probe import ClusterProbe
 from tests.cli.running import Run, process
 from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.kafka
+
+ORDER: dict[str, Any] = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "shop",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    ],
+}
+PRODUCT = """
+address: mesh://shop/orders
+id: 0d0fd8c2-9a0e-4b0c-9c0d-111111111111
+archetype: source-aligned
+description: orders
+owner: shop
+outputPorts:
+  - {name: events, key: order_id, time: at, partitions: 1}
+"""
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -35,11 +56,11 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def started(kafka_cache: Path, tmp_path: Path) -> Callable[[], tuple[subprocess.Popen[bytes], dict[str, Any]]]:
+def started(kafka_cache: Path, tmp_path: Path) -> Callable[..., tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     """Start `meshport up --json` in an empty folder; the process and the line that it wrote when ready."""
 
-    def start() -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-        up = process("up", "--json", cwd=tmp_path, MESHPORT_CACHE=str(kafka_cache))
+    def start(*options: str) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+        up = process("up", "--json", *options, cwd=tmp_path, MESHPORT_CACHE=str(kafka_cache))
         assert up.stdout is not None
         line = up.stdout.readline()
         if not line:
@@ -51,7 +72,7 @@ def started(kafka_cache: Path, tmp_path: Path) -> Callable[[], tuple[subprocess.
 
 
 def test_up_runs_until_interrupted(
-    started: Callable[[], tuple[subprocess.Popen[bytes], dict[str, Any]]], cli: Run, tmp_path: Path
+    started: Callable[..., tuple[subprocess.Popen[bytes], dict[str, Any]]], cli: Run, tmp_path: Path
 ) -> None:
     """In an empty folder it runs Kafka and the registry alone, writes one line, is found by other commands, and ends at once."""
     up, facts = started()
@@ -74,7 +95,7 @@ def test_up_runs_until_interrupted(
 
 
 def test_nothing_is_left_when_it_is_killed(
-    started: Callable[[], tuple[subprocess.Popen[bytes], dict[str, Any]]], cli: Run, tmp_path: Path
+    started: Callable[..., tuple[subprocess.Popen[bytes], dict[str, Any]]], cli: Run, tmp_path: Path
 ) -> None:
     """After kill -9 its brokers and registry end by themselves, and the folder is free for the next one."""
     up, _ = started()
@@ -82,3 +103,40 @@ def test_nothing_is_left_when_it_is_killed(
         os.kill(up.pid, signal.SIGKILL)
     wait_for(lambda: not processes_of(tmp_path), lambda: str(processes_of(tmp_path)))
     assert cli("search").code == 3
+
+
+def test_a_secured_mesh_has_a_login_for_each_principal(
+    started: Callable[..., tuple[subprocess.Popen[bytes], dict[str, Any]]], cli: Run, tmp_path: Path
+) -> None:
+    """Only who has a password is let in; it is in the file of its principal, by which commands and processes log in."""
+    project = tmp_path / "producers" / "shop" / "orders"
+    project.mkdir(parents=True)
+    (tmp_path / "schemas" / "shop").mkdir(parents=True)
+    (tmp_path / "schemas" / "shop" / "orders.events.avsc").write_text(json.dumps(ORDER))
+    (project / "product.yaml").write_text(PRODUCT)
+    (tmp_path / "orders.jsonl").write_text('{"order_id": "o1", "at": "2026-01-01T00:00:00Z"}\n')
+    up, facts = started("--secure")
+    with up:
+        files = {name: Path(file) for name, file in facts["config"].items()}
+        assert set(files) == {"producer", "reader", "processor", "operator"}
+        passwords = {name: file.read_text().partition("sasl.password=")[2].split()[0] for name, file in files.items()}
+        with pytest.raises(BrokerUnavailable):
+            ClusterProbe(KafkaConfig(facts["bootstrap_servers"])).look(1)
+        assert cli("publish", "shop/orders", "orders.jsonl").code == 0, "as the operator"
+        read = cli("replay", "shop/orders", MESHPORT_KAFKA_CONFIG=str(files["reader"]))
+        assert (read.code, "o1" in read.out) == (0, True)
+        refused = cli("publish", "shop/orders", "orders.jsonl", MESHPORT_KAFKA_CONFIG=str(files["reader"]))
+        assert refused.code != 0
+        assert "authorization failed" in refused.err
+        up.send_signal(signal.SIGINT)
+        out, err = up.communicate(timeout=PATIENCE_S)
+    assert up.returncode == 0
+    shown = (out + err).decode() + json.dumps(facts) + refused.err
+    assert not [name for name, password in passwords.items() if password in shown]
+
+
+def test_a_running_kafka_is_not_secured(cli: Run) -> None:
+    """`--secure` starts a Kafka, so that it is refused beside a Kafka that runs already."""
+    refused = cli("up", "--secure", "--kafka", "127.0.0.1:9")
+    assert refused.code == 2
+    assert "127.0.0.1:9 runs already" in refused.err

@@ -17,7 +17,6 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from meshport.address import Address
 from meshport.errors import BrokerUnavailable, JarRejected, TopicError
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.topic import Topic
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.jars import read_lock
@@ -25,13 +24,14 @@ from meshport.local.kraft import broker_settings, free_ports, is_free
 from meshport.product import OutputPort
 from meshport.project.topic_plan import DeclaredPort, make_change, topic_change
 from meshport.rebuild.generation_topic import make_generation_topic
+from tests.connections import client_settings, connection
 from tests.kafka.processes import ended, python, words
 from tests.waiting import PATIENCE_S, wait_for
 
 
 def create_topic(kafka: EmbeddedKafka, name: str, partitions: int = 1) -> None:
     """Create a topic with the cluster's own defaults for replicas."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient(client_settings(kafka.bootstrap_servers))
     admin.create_topics([NewTopic(name, partitions)])[name].result(PATIENCE_S)
 
 
@@ -39,7 +39,7 @@ def read_all(kafka: EmbeddedKafka, topic: str, count: int) -> list[bytes]:
     """The values of the first `count` records of a topic."""
     consumer = Consumer(
         {
-            "bootstrap.servers": kafka.bootstrap_servers,
+            **client_settings(kafka.bootstrap_servers),
             "group.id": "reader",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
@@ -57,7 +57,7 @@ def read_all(kafka: EmbeddedKafka, topic: str, count: int) -> list[bytes]:
 
 def config_of(kafka: EmbeddedKafka, kind: ResourceType, name: str, key: str) -> str:
     """One effective setting of a broker or topic."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient(client_settings(kafka.bootstrap_servers))
     resource = ConfigResource(kind, name)
     return str(admin.describe_configs([resource])[resource].result(PATIENCE_S)[key].value)
 
@@ -208,7 +208,7 @@ def test_three_brokers_replicate_everything(kafka3: EmbeddedKafka) -> None:
     assert len(kafka3.pids) == 3
     assert len({(kafka3.data_dir / f"node-{node}" / "data").resolve() for node in kafka3.pids}) == 3
     create_topic(kafka3, "replicated", partitions=2)
-    topics = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers}).list_topics(timeout=PATIENCE_S).topics
+    topics = AdminClient(client_settings(kafka3.bootstrap_servers)).list_topics(timeout=PATIENCE_S).topics
     assert [len(partition.replicas) for partition in topics["replicated"].partitions.values()] == [3, 3]
     assert config_of(kafka3, ResourceType.TOPIC, "replicated", "min.insync.replicas") == "2"
     for key in ("offsets.topic.replication.factor", "transaction.state.log.replication.factor"):
@@ -249,7 +249,7 @@ def test_a_topic_is_kept_on_as_many_brokers_as_its_port_declares(
 ) -> None:
     """By default three replicas, of which two store an event; of one or two declared ones, one, whatever the brokers' default."""
     name = f"declared-{replicas}-{in_sync}-{len(keys)}"
-    admin, port = Admin(KafkaConfig(kafka3.bootstrap_servers)), declared_port(name, **keys)
+    admin, port = Admin(connection(kafka3.bootstrap_servers)), declared_port(name, **keys)
     planned = topic_change(port, admin)
     assert planned is not None
     assert f"(2 partitions, {replicas} replica" in str(planned)
@@ -267,7 +267,7 @@ def test_a_topic_is_kept_on_as_many_brokers_as_its_port_declares(
 
 def test_another_number_of_replicas_is_refused_and_a_new_generation_has_it(kafka3: EmbeddedKafka) -> None:
     """More replicas than brokers, and another number for an existing topic, are refused; a rebuilt generation has the new one."""
-    admin, before = Admin(KafkaConfig(kafka3.bootstrap_servers)), declared_port("moved", replicationFactor=1)
+    admin, before = Admin(connection(kafka3.bootstrap_servers)), declared_port("moved", replicationFactor=1)
     with pytest.raises(TopicError, match="replication factor of 4 cannot be reached because only 3 broker"):
         topic_change(declared_port("unmade", replicationFactor=4), admin)
     planned = topic_change(before, admin)
@@ -324,7 +324,7 @@ def test_killed_broker_loses_nothing_and_comes_back(kafka3: EmbeddedKafka) -> No
     create_topic(kafka3, "survives", partitions=3)
     producer = Producer(
         {
-            "bootstrap.servers": kafka3.bootstrap_servers,
+            **client_settings(kafka3.bootstrap_servers),
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 5,
@@ -357,7 +357,7 @@ def test_killed_broker_loses_nothing_and_comes_back(kafka3: EmbeddedKafka) -> No
     assert len(delivered) == 20_000
     assert sorted(map(int, read_all(kafka3, "survives", 20_000))) == list(range(20_000))
     assert sorted(kafka3.pids) == [1, 2, 3]
-    brokers = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers}).list_topics(timeout=PATIENCE_S).brokers
+    brokers = AdminClient(client_settings(kafka3.bootstrap_servers)).list_topics(timeout=PATIENCE_S).brokers
     assert sorted(brokers) == [1, 2, 3]
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
+import threading
 import time
+from base64 import b64decode
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
-from meshport.errors import KafkaConfigError
+from meshport.errors import KafkaConfigError, KafkaError
 from meshport.kafka.config import KafkaConfig
 from meshport.local.authority import certify
 from meshport.process.engines.faust_login import credentials
@@ -90,12 +95,53 @@ def test_a_token_function_is_asked_before_a_token_ends() -> None:
     assert found.oauth_cb.extensions() == {"tenant": "t"}
 
 
+def test_client_credentials_are_exchanged_for_a_token() -> None:
+    """The endpoint gets id, secret and scope; the token is used until its end; no answer is an error without the secret."""
+    asked: list[tuple[str, dict[str, list[str]]]] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            asked.append((b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode(), body))
+            answer = json.dumps(
+                {"access_token": "t", "expires_in": 300} if len(asked) == 1 else {"error": "no"}
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Log nothing."""
+
+    given = {
+        "sasl_mechanism": "OAUTHBEARER",
+        "sasl_username": None,
+        "sasl_oauthbearer_method": "oidc",
+        "sasl_oauthbearer_client_id": "mesh",
+        "sasl_oauthbearer_client_secret": "a b",
+        "sasl_oauthbearer_scope": "kafka",
+        "sasl_oauthbearer_extensions": "logicalCluster=lkc-1,identityPoolId=pool",
+    }
+    with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/token"
+        found = login(**given, sasl_oauthbearer_token_endpoint_url=url).oauth_cb
+        assert [asyncio.run(found.token()), asyncio.run(found.token())] == ["t", "t"]
+        another = login(**given, sasl_oauthbearer_token_endpoint_url=url).oauth_cb
+        with pytest.raises(KafkaError, match=r"/token gave no token: KeyError$"):
+            asyncio.run(another.token())
+        server.shutdown()
+    assert asked[0] == ("mesh:a+b", {"grant_type": ["client_credentials"], "scope": ["kafka"]})
+    assert found.extensions() == {"logicalCluster": "lkc-1", "identityPoolId": "pool"}
+
+
 @pytest.mark.parametrize(
     ("properties", "told"),
     [
         ({"sasl_kerberos_service_name": "kafka"}, r"cannot take sasl\.kerberos\.service\.name"),
         ({"sasl_mechanism": "GSSAPI"}, "cannot log in by GSSAPI"),
-        ({"sasl_mechanism": "OAUTHBEARER"}, "with a token function only"),
+        ({"sasl_mechanism": "OAUTHBEARER"}, "needs a token function or client credentials"),
         ({"ssl_crl_location": "crl.pem"}, r"cannot take ssl\.crl\.location"),
         ({"ssl_ca_pem": None, "ssl_ca_location": "/nowhere/ca.pem"}, r"cannot use ssl\.ca\.location"),
         ({"ssl_cipher_suites": "NO-SUCH"}, r"cannot use ssl\.cipher\.suites"),

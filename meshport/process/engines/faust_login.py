@@ -6,25 +6,21 @@ the one that was asked for.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from aiokafka.abc import AbstractTokenProvider
 from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
-from pydantic import SecretStr
 
 from meshport.errors import KafkaConfigError
 from meshport.kafka.config import KafkaConfig
+from meshport.process.engines.faust_tokens import TOKEN_PROPERTIES, Tokens, clear, token_source
 
 __all__ = ["credentials"]
 
-_CALLBACK: Final = "oauth_cb"
 _VERIFIED: Final = "enable.ssl.certificate.verification"
 _SASL: Final = frozenset({"sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"})
 _TLS: Final = frozenset(
@@ -42,8 +38,6 @@ _TLS: Final = frozenset(
 )
 _ANOTHER_ENGINE: Final = "`engine: batch` takes what librdkafka takes"
 _PASSWORD_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-# A token is asked for again so many seconds before its end: a connection that is being made has to see it valid.
-_RENEWED_BEFORE_END_S: Final = 30.0
 
 _Made = TypeVar("_Made")
 
@@ -66,7 +60,7 @@ def credentials(kafka: KafkaConfig) -> Credentials | None:
     encrypted, login = "ssl" in protocol, "sasl" in protocol
     for name in given:
         relevant = (encrypted and name.startswith("ssl.")) or (login and name.startswith("sasl."))
-        if relevant and name not in _TLS | _SASL:
+        if relevant and name not in _TLS | _SASL | TOKEN_PROPERTIES:
             raise KafkaConfigError(f"the faust engine cannot take {name}", property=name, hint=_ANOTHER_ENGINE)
     context = _tls(given) if encrypted else None
     return _sasl(given, context) if login else SSLCredentials(context)
@@ -76,19 +70,12 @@ def _sasl(given: Mapping[str, Any], context: ssl.SSLContext | None) -> Credentia
     name = "sasl.mechanism" if "sasl.mechanism" in given else "sasl.mechanisms"
     mechanism = str(given.get(name, "GSSAPI")).upper()  # librdkafka's default
     if mechanism == "OAUTHBEARER":
-        function = given.get(_CALLBACK)
-        if not callable(function):
-            raise KafkaConfigError(
-                "the faust engine logs in by OAUTHBEARER with a token function only",
-                property=name,
-                hint=_ANOTHER_ENGINE,
-            )
-        return OAuthCredentials(oauth_cb=_Tokens(function), ssl_context=context)
+        return OAuthCredentials(oauth_cb=Tokens(token_source(given)), ssl_context=context)
     if mechanism not in _PASSWORD_MECHANISMS:
         raise KafkaConfigError(f"the faust engine cannot log in by {mechanism}", property=name, hint=_ANOTHER_ENGINE)
     return SASLCredentials(
-        username=_clear(given.get("sasl.username", "")),
-        password=_clear(given.get("sasl.password", "")),
+        username=clear(given.get("sasl.username", "")),
+        password=clear(given.get("sasl.password", "")),
         ssl_context=context,
         mechanism=mechanism,
     )
@@ -103,7 +90,7 @@ def _tls(given: Mapping[str, Any]) -> ssl.SSLContext:
         lambda: ssl.create_default_context(
             cafile=None if folder or location == "probe" else location,
             capath=location if folder else None,
-            cadata=_clear(given["ssl.ca.pem"]) if "ssl.ca.pem" in given else None,
+            cadata=clear(given["ssl.ca.pem"]) if "ssl.ca.pem" in given else None,
         ),
     )
     # Python 3.13 sets it by default; librdkafka does not, and certificates of older authorities fail by it.
@@ -126,7 +113,7 @@ def _show_certificate(context: ssl.SSLContext, given: Mapping[str, Any]) -> None
                 return given.get(f"ssl.{kind}.location")
             # ssl takes a certificate and its key from files only. A temporary file is readable by the user alone.
             written = opened.enter_context(tempfile.NamedTemporaryFile("w", suffix=".pem"))
-            written.write(_clear(text))
+            written.write(clear(text))
             written.flush()
             return written.name
 
@@ -134,7 +121,7 @@ def _show_certificate(context: ssl.SSLContext, given: Mapping[str, Any]) -> None
         if certificate is None:
             return
         # With "", a key that is encrypted is refused; with None, OpenSSL would ask for its pass phrase on the terminal.
-        password = _clear(given.get("ssl.key.password", ""))
+        password = clear(given.get("ssl.key.password", ""))
         what = "ssl.certificate.pem" if "ssl.certificate.pem" in given else "ssl.certificate.location"
         _made(what, lambda: context.load_cert_chain(certificate, key, password))
 
@@ -149,35 +136,3 @@ def _made(name: str, make: Callable[[], _Made]) -> _Made:
         return make()
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise KafkaConfigError(f"the faust engine cannot use {name}: {error}", property=name) from error
-
-
-def _clear(value: Any) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """Asks a token function, as librdkafka calls it, for tokens.
-
-    Args:
-        function: takes the property `sasl.oauthbearer.config`, here "", and returns a token, the seconds since 1970 of its
-            end, and, if it likes, a principal and the extensions.
-    """
-
-    def __init__(self, function: Callable[[str], tuple[Any, ...]]) -> None:
-        self._function = function
-        self._token, self._ends = "", 0.0
-        self._extensions: Mapping[str, str] = {}
-        self._asking = asyncio.Lock()
-
-    async def token(self) -> str:
-        """Return a token that is valid for now; the function runs in a thread of its own."""
-        async with self._asking:
-            if time.time() > self._ends - _RENEWED_BEFORE_END_S:
-                token, ends, *further = await asyncio.to_thread(self._function, "")
-                self._token, self._ends = str(token), float(ends)
-                self._extensions = further[1] if len(further) > 1 else {}
-            return self._token
-
-    def extensions(self) -> Mapping[str, str]:
-        """Return the extensions of the last token."""
-        return self._extensions
