@@ -65,7 +65,9 @@ def up(
     root = project.root if project else Path.cwd()
     given = given_kafka(kafka_config, kafka)
     if secure and given.bootstrap_servers:
-        raise typer.BadParameter(f"a Kafka is started with --secure, and {given.bootstrap_servers} runs already")
+        raise typer.BadParameter(
+            f"it starts a Kafka, and {given.bootstrap_servers} runs already", param_hint="--secure"
+        )
     interrupt_on_signal()
     with (
         only_mesh(root),

@@ -111,6 +111,7 @@ def test_a_secured_mesh_has_a_login_for_each_principal(
     """Only who has a password is let in; it is in the file of its principal, by which commands and processes log in."""
     project = tmp_path / "producers" / "shop" / "orders"
     project.mkdir(parents=True)
+    (tmp_path / "processors").mkdir()
     (tmp_path / "schemas" / "shop").mkdir(parents=True)
     (tmp_path / "schemas" / "shop" / "orders.events.avsc").write_text(json.dumps(ORDER))
     (project / "product.yaml").write_text(PRODUCT)
@@ -122,10 +123,10 @@ def test_a_secured_mesh_has_a_login_for_each_principal(
         passwords = {name: file.read_text().partition("sasl.password=")[2].split()[0] for name, file in files.items()}
         with pytest.raises(BrokerUnavailable):
             ClusterProbe(KafkaConfig(facts["bootstrap_servers"])).look(1)
-        assert cli("publish", "shop/orders", "orders.jsonl").code == 0, "as the operator"
+        assert cli("publish", "shop/orders", "--from", "orders.jsonl").code == 0, "as the operator"
         read = cli("replay", "shop/orders", MESHPORT_KAFKA_CONFIG=str(files["reader"]))
         assert (read.code, "o1" in read.out) == (0, True)
-        refused = cli("publish", "shop/orders", "orders.jsonl", MESHPORT_KAFKA_CONFIG=str(files["reader"]))
+        refused = cli("publish", "shop/orders", "--from", "orders.jsonl", MESHPORT_KAFKA_CONFIG=str(files["reader"]))
         assert refused.code != 0
         assert "authorization failed" in refused.err
         up.send_signal(signal.SIGINT)
@@ -139,4 +140,4 @@ def test_a_running_kafka_is_not_secured(cli: Run) -> None:
     """`--secure` starts a Kafka, so that it is refused beside a Kafka that runs already."""
     refused = cli("up", "--secure", "--kafka", "127.0.0.1:9")
     assert refused.code == 2
-    assert "127.0.0.1:9 runs already" in refused.err
+    assert "runs already" in refused.err

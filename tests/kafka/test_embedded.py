@@ -286,7 +286,7 @@ def test_a_new_topic_keeps_its_promises_whatever_the_cluster_s_defaults_are(kafk
     """Where a default of the brokers would lose events, the topic gets a setting of its own."""
     risky = {"log.retention.bytes": "1000000", "unclean.leader.election.enable": "true"}
     set_defaults(kafka3, {name: (value, AlterConfigOpType.SET) for name, value in risky.items()})
-    admin, port = Admin(KafkaConfig(kafka3.bootstrap_servers)), declared_port("kept")
+    admin, port = Admin(connection(kafka3.bootstrap_servers)), declared_port("kept")
 
     def are_set() -> bool:
         return all(

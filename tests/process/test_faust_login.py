@@ -28,7 +28,8 @@ LOGIN = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sa
 
 def login(**properties: Any) -> Any:
     """Faust's credentials for `LOGIN` with further properties, `_` for `.`; None leaves one out."""
-    given = LOGIN | {name.replace("_", "."): value for name, value in properties.items()}
+    given: dict[str, Any] = LOGIN | {name.replace("_", "."): value for name, value in properties.items()}
+    given["oauth_cb"] = given.pop("oauth.cb", None)
     return credentials(KafkaConfig("k:1", {name: value for name, value in given.items() if value is not None}))
 
 
