@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
     from meshport.ports.subscriber import Subscriber
+    from meshport.project.clusters import kafka_clusters
     from meshport.registry import Registry
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "Replay",
     "Start",
     "Subscriber",
+    "kafka_clusters",
 ]
 
 # Imported on first use: the command line and the pytest plugin start without the Kafka client and the HTTP client.
@@ -46,6 +48,7 @@ _MODULES: Final = {
     "Start": "meshport.ports.group_start",
     "Subscriber": "meshport.ports.subscriber",
     "Registry": "meshport.registry",
+    "kafka_clusters": "meshport.project.clusters",
 }
 
 

@@ -89,7 +89,7 @@ class RunningMesh:
         bootstrap_servers: its Kafka.
         registry_url: its registry.
         pid: of the process that runs it.
-        config_file: the `client.properties` of its operator, where its Kafka asks for a login.
+        config_file: the `client.properties` of its operator, or the one that `up` was given, where its Kafka asks for a login.
     """
 
     bootstrap_servers: str

@@ -30,7 +30,7 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.sources import CONFIG_VARIABLE
 from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.mesh import LocalMesh, open_mesh
-from meshport.local.secured import SecuredListeners
+from meshport.local.secured import OPERATOR, SecuredListeners
 from meshport.project.project import Project
 
 BrokersOption = Annotated[int, typer.Option(min=1, max=3, help="How many brokers to start.")]
@@ -82,7 +82,7 @@ def up(
         if project is not None:
             local.apply(project, say)
         stopped = stop_on_signal()
-        with _state(root, local) as facts:
+        with _state(root, local, kafka_config) as facts:
             started: set[Address] = set()
             if project is not None:
                 _start_new(local, project, started)
@@ -170,9 +170,12 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
 
 
 @contextmanager
-def _state(root: Path, local: LocalMesh) -> Iterator[Callable[[], dict[str, Any]]]:
+def _state(root: Path, local: LocalMesh, config_file: Path | None) -> Iterator[Callable[[], dict[str, Any]]]:
     """Keep the state file by which other commands find this mesh; the yielded function updates it and returns its facts."""
     file = state_file(root)
+    logins = dict(local.cluster.principals)
+    if config_file and local.cluster.kind == "given":
+        logins[OPERATOR] = config_file.resolve()
     written: dict[str, Any] = {}
 
     def write() -> dict[str, Any]:
@@ -184,8 +187,8 @@ def _state(root: Path, local: LocalMesh) -> Iterator[Callable[[], dict[str, Any]
             "pid": os.getpid(),
             "processes": local.pids,
         }
-        if local.cluster.principals:
-            facts["config"] = {name: str(file) for name, file in local.cluster.principals.items()}
+        if logins:
+            facts["config"] = {name: str(each) for name, each in logins.items()}
         if facts == written:
             return facts
         partial = file.with_suffix(".part")

@@ -211,7 +211,7 @@ PROPERTIES: Final = frozenset(
 """Every name that a property may have."""
 
 
-class _Own(NamedTuple):
+class OwnProperty(NamedTuple):
     """A property that Meshport sets itself: the values that say the same, in lower case, and what another would break."""
 
     same: tuple[str, ...]
@@ -223,31 +223,35 @@ _GROUP: Final = "each reader and processor has a group, and a way to assign part
 _TRANSACTIONS: Final = "each processor has a transactional id of its own, and counts on its timeout"
 _OBSERVED: Final = "the client's reports are read by Meshport"
 
-_OWN: Final[Mapping[str, _Own]] = {
-    "enable.idempotence": _Own(("true",), "an acknowledged event is stored once and in order"),
-    "request.required.acks": _Own(("all", "-1"), "an acknowledged event is stored on all in-sync replicas"),
-    "partitioner": _Own(("murmur2_random",), "the events of a key are in one partition, whichever client writes them"),
-    "delivery.report.only.error": _Own((), _OBSERVED),
-    "isolation.level": _Own(("read_committed",), "no reader sees an event of an aborted transaction"),
-    "auto.commit.enable": _Own(("false",), _OFFSETS),
-    "enable.auto.offset.store": _Own(("false",), _OFFSETS),
-    "auto.offset.reset": _Own(
+OWN: Final[Mapping[str, OwnProperty]] = {
+    "enable.idempotence": OwnProperty(("true",), "an acknowledged event is stored once and in order"),
+    "request.required.acks": OwnProperty(("all", "-1"), "an acknowledged event is stored on all in-sync replicas"),
+    "partitioner": OwnProperty(
+        ("murmur2_random",), "the events of a key are in one partition, whichever client writes them"
+    ),
+    "delivery.report.only.error": OwnProperty((), _OBSERVED),
+    "isolation.level": OwnProperty(("read_committed",), "no reader sees an event of an aborted transaction"),
+    "auto.commit.enable": OwnProperty(("false",), _OFFSETS),
+    "enable.auto.offset.store": OwnProperty(("false",), _OFFSETS),
+    "auto.offset.reset": OwnProperty(
         ("error",), "a reader without an offset begins where its owner says, and misses no event silently"
     ),
-    "enable.partition.eof": _Own((), "a bounded read has to know where it ends"),
-    "group.id": _Own((), _GROUP),
-    "group.instance.id": _Own((), _GROUP),
-    "group.protocol": _Own(("classic",), _GROUP),
-    "group.remote.assignor": _Own((), _GROUP),
-    "partition.assignment.strategy": _Own((), _GROUP),
-    "transactional.id": _Own((), _TRANSACTIONS),
-    "transaction.timeout.ms": _Own((), _TRANSACTIONS),
-    "allow.auto.create.topics": _Own(("false",), "topics are made by `meshport apply`, as their products declare them"),
-    "partitioner.class": _Own((), "the partitioner is murmur2, as Java's own"),
-    "error_cb": _Own((), _OBSERVED),
-    "stats_cb": _Own((), _OBSERVED),
-    "on_delivery": _Own((), _OBSERVED),
-    "on_commit": _Own((), _OBSERVED),
+    "enable.partition.eof": OwnProperty((), "a bounded read has to know where it ends"),
+    "group.id": OwnProperty((), _GROUP),
+    "group.instance.id": OwnProperty((), _GROUP),
+    "group.protocol": OwnProperty(("classic",), _GROUP),
+    "group.remote.assignor": OwnProperty((), _GROUP),
+    "partition.assignment.strategy": OwnProperty((), _GROUP),
+    "transactional.id": OwnProperty((), _TRANSACTIONS),
+    "transaction.timeout.ms": OwnProperty((), _TRANSACTIONS),
+    "allow.auto.create.topics": OwnProperty(
+        ("false",), "topics are made by `meshport apply`, as their products declare them"
+    ),
+    "partitioner.class": OwnProperty((), "the partitioner is murmur2, as Java's own"),
+    "error_cb": OwnProperty((), _OBSERVED),
+    "stats_cb": OwnProperty((), _OBSERVED),
+    "on_delivery": OwnProperty((), _OBSERVED),
+    "on_commit": OwnProperty((), _OBSERVED),
 }
 
 
@@ -268,7 +272,7 @@ def check_property(name: str, value: Any, *, source: str | None = None, also: It
     Raises:
         KafkaConfigError: it is to be refused.
     """
-    own = _OWN.get(canonical(name))
+    own = OWN.get(canonical(name))
     if own is None:
         if name not in PROPERTIES:
             raise unknown_property(name, source=source, also=also)

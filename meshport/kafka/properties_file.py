@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from meshport.errors import KafkaConfigError
+
 __all__ = ["PropertiesLine", "read_properties"]
 
 _BLANK: Final = " \t\f"
 _KEY: Final = re.compile(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_MALFORMED: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u(?![0-9A-Fa-f]{4})")
 _LETTERS: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
@@ -40,11 +43,14 @@ def read_properties(text: str) -> Iterator[PropertiesLine]:
     A name ends at the first `=`, `:` or white space that has no backslash before it. A line whose last character is an
     odd backslash goes on in the next, whose white space at the beginning is left out. `\n`, `\t`, `\r`, `\f`, `\uXXXX`
     are what they are in Java; before any other character a backslash has no meaning.
+
+    Raises:
+        KafkaConfigError: four hexadecimal digits do not follow a `\u`.
     """
     for number, line in _logical_lines(text):
         found = _KEY.match(line)
         assert found is not None  # noqa: S101 - the expression matches an empty text too
-        yield PropertiesLine(number, _unescaped(found[1]), _unescaped(line[found.end() :]))
+        yield PropertiesLine(number, _unescaped(found[1], number), _unescaped(line[found.end() :], number))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -63,6 +69,10 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield begun
 
 
-def _unescaped(text: str) -> str:
+def _unescaped(text: str, number: int) -> str:
+    if _MALFORMED.search(text):
+        raise KafkaConfigError(
+            rf"line {number} has a \u without four hexadecimal digits", hint=r"a backslash is written as \\"
+        )
     found = _ESCAPE.sub(lambda each: chr(int(each[1], 16)) if each[1] else _LETTERS.get(each[2], each[2]), text)
     return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if "\\u" in text else found

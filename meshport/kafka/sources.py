@@ -51,6 +51,7 @@ _PATHS: Final = frozenset(
     }
 )
 _MECHANISMS: Final = ("GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+_HOST_NAME_CHECK: Final = "ssl.endpoint.identification.algorithm"  # Java's client does not check where it is empty
 _PROTOCOL: Final = "security.protocol"
 _log: Final = logging.getLogger(__name__)
 
@@ -69,12 +70,15 @@ def file_layer(file: Path, environment: Mapping[str, str]) -> Layer:
     try:
         text = file.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        why = error.strerror if isinstance(error, OSError) else r"it is no UTF-8; \uXXXX stands for any character"
         raise KafkaConfigError(f"{file} cannot be read: {why}", source=str(file)) from None
     folder = file.expanduser().resolve().parent
-    lines = [
-        Setting(each.name, SecretStr(each.value), f"{file}:{each.number}", folder) for each in read_properties(text)
-    ]
+    try:
+        lines = [
+            Setting(each.name, SecretStr(each.value), f"{file}:{each.number}", folder) for each in read_properties(text)
+        ]
+    except KafkaConfigError as error:
+        raise KafkaConfigError(f"{file}: {error.message}", source=str(file), hint=error.hint) from None
     return _layer(lines, environment, str(file))
 
 
@@ -121,13 +125,22 @@ def server_layer(servers: str, source: str) -> Layer:
 def kafka_config(layers: Iterable[Layer]) -> KafkaConfig:
     """Return the connection that layers describe; a later layer wins.
 
+    A layer with another `security.protocol` also takes away what earlier ones say of a login or TLS that it does not have.
+
     Raises:
         KafkaConfigError: they ask for a login or for TLS, and for a protocol without it.
     """
     merged: dict[str, Setting] = {}
+    protocol = "plaintext"
     for layer in layers:
+        if _PROTOCOL in layer:
+            protocol = layer[_PROTOCOL].text.lower()
+            merged = {name: each for name, each in merged.items() if not _unused(name, protocol)}
         merged |= layer
-    _check_protocol(merged)
+    for name, each in sorted(merged.items()):
+        if _unused(name, protocol):
+            right = "ssl" if name.startswith("ssl.") and "sasl" not in protocol else "sasl_ssl"
+            raise each.error(f"has no effect with {_PROTOCOL}={protocol}", f"{_PROTOCOL}={right}")
     servers = merged.pop(canonical(SERVERS), None)
     return KafkaConfig(
         servers.text if servers else "",
@@ -168,6 +181,8 @@ def _layer(given: Iterable[Setting], environment: Mapping[str, str], source: str
 
 def _resolved(setting: Setting, environment: Mapping[str, str]) -> Setting:
     text = setting.text
+    if not text and setting.name != _HOST_NAME_CHECK:
+        raise setting.error("is empty", "leave it out")
     if has_reference(text):
         try:
             text = dereferenced(text, folder=setting.folder, environment=environment)
@@ -196,11 +211,9 @@ def _check(setting: Setting) -> None:
         raise setting.error(f"leads to {setting.text}, where there is no file")
 
 
-def _check_protocol(merged: Mapping[str, Setting]) -> None:
-    """Refuse a login or certificates with a protocol that does not use them: librdkafka would connect without."""
-    protocol = merged[_PROTOCOL].text.lower() if _PROTOCOL in merged else "plaintext"
+def _unused(name: str, protocol: str) -> bool:
+    """Return whether a property of a login or of TLS has no effect with a protocol: librdkafka would connect without."""
     for kind, begins in (("sasl", ("sasl.", TOKEN_FUNCTION)), ("ssl", ("ssl.",))):
-        asked = [each for name, each in sorted(merged.items()) if name.startswith(begins)]
-        if asked and kind not in protocol:
-            right = "sasl_ssl" if kind == "sasl" or "sasl" in protocol else "ssl"
-            raise asked[0].error(f"has no effect with {_PROTOCOL}={protocol}", f"{_PROTOCOL}={right}")
+        if name.startswith(begins):
+            return kind not in protocol
+    return False

@@ -213,6 +213,7 @@ def test_what_java_alone_has_is_named_in_a_warning(read: Read, caplog: pytest.Lo
         ("sasl.login.callback.handler.class=com.X.Handler", "names a class of Java's client", "oauth_cb="),
         ("ssl.keystore.key=X", "is no PEM", "-----BEGIN"),
         ("logger=X", "is given in Python", ""),
+        ("sasl.password=", "sasl.password is empty", "leave it out"),
         ("sasl.username=a\nsasl.password=X", "has no effect with security.protocol=plaintext", "sasl_ssl"),
         (
             "security.protocol=sasl_plaintext\nssl.key.password=X",
@@ -366,6 +367,15 @@ def test_a_token_function_is_called_by_the_client(
     ):
         with pytest.raises(KafkaConfigError, match=rf"client\.properties:4: oauth_cb cannot be used: .*{message}"):
             read(f"{login}{wrong}\n")
+
+
+def test_a_backslash_that_java_refuses_is_refused(read: Read) -> None:
+    r"""`DOMAIN\user` has one backslash too few; the error has the line, not the text."""
+    with pytest.raises(
+        KafkaConfigError, match=r"client\.properties: line 2 has a \\u without four hexadecimal digits"
+    ) as caught:
+        read(f"client.id=a\nsasl.password={CANARY}\\user\n")
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -69,6 +69,18 @@ def test_later_sources_win_property_by_property(project: Path) -> None:
     ) == KafkaConfig("argument:9093", clusters.default.properties)
 
 
+def test_another_protocol_takes_a_login_away(project: Path) -> None:
+    """A later source may choose a connection without the login, or without the TLS, that an earlier one describes."""
+    (project / "meshport.toml").write_text(ONE)
+    plain = kafka_clusters(environment={"MESHPORT_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}).default
+    assert plain.properties == {"security.protocol": "PLAINTEXT", "client.id": "of-toml"}
+    (project / "client.properties").write_text("security.protocol=ssl\nssl.ca.pem=-----BEGIN C-----a-----END C-----\n")
+    own = kafka_clusters(config_file=project / "client.properties", environment={}).default
+    assert set(own.properties) == {"security.protocol", "ssl.ca.pem", "client.id"}
+    with pytest.raises(KafkaConfigError, match="sasl.password has no effect with security.protocol=ssl"):
+        kafka_clusters(config_file=project / "client.properties", environment={"MESHPORT_KAFKA_SASL_PASSWORD": "x"})
+
+
 def test_an_argument_is_preferred_to_the_variable_that_names_a_file(project: Path) -> None:
     """`--kafka-config` takes the place of MESHPORT_KAFKA_CONFIG."""
     for name in ("one", "two"):
