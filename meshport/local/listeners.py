@@ -67,7 +67,7 @@ class Listeners(ABC):
 
 
 class PlainListeners(Listeners):
-    """Whoever reaches a port is let in."""
+    """Every client that reaches a port is let in."""
 
     inner_ports: ClassVar[int] = 1
 

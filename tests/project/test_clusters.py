@@ -77,7 +77,7 @@ def test_another_protocol_takes_a_login_away(project: Path) -> None:
     (project / "client.properties").write_text("security.protocol=ssl\nssl.ca.pem=-----BEGIN C-----a-----END C-----\n")
     own = kafka_clusters(config_file=project / "client.properties", environment={}).default
     assert set(own.properties) == {"security.protocol", "ssl.ca.pem", "client.id"}
-    with pytest.raises(KafkaConfigError, match="sasl.password has no effect with security.protocol=ssl"):
+    with pytest.raises(KafkaConfigError, match=r"sasl\.password has no effect with security\.protocol=ssl"):
         kafka_clusters(config_file=project / "client.properties", environment={"MESHPORT_KAFKA_SASL_PASSWORD": "x"})
 
 

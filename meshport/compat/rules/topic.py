@@ -169,7 +169,7 @@ def _tombstones_kept(before: OutputPort, after: OutputPort) -> Iterator[Found]:
 def durability_lowered(change: Change) -> Iterator[Found]:
     """An acknowledged event is stored on fewer brokers.
 
-    A publisher that was told that an event is stored does not send it again. With fewer replicas, or fewer that have to store an
+    A publisher does not send an event again that the broker has acknowledged. With fewer replicas, or fewer that have to store an
     event before it is acknowledged (`min.insync.replicas`), fewer brokers have to fail at once for it to be lost, and readers
     to miss it for all time. It is a warning: the contract holds as long as the brokers do. A port that declares nothing has
     three replicas, of which two store an event, where its cluster has three brokers.
