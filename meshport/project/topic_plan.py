@@ -340,6 +340,7 @@ def _refuse_other_count(declared: DeclaredPort, found: Topic) -> None:
 
 def _refuse_other_replication(declared: DeclaredPort, found: Topic, wanted: int, admin: TopicAdmin) -> None:
     if found.replication != wanted:
+        login = " --command-config client.properties" if admin.kafka.properties else ""
         brokers = ",".join(map(str, range(1, wanted + 1)))
         entry = f'{{"topic":"{found.name}","partition":0,"replicas":[{brokers}]}}'
         raise TopicError(
@@ -347,10 +348,10 @@ def _refuse_other_replication(declared: DeclaredPort, found: Topic, wanted: int,
             f"partition, {declared.where('replicationFactor')} declares {declared.port.replication_factor}",
             topic=found.name,
             hint="Kafka changes it by a reassignment alone: `kafka-reassign-partitions.sh --bootstrap-server "
-            f"{admin.kafka.bootstrap_servers} --reassignment-json-file FILE --execute`, where FILE names the brokers of each "
-            f'partition, the leader first: {{"version":1,"partitions":[{entry},...]}}; then apply again. Or `meshport '
-            f"rebuild {declared.named} --partitions {found.partitions} --swap always` binds a generation that has as "
-            f"many; or declare `replicationFactor: {found.replication}`",
+            f"{admin.kafka.bootstrap_servers} --reassignment-json-file FILE --execute{login}`, where FILE names the brokers "
+            f'of each partition, the leader first: {{"version":1,"partitions":[{entry},...]}}; then apply again. Or '
+            f"`meshport rebuild {declared.named} --partitions {found.partitions} --swap always` binds a generation that has "
+            f"as many; or declare `replicationFactor: {found.replication}`",
         )
 
 
