@@ -13,10 +13,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from meshport.cli.session import open_clusters
 from meshport.errors import BrokerUnavailable
 from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.probe import ClusterProbe
+from meshport.local.cluster import Cluster
 from tests.cli.running import Run, process
 from tests.waiting import PATIENCE_S, wait_for
 
@@ -134,6 +136,26 @@ def test_a_secured_mesh_has_a_login_for_each_principal(
     assert up.returncode == 0
     shown = (out + err).decode() + json.dumps(facts) + refused.err
     assert not [name for name, password in passwords.items() if password in shown]
+
+
+def test_commands_log_in_to_a_kafka_that_was_given_by_a_file(
+    started: Callable[..., tuple[subprocess.Popen[bytes], dict[str, Any]]],
+    secured: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`up --kafka-config FILE` starts no broker, and other commands in its folder connect by the file."""
+    file = tmp_path / "client.properties"
+    file.write_bytes(secured.principals["operator"].read_bytes())
+    up, facts = started("--kafka-config", str(file))
+    with up:
+        assert facts["config"] == {"operator": str(file)}
+        assert facts["bootstrap_servers"] == secured.bootstrap_servers
+        monkeypatch.chdir(tmp_path)
+        assert open_clusters(None).default == secured.config
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=PATIENCE_S)
+    assert up.returncode == 0
 
 
 def test_a_running_kafka_is_not_secured(cli: Run) -> None:
