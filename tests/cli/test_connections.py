@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from meshport.cli import VERBS, load_verb
 from meshport.cli.session import STATE, only_mesh, open_clusters, state_file, topics_clusters
 from meshport.kafka.config import KafkaConfig
 from tests.cli.running import Run
@@ -58,6 +60,55 @@ def test_a_wrong_variable_ends_a_command_with_its_name(cli: Run, environment: di
     assert (ended.code, ended.out) == (2, "")
     assert shown in ended.err
     assert CANARY not in ended.err
+
+
+def taking_a_config() -> set[str]:
+    """The commands that take a connection to Kafka, without those that start a mesh."""
+    found = set()
+    for verb in VERBS:
+        command = load_verb(verb)
+        members = {f"{verb} {name}": each for name, each in getattr(command, "commands", {}).items()} or {verb: command}
+        found |= {name for name, each in members.items() if any(one.name == "kafka_config" for one in each.params)}
+    return found - {"up", "demo"}
+
+
+def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every command that takes a connection is given secrets of every kind; outputs and logs, at their finest, have none."""
+    address = f"d{uuid4().hex[:8]}/things"
+    on_mesh = {"MESHPORT_REGISTRY": mesh.url, "MESHPORT_KAFKA": mesh.bootstrap_servers}
+    assert cli("init").code == cli("new", address).code == cli("apply", **on_mesh).code == 0
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "happened_at": "2026-01-01T00:00:00Z"}\n')
+    secrets = [f"{CANARY}-{number}" for number in range(6)]
+    (tmp_path / "password").write_text(secrets[0])
+    (tmp_path / "client.properties").write_text(
+        "bootstrap.servers=127.0.0.1:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n"
+        "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "
+        f'username="u" password="{secrets[1]}";\nsasl.oauthbearer.client.secret={secrets[2]}\n'
+        f"ssl.key.password=${{file:password}}\nbasic.auth.user.info=u:{secrets[3]}\n"
+        f"ssl.keystore.key=-----BEGIN PRIVATE KEY-----{secrets[4]}-----END PRIVATE KEY-----\n"
+    )
+    arguments = {
+        "apply": ["--kafka", "127.0.0.1:1"],
+        "publish": [address, "--from", "rows.jsonl"],
+        "tail": [address, "--until-end"],
+        "replay": [address],
+        "quarantine": [address],
+        "redrive": [address],
+        "rebuild": [address],
+        "run": [address],
+        "drop": [address],
+        "gate check": ["--history"],
+    }
+    assert set(arguments) == taking_a_config()
+    given = {
+        "MESHPORT_REGISTRY": mesh.url,
+        "MESHPORT_KAFKA_SASL_OAUTHBEARER_ASSERTION_PRIVATE_KEY_PASSPHRASE": secrets[5],
+    }
+    caplog.set_level(logging.DEBUG)
+    for name, more in arguments.items():
+        ended = cli(*name.split(), *more, "--kafka-config", "client.properties", **given)
+        assert ended.code != 0, name
+        assert CANARY not in f"{ended.out}{ended.err}{caplog.text}", name
 
 
 @pytest.mark.usefixtures("project")
