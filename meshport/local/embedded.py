@@ -134,12 +134,12 @@ class EmbeddedKafka:
     @property
     def config(self) -> KafkaConfig:
         """The connection of a client that may do everything; known once the brokers are started."""
-        return self._listening.config(self.bootstrap_servers)
+        return self._started_listeners.config(self.bootstrap_servers)
 
     @property
     def principals(self) -> Mapping[str, Path]:
         """A `client.properties` for each principal of a secured cluster, by name; known once the brokers are started."""
-        return self._listening.principals
+        return self._started_listeners.principals
 
     @property
     def data_dir(self) -> Path:
@@ -230,13 +230,13 @@ class EmbeddedKafka:
         return self._java
 
     @property
-    def _listening(self) -> Listeners:
+    def _started_listeners(self) -> Listeners:
         if self._listeners is None:
             raise BrokerUnavailable("the embedded Kafka is not started")
         return self._listeners
 
     def _brokers_own(self) -> KafkaConfig:
-        return self._listening.brokers_own([*self._ports.values()], [*self._inner_ports.values()])
+        return self._started_listeners.brokers_own([*self._ports.values()], [*self._inner_ports.values()])
 
     def _node_dir(self, node: int) -> Path:
         return self.data_dir / f"node-{node}"
@@ -298,7 +298,7 @@ class EmbeddedKafka:
         return dict(zip(nodes, free_ports(self.brokers, ()), strict=True))
 
     def _configure(self) -> None:
-        each = self._listening.inner_ports
+        each = self._started_listeners.inner_ports
         inner = free_ports(self.brokers * each, self._ports.values())
         self._inner_ports = {node: inner[each * at : each * (at + 1)] for at, node in enumerate(self._ports)}
         voters = ",".join(f"{node}@{HOST}:{ports[0]}" for node, ports in self._inner_ports.items())
@@ -309,7 +309,7 @@ class EmbeddedKafka:
                 "process.roles": "broker,controller",
                 "node.id": node,
                 "controller.quorum.voters": voters,
-                **self._listening.settings(port, self._inner_ports[node]),
+                **self._started_listeners.settings(port, self._inner_ports[node]),
                 "log.dirs": (folder / "data").as_posix(),
                 **broker_settings(self.brokers),
             }

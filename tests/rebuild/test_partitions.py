@@ -133,7 +133,7 @@ def test_a_source_aligned_product_grows(shop: Shop, tmp_path: Path) -> None:
         with pytest.raises(PartitionsAdded, match="was planned for 2"):
             shop.build(product)
         with Publisher(shop.orders, shop.mesh.registry, kafka=CONNECTIONS) as late:
-            report = PortCopy(shop.orders, shop.mesh.registry, 6).run(switch=True)
+            report = PortCopy(shop.orders, shop.mesh.registry, 6, kafka=CONNECTIONS).run(switch=True)
             assert (report.copied, report.partitions) == (1200, 6)
             late.publish({"customer": "c1", "cents": 1, "at": 0}, id="refused")
             with pytest.raises(PublishError):
@@ -170,7 +170,7 @@ def test_a_copy_that_is_not_switched_to_changes_nothing(shop: Shop) -> None:
     """Without a switch the copy is there to be looked at; publishers go on, and a further call begins the copy again."""
     shop.sell(100)
     for sold in (100, 150):
-        report = PortCopy(shop.orders, shop.mesh.registry, 3).run(switch=False)
+        report = PortCopy(shop.orders, shop.mesh.registry, 3, kafka=CONNECTIONS).run(switch=False)
         assert (report.copied, report.binding) == (sold, None)
         assert shop.mesh.registry.refresh(shop.orders).generation == 1
         shop.sell(50)

@@ -72,10 +72,10 @@ def test_a_copy_of_a_topic_that_was_made_again_is_refused(shop: Shop, when: str)
     if when == "before":
         say("is copied to")
     with pytest.raises(TopicRemade) as found:
-        PortCopy(shop.orders, shop.mesh.registry, 3, say=say).run(switch=True)
+        PortCopy(shop.orders, shop.mesh.registry, 3, say=say, kafka=CONNECTIONS).run(switch=True)
     assert [(found.value.expected_id, found.value.found_id)] == ids
     assert "`meshport apply`" in str(found.value.hint)
     assert shop.mesh.registry.refresh(shop.orders).generation == 1
     assert shop.mesh.apply_again(shop.orders).topic_id == ids[0][1]
     shop.sell(20)
-    assert PortCopy(shop.orders, shop.mesh.registry, 3).run(switch=False).copied == 20
+    assert PortCopy(shop.orders, shop.mesh.registry, 3, kafka=CONNECTIONS).run(switch=False).copied == 20
