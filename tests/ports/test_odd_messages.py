@@ -159,7 +159,9 @@ def test_without_on_bad_the_error_names_the_offset(mesh: Mesh, odd: Odd) -> None
 def test_the_proof_by_data_reads_odd_messages(mesh: Mesh, odd: Odd) -> None:
     """The gate's proof over a topic counts an event with an odd header as readable, and reports the others."""
     schema = parse_schema(odd.binding.schema_text)
-    evidence = prove(odd.binding, schema, mesh.registry, versions=(Version(1, schema),), sample=Sample())
+    evidence = prove(
+        odd.binding, schema, mesh.registry, versions=(Version(1, schema),), sample=Sample(), kafka=CONNECTIONS
+    )
     assert evidence.failed == {Cause.UNREADABLE: len(odd.refused)}
     assert evidence.events == odd.count
 
@@ -210,7 +212,9 @@ def test_what_the_client_cannot_decompress_costs_itself_only(mesh: Mesh, expandi
 def test_the_proof_by_data_passes_over_what_the_client_cannot_decompress(mesh: Mesh, expanding: Odd) -> None:
     """Such a message is a failure with its offset, and no tombstone."""
     schema = parse_schema(expanding.binding.schema_text)
-    evidence = prove(expanding.binding, schema, mesh.registry, versions=(Version(1, schema),), sample=Sample())
+    evidence = prove(
+        expanding.binding, schema, mesh.registry, versions=(Version(1, schema),), sample=Sample(), kafka=CONNECTIONS
+    )
     assert (evidence.failed, evidence.tombstones) == ({Cause.UNREADABLE: 2}, 0)
     assert [each.offset for each in evidence.failures] == expanding.refused
     assert "decompress" in evidence.failures[0].error.lower()

@@ -25,6 +25,7 @@ from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.cluster import Cluster
 from meshport.process.engines import faust as engine
 from meshport.process.engines.faust import run_processor
+from meshport.process.engines.faust_login import credentials
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.operators import Apply, Filter
 from meshport.process.runtime import watchdog
@@ -165,6 +166,7 @@ def test_a_handler_that_raises_loses_the_event_in_faust_alone(topics: Topics, tm
         app = faust.App(
             f"alone-{uuid4().hex[:8]}",
             broker=f"kafka://{source.bootstrap_servers}",
+            broker_credentials=credentials(topics.plan.kafka),
             datadir=tmp_path,
             web_enabled=False,
             topic_disable_leader=True,
