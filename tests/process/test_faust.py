@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from faust.contrib.asgi import faust_app_running
 
 from meshport.errors import ProcessError, TopicRemade
+from meshport.kafka.admin import Admin
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
@@ -29,7 +30,8 @@ from meshport.process.engines.faust_login import credentials
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.operators import Apply, Filter
 from meshport.process.runtime import watchdog
-from meshport.process.runtime.kafka_log import KafkaLog
+from meshport.process.runtime.engine import Engine
+from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.starting_offset import starting_offset
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import make_plan
@@ -97,6 +99,41 @@ def test_members_come_and_go(topics: Topics) -> None:
     """No play is lost or counted twice while a second member joins and the first one leaves."""
     members_come_and_go(topics, run_processor)
     check(topics)
+
+
+class WithoutPartitions(Engine):
+    """An engine whose group has given it nothing."""
+
+    loaded = 0
+    fetched: Mapping[TopicPartition, int] = {}
+
+    def _run(self) -> None:
+        self.assigned = True
+        self._stopping.wait()
+
+
+def test_a_member_without_partitions_is_an_error_where_it_is_alone(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounded run ends with an error that says so; one of several members may wait for partitions for ever."""
+    ensure_topics(topics.plan, Admin(topics.plan.kafka))
+    monkeypatch.setattr(watchdog, "_LOOK_S", 0.05)
+    with pytest.raises(ProcessError, match="was given no partitions"):
+        watchdog.Watchdog(topics.plan, WithoutPartitions("one"), topics.log, 0).run(
+            threading.Event(), until_end=True, on_progress=None
+        )
+    stop, looks = threading.Event(), list[float]()
+    look = watchdog.Watchdog._look
+
+    def counted(dog: watchdog.Watchdog, now: float) -> None:
+        look(dog, now)
+        looks.append(now)
+        if len(looks) == 3:
+            stop.set()
+
+    monkeypatch.setattr(watchdog.Watchdog, "_look", counted)
+    watchdog.Watchdog(topics.plan, WithoutPartitions("two"), topics.log, 0).run(stop, until_end=False, on_progress=None)
+    assert len(looks) == 3
 
 
 def test_a_stalled_engine_is_an_error(kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

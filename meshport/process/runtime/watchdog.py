@@ -152,6 +152,7 @@ class Watchdog:
         self._counted: Mapping[TopicPartition, tuple[int, int]] = {}
         self._seen: tuple[object, ...] = ()
         self._moved = time.monotonic()
+        self._alone = False
         self._stable: dict[TopicPartition, int] = {}
         self._stable_before: dict[TopicPartition, int] = {}
         self._undecided: dict[TopicPartition, UndecidedHistory] = {}
@@ -164,6 +165,7 @@ class Watchdog:
     ) -> ProcessorProgress:
         """Start the engine and watch it until it ends; see `run_engine`."""
         goal = Goal(self._plan, self._log) if until_end else None
+        self._alone = until_end
         topics = PlanWatch(self._plan)
         self._engine.start()
         with topics.explaining():
@@ -278,9 +280,12 @@ class Watchdog:
             self._lag, self._counted = self._readable(waiting), waiting
         if now - self._moved < self.patience_s:
             return
-        if not self._engine.assigned:
+        # One of several members may have no partitions. A group can also leave its only member without any: it gives one that
+        # comes back under its name what it had (KIP-345), which is nothing where it left while a topic was made again.
+        if not self._engine.assigned or (self._alone and not self._engine.next_offsets):
             raise ProcessError(
-                f"{self._plan.group} was given no partitions for {self.patience_s:g} s", hint="start it again"
+                f"{self._plan.group} was given no partitions for {self.patience_s:g} s",
+                hint="start it again; a member with a name gets what it had last: give it another name, or none",
             )
         if any(self._log.between(*each, offset, end) for each, (offset, end) in waiting.items()):
             raise ProcessError(
