@@ -100,7 +100,7 @@ class LagMonitor:
                 if each.product.process:
                     plan = make_plan(load_pipeline(each.product, each.folder), address, resolver, kafka=kafka)
                     self._plans[address] = plan
-                    self._groups[address] = opened.enter_context(Consumer(plan.kafka, group=plan.group))
+                    self._groups[address] = opened.enter_context(group_reader(plan.kafka, plan.group))
             self._opened = opened.pop_all()
 
     def lags(self) -> list[ProductLag]:
@@ -159,3 +159,11 @@ class LagMonitor:
     def close(self) -> None:
         """Close the connections."""
         self._opened.close()
+
+
+def group_reader(kafka: KafkaConfig, group: str) -> Consumer:
+    """Return a consumer that reads a group's committed offsets at once, beside an open transaction that has others.
+
+    A committed reader is not answered before such a transaction has ended (KIP-447): after a kill, up to its timeout.
+    """
+    return Consumer(kafka, group=group, settings={"isolation.level": "read_uncommitted"})

@@ -9,12 +9,16 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from meshport.kafka.admin import Admin
 from meshport.local.cluster import Cluster
-from meshport.local.lag import EventCounter
+from meshport.local.lag import EventCounter, group_reader
 from meshport.ports.scan import TopicFollower
 from tests.connections import client_settings
+from tests.process.members import first_messages, joined, transactions
+from tests.process.processor import mesh
+from tests.process.topics import Topics, world
 from tests.waiting import wait_for
 
 
@@ -65,3 +69,23 @@ def test_markers_are_not_counted(kafka: Cluster) -> None:
             write()
             wait_for(partial(stored, [number, number, number, 0]), lambda: str(counted()))
         assert [tally.waiting(3) for tally in tallies.values()] == [1, 1, 1, 0]
+
+
+@pytest.mark.kafka
+def test_the_lag_is_counted_beside_an_open_transaction(kafka: Cluster) -> None:
+    """A processor that was killed between its group's offsets and its commit does not hold up who looks at the lag."""
+    topics = Topics(*mesh(kafka.bootstrap_servers, f"t{uuid4().hex[:8]}."))
+    source, group = topics.plan.source.topic, topics.plan.group
+    topics.publish(world(20))
+    killed = transactions(topics)
+    with joined(topics.plan) as member:
+        first_messages(member)
+        membership = member.membership
+        assert membership is not None
+        killed.begin()
+        killed._client.send_offsets_to_transaction([ClientPartition(source, 0, 1)], membership)
+    with group_reader(topics.plan.kafka, group) as looking:
+        assert looking.committed(source) == {}
+    killed.abort()
+    killed.close()
+    topics.log.close()
