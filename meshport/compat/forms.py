@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 from meshport.schema.canonical import PRIMITIVES
 
 Form = Mapping[str, Any]
 """A type in canonical form with at least `type`; a union has the key `branches`."""
+
+_Found = TypeVar("_Found")
 
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _RECORDS: Final = frozenset({"record", "error"})
@@ -29,20 +31,27 @@ def is_named(form: Form) -> bool:
     return form["type"] in _NAMED
 
 
-# A comparison looks them up for each of its findings, always in the same two or three forms. The entry holds the form, so that
-# its id stays unique.
-_RECENT: Final[dict[int, tuple[Any, dict[str, Form]]]] = {}
-_RECENT_FORMS: Final = 4
+class _Recent(Generic[_Found]):
+    """What was found for the last few forms; each entry holds its form, so that its id stays unique."""
+
+    def __init__(self, find: Callable[[Any], _Found], forms: int) -> None:
+        self._find = find
+        self._forms = forms
+        self._known: dict[int, tuple[Any, _Found]] = {}
+
+    def of(self, form: Any) -> _Found:
+        """Return what is found for a form that does not change afterwards."""
+        known = self._known.get(id(form))
+        if known is None:
+            if len(self._known) >= self._forms:
+                self._known.clear()
+            known = self._known[id(form)] = (form, self._find(form))
+        return known[1]
 
 
 def named_types(form: Any) -> dict[str, Form]:
     """Return every named type that a canonical form defines; the form must not change afterwards."""
-    known = _RECENT.get(id(form))
-    if known is None:
-        if len(_RECENT) >= _RECENT_FORMS:
-            _RECENT.clear()
-        known = _RECENT[id(form)] = (form, _named_types(form))
-    return known[1]
+    return _NAMED_TYPES.of(form)
 
 
 def _named_types(form: Any) -> dict[str, Form]:
@@ -157,21 +166,9 @@ def _fields_named(
             yield f"{pointer}/fields/{at}", form["fields"][at]
 
 
-# A refused schema of 1,500 fields has as many findings, each with a path that is looked up: a search of the record's list of
-# fields for each one would take seconds. The entry holds the form, so that its id stays unique.
-_INDEXED: Final[dict[int, tuple[Form, dict[str, int]]]] = {}
-_INDEXED_RECORDS: Final = 8
-
-
 def _field_index(form: Form) -> Mapping[str, int]:
     """Return the index of each field of a record by its name; empty for another type."""
-    known = _INDEXED.get(id(form))
-    if known is None:
-        if len(_INDEXED) >= _INDEXED_RECORDS:
-            _INDEXED.clear()
-        names = {field["name"]: index for index, field in enumerate(form.get("fields", ()))}
-        known = _INDEXED[id(form)] = (form, names)
-    return known[1]
+    return _FIELD_INDEXES.of(form)
 
 
 def brief(form: Any) -> Any:
@@ -201,3 +198,14 @@ def _type_words(words: Any) -> str:
 def inner(path: str, name: str) -> str:
     """Return the path of a nested field."""
     return f"{path}.{name}" if path else name
+
+
+def _indexed(form: Form) -> dict[str, int]:
+    return {field["name"]: index for index, field in enumerate(form.get("fields", ()))}
+
+
+# A comparison looks named types up for each of its findings, always in the same two or three forms.
+_NAMED_TYPES: Final = _Recent(_named_types, 4)
+# A refused schema of 1,500 fields has as many findings, each with a path that is looked up: a search of the record's list of
+# fields for each one would take seconds.
+_FIELD_INDEXES: Final = _Recent(_indexed, 8)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from meshport.binding import Continuation
 from meshport.errors import ProcessError, StateDamaged, TopicRemade
 from meshport.kafka.admin import Admin
-from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.columns import MANY
 from meshport.process.engines.bounded import input_stages
@@ -103,15 +102,14 @@ def output_offsets(plan: Plan, log: KafkaLog) -> dict[TopicPartition, int]:
     A checkpoint of a damaged state may be wrong itself. The group's offset is committed with the outputs, or after them, so
     that the lower of the two is taken.
     """
+    known = Admin(plan.kafka).partitions()
+    committed = {
+        TopicPartition(stage.topic, partition): offset
+        for stage in plan.stages
+        if stage.topic in known
+        for partition, offset in log.committed(plan.group, stage.topic).items()
+    }
     checkpoints = latest_checkpoints(plan, log)
-    with Consumer(plan.kafka, group=plan.group) as group:
-        known = Admin(plan.kafka).partitions()
-        committed = {
-            TopicPartition(stage.topic, partition): offset
-            for stage in plan.stages
-            if stage.topic in known
-            for partition, offset in group.committed(stage.topic).items()
-        }
     offsets = {}
     for each, found in zip(input_stages(plan), checkpoints, strict=False):
         ends = log.bounds(each.topic)
