@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
     NewTopic,
     OffsetSpec,
     ResourceType,
+    TopicMetadata,
 )
 
 from meshport.errors import BrokerUnavailable, TopicError
@@ -95,17 +96,30 @@ class Admin:
         return {name: len(topic.partitions) for name, topic in self._metadata().topics.items()}
 
     def topic(self, name: str) -> Topic | None:
-        """Return the topic of a name, or None where there is none."""
-        found = self._metadata().topics.get(name)
-        if found is None:
-            return None
-        if self._in_memory:
-            return Topic(name, len(found.partitions), 1, {})
-        try:
-            resource = ConfigResource(ResourceType.TOPIC, name)
-            entries = _answer(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
-        except KafkaException as error:
-            raise client_error(error, f"cannot see the topic {name}") from error
+        """Return the topic of a name, or None where there is none.
+
+        A broker can name a topic in its metadata that it, or another broker, no longer or does not yet know: the question is
+        repeated until both answers agree.
+
+        Raises:
+            KafkaError: the cluster did not answer, or the two answers still differ after 15 s.
+        """
+        deadline = time.monotonic() + _TIMEOUT_S
+        while (found := self._metadata().topics.get(name)) is not None:
+            if self._in_memory:
+                return Topic(name, len(found.partitions), 1, {})
+            try:
+                return self._described(name, found)
+            except KafkaException as error:
+                unknown = error.args[0].code() == ClientError.UNKNOWN_TOPIC_OR_PART
+                if not unknown or time.monotonic() > deadline:
+                    raise client_error(error, f"cannot see the topic {name}") from error
+            time.sleep(_PAUSE_S)
+        return None
+
+    def _described(self, name: str, found: TopicMetadata) -> Topic:
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        entries = _answer(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
         given: dict[str, str] = {}
         defaults: dict[str, str] = {}
         for key, entry in entries.items():
