@@ -22,6 +22,7 @@ from meshport_registry import confluent, gate_api, generations_api, mesh_api
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, StoreFailed, UnreadableBody, render
+from meshport_registry.identity.middleware import IdentityMiddleware
 from meshport_registry.middleware import FastPathMiddleware
 from meshport_registry.negotiation import is_mesh
 from meshport_registry.openapi import openapi_document
@@ -56,7 +57,7 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
             Exception: _on_any,
         },
         max_body_size=LARGEST_BODY,
-        middleware=[Middleware(FastPathMiddleware)],
+        middleware=[Middleware(IdentityMiddleware), Middleware(FastPathMiddleware)],
     )
     # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first. They are taken as they
     # were made: `include_router` makes each again on the first request, which takes 35 ms of CPU.
@@ -75,6 +76,7 @@ class _Service(FastAPI):
 async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | None) -> AsyncIterator[None]:
     store = store or RegistryStore(database_url(settings.database), longest_queue=settings.longest_queue).open()
     state = app.state
+    state.door = None
     state.store, state.cluster = store, DefaultCluster(settings.bootstrap_servers)
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:

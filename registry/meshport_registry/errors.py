@@ -197,6 +197,17 @@ class Conflict(ServiceError):
     """Raised for a change that the current state of a product or generation does not allow."""
 
 
+class Unauthenticated(ServiceError):
+    """Raised when the caller of a request is not known: it shows nothing, or something that is not valid.
+
+    Every response to it has the header `WWW-Authenticate`.
+    """
+
+
+class Forbidden(ServiceError):
+    """Raised when no policy lets the caller do what it asks for, or a policy forbids it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
     """The HTTP response to one class of errors.
@@ -241,6 +252,8 @@ ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
     InvalidSubject: ErrorResponse(422, 42208, "invalid-subject"),
     InvalidRuleSet: ErrorResponse(422, 42210, "invalid-rules"),
     BadPath: ErrorResponse(400, 400, "bad-path"),
+    Unauthenticated: ErrorResponse(401, 40101, "unauthenticated"),
+    Forbidden: ErrorResponse(403, 40301, "forbidden"),
     NotAcceptable: ErrorResponse(406, 406, "not-acceptable"),
     # Confluent's registry has 400 for a body that cannot be read, and 422 for none.
     UnreadableBody: ErrorResponse(422, 400, "invalid-request", root_status=400),
