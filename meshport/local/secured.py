@@ -25,8 +25,9 @@ from typing import ClassVar, Final
 from pydantic import SecretStr
 
 from meshport.errors import BrokerUnavailable, KafkaError
-from meshport.kafka.access_control import ANY_NAME, AccessControl, Allow
+from meshport.kafka.acls import ANY_NAME, CLUSTER, Allow, ClusterAcls
 from meshport.kafka.config import KafkaConfig
+from meshport.kafka.logins import Logins
 from meshport.kafka.probe import ClusterProbe
 from meshport.kafka.sources import file_layer, kafka_config
 from meshport.local.kraft import HOST
@@ -39,23 +40,23 @@ PROCESSOR: Final = "processor"
 
 _OWN_NAMES: Final = "meshport."  # the groups and transactional ids of processors begin with it
 _PRINCIPALS: Final[Mapping[str, tuple[Allow, ...]]] = {
-    "producer": (Allow("topic", ANY_NAME, ("write", "describe configs")),),
+    "producer": (Allow("topic", ANY_NAME, ("write", "describe-configs")),),
     "reader": (
-        Allow("topic", ANY_NAME, ("read", "describe configs")),
+        Allow("topic", ANY_NAME, ("read", "describe-configs")),
         Allow("group", ANY_NAME, ("read",)),
     ),
     # Processors create their own topics, and add partitions to them.
     PROCESSOR: (
-        Allow("topic", ANY_NAME, ("read", "write", "create", "alter", "describe configs")),
+        Allow("topic", ANY_NAME, ("read", "write", "create", "alter", "describe-configs")),
         Allow("group", _OWN_NAMES, ("read",), "prefixed"),
-        Allow("transactional id", _OWN_NAMES, ("write",), "prefixed"),
+        Allow("transactional-id", _OWN_NAMES, ("write",), "prefixed"),
     ),
     # The last: once it can log in, so can the others.
     OPERATOR: (
         Allow("topic", ANY_NAME, ("all",)),
         Allow("group", ANY_NAME, ("all",)),
-        Allow("transactional id", ANY_NAME, ("all",)),
-        Allow("cluster", "", ("all",)),
+        Allow("transactional-id", ANY_NAME, ("all",)),
+        Allow("cluster", CLUSTER, ("all",)),
     ),
 }
 
@@ -123,10 +124,10 @@ class SecuredListeners(Listeners):
 
     def admit(self, brokers_own: KafkaConfig, bootstrap_servers: str, timeout_s: float) -> None:
         """Create the principals with their passwords and ACLs, write their files, and wait until the operator can log in."""
-        control = AccessControl(brokers_own)
-        for principal, rights in _PRINCIPALS.items():
-            control.allow(principal, rights)
-            control.set_password(principal, self._passwords[principal])
+        acls, logins = ClusterAcls(brokers_own), Logins(brokers_own)
+        acls.create([acl for name, rights in _PRINCIPALS.items() for each in rights for acl in each.to(f"User:{name}")])
+        for principal in _PRINCIPALS:
+            logins.set_password(principal, self._passwords[principal])
             self._write_properties(principal, bootstrap_servers)
         self._await_login(bootstrap_servers, timeout_s)
 

@@ -1,0 +1,79 @@
+"""Derives the ACLs of a product's process and of a reader: the least that they need.
+
+Of an output port with the topic T, and an input port with the topic R:
+
+- a writer may write to T;
+- a processor may do that too, and whatever it has to with the topics of its own, whose names begin with T and a dot, as those of
+  further generations do; its consumer group and transactional ids begin with `meshport.process.T`;
+- a reader may read R, in consumer groups `<domain>.<product>` and `<domain>.<product>.<anything>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from meshport.access.principals import login
+from meshport.kafka.acls import Acl, Allow
+
+__all__ = ["processor_acls", "reader_acls", "writer_acls"]
+
+_PROCESS: Final = "meshport.process."
+_REDRIVE: Final = "meshport.redrive."
+
+
+def writer_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
+    """Return the ACLs of a principal that publishes to ports.
+
+    Args:
+        principal: `User:NAME`.
+        topics: the ports' topics, one for each generation.
+    """
+    return _acls(principal, (Allow("topic", each, ("write", "describe-configs")) for each in topics))
+
+
+def processor_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
+    """Return the ACLs of a principal that runs processors, beside what they read as `reader_acls` has it.
+
+    Args:
+        principal: `User:NAME`.
+        topics: the topics of the first generation of the output ports; the names of all other generations, and of the
+            processor's own topics, begin with theirs and a dot.
+    """
+    return _acls(principal, (right for each in topics for right in _processing(each)))
+
+
+def reader_acls(principal: str, caller: str, topics: Iterable[str]) -> frozenset[Acl]:
+    """Return the ACLs of a principal that reads ports, in consumer groups named after it.
+
+    Args:
+        principal: `User:NAME`.
+        caller: the reader, `domain/product` or a person's name; its groups are `domain.product` and `domain.product.ANY`.
+        topics: the ports' topics, one for each generation; without any, there are no ACLs.
+    """
+    topics = tuple(topics)
+    if not topics:
+        return frozenset()
+    group = login(caller)
+    return _acls(
+        principal,
+        (
+            *(Allow("topic", each, ("read", "describe-configs")) for each in topics),
+            Allow("group", group, ("read",)),
+            Allow("group", f"{group}.", ("read",), "prefixed"),
+        ),
+    )
+
+
+def _processing(topic: str) -> Iterator[Allow]:
+    yield Allow("topic", topic, ("read", "write", "describe-configs"))
+    yield Allow("topic", f"{topic}.", ("read", "write", "create", "alter", "describe-configs"), "prefixed")
+    yield Allow("group", f"{_PROCESS}{topic}", ("read",))
+    yield Allow("group", f"{_PROCESS}{topic}.", ("read",), "prefixed")
+    for begin in (_PROCESS, _REDRIVE):
+        yield Allow("transactional-id", f"{begin}{topic}", ("write",))
+        yield Allow("transactional-id", f"{begin}{topic}.", ("write",), "prefixed")
+
+
+def _acls(principal: str, rights: Iterable[Allow]) -> frozenset[Acl]:
+    return frozenset(acl for each in rights for acl in each.to(principal))
