@@ -82,6 +82,8 @@ _PERMISSIONS: Final[dict[Permission, AclPermissionType]] = {
     "allow": AclPermissionType.ALLOW,
     "deny": AclPermissionType.DENY,
 }
+# Name, pattern, principal, host, operation and permission of a filter that every ACL passes.
+_ANYTHING: Final[Any] = (None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY)
 _NO_AUTHORIZER: Final = frozenset(
     {
         ClientError.SECURITY_DISABLED,
@@ -176,15 +178,7 @@ class ClusterAcls:
         try:
             # One question for each kind: an answer about all of them could hold kinds that the client does not know.
             for resource in _RESOURCES.values():
-                asked = AclBindingFilter(
-                    resource,
-                    None,
-                    ResourcePatternType.ANY,
-                    None,
-                    None,
-                    AclOperation.ANY,
-                    AclPermissionType.ANY,
-                )
+                asked = AclBindingFilter(resource, *_ANYTHING)
                 answer = self._client.describe_acls(asked, request_timeout=_TIMEOUT_S).result(_TIMEOUT_S)
                 found.update(_acl(each) for each in answer)
         except KafkaException as error:
