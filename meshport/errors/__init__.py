@@ -5,6 +5,7 @@
     ├── DescriptorError           a product.yaml that cannot be read as a product
     ├── ProjectError              a folder that is no mesh project, or a file missing from one
     ├── FileError                 a file of records that cannot be read as a whole
+    ├── PolicyError               policies that are not Cedar, or do not fit the mesh or their domain
     ├── SchemaError               a schema that is not valid Avro, or not safe to decode
     ├── CodecError
     │   ├── EncodeError           a record that does not fit its schema
@@ -51,6 +52,7 @@ from meshport.errors.contract import (
     EventError,
     FileError,
     GateError,
+    PolicyError,
     ProjectError,
     SchemaError,
     WrongPartition,
@@ -100,6 +102,7 @@ __all__ = [
     "NotRegistered",
     "PartitionsAdded",
     "ProcessError",
+    "PolicyError",
     "ProjectError",
     "PublishError",
     "RegistrationRefused",

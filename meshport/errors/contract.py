@@ -66,6 +66,19 @@ class FileError(MeshError, ValueError):
 
 
 @with_facts
+class PolicyError(MeshError, ValueError):
+    """Raised for a text of policies that is not Cedar, and for a policy that does not fit the mesh or its domain.
+
+    Attributes:
+        file: the file of the policy; None where it is known by no file.
+        findings: the single reasons, one text each.
+    """
+
+    file: str | None = None
+    findings: tuple[str, ...] = ()
+
+
+@with_facts
 class SchemaError(MeshError, ValueError):
     """Raised for a schema that is not valid Avro, or that a few hostile bytes could expand to gigabytes.
 
