@@ -33,6 +33,8 @@ _TIMEOUT_S: Final = 15.0
 # time to elect leaders. So a reader that runs asks for a short time, and not again soon after a failure.
 _ASK_S: Final = 3.0
 _LOOKS_LEFT_OUT: Final = 3
+_MADE_AGAIN_S: Final = 5.0
+_PAUSE_S: Final = 0.05
 _NO_TOPIC: Final = frozenset({ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.UNKNOWN_TOPIC_ID})
 # Brokers before Kafka 2.8 have no ids; librdkafka then gives the one that is all zeros.
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -233,19 +235,31 @@ class LogWatch:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Raise TopicRemade with both ids in the place of another error, or of one without them, where a topic was made again."""
+        """Raise TopicRemade with both ids in the place of another error, or of one without them, where a topic was made again.
+
+        A topic that is not there is waited for, 5 s at most: between its deletion and its creation the cluster knows neither.
+        """
         try:
             yield
         except MeshError as error:
             if isinstance(error, TopicRemade) and error.found_id is not None:
                 raise
             try:
-                self._compare(self._logs.of(*self._topics, timeout_s=_ASK_S))
+                self._compare_all()
             except TopicRemade as remade:
                 raise remade from error
             except KafkaError:
                 pass  # the first error says more
             raise
+
+    def _compare_all(self) -> None:
+        deadline = time.monotonic() + _MADE_AGAIN_S
+        while True:
+            found = self._logs.of(*self._topics, timeout_s=_ASK_S)
+            self._compare(found)
+            if found.keys() >= self.known.keys() or time.monotonic() > deadline:
+                return
+            time.sleep(_PAUSE_S)
 
     def _compare(self, found: Mapping[str, TopicLog]) -> None:
         self._newest = {**self._newest, **found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -12,8 +13,8 @@ from meshport.kafka.config import KafkaConfig
 from meshport.kafka.in_memory import in_memory_cluster
 from meshport.kafka.topic_log import LogWatch, TopicLogs
 from meshport.local.cluster import Cluster
-from tests.remade import remake
-from tests.waiting import patiently
+from tests.remade import remake, topic_id
+from tests.waiting import patiently, wait_for
 
 
 def watch_of(kafka: KafkaConfig, *topics: str, look_s: float = 0) -> LogWatch:
@@ -61,6 +62,24 @@ def test_a_watch_finds_a_topic_that_was_made_again(kafka: Cluster) -> None:
         with pytest.raises(TopicRemade) as explained, watch.explaining():
             raise error
         assert (explained.value.expected_id, explained.value.found_id) == ids
+
+
+def test_a_topic_that_is_gone_is_waited_for(kafka: Cluster) -> None:
+    """An error between the deletion of a topic and its creation is explained as well; a topic that stays away is none."""
+    topic, admin = f"t{uuid4().hex[:8]}", Admin(kafka.config)
+    admin.ensure_topic(topic, 1)
+    watch = watch_of(kafka.config, topic)
+    before = watch.id_of(topic)
+    admin.delete_topic(topic)
+    wait_for(lambda: topic not in admin.partitions(), f"{topic} to be deleted")
+    with pytest.raises(KafkaError, match="is gone"), watch.explaining():
+        raise KafkaError("the topic is gone")
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(admin.ensure_topic, topic, 1)
+        with pytest.raises(TopicRemade) as explained, watch.explaining():
+            raise KafkaError("the topic is gone")
+        assert made.result()
+    assert (explained.value.expected_id, explained.value.found_id) == (before, topic_id(kafka.config, topic))
 
 
 def test_a_watch_takes_a_topic_up_that_comes_later(kafka: Cluster) -> None:
