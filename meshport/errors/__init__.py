@@ -28,7 +28,8 @@
     ├── RegistryError
     │   ├── RegistryUnavailable   the registry did not answer
     │   ├── NotRegistered         a product, address, subject or schema that is not registered
-    │   └── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
+    │   ├── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
+    │   └── AuditBroken           entries of an audit that were changed, removed, added or moved
     ├── GateError                 a question that the gate cannot answer: no such rule
     ├── PublishError              an event that was refused; nothing of it is stored
     ├── ReplayError               a replay whose bounds cannot be served
@@ -75,6 +76,7 @@ from meshport.errors.kafka import (
 from meshport.errors.ports import PublishError, ReplayError
 from meshport.errors.process import ProcessError, StateDamaged
 from meshport.errors.registry import (
+    AuditBroken,
     NotRegistered,
     RegistrationRefused,
     RegistryError,
@@ -83,6 +85,7 @@ from meshport.errors.registry import (
 
 __all__ = [
     "AddressError",
+    "AuditBroken",
     "BrokerUnavailable",
     "CodecError",
     "DecodeError",

@@ -47,3 +47,14 @@ class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
         # The message repeats a single reason.
         reasons = "".join(f"\n  - {each}" for each in self.findings if each not in self.message)
         return self.message + reasons + (f"\nhint: {self.hint}" if self.hint else "")
+
+
+@with_facts
+class AuditBroken(RegistryError):  # noqa: N818 - names a finding
+    """Raised when entries of an audit were changed, removed, added or moved.
+
+    Attributes:
+        number: of the first entry that is wrong; None where the end of the audit is missing.
+    """
+
+    number: int | None = None

@@ -19,6 +19,8 @@ from starlette.responses import Response
 from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry import confluent, gate_api, generations_api, mesh_api
+from meshport_registry.audit import api as audit_api
+from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, StoreFailed, UnreadableBody, render
@@ -34,7 +36,13 @@ from meshport_registry.store import RegistryStore
 # Of one invalid request. What is further wrong with it is seen once these are right.
 _MOST_FINDINGS: Final = 100
 _log: Final = logging.getLogger(__name__)
-_MESH_ROUTERS: Final = (mesh_api.router, gate_api.router, generations_api.router, mesh_api.health_router)
+_MESH_ROUTERS: Final = (
+    mesh_api.router,
+    gate_api.router,
+    generations_api.router,
+    audit_api.router,
+    mesh_api.health_router,
+)
 
 
 def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAPI:
@@ -57,7 +65,7 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
             Exception: _on_any,
         },
         max_body_size=LARGEST_BODY,
-        middleware=[Middleware(IdentityMiddleware), Middleware(FastPathMiddleware)],
+        middleware=[Middleware(AuditMiddleware), Middleware(IdentityMiddleware), Middleware(FastPathMiddleware)],
     )
     # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first. They are taken as they
     # were made: `include_router` makes each again on the first request, which takes 35 ms of CPU.
@@ -78,6 +86,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state = app.state
     state.door = None
     state.store, state.cluster = store, DefaultCluster(settings.bootstrap_servers)
+    state.refusals = RefusalLog(store)
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:
         yield

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from meshport_registry.audit.call import audited_call
 from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 from meshport_registry.store import RegistryStore
@@ -14,7 +15,7 @@ from meshport_registry.store import RegistryStore
 # Coroutines, although they await nothing: the framework runs a plain function in a thread.
 async def _store(request: Request) -> RegistryStore:
     store: RegistryStore = request.app.state.store
-    return store
+    return audited_call(request.scope).on(store)
 
 
 async def _cluster(request: Request) -> DefaultCluster:

@@ -10,6 +10,7 @@ schema-registry issues 858 and 893 for two schemas with one id after a leader ch
 from __future__ import annotations
 
 import asyncio
+import copy
 import queue
 import sqlite3
 import threading
@@ -19,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,6 +70,12 @@ class RollBack(Exception):  # noqa: N818 - not an error
 
 
 @dataclass(frozen=True, slots=True)
+class _Written(Generic[_T]):
+    result: _T
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _PendingWrite:
     work: Work[Any]
     future: Future[Any]
@@ -94,6 +101,8 @@ class RegistryStore:
         self._judge_process = JudgeProcess()
         self._queue: queue.Queue[_PendingWrite | None] = queue.Queue(longest_queue)
         self._thread = threading.Thread(target=self._write_all, name="registry-write", daemon=True)
+        self._record: Work[None] | None = None
+        self._committed: Callable[[], None] | None = None
 
     def open(self) -> Self:
         """Migrate the tables and start the writing thread.
@@ -158,6 +167,17 @@ class RegistryStore:
         except SQLAlchemyError as error:
             raise StoreFailed(f"the database did not answer: {_reason(error)}") from error
 
+    def recording(self, record: Work[None], committed: Callable[[], None]) -> RegistryStore:
+        """Return this database for one call, with each write followed by a record of it.
+
+        Args:
+            record: runs after the work of each write, in its transaction; not after one that rolls back.
+            committed: is called on the event loop once that transaction is committed.
+        """
+        for_one_call = copy.copy(self)
+        vars(for_one_call).update(_record=record, _committed=committed)
+        return for_one_call
+
     async def write(self, work: Work[_T]) -> _T:
         """Run a write and return its result once the database has committed it.
 
@@ -165,12 +185,26 @@ class RegistryStore:
             StoreBusy: `longest_queue` writes are waiting already.
             StoreFailed: the database did not commit the write.
         """
-        future: Future[_T] = Future()
+        future: Future[_Written[_T]] = Future()
+        record = self._record
+
+        def recorded(connection: Connection) -> _Written[_T]:
+            try:
+                result = work(connection)
+            except RollBack as dry_run:
+                raise RollBack(_Written(dry_run.result, committed=False)) from None
+            if record is not None:
+                record(connection)
+            return _Written(result, committed=True)
+
         try:
-            self._queue.put_nowait(_PendingWrite(work, future))
+            self._queue.put_nowait(_PendingWrite(recorded, future))
         except queue.Full as error:
             raise StoreBusy(f"{self._queue.maxsize} writes wait already", hint="try again in a moment") from error
-        return await asyncio.wrap_future(future)
+        written = await asyncio.wrap_future(future)
+        if written.committed and self._committed is not None:
+            self._committed()
+        return written.result
 
     def _write_all(self) -> None:
         while (first := self._queue.get()) is not None:

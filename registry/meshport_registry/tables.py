@@ -185,3 +185,29 @@ waiver = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
 )
+
+# Append-only: the database refuses to change or delete a row. `meshport.audit` says what the hash covers.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("caller", Text, nullable=False, index=True),
+    Column("by", String(20), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("policies", Text),
+    Column("hash", String(64), nullable=False),
+)
+
+# One row: the number and the hash of the newest entry, so that the removal of the newest entries is found too.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)

@@ -1,0 +1,111 @@
+"""One request, as the audit sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection
+from starlette.types import Scope
+
+from meshport.audit import AuditOutcome
+from meshport_registry.audit.chain import AuditRecord, append
+
+if TYPE_CHECKING:
+    from meshport_registry.identity.caller import Caller
+    from meshport_registry.store import RegistryStore
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CHANGES_NOTHING: Final = frozenset({
+    "/subjects/{subject}",
+    "/compatibility/subjects/{subject}/versions",
+    "/compatibility/subjects/{subject}/versions/{version}",
+    "/api/v1/gate/check",
+})  # fmt: skip
+"""The routes that take a POST and change nothing."""
+
+
+class AuditedCall:
+    """What is known of a request for its entry in the audit.
+
+    Args:
+        scope: of the request.
+
+    Attributes:
+        entered: whether the entry of this call is committed.
+    """
+
+    __slots__ = ("_action", "_policies", "_resource", "_scope", "entered")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._action: str | None = None
+        self._resource: str | None = None
+        self._policies: str | None = None
+        self.entered = False
+
+    def judged(self, action: str, resource: str, policies: str) -> None:
+        """Note what the policies judged: before the route's work, and whatever they decide.
+
+        Args:
+            action: of the policies, such as `register`.
+            resource: of the policies, such as `Product::"player/plays"`.
+            policies: their version.
+        """
+        self._action, self._resource, self._policies = action, resource, policies
+
+    def on(self, store: RegistryStore) -> RegistryStore:
+        """Return the database as this call uses it: its first write appends the call's entry in the same transaction."""
+        return store.recording(self._enter, self._note)
+
+    def _enter(self, connection: Connection) -> None:
+        if not self.entered:
+            append(connection, self.record(AuditOutcome.ALLOWED))
+
+    def _note(self) -> None:
+        self.entered = True
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the request is one to change something, by its method and its route."""
+        scope = self._scope
+        if scope["method"] in _READING or "route" not in scope:
+            return False
+        return self._template not in CHANGES_NOTHING and not _is_dry(scope["query_string"])
+
+    @property
+    def _template(self) -> str:
+        return str(getattr(self._scope.get("route"), "path_format", ""))
+
+    def record(self, outcome: AuditOutcome, status: int | None = None) -> AuditRecord:
+        """Return the entry of this call.
+
+        Args:
+            outcome: of the call.
+            status: of its response, if it is known yet.
+        """
+        scope = self._scope
+        caller: Caller | None = scope["state"].get("caller")
+        method, path = scope["method"], (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        return AuditRecord(
+            caller=caller.name if caller else "anonymous",
+            by=caller.by if caller else "anonymous",
+            action=self._action or f"{method} {self._template}".rstrip(),
+            resource=self._resource or path,
+            outcome=outcome,
+            detail=f"{method} {path}" + (f": {status}" if status else ""),
+            policies=self._policies,
+        )
+
+
+def _is_dry(query: bytes) -> bool:
+    """Whether a query asks for what would change only. Its other values are not looked at: they never reach the audit."""
+    return any(
+        name == b"dry_run" and value.lower() in {b"true", b"1", b"yes", b"on", b"y", b"t"}
+        for name, _, value in (part.partition(b"=") for part in query.split(b"&"))
+    )
+
+
+def audited_call(scope: Scope) -> AuditedCall:
+    """Return the audit's view of a request, which `AuditMiddleware` made."""
+    call: AuditedCall = scope["state"]["audit"]
+    return call
