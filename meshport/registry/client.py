@@ -32,6 +32,7 @@ from meshport.catalog import (
 )
 from meshport.compat import Verdict
 from meshport.product import Product
+from meshport.registry.audit import AuditLog
 from meshport.registry.generations import PortGenerations
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.requests import Requests, Transport, parse_response
@@ -322,6 +323,11 @@ class Registry:
         """
         response = self._requests.send("POST", f"/api/v1/waivers/{number}/revoke")
         return parse_response(response, Waiver.model_validate_json)
+
+    @property
+    def audit(self) -> AuditLog:
+        """The registry's audit."""
+        return AuditLog(self._requests)
 
     def health(self) -> Health:
         """Return the state of the registry.

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CHANGES_NOTHING: Final = frozenset({
-    "/subjects/{subject}",
-    "/compatibility/subjects/{subject}/versions",
-    "/compatibility/subjects/{subject}/versions/{version}",
-    "/api/v1/gate/check",
+    ("POST", "/subjects/{subject}"),
+    ("POST", "/compatibility/subjects/{subject}/versions"),
+    ("POST", "/compatibility/subjects/{subject}/versions/{version}"),
+    ("POST", "/api/v1/gate/check"),
 })  # fmt: skip
-"""The routes that take a POST and change nothing."""
+"""The routes that take a body and change nothing."""
 
 
 class AuditedCall:
@@ -70,7 +70,7 @@ class AuditedCall:
         scope = self._scope
         if scope["method"] in _READING or "route" not in scope:
             return False
-        return self._template not in CHANGES_NOTHING and not _is_dry(scope["query_string"])
+        return (scope["method"], self._template) not in CHANGES_NOTHING and not _is_dry(scope["query_string"])
 
     @property
     def _template(self) -> str:
