@@ -3,7 +3,7 @@
 Each entry has the SHA-256 of itself and of the hash of the entry before it, so that a changed, removed, added or moved entry
 breaks the chain at its number. What is hashed is the JSON list of the values of an entry in the order of its attributes,
 `previous` first and without `hash`, in UTF-8, without spaces, as `JSON.stringify` and `jq -c` write it: any program can check
-an export. Whoever can write the whole database can compute the whole chain anew. Therefore a hash that was noted elsewhere
+an export. An owner of the database can compute the whole chain anew. Therefore a hash that was noted elsewhere
 can be asked for: a chain without it is broken too.
 """
 

@@ -12,6 +12,7 @@ import typer
 
 from meshport.cli.output import emit, emit_text, say, table
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
+from meshport.errors import FileError
 from meshport.registry import verify_export
 from meshport.rfc3339 import loose_instant
 
@@ -42,8 +43,8 @@ def audit(
 ) -> None:
     """Show who changed what in the registry, and which calls were refused.
 
-    --verify reads the whole audit and computes its hashes here. It prints the newest hash: note it where nobody who can write
-    the registry's database can change it, and give it to the next --verify as --head. The export is --json without a filter.
+    --verify reads the whole audit and computes its hashes here. It prints the newest hash: note it outside of
+    the registry's database, and give it to the next --verify as --head. The export is --json without a filter.
 
     Examples:
         meshport audit --since 2027-03-01 --what player/plays
@@ -80,7 +81,11 @@ def _verify(
     if any(each is not None for each in filters):
         raise typer.BadParameter("it checks every entry: leave --since, --who and --what out", param_hint="--verify")
     if file is not None:
-        found = verify_export(file, head)
+        try:
+            with file.open("rb") as lines:
+                found = verify_export(lines, head)
+        except OSError as error:
+            raise FileError(f"{file} cannot be read: {error.strerror}") from error
     else:
         with open_registry(registry) as mesh:
             found = mesh.audit.verify(head)

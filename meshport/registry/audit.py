@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from meshport.audit import AuditChain, AuditEntry, AuditHead, AuditPage
-from meshport.errors import AuditBroken, FileError
+from meshport.errors import AuditBroken
 from meshport.registry.requests import Requests
 
 
@@ -68,30 +67,32 @@ class AuditLog:
             after = page.entries[-1].number if page.entries else after
 
 
-def verify_export(file: Path, anchor: str | None = None) -> AuditHead:
-    """Check the chain in a file of one entry a line as JSON, and return the newest entry.
+def verify_export(lines: Iterable[bytes], anchor: str | None = None) -> AuditHead:
+    """Check the chain of an export, and return the newest entry.
 
-    Nothing in such a file says that its end is there: `anchor` does.
+    Nothing in an export says that its end is there: `anchor` does.
 
     Args:
-        file: what `meshport audit --json` wrote.
+        lines: one entry each, as `meshport audit --json` writes them.
         anchor: a hash that was noted earlier, and that one of the entries must have.
 
     Raises:
         AuditBroken: an entry was changed, removed, added or moved, or none has the hash.
-        FileError: the file cannot be read.
     """
     chain = AuditChain(anchor)
-    try:
-        with file.open("rb") as lines:
-            for count, line in enumerate(lines, 1):
-                try:
-                    chain.add(AuditEntry.model_validate_json(line))
-                except ValidationError as error:
-                    number = chain.head.number + 1
-                    raise AuditBroken(
-                        f"the audit is broken at entry {number}: line {count} of {file} is no entry", number=number
-                    ) from error
-    except OSError as error:
-        raise FileError(f"{file} cannot be read: {error.strerror}") from error
+    for count, line in enumerate(lines, 1):
+        try:
+            entry = _Exported.model_validate_json(line)
+        except ValidationError as error:
+            number = chain.head.number + 1
+            raise AuditBroken(
+                f"the audit is broken at entry {number}: line {count} is no entry", number=number
+            ) from error
+        chain.add(entry)
     return chain.end()
+
+
+class _Exported(AuditEntry):
+    """An entry of an export: what has further values, or values of another type, was not written by a registry."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)

@@ -1,4 +1,4 @@
-"""The audit at the registry: each change and each refusal has one entry, which nobody changes unseen."""
+"""The audit at the registry: each change and each refusal has one entry, and no entry is changed unseen."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_what_changes_nothing_has_no_entry(http: httpx2.Client, registry: Regist
     registry.judge(*plays())
     assert http.post("/api/v1/dataproducts?dry_run=true", json={}).status_code == 422
     assert http.post("/subjects/a", json={"schema": V1}).status_code == 404
-    assert http.post("/compatibility/subjects/a/versions/latest", json={"schema": V1}).status_code == 404
+    assert http.post("/compatibility/subjects/a/versions/latest", json={"schema": V1}).status_code == 200
     assert http.post("/nothing").status_code == 404
     assert http.put("/subjects").status_code == 405
     for path in ("/subjects", "/api/v1/dataproducts", "/schemas/ids/99", "/api/v1/resolve/a/b", "/api/v1/audit"):
@@ -167,14 +167,14 @@ def test_what_changes_nothing_has_no_entry(http: httpx2.Client, registry: Regist
 def test_the_audit_is_read_by_time_caller_and_subject(http: httpx2.Client, registry: Registry) -> None:
     """Filters narrow the entries, `after` and `limit` page them, and the head is that of the whole audit."""
     register(http, "a", V1)
-    register(http, "b%_", V1)
+    register(http, "bxc", V1)
     register(http, "a", BROKEN)
     assert [each.outcome for each in registry.audit.entries()] == ["allowed", "allowed", "failed"]
     middle = page(http, after=1, limit=1)
     assert ([each.number for each in middle.entries], middle.more, middle.head.number) == ([2], True, 3)
     assert [each.number for each in registry.audit.entries(what="/subjects/a/")] == [1, 3]
-    assert [each.number for each in registry.audit.entries(what="b%25_")] == [2]
-    assert list(registry.audit.entries(what="%b%")) == []
+    assert [each.number for each in registry.audit.entries(what="bxc")] == [2]
+    assert list(registry.audit.entries(what="b_c")) == []
     assert [each.number for each in registry.audit.entries(who="anonymous")] == [1, 2, 3]
     assert list(registry.audit.entries(who="ann@example.org")) == []
     second = middle.entries[0].at
@@ -233,12 +233,13 @@ def test_the_database_keeps_every_entry(database: str) -> None:
 
 
 COLUMNS = ("previous", "at", "caller", "by", "action", "resource", "outcome", "detail", "policies", "hash")
+_OTHER: Final = dict.fromkeys(COLUMNS, "'x'") | {"outcome": "'refused'", "at": "1"}
 
 
 @pytest.mark.parametrize(
     ("statements", "number"),
     [
-        *(([f"UPDATE audit SET \"{name}\" = {'1' if name == 'at' else repr('refused')} WHERE number = 4"], 4) for name in COLUMNS),
+        *(([f'UPDATE audit SET "{name}" = {_OTHER[name]} WHERE number = 4'], 4) for name in COLUMNS),
         (["UPDATE audit SET number = 70 WHERE number = 4"], 4),
         (["DELETE FROM audit WHERE number = 1"], 1),
         (["DELETE FROM audit WHERE number = 5"], 5),
@@ -310,7 +311,7 @@ def test_text_that_no_database_takes_is_entered(database: str) -> None:
 
 
 def _write(store: RegistryStore, work: Callable[[Connection], None]) -> None:
-    with store._writers.connect() as connection, connection.begin():  # noqa: SLF001 - as the writing thread does
+    with store._writers.connect() as connection, connection.begin():
         work(connection)
 
 
@@ -330,7 +331,7 @@ def _filled(database: str, count: int) -> RegistryStore:
 
 @contextmanager
 def _tampering(database: str) -> Iterator[Connection]:
-    """Yield a connection of somebody who may do everything with the database, its triggers dropped."""
+    """Yield a connection of the owner of the database, its triggers dropped."""
     engine = create_engine(database_url(database))
     with engine.begin() as connection:
         for name in ("audit_unchanged", "audit_kept"):

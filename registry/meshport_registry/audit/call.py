@@ -68,7 +68,8 @@ class AuditedCall:
     def may_change(self) -> bool:
         """Whether the request is one to change something, by its method and its route."""
         scope = self._scope
-        if scope["method"] in _READING or "route" not in scope:
+        methods = getattr(scope.get("route"), "methods", ())  # the router names a route that has another method, too
+        if scope["method"] in _READING or scope["method"] not in methods:
             return False
         return (scope["method"], self._template) not in CHANGES_NOTHING and not _is_dry(scope["query_string"])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, literal, or_, select, true, update
 
 from meshport.audit import AuditEntry, AuditHead, AuditOutcome, AuditPage, audit_hash
 from meshport_registry import tables
@@ -104,20 +104,21 @@ def audit_page(
     """
     matching = and_(
         _OWN.number > after,
-        literal(True) if since is None else _OWN.at >= round(since.timestamp() * 1e6),
-        literal(True) if who is None else _OWN.caller == who,
-        literal(True) if what is None else or_(_OWN.action == what, _OWN.resource.contains(what, autoescape=True)),
+        true() if since is None else _OWN.at >= round(since.timestamp() * 1e6),
+        true() if who is None else _OWN.caller == who,
+        true() if what is None else or_(_OWN.action == what, _OWN.resource.contains(what, autoescape=True)),
     )
-    # One statement, so that head and entries are of one instant on PostgreSQL too.
-    head = tables.audit_head.c
+    # One statement, so that head and entries are of one instant on PostgreSQL too; a row without either where there is none.
+    head, one = tables.audit_head.c, select(literal(1).label("one")).subquery()
     query = (
         select(head.number.label("head_number"), head.hash.label("head_hash"), tables.audit)
-        .select_from(tables.audit_head.outerjoin(tables.audit, matching))
+        .select_from(one.outerjoin(tables.audit_head, true()).outerjoin(tables.audit, matching))
         .order_by(_OWN.number)
         .limit(limit + 1)
     )
     rows = connection.execute(query).all()
-    newest = AuditHead(number=rows[0].head_number, hash=rows[0].head_hash) if rows else AuditHead()
+    noted = rows[0].head_number is not None  # a verification finds that the newest entry is another one
+    newest = AuditHead(number=rows[0].head_number, hash=rows[0].head_hash) if noted else AuditHead()
     found = tuple(_entry(row) for row in rows if row.number is not None)
     return AuditPage(entries=found[:limit], head=newest, more=len(found) > limit)
 
