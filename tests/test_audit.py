@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from meshport.audit import NO_HASH, AuditEntry, AuditHead, AuditOutcome, audit_hash
 from meshport.errors import AuditBroken
@@ -19,7 +19,7 @@ def chain(count: int) -> list[AuditEntry]:
     """Return a whole chain of so many entries."""
     entries, previous = [], NO_HASH
     for number in range(1, count + 1):
-        values = {
+        values: dict[str, Any] = {
             "previous": previous,
             "number": number,
             "at": f"2027-03-01T12:00:00.{number:06d}Z",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -56,7 +55,8 @@ def audit(
         return
     if head is not None or file is not None:
         raise typer.BadParameter("it needs --verify", param_hint="--head" if head is not None else "--file")
-    with open_registry(registry) as mesh, closing(mesh.audit.entries(since=_since(since), who=who, what=what)) as found:
+    with open_registry(registry) as mesh:
+        found = mesh.audit.entries(since=_since(since), who=who, what=what)
         if json:
             for entry in found:
                 emit_text(entry.model_dump_json())

@@ -95,7 +95,7 @@ def changing_routes() -> list[Route]:
         (method, route.path_format)
         for route in app.router.routes
         if isinstance(route, APIRoute)
-        for method in sorted(route.methods)
+        for method in sorted(route.methods or ())
         if method not in {"GET", "HEAD"} and (method, route.path_format) not in CHANGES_NOTHING
     ]
 
