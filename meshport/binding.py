@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,6 +48,7 @@ class Binding(BaseModel):
         key: the fields of the record key, in order.
         time: the field that holds the time at which the fact happened.
         type: the CloudEvents type.
+        envelope: `none` for a topic whose events are no CloudEvents; see `meshport.product.OutputPort`.
         subject: the registry's subject of the value's schema.
         schema_id: the numeric id under that registry: a cache of this registry, never an identity.
         fingerprint: SHA-256 of the schema's canonical form, 64 lower-case hex digits: the schema's identity.
@@ -71,6 +72,7 @@ class Binding(BaseModel):
     key: tuple[str, ...] = ()
     time: str | None = None
     type: str
+    envelope: Literal["cloudevents", "none"] = "cloudevents"
     subject: str
     schema_id: int
     fingerprint: str

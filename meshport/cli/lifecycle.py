@@ -175,7 +175,9 @@ def drop(
             raise typer.Exit(FINDINGS)
         _ask(f"Drop {wanted.key}, and delete {_counted(len(uses), 'topic')} with all their records?", yes)
         mesh.drop(known.descriptor.id, Removal(unused=tuple(sorted(bound)) if not hindering else ()))
-        for each, admin in uses.items():
+        adopted = {port.topic for port in known.descriptor.output_ports}
+        own = {each: admin for each, admin in uses.items() if each.topic not in adopted}
+        for each, admin in own.items():
             admin.delete_topic(each.topic)
         for group, admin in groups.items():
             admin.delete_group(group)

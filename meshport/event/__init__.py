@@ -6,6 +6,7 @@ Binary mode is written; structured JSON mode is read as well.
 from __future__ import annotations
 
 from meshport.event.attributes import DATA_SCHEMA, Extension, Headers
+from meshport.event.bare import reader_for, writer_for
 from meshport.event.event import Envelope, Event
 from meshport.event.reader import UNREADABLE, EventReader
 from meshport.event.reading import ContractReader
@@ -21,6 +22,8 @@ __all__ = [
     "SchemaSource",
     "UNREADABLE",
     "new_id",
+    "reader_for",
+    "writer_for",
     "DATA_SCHEMA",
     "Extension",
     "Headers",

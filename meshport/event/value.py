@@ -101,9 +101,24 @@ class ValueReader:
             self._decoders[writer.fingerprint] = decode
         return decode
 
+    def writer_of(self, value: bytes, schema_header: bytes | None) -> tuple[Schema, int]:
+        """Return the schema that a value of Confluent's is written with, and the index of its body's first byte.
+
+        Raises:
+            DecodeError: neither a header nor a prefix names a schema.
+            NotRegistered: the schema is not registered.
+        """
+        if schema_header is None:
+            schema_id, start = unframe(value)
+            return self._schemas.by_id(schema_id), start
+        return self._named(read_schema_header(schema_header)), 0
+
+    def _named(self, named: int | UUID) -> Schema:
+        return self._schemas.by_id(named) if isinstance(named, int) else self._schemas.by_guid(named)
+
     def _by_header(self, value: bytes, fingerprint: str | None, schema_header: bytes) -> Any:
         named = read_schema_header(schema_header)
-        schema = self._schemas.by_id(named) if isinstance(named, int) else self._schemas.by_guid(named)
+        schema = self._named(named)
         if fingerprint is not None and fingerprint != schema.fingerprint:
             raise EventError(
                 f"ce_dataschema names the schema {fingerprint}, __value_schema_id names {named}, which is "

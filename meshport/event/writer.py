@@ -101,6 +101,16 @@ class EventWriter:
             headers += extension_headers(extensions)
         return value, headers
 
+    def check(
+        self,
+        *,
+        id: str | None,
+        time: datetime | None,
+        subject: str | None,
+        extensions: Mapping[str, Extension] | None,
+    ) -> None:
+        """Refuse attributes that the events of the port cannot have; a CloudEvent may have each of them."""
+
     def _make_plain(self) -> Callable[[Mapping[str, Any], bytes, datetime], tuple[bytes, Headers]]:
         encode, framed, constant, recorded = self._encode, self.prefix, self.constant, self._recorded
         # Events of one millisecond share the header of their recorded time.

@@ -15,7 +15,7 @@ from meshport.binding import Binding
 from meshport.codec import PREFIX_BYTES
 from meshport.compat.contract import Version
 from meshport.errors import EventError, MeshError, NotRegistered, TopicError
-from meshport.event import UNREADABLE, Envelope, Event, EventReader, SchemaSource
+from meshport.event import UNREADABLE, Envelope, Event, SchemaSource, reader_for
 from meshport.gate.evidence import Cause, Evidence, Presence, UnreadableEvent, VersionEvidence
 from meshport.gate.sampling import EVERYTHING, Progress, Sample, TopicHistory
 from meshport.gate.writers import KnownSchemas, Writers
@@ -92,8 +92,8 @@ class _Route:
 
     __slots__ = ("count", "envelope", "fingerprint", "read")
 
-    def __init__(self, schemas: SchemaSource, candidate: Schema) -> None:
-        self.read = EventReader(schemas, candidate).read
+    def __init__(self, binding: Binding, schemas: SchemaSource, candidate: Schema) -> None:
+        self.read = reader_for(binding, schemas, candidate).read
         self.envelope: Envelope | None = None
         self.fingerprint: str | None = None
         self.count = 0
@@ -110,8 +110,8 @@ class _Proof:
         self._schemas = KnownSchemas(schemas)
         self._writers = Writers(self._schemas)
         self._routes: dict[object, _Route] = {}
-        self._present = EventReader(self._schemas, Schema(binding.schema_text))
-        self._own = EventReader(self._schemas)
+        self._present = reader_for(binding, self._schemas, Schema(binding.schema_text))
+        self._own = reader_for(binding, self._schemas)
         self._tombstones = 0
         self._events: Counter[str | None] = Counter()
         self._broken: Counter[str | None] = Counter()
@@ -184,7 +184,7 @@ class _Proof:
     def _route(self, beginning: object) -> _Route:
         """Return the reader for a beginning; any route reads any event, and one for each beginning is faster."""
         key = beginning if len(self._routes) < _MAX_ROUTES else None
-        return self._routes.setdefault(key, _Route(self._schemas, self._candidate))
+        return self._routes.setdefault(key, _Route(self._binding, self._schemas, self._candidate))
 
     def _settle(self, route: _Route) -> None:
         if route.count:

@@ -61,6 +61,9 @@ class Admin:
         BrokerUnavailable: no broker answered.
     """
 
+    makes_adopted = False
+    """Whether a topic that a port adopts is made where it does not exist."""
+
     def __init__(self, kafka: KafkaConfig) -> None:
         self.kafka = kafka
         self._client = new_client(AdminClient, kafka, {"log_level": 0})

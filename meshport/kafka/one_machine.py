@@ -8,6 +8,8 @@ from meshport.kafka.admin import Admin
 class OneMachineAdmin(Admin):
     """An admin client that gives topics no more replicas than there are brokers, and asks for no more of them in sync."""
 
+    makes_adopted = True  # a stand-in for the topic that others make on their cluster
+
     def replicas(self, declared: int | None) -> int:
         """Return how many replicas a new topic gets: as declared, but at most one on each broker."""
         return min(super().replicas(declared), self.brokers())

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from meshport.binding import Binding
 from meshport.columnar import arrow_schema
 from meshport.columnar.rows import batch_of
 from meshport.errors import EventError, MeshError
-from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
+from meshport.event import UNREADABLE, Event, SchemaSource, reader_for
+from meshport.event.bare import BARE
 from meshport.event.columns import ColumnReader, EventColumns, Run
 from meshport.kafka.received import ReceivedMessage, event_parts, headers_of_each
 from meshport.schema import Schema
@@ -107,14 +109,15 @@ class BatchReader:
     """Reads messages of one topic into batches.
 
     Args:
+        binding: of the port.
         schemas: a registry.
         schema: the schema of every batch's data; one that `meshport.columnar.supports`.
     """
 
-    def __init__(self, schemas: SchemaSource, schema: Schema) -> None:
+    def __init__(self, binding: Binding, schemas: SchemaSource, schema: Schema) -> None:
         self.schema = schema
-        self._columns = ColumnReader(schemas, schema)
-        self._events = EventReader(schemas, schema)
+        self._columns = None if binding.envelope == BARE else ColumnReader(schemas, schema)
+        self._events = reader_for(binding, schemas, schema)
 
     def read(
         self, topic: str, messages: Sequence[ReceivedMessage], *, on_bad: OnBad | None, first: First | None
@@ -157,6 +160,8 @@ class BatchReader:
         return rows.batch(), count
 
     def _runs(self, values: Sequence[bytes | None], messages: Sequence[ReceivedMessage]) -> list[Run]:
+        if self._columns is None:
+            return [Run(0, len(values), None)]
         # Nine objects are made for each message, all of them alive and none in a cycle. In a large program the cycle collector
         # took up to 6 us an event, more than reading it.
         collects = gc.isenabled()

@@ -18,7 +18,7 @@ from meshport.address import Address
 from meshport.codec import codec_for
 from meshport.columnar import supports
 from meshport.errors import EncodeError, MeshError, PublishError
-from meshport.event import DATA_SCHEMA, Envelope, EventWriter, Extension, Headers, new_id
+from meshport.event import DATA_SCHEMA, Envelope, Extension, Headers, new_id, writer_for
 from meshport.event.attributes import AVRO
 from meshport.event.record import event_time, record_key, retraction_key
 from meshport.event.stored import stored_values
@@ -56,6 +56,10 @@ class Publisher:
     (`shop/orders/events@1`, `shop/orders/events@2`), and gives both events of one fact the same id. A publisher of an address
     without a major keeps the line that was live when it was created.
 
+    On a port with `envelope: none` it writes as the topic's other writers do: values in Confluent's wire format, without
+    attributes. The ids that it returns identify events in its own reports alone, and an id, a time, a subject or extensions
+    that are given are refused.
+
     Args:
         address: of the port; a product's bare address means its default port at its live major.
         resolver: a registry. The schema is the registered one; a publisher never registers a schema.
@@ -75,12 +79,7 @@ class Publisher:
                 hint=f"its successor: {self.binding.successor}",
             )
         self.schema = parse_schema(self.binding.schema_text, source=f"the schema of {self.binding.address}")
-        self._writer = EventWriter(
-            source=str(self.binding.address),
-            type=self.binding.type,
-            codec=codec_for(self.schema),
-            schema_id=self.binding.schema_id,
-        )
+        self._writer = writer_for(self.binding, codec_for(self.schema))
         self._envelope = Envelope(
             str(self.binding.address), self.binding.type, f"{DATA_SCHEMA}{self.schema.fingerprint}", AVRO
         )
@@ -205,6 +204,7 @@ class Publisher:
         subject: str | None,
         extensions: Mapping[str, Extension] | None,
     ) -> tuple[str, bytes, bytes | None, Headers]:
+        self._writer.check(id=id, time=time, subject=subject, extensions=extensions)
         moment = self._time(record) if time is None else time
         made = new_id() if id is None else id
         value, headers = self._writer.message(record, id=made, time=moment, subject=subject, extensions=extensions)
@@ -219,6 +219,7 @@ class Publisher:
                 address=str(self.binding.address),
                 hint="an event that tells of the end",
             )
+        self._writer.check(id=id, time=time, subject=None, extensions=None)
         made = new_id() if id is None else id
         _, headers = self._writer.tombstone(id=made, time=time or datetime.now(UTC))
         return made, None, self._retraction_key(key), headers

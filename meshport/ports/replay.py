@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from meshport.address import Address
 from meshport.errors import ReplayError
-from meshport.event import UNREADABLE, Event, EventReader
+from meshport.event import UNREADABLE, Event, reader_for
 from meshport.event.reading import ReaderSchemas
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
@@ -111,7 +111,7 @@ class Replay:
         self.binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self.id = id or uuid4().hex
         self._on_bad = on_bad
-        self._read = EventReader(mesh, reader).read
+        self._read = reader_for(self.binding, mesh, reader).read
         self.since, first = _parts(begin, "begin")
         self.until, last = _parts(end, "end")
         if self.since and self.until and self.until <= self.since:

@@ -13,7 +13,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.columnar import supports
 from meshport.errors import MeshError, RegistryUnavailable, SchemaError
-from meshport.event import UNREADABLE, Event, EventReader, SchemaSource
+from meshport.event import UNREADABLE, Event, SchemaSource, reader_for
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
@@ -118,7 +118,7 @@ class Subscriber:
         self._reader = reader
         self._stopped = threading.Event()
         self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {binding.address}")
-        self._read = EventReader(self._schemas, reader).read
+        self._read = reader_for(binding, self._schemas, reader).read
         self._subscription = Subscription(
             binding,
             mesh,
@@ -218,7 +218,7 @@ class Subscriber:
             raise SchemaError(f"{schema.name} cannot be read by columns: {why}", hint="`batches` gives events")
         from meshport.ports.batches import BatchReader  # noqa: PLC0415 - needs pyarrow, which is there
 
-        read, subscription = BatchReader(self._schemas, schema).read, self._subscription
+        read, subscription = BatchReader(self.binding, self._schemas, schema).read, self._subscription
         buffer = subscription.buffer
         on_bad = None if self._on_bad is None else self._refused
         first = None if self._seen is None else self._seen.is_first

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from meshport.address import Address
+from meshport.address import Address, subject_name, topic_name
 from meshport.product.day import Day
 from meshport.product.duration import format_duration, parse_duration
 from meshport.product.input_port import AddressText, Disagreement, InputPort, Model
@@ -28,6 +28,8 @@ from meshport.product.lines import live_major, misdated, utc_today
 from meshport.product.processing import Processing
 from meshport.product.topic_settings import TopicConfig, broken_promises
 
+TOPIC_NAME: Final = "^[A-Za-z0-9._-]{1,249}$"
+"""The names that Kafka takes for topics (`org.apache.kafka.common.internals.Topic`)."""
 CLUSTER_NAME: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """The names of Kafka clusters: bare keys of TOML, so that meshport.toml has them as `[clusters.NAME]`."""
 
@@ -139,6 +141,10 @@ class OutputPort(Model):
         compatibility: the level of the contract; by default that of the archetype.
         protects: the readers that the gate protects from a change of the schema: everyone, or only declared readers, in the
             fields that they name.
+        topic: the name of a topic that was there before the product and is adopted as it is (`meshport adopt`): `apply` neither
+            makes nor changes it, but for settings that this entry declares. By default the mesh names the topic and makes it.
+        envelope: `none` where the topic's events are no CloudEvents: an event's id is made of its topic, partition and offset,
+            its source is the port's address, and its time is that of `time`, or Kafka's timestamp. By default `cloudevents`.
         cluster: the name of the Kafka cluster that holds the topic; by default the cluster that products are applied to.
         partitions: the topic's partition count. It never changes within a generation, since keys would move.
         retention: how long Kafka keeps events: a length of time, or `forever`.
@@ -165,6 +171,15 @@ class OutputPort(Model):
         default=Protection.EVERYONE,
         description="the readers that the gate protects: everyone, or only declared-readers, in the fields that they name",
     )
+    topic: str | None = Field(
+        default=None,
+        pattern=TOPIC_NAME,
+        description="the name of an existing topic that is adopted as it is; by default the mesh names the topic and makes it",
+    )
+    envelope: Literal["cloudevents", "none"] | None = Field(
+        default=None,
+        description="none where the topic's events are no CloudEvents; by default cloudevents",
+    )
     cluster: str | None = Field(
         default=None,
         pattern=CLUSTER_NAME,
@@ -190,8 +205,21 @@ class OutputPort(Model):
         """The fields of the record key, in order; empty for a port without one."""
         return () if self.key is None else (self.key,) if isinstance(self.key, str) else self.key
 
+    @property
+    def adopted(self) -> bool:
+        """Whether the topic was there before the product, and belongs to others as well."""
+        return self.topic is not None
+
     @model_validator(mode="after")
     def _pairs(self) -> Self:
+        if self.topic in {".", ".."}:
+            raise Disagreement(f"{self.topic!r} is no name of a topic", "topic")
+        if self.envelope == "none" and self.topic is None:
+            raise Disagreement(
+                f"port {self.name!r} has `envelope: none`, but no `topic`: the topics that the mesh makes hold CloudEvents\n"
+                "hint: name the topic that is there already, or leave `envelope` out",
+                "envelope",
+            )
         if self.cleanup == "compact" and not self.key_fields:
             raise Disagreement(
                 f"port {self.name!r} is compacted but has no key; compaction keeps the last record of each key",
@@ -299,6 +327,17 @@ class Product(Model):
         """Return the compatibility level of a port's contract."""
         return port.compatibility or Compatibility.default_for(self.archetype)
 
+    def topic(self, port: OutputPort, *, generation: int = 1) -> str:
+        """Return the topic of a port: the one that it adopts, or the one that the mesh makes for a generation of it."""
+        return port.topic or topic_name(self.port_address(port), generation=generation)
+
+    def subject(self, port: OutputPort) -> str:
+        """Return the registry's subject of a port's schema, `<topic>-value` (Confluent's TopicNameStrategy).
+
+        The other writers of an adopted topic find it by the topic's own name.
+        """
+        return f"{port.topic}-value" if port.topic else subject_name(self.port_address(port))
+
     def event_type(self, port: OutputPort) -> str:
         """Return the CloudEvents `type` of a port's events."""
         return port.type or f"{self.address.domain}.{self.address.product}.{port.name}.v{port.major}"
@@ -363,6 +402,13 @@ class Product(Model):
             raise Disagreement(
                 f"deprecatedOn is given but status is {self.status}; a deprecated product says so in status",
                 "deprecatedOn",
+            )
+        if self.process and self.default_port.topic is not None:
+            index = self.output_ports.index(self.default_port)
+            raise Disagreement(
+                f"the port {self.default_port.name!r} adopts the topic {self.default_port.topic}, and `process` would write "
+                "into it beside its other writers\nhint: let the mesh make the topic, or leave `process` out",
+                *("outputPorts", index, "topic"),
             )
         if self.process:
             declared = {port.address.of_product for port in self.input_ports}

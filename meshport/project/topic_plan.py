@@ -21,6 +21,7 @@ from meshport.product.topic_settings import (
     FOREVER,
     IN_SYNC,
     RETENTION_BYTES,
+    RETENTION_MS,
     TIMESTAMP,
     UNCLEAN,
     topic_settings,
@@ -46,6 +47,10 @@ class TopicAdmin(Protocol):
     @property
     def kafka(self) -> KafkaConfig:
         """The connection to the cluster, as its readers reach it."""
+
+    @property
+    def makes_adopted(self) -> bool:
+        """Whether a topic that a port adopts is made where it does not exist: in a mesh of one's own, as a stand-in."""
 
     def topic(self, name: str) -> Topic | None:
         """Return a topic, or None if it does not exist."""
@@ -186,10 +191,13 @@ def topic_change(declared: DeclaredPort, admin: TopicAdmin) -> TopicChange | Non
     The cluster is asked whether it would take the change, so that a plan that is shown can be carried out.
 
     Raises:
-        TopicError: the topic has another number of partitions or replicas, or the cluster refuses the topic or a setting.
+        TopicError: the topic has another number of partitions or replicas, the cluster refuses the topic or a setting, or a
+            topic that the port adopts does not exist.
         BrokerUnavailable: the cluster did not answer.
     """
     found = admin.topic(declared.topic)
+    if found is None and declared.port.adopted and not admin.makes_adopted:
+        raise _nothing_to_adopt(declared, admin)
     change = _new(declared, admin) if found is None else _changed(declared, found, admin)
     if change is None:
         return None
@@ -215,7 +223,7 @@ def make_change(change: TopicChange, declared: DeclaredPort, admin: TopicAdmin) 
         admin.set_config(change.name, change.config, change.removed)
         return
     admin.ensure_topic(change.name, change.partitions, change.config, replicas=change.replicas)
-    if kept := _kept(declared.port, _made(change.name, admin)):
+    if not declared.port.adopted and (kept := _kept(declared.port, _made(change.name, admin))):
         admin.set_config(change.name, kept)
 
 
@@ -264,16 +272,19 @@ def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicCh
         return None
     if port.replication_factor is not None:
         _refuse_other_replication(declared, found, admin.replicas(port.replication_factor), admin)
-    wanted = topic_settings(port)
+    wanted = _told(port) if port.adopted else topic_settings(port)
     if IN_SYNC in wanted:
         wanted[IN_SYNC] = _in_sync(declared, found.replication, admin)
     elif IN_SYNC in declared.earlier and found.replication >= 3:
         wanted[IN_SYNC] = "2"  # as a new topic has it
-    wanted = _kept(port, found) | wanted
+    if not port.adopted:
+        wanted = _kept(port, found) | wanted
     if found.config.get(LIMIT) == SEALED:
         wanted.pop(LIMIT, None)
     removed = tuple(sorted((declared.earlier - wanted.keys()) & found.config.keys()))
     different = {key: value for key, value in wanted.items() if _differs(key, value, found)}
+    if port.adopted:  # a default of the cluster that has the value is left alone
+        different = {key: value for key, value in different.items() if found.setting(key) != value}
     if not different and not removed:
         return None
     before = {key: found.setting(key) for key in (*different, *removed)}
@@ -288,6 +299,27 @@ def _changed(declared: DeclaredPort, found: Topic, admin: TopicAdmin) -> TopicCh
         before,
         inherited,
         cluster=port.cluster,
+    )
+
+
+def _told(port: OutputPort) -> dict[str, str]:
+    """Return the settings that the entry of a port that adopts its topic names; all others stay as they are."""
+    settings = topic_settings(port)
+    unsaid = {CLEANUP: "cleanup", RETENTION_MS: "retention"}
+    return {
+        name: each
+        for name, each in settings.items()
+        if unsaid.get(name, "config") in {*port.model_fields_set, "config"}
+    }
+
+
+def _nothing_to_adopt(declared: DeclaredPort, admin: TopicAdmin) -> TopicError:
+    cluster = f"the cluster {declared.port.cluster}" if declared.port.cluster else "the cluster"
+    return TopicError(
+        f"{declared.where('topic')}: {cluster} ({admin.kafka.bootstrap_servers}) has no topic {declared.topic}, which the port "
+        "adopts",
+        topic=declared.topic,
+        hint="the mesh makes no topic under another's name: apply to the cluster that has it, or correct `topic`",
     )
 
 
@@ -327,6 +359,13 @@ def _in_sync(declared: DeclaredPort, replicas: int, admin: TopicAdmin) -> str:
 
 def _refuse_other_count(declared: DeclaredPort, found: Topic) -> None:
     port = declared.port
+    if found.partitions != port.partitions and port.adopted:
+        raise TopicError(
+            f"the topic {found.name} has {found.partitions} partitions, "
+            f"{declared.where('partitions')} declares {port.partitions}",
+            topic=found.name,
+            hint=f"the topic is adopted as it is: declare `partitions: {found.partitions}`",
+        )
     if found.partitions != port.partitions:
         raise TopicError(
             f"the topic {found.name} has {found.partitions} partitions, "

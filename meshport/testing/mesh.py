@@ -23,7 +23,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.errors import ProjectError, PublishError
-from meshport.event import ContractReader, Event, EventReader, EventWriter, new_id
+from meshport.event import ContractReader, Event, new_id, reader_for, writer_for
 from meshport.event.record import event_time, record_key, retraction_key
 from meshport.kafka.producer import Message
 from meshport.ports.subscriber import BadEvent
@@ -161,6 +161,7 @@ class MemoryMesh:
                 the client sends, or the port has no such partition.
         """
         port = self._writer(address)
+        port.writer.check(id=id, time=time, subject=subject, extensions=None)
         moment = port.time(record, self._now) if time is None else time
         made = new_id() if id is None else id
         value, headers = port.writer.message(record, id=made, time=moment, recorded_time=self._now, subject=subject)
@@ -187,6 +188,7 @@ class MemoryMesh:
                 f"{port.binding.address} has no key, so that nothing of it can be retracted",
                 hint="an event that tells of the end",
             )
+        port.writer.check(id=id, time=time, subject=None, extensions=None)
         made = new_id() if id is None else id
         value, headers = port.writer.tombstone(id=made, time=time or self._now, recorded_time=self._now)
         self._store(port, port.retraction_key(key), value, headers, None)
@@ -221,7 +223,7 @@ class MemoryMesh:
             NotRegistered: there is no such port.
             DecodeError, EventError: a message is no event of the port.
         """
-        read = EventReader(self.registry).read
+        read = reader_for(self.registry.resolve(address), self.registry).read
         return [read(*each.parts) for each in self.messages(address)]
 
     def latest(self, address: Address | str) -> dict[str, Any]:
@@ -255,7 +257,7 @@ class MemoryMesh:
         binding = self.registry.resolve(address)
         positions: Positions = {} if group is None else self._positions.setdefault(group, {})
         return MemorySubscription(
-            binding, lambda: self._stored(binding.topic), positions, EventReader(self.registry, reader), on_bad
+            binding, lambda: self._stored(binding.topic), positions, reader_for(binding, self.registry, reader), on_bad
         )
 
     def compact(self, address: Address | str) -> None:
@@ -330,8 +332,8 @@ class MemoryMesh:
         return self._now.date()
 
     def _by_partition(self, address: Address) -> list[Event]:
-        contract = ContractReader(Schema(self.registry.resolve(address).schema_text))
-        read = EventReader(self.registry, contract).read
+        binding = self.registry.resolve(address)
+        read = reader_for(binding, self.registry, ContractReader(Schema(binding.schema_text))).read
         events = (read(*each.parts) for each in self.messages(address))
         return sorted(events, key=lambda event: (event.partition, event.offset))
 
@@ -382,9 +384,7 @@ class _PortWriter:
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
         schema = parse_schema(binding.schema_text, source=f"the schema of {binding.address}")
-        self.writer = EventWriter(
-            source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
-        )
+        self.writer = writer_for(binding, codec_for(schema))
         self.key = record_key(binding.key, schema)
         self.retraction_key = retraction_key(binding.key, schema)
         self._time = event_time(binding.time, schema) if binding.time else None

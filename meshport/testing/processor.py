@@ -30,7 +30,7 @@ from meshport.binding import Binding
 from meshport.codec import codec_for
 from meshport.codec.jsonform import from_json
 from meshport.errors import ProcessError, ProjectError, PublishError
-from meshport.event import Event, EventReader, EventWriter
+from meshport.event import Event, EventReader, writer_for
 from meshport.event.attributes import rfc3339
 from meshport.event.record import event_time, record_key, retraction_key
 from meshport.kafka.producer import Message
@@ -351,9 +351,7 @@ class _Input:
 
     def __init__(self, binding: Binding, schema: Schema) -> None:
         self.binding, self.schema, self.topic = binding, schema, binding.topic
-        self.writer = EventWriter(
-            source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
-        )
+        self.writer = writer_for(binding, codec_for(schema))
         self.key = record_key(binding.key, schema)
         self.retraction_key = retraction_key(binding.key, schema)
         self.time: Callable[[Mapping[str, Any]], datetime] = (

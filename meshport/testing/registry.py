@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from uuid import UUID
 
-from meshport.address import Address, nearest, subject_name, topic_name
+from meshport.address import Address, nearest
 from meshport.binding import Binding, RegisteredProduct
 from meshport.catalog import PortVersion, Reader, Registration, RegistrationChange, declaring
 from meshport.compat import Case, Contract, Past, Verdict, Version
@@ -132,8 +132,9 @@ class MemoryRegistry:
         return self._judge(product, schemas, ())
 
     def _judge(self, product: Product, schemas: Mapping[str, Schema], unused: Collection[str]) -> list[Verdict]:
+        topics = {product.port_address(port): product.topic(port) for port in product.output_ports}
         cases = (
-            replace(each, past=replace(each.past, unused=topic_name(each.address) in unused)) if each.past else each
+            replace(each, past=replace(each.past, unused=topics.get(each.address) in unused)) if each.past else each
             for each in self._cases(product, schemas)
         )
         return [case.verdict(self._today()) for case in cases]
@@ -272,13 +273,14 @@ class MemoryRegistry:
             address=address,
             bootstrap_servers=BOOTSTRAP_SERVERS,
             cluster=port.cluster,
-            topic=topic_name(address),
-            topic_id=self._topic_ids.get(topic_name(address)),
+            topic=product.topic(port),
+            topic_id=self._topic_ids.get(product.topic(port)),
             partitions=port.partitions,
             key=port.key_fields,
             time=port.time,
             type=product.event_type(port),
-            subject=subject_name(address),
+            envelope=port.envelope or "cloudevents",
+            subject=product.subject(port),
             schema_id=self._id(schema),
             fingerprint=schema.fingerprint,
             schema_text=schema.text,
@@ -298,8 +300,8 @@ class MemoryRegistry:
         schemas, address = found.versions[port.name, port.major], found.product.port_address(port)
         return PortVersion(
             address=address,
-            topic=topic_name(address),
-            subject=subject_name(address),
+            topic=found.product.topic(port),
+            subject=found.product.subject(port),
             schema_id=binding.schema_id if binding else None,
             version=len(schemas),
             fingerprint=schemas[-1].fingerprint,

@@ -33,6 +33,8 @@ class MemoryTopics:
         """Return these topics: a mesh in memory has no clusters."""
         return self
 
+    makes_adopted = True  # a stand-in for the topic that others make on their cluster
+
     def topic(self, name: str) -> Topic | None:
         """Return a topic, or None where there is none of that name."""
         config = self._configs.get(name)

@@ -31,7 +31,7 @@ from meshport.product import Status
 from meshport_registry import tables
 from meshport_registry.errors import Conflict, NotInMesh, RequestRefused
 from meshport_registry.lifecycle import next_revision
-from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, require_address
+from meshport_registry.products import DefaultCluster, bindings_of, choose_binding, descriptor_of, require_address
 from meshport_registry.store import instant, now_us
 
 _OWN: Final = tables.generation.c
@@ -171,6 +171,7 @@ def open_generation(connection: Connection, address: Address, wanted: OpenGenera
         Conflict: another holder is building a generation, or the line is retired.
     """
     line = _Line(connection, address)
+    _refuse_adopted(line)
     hold = {"holder": wanted.holder, "phase": Phase.BUILD, "held_until": now_us() + int(wanted.seconds * _SECOND)}
     if (row := line.building) is not None:
         if row.holder not in {None, wanted.holder} and (remaining := row.held_until - now_us()) > 0:
@@ -192,6 +193,15 @@ def open_generation(connection: Connection, address: Address, wanted: OpenGenera
         **hold,
     )
     return generations(connection, line.address)
+
+
+def _refuse_adopted(line: _Line) -> None:
+    port = descriptor_of(line.product).port(line.address.port, line.address.major)
+    if port is not None and port.adopted:
+        raise Conflict(
+            f"{line.address} adopts the topic {port.topic}, into which others write: no generation can replace it",
+            hint="build a product of its own on it, or retire the port and publish a new major",
+        )
 
 
 def hold_generation(connection: Connection, address: Address, number: int, wanted: HoldRequest) -> Generations:

@@ -6,14 +6,14 @@ The whole product is checked first and then written, in one transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from meshport.address import Address, subject_name, topic_name
+from meshport.address import Address
 from meshport.catalog import PortVersion, Registration, RegistrationChange
 from meshport.compat import Finding, Outcome, Part, Severity, State, Verdict
 from meshport.errors import ProcessError
@@ -290,8 +290,9 @@ def _write_bindings(
         generation = before.generation if before else 1
         version = _write_contract(connection, product, port, candidate, judged, before=before)
         address = product.port_address(port)
-        topic = topic_name(address, generation=generation)
-        if before is not None and before.partitions != port.partitions:
+        topic = product.topic(port, generation=generation)
+        plan.refused += _bound_elsewhere(connection, product, port, topic)
+        if before is not None and before.partitions != port.partitions and not port.adopted:
             plan.refused.append(
                 f"{address} has {before.partitions} partitions in generation {generation}, {port.partitions} are declared: "
                 f"`meshport rebuild {address.of_product.key} --partitions {port.partitions} --swap always` first binds a "
@@ -331,12 +332,28 @@ def _write_bindings(
             PortVersion(
                 address=address,
                 topic=topic,
-                subject=subject_name(address),
+                subject=product.subject(port),
                 schema_id=None if dry_run and version.created else version.id,
                 version=version.version,
                 fingerprint=candidate.schema.fingerprint,
             )
         )
+
+
+def _bound_elsewhere(connection: Connection, product: Product, port: OutputPort, topic: str) -> Iterator[str]:
+    """Report the line of another port or product that has the topic, or the subject of its schema, of a port."""
+    own, guid = tables.binding, str(product.id)
+    other = (own.c.guid != guid) | (own.c.port != port.name) | (own.c.major != port.major)
+    named = (own.c.topic == topic) | (tables.subject.c.name == product.subject(port))
+    found = connection.execute(
+        select(tables.product.c.domain, tables.product.c.name, own.c.port, own.c.major)
+        .select_from(own.join(tables.product, tables.product.c.guid == own.c.guid))
+        .join(tables.subject, tables.subject.c.id == own.c.subject_id)
+        .where(other & named)
+    ).first()
+    if found is not None:
+        address = Address(found.domain, found.name, found.port, found.major)
+        yield f"{product.port_address(port)} would have the topic {topic}, which is that of {address}: read that port instead"
 
 
 def _write_contract(
@@ -354,7 +371,7 @@ def _write_contract(
         Incompatible: the subject had versions before it became this product's, and the level forbids the schema.
         JudgeFirst: that is to be judged before.
     """
-    name, level = subject_name(product.port_address(port)), product.compatibility(port)
+    name, level = product.subject(port), product.compatibility(port)
     history = find_history(connection, name)
     known = registered_id(connection, candidate)
     version = existing_version(history, known)

@@ -150,6 +150,7 @@ def _binding(
         key=tuple(json.loads(row.key)),
         time=row.time,
         type=row.type,
+        envelope=(line.envelope if line else None) or "cloudevents",
         subject=row.subject,
         schema_id=row.schema_id,
         fingerprint=row.fingerprint,

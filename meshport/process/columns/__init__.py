@@ -13,6 +13,7 @@ from typing import Final
 
 from meshport.columnar.native import unavailable
 from meshport.event import SchemaSource
+from meshport.event.bare import BARE
 from meshport.event.columns import ColumnReader
 from meshport.process.logic.operators import Filter
 from meshport.process.wire.contracts import contract_readers
@@ -37,7 +38,13 @@ def columns_for(plan: Plan, schemas: SchemaSource) -> Mapping[str, ColumnReader]
         warn_row_path(f"{plan.group} works event by event: {why}")
         return None
     readers = contract_readers(plan)
-    return {each.stage.topic: ColumnReader(schemas, readers[each.stage.topic]) for each in plan.sources}
+    found: dict[str, ColumnReader] = {}
+    for each in plan.sources:
+        if each.binding.envelope == BARE:
+            warn_row_path(f"{plan.group} reads {each.stage.topic} event by event: its events are no CloudEvents")
+        else:
+            found[each.stage.topic] = ColumnReader(schemas, readers[each.stage.topic])
+    return found or None
 
 
 @cache

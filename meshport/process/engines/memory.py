@@ -17,7 +17,7 @@ from typing import Any
 
 from meshport.address import Address
 from meshport.codec import codec_for
-from meshport.event import Event, EventReader, EventWriter
+from meshport.event import Event, EventReader, writer_for
 from meshport.event.record import event_time, record_key
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
@@ -84,9 +84,7 @@ class Harness:
         """
         binding = self.ports.resolve(Address.parse(address))
         schema = self.ports.by_id(binding.schema_id)
-        writer = EventWriter(
-            source=str(binding.address), type=binding.type, codec=codec_for(schema), schema_id=binding.schema_id
-        )
+        writer = writer_for(binding, codec_for(schema))
         self._published += 1
         id_ = id or f"event-{self._published}"
         if time is None:

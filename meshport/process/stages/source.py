@@ -39,6 +39,7 @@ from meshport.process.state.quarantine import (
 )
 from meshport.process.state.rows import StateRows
 from meshport.process.state.stream_join import join_value
+from meshport.process.wire.calendar_reader import CalendarReader
 from meshport.process.wire.contracts import missing_field
 from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.messages import RedrivenEvent, late, quarantined, read_redriven, rekeyed, watermarks
@@ -76,7 +77,7 @@ class SourceStage(PartitionStage):
         partition: int,
         state: tuple[StateRows, Checkpoint],
         *,
-        reader: EventReader,
+        reader: EventReader | CalendarReader,
         tables: Mapping[Address, Table],
         columns: ColumnReader | None = None,
     ) -> None:

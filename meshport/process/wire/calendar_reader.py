@@ -13,25 +13,23 @@ from typing import Any
 from meshport.codec.layout import Layout
 from meshport.codec.logical import CALENDAR, kind_of
 from meshport.errors import EventError
-from meshport.event import Event, EventReader, SchemaSource
-from meshport.event.reading import ReaderSchemas
+from meshport.event import Event, EventReader
 from meshport.schema import Schema
 
 Find = Callable[[Any], int | None]
 """Returns a number that stands for a date or timestamp in a value; None where there is none."""
 
 
-class CalendarReader(EventReader):
+class CalendarReader:
     """Reads events, and refuses one in which a field that the process computes with is beyond Python's calendar.
 
     Args:
-        schemas: looks schemas up.
-        reader: as for `EventReader`.
+        reader: of the events.
         finders: what finds a number in the fields that the process computes with, by path.
     """
 
-    def __init__(self, schemas: SchemaSource, reader: ReaderSchemas, finders: Mapping[str, Find]) -> None:
-        super().__init__(schemas, reader)
+    def __init__(self, reader: EventReader, finders: Mapping[str, Find]) -> None:
+        self._read = reader.read
         self._finders = finders
 
     def read(self, *parts: Any) -> Event:
@@ -40,7 +38,7 @@ class CalendarReader(EventReader):
         Raises:
             EventError: also for a field beyond the calendar; the message names it and its number.
         """
-        event = super().read(*parts)
+        event = self._read(*parts)
         if event.data is not None:
             for path, find in self._finders.items():
                 number = find(event.data)

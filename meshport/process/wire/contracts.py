@@ -13,7 +13,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.compat.projection import project
 from meshport.errors import EventError
-from meshport.event import ContractReader, Event, EventReader, SchemaSource
+from meshport.event import ContractReader, Event, EventReader, SchemaSource, reader_for
 from meshport.process.logic.fields_read import FieldsRead, InputContract, fields_read
 from meshport.process.logic.operators import Apply, JoinStream
 from meshport.process.wire.calendar_reader import CalendarReader, calendar_finders
@@ -32,18 +32,17 @@ def contract_readers(plan: Plan) -> dict[str, ContractReader]:
     }
 
 
-def event_readers(plan: Plan, schemas: SchemaSource) -> dict[str, EventReader]:
+def event_readers(plan: Plan, schemas: SchemaSource) -> dict[str, EventReader | CalendarReader]:
     """Return the readers of a processor's inputs and joined products, by topic."""
     bindings, computed = _bindings(plan), _fields_read(plan).computed
     contracts = contract_readers(plan)
-    readers: dict[str, EventReader] = {}
+    readers: dict[str, EventReader | CalendarReader] = {}
     for topic, addresses in _by_topic(plan).items():
         contract = Schema(bindings[addresses[0]].schema_text)
         paths = dict.fromkeys(path for each in addresses for path in computed.get(each, ()))
         finders = calendar_finders(contract, paths)
-        readers[topic] = (
-            CalendarReader(schemas, contracts[topic], finders) if finders else EventReader(schemas, contracts[topic])
-        )
+        reader = reader_for(bindings[addresses[0]], schemas, contracts[topic])
+        readers[topic] = CalendarReader(reader, finders) if finders else reader
     return readers
 
 

@@ -27,6 +27,7 @@ from meshport.event.stored import equal_value
 from meshport.process.logic.counted_warning import CountedWarning
 from meshport.process.logic.event_time import to_datetime, to_micros
 from meshport.process.logic.operators import Record
+from meshport.process.wire.calendar_reader import CalendarReader
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.partitioner import partition_of
 from meshport.schema import parse_schema
@@ -74,7 +75,7 @@ class Table:
         reader: decodes its rows.
     """
 
-    def __init__(self, binding: Binding, reader: EventReader) -> None:
+    def __init__(self, binding: Binding, reader: EventReader | CalendarReader) -> None:
         self._binding = binding
         self._read = reader.read
         self._key = record_key(("value",))
