@@ -24,6 +24,8 @@ from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
 from meshport_registry.errors import InvalidRequest, StoreFailed, UnreadableBody, render
+from meshport_registry.identity import keys_api
+from meshport_registry.identity.door import open_door
 from meshport_registry.identity.middleware import IdentityMiddleware
 from meshport_registry.middleware import FastPathMiddleware
 from meshport_registry.negotiation import is_mesh
@@ -41,6 +43,7 @@ _MESH_ROUTERS: Final = (
     gate_api.router,
     generations_api.router,
     audit_api.router,
+    keys_api.router,
     mesh_api.health_router,
 )
 
@@ -84,7 +87,7 @@ class _Service(FastAPI):
 async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | None) -> AsyncIterator[None]:
     store = store or RegistryStore(database_url(settings.database), longest_queue=settings.longest_queue).open()
     state = app.state
-    state.door = None
+    state.door = open_door(settings, store)
     state.store, state.cluster = store, DefaultCluster(settings.bootstrap_servers)
     state.refusals = RefusalLog(store)
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)

@@ -125,6 +125,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._awaited = ""
         self._unread: asyncio.TimerHandle | None = None
+        self._client_certificate: dict[str, Any] | None = None
 
     # --- asyncio's calls
 
@@ -132,6 +133,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Begin to wait for the first request."""
         self.closing = LingeringTransport(transport, lambda: self._open)
         super().connection_made(cast(asyncio.Transport, self.closing))
+        if (tls := transport.get_extra_info("ssl_object")) is not None:
+            self._client_certificate = tls.getpeercert() or None  # verified: TLS ends the handshake of another one
         self.server_state.incomplete[self] = None
         self._await("request", self._limits.head_s)
         self.server_state.make_room(self)
@@ -194,6 +197,8 @@ class BoundedHttp(HttpToolsProtocol):
         if len(self.pipeline) >= self._limits.pipelined:
             self._stop(HTTPStatus.TOO_MANY_REQUESTS, f"more than {self._limits.pipelined} requests wait for a response")
         super().on_message_begin()
+        if self._client_certificate is not None:
+            self.scope["state"]["client_certificate"] = self._client_certificate
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request line."""

@@ -204,6 +204,10 @@ class Unauthenticated(ServiceError):
     """
 
 
+class IdentityUnavailable(ServiceError):
+    """Raised when the OpenID provider did not answer, so that no token can be verified."""
+
+
 class Forbidden(ServiceError):
     """Raised when no policy lets the caller do what it asks for, or a policy forbids it."""
 
@@ -261,6 +265,7 @@ ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
     AddressError: ErrorResponse(422, 422, "invalid-address"),
     DescriptorError: ErrorResponse(422, 422, "invalid-descriptor"),
     RequestRefused: ErrorResponse(422, 422, "refused"),
+    IdentityUnavailable: ErrorResponse(503, 50003, "identity-unavailable"),
     StoreBusy: ErrorResponse(503, 50002, "busy"),
     StoreFailed: ErrorResponse(500, 50001, "store-failed"),
 }

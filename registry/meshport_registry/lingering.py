@@ -64,7 +64,9 @@ class LingeringTransport:
         if self.is_closing():
             return
         self.lingering = True
-        self._transport.write_eof()
+        # TLS has no end of one half. Its client knows by the response's length, and by `connection: close`.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
         self._transport.resume_reading()
         self._end = asyncio.get_running_loop().call_later(_LINGER_S, self._transport.close)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import threading
@@ -11,10 +12,12 @@ from typing import Final
 
 import uvicorn
 
-from meshport.errors import RegistryUnavailable
+from meshport.errors import MeshError, RegistryUnavailable
 from meshport_registry.app import create_app
-from meshport_registry.connections import BoundedHttp, ConnectionLimits, Connections
+from meshport_registry.connections import BoundedHttp, Connections
 from meshport_registry.errors import StoreFailed
+from meshport_registry.identity.door import knows_identities
+from meshport_registry.identity.tls import renew_certificate, server_context
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 
@@ -29,7 +32,8 @@ def serve(settings: Settings) -> None:
     on one PostgreSQL database.
 
     Raises:
-        RegistryUnavailable: the port is taken, or the database cannot be opened.
+        RegistryUnavailable: the port is taken, the database cannot be opened, a file of TLS cannot be used, or everyone
+            could reach the registry and it knows no identities.
     """
     server, listener = _prepare(settings)
     sys.setswitchinterval(_SWITCH_S)
@@ -42,7 +46,8 @@ def running(settings: Settings) -> Iterator[str]:
     """Serve in a thread while the context is open, and yield the URL once the service accepts requests.
 
     Raises:
-        RegistryUnavailable: the port is taken, or the database cannot be opened.
+        RegistryUnavailable: the port is taken, the database cannot be opened, a file of TLS cannot be used, or everyone
+            could reach the registry and it knows no identities.
     """
     server, listener = _prepare(settings)
     host, port = listener.getsockname()[:2]
@@ -50,7 +55,7 @@ def running(settings: Settings) -> Iterator[str]:
     thread.start()
     server.ready.wait()
     try:
-        yield settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        yield settings.public_url or f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         server.should_exit = True
         thread.join()
@@ -59,21 +64,31 @@ def running(settings: Settings) -> Iterator[str]:
 class _Server(uvicorn.Server):
     """A uvicorn server with bounded connections, and an event that is set once it accepts requests."""
 
-    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
         super().__init__(config)
-        self.server_state = Connections(limits)
+        self._settings = settings
+        self.server_state = Connections(settings.connections)
         self.ready = threading.Event()
+        self._renewal: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._settings.tls is not None and self.config.ssl is not None:
+            self._renewal = asyncio.create_task(renew_certificate(self.config.ssl, self._settings.tls))
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        await super().shutdown(sockets)
 
 
 def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
     """Return a server and its bound socket, its database opened.
 
     Raises:
-        RegistryUnavailable: the port is taken, or the database cannot be opened.
+        RegistryUnavailable: the port is taken, the database cannot be opened, a file of TLS cannot be used, or everyone
+            could reach the registry and it knows no identities.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -87,6 +102,13 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
     except StoreFailed as error:
         listener.close()
         raise RegistryUnavailable(error.message, hint="is --database right, and does it run?") from error
+    try:
+        tls = None if settings.tls is None else server_context(settings.tls)
+        _refuse_strangers(settings, store)
+    except MeshError:
+        listener.close()
+        store.close()
+        raise
     config = uvicorn.Config(
         create_app(settings, store),
         http=BoundedHttp,
@@ -97,5 +119,21 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=5,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    return _Server(config, settings.connections), listener
+    return _Server(config, settings), listener
+
+
+def _refuse_strangers(settings: Settings, store: RegistryStore) -> None:
+    """Refuse to let other machines in where no caller has an identity.
+
+    Raises:
+        RegistryUnavailable: other machines can reach the registry, and nothing says who their callers are.
+    """
+    if settings.allow_anonymous or settings.listens_here_only or knows_identities(settings, store):
+        return
+    raise RegistryUnavailable(
+        f"the registry would listen on {settings.host} for everyone: it knows no identities",
+        hint="make a key (`meshport registry key create --database ...`), or give --oidc-issuer or --client-ca; "
+        "--allow-anonymous lets everyone in",
+    )

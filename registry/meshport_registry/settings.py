@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.engine import URL, make_url
@@ -12,6 +15,47 @@ from sqlalchemy.exc import ArgumentError
 from meshport_registry.connections import ConnectionLimits
 
 DEFAULT_DATABASE: Final = "sqlite:///meshport-registry.db"
+
+
+class OidcSettings(BaseModel):
+    """The OpenID provider whose tokens the registry takes.
+
+    Attributes:
+        issuer: its URL, exactly as the claim `iss` of its tokens has it; HTTPS, or HTTP on this machine.
+        audience: what the claim `aud` of a token must contain.
+        groups_claim: the claim with the groups of a caller; a path with dots goes into objects, as `realm_access.roles`.
+        name_claim: the claim with the name of a caller. `sub` is the one that no provider lets a user change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str
+    audience: str = Field(min_length=1)
+    groups_claim: str = Field(default="groups", min_length=1)
+    name_claim: str = Field(default="sub", min_length=1)
+
+    @field_validator("issuer")
+    @classmethod
+    def _reachable_safely(cls, issuer: str) -> str:
+        if not is_safe_url(issuer):
+            raise ValueError(f"the issuer {issuer!r} is no URL of HTTPS, nor one of HTTP on this machine")
+        return issuer
+
+
+class TlsSettings(BaseModel):
+    """The files of HTTPS, all PEM.
+
+    Attributes:
+        certificate: the certificate of the registry, followed by those between it and its authority.
+        key: its private key, not encrypted.
+        client_ca: the authorities whose client certificates name callers; None asks for no client certificate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
 
 
 class Settings(BaseModel):
@@ -26,6 +70,10 @@ class Settings(BaseModel):
         public_url: the URL at which clients reach the registry, if it is not `http://host:port`.
         longest_queue: the number of writes that may wait; a further write gets the response 503.
         connections: what one connection may send and how slowly, and how many there may be.
+        tls: the certificate of HTTPS; None for HTTP.
+        oidc: the OpenID provider whose tokens name callers; None for no tokens.
+        allow_anonymous: lets callers that show nothing come in, from other machines too. Where identities are configured,
+            policies decide what such a caller may do.
     """
 
     # hide_input_in_errors: pydantic's errors would quote the URL with its password.
@@ -38,6 +86,9 @@ class Settings(BaseModel):
     public_url: str | None = None
     longest_queue: int = Field(default=1000, ge=1)
     connections: ConnectionLimits = ConnectionLimits()
+    tls: TlsSettings | None = None
+    oidc: OidcSettings | None = None
+    allow_anonymous: bool = False
 
     @field_validator("database")
     @classmethod
@@ -48,7 +99,36 @@ class Settings(BaseModel):
     @property
     def url(self) -> str:
         """The URL at which clients reach the registry."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        return self.public_url or f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """`https` or `http`."""
+        return "https" if self.tls else "http"
+
+    @property
+    def listens_here_only(self) -> bool:
+        """Whether only this machine can reach the registry."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, as seen from itself."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether what a URL returns cannot be changed on the way: HTTPS, or HTTP on this machine."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        )
+    except ValueError:
+        return False
 
 
 def database_url(database: SecretStr | str) -> URL:

@@ -211,3 +211,18 @@ audit_head = Table(
     Column("number", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+# A key that ended or was revoked keeps its row: it says whose it was, and its id is never used again.
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    # The hex SHA-256 of the secret. The secret is 256 random bits, so no slow hash is needed.
+    Column("hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)

@@ -12,6 +12,8 @@ LOCAL_GROUP: Final = "local"
 ANONYMOUS_NAME: Final = "anonymous"
 """The name of every caller that shows nothing. No key, certificate or token gives it."""
 
+_LONGEST: Final = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -27,6 +29,24 @@ class Caller:
     name: str
     groups: frozenset[str]
     by: Literal["anonymous", "key", "certificate", "token"]
+
+
+def unfit_name(name: str) -> str | None:
+    """Return why no key, certificate or token may give a name, or None if it may."""
+    if name == ANONYMOUS_NAME:
+        return f"{ANONYMOUS_NAME!r} is the name of callers that show nothing"
+    return None if _is_plain(name) else "a caller's name is 1 to 256 characters, none of them a control character"
+
+
+def unfit_group(group: str) -> str | None:
+    """Return why no key, certificate or token may give a group, or None if it may."""
+    if group == LOCAL_GROUP:
+        return f"{LOCAL_GROUP!r} is the group of every caller of a registry without identities"
+    return None if _is_plain(group) else "a group's name is 1 to 256 characters, none of them a control character"
+
+
+def _is_plain(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST and text.isprintable()
 
 
 LOCAL: Final = Caller(ANONYMOUS_NAME, frozenset({LOCAL_GROUP}), "anonymous")

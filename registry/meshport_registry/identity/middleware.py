@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
+import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from meshport_registry.identity.caller import LOCAL
+from meshport.errors import MeshError
+from meshport_registry.errors import Unauthenticated, render
+from meshport_registry.identity.caller import ANONYMOUS, LOCAL
+from meshport_registry.identity.door import Door
+from meshport_registry.identity.pacing import Pacing
+from meshport_registry.negotiation import CONFLUENT_JSON, is_mesh
 
-if TYPE_CHECKING:
-    from meshport_registry.identity.door import Door
+# What a probe of the machinery around the registry asks for, which has no identity. It reports nothing of the mesh.
+_OPEN: Final = b"/health"
+_CHALLENGES: Final = (
+    (b"www-authenticate", b'Bearer realm="meshport"'),
+    (b"www-authenticate", b'Basic realm="meshport", charset="UTF-8"'),
+)
 
 
 class IdentityMiddleware:
@@ -23,10 +33,40 @@ class IdentityMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._pacing = Pacing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI event stream."""
-        if scope["type"] == "http":
-            door: Door | None = scope["app"].state.door
-            scope.setdefault("state", {})["caller"] = LOCAL if door is None else await door.identify(scope)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        door: Door | None = scope["app"].state.door
+        state = scope.setdefault("state", {})
+        if door is None:
+            state["caller"] = LOCAL
+        elif scope.get("raw_path") == _OPEN:
+            state["caller"] = ANONYMOUS
+        else:
+            try:
+                state["caller"] = await door.identify(scope)
+            except MeshError as error:
+                await self._pacing.turn()
+                await _refuse(scope, send, error)
+                return
         await self._app(scope, receive, send)
+
+
+async def _refuse(scope: Scope, send: Send, error: MeshError) -> None:
+    """Send the response to a request whose caller is not known, in the form of the API that it asks."""
+    mesh = is_mesh(scope["path"])
+    status, problem = render(error, mesh=mesh)
+    body = orjson.dumps(problem)
+    headers = [
+        (b"content-type", b"application/json" if mesh else CONFLUENT_JSON.encode()),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if isinstance(error, Unauthenticated):
+        headers += _CHALLENGES
+    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
