@@ -32,6 +32,7 @@ from meshport.catalog import (
 )
 from meshport.compat import Verdict
 from meshport.product import Product
+from meshport.registry.api_keys import RegistryKeys
 from meshport.registry.audit import AuditLog
 from meshport.registry.generations import PortGenerations
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
@@ -254,6 +255,11 @@ class Registry:
         wanted = _address(address)
         line = wanted if wanted.major else self.resolve(wanted).address
         return PortGenerations(line, self._requests, on_change=self._bindings.forget)
+
+    @property
+    def keys(self) -> RegistryKeys:
+        """The client of the registry's API keys."""
+        return RegistryKeys(self._requests)
 
     def refresh(self, address: Address | str) -> Binding:
         """Return the binding of an address as `resolve` does, but always ask the registry.

@@ -2,6 +2,6 @@
 
 from meshport_registry.app import create_app
 from meshport_registry.server import running, serve
-from meshport_registry.settings import Settings
+from meshport_registry.settings import OidcSettings, Settings, TlsSettings
 
-__all__ = ["Settings", "create_app", "running", "serve"]
+__all__ = ["OidcSettings", "Settings", "TlsSettings", "create_app", "running", "serve"]

@@ -1,0 +1,101 @@
+"""An issuer of tokens in this process, for tokens that no real provider would sign."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+AUDIENCE = "meshport-registry"
+
+
+@cache
+def rsa_key(number: int, bits: int = 2048) -> rsa.RSAPrivateKey:  # noqa: ARG001 - each number is another key
+    """Return an RSA key; the same number gives the same one, since making one takes a while."""
+    return rsa.generate_private_key(65537, bits)
+
+
+class Issuer:
+    """Serves a discovery document and a key set, and signs tokens.
+
+    Args:
+        url: where it is served.
+
+    Attributes:
+        keys: its private keys, by `kid`.
+        requests: the paths that were asked for, in order.
+        jwks: what is served instead of the public keys, if it is not None.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.keys: dict[str, PrivateKeyTypes] = {"rsa-1": rsa_key(1)}
+        self.keys["ec-1"] = ec.generate_private_key(ec.SECP256R1())
+        self.requests: list[str] = []
+        self.jwks: dict[str, Any] | None = None
+
+    def public_keys(self) -> dict[str, Any]:
+        """Return the key set."""
+        found = []
+        for kid, key in self.keys.items():
+            if isinstance(key, rsa.RSAPrivateKey):
+                found.append(json.loads(RSAAlgorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
+            elif isinstance(key, ec.EllipticCurvePrivateKey):
+                found.append(json.loads(ECAlgorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
+        return {"keys": found}
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Return the claims of a valid token, with changes; None removes a claim."""
+        now = int(time.time())
+        usual = {"iss": self.url, "aud": AUDIENCE, "sub": "ann@example.org", "exp": now + 300, "iat": now}
+        usual |= {"groups": ["billing-team"]}
+        return {name: value for name, value in (usual | changes).items() if value is not None}
+
+    def token(self, kid: str = "rsa-1", headers: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Return a signed token."""
+        key = self.keys[kid]
+        algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+        signed = {"kid": kid} | (headers or {})
+        return jwt.encode(self.claims(**changes), key, algorithm, headers=signed)  # type: ignore[arg-type]
+
+
+@contextmanager
+def issuer() -> Iterator[Issuer]:
+    """Serve an issuer while the context is open."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.requests.append(self.path)
+            documents: dict[str, Any] = {
+                "/.well-known/openid-configuration": {"issuer": served.url, "jwks_uri": f"{served.url}/jwks"},
+                "/jwks": served.public_keys() if served.jwks is None else served.jwks,
+            }
+            body = json.dumps(documents.get(self.path, {})).encode()
+            self.send_response(200 if self.path in documents else 404)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served = Issuer(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
