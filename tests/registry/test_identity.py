@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import jwt
@@ -269,7 +270,7 @@ def _hmac_token(provider: Issuer) -> str:
 
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
 
-    key = provider.keys["rsa-1"].public_key()  # type: ignore[union-attr]
+    key = provider.keys["rsa-1"].public_key()
     secret = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head = _part({"alg": "HS256", "kid": "rsa-1", "typ": "JWT"}) + "." + _part(provider.claims())
     signed = hmac.new(secret, head.encode(), hashlib.sha256).digest()
@@ -394,7 +395,7 @@ def test_a_provider_that_does_not_answer_lets_nobody_in(sqlite: str, provider: I
     ],
 )
 def test_the_caller_of_a_token(
-    provider: Issuer, claims: dict[str, object], more: dict[str, str], name: str, groups: set[str], tmp_path: Path
+    provider: Issuer, claims: dict[str, Any], more: dict[str, str], name: str, groups: set[str], tmp_path: Path
 ) -> None:
     """Name and groups come from the configured claims; no token gives the group local."""
     store = RegistryStore(database_url(f"sqlite:///{tmp_path / 'registry.db'}")).open()
