@@ -200,7 +200,8 @@ class WaiverRequest(BaseModel):
         address: of the port, with its major.
         rule: the id of the rule.
         path: the field or key, as the finding names it; "" for a finding without one.
-        approver: the person who is responsible for the waiver.
+        approver: the person who is responsible for the waiver. At a registry that knows its callers it is the caller, and
+            need not be given.
         reason: why the change is necessary.
         until: the last day (UTC) of the waiver.
     """
@@ -210,7 +211,7 @@ class WaiverRequest(BaseModel):
     address: AddressText
     rule: str = Field(min_length=1)
     path: str = ""
-    approver: str = Field(min_length=1)
+    approver: str | None = Field(default=None, min_length=1)
     reason: str = Field(min_length=1)
     until: Day
 
@@ -334,6 +335,54 @@ class Lineage(_CatalogResponse):
     address: AddressText
     nodes: tuple[LineageNode, ...]
     edges: tuple[LineageEdge, ...]
+
+
+class PolicyTexts(BaseModel):
+    """The body of `PUT /api/v1/policies` and `PUT /api/v1/policies/{domain}`: all policies of the mesh or of a domain.
+
+    Attributes:
+        texts: in Cedar's language, by the path of their file in the project; none removes the policies.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    texts: dict[str, str] = Field(max_length=100)
+
+
+class PoliciesOfScope(_CatalogResponse):
+    """The policies of the mesh or of a domain, as they were applied.
+
+    Attributes:
+        number: of this application; a higher one replaces it.
+        domain: whose own policies they are; None for the global ones.
+        texts: by file.
+        version: of the set of all policies from then on.
+        applied_by: the name of the caller.
+        applied_at: when.
+    """
+
+    number: int
+    domain: str | None
+    texts: dict[str, str]
+    version: str
+    applied_by: str
+    applied_at: datetime
+
+
+class AppliedPolicies(_CatalogResponse):
+    """The policies that decide at a registry, beside the built-in ones.
+
+    Attributes:
+        version: of the set.
+        scopes: those of the mesh, and of each domain.
+    """
+
+    version: str
+    scopes: tuple[PoliciesOfScope, ...]
+
+    def texts(self, domain: str | None) -> dict[str, str]:
+        """Return the policies of a domain by file, or of the mesh for None."""
+        return next((each.texts for each in self.scopes if each.domain == domain), {})
 
 
 class RegisteredSchema(_CatalogResponse):

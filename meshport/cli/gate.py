@@ -231,8 +231,11 @@ def waive(
     address: AddressArgument,
     rule: Annotated[str, typer.Option(help="The rule that refuses the change.")],
     until: Annotated[str, typer.Option(metavar="DAY", help="The last day on which it holds, as 2026-12-31 (UTC).")],
-    approver: Annotated[str, typer.Option(help="The person who approves the change.")],
     reason: Annotated[str, typer.Option(help="Why the change is necessary.")],
+    approver: Annotated[
+        str | None,
+        typer.Option(help="The person who approves the change; at a registry that knows its callers it is the caller."),
+    ] = None,
     at: Annotated[str, typer.Option(metavar="PATH", help="The field or key, as the finding names it.")] = "",
     registry: RegistryOption = None,
     json: JsonOption = False,

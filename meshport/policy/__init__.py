@@ -8,10 +8,12 @@ from meshport.policy.confinement import PolicyText
 from meshport.policy.entities import (
     MESH,
     Action,
+    DomainResource,
     MeshResource,
     ProductResource,
     Resource,
     SubjectResource,
+    written,
 )
 from meshport.policy.policy_set import BUILT_IN, Decision, Policy, PolicySet
 
@@ -20,6 +22,7 @@ __all__ = [
     "MESH",
     "Action",
     "Decision",
+    "DomainResource",
     "MeshResource",
     "Policy",
     "PolicySet",
@@ -27,4 +30,5 @@ __all__ = [
     "ProductResource",
     "Resource",
     "SubjectResource",
+    "written",
 ]

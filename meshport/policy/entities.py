@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -143,8 +144,31 @@ class SubjectResource:
 
 
 @dataclass(frozen=True, slots=True)
+class DomainResource:
+    """A domain, whose own policies are administered.
+
+    Attributes:
+        name: of the domain.
+        owners: the groups that own its products.
+    """
+
+    name: str
+    owners: frozenset[str] = frozenset()
+
+    @property
+    def uid(self) -> tuple[str, str]:
+        """The type and the id of its Cedar entity."""
+        return "Domain", self.name
+
+    @property
+    def entities(self) -> list[dict[str, Any]]:
+        """Its Cedar entity and the one above it, in Cedar's JSON form."""
+        return _domain(self.name, self.owners)
+
+
+@dataclass(frozen=True, slots=True)
 class MeshResource:
-    """What belongs to the whole mesh: lists, schemas by id, keys, policies, the audit."""
+    """What belongs to the whole mesh: lists, schemas by id, keys, global policies, the audit."""
 
     @property
     def uid(self) -> tuple[str, str]:
@@ -158,7 +182,13 @@ class MeshResource:
 
 
 MESH: Final = MeshResource()
-Resource = ProductResource | SubjectResource | MeshResource
+Resource = ProductResource | SubjectResource | DomainResource | MeshResource
+
+
+def written(resource: Resource) -> str:
+    """Return a resource as Cedar writes it, such as `Product::"player/plays"`."""
+    kind, name = resource.uid
+    return f"{kind}::{json.dumps(name, ensure_ascii=False)}"
 
 
 def entity(

@@ -15,10 +15,11 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
+from starlette.routing import Route
 
 from meshport import __version__
 from meshport.errors import MeshError
-from meshport_registry import confluent, gate_api, generations_api, mesh_api
+from meshport_registry import confluent, gate_api, generations_api, mesh_api, policies_api
 from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.confluent.answers import ConfluentJSON
@@ -32,6 +33,8 @@ from meshport_registry.negotiation import is_mesh
 from meshport_registry.openapi import openapi_document
 from meshport_registry.products import DefaultCluster
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
+from meshport_registry.rights.decisions import Decisions
+from meshport_registry.rights.guard import Guard, guard_page
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 
@@ -42,6 +45,7 @@ _MESH_ROUTERS: Final = (
     mesh_api.router,
     gate_api.router,
     generations_api.router,
+    policies_api.router,
     audit_api.router,
     keys_api.router,
     mesh_api.health_router,
@@ -70,6 +74,9 @@ def create_app(settings: Settings, store: RegistryStore | None = None) -> FastAP
         max_body_size=LARGEST_BODY,
         middleware=[Middleware(AuditMiddleware), Middleware(IdentityMiddleware), Middleware(FastPathMiddleware)],
     )
+    for page in app.router.routes:
+        if isinstance(page, Route):
+            guard_page(page)
     # Routes are tried in this order. Serializers call Confluent's routes, which therefore come first. They are taken as they
     # were made: `include_router` makes each again on the first request, which takes 35 ms of CPU.
     for router in (*confluent.ROUTERS, *_MESH_ROUTERS):
@@ -90,6 +97,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.door = open_door(settings, store)
     state.store, state.cluster = store, DefaultCluster(settings.bootstrap_servers)
     state.refusals = RefusalLog(store)
+    state.guard = Guard(Decisions(store))
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:
         yield

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshport.compat import Verdict
-from meshport.errors import AddressError, DescriptorError, MeshError, SchemaError
+from meshport.errors import AddressError, DescriptorError, MeshError, PolicyError, SchemaError
 
 
 class ServiceError(MeshError):
@@ -264,6 +264,7 @@ ERROR_RESPONSES: Final[dict[type[MeshError], ErrorResponse]] = {
     InvalidRequest: ErrorResponse(422, 422, "invalid-request"),
     AddressError: ErrorResponse(422, 422, "invalid-address"),
     DescriptorError: ErrorResponse(422, 422, "invalid-descriptor"),
+    PolicyError: ErrorResponse(422, 422, "invalid-policy"),
     RequestRefused: ErrorResponse(422, 422, "refused"),
     IdentityUnavailable: ErrorResponse(503, 50003, "identity-unavailable"),
     StoreBusy: ErrorResponse(503, 50002, "busy"),

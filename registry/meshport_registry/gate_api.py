@@ -14,6 +14,7 @@ from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry.errors import RequestRefused
 from meshport_registry.gate import gate_judgement, product_past
+from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.mesh_api import PROBLEMS, Segment, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.product_declaration import read_declaration, unmatched
@@ -101,10 +102,10 @@ async def rules() -> Any:
 
 
 @router.post("/waivers", response_model=Waiver, status_code=201)
-async def record_waiver(store: Database, body: WaiverRequest) -> Any:
-    """Record a waiver: one change of one port that is to pass through a day, and its approver."""
+async def record_waiver(store: Database, caller: CurrentCaller, body: WaiverRequest) -> Any:
+    """Record a waiver: one change of one port that is to pass through a day. Its approver is the caller, if it is known."""
     today = utc_today()
-    return as_json(await store.write(lambda c: record(c, body, today)), status=201)
+    return as_json(await store.write(lambda c: record(c, body, today, caller)), status=201)
 
 
 @router.get("/waivers", response_model=list[Waiver])

@@ -77,6 +77,8 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
         400: "The path is not well encoded.",
+        401: "Nobody said who asks, or not in a way that is valid.",
+        403: "No policy permits the caller this.",
         404: "What the path names is not registered.",
         409: "The change contradicts what is registered, or would break a reader.",
         410: "The address is retired.",

@@ -113,6 +113,8 @@ async def _cached(path: bytes, scope: Scope) -> tuple[bytes, tuple[bytes, bytes]
     state = scope["app"].state
     try:
         if (match := _SCHEMA.fullmatch(path)) and _asks_for_the_schema_alone(query):
+            if not await state.guard.may(scope["state"]["caller"], None):
+                return None
             schemas: SchemaResponseCache = state.schemas
             return await schemas.body(int(match[1])), _CONFLUENT_TYPE
         if match := _RESOLVE.fullmatch(path):
@@ -120,10 +122,12 @@ async def _cached(path: bytes, scope: Scope) -> tuple[bytes, tuple[bytes, bytes]
             if major is not None or not query:
                 domain, product, port = (part.decode() if part else None for part in match.groups())
                 address = Address(domain or "", product or "", port, int(major[1]) if major else None)
+                if not await state.guard.may(scope["state"]["caller"], address):
+                    return None
                 bindings: BindingResponseCache = state.bindings
                 return await bindings.body(address), _JSON_TYPE
     except MeshError:
-        pass  # the framework's route raises it again and renders it
+        pass  # the framework's route raises it again and renders it; so it does for a caller that may not
     return None
 
 

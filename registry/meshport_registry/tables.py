@@ -226,3 +226,17 @@ api_key = Table(
     Column("ends_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
 )
+
+# Never changed: the newest row of each domain decides, and of the mesh, whose domain is "".
+policies = Table(
+    "policies",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("domain", Text, nullable=False, index=True),
+    # JSON: the text of each file by its name.
+    Column("texts", Text, nullable=False),
+    # Of the whole set with these policies in it.
+    Column("version", String(12), nullable=False),
+    Column("applied_by", Text, nullable=False),
+    Column("applied_at", BigInteger, nullable=False),
+)

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from meshport.errors import MeshError
 from meshport_registry.errors import InvalidRequest, NoSuchPath, UnreadableBody
 
 MAX_INT: Final = 2**31 - 1
@@ -138,21 +139,28 @@ async def refuse_nul_in_query(request: Request) -> None:
 
 
 class BoundedRoute(APIRoute):
-    """A route whose JSON body is read by `read_json`."""
+    """A route that the guard of the application lets pass first, and whose JSON body is read by `read_json`."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return the handler of the route's requests."""
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        path, takes_body = self.path_format, self.body_field is not None
 
-        async def bounded(request: Request) -> Response:
-            with_json = _BoundedRequest(request.scope, request.receive)
-            await with_json.read()
-            response: Response = await handle(with_json)
+        async def guarded(request: Request) -> Response:
+            unreadable: MeshError | None = None
+            if takes_body:
+                request = _BoundedRequest(request.scope, request.receive)
+                try:
+                    await request.read()
+                except MeshError as error:
+                    unreadable = error  # a caller that is refused learns nothing of its body
+            await request.app.state.guard.admit(request, path)
+            if unreadable is not None:
+                raise unreadable
+            response: Response = await handle(request)
             return response
 
-        return bounded
+        return guarded
 
 
 class _BoundedRequest(Request):

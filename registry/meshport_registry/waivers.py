@@ -16,6 +16,7 @@ from meshport.compat import RULES
 from meshport.rfc3339 import day
 from meshport_registry import tables
 from meshport_registry.errors import NotInMesh, RequestRefused
+from meshport_registry.identity.caller import Caller
 from meshport_registry.products import find_address, require_address
 from meshport_registry.store import instant, now_us
 
@@ -29,20 +30,26 @@ _ALL: Final = (
 )
 
 
-def record(connection: Connection, wanted: WaiverRequest, today: date) -> Waiver:
+def record(connection: Connection, wanted: WaiverRequest, today: date, caller: Caller) -> Waiver:
     """Record a waiver.
 
     Args:
         connection: the writing transaction.
         wanted: the change, its approver, and the last day of the waiver.
         today: the current day (UTC).
+        caller: records it. It is the approver if it is known; otherwise the request names one.
 
     Raises:
-        RequestRefused: the port or the rule does not exist, the rule cannot be waived, or the day is past or more than
-            `LONGEST` away.
+        RequestRefused: the approver is not known, or is not the caller; the port or the rule does not exist, the rule
+            cannot be waived, or the day is past or more than `LONGEST` away.
     """
     address = wanted.address
+    approver = wanted.approver if caller.by == "anonymous" else caller.name
     findings = [*_unfit(wanted, today)]
+    if approver is None:
+        findings.append("the waiver has no approver, and this registry does not know who asks")
+    elif wanted.approver not in {None, approver}:
+        findings.append(f"the approver is the caller, {approver}, and not {wanted.approver!r}")
     row = find_address(connection, address)
     if address.major is not None:
         known = [] if row is None else _lines(connection, row)
@@ -59,7 +66,7 @@ def record(connection: Connection, wanted: WaiverRequest, today: date) -> Waiver
             "major": address.major,
             "rule": wanted.rule,
             "path": wanted.path,
-            "approver": wanted.approver,
+            "approver": approver,
             "reason": wanted.reason,
             "until": wanted.until.isoformat(),
             "created_at": now_us(),

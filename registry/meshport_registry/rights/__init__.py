@@ -1,0 +1,1 @@
+"""Who may do what at the registry: the table of routes, and the policies that decide for each."""

@@ -1,0 +1,138 @@
+"""The table of rights: for every route of both APIs, the action and what it is about.
+
+A route without a row refuses every request. A test walks the routes of the application.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from meshport.policy import Action
+
+
+class About(Enum):
+    """What a request is about, and where the request names it."""
+
+    MESH = auto()
+    """The whole mesh."""
+    ADDRESS = auto()
+    """The product of the path's `domain` and `product`."""
+    GUID = auto()
+    """The product of the path's `guid`."""
+    DOMAIN = auto()
+    """The path's `domain`."""
+    SUBJECT = auto()
+    """The path's `subject`: the product that has it as a port's, or the subject itself."""
+    DECLARATION = auto()
+    """The product that the body declares: as it is registered, or as it would be."""
+    WAIVED = auto()
+    """The product of the body's `address`."""
+    WAIVER = auto()
+    """The product of the waiver of the path's `number`."""
+
+
+class RouteRight(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        action: what the route does.
+        about: what it does that with.
+        dry: what it does with `dry_run`, which writes nothing.
+    """
+
+    action: Action
+    about: About = About.MESH
+    dry: Action | None = None
+
+
+_DISCOVER: Final = RouteRight(Action.DISCOVER)
+_SUBJECT: Final = RouteRight(Action.DISCOVER, About.SUBJECT)
+_ADDRESS: Final = RouteRight(Action.DISCOVER, About.ADDRESS)
+_GENERATION: Final = RouteRight(Action.REGISTER, About.ADDRESS)
+_LEVEL: Final = RouteRight(Action.SET_COMPATIBILITY)
+_SUBJECT_LEVEL: Final = RouteRight(Action.SET_COMPATIBILITY, About.SUBJECT)
+_RETIRE: Final = RouteRight(Action.RETIRE, About.GUID)
+_LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
+
+ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
+    # Confluent's API
+    ("GET", "/"): _DISCOVER,
+    ("GET", "/contexts"): _DISCOVER,
+    ("GET", "/v1/metadata/id"): _DISCOVER,
+    ("GET", "/v1/metadata/version"): _DISCOVER,
+    ("GET", "/associations/{rest:path}"): _DISCOVER,
+    ("GET", "/subjects"): _DISCOVER,
+    ("POST", "/subjects/{subject}"): _SUBJECT,
+    ("DELETE", "/subjects/{subject}"): RouteRight(Action.RETIRE, About.SUBJECT),
+    ("GET", "/subjects/{subject}/versions"): _SUBJECT,
+    ("POST", "/subjects/{subject}/versions"): RouteRight(Action.REGISTER, About.SUBJECT),
+    ("GET", "/subjects/{subject}/versions/{version}"): _SUBJECT,
+    ("GET", "/subjects/{subject}/versions/{version}/schema"): _SUBJECT,
+    ("GET", "/subjects/{subject}/versions/{version}/referencedby"): _SUBJECT,
+    ("DELETE", "/subjects/{subject}/versions/{version}"): RouteRight(Action.RETIRE, About.SUBJECT),
+    ("GET", "/schemas"): _DISCOVER,
+    ("GET", "/schemas/types"): _DISCOVER,
+    ("GET", "/schemas/ids/{schema_id}"): _DISCOVER,
+    ("GET", "/schemas/ids/{schema_id}/schema"): _DISCOVER,
+    ("GET", "/schemas/ids/{schema_id}/subjects"): _DISCOVER,
+    ("GET", "/schemas/ids/{schema_id}/versions"): _DISCOVER,
+    ("GET", "/schemas/guids/{guid}"): _DISCOVER,
+    ("GET", "/schemas/guids/{guid}/ids"): _DISCOVER,
+    ("POST", "/compatibility/subjects/{subject}/versions"): _SUBJECT,
+    ("POST", "/compatibility/subjects/{subject}/versions/{version}"): _SUBJECT,
+    ("GET", "/config"): _DISCOVER,
+    ("PUT", "/config"): _LEVEL,
+    ("DELETE", "/config"): _LEVEL,
+    ("GET", "/config/{subject}"): _SUBJECT,
+    ("PUT", "/config/{subject}"): _SUBJECT_LEVEL,
+    ("DELETE", "/config/{subject}"): _SUBJECT_LEVEL,
+    ("GET", "/mode"): _DISCOVER,
+    ("PUT", "/mode"): _LEVEL,
+    ("DELETE", "/mode"): _LEVEL,
+    ("GET", "/mode/{subject}"): _SUBJECT,
+    ("PUT", "/mode/{subject}"): _SUBJECT_LEVEL,
+    ("DELETE", "/mode/{subject}"): _SUBJECT_LEVEL,
+    # products
+    ("POST", "/api/v1/dataproducts"): RouteRight(Action.REGISTER, About.DECLARATION, dry=Action.DISCOVER),
+    ("GET", "/api/v1/dataproducts"): _DISCOVER,
+    ("GET", "/api/v1/dataproducts/by-address/{domain}/{product}"): _ADDRESS,
+    ("GET", "/api/v1/dataproducts/{guid}"): RouteRight(Action.DISCOVER, About.GUID),
+    ("POST", "/api/v1/dataproducts/{guid}/deprecate"): _RETIRE,
+    ("POST", "/api/v1/dataproducts/{guid}/retire"): _RETIRE,
+    ("POST", "/api/v1/dataproducts/{guid}/activate"): _RETIRE,
+    ("POST", "/api/v1/dataproducts/{guid}/drop"): _RETIRE,
+    ("GET", "/api/v1/resolve/{domain}/{product}"): _ADDRESS,
+    ("GET", "/api/v1/resolve/{domain}/{product}/{port}"): _ADDRESS,
+    ("GET", "/api/v1/lineage/{domain}/{product}"): _ADDRESS,
+    ("GET", "/api/v1/readers/{domain}/{product}"): _ADDRESS,
+    ("GET", "/api/v1/readers/{domain}/{product}/{port}"): _ADDRESS,
+    ("GET", "/api/v1/schemas/{fingerprint}"): _DISCOVER,
+    # the gate
+    ("POST", "/api/v1/gate/check"): _DISCOVER,
+    ("GET", "/api/v1/gate/past/{domain}/{product}"): _ADDRESS,
+    ("GET", "/api/v1/gate/rules"): _DISCOVER,
+    ("POST", "/api/v1/waivers"): RouteRight(Action.WAIVE, About.WAIVED),
+    ("GET", "/api/v1/waivers"): _DISCOVER,
+    ("POST", "/api/v1/waivers/{number}/revoke"): RouteRight(Action.WAIVE, About.WAIVER),
+    # generations
+    ("GET", _LINE): _ADDRESS,
+    ("POST", f"{_LINE}/open"): _GENERATION,
+    ("POST", f"{_LINE}/{{number}}/hold"): _GENERATION,
+    ("POST", f"{_LINE}/{{number}}/release"): _GENERATION,
+    ("POST", f"{_LINE}/{{number}}/switch"): _GENERATION,
+    ("POST", f"{_LINE}/{{number}}/abandon"): _GENERATION,
+    ("POST", f"{_LINE}/{{number}}/retire"): _GENERATION,
+    # policies, the audit
+    ("GET", "/api/v1/policies"): _DISCOVER,
+    ("GET", "/api/v1/policies/history"): _DISCOVER,
+    ("PUT", "/api/v1/policies"): RouteRight(Action.ADMINISTER),
+    ("PUT", "/api/v1/policies/{domain}"): RouteRight(Action.ADMINISTER, About.DOMAIN),
+    ("GET", "/api/v1/audit"): RouteRight(Action.AUDIT),
+    # the service itself
+    ("GET", "/health"): RouteRight(Action.PROBE),
+    ("GET", "/docs"): _DISCOVER,
+    ("GET", "/docs/oauth2-redirect"): _DISCOVER,
+    ("GET", "/redoc"): _DISCOVER,
+    ("GET", "/openapi.json"): _DISCOVER,
+}
