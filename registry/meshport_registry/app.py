@@ -24,10 +24,10 @@ from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
-from meshport_registry.errors import InvalidRequest, StoreFailed, UnreadableBody, render
+from meshport_registry.errors import InvalidRequest, StoreFailed, Unauthenticated, UnreadableBody, render
 from meshport_registry.identity import keys_api
 from meshport_registry.identity.door import open_door
-from meshport_registry.identity.middleware import IdentityMiddleware
+from meshport_registry.identity.middleware import CHALLENGES, IdentityMiddleware
 from meshport_registry.middleware import FastPathMiddleware
 from meshport_registry.negotiation import is_mesh
 from meshport_registry.openapi import openapi_document
@@ -111,7 +111,10 @@ def _respond(request: Request, error: MeshError) -> Response:
     status, body = render(error, mesh=mesh)
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.url.path, error.message)
-    return JSONResponse(body, status) if mesh else ConfluentJSON(body, status)
+    response = JSONResponse(body, status) if mesh else ConfluentJSON(body, status)
+    if isinstance(error, Unauthenticated):
+        response.raw_headers.extend(CHALLENGES)
+    return response
 
 
 async def _on_mesh_error(request: Request, error: Exception) -> Response:

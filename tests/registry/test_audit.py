@@ -76,7 +76,13 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("DELETE", "/mode"), "/mode", None),
     (("DELETE", "/subjects/{subject}/versions/{version}"), "/subjects/a/versions/1", None),
     (("DELETE", "/subjects/{subject}"), "/subjects/a", None),
+    (("PUT", "/api/v1/policies"), "/api/v1/policies", {"texts": {}}),
+    (("PUT", "/api/v1/policies/{domain}"), "/api/v1/policies/player", {"texts": {}}),
+    (("POST", "/api/v1/keys"), "/api/v1/keys", {"name": "shop/orders"}),
+    (("POST", "/api/v1/keys/{key_id}/rotate"), "/api/v1/keys/KEY/rotate", {"overlap_hours": 1}),
+    (("POST", "/api/v1/keys/{key_id}/revoke"), "/api/v1/keys/KEY/revoke", {}),
 ]
+"""`KEY` in a path is the id of the key that was made."""
 PARAMETERS: Final = {
     "subject": "nobody",
     "version": "1",
@@ -85,6 +91,7 @@ PARAMETERS: Final = {
     "domain": "player",
     "product": "nothing",
     "port": "events",
+    "key_id": "abc",
 }
 
 
@@ -120,9 +127,13 @@ def send(http: httpx2.Client, method: str, path: str, body: Any) -> httpx2.Respo
 
 def test_each_change_has_one_entry(http: httpx2.Client, registry: Registry) -> None:
     """A change by any route of both APIs adds one entry, with its caller, method and path; and every route is walked."""
-    for number, ((method, _), path, body) in enumerate(CHANGES, 1):
+    key = ""
+    for number, ((method, _), template, body) in enumerate(CHANGES, 1):
+        path = template.replace("KEY", key)
         answer = send(http, method, path, body)
         assert answer.is_success, (path, answer.text)
+        if path == "/api/v1/keys":
+            key = answer.json()["id"]
         found = page(http, after=number - 1)
         assert [each.number for each in found.entries] == [number], path
         (entry,) = found.entries
@@ -144,7 +155,7 @@ def test_each_change_that_fails_has_one_entry(http: httpx2.Client, registry: Reg
             assert method == "DELETE"
             assert found[0].outcome is AuditOutcome.ALLOWED
         else:
-            assert (found[0].outcome, found[0].resource) == (AuditOutcome.FAILED, path)
+            assert found[0].outcome is AuditOutcome.FAILED
             assert found[0].detail == f"{method} {path}: {answer.status_code}"
     registry.audit.verify()
 
@@ -172,7 +183,7 @@ def test_the_audit_is_read_by_time_caller_and_subject(http: httpx2.Client, regis
     assert [each.outcome for each in registry.audit.entries()] == ["allowed", "allowed", "failed"]
     middle = page(http, after=1, limit=1)
     assert ([each.number for each in middle.entries], middle.more, middle.head.number) == ([2], True, 3)
-    assert [each.number for each in registry.audit.entries(what="/subjects/a/")] == [1, 3]
+    assert [each.number for each in registry.audit.entries(what='Subject::"a"')] == [1, 3]
     assert [each.number for each in registry.audit.entries(what="bxc")] == [2]
     assert list(registry.audit.entries(what="b_c")) == []
     assert [each.number for each in registry.audit.entries(who="anonymous")] == [1, 2, 3]

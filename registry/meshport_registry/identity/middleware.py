@@ -16,10 +16,11 @@ from meshport_registry.negotiation import CONFLUENT_JSON, is_mesh
 
 # What a probe of the machinery around the registry asks for, which has no identity. It reports nothing of the mesh.
 _OPEN: Final = b"/health"
-_CHALLENGES: Final = (
+CHALLENGES: Final = (
     (b"www-authenticate", b'Bearer realm="meshport"'),
     (b"www-authenticate", b'Basic realm="meshport", charset="UTF-8"'),
 )
+"""The headers that every 401 has (RFC 9110, section 11.6.1)."""
 
 
 class IdentityMiddleware:
@@ -66,7 +67,7 @@ async def _refuse(scope: Scope, send: Send, error: MeshError) -> None:
         (b"content-length", b"%d" % len(body)),
     ]
     if isinstance(error, Unauthenticated):
-        headers += _CHALLENGES
+        headers += CHALLENGES
     start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

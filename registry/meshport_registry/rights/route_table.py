@@ -52,6 +52,7 @@ _ADDRESS: Final = RouteRight(Action.DISCOVER, About.ADDRESS)
 _GENERATION: Final = RouteRight(Action.REGISTER, About.ADDRESS)
 _LEVEL: Final = RouteRight(Action.SET_COMPATIBILITY)
 _SUBJECT_LEVEL: Final = RouteRight(Action.SET_COMPATIBILITY, About.SUBJECT)
+_ADMINISTER: Final = RouteRight(Action.ADMINISTER)
 _RETIRE: Final = RouteRight(Action.RETIRE, About.GUID)
 _LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
 
@@ -123,10 +124,14 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", f"{_LINE}/{{number}}/switch"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/abandon"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/retire"): _GENERATION,
-    # policies, the audit
+    # keys, policies, the audit
+    ("GET", "/api/v1/keys"): _ADMINISTER,
+    ("POST", "/api/v1/keys"): _ADMINISTER,
+    ("POST", "/api/v1/keys/{key_id}/rotate"): _ADMINISTER,
+    ("POST", "/api/v1/keys/{key_id}/revoke"): _ADMINISTER,
     ("GET", "/api/v1/policies"): _DISCOVER,
     ("GET", "/api/v1/policies/history"): _DISCOVER,
-    ("PUT", "/api/v1/policies"): RouteRight(Action.ADMINISTER),
+    ("PUT", "/api/v1/policies"): _ADMINISTER,
     ("PUT", "/api/v1/policies/{domain}"): RouteRight(Action.ADMINISTER, About.DOMAIN),
     ("GET", "/api/v1/audit"): RouteRight(Action.AUDIT),
     # the service itself
