@@ -6,15 +6,19 @@ Of an output port with the topic T, and an input port with the topic R:
 - a processor may do that too, and whatever it has to with the topics of its own, whose names begin with T and a dot, as those of
   further generations do; its consumer group and transactional ids begin with `meshport.process.T`;
 - a reader may read R, in consumer groups `<domain>.<product>` and `<domain>.<product>.<anything>`.
+
+Each may describe `meshport-without-group` too, which holds nothing: without that right, a broker would report a denial every
+second for each consumer that has no group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshport.access.principals import login
 from meshport.kafka.acls import Acl, Allow
+from meshport.kafka.consumer import WITHOUT_GROUP
 
 __all__ = ["processor_acls", "reader_acls", "writer_acls"]
 
@@ -29,7 +33,7 @@ def writer_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
         principal: `User:NAME`.
         topics: the ports' topics, one for each generation.
     """
-    return _acls(principal, (Allow("topic", each, ("write", "describe-configs")) for each in topics))
+    return _acls(principal, [Allow("topic", each, ("write", "describe-configs")) for each in topics])
 
 
 def processor_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
@@ -40,7 +44,7 @@ def processor_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
         topics: the topics of the first generation of the output ports; the names of all other generations, and of the
             processor's own topics, begin with theirs and a dot.
     """
-    return _acls(principal, (right for each in topics for right in _processing(each)))
+    return _acls(principal, [right for each in topics for right in _processing(each)])
 
 
 def reader_acls(principal: str, caller: str, topics: Iterable[str]) -> frozenset[Acl]:
@@ -51,18 +55,10 @@ def reader_acls(principal: str, caller: str, topics: Iterable[str]) -> frozenset
         caller: the reader, `domain/product` or a person's name; its groups are `domain.product` and `domain.product.ANY`.
         topics: the ports' topics, one for each generation; without any, there are no ACLs.
     """
-    topics = tuple(topics)
-    if not topics:
-        return frozenset()
     group = login(caller)
-    return _acls(
-        principal,
-        (
-            *(Allow("topic", each, ("read", "describe-configs")) for each in topics),
-            Allow("group", group, ("read",)),
-            Allow("group", f"{group}.", ("read",), "prefixed"),
-        ),
-    )
+    rights = [Allow("topic", each, ("read", "describe-configs")) for each in topics]
+    groups = [Allow("group", group, ("read",)), Allow("group", f"{group}.", ("read",), "prefixed")]
+    return _acls(principal, [*rights, *groups] if rights else [])
 
 
 def _processing(topic: str) -> Iterator[Allow]:
@@ -75,5 +71,6 @@ def _processing(topic: str) -> Iterator[Allow]:
         yield Allow("transactional-id", f"{begin}{topic}.", ("write",), "prefixed")
 
 
-def _acls(principal: str, rights: Iterable[Allow]) -> frozenset[Acl]:
-    return frozenset(acl for each in rights for acl in each.to(principal))
+def _acls(principal: str, rights: Sequence[Allow]) -> frozenset[Acl]:
+    every = [*rights, Allow("group", WITHOUT_GROUP, ("describe",))] if rights else []
+    return frozenset(acl for each in every for acl in each.to(principal))

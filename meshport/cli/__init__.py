@@ -50,6 +50,7 @@ VERBS: Final = {
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
+    "access": _Verb("access:access_app", "Who may reach what at Kafka."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),
     "registry": _Verb("registry:registry_app", "The registry service."),
 }  # fmt: skip

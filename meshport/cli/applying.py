@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from meshport.address import Address
+from meshport.cli.acls import AclPlan, MeshAcls
 from meshport.cli.output import emit, say
 from meshport.cli.session import (
     JsonOption,
@@ -112,12 +113,20 @@ def apply(
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Show the plan and end: nothing is registered, created or changed.")
     ] = False,
+    revoke: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ACL", help="Remove an unexpected ACL, as `meshport access drift` names it; may be repeated."
+        ),
+    ] = None,
     registry: RegistryOption = None,
     kafka: TopicsKafkaOption = None,
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Register this project's products and create their topics; nothing is deleted.
+
+    Where the cluster runs an authorizer, the ACLs that the process of each product needs are created too.
 
     The plan is shown first. If any product is refused, none is applied: a file that is wrong, a process that does not fit
     its contracts or reads a field that `inputPorts` does not declare, a change that breaks a reader.
@@ -133,7 +142,9 @@ def apply(
             param_hint="--kafka",
         )
     with open_registry(registry) as mesh:
-        _apply(project, mesh, ClusterAdmins(clusters, _admin), plan_only, json)
+        planned = plan(project.products, mesh, admins := ClusterAdmins(clusters, _admin))
+        acls = AclPlan(MeshAcls(mesh, clusters, planned), planned, revoke or ())
+        _apply(planned, acls, mesh, admins, plan_only, json)
 
 
 def _admin(cluster: KafkaConfig) -> Admin:
@@ -142,31 +153,40 @@ def _admin(cluster: KafkaConfig) -> Admin:
     return OneMachineAdmin(cluster) if here and here.bootstrap_servers == cluster.bootstrap_servers else Admin(cluster)
 
 
-def _apply(project: Project, mesh: Registry, admins: ClusterAdmins, plan_only: bool, json: bool) -> None:
-    planned = plan(project.products, mesh, admins)
+def _apply(
+    planned: list[ProductPlan], acls: AclPlan, mesh: Registry, admins: ClusterAdmins, plan_only: bool, json: bool
+) -> None:
     for each in planned:
         address = each.product.product.address
-        if not each.changes:
+        changes = (*each.topics, *each.ids, *each.registration.changed, *each.registration.notes, *acls.lines(address))
+        if not (each.changes or acls.missing(address)):
             say(f"{address.key}: as it is")
-        for change in (*each.topics, *each.ids, *each.registration.changed, *each.registration.notes):
+        for change in changes:
             say(f"{address.key}: {change}")
+    for note in acls.notes():
+        say(note)
     for each in planned:
-        if each.changes and not plan_only:
-            carry_out(each, mesh, admins)
+        if not plan_only:
+            if each.changes:
+                carry_out(each, mesh, admins)
+            acls.carry_out(each.product.product.address)
         if json:
-            emit(_applied(each, not plan_only))
-    todo = sum(each.changes for each in planned)
+            emit(_applied(each, acls, not plan_only))
+    if not plan_only:
+        acls.revoke()
+    todo = sum(each.changes or bool(acls.missing(each.product.product.address)) for each in planned)
     if plan_only:
         say(f"{todo} of {_counted(len(planned), 'product')} would change; nothing was done")
     else:
         say(f"{todo} of {_counted(len(planned), 'product')} changed")
 
 
-def _applied(planned: ProductPlan, done: bool) -> dict[str, Any]:
+def _applied(planned: ProductPlan, acls: AclPlan, done: bool) -> dict[str, Any]:
     return {
         "address": str(planned.product.product.address),
         "changed": [change.model_dump(mode="json") for change in planned.registration.changed],
         "topics": [topic.as_dict() for topic in planned.topics],
         "topicIds": [{"topic": each.topic, "before": each.before, "after": each.after} for each in planned.ids],
+        "acls": [str(each) for each in sorted(acls.missing(planned.product.product.address))],
         "applied": done,
     }

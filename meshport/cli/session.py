@@ -90,12 +90,14 @@ class RunningMesh:
         registry_url: its registry.
         pid: of the process that runs it.
         config_file: the `client.properties` of its operator, or the one that `up` was given, where its Kafka asks for a login.
+        logins: the names of the principals that can log in.
     """
 
     bootstrap_servers: str
     registry_url: str
     pid: int
     config_file: Path | None = None
+    logins: frozenset[str] = frozenset()
 
 
 def state_file(root: Path) -> Path:
@@ -147,12 +149,14 @@ def running_mesh(start: Path) -> RunningMesh | None:
             if _is_locked(lock, fcntl.LOCK_SH):
                 return None
         facts: dict[str, Any] = json.loads(state_file(root).read_text(encoding="utf-8"))
-        operator = facts.get("config", {}).get("operator")
+        logins = facts.get("config", {})
+        operator = logins.get("operator")
         return RunningMesh(
             str(facts["bootstrap_servers"]),
             str(facts["registry_url"]),
             int(facts["pid"]),
             Path(operator) if operator else None,
+            frozenset(logins),
         )
     except (OSError, ValueError, KeyError):
         return None

@@ -55,9 +55,10 @@ def up(
     Outside of a project it runs Kafka and the registry alone. Events and registrations are kept in .meshport/. A project
     that `meshport apply` would refuse is refused.
 
-    With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. It has four principals, each with a
-    client.properties under .meshport/kafka/security/: producer, reader, processor and operator. Commands that run in this
-    project log in as the operator, the mesh's own processors and sources as the processor.
+    With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. Each principal has a
+    client.properties under .meshport/kafka/security/: `DOMAIN.PRODUCT` is the process of a product, which may read its inputs
+    and write its outputs and nothing else; `sources` publishes for all sources; the operator may do everything, and commands
+    that run in this project log in as it; producer, reader and processor reach every topic.
 
     Example: meshport up --json
     """
@@ -173,9 +174,7 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
 def _state(root: Path, local: LocalMesh, config_file: Path | None) -> Iterator[Callable[[], dict[str, Any]]]:
     """Keep the state file by which other commands find this mesh; the yielded function updates it and returns its facts."""
     file = state_file(root)
-    logins = dict(local.cluster.principals)
-    if config_file and local.cluster.kind == "given":
-        logins[OPERATOR] = config_file.resolve()
+    given = {OPERATOR: config_file.resolve()} if config_file and local.cluster.kind == "given" else {}
     written: dict[str, Any] = {}
 
     def write() -> dict[str, Any]:
@@ -187,7 +186,7 @@ def _state(root: Path, local: LocalMesh, config_file: Path | None) -> Iterator[C
             "pid": os.getpid(),
             "processes": local.pids,
         }
-        if logins:
+        if logins := {**local.cluster.principals, **given}:
             facts["config"] = {name: str(each) for name, each in logins.items()}
         if facts == written:
             return facts

@@ -34,9 +34,12 @@ from meshport.kafka.received import ReceivedMessage, UnreadableMessage
 from meshport.kafka.topic_offsets import METADATA_S, TopicOffsets, once_ready
 from meshport.kafka.topic_partition import TopicPartition
 
-__all__ = ["BEGINNING", "WATCHED", "Consumer"]
+__all__ = ["BEGINNING", "WATCHED", "WITHOUT_GROUP", "Consumer"]
 
 _log: Final = logging.getLogger(__name__)
+
+WITHOUT_GROUP: Final = "meshport-without-group"
+"""The `group.id` of a consumer without a group. librdkafka requires one and looks for its coordinator; nothing is committed."""
 
 WATCHED: Final = {"statistics.interval.ms": 5000}
 """The settings of a consumer that reports the offsets it fetches in `Consumer.fetched`.
@@ -77,8 +80,7 @@ class Consumer(TopicOffsets):
             ClientConsumer,
             kafka,
             {
-                # librdkafka requires a group even where none is joined; nothing is ever committed under this name.
-                "group.id": group or "meshport-without-group",
+                "group.id": group or WITHOUT_GROUP,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",

@@ -141,6 +141,14 @@ class EmbeddedKafka:
         """A `client.properties` for each principal of a secured cluster, by name; known once the brokers are started."""
         return self._started_listeners.principals
 
+    def let_in(self, login: str) -> Path | None:
+        """Let another principal log in; return its `client.properties`, or None where every client is let in.
+
+        Raises:
+            KafkaError: the cluster did not take the login, or does not let it in.
+        """
+        return self._started_listeners.let_in(login, self.config, self._start_timeout)
+
     @property
     def data_dir(self) -> Path:
         """The directory of all brokers; known once they are started."""

@@ -62,6 +62,22 @@ class Listeners(ABC):
         """
 
     @abstractmethod
+    def let_in(self, login: str, kafka: KafkaConfig, timeout_s: float) -> Path | None:
+        """Let another principal log in, which may do nothing yet, and add it to `principals`.
+
+        Args:
+            login: its name.
+            kafka: see `config`.
+            timeout_s: seconds within which it has to be let in.
+
+        Returns:
+            Its `client.properties`; None where every client is let in.
+
+        Raises:
+            KafkaError: the cluster did not take the login, or does not let it in.
+        """
+
+    @abstractmethod
     def config(self, bootstrap_servers: str) -> KafkaConfig:
         """Return the connection of the one who started the cluster, and may do everything with it."""
 
@@ -88,6 +104,9 @@ class PlainListeners(Listeners):
         return KafkaConfig(",".join(f"{HOST}:{port}" for port in ports))
 
     def admit(self, brokers_own: KafkaConfig, bootstrap_servers: str, timeout_s: float) -> None:
+        """Do nothing."""
+
+    def let_in(self, login: str, kafka: KafkaConfig, timeout_s: float) -> None:
         """Do nothing."""
 
     def config(self, bootstrap_servers: str) -> KafkaConfig:

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Final, Self
 from uuid import uuid4
 
+from meshport.access import caller_name, login
 from meshport.address import Address
 from meshport.errors import BrokerUnavailable, RegistryUnavailable
 from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.one_machine import OneMachineAdmin
-from meshport.kafka.sources import CONFIG_VARIABLE
 from meshport.local.cluster import Cluster, open_cluster
 from meshport.local.embedded import EmbeddedKafka
 from meshport.local.kraft import free_ports, is_free
 from meshport.local.listeners import Listeners, PlainListeners
-from meshport.local.secured import PROCESSOR
+from meshport.local.process_logins import SOURCES, ProcessLogins
 from meshport.local.supervisor import Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import Project
@@ -58,6 +58,7 @@ class LocalMesh:
     _services: Supervisor = field(repr=False)
     _brokers: _Brokers | None = field(repr=False)
     _name: str = field(repr=False)
+    _logins: ProcessLogins = field(repr=False)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -68,6 +69,8 @@ class LocalMesh:
     def apply(self, project: Project, say: Say) -> None:
         """Register the project's products and make their topics, as `meshport apply` does: all of them, or none.
 
+        Where Kafka asks for logins, the process of each product gets one of its own, with the rights that it needs.
+
         Raises:
             MeshError: as `meshport.project.apply.plan` and `carry_out`.
         """
@@ -75,6 +78,7 @@ class LocalMesh:
         planned = plan(project.products, self.registry, admins)
         for each in planned:
             carry_out(each, self.registry, admins)
+        self._logins.admit(each.product for each in project.products)
         for change in (change for each in planned for change in each.ids if change.before is not None):
             say(str(change))
         made = sum(change.new for each in planned for change in each.topics)
@@ -86,14 +90,22 @@ class LocalMesh:
 
         On the batch engine it is a static member of its group, so that it is assigned its partitions at once after a kill.
         """
-        process = project.product(address).product.process
+        product = project.product(address).product
+        process = product.process
+        self._logins.admit([product])
         member = ["--member", self._name] if process is not None and process.engine == "batch" else []
-        self.processors.keep(address.key, self._command(address.key, *member), cwd=project.root)
+        self.processors.keep(
+            address.key,
+            self._command(address.key, *member),
+            cwd=project.root,
+            variables=self._logins.variables(login(caller_name(address))),
+        )
 
     def run_sources(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
         """Run the project's sources in one process; their time passes `speed` times as fast as the wall clock."""
         command = self._command(*(each.key for each in addresses), "--speed", str(speed))
-        self.processors.run("sources", command, cwd=project.root)
+        self._logins.admit_sources(project.product(each).product for each in addresses)
+        self.processors.run(SOURCES, command, cwd=project.root, variables=self._logins.variables(SOURCES))
 
     def _command(self, *arguments: str) -> list[str]:
         here = ["--registry", self.registry_url, "--kafka", self.cluster.bootstrap_servers]
@@ -122,7 +134,7 @@ def open_mesh(
         brokers: how many brokers to start.
         say: called with lines for people.
         environment: of the mesh's processes. What it says of Kafka holds for a running Kafka; with one that is started here,
-            processors and sources log in as its principal `processor`, if it asks for a login.
+            each processor logs in under a principal of its own, if it asks for a login; see `meshport.local.process_logins`.
         listeners: of a started Kafka, see `EmbeddedKafka`.
         download: called with the progress of the first download: (what, bytes done, bytes in all).
         java_home: the value of JAVA_HOME.
@@ -153,17 +165,15 @@ def open_mesh(
         say(f"registry at {url}")
         env = _of_processors(cluster, environment)
         processors = stack.enter_context(Supervisor(folder / "logs", say, env))
-        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder))
+        logins = ProcessLogins(cluster, registry)
+        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder), logins)
 
 
 def _of_processors(cluster: Cluster, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment of processors and sources: with the login to the cluster that was started, and to no other."""
+    """Return the environment of processors and sources, in which nothing leads to another cluster than that of the mesh."""
     if cluster.kind == "given":
         return environment
-    env = {name: value for name, value in environment.items() if not name.startswith(_VARIABLES)}
-    if PROCESSOR in cluster.principals:
-        env[CONFIG_VARIABLE] = str(cluster.principals[PROCESSOR])
-    return env
+    return {name: value for name, value in environment.items() if not name.startswith(_VARIABLES)}
 
 
 class _Brokers:

@@ -25,7 +25,7 @@ from typing import ClassVar, Final
 from pydantic import SecretStr
 
 from meshport.errors import BrokerUnavailable, KafkaError
-from meshport.kafka.acls import ANY_NAME, CLUSTER, Allow, ClusterAcls
+from meshport.kafka.acls import ANY_NAME, CLUSTER, Acl, Allow, ClusterAcls
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.logins import Logins
 from meshport.kafka.probe import ClusterProbe
@@ -33,7 +33,7 @@ from meshport.kafka.sources import file_layer, kafka_config
 from meshport.local.kraft import HOST
 from meshport.local.listeners import Listeners
 
-__all__ = ["OPERATOR", "PROCESSOR", "SecuredListeners"]
+__all__ = ["OPERATOR", "PROCESSOR", "SecuredListeners", "standing_acls"]
 
 OPERATOR: Final = "operator"
 PROCESSOR: Final = "processor"
@@ -79,6 +79,7 @@ class SecuredListeners(Listeners):
     """
 
     inner_ports: ClassVar[int] = 2
+    principals: dict[str, Path]
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve() / "security"
@@ -125,11 +126,22 @@ class SecuredListeners(Listeners):
     def admit(self, brokers_own: KafkaConfig, bootstrap_servers: str, timeout_s: float) -> None:
         """Create the principals with their passwords and ACLs, write their files, and wait until the operator can log in."""
         acls, logins = ClusterAcls(brokers_own), Logins(brokers_own)
-        acls.create([acl for name, rights in _PRINCIPALS.items() for each in rights for acl in each.to(f"User:{name}")])
+        acls.create(standing_acls())
         for principal in _PRINCIPALS:
             logins.set_password(principal, self._passwords[principal])
             self._write_properties(principal, bootstrap_servers)
-        self._await_login(bootstrap_servers, timeout_s)
+        self._await_login(OPERATOR, bootstrap_servers, timeout_s)
+
+    def let_in(self, login: str, kafka: KafkaConfig, timeout_s: float) -> Path:
+        """Let another principal log in; see `Listeners`. A directory that is used again keeps its password."""
+        if login not in self.principals:
+            file = self._folder / f"{login}.properties"
+            self._passwords[login] = _kept_password(file)
+            Logins(kafka).set_password(login, self._passwords[login])
+            self.principals[login] = file
+            self._write_properties(login, kafka.bootstrap_servers)
+            self._await_login(login, kafka.bootstrap_servers, timeout_s)
+        return self.principals[login]
 
     def config(self, bootstrap_servers: str) -> KafkaConfig:
         """Return the operator's connection."""
@@ -171,10 +183,10 @@ class SecuredListeners(Listeners):
         text = "".join(f"{name}={value}\n" for name, value in clear.items())
         _write(self.principals[principal], text.encode())
 
-    def _await_login(self, bootstrap_servers: str, timeout_s: float) -> None:
+    def _await_login(self, principal: str, bootstrap_servers: str, timeout_s: float) -> None:
         """Wait until a broker has heard of the logins: it takes them from the cluster's metadata."""
         deadline = time.monotonic() + timeout_s
-        probe = ClusterProbe(self.config(bootstrap_servers))
+        probe = ClusterProbe(KafkaConfig(bootstrap_servers, self._login(principal)))
         while True:
             try:
                 probe.look(_LOOK_S)
@@ -184,6 +196,11 @@ class SecuredListeners(Listeners):
                 time.sleep(_PAUSE_S)
             else:
                 return
+
+
+def standing_acls() -> frozenset[Acl]:
+    """Return the ACLs of the principals that every secured cluster has."""
+    return frozenset(acl for name, rights in _PRINCIPALS.items() for each in rights for acl in each.to(f"User:{name}"))
 
 
 def _kept_password(file: Path) -> SecretStr:

@@ -6,6 +6,7 @@ signal, when the process starts again, and the last lines that it has logged. Wh
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -137,24 +138,42 @@ class Supervisor:
         """Return the last lines that the present run of a command has logged, each after a line break; "" for none."""
         return self._kept[name].last_lines()
 
-    def keep(self, name: str, command: list[str], *, cwd: Path | None = None) -> None:
+    def keep(
+        self, name: str, command: list[str], *, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
         """Run a command, and start it again whenever it ends.
 
-        Raises:
-            OSError: the command cannot be started.
-        """
-        self._start(name, command, cwd, frozenset())
-
-    def run(self, name: str, command: list[str], *, cwd: Path | None = None) -> None:
-        """Run a command, and start it again until it ends with exit code 0.
+        Args:
+            name: of the command.
+            command: its arguments.
+            cwd: its working directory.
+            variables: further variables of its environment.
 
         Raises:
             OSError: the command cannot be started.
         """
-        self._start(name, command, cwd, frozenset({0}))
+        self._start(name, command, cwd, variables, frozenset())
 
-    def _start(self, name: str, command: list[str], cwd: Path | None, done: frozenset[int]) -> None:
-        kept = _SupervisedCommand(name, command, cwd, self._env, self._folder / f"{name.replace('/', '.')}.log")
+    def run(
+        self, name: str, command: list[str], *, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a command, and start it again until it ends with exit code 0; the arguments are those of `keep`.
+
+        Raises:
+            OSError: the command cannot be started.
+        """
+        self._start(name, command, cwd, variables, frozenset({0}))
+
+    def _start(
+        self,
+        name: str,
+        command: list[str],
+        cwd: Path | None,
+        variables: Mapping[str, str] | None,
+        done: frozenset[int],
+    ) -> None:
+        env = {**(os.environ if self._env is None else self._env), **variables} if variables else self._env
+        kept = _SupervisedCommand(name, command, cwd, env, self._folder / f"{name.replace('/', '.')}.log")
         self._kept[name] = kept
         self._say(f"running {name} (process {kept.process.pid})")
         thread = threading.Thread(target=self._watch, args=(kept, done), name=f"keep {name}", daemon=True)

@@ -17,7 +17,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from meshport.address import nearest
 from meshport.errors import ProjectError
@@ -32,10 +32,12 @@ from meshport.kafka.sources import (
     table_layer,
 )
 
-__all__ = ["CLUSTERS_FILE", "kafka_clusters"]
+__all__ = ["CLUSTERS_FILE", "kafka_clusters", "principal_table"]
 
 CLUSTERS_FILE: Final = "meshport.toml"
 _TABLE: Final = "clusters"
+PRINCIPALS: Final = "principals"
+_TABLES: Final = (_TABLE, PRINCIPALS)
 _DEFAULT: Final = "default"
 
 
@@ -72,28 +74,58 @@ def cluster_tables(folder: Path, environment: Mapping[str, str]) -> dict[str, La
         ProjectError: as `kafka_clusters`.
         KafkaConfigError: as `kafka_clusters`.
     """
-    start = folder.resolve()
-    file = next((each / CLUSTERS_FILE for each in (start, *start.parents) if (each / CLUSTERS_FILE).is_file()), None)
-    if file is None:
-        return {}
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ProjectError(f"{file} cannot be read: {error}", file=str(file)) from error
-    clusters = document.pop(_TABLE, {})
-    for name in document:
-        meant = _TABLE if nearest(name, [_TABLE]) else None
-        raise ProjectError(
-            f"{file}: {name} is nothing that Meshport reads there",
-            file=str(file),
-            hint=f"did you mean {meant}?" if meant else f"[{_TABLE}.NAME] describes a Kafka cluster",
-        )
+    file, document = mesh_file(folder)
+    clusters = document.get(_TABLE, {})
     if not isinstance(clusters, dict) or not all(isinstance(each, dict) for each in clusters.values()):
         raise ProjectError(f"{file}: {_TABLE} is a table of tables", file=str(file), hint=f"[{_TABLE}.NAME]")
     return {
         name: table_layer(table, f"{file.name} [{_TABLE}.{name}]", file.parent, environment)
         for name, table in clusters.items()
     }
+
+
+def mesh_file(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the nearest `meshport.toml`, in a folder or above it, and its tables; without a file, there are none.
+
+    Raises:
+        ProjectError: it cannot be read, or has a table that Meshport does not read.
+    """
+    start = folder.resolve()
+    file = next((each / CLUSTERS_FILE for each in (start, *start.parents) if (each / CLUSTERS_FILE).is_file()), None)
+    if file is None:
+        return start / CLUSTERS_FILE, {}
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"{file} cannot be read: {error}", file=str(file)) from error
+    for name in document:
+        if name not in _TABLES:
+            meant = nearest(name, _TABLES)
+            raise ProjectError(
+                f"{file}: {name} is nothing that Meshport reads there",
+                file=str(file),
+                hint=f"did you mean {meant}?" if meant else f"[{_TABLE}.NAME] describes a Kafka cluster",
+            )
+    return file, document
+
+
+def principal_table(folder: Path) -> dict[str, str]:
+    """Return `[principals]` of the nearest `meshport.toml`: Kafka principals by the names of products and people.
+
+    Raises:
+        ProjectError: as `mesh_file`; or an entry is no principal.
+    """
+    file, document = mesh_file(folder)
+    table = document.get(PRINCIPALS, {})
+    entries = table.items() if isinstance(table, dict) else [(PRINCIPALS, table)]
+    for name, principal in entries:
+        if not isinstance(principal, str) or not principal.startswith("User:") or principal == "User:*":
+            raise ProjectError(
+                f"{file}: {name} in [{PRINCIPALS}] is no principal of Kafka: {principal!r}",
+                file=str(file),
+                hint='"billing/invoices" = "User:CN=billing" names the principal of a product',
+            )
+    return dict(entries)
 
 
 def later_layers(

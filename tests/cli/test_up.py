@@ -121,7 +121,7 @@ def test_a_secured_mesh_has_a_login_for_each_principal(
     up, facts = started("--secure")
     with up:
         files = {name: Path(file) for name, file in facts["config"].items()}
-        assert set(files) == {"producer", "reader", "processor", "operator"}
+        assert set(files) == {"producer", "reader", "processor", "operator", "shop.orders"}
         passwords = {name: file.read_text().partition("sasl.password=")[2].split()[0] for name, file in files.items()}
         with pytest.raises(BrokerUnavailable):
             ClusterProbe(KafkaConfig(facts["bootstrap_servers"])).look(1)

@@ -1,0 +1,117 @@
+"""The ports of a mesh with their topics: those of the registry, and those that a plan is about to register."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from meshport.address import Address
+from meshport.binding import Binding, RegisteredProduct
+from meshport.errors import NotRegistered
+from meshport.generations import Generations, GenerationState
+from meshport.product import Status
+
+__all__ = ["BoundPort", "MeshPorts", "PortGenerationsClient", "ProductsRegistry"]
+
+# A reader reads a replaced generation to its end, and has to be let in before the address is bound to a new one.
+_READ: Final = frozenset({GenerationState.LIVE, GenerationState.BUILDING, GenerationState.REPLACED})
+
+
+class PortGenerationsClient(Protocol):
+    """The generations of one port: `meshport.registry.PortGenerations`."""
+
+    def list(self) -> Generations:
+        """Return every generation; see `meshport.registry.PortGenerations.list`."""
+
+
+class ProductsRegistry(Protocol):
+    """Where products are found: `meshport.Registry`."""
+
+    def product(self, which: Address) -> RegisteredProduct:
+        """Return a product; see `meshport.Registry.product`."""
+
+    def generations(self, address: Address) -> PortGenerationsClient:
+        """Return the generations of a port; see `meshport.Registry.generations`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPort:
+    """A port with its topics.
+
+    Attributes:
+        address: of the port, with its major.
+        cluster: the name of its Kafka cluster; None for the default one.
+        topic: the topic of the first generation, with which the names of all others begin.
+        topics: the topics that its readers need: of the live generation, one that is being built, and those that were replaced.
+    """
+
+    address: Address
+    cluster: str | None
+    topic: str
+    topics: tuple[str, ...]
+
+    @classmethod
+    def of(cls, binding: Binding, generations: Generations) -> BoundPort:
+        """Return the port of a binding."""
+        listed = sorted(generations.generations, key=lambda each: each.number)
+        read = (each.topic for each in listed if each.state in _READ)
+        first = listed[0].topic if listed else binding.topic
+        return cls(binding.address, binding.cluster, first, tuple(dict.fromkeys([*read, binding.topic])))
+
+
+class MeshPorts:
+    """Finds the ports of a mesh.
+
+    Args:
+        registry: where products are registered.
+        planned: ports that are about to be registered.
+
+    Attributes:
+        servers: the bootstrap servers of the clusters of registered ports that were found so far, by the cluster's name.
+    """
+
+    def __init__(self, registry: ProductsRegistry, planned: Iterable[BoundPort] = ()) -> None:
+        self._registry = registry
+        self._planned: dict[Address, dict[Address, BoundPort]] = {}
+        for each in planned:
+            self._planned.setdefault(each.address.of_product, {})[each.address] = each
+        self._known: dict[Address, tuple[BoundPort, ...]] = {}
+        self.servers: dict[str | None, str] = {}
+
+    def of_product(self, product: Address) -> tuple[BoundPort, ...]:
+        """Return the output ports of a product that are not retired, in its order; none where it is not known.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        product = product.of_product
+        if product not in self._known:
+            self._known[product] = self._found(product)
+        return self._known[product]
+
+    def read_by(self, address: Address) -> tuple[BoundPort, ...]:
+        """Return the ports that an input port leads to: every major line of the port, unless the address names one.
+
+        A reader that names no major follows the live one, and has to be let into the next before its day.
+        """
+        ports = self.of_product(address)
+        name = address.port or (ports[0].address.port if ports else None)
+        lines = (each for each in ports if each.address.port == name)
+        return tuple(each for each in lines if address.major in {None, each.address.major})
+
+    def _found(self, product: Address) -> tuple[BoundPort, ...]:
+        planned = self._planned.get(product, {})
+        try:
+            bindings = self._registry.product(product).bindings
+        except NotRegistered:
+            return tuple(planned.values())
+        self.servers |= {each.cluster: each.bootstrap_servers for each in bindings}
+        found = {
+            each.address: BoundPort.of(each, self._registry.generations(each.address).list())
+            for each in bindings
+            if each.status is not Status.RETIRED
+        }
+        # A plan may move a port to another name of its cluster; what was there before has further generations.
+        moved = {address: replace(found.get(address, each), cluster=each.cluster) for address, each in planned.items()}
+        return tuple({**found, **moved}.values())

@@ -1,0 +1,197 @@
+"""The ACLs of a command's mesh: what its products and readers need, and what the clusters have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from meshport.access import (
+    Acl,
+    AclsOf,
+    BoundPort,
+    ClusterAcls,
+    ClusterDrift,
+    MeshPorts,
+    Principals,
+    Rights,
+    caller_name,
+    combined,
+    drift_of,
+    product_rights,
+)
+from meshport.access.enforcement import named, summary
+from meshport.address import Address
+from meshport.cli.session import running_mesh
+from meshport.kafka.clusters import KafkaClusters
+from meshport.local.process_logins import source_rights
+from meshport.local.secured import PROCESSOR, standing_acls
+from meshport.product import Product, Status
+from meshport.project.apply import ProductPlan
+from meshport.project.clusters import principal_table
+from meshport.project.project import Project
+from meshport.registry import Registry
+
+_PAGE: Final = 1000
+
+
+class MeshAcls:
+    """Derives the ACLs of a mesh, and compares them with those of its clusters.
+
+    Args:
+        mesh: the registry.
+        clusters: the connections to Kafka.
+        planned: the products that are about to be registered.
+
+    Attributes:
+        ports: the ports of the mesh.
+        principals: of its clusters.
+    """
+
+    def __init__(self, mesh: Registry, clusters: KafkaClusters, planned: Iterable[ProductPlan] = ()) -> None:
+        self._mesh = mesh
+        self._planned = {each.product.product.address: each.product.product for each in planned}
+        self.ports = MeshPorts(mesh, [port for each in planned for port in _planned_ports(each)])
+        here = running_mesh(Path.cwd())
+        self._here = here if here and here.bootstrap_servers == clusters.default.bootstrap_servers else None
+        # The Kafka that runs here makes its own logins, as it has its own servers, whatever `meshport.toml` says.
+        self.principals = Principals() if self._here else Principals(principal_table(Path.cwd()))
+        self.acls_of: AclsOf = cache(lambda name: ClusterAcls(clusters.cluster(name, self.ports.servers.get(name, ""))))
+
+    def of(self, product: Product) -> Rights:
+        """Return what the process of a product needs."""
+        return product_rights(product, self.ports, self.principals, self._may_read)
+
+    def of_project(self) -> list[ClusterDrift]:
+        """Return how the clusters differ from what the planned products need; of other ACLs, those of their principals."""
+        return drift_of(combined(self.of(each) for each in self._planned.values()), (), self.acls_of)
+
+    def of_mesh(self) -> list[ClusterDrift]:
+        """Return how the clusters differ from what all products of the mesh need, registered and planned."""
+        products = [*self._planned.values(), *self._registered()]
+        rights = [self.of(each) for each in products]
+        ports = [port for each in products for port in self.ports.of_product(each.address)]
+        return drift_of(combined([*rights, *self._of_this_machine()]), ports, self.acls_of)
+
+    def _may_read(self, reader: Product, address: Address) -> bool:  # noqa: ARG002 - of `MayRead`
+        return True
+
+    def _registered(self) -> list[Product]:
+        """Return the registered products that are not planned and not retired."""
+        found: list[Product] = []
+        seen = 0
+        while (page := self._mesh.search(offset=seen, limit=_PAGE)).items:
+            seen += len(page.items)
+            found += [
+                self._mesh.product(each.address).descriptor
+                for each in page.items
+                if each.address not in self._planned and each.status is not Status.RETIRED
+            ]
+        return found
+
+    def _of_this_machine(self) -> list[Rights]:
+        """Return the rights that `meshport up --secure` gives beside those of products."""
+        if self._here is None or PROCESSOR not in self._here.logins:
+            return []
+        with_source = [each.product for each in Project.find(Path.cwd()).products if each.product.source]
+        standing = dict.fromkeys(standing_acls(), "a principal that `meshport up --secure` has in any case")
+        return [{None: standing}, source_rights(with_source, self.ports)]
+
+
+class AclPlan:
+    """The changes of ACLs that `meshport apply` makes.
+
+    Args:
+        acls: of the mesh, with the planned products.
+        planned: the products.
+        revoked: the texts of the ACLs that are to be removed.
+
+    Raises:
+        KafkaError, RegistryUnavailable: no answer.
+    """
+
+    def __init__(self, acls: MeshAcls, planned: Sequence[ProductPlan], revoked: Sequence[str]) -> None:
+        self._acls = acls
+        self._drifts = acls.of_project()
+        self._principals = {acls.principals.of(caller_name(each.product.product.address)) for each in planned}
+        self._revoked = named(revoked, acls.of_mesh()) if revoked else {}
+        if unknown := set(revoked) - {str(acl) for each in self._revoked.values() for acl in each}:
+            raise typer.BadParameter(
+                f"no unexpected ACL is {', '.join(map(repr, sorted(unknown)))}; `meshport access drift` lists them, and one "
+                "that follows from a product or a grant ends with that",
+                param_hint="--revoke",
+            )
+        self._missing = {
+            address: [
+                (each.cluster, acl)
+                for each in self._drifts
+                for acl in rights.get(each.cluster, ())
+                if acl in each.drift.missing
+            ]
+            for address, rights in ((each.product.product.address, acls.of(each.product.product)) for each in planned)
+        }
+
+    def missing(self, product: Address) -> list[Acl]:
+        """Return the ACLs that the process of a product needs and that are not there."""
+        return [acl for _, acl in self._missing[product]]
+
+    def lines(self, product: Address) -> list[str]:
+        """Return the changes for the process of a product, for people."""
+        return [f"let {each}" for each in summary(self.missing(product))]
+
+    def notes(self) -> list[str]:
+        """Return the rest for people: what is removed, what is left, and which clusters enforce nothing or show nothing."""
+        revoked = {acl for each in self._revoked.values() for acl in each}
+        lines = [f"revoke {each}" for each in sorted(revoked)]
+        for each in self._drifts:
+            left = [acl for acl in each.drift.unexpected if acl.principal in self._principals and acl not in revoked]
+            lines += [f"not derived any more, and left: {acl}; `--revoke {str(acl)!r}` removes it" for acl in left]
+            if each.unseen:
+                lines.append(f"ACLs are left as they are: {each.unseen.message}")
+        return lines
+
+    def carry_out(self, product: Address) -> None:
+        """Create the ACLs that the process of a product needs.
+
+        Raises:
+            KafkaError: a cluster did not take one.
+        """
+        for cluster in dict.fromkeys(cluster for cluster, _ in self._missing[product]):
+            self._acls.acls_of(cluster).create([acl for of, acl in self._missing[product] if of == cluster])
+
+    def revoke(self) -> None:
+        """Remove the ACLs that were named.
+
+        Raises:
+            KafkaError: a cluster did not remove one.
+        """
+        for cluster, each in self._revoked.items():
+            self._acls.acls_of(cluster).delete(each)
+
+
+def acl_as_dict(acl: Acl) -> dict[str, Any]:
+    """Return an ACL as JSON data."""
+    return {
+        "acl": str(acl),
+        "principal": acl.principal,
+        "operation": acl.operation,
+        "resource": acl.resource,
+        "name": acl.name,
+        "pattern": acl.pattern,
+        "permission": acl.permission,
+        "host": acl.host,
+    }
+
+
+def _planned_ports(planned: ProductPlan) -> list[BoundPort]:
+    clusters = {
+        planned.product.product.port_address(each): each.cluster for each in planned.product.product.output_ports
+    }
+    return [
+        BoundPort(each.address, clusters[each.address], each.topic, (each.topic,))
+        for each in planned.registration.ports
+        if each.address in clusters
+    ]
