@@ -15,12 +15,15 @@ from meshport.cli.session import (
     topics_clusters,
 )
 
-access_app = typer.Typer(help="Who may reach what at Kafka.", no_args_is_help=True)
+access_app = typer.Typer(no_args_is_help=True)
 
 
 @access_app.callback()
 def _access() -> None:
-    """Who may reach what at Kafka."""
+    """Who may reach what at Kafka.
+
+    Example: meshport access drift
+    """
 
 
 @access_app.command()

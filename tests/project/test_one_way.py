@@ -12,6 +12,7 @@ from meshport.errors import NotRegistered, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.local.cluster import open_cluster
 from meshport.local.mesh import LocalMesh
+from meshport.local.process_logins import ProcessLogins
 from meshport.project.project import Project
 from tests.cli.running import process
 from tests.connections import connection
@@ -78,7 +79,8 @@ def local(in_memory_mesh: Mesh, tmp_path: Path) -> Iterator[LocalMesh]:
     """The local mesh that `up` and `demo` run on, over the session's registry."""
     servers = in_memory_mesh.bootstrap_servers
     with open_cluster(connection(servers), cache_dir=tmp_path) as cluster:
-        yield LocalMesh(cluster, in_memory_mesh.url, in_memory_mesh.registry, None, None, None, "tests")  # type: ignore[arg-type]
+        logins = ProcessLogins(cluster, in_memory_mesh.registry)
+        yield LocalMesh(cluster, in_memory_mesh.url, in_memory_mesh.registry, None, None, None, "tests", logins)  # type: ignore[arg-type]
 
 
 def test_a_local_mesh_refuses_what_apply_refuses(local: LocalMesh, refused: Project) -> None:
