@@ -37,7 +37,9 @@ from meshport.registry.audit import AuditLog
 from meshport.registry.generations import PortGenerations
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.requests import Requests, Transport, parse_response
+from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
+from meshport.snapshot import ImportBatch, ImportCounts
 
 _READERS: Final = TypeAdapter(tuple[Reader, ...])
 _WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
@@ -334,6 +336,22 @@ class Registry:
     def audit(self) -> AuditLog:
         """The registry's audit."""
         return AuditLog(self._requests)
+
+    # --- subjects of other registries
+
+    @property
+    def subjects(self) -> ConfluentSubjects:
+        """The client of the registry's subjects by Confluent's API, as of any other registry."""
+        return ConfluentSubjects(self._requests)
+
+    def import_batch(self, batch: ImportBatch) -> ImportCounts:
+        """Import a part of another registry; see `meshport.registry.importer`. A repeated import changes nothing.
+
+        Raises:
+            RegistrationRefused: `findings` names the ids and versions that have another schema here; nothing was written.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return self._requests.post("/api/v1/import", batch, ImportCounts)
 
     def health(self) -> Health:
         """Return the state of the registry.

@@ -31,14 +31,12 @@ MAX_HISTORY: Final = 8 * 1024 * 1024
 
 _BY_IDS: Final = select(tables.schema).where(tables.schema.c.id.in_(bindparam("ids", expanding=True)))
 _INSERT: Final = insert(tables.schema)
-_REFERENCED: Final = (
+_REFERENCED_ANY: Final = (
     select(tables.subject.c.name, tables.version.c.version, tables.version.c.schema_id)
     .join(tables.version, tables.version.c.subject_id == tables.subject.c.id)
-    .where(
-        tuple_(tables.subject.c.name, tables.version.c.version).in_(bindparam("pairs", expanding=True)),
-        tables.version.c.deleted.is_(False),
-    )
+    .where(tuple_(tables.subject.c.name, tables.version.c.version).in_(bindparam("pairs", expanding=True)))
 )
+_REFERENCED: Final = _REFERENCED_ANY.where(tables.version.c.deleted.is_(False))
 _SIZE: Final = select(func.sum(func.length(func.coalesce(tables.schema.c.resolved, tables.schema.c.text)))).where(
     tables.schema.c.id.in_(bindparam("ids", expanding=True))
 )
@@ -86,9 +84,15 @@ class CandidateSchema:
     @cached_property
     def identity(self) -> str:
         """The hash of fingerprint and references. Two schemas share an id if and only if it is the same."""
-        if not self.references:
+        stored = self.stored_references
+        if stored is None:
             return self.schema.fingerprint
-        return hashlib.sha256((self.schema.fingerprint + _dump(self.references)).encode()).hexdigest()
+        return hashlib.sha256((self.schema.fingerprint + stored).encode()).hexdigest()
+
+    @property
+    def stored_references(self) -> str | None:
+        """The references as the table has them; None if there are none."""
+        return _dump(self.references) if self.references else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,15 @@ def _by_name(form: Any, names: Set[str]) -> Any:
     return {**form, **inner}
 
 
-def find_references(connection: Connection, references: Sequence[Reference]) -> tuple[int, ...]:
+def find_references(
+    connection: Connection, references: Sequence[Reference], *, deleted: bool = False
+) -> tuple[int, ...]:
     """Return the id of the schema that each reference leads to, in their order.
+
+    Args:
+        connection: to the database.
+        references: the references.
+        deleted: let them lead to soft-deleted versions too.
 
     Raises:
         InvalidSchema: a reference names no registered version.
@@ -176,7 +187,7 @@ def find_references(connection: Connection, references: Sequence[Reference]) -> 
     if not references:
         return ()
     pairs = {(each.subject, each.version) for each in references}
-    rows = connection.execute(_REFERENCED, {"pairs": list(pairs)})
+    rows = connection.execute(_REFERENCED_ANY if deleted else _REFERENCED, {"pairs": list(pairs)})
     ids = {(row.name, row.version): int(row.schema_id) for row in rows}
     for each in references:
         if (each.subject, each.version) not in ids:
@@ -272,23 +283,26 @@ def registered_id(connection: Connection, candidate: CandidateSchema) -> int | N
     return None if found is None else int(found)
 
 
-def insert_schema(connection: Connection, candidate: CandidateSchema, *, wanted: int | None = None) -> int:
+def insert_schema(
+    connection: Connection, candidate: CandidateSchema, *, wanted: int | None = None, identity: str | None = None
+) -> int:
     """Insert a new schema and return its id.
 
     Args:
         connection: a writing transaction, so that no other writer can take the same id.
         candidate: the schema.
         wanted: the id that it has in the registry it is imported from; None for the next free one.
+        identity: of the row, where it is not the schema's own; see `insert_further_id`.
     """
     schema = candidate.schema
     _remember([schema])  # the next version of the subject is compared with it
     values = {
-        "identity": candidate.identity,
+        "identity": identity or candidate.identity,
         "fingerprint": schema.fingerprint,
         "guid": schema_guid(schema),
         "text": candidate.text,
         "resolved": None if schema.text == candidate.text else schema.text,
-        "references": _dump(candidate.references) if candidate.references else None,
+        "references": candidate.stored_references,
         "created_at": now_us(),
     }
     number = next_id(connection) if wanted is None else wanted
@@ -304,6 +318,21 @@ def insert_schema(connection: Connection, candidate: CandidateSchema, *, wanted:
             ],
         )
     return number
+
+
+def insert_further_id(connection: Connection, candidate: CandidateSchema, wanted: int) -> int:
+    """Give a schema that has an id here one more, and return it.
+
+    Registries that compare the texts of schemas (Apicurio, Confluent's before normalization) give one schema as many ids as it has
+    spellings, and records carry each of them. New registrations keep the first id.
+
+    Args:
+        connection: the writing transaction.
+        candidate: the schema, in the spelling of this id.
+        wanted: the id, which is free here.
+    """
+    identity = hashlib.sha256(f"{candidate.identity} {wanted}".encode()).hexdigest()
+    return insert_schema(connection, candidate, wanted=wanted, identity=identity)
 
 
 def _dump(references: Iterable[Reference]) -> str:

@@ -146,6 +146,22 @@ def set_mode(connection: Connection, name: str | None, mode: Mode | None) -> Non
         _set_own(connection, name, _configurable(connection, name, "mode"), mode=mode)
 
 
+def take_settings(connection: Connection, name: str | None, level: Compatibility | None, mode: Mode | None) -> None:
+    """Set or remove level and mode as another registry has them; no mode forbids it.
+
+    Args:
+        connection: the writing transaction.
+        name: a subject that belongs to no data product; None for the default context.
+        level: the level; None removes it.
+        mode: the mode; None removes it.
+    """
+    if name is None:
+        _set_global(connection, "level", level)
+        _set_global(connection, "mode", mode)
+    else:
+        _set_own(connection, name, find_subject(connection, name), level=level, mode=mode)
+
+
 def remove_every_mode(connection: Connection) -> None:
     """Remove the mode of the default context, and that of each of its subjects that belongs to no data product."""
     owned = select(tables.binding.c.subject_id)

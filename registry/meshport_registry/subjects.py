@@ -38,6 +38,7 @@ _HISTORY: Final = (
         tables.version.c.schema_id,
         tables.version.c.deleted,
         tables.schema.c.fingerprint,
+        tables.schema.c.references,
     )
     .outerjoin(tables.binding, tables.binding.c.subject_id == tables.subject.c.id)
     .outerjoin(tables.version, tables.version.c.subject_id == tables.subject.c.id)
@@ -84,12 +85,14 @@ class SubjectVersion:
         schema_id: the id of the version's schema.
         fingerprint: the fingerprint of the version's schema.
         deleted: whether the version is soft deleted.
+        references: the references of the version's schema, as they are stored; None where it has none, or were not read.
     """
 
     number: int
     schema_id: int
     fingerprint: str
     deleted: bool
+    references: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class SubjectHistory:
     ) -> SubjectVersion | None:
         """Return the newest version that a client means by a schema, or None.
 
-        It has the schema, or the same one with references, if the client sent everything inlined
+        It has the schema, perhaps by a further id, or the same one with references, if the client sent everything inlined
         (`ParsedSchema.canLookup` of Confluent's registry).
 
         Args:
@@ -141,8 +144,10 @@ class SubjectHistory:
         """
         every = [each for each in reversed(self.versions) if deleted or not each.deleted]
         same = next((each for each in every if each.schema_id == schema_id), None)
-        if same is None and not candidate.references:
-            same = next((each for each in every if each.fingerprint == candidate.schema.fingerprint), None)
+        if same is None:
+            alike = (each for each in every if each.fingerprint == candidate.schema.fingerprint)
+            stored = candidate.stored_references
+            same = next((each for each in alike if stored is None or each.references == stored), None)
         return same
 
 
@@ -158,7 +163,7 @@ def find_history(connection: Connection, name: str) -> SubjectHistory:
     if not rows:
         return SubjectHistory(name, None, ())
     versions = tuple(
-        SubjectVersion(row.version, row.schema_id, row.fingerprint, row.deleted)
+        SubjectVersion(row.version, row.schema_id, row.fingerprint, row.deleted, row.references)
         for row in rows
         if row.version is not None
     )
