@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from meshport.cli.registry_copies import export_registry, import_registry
 from meshport.cli.registry_keys import keys_app
 
 registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
 registry_app.add_typer(keys_app, name="key")
+registry_app.command("import")(import_registry)
+registry_app.command("export")(export_registry)
 
 
 @registry_app.command("serve")

@@ -148,7 +148,9 @@ class _Planning:
         """Add the level and the mode of subjects that have none of their own."""
         mode = self.source.mode or "READWRITE"
         if mode not in MODES:
-            self.clashes.append(f"the registry is in mode {mode}, which is not there here; there are {', '.join(MODES)}")
+            self.clashes.append(
+                f"the registry is in mode {mode}, which is not there here; there are {', '.join(MODES)}"
+            )
         elif (self.here.level, self.here.mode) != (self.source.level, mode):
             self.settings.append(SettingCopy(level=self.source.level, mode=mode))
         if mode != "READWRITE":
@@ -174,8 +176,9 @@ class _Planning:
                 self.unchanged += 1
             else:
                 self.versions.append(version)
-        elif known is None and (taken := self._same_id_elsewhere(version)):
-            return f"its schema {version.id} is version {taken.version} here"
+        elif known is None and (taken := self._elsewhere(version)):
+            # It was deleted there and registered again since the last import.
+            self.versions += [taken.model_copy(update={"deleted": True}), version]
         elif known is not None and known.deleted == version.deleted and self._has_id(version, known):
             self.unchanged += 1
         elif known is not None and known.deleted != version.deleted and version.subject in self.products:
@@ -224,12 +227,11 @@ class _Planning:
             self._looked_up[schema_id] = self.schema_here(schema_id)
         return self._looked_up[schema_id]
 
-    def _same_id_elsewhere(self, version: VersionCopy) -> VersionCopy | None:
+    def _elsewhere(self, version: VersionCopy) -> VersionCopy | None:
+        """Return the version that has the same id here, where its number is gone there."""
         known = self._known.get(version.subject)
         for each in known.versions if known else ():
-            there = self.source.versions.get(each.key)
-            # What is deleted there too is dropped for the version that follows it.
-            if each.id == version.id and not each.deleted and not (there and there.deleted):
+            if each.id == version.id and not each.deleted and each.key not in self.source.versions:
                 return each
         return None
 
@@ -257,14 +259,12 @@ class _Planning:
             )
         if self.clashes:
             return ImportPlan(clashes=tuple(self.clashes), notes=(*self.source.notes, *self.notes))
-        return ImportPlan(
-            tuple(self._batches()), notes=(*self.source.notes, *self.notes), unchanged=self.unchanged
-        )
+        return ImportPlan(tuple(self._batches()), notes=(*self.source.notes, *self.notes), unchanged=self.unchanged)
 
     def _batches(self) -> Iterator[ImportBatch]:
         depths: dict[int, list[VersionCopy]] = {}
         for each in self.versions:
-            depths.setdefault(self._there.depth(each.key), []).append(each)
+            depths.setdefault(self._there.depth(each), []).append(each)
         for depth in sorted(depths):
             for part in _parts(depths[depth]):
                 yield ImportBatch(versions=tuple(part))
@@ -290,13 +290,13 @@ class _Schemas:
         version = self.versions[key]
         return version.deleted and self._newest[version.subject, version.id] is not version
 
-    def depth(self, key: SubjectVersionKey) -> int:
+    def depth(self, version: VersionCopy) -> int:
         """Return how many references lead one after the other from a version."""
-        if key not in self._depths:
-            self._depths[key] = -1  # a circle of references ends here; reading it is refused
-            inner = (self.depth(each.key) for each in self.versions[key].references if each.key in self.versions)
-            self._depths[key] = 1 + max(inner, default=-1)
-        return self._depths[key]
+        if version.key not in self._depths:
+            self._depths[version.key] = -1  # a circle of references ends here; reading it is refused
+            inner = (self.versions[each.key] for each in version.references)
+            self._depths[version.key] = 1 + max(map(self.depth, inner), default=-1)
+        return self._depths[version.key]
 
     def read(self, version: VersionCopy) -> Schema | str:
         """Return the schema of a version with what it refers to, or why it cannot be read."""

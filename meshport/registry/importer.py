@@ -44,8 +44,8 @@ def import_snapshot(
 ) -> ImportReport:
     """Import another registry's schemas with their ids, versions, references, levels and modes.
 
-    Importing the same again changes nothing, and what changed there since is brought up to date. An import that was interrupted is
-    completed by the next one.
+    Importing the same again changes nothing, and what changed there since is brought up to date. An import that was interrupted
+    is completed by the next one.
 
     Args:
         source: the other registry.

@@ -10,6 +10,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
+from meshport.registry.login import RegistryLogin
 
 Transport = httpx2.BaseTransport
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -26,6 +27,7 @@ class Requests:
         url: of the registry; a user and a password in it are sent as HTTP basic authentication.
         timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         transport: the transport of requests; for tests inside one process.
+        login: of the registry, where it is not in the URL, and the certificates of its connection.
 
     Attributes:
         url: of the registry, without user and password: messages, errors and httpx2's own log quote it.
@@ -34,16 +36,26 @@ class Requests:
         RegistryUnavailable: the URL is none.
     """
 
-    def __init__(self, url: str, *, timeout: float, transport: Transport | None = None) -> None:
+    def __init__(
+        self, url: str, *, timeout: float, transport: Transport | None = None, login: RegistryLogin | None = None
+    ) -> None:
         given = _parsed(url)
         self.url = str(given.copy_with(userinfo=b"")).rstrip("/")
-        auth = (given.username, given.password) if given.userinfo else None
+        login = login or RegistryLogin()
+        auth = (given.username, given.password) if given.userinfo else login.basic
         # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
         limits = httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S))
         # Without TLS no certificates are loaded, which takes 30 ms of CPU. Redirects are not followed.
         secure = given.scheme != "http"
+        verify = login.tls() if secure and login.has_files else secure
         self._http = httpx2.Client(
-            base_url=self.url, auth=auth, timeout=limits, transport=transport, trust_env=False, verify=secure
+            base_url=self.url,
+            auth=auth,
+            headers=login.headers,
+            timeout=limits,
+            transport=transport,
+            trust_env=False,
+            verify=verify,
         )
 
     def close(self) -> None:

@@ -66,7 +66,9 @@ def _unfit(batch: ImportBatch) -> list[str]:
             found.append(f"{what} has the id {each.id}; at most {MAX_INT}")
         if len(each.references) > MAX_REFERENCES:
             found.append(f"{what} has {len(each.references)} references; at most {MAX_REFERENCES}")
-        found += [f"{what} refers to version {one.version}" for one in each.references if not 1 <= one.version <= MAX_INT]
+        found += [
+            f"{what} refers to version {one.version}" for one in each.references if not 1 <= one.version <= MAX_INT
+        ]
     found += [f"{each.mode[:80]!r} is no mode" for each in batch.settings if each.mode not in {None, *MODES}]  # type: ignore[index]
     return found
 
@@ -85,9 +87,7 @@ async def _candidate(store: RegistryStore, version: VersionCopy) -> CandidateSch
     return candidate if is_plain_json(version.schema_text) else candidate.normalized
 
 
-def import_batch(
-    connection: Connection, batch: ImportBatch, candidates: Sequence[CandidateSchema]
-) -> ImportCounts:
+def import_batch(connection: Connection, batch: ImportBatch, candidates: Sequence[CandidateSchema]) -> ImportCounts:
     """Write a batch, all of it or nothing.
 
     Args:

@@ -323,8 +323,8 @@ def insert_schema(
 def insert_further_id(connection: Connection, candidate: CandidateSchema, wanted: int) -> int:
     """Give a schema that has an id here one more, and return it.
 
-    Registries that compare the texts of schemas (Apicurio, Confluent's before normalization) give one schema as many ids as it has
-    spellings, and records carry each of them. New registrations keep the first id.
+    Registries that compare the texts of schemas (Apicurio, Confluent's before normalization) give one schema as many ids as it
+    has spellings, and records carry each of them. New registrations keep the first id.
 
     Args:
         connection: the writing transaction.
