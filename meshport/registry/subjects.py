@@ -102,7 +102,7 @@ class ConfluentSubjects:
         Some registries answer the latter for a subject that has none.
         """
         try:
-            answer = self._requests.get(f"/config/{quote(name, safe='')}" if name else "/config", _Setting)
+            answer = self._requests.get(f"/config/{quote(name, safe='')}" if name else "/config", _SettingAnswer)
         except NotRegistered:
             return None
         return answer.level or answer.compatibility
@@ -114,7 +114,7 @@ class ConfluentSubjects:
     def mode(self, name: str | None = None) -> str | None:
         """Return the mode of a subject, or of the subjects that have none; None if it is not set or there are no modes."""
         try:
-            return self._requests.get(f"/mode/{quote(name, safe='')}" if name else "/mode", _Setting).mode
+            return self._requests.get(f"/mode/{quote(name, safe='')}" if name else "/mode", _SettingAnswer).mode
         except (NotRegistered, RegistrationRefused, RegistryUnavailable) as error:
             if error.status in {404, 405, 501}:  # none is set, or the registry has no modes
                 return None
@@ -145,8 +145,8 @@ class ConfluentSubjects:
         with ThreadPoolExecutor(_READERS) as pool:
             subjects = {each.name: each for each in pool.map(read, names)}
             # A version that was registered after its subject was read is read again with what refers to it.
-            while behind := _behind(subjects.values()):
-                again = {each.name: each for each in pool.map(read, behind)}
+            while outdated := _outdated(subjects.values()):
+                again = {each.name: each for each in pool.map(read, outdated)}
                 if all(subjects.get(name) == each for name, each in again.items()):
                     break
                 subjects |= again
@@ -187,7 +187,7 @@ class ConfluentSubjects:
             ) from error
 
 
-def _behind(subjects: Iterable[SubjectCopy]) -> list[str]:
+def _outdated(subjects: Iterable[SubjectCopy]) -> list[str]:
     """Return the subjects that lack a version which another one refers to."""
     known = {version.key for each in subjects for version in each.versions}
     references = (one for each in subjects for version in each.versions for one in version.references)
@@ -198,17 +198,17 @@ def _flag(value: bool) -> str | None:
     return "true" if value else None
 
 
-class _Answer(BaseModel):
+class _SubjectsAnswer(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
 
-class _Reference(_Answer):
+class _ReferenceAnswer(_SubjectsAnswer):
     name: str
     subject: str
     version: int
 
 
-class SchemaAnswer(_Answer):
+class SchemaAnswer(_SubjectsAnswer):
     """A schema as registries answer it.
 
     Attributes:
@@ -221,7 +221,7 @@ class SchemaAnswer(_Answer):
 
     text: str = Field(alias="schema", repr=False)
     kind: str | None = Field(default=None, alias="schemaType")
-    references: list[_Reference] | None = None
+    references: list[_ReferenceAnswer] | None = None
     metadata: dict[str, Any] | None = None
     rules: dict[str, Any] | None = Field(default=None, alias="ruleSet")
 
@@ -259,7 +259,7 @@ def _filled(value: dict[str, Any] | None) -> dict[str, Any] | None:
     return value if value and any(value.values()) else None
 
 
-class _Setting(_Answer):
+class _SettingAnswer(_SubjectsAnswer):
     level: Compatibility | None = Field(default=None, alias="compatibilityLevel")
     compatibility: Compatibility | None = None
     mode: str | None = None
