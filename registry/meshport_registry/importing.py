@@ -49,8 +49,9 @@ async def read_batch(store: RegistryStore, batch: ImportBatch) -> list[Candidate
     findings = [*_unfit(batch)]
     if findings:
         raise RequestRefused(f"nothing was imported: {findings[0]}", findings=tuple(findings))
-    for name in {each.subject for each in (*batch.versions, *batch.settings)} - {None}:
-        parse_subject(str(name))
+    for name in {each.subject for each in batch.versions} | {each.subject for each in batch.settings}:
+        if name is not None:
+            parse_subject(name)
     return [await _candidate(store, each) for each in batch.versions]
 
 
