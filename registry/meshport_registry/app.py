@@ -19,8 +19,7 @@ from starlette.routing import Route
 
 from meshport import __version__
 from meshport.errors import MeshError
-from meshport_registry import confluent, gate_api, generations_api, mesh_api, policies_api
-from meshport_registry import confluent, gate_api, generations_api, import_api, mesh_api
+from meshport_registry import confluent, gate_api, generations_api, import_api, mesh_api, policies_api
 from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.confluent.answers import ConfluentJSON

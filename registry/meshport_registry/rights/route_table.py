@@ -124,7 +124,8 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", f"{_LINE}/{{number}}/switch"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/abandon"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/retire"): _GENERATION,
-    # keys, policies, the audit
+    # imports, keys, policies, the audit
+    ("POST", "/api/v1/import"): _ADMINISTER,
     ("GET", "/api/v1/keys"): _ADMINISTER,
     ("POST", "/api/v1/keys"): _ADMINISTER,
     ("POST", "/api/v1/keys/{key_id}/rotate"): _ADMINISTER,
