@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 
+from meshport.registry import Registry
 from meshport.schema import parse_schema
 from meshport_registry import Settings, running
 from tests.plain_http import plain_http
@@ -164,7 +165,7 @@ class Killed:
 
 @repeated
 def test_acknowledged_registrations_survive_kill_9(database: str) -> None:
-    """Every registration that was acknowledged before a kill of the server is still there unchanged."""
+    """Every registration that was acknowledged before a kill of the server is still there unchanged, with one entry in the audit."""
     server, acknowledged = Killed(database), dict[int, str]()
     numbers = itertools.count()
     kills = repeats(2, 20)
@@ -198,10 +199,14 @@ def test_acknowledged_registrations_survive_kill_9(database: str) -> None:
     try:
         with plain_http(server.url) as http:
             assert len(acknowledged) >= 60 * kills
+            written = 0
             for number, text in acknowledged.items():
                 assert http.get(f"/schemas/ids/{number}").json()["schema"] == text
             for subject in http.get("/subjects").json():
                 versions = http.get(f"/subjects/{subject}/versions").json()
                 assert versions == list(range(1, len(versions) + 1))
+                written += len(versions)
+        with Registry(server.url, timeout=PATIENCE_S) as registry:
+            assert registry.audit.verify().number == written
     finally:
         server.kill()
