@@ -49,7 +49,7 @@ class AuditEntry(_AuditModel):
         action: the action that the policies judged, such as `register`; of a call that no policy judged, its method and route.
         resource: what it was done to.
         outcome: what came of it.
-        detail: the method, the path and the status of the answer.
+        detail: the method and the path; of a call that changed nothing, the status of the answer and why it was refused.
         policies: the version of the policies that were in force; None where none judged.
         hash: SHA-256 of all of the above, in hexadecimal digits.
     """

@@ -21,10 +21,11 @@ from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry import confluent, gate_api, generations_api, import_api, mesh_api, policies_api
 from meshport_registry.audit import api as audit_api
+from meshport_registry.audit.call import audited_call
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
 from meshport_registry.confluent.answers import ConfluentJSON
 from meshport_registry.connections import LARGEST_BODY
-from meshport_registry.errors import InvalidRequest, StoreFailed, Unauthenticated, UnreadableBody, render
+from meshport_registry.errors import Forbidden, InvalidRequest, StoreFailed, Unauthenticated, UnreadableBody, render
 from meshport_registry.identity import keys_api
 from meshport_registry.identity.door import open_door
 from meshport_registry.identity.middleware import CHALLENGES, IdentityMiddleware
@@ -109,6 +110,8 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
 
 def _respond(request: Request, error: MeshError) -> Response:
     mesh = is_mesh(request.url.path)
+    if isinstance(error, Forbidden | Unauthenticated):
+        audited_call(request.scope).because(error.message)
     status, body = render(error, mesh=mesh)
     if status >= 500:
         _log.error("%s %s: %s", request.method, request.url.path, error.message)

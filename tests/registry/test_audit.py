@@ -23,11 +23,14 @@ from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
 from meshport_registry.audit import AuditRecord, append
 from meshport_registry.audit.call import CHANGES_NOTHING
+from meshport_registry.rights.guard import READING
+from meshport_registry.rights.route_table import ROUTES
 from meshport_registry.settings import database_url
 from meshport_registry.store import RegistryStore
 from tests.plain_http import plain_http
 from tests.registry.schemas import plays, waiver_of_track
 from tests.registry.sheet import BROKEN, V1, V2, register
+from tests.registry.test_identity import bearer, made_key
 
 Route = tuple[str, str]
 LINE: Final = "/api/v1/generations/player/plays/events"
@@ -91,20 +94,22 @@ PARAMETERS: Final = {
     "domain": "player",
     "product": "nothing",
     "port": "events",
-    "key_id": "abc",
+    "key_id": "abcdefghjkmn",
+    "fingerprint": "0" * 64,
+    "schema_id": "1",
+    "rest": "subjects",
 }
 
 
+def every_route() -> list[Route]:
+    """Every route of both APIs, as method and path."""
+    routes = [each for each in create_app(Settings()).router.routes if isinstance(each, APIRoute)]
+    return [(method, route.path_format) for route in routes for method in sorted(route.methods or ())]
+
+
 def changing_routes() -> list[Route]:
-    """Every route of both APIs that changes something, as method and path."""
-    app = create_app(Settings())
-    return [
-        (method, route.path_format)
-        for route in app.router.routes
-        if isinstance(route, APIRoute)
-        for method in sorted(route.methods or ())
-        if method not in {"GET", "HEAD"} and (method, route.path_format) not in CHANGES_NOTHING
-    ]
+    """Every route of both APIs that changes something."""
+    return [route for route in every_route() if route[0] not in {"GET", "HEAD"} and route not in CHANGES_NOTHING]
 
 
 def page(http: httpx2.Client, **query: str | int) -> AuditPage:
@@ -141,6 +146,8 @@ def test_each_change_has_one_entry(http: httpx2.Client, registry: Registry) -> N
         assert entry.detail == f"{method} {path.partition('?')[0]}"
     assert registry.audit.verify() == newest(http)
     assert {route for route, _, _ in CHANGES} == set(changing_routes())
+    reading = {route for route, row in ROUTES.items() if row.action in READING}
+    assert {route for route in reading if route[0] != "GET"} == CHANGES_NOTHING
 
 
 def test_each_change_that_fails_has_one_entry(http: httpx2.Client, registry: Registry) -> None:
@@ -158,6 +165,29 @@ def test_each_change_that_fails_has_one_entry(http: httpx2.Client, registry: Reg
             assert found[0].outcome is AuditOutcome.FAILED
             assert found[0].detail == f"{method} {path}: {answer.status_code}"
     registry.audit.verify()
+
+
+def test_each_refusal_has_one_entry(database: str) -> None:
+    """A call without an identity is entered by every route and method before it is answered, with the reason and no secret."""
+    key = made_key(database)
+    with running(Settings(database=database, port=0)) as url, plain_http(url) as http:
+        calls = [(method, path.format(**PARAMETERS)) for method, path in every_route() if path != "/health"]
+        shown = bearer(f"mpk_{key.id}_{'A' * 43}")
+        for method, path in calls:
+            assert http.request(method, f"{path}?secret=a", headers=shown, json={"b": "c"}).status_code == 401
+        http.headers.update(bearer(key.text))
+        (made, *found) = page(http).entries
+        assert (made.by, made.outcome) == ("host", AuditOutcome.ALLOWED)
+        assert [(each.outcome, each.caller, each.by) for each in found] == [
+            ("refused", "anonymous", "anonymous")
+        ] * len(calls)
+        assert [each.detail for each in found] == [
+            f"{method} {path}: 401: the API key is not known" for method, path in calls
+        ]
+        assert http.get("/api/v1/keys").status_code == 403
+        (refused,) = page(http, after=found[-1].number).entries
+    assert (refused.caller, refused.by, refused.outcome) == ("billing/invoices", "key", AuditOutcome.REFUSED)
+    assert refused.detail == "GET /api/v1/keys: 403: billing/invoices may not see or change API keys"
 
 
 def test_what_changes_nothing_has_no_entry(http: httpx2.Client, registry: Registry) -> None:

@@ -165,7 +165,7 @@ class Killed:
 
 @repeated
 def test_acknowledged_registrations_survive_kill_9(database: str) -> None:
-    """Every registration that was acknowledged before a kill of the server is still there unchanged, with one entry in the audit."""
+    """Every registration that was acknowledged before a kill of the server is there unchanged, with one entry in the audit."""
     server, acknowledged = Killed(database), dict[int, str]()
     numbers = itertools.count()
     kills = repeats(2, 20)

@@ -34,13 +34,14 @@ class AuditedCall:
         entered: whether the entry of this call is committed.
     """
 
-    __slots__ = ("_action", "_policies", "_resource", "_scope", "entered")
+    __slots__ = ("_action", "_policies", "_reason", "_resource", "_scope", "entered")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._action: str | None = None
         self._resource: str | None = None
         self._policies: str | None = None
+        self._reason = ""
         self.entered = False
 
     def judged(self, action: str, resource: str, policies: str) -> None:
@@ -52,6 +53,10 @@ class AuditedCall:
             policies: their version.
         """
         self._action, self._resource, self._policies = action, resource, policies
+
+    def because(self, reason: str) -> None:
+        """Note why the call is refused, in words that have no secret of the request."""
+        self._reason = f": {reason}"
 
     def on(self, store: RegistryStore) -> RegistryStore:
         """Return the database as this call uses it: its first write appends the call's entry in the same transaction."""
@@ -93,7 +98,7 @@ class AuditedCall:
             action=self._action or f"{method} {self._template}".rstrip(),
             resource=self._resource or path,
             outcome=outcome,
-            detail=f"{method} {path}" + (f": {status}" if status else ""),
+            detail=f"{method} {path}" + (f": {status}{self._reason}" if status else ""),
             policies=self._policies,
         )
 

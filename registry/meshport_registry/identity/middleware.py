@@ -8,6 +8,7 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshport.errors import MeshError
+from meshport_registry.audit.call import audited_call
 from meshport_registry.errors import Unauthenticated, render
 from meshport_registry.identity.caller import ANONYMOUS, LOCAL
 from meshport_registry.identity.door import Door
@@ -59,6 +60,7 @@ class IdentityMiddleware:
 
 async def _refuse(scope: Scope, send: Send, error: MeshError) -> None:
     """Send the response to a request whose caller is not known, in the form of the API that it asks."""
+    audited_call(scope).because(error.message)
     mesh = is_mesh(scope["path"])
     status, problem = render(error, mesh=mesh)
     body = orjson.dumps(problem)
