@@ -30,7 +30,7 @@ class AuditLog:
         Args:
             since: only entries of this instant or later.
             who: only entries of the caller with this name.
-            what: only entries with this action, or with this text in the name of the resource.
+            what: only entries with this action, or with this text in the resource or the detail.
 
         Raises:
             RegistrationRefused: the caller may not read the audit.

@@ -18,6 +18,7 @@ from meshport.audit import NO_HASH, AuditEntry, AuditHead, AuditOutcome, AuditPa
 from meshport.catalog import Deprecation, ProductRegistration, Removal, Retirement
 from meshport.errors import AuditBroken
 from meshport.generations import HoldRequest, OpenGeneration, Phase, Release, Switch
+from meshport.policy import Action
 from meshport.product.lines import utc_today
 from meshport.registry import Registry
 from meshport_registry import Settings, create_app, running
@@ -169,25 +170,42 @@ def test_each_change_that_fails_has_one_entry(http: httpx2.Client, registry: Reg
 
 def test_each_refusal_has_one_entry(database: str) -> None:
     """A call without an identity is entered by every route and method before it is answered, with the reason and no secret."""
-    key = made_key(database)
+    admin = made_key(database, "ann@example.org", "mesh-admins")
+    calls = [(method, path.format(**PARAMETERS)) for method, path in every_route() if path != "/health"]
     with running(Settings(database=database, port=0)) as url, plain_http(url) as http:
-        calls = [(method, path.format(**PARAMETERS)) for method, path in every_route() if path != "/health"]
-        shown = bearer(f"mpk_{key.id}_{'A' * 43}")
+        shown = bearer(f"mpk_{admin.id}_{'A' * 43}")
         for method, path in calls:
             assert http.request(method, f"{path}?secret=a", headers=shown, json={"b": "c"}).status_code == 401
-        http.headers.update(bearer(key.text))
+        http.headers.update(bearer(admin.text))
         (made, *found) = page(http).entries
-        assert (made.by, made.outcome) == ("host", AuditOutcome.ALLOWED)
-        assert [(each.outcome, each.caller, each.by) for each in found] == [
-            ("refused", "anonymous", "anonymous")
-        ] * len(calls)
-        assert [each.detail for each in found] == [
-            f"{method} {path}: 401: the API key is not known" for method, path in calls
-        ]
-        assert http.get("/api/v1/keys").status_code == 403
-        (refused,) = page(http, after=found[-1].number).entries
-    assert (refused.caller, refused.by, refused.outcome) == ("billing/invoices", "key", AuditOutcome.REFUSED)
-    assert refused.detail == "GET /api/v1/keys: 403: billing/invoices may not see or change API keys"
+    assert (made.by, made.outcome) == ("host", AuditOutcome.ALLOWED)
+    assert [(each.outcome, each.caller, each.by) for each in found] == [("refused", "anonymous", "anonymous")] * len(
+        calls
+    )
+    assert [each.detail for each in found] == [
+        f"{method} {path}: 401: the API key is not known" for method, path in calls
+    ]
+
+
+def test_each_denial_has_one_entry(database: str) -> None:
+    """A caller without rights is entered by every route that it may not use, with what the policies judged and their version."""
+    admin, reader = made_key(database, "ann@example.org", "mesh-admins"), made_key(database)
+    with running(Settings(database=database, port=0, bootstrap_servers="k:1")) as url, plain_http(url) as http:
+        http.headers.update(bearer(admin.text))
+        assert send(http, "POST", "/api/v1/dataproducts", DECLARED).is_success
+        for (method, _), template, body in CHANGES:
+            before = newest(http).number
+            path = template.replace("KEY", admin.id)
+            http.headers.update(bearer(reader.text))
+            answer = send(http, method, path, body)
+            assert answer.status_code == 403, path
+            http.headers.update(bearer(admin.text))
+            (found,) = page(http, after=before).entries
+            assert (found.caller, found.by, found.outcome) == ("billing/invoices", "key", AuditOutcome.REFUSED)
+            assert found.action in {str(each) for each in Action} - {str(each) for each in READING}
+            assert found.detail.startswith(f"{method} {path.partition('?')[0]}: 403: ")
+            assert found.policies
+        assert AuditPage.model_validate_json(http.get("/api/v1/audit?what=administer").content).entries
 
 
 def test_what_changes_nothing_has_no_entry(http: httpx2.Client, registry: Registry) -> None:

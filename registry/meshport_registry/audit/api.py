@@ -27,7 +27,7 @@ class AuditQuery(BaseModel):
     since: AwareDatetime | None = Field(default=None, description="only entries of this instant or later")
     who: str | None = Field(default=None, description="only entries of this caller")
     what: str | None = Field(
-        default=None, description="only entries with this action, or with this text in the resource's name"
+        default=None, description="only entries with this action, or with this text in the resource or the detail"
     )
 
 

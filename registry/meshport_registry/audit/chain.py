@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, literal, or_, select, true, update
 
 from meshport.audit import AuditEntry, AuditHead, AuditOutcome, AuditPage, audit_hash
 from meshport_registry import tables
@@ -100,13 +100,13 @@ def audit_page(
         limit: the number of entries to return, at most.
         since: only entries of this instant or later.
         who: only entries of the caller with this name.
-        what: only entries with this action, or with this text in the name of the resource.
+        what: only entries with this action, or with this text in the resource or the detail.
     """
     matching = and_(
         _OWN.number > after,
         true() if since is None else _OWN.at >= round(since.timestamp() * 1e6),
         true() if who is None else _OWN.caller == who,
-        true() if what is None else or_(_OWN.action == what, _OWN.resource.contains(what, autoescape=True)),
+        true() if what is None else _about(what),
     )
     # One statement, so that head and entries are of one instant on PostgreSQL too; a row without either where there is none.
     head, one = tables.audit_head.c, select(literal(1).label("one")).subquery()
@@ -121,6 +121,11 @@ def audit_page(
     newest = AuditHead(number=rows[0].head_number, hash=rows[0].head_hash) if noted else AuditHead()
     found = tuple(_entry(row) for row in rows if row.number is not None)
     return AuditPage(entries=found[:limit], head=newest, more=len(found) > limit)
+
+
+def _about(what: str) -> ColumnElement[bool]:
+    named = (column.contains(what, autoescape=True) for column in (_OWN.resource, _OWN.detail))
+    return or_(_OWN.action == what, *named)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
