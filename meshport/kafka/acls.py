@@ -23,9 +23,13 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from meshport.errors import KafkaError
+from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
+from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.unreachable import unreachable
 
 __all__ = ["ANY_NAME", "CLUSTER", "Acl", "Allow", "ClusterAcls", "Operation", "Pattern", "Resource"]
 
@@ -52,7 +56,6 @@ Operation = Literal[
 Pattern = Literal["literal", "prefixed"]
 Permission = Literal["allow", "deny"]
 
-_TIMEOUT_S: Final = 15.0
 _PAUSE_S: Final = 0.02
 _EVERY_HOST: Final = "*"
 _RESOURCES: Final[dict[Resource, ResourceType]] = {
@@ -84,12 +87,6 @@ _PERMISSIONS: Final[dict[Permission, AclPermissionType]] = {
 }
 # Name, pattern, principal, host, operation and permission of a filter that every ACL passes.
 _ANYTHING: Final[Any] = (None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY)
-_NO_AUTHORIZER: Final = frozenset(
-    {
-        ClientError.SECURITY_DISABLED,
-        ClientError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's local codes are public under this spelling only
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -134,6 +131,9 @@ class Acl:
         return self.name in {name, ANY_NAME}
 
 
+_NO_ACL: Final = Acl("User:nobody", "read", "group", "meshport-no-such-group")
+
+
 @dataclass(frozen=True, slots=True)
 class Allow:
     """Operations that some principal may do with resources: one ACL for each operation.
@@ -174,18 +174,30 @@ class ClusterAcls:
             KafkaError: the cluster did not answer, or the principal may not see them.
         """
         what = f"cannot see the ACLs of {self._kafka.bootstrap_servers}"
+        if self._is_in_memory(what):
+            return None
         found: set[Acl] = set()
         try:
             # One question for each kind: an answer about all of them could hold kinds that the client does not know.
             for resource in _RESOURCES.values():
-                asked = AclBindingFilter(resource, *_ANYTHING)
-                answer = self._client.describe_acls(asked, request_timeout=_TIMEOUT_S).result(_TIMEOUT_S)
-                found.update(_acl(each) for each in answer)
+                asked = self._client.describe_acls(AclBindingFilter(resource, *_ANYTHING), request_timeout=ANSWER_S)
+                found.update(_acl(each) for each in answer_of(asked, what))
+            # librdkafka leaves out the error of such an answer: that there is no authorizer, or that this principal may not
+            # see ACLs. It looks as if there were none. The error of a deletion is reported.
+            if not found:
+                nothing = AclBindingFilter(*_fields(_NO_ACL))
+                answer_of(self._client.delete_acls([nothing], request_timeout=ANSWER_S)[nothing], what)
         except KafkaException as error:
-            if error.args[0].code() in _NO_AUTHORIZER:
+            if error.args[0].code() == ClientError.SECURITY_DISABLED:
                 return None
-            raise client_error(error, what) from error
+            raise _error(error, what) from error
         return frozenset(found)
+
+    def _is_in_memory(self, what: str) -> bool:
+        try:
+            return is_in_memory(self._client.list_topics(timeout=ANSWER_S).cluster_id)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error, what) from error
 
     def create(self, acls: Collection[Acl]) -> None:
         """Create ACLs, and wait until a broker knows them; those that exist stay.
@@ -196,13 +208,12 @@ class ClusterAcls:
         if not acls:
             return
         what = f"cannot create ACLs at {self._kafka.bootstrap_servers}"
+        bindings = [AclBinding(*_fields(acl)) for acl in acls]
         try:
-            for each in self._client.create_acls(
-                [AclBinding(*_fields(acl)) for acl in acls], request_timeout=_TIMEOUT_S
-            ).values():
-                each.result(_TIMEOUT_S)
+            for each in self._client.create_acls(bindings, request_timeout=ANSWER_S).values():
+                answer_of(each, what)
         except KafkaException as error:
-            raise client_error(error, what) from error
+            raise _error(error, what) from error
         self._await(lambda present: present >= set(acls))
 
     def delete(self, acls: Collection[Acl]) -> None:
@@ -214,20 +225,30 @@ class ClusterAcls:
         if not acls:
             return
         what = f"cannot delete ACLs at {self._kafka.bootstrap_servers}"
+        filters = [AclBindingFilter(*_fields(acl)) for acl in acls]
         try:
-            for each in self._client.delete_acls(
-                [AclBindingFilter(*_fields(acl)) for acl in acls], request_timeout=_TIMEOUT_S
-            ).values():
-                each.result(_TIMEOUT_S)
+            for each in self._client.delete_acls(filters, request_timeout=ANSWER_S).values():
+                answer_of(each, what)
         except KafkaException as error:
-            raise client_error(error, what) from error
+            raise _error(error, what) from error
         self._await(lambda present: not present & set(acls))
 
     def _await(self, done: Callable[[frozenset[Acl]], bool]) -> None:
         """Wait until a broker has heard of a change: the request is answered before every broker knows of it."""
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + ANSWER_S
         while not done(self.all() or frozenset()) and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
+
+
+def _error(error: KafkaException, what: str) -> KafkaError:
+    """Return the error for one of the client; the broker's own words about a refused request are of its internals."""
+    if error.args[0].code() == ClientError.CLUSTER_AUTHORIZATION_FAILED:
+        return KafkaError(
+            f"{what}: this login may not",
+            code=error.args[0].name(),
+            hint="a login that manages ACLs may `describe` and `alter` the cluster",
+        )
+    return client_error(error, what)
 
 
 _Fields = tuple[ResourceType, str, ResourcePatternType, str, str, AclOperation, AclPermissionType]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
-from typing import Final, TypeVar
+from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka import KafkaError as ClientError
@@ -22,7 +22,8 @@ from confluent_kafka.admin import (
     TopicMetadata,
 )
 
-from meshport.errors import BrokerUnavailable, TopicError
+from meshport.errors import TopicError
+from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
@@ -31,9 +32,6 @@ from meshport.kafka.topic import Topic
 from meshport.kafka.topic_log import logs_of
 from meshport.kafka.unreachable import unreachable
 
-_Answer = TypeVar("_Answer")
-
-_TIMEOUT_S: Final = 15.0
 _PAUSE_S: Final = 0.02
 _OF_TOPIC: Final = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG
 _IN_SYNC: Final = "min.insync.replicas"
@@ -75,9 +73,9 @@ class Admin:
         what = f"no broker answers at {self.kafka.bootstrap_servers}"
         try:
             return (
-                self._client.list_topics(topic, timeout=_TIMEOUT_S)
+                self._client.list_topics(topic, timeout=ANSWER_S)
                 if topic
-                else self._client.list_topics(timeout=_TIMEOUT_S)
+                else self._client.list_topics(timeout=ANSWER_S)
             )
         except KafkaException as error:
             raise unreachable(self.kafka, error, what) from error
@@ -107,7 +105,7 @@ class Admin:
         Raises:
             KafkaError: the cluster did not answer, or the two answers still differ after 15 s.
         """
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + ANSWER_S
         while (found := self._metadata().topics.get(name)) is not None:
             if self._in_memory:
                 return Topic(name, len(found.partitions), 1, {})
@@ -122,7 +120,7 @@ class Admin:
 
     def _described(self, name: str, found: TopicMetadata) -> Topic:
         resource = ConfigResource(ResourceType.TOPIC, name)
-        entries = _answer(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
+        entries = answer_of(self._client.describe_configs([resource])[resource], f"cannot see the topic {name}")
         given: dict[str, str] = {}
         defaults: dict[str, str] = {}
         for key, entry in entries.items():
@@ -138,7 +136,7 @@ class Admin:
         """
         if self._in_memory or not names:
             return {}
-        logs = logs_of(self._client.describe_topics(TopicCollection([*names]), request_timeout=_TIMEOUT_S))
+        logs = logs_of(self._client.describe_topics(TopicCollection([*names]), request_timeout=ANSWER_S))
         return {name: log.id for name, log in logs.items() if log.id is not None}
 
     def replicas(self, declared: int | None) -> int:
@@ -179,8 +177,8 @@ class Admin:
             return False
         new = self._new_topic(name, partitions, config or {}, self.replicas(replicas))
         try:
-            asked = self._client.create_topics([new], operation_timeout=_TIMEOUT_S)[name]
-            _answer(asked, f"cannot make the topic {name}")
+            asked = self._client.create_topics([new], operation_timeout=ANSWER_S)[name]
+            answer_of(asked, f"cannot make the topic {name}")
         except KafkaException as error:
             if error.args[0].code() != ClientError.TOPIC_ALREADY_EXISTS:
                 raise client_error(error, f"cannot make the topic {name}") from error
@@ -206,15 +204,15 @@ class Admin:
         new = self._new_topic(name, partitions, config, replicas)
         what = f"the topic {name} cannot be made as declared"
         try:
-            asked = self._client.create_topics([new], operation_timeout=_TIMEOUT_S, validate_only=True)[name]
-            _answer(asked, what)
+            asked = self._client.create_topics([new], operation_timeout=ANSWER_S, validate_only=True)[name]
+            answer_of(asked, what)
         except KafkaException as error:
             if error.args[0].code() not in _PASSED:
                 raise client_error(error, what) from error
 
     def _await_topic(self, name: str) -> None:
         """Wait until a new topic is in the metadata: the request is answered before every broker knows of the topic."""
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + ANSWER_S
         while name not in self.partitions() and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
 
@@ -240,12 +238,12 @@ class Admin:
         if self.partitions().get(name, 0) >= total:
             return
         try:
-            asked = self._client.create_partitions([NewPartitions(name, total)], operation_timeout=_TIMEOUT_S)[name]
-            _answer(asked, f"cannot add partitions to {name}")
+            asked = self._client.create_partitions([NewPartitions(name, total)], operation_timeout=ANSWER_S)[name]
+            answer_of(asked, f"cannot add partitions to {name}")
         except KafkaException as error:
             if self.partitions().get(name, 0) < total:  # another process may have added them meanwhile
                 raise client_error(error, f"cannot add partitions to {name}") from error
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + ANSWER_S
         while self.partitions().get(name, 0) < total and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
 
@@ -265,7 +263,7 @@ class Admin:
             return
         what = f"cannot change the settings of {name}"
         try:
-            _answer(self._alter(name, config, removed, validate_only=False), what)
+            answer_of(self._alter(name, config, removed, validate_only=False), what)
         except KafkaException as error:
             raise client_error(error, what) from error
 
@@ -279,7 +277,7 @@ class Admin:
             return
         what = f"the settings of {name} cannot be changed as declared"
         try:
-            _answer(self._alter(name, config, removed, validate_only=True), what)
+            answer_of(self._alter(name, config, removed, validate_only=True), what)
         except KafkaException as error:
             if error.args[0].code() not in _PASSED:
                 raise client_error(error, what) from error
@@ -301,8 +299,8 @@ class Admin:
             KafkaError: the group's coordinator did not answer.
         """
         try:
-            found = self._client.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
-            return len(_answer(found, f"cannot see the group {group}").members)
+            found = self._client.describe_consumer_groups([group], request_timeout=ANSWER_S)[group]
+            return len(answer_of(found, f"cannot see the group {group}").members)
         except KafkaException as error:
             if error.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
                 return 0
@@ -317,11 +315,11 @@ class Admin:
         found = {}
         try:
             what = f"cannot see who reads {topic}"
-            listed = _answer(self._client.list_consumer_groups(request_timeout=_TIMEOUT_S), what)
+            listed = answer_of(self._client.list_consumer_groups(request_timeout=ANSWER_S), what)
             for each in listed.valid:
                 asked = ConsumerGroupTopicPartitions(each.group_id)
-                answer = self._client.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_S)[each.group_id]
-                committed = _answer(answer, what).topic_partitions or ()
+                answer = self._client.list_consumer_group_offsets([asked], request_timeout=ANSWER_S)[each.group_id]
+                committed = answer_of(answer, what).topic_partitions or ()
                 own = {one.partition: one.offset for one in committed if one.topic == topic and one.offset >= 0}
                 if own:
                     found[each.group_id] = own
@@ -340,8 +338,8 @@ class Admin:
         bounds = []
         try:
             for wanted in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call] # of the client
-                asked = self._client.list_offsets(dict.fromkeys(partitions, wanted), request_timeout=_TIMEOUT_S)
-                bounds.append(sum(int(_answer(each, what).offset) for each in asked.values()))
+                asked = self._client.list_offsets(dict.fromkeys(partitions, wanted), request_timeout=ANSWER_S)
+                bounds.append(sum(int(answer_of(each, what).offset) for each in asked.values()))
         except KafkaException as error:
             raise client_error(error, what) from error
         first, end = bounds
@@ -358,11 +356,11 @@ class Admin:
         found = set(self.committed_offsets(name))
         what = f"cannot see who reads {name}"
         try:
-            listed = _answer(self._client.list_consumer_groups(request_timeout=_TIMEOUT_S), what)
+            listed = answer_of(self._client.list_consumer_groups(request_timeout=ANSWER_S), what)
             ids = [each.group_id for each in listed.valid if each.group_id not in found]
-            described = self._client.describe_consumer_groups(ids, request_timeout=_TIMEOUT_S) if ids else {}
+            described = self._client.describe_consumer_groups(ids, request_timeout=ANSWER_S) if ids else {}
             for group, answer in described.items():
-                members = _answer(answer, what).members
+                members = answer_of(answer, what).members
                 if any(each.topic == name for member in members for each in member.assignment.topic_partitions):
                     found.add(group)
         except KafkaException as error:
@@ -376,8 +374,8 @@ class Admin:
             KafkaError: the group has members, or its coordinator did not answer.
         """
         try:
-            _answer(
-                self._client.delete_consumer_groups([group], request_timeout=_TIMEOUT_S)[group],
+            answer_of(
+                self._client.delete_consumer_groups([group], request_timeout=ANSWER_S)[group],
                 f"cannot delete {group}",
             )
         except KafkaException as error:
@@ -393,15 +391,7 @@ class Admin:
             TopicError: there is no such topic.
         """
         try:
-            asked = self._client.delete_topics([name], operation_timeout=_TIMEOUT_S)[name]
-            _answer(asked, f"cannot delete the topic {name}")
+            asked = self._client.delete_topics([name], operation_timeout=ANSWER_S)[name]
+            answer_of(asked, f"cannot delete the topic {name}")
         except KafkaException as error:
             raise client_error(error, f"cannot delete the topic {name}") from error
-
-
-def _answer(asked: Future[_Answer], what: str) -> _Answer:
-    """Return the answer of a request. librdkafka waits a minute for a broker that is gone, and raises nothing meanwhile."""
-    try:
-        return asked.result(timeout=_TIMEOUT_S)
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"{what}: no broker answered within {_TIMEOUT_S:g} s") from error

@@ -8,13 +8,13 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from pydantic import SecretStr
 
+from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 
 __all__ = ["Logins"]
 
-_TIMEOUT_S: Final = 15.0
 _ITERATIONS: Final = 4096  # the fewest that Kafka takes
 
 
@@ -39,9 +39,9 @@ class Logins:
         try:
             asked = self._client.alter_user_scram_credentials(
                 [UserScramCredentialUpsertion(login, info, password.get_secret_value().encode())],
-                request_timeout=_TIMEOUT_S,
+                request_timeout=ANSWER_S,
             )
             for each in asked.values():
-                each.result(_TIMEOUT_S)
+                answer_of(each, what)
         except KafkaException as error:
             raise client_error(error, what) from error

@@ -98,6 +98,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "run": [address],
         "drop": [address],
         "gate check": ["--history"],
+        "access drift": [],
     }
     assert set(arguments) == taking_a_config()
     given = {
