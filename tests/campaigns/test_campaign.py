@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 
 from meshport.errors import BrokerUnavailable, KafkaError
-from meshport.kafka import admin, topic_offsets
+from meshport.kafka import answer, topic_offsets
 from meshport.local.cluster import Cluster
 from tests.campaigns import outages, sabotage
 from tests.campaigns.__main__ import main
@@ -67,9 +67,9 @@ def test_a_broker_that_goes_is_no_error_of_who_asks() -> None:
 
 def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request to a broker that died raises an error of Meshport."""
-    monkeypatch.setattr(admin, "_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(answer, "ANSWER_S", 0.01)
     with pytest.raises(BrokerUnavailable, match=r"cannot see it: no broker answered"):
-        admin._answer(Future[None](), "cannot see it")
+        answer.answer_of(Future[None](), "cannot see it")
 
 
 @pytest.mark.parametrize(
