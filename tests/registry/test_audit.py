@@ -82,6 +82,7 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("DELETE", "/subjects/{subject}"), "/subjects/a", None),
     (("PUT", "/api/v1/policies"), "/api/v1/policies", {"texts": {}}),
     (("PUT", "/api/v1/policies/{domain}"), "/api/v1/policies/player", {"texts": {}}),
+    (("POST", "/api/v1/import"), "/api/v1/import", {"settings": []}),
     (("POST", "/api/v1/keys"), "/api/v1/keys", {"name": "shop/orders"}),
     (("POST", "/api/v1/keys/{key_id}/rotate"), "/api/v1/keys/KEY/rotate", {"overlap_hours": 1}),
     (("POST", "/api/v1/keys/{key_id}/revoke"), "/api/v1/keys/KEY/revoke", {}),
