@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from meshport.address import Address
 from meshport.catalog import Waiver, WaiverRequest
 from meshport.cli import completion
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
+from meshport.cli.peer import PeerCaOption, PeerCertificateOption, PeerKeyOption, PeerNetrcOption, open_peer, peer_login
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import JsonOption, KafkaConfigOption, RegistryOption, open_clusters, open_registry
 from meshport.compat import Case
@@ -27,6 +28,7 @@ from meshport.gate.joined import JoinedSource
 from meshport.gate.lines import FindingLines
 from meshport.gate.manual import explain as manual_of
 from meshport.gate.manual import rule_named, rules_table
+from meshport.gate.peer import PeerSource
 from meshport.gate.proof import prove
 from meshport.gate.render import RENDERINGS
 from meshport.gate.render.text import WIDTH, styled
@@ -36,7 +38,7 @@ from meshport.gate.sources import REGISTRY, parse_against
 from meshport.gate.unused import UnusedPorts
 from meshport.kafka.clusters import KafkaAccess
 from meshport.project.project import Project
-from meshport.registry import Registry
+from meshport.registry import ConfluentSubjects, Registry
 from meshport.rfc3339 import day
 
 gate_app = typer.Typer(help="Whether a change of a contract breaks a reader.", no_args_is_help=True)
@@ -65,9 +67,9 @@ def check(
     against: Annotated[
         str,
         typer.Option(
-            metavar="GITREF|registry|FILE",
-            help="What readers rely on: a git revision (offline), the registry, another checkout, product.yaml, "
-            "schema (.avsc) or saved past (.json).",
+            metavar="GITREF|registry|URL|FILE",
+            help="What readers rely on: a git revision (offline), the registry, another one with Confluent's API, another "
+            "checkout, product.yaml, schema (.avsc) or saved past (.json).",
         ),
     ] = REGISTRY,
     format_: Annotated[
@@ -85,23 +87,32 @@ def check(
             help="With --history: the maximum number of events of each partition; by default all.",
         ),
     ] = None,
+    netrc: PeerNetrcOption = None,
+    ca: PeerCaOption = None,
+    certificate: PeerCertificateOption = None,
+    key: PeerKeyOption = None,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
 ) -> None:
     """Check contracts against what their readers rely on.
 
     The exit code is 0 if nothing breaks, 1 for findings, 2 for wrong input, 3 if the registry or Kafka did not answer.
-    With --registry, its readers and waivers count for a comparison with a git revision or a file too.
+    With --registry, its readers and waivers count for a comparison with a git revision, a file or another registry too.
 
     Examples:
         meshport gate check --against main
         meshport gate check shop/orders --history
+        meshport gate check --against http://schema-registry:8081
     """
     if sample is not None and not history:
         raise typer.BadParameter("--sample needs --history", param_hint="--sample")
     project = Project.find(Path.cwd())
     named = [Address.parse(each) for each in addresses or ()]
-    with _source(against, project, registry) as source:
+
+    def peer(url: str) -> ConfluentSubjects:
+        return open_peer(url, peer_login(url, netrc=netrc, ca=ca, certificate=certificate, key=key))
+
+    with _source(against, project, registry, peer) as source:
         found = docket(project, named, source)
         today = datetime.now(UTC).date()
         lines = FindingLines(project)
@@ -112,7 +123,7 @@ def check(
                 cases = unused.marked(cases, today)
                 notes = (*notes, *unused.notes)
         verdicts = tuple(lines.of(case.verdict(today), case.product) for case in cases)
-        if not isinstance(source, JoinedSource) and against != REGISTRY:
+        if not isinstance(source, JoinedSource | PeerSource) and against != REGISTRY:
             notes = (*notes, "offline: waivers, and readers of other projects, are the registry's (--registry URL)")
         evidence = _evidence(found, sample, registry, kafka_config) if history else ()
         run = GateRun(source.describe(), verdicts, found.unchanged, notes, evidence)
@@ -122,13 +133,15 @@ def check(
 
 
 @contextmanager
-def _source(against: str, project: Project, url: str | None) -> Iterator[PastSource]:
+def _source(
+    against: str, project: Project, url: str | None, peer: Callable[[str], ConfluentSubjects]
+) -> Iterator[PastSource]:
     with ExitStack() as opened:
 
         def client() -> Registry:
             return opened.enter_context(open_registry(url))
 
-        source = parse_against(against, project, client)
+        source = parse_against(against, project, client, lambda named: opened.enter_context(peer(named)))
         yield JoinedSource(source, client()) if url is not None and against != REGISTRY else source
 
 

@@ -13,11 +13,9 @@ from pydantic import SecretStr
 from meshport.errors import RegistryUnavailable
 from meshport.registry import ConfluentSubjects
 from meshport.registry.login import RegistryLogin, netrc_login
-from meshport.registry.requests import Requests
 
 AUTH_VARIABLE: Final = "MESHPORT_PEER_AUTH"
 TOKEN_VARIABLE: Final = "MESHPORT_PEER_TOKEN"  # noqa: S105 - the name of a variable
-_TIMEOUT_S: Final = 60.0
 
 PeerNetrcOption = Annotated[
     Path | None,
@@ -98,4 +96,4 @@ def open_peer(url: str, login: RegistryLogin) -> ConfluentSubjects:
         raise RegistryUnavailable(
             f"{url!r} is no URL of a registry", url=url, hint="http://host:port/path, as Confluent's clients take it"
         )
-    return ConfluentSubjects(Requests(url, timeout=_TIMEOUT_S, login=login))
+    return ConfluentSubjects.at(url, login)

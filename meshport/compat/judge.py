@@ -48,6 +48,7 @@ class Past:
         readers: every known reader.
         waivers: every waiver that was ever recorded for it.
         unused: whether its topic holds no event and no consumer group reads it; False where that is not known.
+        levels: further compatibility levels that a change is held to, as a registry of schemas has set them.
     """
 
     contract: Contract
@@ -55,6 +56,7 @@ class Past:
     readers: tuple[Reader, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     unused: bool = False
+    levels: frozenset[Compatibility] = frozenset()
 
 
 def judge_port(past: Past, after: Contract | None, product: Product | None, *, today: date) -> Verdict:
@@ -83,7 +85,7 @@ def judge_port(past: Past, after: Contract | None, product: Product | None, *, t
             waivers=waivers,
             judged_on=today,
         )
-    levels = {_level(before), level}
+    levels = {_level(before), level, *past.levels}
     reached = reach(past.versions, levels) if after else []
     raw = list(_changes(Change(before, after, product, today, past.versions)))
     if after:

@@ -1,4 +1,4 @@
-"""The sources of the past in a comparison: a git revision, the registry, or a file.
+"""The sources of the past in a comparison: a git revision, the registry, another registry, or a file.
 
 A source reports which products may differ, so that a thousand contracts are not parsed to compare three, and what the
 readers of a product rely on. Code of a product in another state never runs: only descriptors and schemas are read.
@@ -23,11 +23,12 @@ from meshport.compat.judge import Past
 from meshport.errors import NotRegistered, ProjectError
 from meshport.gate.before import Before, Line, PastSource, grouped, keys_of, known_readers
 from meshport.gate.git import Repository, Revision
+from meshport.gate.peer import PeerSource
 from meshport.gate.states import FolderSource, GitSource
 from meshport.gate.touched import readings
 from meshport.product import Status
 from meshport.project.project import FOLDERS, Project
-from meshport.registry import Registry
+from meshport.registry import ConfluentSubjects, Registry
 from meshport.schema import Schema, load_schema
 
 REGISTRY: Final = "registry"
@@ -35,8 +36,13 @@ _FILES: Final = (".avsc", ".yaml", ".json")
 _BRANCH: Final = re.compile(r"(?!HEAD)\w[\w./-]*")
 
 
-def parse_against(text: str, project: Project, open_registry: Callable[[], Registry]) -> PastSource:
-    """Return the source that `--against` names: `registry`, an existing file, or a git revision.
+def parse_against(
+    text: str,
+    project: Project,
+    open_registry: Callable[[], Registry],
+    open_peer: Callable[[str], ConfluentSubjects] = ConfluentSubjects.at,
+) -> PastSource:
+    """Return the source that `--against` names: `registry`, another registry's URL, an existing file, or a git revision.
 
     Text is a path if it ends in .avsc, .yaml or .json, begins with a dot or a slash, or is the folder of a project.
 
@@ -44,12 +50,15 @@ def parse_against(text: str, project: Project, open_registry: Callable[[], Regis
         text: as it was given.
         project: the project of the candidates.
         open_registry: returns the client; called for `registry` only.
+        open_peer: returns the client of another registry; called for a URL only. By default one without a login.
 
     Raises:
         ProjectError: it is none of these.
     """
     if text == REGISTRY:
         return RegistrySource(open_registry())
+    if text.startswith(("http://", "https://")):
+        return PeerSource(project, open_peer(text))
     file = Path(text)
     is_path = file.suffix in _FILES or text.startswith((".", "/")) or (file / "schemas").is_dir()
     if is_path and file.exists():

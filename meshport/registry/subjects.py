@@ -6,24 +6,27 @@ pages in no certain order, and has lists of schemas without ids. Only what all o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryUnavailable
 from meshport.product import Compatibility
+from meshport.registry.login import RegistryLogin
 from meshport.registry.requests import Requests, parse_response
 from meshport.snapshot import RegistrySnapshot, SchemaReferenceCopy, SubjectCopy, VersionCopy
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _NAMES: Final = TypeAdapter(list[str])
 _NUMBERS: Final = TypeAdapter(list[int])
 # Confluent's registry answers 20,000 names at most, others have no bound; a shorter list is complete.
 _SHORT_LIST: Final = 1000
 _READERS: Final = 8
+_TIMEOUT_S: Final = 60.0
 # A subject that no registry has, to learn what the registry answers for one without a level or a mode.
 _NOBODY: Final = "meshport-asks-for-a-subject-that-is-not-there"
 _DEFAULT_CONTEXTS: Final = frozenset({".", ":.:"})
@@ -39,6 +42,16 @@ class ConfluentSubjects:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self.url = requests.url
+
+    @classmethod
+    def at(cls, url: str, login: RegistryLogin | None = None) -> Self:
+        """Return a client of the registry at a URL.
+
+        Raises:
+            RegistryUnavailable: the URL is none.
+            FileError: a certificate of the login cannot be read.
+        """
+        return cls(Requests(url, timeout=_TIMEOUT_S, login=login))
 
     def __enter__(self) -> Self:
         return self
@@ -80,19 +93,19 @@ class ConfluentSubjects:
 
     def _numbers(self, path: str, **query: str) -> list[int]:
         try:
-            return list(parse_response(self._requests.send("GET", path, query), _NUMBERS.validate_json))
+            return list(parse_response(self._send(path, query), _NUMBERS.validate_json))
         except NotRegistered:
             return []
 
     def _version(self, path: str, *, deleted: bool) -> VersionCopy:
-        response = self._requests.send("GET", path, {"deleted": "true"} if deleted else None)
+        response = self._send(path, {"deleted": "true"} if deleted else {})
         answer: _VersionAnswer = parse_response(response, _VersionAnswer.model_validate_json)
         return answer.copied(deleted=deleted)
 
     def schema(self, schema_id: int) -> SchemaAnswer | None:
         """Return the schema with an id, or None."""
         try:
-            return self._requests.get(f"/schemas/ids/{schema_id}", SchemaAnswer)
+            return self._get(f"/schemas/ids/{schema_id}", SchemaAnswer)
         except NotRegistered:
             return None
 
@@ -102,7 +115,7 @@ class ConfluentSubjects:
         Some registries answer the latter for a subject that has none.
         """
         try:
-            answer = self._requests.get(f"/config/{quote(name, safe='')}" if name else "/config", _SettingAnswer)
+            answer = self._get(f"/config/{quote(name, safe='')}" if name else "/config", _SettingAnswer)
         except NotRegistered:
             return None
         return answer.level or answer.compatibility
@@ -114,7 +127,7 @@ class ConfluentSubjects:
     def mode(self, name: str | None = None) -> str | None:
         """Return the mode of a subject, or of the subjects that have none; None if it is not set or there are no modes."""
         try:
-            return self._requests.get(f"/mode/{quote(name, safe='')}" if name else "/mode", _SettingAnswer).mode
+            return self._get(f"/mode/{quote(name, safe='')}" if name else "/mode", _SettingAnswer).mode
         except (NotRegistered, RegistrationRefused, RegistryUnavailable) as error:
             if error.status in {404, 405, 501}:  # none is set, or the registry has no modes
                 return None
@@ -128,8 +141,8 @@ class ConfluentSubjects:
         Raises:
             RegistryUnavailable: the registry did not answer, or not as a registry does.
         """
-        level, mode = self.level() or Compatibility.BACKWARD, self.mode()
         names = self.names(deleted=True)
+        level, mode = self.level() or Compatibility.BACKWARD, self.mode()
         # Where the registry answers the default for a subject that has no level, one that is equal to it is not its own.
         default_level, default_mode = self.level(_NOBODY), self.mode(_NOBODY)
 
@@ -169,15 +182,33 @@ class ConfluentSubjects:
 
     def _other_contexts(self) -> tuple[str, ...]:
         try:
-            names = parse_response(self._requests.send("GET", "/contexts"), _NAMES.validate_json)
+            names = parse_response(self._send("/contexts"), _NAMES.validate_json)
         except (NotRegistered, RegistrationRefused, RegistryUnavailable):
             return ()  # most registries have one context, and no such route
         others = sorted(each for each in names if each not in _DEFAULT_CONTEXTS)
         return (f"the contexts {', '.join(others)} are left out: only the default context is read",) if others else ()
 
-    def _ask(self, path: str, **query: Any) -> Any:
+    def _get(self, path: str, model: type[_Model]) -> _Model:
+        found: _Model = parse_response(self._send(path), model.model_validate_json)
+        return found
+
+    def _send(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        """Send a GET, and return its response; as `Requests.send`, but a login that is refused is no answer."""
         try:
             return self._requests.send("GET", path, query)
+        except RegistrationRefused as error:
+            if error.status not in {401, 403}:
+                raise
+            raise RegistryUnavailable(
+                f"the registry at {self.url} refused the login: {error.message}",
+                url=self.url,
+                status=error.status,
+                hint="MESHPORT_PEER_AUTH=user:password, MESHPORT_PEER_TOKEN, or --peer-netrc FILE",
+            ) from error
+
+    def _ask(self, path: str, **query: Any) -> Any:
+        try:
+            return self._send(path, query)
         except NotRegistered as error:
             raise RegistryUnavailable(
                 f"{self.url}{path} answered 404, which no registry does",
