@@ -35,6 +35,7 @@ from meshport.product import Product
 from meshport.registry.api_keys import RegistryKeys
 from meshport.registry.audit import AuditLog
 from meshport.registry.generations import PortGenerations
+from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.requests import Requests, Transport, parse_response
 from meshport.registry.subjects import ConfluentSubjects
@@ -331,6 +332,11 @@ class Registry:
         """
         response = self._requests.send("POST", f"/api/v1/waivers/{number}/revoke")
         return parse_response(response, Waiver.model_validate_json)
+
+    @property
+    def access(self) -> RegistryGrants:
+        """Requests for access and grants."""
+        return RegistryGrants(self._requests)
 
     @property
     def audit(self) -> AuditLog:
