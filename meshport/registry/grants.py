@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import batched
 from typing import Final
 
 from pydantic import TypeAdapter
@@ -124,10 +123,10 @@ class RegistryGrants:
 
     def note_acls(self, *, added: Sequence[GrantedAcl] = (), removed: Sequence[GrantedAcl] = ()) -> None:
         """Note ACLs that are about to be created for grants, and such that no longer stand for one."""
-        for some in batched(added, MOST_ACLS, strict=False):
-            self._note(AclChange(added=some))
-        for some in batched(removed, MOST_ACLS, strict=False):
-            self._note(AclChange(removed=some))
+        for first in range(0, len(added), MOST_ACLS):
+            self._note(AclChange(added=tuple(added[first : first + MOST_ACLS])))
+        for first in range(0, len(removed), MOST_ACLS):
+            self._note(AclChange(removed=tuple(removed[first : first + MOST_ACLS])))
 
     def _note(self, change: AclChange) -> None:
         self._requests.send("POST", f"{_PATH}/acls", content=change.model_dump_json())
