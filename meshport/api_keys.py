@@ -1,7 +1,7 @@
 """API keys of a registry, as its API sends and receives them.
 
 The secret of a key is 256 random bits, and is shown once, when the key is made. A registry stores its SHA-256 and no more:
-a slow hash protects passwords, which can be guessed, and nobody guesses 256 random bits.
+a slow hash protects passwords, which can be guessed; 256 random bits cannot.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from meshport.schema import parse_schema
 
 if TYPE_CHECKING:
     from meshport.event.sdk import BaseCloudEvent
-    from meshport.ports.delivery.caller import Caller
+    from meshport.ports.delivery.caller import PublishingCaller
 
 __all__ = ["ArrowStream", "BatchReport", "PublishFailure", "Publisher", "Receipt"]
 
@@ -290,7 +290,7 @@ class Publisher:
         return BatchReport(len(ids) - len(failed), tuple(refused), tuple(each for each in failed if each.unknown))
 
     def _queue_rows(
-        self, records: Iterable[Mapping[str, Any]], caller: Caller
+        self, records: Iterable[Mapping[str, Any]], caller: PublishingCaller
     ) -> tuple[dict[str, int], list[PublishFailure]]:
         ids: dict[str, int] = {}
         refused: list[PublishFailure] = []
@@ -301,14 +301,16 @@ class Publisher:
                 refused.append(PublishFailure("", index, error))
         return ids, refused
 
-    def _publish_for(self, caller: Caller, record: Mapping[str, Any]) -> str:
+    def _publish_for(self, caller: PublishingCaller, record: Mapping[str, Any]) -> str:
         token = self._deliveries.callers.set(caller)
         try:
             return self._publish_plain(record)
         finally:
             self._deliveries.callers.reset(token)
 
-    def _queue_columns(self, frame: ArrowStream, caller: Caller) -> tuple[dict[str, int], list[PublishFailure]]:
+    def _queue_columns(
+        self, frame: ArrowStream, caller: PublishingCaller
+    ) -> tuple[dict[str, int], list[PublishFailure]]:
         if why := supports(self.schema):
             raise EncodeError(f"{self.schema.name} cannot be written by columns: {why}", hint="records, each a mapping")
         from meshport.event.column_writer import ColumnWriter  # noqa: PLC0415 - needs pyarrow, which is there

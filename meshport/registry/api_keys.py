@@ -13,7 +13,7 @@ _KEYS: Final = TypeAdapter(tuple[ApiKey, ...])
 _PATH: Final = "/api/v1/keys"
 
 
-class _Nothing(BaseModel):
+class _NoBody(BaseModel):
     """An empty body."""
 
 
@@ -57,4 +57,4 @@ class RegistryKeys:
         Raises:
             NotRegistered: there is no such key.
         """
-        return self._requests.post(f"{_PATH}/{key_id}/revoke", _Nothing(), ApiKey)
+        return self._requests.post(f"{_PATH}/{key_id}/revoke", _NoBody(), ApiKey)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from meshport.errors import MeshError, RegistryUnavailable
 from meshport_registry.app import create_app
@@ -72,10 +74,33 @@ class _Server(uvicorn.Server):
         self._renewal: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._settings.tls is not None and self.config.ssl is not None:
+        if self.config.ssl is None or self._settings.tls is None:
+            await super().startup(sockets)
+        else:
+            await self._start_tls(sockets or [], self.config.ssl)
             self._renewal = asyncio.create_task(renew_certificate(self.config.ssl, self._settings.tls))
         self.ready.set()
+
+    async def _start_tls(self, sockets: list[socket.socket], tls: ssl.SSLContext) -> None:
+        """Start as uvicorn does, with a bound of the handshake, for which uvicorn leaves a client a minute."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                self._connection,
+                sock=each,
+                ssl=tls,
+                ssl_handshake_timeout=self._settings.connections.head_s,
+                backlog=self.config.backlog,
+            )
+            for each in sockets
+        ]
+        self.started = True
+
+    def _connection(self) -> BoundedHttp:
+        assert isinstance(self.server_state, Connections)  # noqa: S101 - set by the constructor
+        return BoundedHttp(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._renewal is not None:

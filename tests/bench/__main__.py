@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import codec, columnar, contracts, gate, ports, registry, registry_attacks
+from tests.bench import codec, columnar, contracts, gate, identity, ports, registry, registry_attacks
 from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
@@ -18,6 +18,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "columnar": columnar.figures,
     "contracts": contracts.figures,
     "gate": gate.figures,
+    "identity": identity.figures,
     "ports": ports.figures,
     "processors": processors.figures,
     "registry": registry.figures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -9,28 +10,29 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 
 _SERVE: Final = (
-    "import sys; from meshport_registry import Settings, serve; "
-    "serve(Settings(database=sys.argv[1], port=int(sys.argv[2]), bootstrap_servers='kafka:9092'))"
+    "import json, sys; from meshport_registry import Settings, serve; "
+    "serve(Settings(database=sys.argv[1], port=int(sys.argv[2]), bootstrap_servers='kafka:9092', **json.loads(sys.argv[3])))"
 )
 
 
 @contextmanager
-def service(database: str | None = None) -> Iterator[tuple[str, int]]:
+def service(database: str | None = None, **settings: Any) -> Iterator[tuple[str, int]]:
     """Run the service, and yield its URL and the id of its process once it answers.
 
     Args:
         database: the URL of an empty one; by default a new SQLite file.
+        settings: further ones, as JSON has them.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         database = database or f"sqlite:///{Path(folder) / 'registry.db'}"
-        process = subprocess.Popen([sys.executable, "-c", _SERVE, database, str(port)])
+        process = subprocess.Popen([sys.executable, "-c", _SERVE, database, str(port), json.dumps(settings)])
         try:
             url = f"http://127.0.0.1:{port}"
             with httpx2.Client(transport=httpx2.HTTPTransport(retries=10), trust_env=False, timeout=30) as http:

@@ -115,7 +115,8 @@ def test_the_services_agree_with_each_other() -> None:
         settings["POSTGRES_DB"],
     )
     assert services["registry"]["environment"]["PGPASSWORD"] == settings["POSTGRES_PASSWORD"]
-    assert services["registry"]["ports"] == [f"{registry['port']}:{registry['port']}"]
+    assert services["registry"]["ports"] == [f"127.0.0.1:{registry['port']}:{registry['port']}"]
+    assert registry["allow_anonymous"], "everyone may do everything, so the port is published on this machine only"
     applied = parsed(COMMANDS["apply"])
     assert applied["registry"] == COMPOSE["x-product"]["environment"]["MESHPORT_REGISTRY"]
     assert applied["registry"] == f"http://registry:{registry['port']}"

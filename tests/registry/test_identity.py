@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 import ssl
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import httpx2
 import jwt
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import update
 
 from meshport.api_keys import ApiKeyRequest, NewApiKey
@@ -265,11 +268,6 @@ def _none_token(provider: Issuer) -> str:
 
 def _hmac_token(provider: Issuer) -> str:
     """Return a token that is signed by HMAC with the text of the public key as its secret."""
-    import hashlib  # noqa: PLC0415
-    import hmac  # noqa: PLC0415
-
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-
     key = provider.keys["rsa-1"].public_key()
     secret = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head = _part({"alg": "HS256", "kid": "rsa-1", "typ": "JWT"}) + "." + _part(provider.claims())

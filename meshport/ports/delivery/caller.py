@@ -19,7 +19,7 @@ from meshport.ports.delivery.chunk import Chunk, ReceiptChunk
 from meshport.ports.delivery.outcome import PublishFailure
 from meshport.ports.delivery.receipt import Receipt
 
-__all__ = ["Account", "Caller", "Failed"]
+__all__ = ["Account", "PublishingCaller", "Failed"]
 
 # Chunks are looked through for those that are done when their number has doubled, and not below this one.
 _FEW: Final = 16
@@ -99,7 +99,7 @@ class Account:
         self.chunks = kept
 
 
-class Caller:
+class PublishingCaller:
     """A thread or a task that publishes events.
 
     Attributes:

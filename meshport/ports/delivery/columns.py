@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from meshport.errors import MeshError
 from meshport.event import Headers
-from meshport.ports.delivery.caller import Caller
+from meshport.ports.delivery.caller import PublishingCaller
 from meshport.ports.delivery.chunk import SUFFIXES
 from meshport.ports.delivery.deliveries import Deliveries
 from meshport.ports.delivery.outcome import PublishFailure
@@ -27,7 +27,10 @@ class ArrowStream(Protocol):
 
 
 def queue_columns(
-    frame: Iterable[Parts], headers_of: Callable[[bytes, bytes], Headers], deliveries: Deliveries, caller: Caller
+    frame: Iterable[Parts],
+    headers_of: Callable[[bytes, bytes], Headers],
+    deliveries: Deliveries,
+    caller: PublishingCaller,
 ) -> tuple[dict[str, int], list[PublishFailure]]:
     """Queue an event for each row.
 

@@ -16,7 +16,7 @@ from typing import Final
 from meshport.errors import MeshError, PublishError
 from meshport.event import Headers, new_id
 from meshport.kafka.producer import ANY_PARTITION, NOW, Producer, Refusal, refusal
-from meshport.ports.delivery.caller import Account, Caller
+from meshport.ports.delivery.caller import Account, PublishingCaller
 from meshport.ports.delivery.chunk import CHUNK, Chunk, ReceiptChunk, mark
 from meshport.ports.delivery.fork import keep_client, leave_at_fork
 from meshport.ports.delivery.outcome import Settled
@@ -53,7 +53,7 @@ class Deliveries:
         # The client's own method: topic, value, key, partition, callback, None, timestamp, headers. Keyword arguments would
         # cost half a microsecond of 2.7.
         self._produce: Callable[..., None] = producer.produce
-        self.callers: ContextVar[Caller | None] = ContextVar(f"caller of {topic}", default=None)
+        self.callers: ContextVar[PublishingCaller | None] = ContextVar(f"caller of {topic}", default=None)
         """The caller in this context, if it has published anything; of another thread or task where it is inherited."""
         self._ids = f"{new_id()}-"
         self._chunk_numbers = count()
@@ -68,7 +68,7 @@ class Deliveries:
 
     # -- publishing ------------------------------------------------------------------------------------------------
 
-    def caller(self) -> Caller:
+    def caller(self) -> PublishingCaller:
         """Return the caller that runs now, a new one if it has published nothing yet.
 
         Raises:
@@ -80,11 +80,11 @@ class Deliveries:
             self.callers.set(caller)
         return caller
 
-    def new_caller(self) -> Caller:
+    def new_caller(self) -> PublishingCaller:
         """Return a caller whose events no flush of another one takes for its own; raises as `caller`."""
         with self._lock:
             self._check_open()
-            caller = Caller(self._new_chunk(), self._failures)
+            caller = PublishingCaller(self._new_chunk(), self._failures)
             caller.account.chunks.append(caller.chunk)
             self._accounts.append(caller.account)
             if len(self._accounts) > self._look_at:
@@ -92,7 +92,7 @@ class Deliveries:
                 self._look_at = max(_FEW, 2 * len(self._accounts))
         return caller
 
-    def chunk(self, caller: Caller) -> Chunk:
+    def chunk(self, caller: PublishingCaller) -> Chunk:
         """Return the chunk of a caller's next event; delivery reports are polled where a new one begins.
 
         Raises:
@@ -109,7 +109,9 @@ class Deliveries:
         self.poll(0)
         return caller.chunk
 
-    def queue(self, caller: Caller, id: str, value: bytes | None, key: bytes | None, headers: Headers) -> None:
+    def queue(
+        self, caller: PublishingCaller, id: str, value: bytes | None, key: bytes | None, headers: Headers
+    ) -> None:
         """Queue one event with the client; wait while its queue is full.
 
         Raises:
@@ -139,7 +141,7 @@ class Deliveries:
                 return
             self.poll(_FULL_S)
 
-    def queue_next(self, caller: Caller, id: str, value: bytes, key: bytes | None, headers: Headers) -> None:
+    def queue_next(self, caller: PublishingCaller, id: str, value: bytes, key: bytes | None, headers: Headers) -> None:
         """Queue one event that has data; otherwise as `queue`, in less time.
 
         The caller's chunk has room, and `id` is the chunk's prefix with the next of `SUFFIXES`.
@@ -164,7 +166,7 @@ class Deliveries:
             raise
 
     def queue_with_receipt(
-        self, caller: Caller, id: str, value: bytes | None, key: bytes | None, headers: Headers
+        self, caller: PublishingCaller, id: str, value: bytes | None, key: bytes | None, headers: Headers
     ) -> Receipt:
         """Queue one event with the client and return its receipt; otherwise as `queue`."""
         chunk = ReceiptChunk(id, mark(value, key), self._producer.undelivered, self._receipts.reported)
@@ -189,7 +191,7 @@ class Deliveries:
                     return chunk.receipt
             self.poll(_FULL_S)
 
-    def _expect(self, caller: Caller, chunk: ReceiptChunk) -> None:
+    def _expect(self, caller: PublishingCaller, chunk: ReceiptChunk) -> None:
         """Count the event of a receipt to its caller, and see that a thread serves its delivery report."""
         caller.account.add(chunk, self._next_failure)
         chunk.seal()
@@ -271,7 +273,7 @@ class Deliveries:
                 found.seen = self._failures
         return Settled.sum(settled)
 
-    def settle_alone(self, caller: Caller, timeout_s: float = TIMEOUT_S) -> Settled:
+    def settle_alone(self, caller: PublishingCaller, timeout_s: float = TIMEOUT_S) -> Settled:
         """Wait for the events of one caller and return what became of them; otherwise as `settle`."""
         self._await([caller.account], timeout_s)
         with self._lock:

@@ -1,4 +1,4 @@
-"""Routes of API keys, for those who administer the registry."""
+"""Routes of API keys, for administrators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys by the database alone, for a command on the registry's host: whoever may write the database is trusted.
+"""API keys by the database alone, for a command on the registry's host: a user who may write the database is trusted.
 
 So the first key is made, and the next one after the last was lost. The audit names the user of the operating system.
 """

@@ -1,4 +1,4 @@
-"""How fast refusals are answered, so that a flood of them takes no time from those who are let in."""
+"""How fast refusals are answered, so that a flood of them leaves the time of the process to other callers."""
 
 from __future__ import annotations
 

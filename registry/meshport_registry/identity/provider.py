@@ -2,7 +2,7 @@
 
 Only the issuer's own URL and the `jwks_uri` of its discovery document are ever fetched (OpenID Connect Discovery 1.0), never
 a URL of a token. What is fetched is bounded in bytes, seconds and keys. A token with an unknown key has the keys read again,
-because the provider may have rotated them; such reads are bounded in number, so that nobody can have the registry ask
+because the provider may have rotated them; such reads are bounded in number, so that no caller can have the registry ask
 its provider at will.
 """
 
@@ -94,7 +94,7 @@ class Provider:
         return self._keys
 
     def _read_once(self) -> asyncio.Task[None]:
-        """Return the read that is under way, or begin one."""
+        """Return the read that is in progress, or begin one."""
         if self._reading is None:
             self._tried_at = self._clock()
             self._reading = asyncio.create_task(self._read())
