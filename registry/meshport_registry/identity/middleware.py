@@ -12,7 +12,6 @@ from meshport_registry.audit.call import audited_call
 from meshport_registry.errors import Unauthenticated, render
 from meshport_registry.identity.caller import ANONYMOUS, LOCAL
 from meshport_registry.identity.door import Door
-from meshport_registry.identity.pacing import Pacing
 from meshport_registry.negotiation import CONFLUENT_JSON, is_mesh
 
 # What a probe of the machinery around the registry asks for, which has no identity. It reports nothing of the mesh.
@@ -35,7 +34,6 @@ class IdentityMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._pacing = Pacing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI event stream."""
@@ -52,7 +50,6 @@ class IdentityMiddleware:
             try:
                 state["caller"] = await door.identify(scope)
             except MeshError as error:
-                await self._pacing.turn()
                 await _refuse(scope, send, error)
                 return
         await self._app(scope, receive, send)
