@@ -25,6 +25,7 @@ from meshport.ports.history import Missing
 from meshport.project.clusters import cluster_tables, combined, later_layers
 from meshport.project.project import Project
 from meshport.registry import Registry
+from meshport.registry.login import environment_login
 
 STATE: Final = ".meshport"
 _LOCK_TRIES: Final = 10
@@ -165,6 +166,8 @@ def running_mesh(start: Path) -> RunningMesh | None:
 def open_registry(url: str | None, *, timeout_s: float = 30.0) -> Registry:
     """Return a client of the registry that is named, else of the one that runs here, which waits so long for an answer.
 
+    It shows the API key or token of MESHPORT_REGISTRY_TOKEN, if there is one.
+
     Raises:
         RegistryUnavailable: none was named, and no mesh runs here.
     """
@@ -176,7 +179,7 @@ def open_registry(url: str | None, *, timeout_s: float = 30.0) -> Registry:
                 hint="--registry URL, MESHPORT_REGISTRY, or `meshport up` in this project",
             )
         url = mesh.registry_url
-    return Registry(url, timeout=timeout_s)
+    return Registry(url, timeout=timeout_s, login=environment_login(os.environ))
 
 
 def resolve_at(url: str | None) -> Callable[[Address], Binding]:

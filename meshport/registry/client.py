@@ -37,6 +37,7 @@ from meshport.registry.audit import AuditLog
 from meshport.registry.generations import PortGenerations
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
+from meshport.registry.login import RegistryLogin
 from meshport.registry.requests import Requests, Transport, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
@@ -54,6 +55,7 @@ class Registry:
         timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         keep: seconds for which a resolved binding is returned without a request.
         transport: the transport of requests; for tests inside one process.
+        login: at the registry, where it is not in the URL, and the certificates of the connection.
 
     Attributes:
         url: of the registry, without user and password.
@@ -63,9 +65,15 @@ class Registry:
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 30.0, keep: float = 10.0, transport: Transport | None = None
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        keep: float = 10.0,
+        transport: Transport | None = None,
+        login: RegistryLogin | None = None,
     ) -> None:
-        self._requests = Requests(url, timeout=timeout, transport=transport)
+        self._requests = Requests(url, timeout=timeout, transport=transport, login=login)
         self.url = self._requests.url
         self._bindings = ResolvedBindings(self._requests, keep)
         self._schemas = FetchedSchemas(self._requests)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import netrc
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
 from meshport.errors import FileError
+
+TOKEN_VARIABLE: Final = "MESHPORT_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
+"""The variable with the API key or the token that a process shows to its registry."""
+CA_VARIABLE: Final = "MESHPORT_REGISTRY_CA"
+"""The variable with the file of the authorities of the registry's certificate."""
+CERTIFICATE_VARIABLE: Final = "MESHPORT_REGISTRY_CERTIFICATE"
+"""The variable with the file of a client certificate for the registry, PEM."""
+KEY_VARIABLE: Final = "MESHPORT_REGISTRY_KEY"
+"""The variable with the file of the key of that certificate, where it is in a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,23 @@ class RegistryLogin:
                 f"the certificates in {files} cannot be used: {error.strerror or error}", hint="files in PEM"
             ) from None
         return context
+
+
+def environment_login(environment: Mapping[str, str]) -> RegistryLogin:
+    """Return the login that a process has for its registry, from `TOKEN_VARIABLE` and the variables beside it.
+
+    Args:
+        environment: of the process.
+    """
+    token, ca, certificate, key = (
+        environment.get(name) for name in (TOKEN_VARIABLE, CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE)
+    )
+    return RegistryLogin(
+        token=SecretStr(token) if token else None,
+        ca=Path(ca) if ca else None,
+        certificate=Path(certificate) if certificate else None,
+        key=Path(key) if key else None,
+    )
 
 
 def netrc_login(file: Path, host: str) -> tuple[str, SecretStr]:
