@@ -49,6 +49,7 @@ VERBS: Final = {
     "deprecate": _Verb("lifecycle:deprecate", "Announce the end of a product, with a day and a successor, or take that back."),
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),
+    "adopt": _Verb("adopt:adopt", "Write a product for a topic that is there already; the topic is only read."),
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
     "access": _Verb("access:access_app", "Who may reach what at Kafka."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),

@@ -173,19 +173,24 @@ def drop(
                 "none for a product whose files are no longer in its project"
             )
             raise typer.Exit(FINDINGS)
-        _ask(f"Drop {wanted.key}, and delete {_counted(len(uses), 'topic')} with all their records?", yes)
+        _ask(
+            f"Drop {wanted.key}, and delete {_counted(len(uses) - len(_adopted(known)), 'topic')} with all their records?",
+            yes,
+        )
         mesh.drop(known.descriptor.id, Removal(unused=tuple(sorted(bound)) if not hindering else ()))
-        adopted = {port.topic for port in known.descriptor.output_ports}
-        own = {each: admin for each, admin in uses.items() if each.topic not in adopted}
-        for each, admin in own.items():
+        adopted = _adopted(known)
+        deleted = {each: admin for each, admin in uses.items() if each.topic not in adopted}
+        for each, admin in deleted.items():
             admin.delete_topic(each.topic)
         for group, admin in groups.items():
             admin.delete_group(group)
     if json:
-        emit({"address": str(wanted), "dropped": True, "topics": [each.topic for each in uses]})
+        emit({"address": str(wanted), "dropped": True, "topics": [each.topic for each in deleted]})
         return
-    for each in uses:
+    for each in deleted:
         say(f"deleted topic {each.topic}")
+    for topic in sorted(adopted):
+        say(f"topic {topic} stays: the product had adopted it")
     say(f"{wanted.key} is dropped; where its files are still in a project, `meshport apply` registers it anew")
 
 
@@ -203,10 +208,16 @@ def _uses(mesh: Registry, known: RegisteredProduct, admins: ClusterAdmins) -> di
         topics = {binding.topic, *(each.topic for each in binding.continues)}
         with suppress(NotRegistered, RegistrationRefused):  # a retired line lists none
             topics |= {each.topic for each in mesh.generations(binding.address).list().generations}
-        there = admin.partitions()
-        names = dict.fromkeys(name for topic in sorted(topics) for name in generation_topics(topic) if name in there)
+        there, adopted = admin.partitions(), _adopted(known)
+        of_topic = ([topic] if topic in adopted else generation_topics(topic) for topic in sorted(topics))
+        names = dict.fromkeys(name for each in of_topic for name in each if name in there)
         found |= {topic_use(name, admin): admin for name in names}
     return found
+
+
+def _adopted(known: RegisteredProduct) -> set[str]:
+    """Return the topics that were there before the product, and stay when it goes."""
+    return {port.topic for port in known.descriptor.output_ports if port.topic is not None}
 
 
 def _product(address: str, otherwise: str) -> Address:

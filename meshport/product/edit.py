@@ -13,7 +13,7 @@ from meshport.product.yaml_file import MappingNode, ScalarNode, SequenceNode, co
 
 _PORTS: Final = "outputPorts"
 # The keys that a new line does not take over from the line before it.
-_OWN: Final = {"name", "major", "schema", "type", "liveFrom", "deprecatedOn"}
+_OWN: Final = {"name", "major", "schema", "type", "topic", "envelope", "liveFrom", "deprecatedOn"}
 
 
 def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date, file: str) -> str:
@@ -53,7 +53,16 @@ def add_line(text: str, old: OutputPort, *, live_from: date, deprecated_on: date
 
 
 def _with_line(product: Product, old: OutputPort, live_from: date, deprecated_on: date) -> Product:
-    fresh = {"major": old.major + 1, "live_from": live_from, "schema_file": None, "type": None, "deprecated_on": None}
+    # A new major has another log than the topic that the old one adopts.
+    fresh = {
+        "topic": None,
+        "envelope": None,
+        "major": old.major + 1,
+        "live_from": live_from,
+        "schema_file": None,
+        "type": None,
+        "deprecated_on": None,
+    }
     ports = list(product.output_ports)
     index = ports.index(old)
     ports[index : index + 1] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -89,6 +89,7 @@ class Draft:
         compacted: whether the port is compacted.
         inputs: the fields that are read, by the address of the input; an empty list is all of them.
         processing: its process; None for a source-aligned product.
+        port: further keys of its port's entry in product.yaml, which win over those above.
     """
 
     address: Address
@@ -101,6 +102,7 @@ class Draft:
     compacted: bool = False
     inputs: Mapping[Address, Sequence[str]] | None = None
     processing: Processing | None = None
+    port: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_product(project: Project, draft: Draft) -> list[Path]:
@@ -298,6 +300,7 @@ def _descriptor(draft: Draft) -> dict[str, Any]:
         port["time"] = draft.time
     if draft.compacted:
         port["cleanup"] = "compact"
+    port |= draft.port
     document: dict[str, Any] = {
         "address": str(draft.address),
         "id": str(uuid4()),

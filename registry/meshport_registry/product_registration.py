@@ -374,7 +374,9 @@ def _write_contract(
     name, level = product.subject(port), product.compatibility(port)
     history = find_history(connection, name)
     known = registered_id(connection, candidate)
-    version = existing_version(history, known)
+    # The topic's other writers may have registered the same schema with references.
+    same = history.like(candidate, known) if port.adopted else None
+    version = existing_version(history, same.schema_id if same else known)
     if version is None and before is None:
         version = add_version(connection, history, candidate, level, judged, known=known)
     elif version is None:

@@ -58,7 +58,9 @@ def drop(connection: Connection, guid: str, wanted: Removal) -> None:
     subjects = connection.execute(
         select(tables.subject.c.name).where(tables.subject.c.id.in_([each.subject_id for each in lines]))
     ).scalars()
-    names = list(subjects)
+    # The other writers of an adopted topic go on with its subject.
+    others = {product.subject(port) for port in product.output_ports if port.adopted}
+    names = [each for each in subjects if each not in others]
     for table in _OF_PRODUCT:
         connection.execute(delete(table).where(table.c.guid == guid))
     inputs = tables.input_port

@@ -19,6 +19,45 @@ _REPLICAS: Final = 3
 _TOMBSTONES_KEPT_MS: Final = 86_400_000  # Kafka's default
 
 
+def topic_changed(change: Change) -> Iterator[Found]:
+    """The port adopts another topic, or reads the events of its topic in another form.
+
+    An address leads to one log: readers keep their offsets in it, and another topic has none of these events at these offsets.
+    `envelope` decides whether the attributes of an event come from its headers: with a change of it every stored event gets
+    another id and time, so that a reader takes each for a new one.
+
+    Keep both, or publish the other topic as a port or a major of its own.
+    """
+    if (after := change.after) is None:
+        return
+    if after.product.address != change.before.product.address:  # EVENT_SOURCE reports a changed address
+        return
+    before, port = change.before.port, after.port
+    was, now = change.before.product.topic(before), after.product.topic(port)
+    if was != now:
+        keep = f"keep `topic: {was}`" if before.topic else "leave `topic` out"
+        yield Found(
+            "topic",
+            f"the topic was {was!r} and would be {now!r}: readers keep their offsets in the first",
+            was,
+            now,
+            f"{keep}; or {new_major(change.before)}",
+            RollOut.READERS,
+            Part.PORT,
+        )
+    was, now = (each.envelope or "cloudevents" for each in (before, port))
+    if was != now:
+        yield Found(
+            "envelope",
+            f"the envelope was {was!r} and would be {now!r}: every stored event would get another id",
+            was,
+            now,
+            f"keep `envelope: {was}`; or {new_major(change.before)}",
+            RollOut.READERS,
+            Part.PORT,
+        )
+
+
 def partitions(change: Change) -> Iterator[Found]:
     """The port declares fewer partitions than its topic has.
 
@@ -58,12 +97,14 @@ def partitions_added(change: Change) -> Iterator[Found]:
         return
     was, now = change.before.port.partitions, after.port.partitions
     if now > was:
+        rebuild = f"`meshport rebuild {after.product.address.key} --partitions {now} --swap always` first"
+        agree = f"where its other writers have added them, let the readers know, then {WAIVE}"
         yield Found(
             "partitions",
             f"the topic has {was} partitions and would have {now}: keys would move to others",
             was,
             now,
-            f"`meshport rebuild {after.product.address.key} --partitions {now} --swap always` first; or keep `partitions: {was}`",
+            f"{agree if after.port.adopted else rebuild}; or keep `partitions: {was}`",
             RollOut.ANY,
             Part.PORT,
         )
@@ -202,6 +243,7 @@ def _in_sync(port: OutputPort) -> int:
 
 
 RULES: Final = (
+    Rule("TOPIC_CHANGED", "an address keeps its log", _CONTRACT, Scope.CHANGE, topic_changed, holds_unused=True),
     Rule(
         "PARTITIONS",
         "a topic keeps its partitions",
