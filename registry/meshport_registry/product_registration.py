@@ -123,6 +123,8 @@ def register_product(
     plan.refused += [*unmatched(declaration), *declaration.misfits]
     inputs = _check_inputs(connection, product, plan, lenient=dry_run)
     plan.raise_if_refused(product)
+    plan.refused += [each for port in product.output_ports for each in _bound_elsewhere(connection, product, port)]
+    plan.raise_if_refused(product)
     _apply_verdicts(judged.result(gate_judgement(connection, declaration, utc_today())), plan)
     plan.raise_if_conflicting(product)
     _plan_descriptor(product, row, plan)
@@ -291,7 +293,6 @@ def _write_bindings(
         version = _write_contract(connection, product, port, candidate, judged, before=before)
         address = product.port_address(port)
         topic = product.topic(port, generation=generation)
-        plan.refused += _bound_elsewhere(connection, product, port, topic)
         if before is not None and before.partitions != port.partitions and not port.adopted:
             plan.refused.append(
                 f"{address} has {before.partitions} partitions in generation {generation}, {port.partitions} are declared: "
@@ -340,9 +341,9 @@ def _write_bindings(
         )
 
 
-def _bound_elsewhere(connection: Connection, product: Product, port: OutputPort, topic: str) -> Iterator[str]:
+def _bound_elsewhere(connection: Connection, product: Product, port: OutputPort) -> Iterator[str]:
     """Report the line of another port or product that has the topic, or the subject of its schema, of a port."""
-    own, guid = tables.binding, str(product.id)
+    own, guid, topic = tables.binding, str(product.id), product.topic(port)
     other = (own.c.guid != guid) | (own.c.port != port.name) | (own.c.major != port.major)
     named = (own.c.topic == topic) | (tables.subject.c.name == product.subject(port))
     found = connection.execute(
