@@ -93,7 +93,7 @@ def adopt(
     wanted = Wanted(topic, named, subject, tuple(key or ()), time, cluster)
     if from_registry is None:
         with open_registry(registry) as mesh:
-            found = look(wanted, config, mesh.subjects())
+            found = look(wanted, config, mesh.subjects)
             notes = [*found.notes, *unknown_ids(found, mesh)]
     else:
         login = peer_login(from_registry, netrc=netrc, ca=ca, certificate=certificate, key=peer_key)

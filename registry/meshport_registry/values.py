@@ -144,7 +144,7 @@ class BoundedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return the handler of the route's requests."""
         handle = super().get_route_handler()
-        path, takes_body = self.path_format, self.body_field is not None
+        path, takes_body = self.path, self.body_field is not None
 
         async def guarded(request: Request) -> Response:
             unreadable: MeshError | None = None

@@ -58,7 +58,7 @@ class Guard:
 
         Args:
             request: its body is read if the row of the route says that the body names what it is about.
-            path: of the route, with its parameters in braces.
+            path: of the route, as it is declared: with its parameters and their converters in braces.
 
         Raises:
             Unauthenticated: the caller is not known, and the policies do not permit it to every caller.
