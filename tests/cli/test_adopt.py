@@ -96,7 +96,7 @@ def test_a_processor_reads_an_adopted_topic(on_mesh: Run, mesh: Mesh, engine: st
     assert applied.code == 0, applied.err
     product = next(each for each in Project.find(Path()).products if each.product.process)
     address = product.product.port_address(product.product.default_port)
-    plan = make_plan(load_pipeline(product.product, product.folder), str(address), mesh.registry, kafka=CONNECTIONS)
+    plan = make_plan(load_pipeline(product.product, product.folder), address, mesh.registry, kafka=CONNECTIONS)
     ENGINES[engine](plan, mesh.registry, until_end=True)
     write(mesh, topic, [reading(number) for number in range(60, 90)])
     ENGINES[engine](plan, mesh.registry, until_end=True)

@@ -40,7 +40,7 @@ def write(
     context = SerializationContext(topic, MessageField.VALUE)
     # Java's client is the usual writer; its partitioner is librdkafka's `murmur2_random`.
     producer = Producer({**client_settings(mesh.bootstrap_servers), "partitioner": "murmur2_random"} | settings)
-    when = {} if timestamp_ms is None else {"timestamp": timestamp_ms}
+    when: dict[str, Any] = {} if timestamp_ms is None else {"timestamp": timestamp_ms}
     with SchemaRegistryClient({"url": mesh.url}) as registry:
         serialize = AvroSerializer(registry, json.dumps(form or READING))
         for record in records:
