@@ -53,6 +53,7 @@ VERBS: Final = {
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
     "access": _Verb("access:access_app", "Who may reach what at Kafka."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),
+    "policy": _Verb("policy:policy_app", "Policies: who may do what."),
     "registry": _Verb("registry:registry_app", "The registry service."),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import typer
 from meshport.address import Address
 from meshport.cli.acls import AclPlan, MeshAcls
 from meshport.cli.output import emit, say
+from meshport.cli.policy_changes import PolicyChanges
 from meshport.cli.session import (
     JsonOption,
     KafkaConfigOption,
@@ -24,11 +25,13 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.admins import ClusterAdmins
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.one_machine import OneMachineAdmin
+from meshport.policy import PolicySet
 from meshport.product.lines import utc_today
 from meshport.project.apply import ProductPlan, carry_out, plan
 from meshport.project.check import Contracts, check_process, unknown_inputs
 from meshport.project.contracts import check_contracts
 from meshport.project.follow import follow_process
+from meshport.project.policies import policy_texts
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
 
@@ -76,6 +79,9 @@ def check(
         say(f"{each.product.address.key}: {each.product.archetype}, {_counted(len(each.schemas), 'port')}{inputs}")
         if json:
             emit(_checked(each, unknown))
+    if texts := policy_texts(project):
+        PolicySet(texts)
+        say(f"{_counted(len(texts), 'file')} of policies well-formed; `meshport policy test` runs their tests")
     say(
         f"{_counted(len(project.products), 'product')} well-formed"
         + (f"; {unchecked} not checked against their inputs" if unchecked else "")
@@ -126,6 +132,8 @@ def apply(
 ) -> None:
     """Register this project's products and create their topics; nothing is deleted.
 
+    Policies of the project are applied last: policies/*.cedar, and policies.cedar beside the products of a domain.
+
     Where the cluster runs an authorizer, the ACLs that the process of each product needs are created too.
 
     The plan is shown first. If any product is refused, none is applied: a file that is wrong, a process that does not fit
@@ -144,7 +152,7 @@ def apply(
     with open_registry(registry) as mesh:
         planned = plan(project.products, mesh, admins := ClusterAdmins(clusters, _admin))
         acls = AclPlan(MeshAcls(mesh, clusters, planned), planned, revoke or ())
-        _apply(planned, acls, mesh, admins, plan_only, json)
+        _apply(planned, acls, PolicyChanges(project, mesh), mesh, admins, plan_only, json)
 
 
 def _admin(cluster: KafkaConfig) -> Admin:
@@ -154,7 +162,13 @@ def _admin(cluster: KafkaConfig) -> Admin:
 
 
 def _apply(
-    planned: list[ProductPlan], acls: AclPlan, mesh: Registry, admins: ClusterAdmins, plan_only: bool, json: bool
+    planned: list[ProductPlan],
+    acls: AclPlan,
+    policies: PolicyChanges,
+    mesh: Registry,
+    admins: ClusterAdmins,
+    plan_only: bool,
+    json: bool,
 ) -> None:
     for each in planned:
         address = each.product.product.address
@@ -163,7 +177,7 @@ def _apply(
             say(f"{address.key}: as it is")
         for change in changes:
             say(f"{address.key}: {change}")
-    for note in acls.notes():
+    for note in (*acls.notes(), *policies.lines()):
         say(note)
     for each in planned:
         if not plan_only:
@@ -174,6 +188,9 @@ def _apply(
             emit(_applied(each, acls, not plan_only))
     if not plan_only:
         acls.revoke()
+        policies.carry_out()
+    if json:
+        policies.emit(done=not plan_only)
     todo = sum(each.changes or bool(acls.missing(each.product.product.address)) for each in planned)
     if plan_only:
         say(f"{todo} of {_counted(len(planned), 'product')} would change; nothing was done")

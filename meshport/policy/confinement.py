@@ -52,7 +52,7 @@ def confine(source: PolicyText, policy_id: str, policy: dict[str, Any]) -> None:
         )
     if policy["effect"] != "permit":
         return
-    actions = _actions(policy["action"])
+    actions = named_actions(policy["action"])
     if actions is None:
         raise PolicyError(
             f"{policy_id} of the domain {domain} permits every action",
@@ -84,7 +84,7 @@ def _within(domain: str, scope: dict[str, Any]) -> bool:
             return False
 
 
-def _actions(scope: dict[str, Any]) -> set[str] | None:
+def named_actions(scope: dict[str, Any]) -> set[str] | None:
     """Return the actions that a scope names; None for all."""
     if scope["op"] == "All":
         return None

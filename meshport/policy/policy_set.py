@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import cedarpy
 
 from meshport.errors import PolicyError
-from meshport.policy.confinement import PolicyText, confine
+from meshport.policy.confinement import PolicyText, confine, named_actions
 from meshport.policy.entities import Action, Resource, entity
 
 _PACKAGE: Final = files("meshport.policy")
@@ -118,6 +118,15 @@ class PolicySet:
     def forbids(self) -> bool:
         """Whether any policy forbids something."""
         return any(each["effect"] == "forbid" for each in self._static.values())
+
+    def permitting(self, action: Action) -> list[Policy]:
+        """Return the policies that permit an action to some caller, by what their scope names."""
+        found = []
+        for policy_id, policy in self._static.items():
+            named = named_actions(policy["action"])
+            if policy["effect"] == "permit" and (named is None or action in named):
+                found.append(self.policies[policy_id])
+        return found
 
     def decide(
         self,

@@ -38,6 +38,7 @@ from meshport.registry.generations import PortGenerations
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
 from meshport.registry.login import RegistryLogin
+from meshport.registry.policies import RegistryPolicies
 from meshport.registry.requests import Requests, Transport, parse_response
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
@@ -345,6 +346,11 @@ class Registry:
     def access(self) -> RegistryGrants:
         """Requests for access and grants."""
         return RegistryGrants(self._requests)
+
+    @property
+    def policies(self) -> RegistryPolicies:
+        """The registry's policies."""
+        return RegistryPolicies(self._requests)
 
     @property
     def audit(self) -> AuditLog:
