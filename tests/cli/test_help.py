@@ -13,7 +13,7 @@ from meshport.cli import VERBS as LISTED
 from meshport.cli import load_verb
 from tests.cli.running import Run
 
-VERBS = sorted(name for name in LISTED if name not in {"gate", "registry"})
+VERBS = sorted(name for name in LISTED if name not in {"gate", "policy", "registry"})
 DESIGNED = {"init", "new", "check", "apply", "up", "demo", "run", "publish", "tail", "replay", "resolve", "search"}
 
 
