@@ -6,7 +6,7 @@ pages in no certain order, and has lists of schemas without ids. Only what all o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -26,6 +26,7 @@ _NUMBERS: Final = TypeAdapter(list[int])
 # Confluent's registry answers 20,000 names at most, others have no bound; a shorter list is complete.
 _SHORT_LIST: Final = 1000
 _READERS: Final = 8
+_NAMED: Final = 5
 _TIMEOUT_S: Final = 60.0
 # A subject that no registry has, to learn what the registry answers for one without a level or a mode.
 _NOBODY: Final = "meshport-asks-for-a-subject-that-is-not-there"
@@ -86,10 +87,26 @@ class ConfluentSubjects:
             name: the subject.
             deleted: include the soft-deleted versions, as far as the registry shows them.
         """
+        return self._subject(name, deleted=deleted)[0]
+
+    def _subject(self, name: str, *, deleted: bool) -> tuple[tuple[VersionCopy, ...], bool]:
+        """Return the versions of a subject, and whether it has soft-deleted ones that are listed and not shown (Apicurio).
+
+        Raises:
+            NotRegistered: a version was deleted between two requests.
+        """
         path = f"/subjects/{quote(name, safe='')}/versions"
         live = self._numbers(path)
         every = sorted({*live, *self._numbers(path, deleted="true")}) if deleted else sorted(live)
-        return tuple(self._version(f"{path}/{each}", deleted=each not in live) for each in every)
+        found, hidden = [], False
+        for number in every:
+            try:
+                found.append(self._version(f"{path}/{number}", deleted=number not in live))
+            except NotRegistered:
+                if number in live:
+                    raise
+                hidden = True
+        return tuple(found), hidden
 
     def _numbers(self, path: str, **query: str) -> list[int]:
         try:
@@ -146,13 +163,18 @@ class ConfluentSubjects:
         # Where the registry answers the default for a subject that has no level, one that is equal to it is not its own.
         default_level, default_mode = self.level(_NOBODY), self.mode(_NOBODY)
 
+        hidden: set[str] = set()
+
         def read(name: str) -> SubjectCopy:
+            versions, is_hidden = self._settled(name)
+            if is_hidden:
+                hidden.add(name)
             own_level, own_mode = self.level(name), self.mode(name)
             return SubjectCopy(
                 name=name,
                 level=None if own_level == default_level else own_level,
                 mode=None if own_mode == default_mode else own_mode,
-                versions=self._settled(name),
+                versions=versions,
             )
 
         with ThreadPoolExecutor(_READERS) as pool:
@@ -168,17 +190,17 @@ class ConfluentSubjects:
             level=level,
             mode=mode,
             subjects=tuple(subjects[name] for name in sorted(subjects) if subjects[name].versions),
-            notes=self._other_contexts(),
+            notes=(*self._other_contexts(), *_hidden_note(hidden)),
         )
 
-    def _settled(self, name: str) -> tuple[VersionCopy, ...]:
+    def _settled(self, name: str) -> tuple[tuple[VersionCopy, ...], bool]:
         """Return the versions of a subject; it is read again if one is deleted permanently between two requests."""
         for _ in range(5):
             try:
-                return self.subject(name, deleted=True)
+                return self._subject(name, deleted=True)
             except NotRegistered:
                 continue
-        return self.subject(name, deleted=True)
+        return self._subject(name, deleted=True)
 
     def _other_contexts(self) -> tuple[str, ...]:
         try:
@@ -223,6 +245,14 @@ def _outdated(subjects: Iterable[SubjectCopy]) -> list[str]:
     known = {version.key for each in subjects for version in each.versions}
     references = (one for each in subjects for version in each.versions for one in version.references)
     return sorted({each.subject for each in references if each.key not in known})
+
+
+def _hidden_note(names: Collection[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    few = sorted(names)[:_NAMED]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (f"soft-deleted versions of {', '.join(few)}{more} are listed there, but not shown: they are left out",)
 
 
 def _flag(value: bool) -> str | None:
