@@ -1,0 +1,327 @@
+"""Who gets what at every route: each method and path by every kind of caller, with real keys and tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.routing import Route
+
+from meshport.api_keys import ApiKeyRequest
+from meshport.catalog import ProductRegistration
+from meshport_registry import OidcSettings, Settings, running
+from meshport_registry.app import create_app
+from meshport_registry.identity.offline import KeysInDatabase
+from tests.registry.issuer import AUDIENCE, Issuer, issuer, rsa_key
+from tests.registry.schemas import plays, record, waiver_of_track
+
+UNKNOWN: Final = (
+    "none", "expired", "wrong audience", "wrong issuer", "alg=none", "signed with the public key", "unknown kid",
+    "revoked key",
+)  # fmt: skip
+GROUPS: Final = {
+    "other owner": "billing",
+    "reader": "listening-readers",
+    "steward": "mesh-stewards",
+    "admin": "mesh-admins",
+    "owner": "player",
+}
+KNOWN: Final = {*GROUPS, "service"}
+OWNERS: Final = {"owner", "admin"}
+ADMIN: Final = {"admin"}
+STEWARD: Final = {"steward"}
+AUDITORS: Final = {"steward", "admin"}
+EVERYONE: Final = {*UNKNOWN, *KNOWN}
+
+GUID: Final = "/api/v1/dataproducts/{guid}"
+LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
+WHO: Final[dict[tuple[str, str], set[str]]] = {
+    ("GET", "/"): KNOWN,
+    ("GET", "/contexts"): KNOWN,
+    ("GET", "/v1/metadata/id"): KNOWN,
+    ("GET", "/v1/metadata/version"): KNOWN,
+    ("GET", "/associations/{rest:path}"): KNOWN,
+    ("GET", "/subjects"): KNOWN,
+    ("POST", "/subjects/{subject}"): KNOWN,
+    ("DELETE", "/subjects/{subject}"): OWNERS,
+    ("GET", "/subjects/{subject}/versions"): KNOWN,
+    ("POST", "/subjects/{subject}/versions"): OWNERS,
+    ("GET", "/subjects/{subject}/versions/{version}"): KNOWN,
+    ("GET", "/subjects/{subject}/versions/{version}/schema"): KNOWN,
+    ("GET", "/subjects/{subject}/versions/{version}/referencedby"): KNOWN,
+    ("DELETE", "/subjects/{subject}/versions/{version}"): OWNERS,
+    ("GET", "/schemas"): KNOWN,
+    ("GET", "/schemas/types"): KNOWN,
+    ("GET", "/schemas/ids/{schema_id}"): KNOWN,
+    ("GET", "/schemas/ids/{schema_id}/schema"): KNOWN,
+    ("GET", "/schemas/ids/{schema_id}/subjects"): KNOWN,
+    ("GET", "/schemas/ids/{schema_id}/versions"): KNOWN,
+    ("GET", "/schemas/guids/{guid}"): KNOWN,
+    ("GET", "/schemas/guids/{guid}/ids"): KNOWN,
+    ("POST", "/compatibility/subjects/{subject}/versions"): KNOWN,
+    ("POST", "/compatibility/subjects/{subject}/versions/{version}"): KNOWN,
+    ("GET", "/config"): KNOWN,
+    ("PUT", "/config"): ADMIN,
+    ("DELETE", "/config"): ADMIN,
+    ("GET", "/config/{subject}"): KNOWN,
+    ("PUT", "/config/{subject}"): OWNERS,
+    ("DELETE", "/config/{subject}"): OWNERS,
+    ("GET", "/mode"): KNOWN,
+    ("PUT", "/mode"): ADMIN,
+    ("DELETE", "/mode"): ADMIN,
+    ("GET", "/mode/{subject}"): KNOWN,
+    ("PUT", "/mode/{subject}"): OWNERS,
+    ("DELETE", "/mode/{subject}"): OWNERS,
+    ("POST", "/api/v1/dataproducts"): OWNERS,
+    ("GET", "/api/v1/dataproducts"): KNOWN,
+    ("GET", "/api/v1/dataproducts/by-address/{domain}/{product}"): KNOWN,
+    ("GET", GUID): KNOWN,
+    ("POST", f"{GUID}/deprecate"): OWNERS,
+    ("POST", f"{GUID}/retire"): OWNERS,
+    ("POST", f"{GUID}/activate"): OWNERS,
+    ("POST", f"{GUID}/drop"): OWNERS,
+    ("GET", "/api/v1/resolve/{domain}/{product}"): KNOWN,
+    ("GET", "/api/v1/resolve/{domain}/{product}/{port}"): KNOWN,
+    ("GET", "/api/v1/lineage/{domain}/{product}"): KNOWN,
+    ("GET", "/api/v1/readers/{domain}/{product}"): KNOWN,
+    ("GET", "/api/v1/readers/{domain}/{product}/{port}"): KNOWN,
+    ("GET", "/api/v1/schemas/{fingerprint}"): KNOWN,
+    ("POST", "/api/v1/gate/check"): KNOWN,
+    ("GET", "/api/v1/gate/past/{domain}/{product}"): KNOWN,
+    ("GET", "/api/v1/gate/rules"): KNOWN,
+    ("POST", "/api/v1/waivers"): STEWARD,
+    ("GET", "/api/v1/waivers"): KNOWN,
+    ("POST", "/api/v1/waivers/{number}/revoke"): STEWARD,
+    ("GET", LINE): KNOWN,
+    ("POST", f"{LINE}/open"): OWNERS,
+    ("POST", f"{LINE}/{{number}}/hold"): OWNERS,
+    ("POST", f"{LINE}/{{number}}/release"): OWNERS,
+    ("POST", f"{LINE}/{{number}}/switch"): OWNERS,
+    ("POST", f"{LINE}/{{number}}/abandon"): OWNERS,
+    ("POST", f"{LINE}/{{number}}/retire"): OWNERS,
+    ("POST", "/api/v1/import"): ADMIN,
+    ("GET", "/api/v1/keys"): ADMIN,
+    ("POST", "/api/v1/keys"): ADMIN,
+    ("POST", "/api/v1/keys/{key_id}/rotate"): ADMIN,
+    ("POST", "/api/v1/keys/{key_id}/revoke"): ADMIN,
+    ("GET", "/api/v1/policies"): KNOWN,
+    ("GET", "/api/v1/policies/history"): KNOWN,
+    ("PUT", "/api/v1/policies"): ADMIN,
+    ("PUT", "/api/v1/policies/{domain}"): OWNERS,
+    ("GET", "/api/v1/audit"): AUDITORS,
+    ("GET", "/health"): EVERYONE,
+    ("GET", "/docs"): KNOWN,
+    ("GET", "/docs/oauth2-redirect"): KNOWN,
+    ("GET", "/redoc"): KNOWN,
+    ("GET", "/openapi.json"): KNOWN,
+}
+"""Who may use each route, where it is about the product player/plays, or the whole mesh."""
+
+PLAYS, SCHEMAS = plays(owner="player", requiredSecurityGroup="listening-readers", classification="confidential")
+DECLARATION: Final = ProductRegistration(
+    descriptor=PLAYS, schemas={port: each.text for port, each in SCHEMAS.items()}
+).model_dump(mode="json", by_alias=True)
+WAIVER: Final = waiver_of_track(approver=None).model_dump(mode="json")
+# Where a route would change what the cells after it are about, the body is one that the route refuses once it is asked.
+BODIES: Final[dict[str, Any]] = {
+    "/api/v1/dataproducts": DECLARATION,
+    "/api/v1/gate/check": DECLARATION,
+    "/api/v1/waivers": WAIVER,
+    "/api/v1/policies": {"texts": {}},
+    "/api/v1/policies/{domain}": {"texts": {}},
+    f"{GUID}/retire": {"port": 5},
+}
+
+
+@dataclass(frozen=True)
+class Door:
+    """A registry with identities, and what each kind of caller shows at it."""
+
+    url: str
+    headers: dict[str, dict[str, str]]
+
+
+@contextmanager
+def _door(folder: Path) -> Iterator[Door]:
+    database = f"sqlite:///{folder / 'registry.db'}"
+    with KeysInDatabase(database) as keys, issuer() as provider, issuer() as stranger:
+        service = keys.create(ApiKeyRequest(name="player/plays"))
+        revoked = keys.create(ApiKeyRequest(name="ann", groups=("mesh-admins",)))
+        keys.revoke(revoked.id)
+        shown = {"none": "", "service": f"Bearer {service.text}", "revoked key": f"Bearer {revoked.text}"}
+        shown |= {name: f"Bearer {token}" for name, token in _tokens(provider, stranger).items()}
+        settings = Settings(
+            database=database,
+            port=0,
+            bootstrap_servers="k:1",
+            oidc=OidcSettings(issuer=provider.url, audience=AUDIENCE),
+        )
+        with running(settings) as url:
+            yield Door(url, {name: {"authorization": value} if value else {} for name, value in shown.items()})
+
+
+def _tokens(provider: Issuer, stranger: Issuer) -> dict[str, str]:
+    """Return a token for each kind of caller that shows one; those of the unknown would be an admin's."""
+    admin: dict[str, Any] = {"groups": ["mesh-admins"]}
+    public = rsa_key(1).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    header = {"kid": "rsa-1"}
+    other_key = jwt.encode(provider.claims(**admin), rsa_key(2), "RS256", headers={"kid": "rsa-9"})
+    return {
+        "expired": provider.token(exp=1_000_000_000, **admin),
+        "wrong audience": provider.token(aud="another", **admin),
+        "wrong issuer": stranger.token(**admin),
+        "alg=none": jwt.encode(provider.claims(**admin), "", "none", headers=header),
+        "signed with the public key": _hs256(provider.claims(**admin), public, header),
+        "unknown kid": other_key,
+    } | {name: provider.token(sub=f"{group}@example.org", groups=[group]) for name, group in GROUPS.items()}
+
+
+def _hs256(claims: dict[str, Any], key: bytes, header: dict[str, str]) -> str:
+    """Return a token whose HMAC has a public key for its secret; PyJWT refuses to make one."""
+    parts = [json.dumps({"alg": "HS256", "typ": "JWT"} | header), json.dumps(claims)]
+    signed = b".".join(base64.urlsafe_b64encode(each.encode()).rstrip(b"=") for each in parts)
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+    mac = signature.sign(signed, key)
+    return (signed + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")).decode()
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """Serve a registry with keys and a provider, and the product player/plays with a waiver."""
+    with (
+        _door(tmp_path_factory.mktemp("rights")) as served,
+        httpx2.Client(base_url=served.url, trust_env=False) as http,
+    ):
+        made = http.post("/api/v1/dataproducts", json=DECLARATION, headers=served.headers["owner"])
+        assert made.status_code == 200, made.text
+        made = http.post("/api/v1/waivers", json=WAIVER, headers=served.headers["steward"])
+        assert (made.status_code, made.json()["approver"]) == (201, "mesh-stewards@example.org")
+        yield served
+
+
+def _path(template: str) -> str:
+    schema = SCHEMAS["events@1"]
+    return template.replace("{rest:path}", "rest").format(
+        subject="player.plays.events.v1-value",
+        version="1",
+        schema_id="1",
+        guid=PLAYS.id if template.startswith("/api/") else schema.fingerprint[:32],
+        domain="player",
+        product="plays",
+        port="events",
+        number="1",
+        fingerprint=schema.fingerprint,
+        key_id="abc",
+    )
+
+
+async def _ask(door: Door, cells: list[tuple[str, str, str, Any]]) -> dict[tuple[str, str, str], int]:
+    """Return the status of each request: by caller, method and path, with a body."""
+    async with httpx2.AsyncClient(base_url=door.url, trust_env=False, timeout=60) as http:
+        limit = asyncio.Semaphore(40)
+
+        async def one(caller: str, method: str, path: str, body: Any) -> tuple[tuple[str, str, str], int]:
+            json_body = body if method in {"POST", "PUT"} else None
+            async with limit:
+                answer = await http.request(method, path, json=json_body, headers=door.headers[caller])
+            return (caller, method, path), answer.status_code
+
+        return dict(await asyncio.gather(*(one(*cell) for cell in cells)))
+
+
+def test_the_matrix_has_every_route(tmp_path: Path) -> None:
+    """A route without a row here is a route of which nobody said who may use it."""
+    app = create_app(Settings(database=f"sqlite:///{tmp_path / 'r.db'}"))
+    routes = {(verb, each.path) for each in app.router.routes if isinstance(each, Route) for verb in each.methods or ()}
+    assert {each for each in routes if each[0] != "HEAD"} == set(WHO)
+
+
+def test_each_route_is_open_to_whom_it_should_and_to_no_other(door: Door) -> None:
+    """Of each route and kind of caller: unknown callers get 401, known ones 403, unless they may use it."""
+    cells = [
+        (caller, method, _path(template), BODIES.get(template, {}))
+        for method, template in WHO
+        for caller in (*UNKNOWN, *KNOWN)
+    ]
+    answers = asyncio.run(_ask(door, cells))
+    assert len(answers) == len(cells) == len(WHO) * 14
+    wrong = {
+        (method, template, caller): status
+        for (method, template), allowed in WHO.items()
+        for caller in (*UNKNOWN, *KNOWN)
+        if (status := answers[caller, method, _path(template)]) not in _right(caller, allowed)
+    }
+    assert wrong == {}
+
+
+class _Anything(frozenset[int]):
+    """Every status but a refusal and a failure of the service."""
+
+    def __contains__(self, status: object) -> bool:
+        return isinstance(status, int) and status not in {401, 403} and status < 500
+
+
+def _right(caller: str, allowed: set[str]) -> frozenset[int]:
+    if caller in allowed:
+        return _Anything()
+    return frozenset({401 if caller in UNKNOWN else 403})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "allowed"),
+    [
+        ("/subjects/orders-value/versions", {"schema": record("user")}, ADMIN),
+        ("/subjects/:.:orders-value/versions", {"schema": record("user")}, ADMIN),
+        ("/subjects/player.raw-value/versions", {"schema": record("user")}, OWNERS),
+        ("/subjects/%70layer.raw-value/versions", {"schema": record("user")}, OWNERS),
+        ("/subjects/billing.raw-value/versions", {"schema": record("user")}, ADMIN),
+        ("/subjects/:.:player.plays.events.v1-value/versions", {"schema": record("user")}, OWNERS),
+        ("/api/v1/dataproducts?dry_run=true", DECLARATION, KNOWN),
+        ("/api/v1/dataproducts?dry_run=true&dry_run=false", DECLARATION, OWNERS),
+        ("/api/v1/dataproducts", {"descriptor": {}}, KNOWN),
+        ("/api/v1/waivers", {"address": "player/plays/events@1"}, KNOWN),
+        (f"/api/v1/dataproducts/{PLAYS.id.hex}/activate", {}, OWNERS),
+        (f"/api/v1/dataproducts/urn:uuid:{str(PLAYS.id).upper()}/activate", {}, OWNERS),
+        ("/api/v1/waivers/01/revoke", {}, STEWARD),
+        ("/api/v1/waivers/99/revoke", {}, STEWARD),
+        ("/api/v1/waivers/nine/revoke", {}, STEWARD),
+        ("/api/v1/generations/player/nothing/events/1/retire", {}, ADMIN),
+        ("/api/v1/policies/billing", {"texts": {}}, ADMIN),
+    ],
+)
+def test_other_spellings_open_nothing_more(door: Door, path: str, body: Any, allowed: set[str]) -> None:
+    """A foreign subject, another form of a number or an id, a repeated parameter, a body that cannot be read."""
+    method = "PUT" if "policies" in path else "POST"
+    answers = asyncio.run(_ask(door, [(caller, method, path, body) for caller in ("none", *KNOWN)]))
+    assert {caller for (caller, *_), status in answers.items() if status not in {401, 403}} == allowed
+    assert answers["none", method, path] == 401
+
+
+@pytest.mark.parametrize(
+    ("address", "owner", "allowed"),
+    [
+        ("mesh://player/more", "player", OWNERS),
+        ("mesh://player/stolen", "billing", OWNERS),
+        ("mesh://player/plays", "billing", OWNERS),
+        ("mesh://fresh/thing", "billing", {"other owner", "admin"}),
+        ("mesh://fresher/thing", "mesh-stewards", {"steward", "admin"}),
+    ],
+)
+def test_no_declaration_makes_its_caller_an_owner(door: Door, address: str, owner: str, allowed: set[str]) -> None:
+    """Who registers in a domain owns a product of it already; a new domain belongs to the owner of its first product."""
+    product, schemas = plays(address=address, owner=owner)
+    body = ProductRegistration(descriptor=product, schemas={port: each.text for port, each in schemas.items()})
+    given = body.model_dump(mode="json", by_alias=True)
+    refused = [each for each in KNOWN if each not in allowed]
+    cells = [(caller, "POST", "/api/v1/dataproducts", given) for caller in refused]
+    assert set(asyncio.run(_ask(door, cells)).values()) == {403}
