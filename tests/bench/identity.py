@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ import httpx2
 from meshport.api_keys import ApiKeyRequest
 from meshport_registry.identity.offline import KeysInDatabase
 from tests.bench.figures import Figure, say
-from tests.bench.load import Load, measure, request
+from tests.bench.load import Load, measure, measure_here, request
 from tests.bench.service import service
 from tests.registry.issuer import AUDIENCE, Issuer, issuer
 from tests.registry.schemas import record
@@ -96,40 +96,33 @@ def _beside(name: str, open_url: str, url: str, shown: str) -> Figure:
 def _flood(url: str, key: str, provider: Issuer, connections: int) -> Figure:
     regular, times = _reads(key), []
     measure(url, _wrong(provider.token(), AT_ONCE), connections=READERS)
+    context = multiprocessing.get_context("spawn")
+    begin, ended = context.Semaphore(0), context.Semaphore(0)
+    flood = context.Process(target=_send_floods, args=(url, provider.token(), connections, begin, ended), daemon=True)
+    flood.start()
+    ended.acquire()  # it is there
     for _ in range(TURNS):
         alone = _answered(url, regular, 4).p99_ms
-        with _flooding(url, provider, connections):
-            time.sleep(_UNDER_WAY_S)
-            beside = _answered(url, regular, 4).p99_ms
+        begin.release()
+        time.sleep(_UNDER_WAY_S)
+        beside = _answered(url, regular, 4).p99_ms
+        ended.acquire()
         times.append(beside / alone)
-        say(
-            f"flood over {connections}: p99 of others {alone:.2f} ms alone, {beside:.2f} ms beside, {times[-1]:.2f} times"
-        )
-    return Figure(
-        f"registry: flood of unknown tokens over {connections}, p99 of others",
-        statistics.median(times),
-        "times the p99 alone",
-        None,
-        None,
-    )
+        say(f"flood over {connections}: p99 {alone:.2f} ms alone, {beside:.2f} ms beside, {times[-1]:.2f} times")
+    flood.terminate()
+    flood.join()
+    name = f"registry: flood of unknown tokens over {connections}, p99 of others"
+    return Figure(name, statistics.median(times), "times the p99 alone", None, None)
 
 
-@contextmanager
-def _flooding(url: str, provider: Issuer, connections: int) -> Iterator[None]:
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_send_flood, args=(url, provider.token(), connections), daemon=True)
-    process.start()
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _send_flood(url: str, token: str, connections: int) -> None:
-    """Send 10,000 tokens with a known `kid` and a wrong signature, each another one."""
+def _send_floods(url: str, token: str, connections: int, begin: Semaphore, ended: Semaphore) -> None:
+    """Send tokens with a known `kid` and a wrong signature, each another one, whenever it is to begin."""
     os.nice(19)
-    measure(url, _wrong(token, FLOOD), connections=connections)
+    wrong = _wrong(token, FLOOD)
+    while True:
+        ended.release()
+        begin.acquire()
+        measure_here(url, wrong, connections, 2 * SECONDS + 4)
 
 
 def _wrong(token: str, count: int) -> list[bytes]:

@@ -60,10 +60,11 @@ def measure(url: str, requests: Sequence[bytes], *, connections: int = 16, secon
         seconds: for how long; the requests are repeated. None sends each of them once.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measure, (url, requests, connections, seconds))
+        return pool.apply(measure_here, (url, requests, connections, seconds))
 
 
-def _measure(url: str, requests: Sequence[bytes], connections: int, seconds: float | None) -> Load:
+def measure_here(url: str, requests: Sequence[bytes], connections: int, seconds: float | None) -> Load:
+    """Send requests from this process; see `measure`."""
     return uvloop.run(_run(url, requests, connections, seconds))
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import update
 from meshport.api_keys import ApiKeyRequest, NewApiKey
 from meshport.errors import RegistryUnavailable
 from meshport_registry import OidcSettings, Settings, TlsSettings, running, tables
+from meshport_registry.audit.pacing import Pacing
 from meshport_registry.errors import Unauthenticated
 from meshport_registry.identity.certificates import caller_of
 from meshport_registry.identity.credentials import KeyShown
@@ -538,3 +539,16 @@ def test_a_rotation_keeps_the_length_of_a_key(sqlite: str) -> None:
     with KeysInDatabase(sqlite) as keys:
         new = keys.rotate(old.id, overlap_hours=24)
     assert abs((new.ends_at - new.created_at) - (old.ends_at - old.created_at)) < timedelta(seconds=1)
+
+
+def test_refusals_are_delayed_only_in_a_flood() -> None:
+    """A thousand refusals are answered at once, further ones at 100 a second, each within two seconds; ten a second are earned."""
+    now = [0.0]
+    pacing = Pacing(clock=lambda: now[0])
+    assert [pacing.next_wait() for _ in range(1000)] == [0.0] * 1000
+    assert pacing.crowded
+    assert [round(pacing.next_wait(), 3) for _ in range(3)] == [0.01, 0.02, 0.03]
+    assert max(pacing.next_wait() for _ in range(1000)) == 2.0
+    now[0] += 1
+    assert [pacing.next_wait() for _ in range(10)] == [0.0] * 10
+    assert pacing.next_wait() > 0

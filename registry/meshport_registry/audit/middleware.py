@@ -39,13 +39,13 @@ class RefusalLog:
 
     async def enter(self, record: AuditRecord) -> None:
         """Return once the call is entered, or the database did not take it, which is logged."""
-        if record.outcome is AuditOutcome.REFUSED:
-            await self._pacing.turn()
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((record, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._enter_all(), name="audit-refusals")
         await future
+        if record.outcome is AuditOutcome.REFUSED:  # after the entry: answers that were entered together go out apart
+            await self._pacing.turn()
 
     async def _enter_all(self) -> None:
         while self._waiting:

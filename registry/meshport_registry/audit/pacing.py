@@ -9,7 +9,7 @@ from typing import Final
 
 _AT_ONCE: Final = 1000
 _EARNED_PER_SECOND: Final = 10.0
-_PER_SECOND: Final = 200.0
+_PER_SECOND: Final = 100.0
 _LONGEST_WAIT_S: Final = 2.0
 
 
