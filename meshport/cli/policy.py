@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from meshport.address import nearest
-from meshport.cli.output import FINDINGS, emit, say
+from meshport.cli.output import FINDINGS, emit, emit_text, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.errors import AddressError, NotRegistered, PolicyError
 from meshport.policy import Action, Decision, Policy, PolicySet, PolicyText, ProductResource, Resource, written
@@ -39,8 +39,8 @@ def run(json: JsonOption = False) -> None:
     for each in results:
         if json:
             emit(_as_json(each))
-        if not each.passed:
-            say(f"{each.file}:{each.line}: {_failure(each)}")
+        elif not each.passed:
+            emit_text(f"{each.file}:{each.line}: {_failure(each)}")
     failed = sum(not each.passed for each in results)
     say(f"{len(results) - failed} of {len(results)} tests of policies pass")
     if failed:
@@ -142,19 +142,19 @@ def _registered(mesh: Registry, on: str) -> Resource:
 
 def _explain(who: str, action: Action, resource: Resource, decision: Decision, policies: PolicySet) -> None:
     verb = "may" if decision.allowed else "may not"
-    say(f"{who} {verb} {action} {written(resource)}, by the policies {decision.version}")
+    emit_text(f"{who} {verb} {action} {written(resource)}, by the policies {decision.version}")
     if isinstance(resource, ProductResource):
         groups = ", ".join(sorted(resource.required_security_groups)) or "none"
-        say(
+        emit_text(
             f"  {written(resource)} is {resource.classification}; its domain is owned by {', '.join(sorted(resource.owners))}; "
             f"required security group: {groups}"
         )
     for each in decision.policies:
-        say(f"  {_line(policies.policies[each])}")
+        emit_text(f"  {_line(policies.policies[each])}")
     if not decision.policies:
-        say("  no policy permits it; these permit it to others:")
+        emit_text("  no policy permits it; these permit it to others:")
         for policy in policies.permitting(action):
-            say(f"    {_line(policy)}")
+            emit_text(f"    {_line(policy)}")
 
 
 def _line(policy: Policy) -> str:
