@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,8 +17,13 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 from pydantic import SecretStr
 
+from meshport.kafka.admin import Admin
 from meshport.kafka.logins import Logins
 from meshport.local.cluster import Cluster
 from meshport.product.lines import utc_today
@@ -30,7 +36,7 @@ from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytes
 from tests.registry.certificates import Authority
 from tests.registry.issuer import issuer
 from tests.running import environment
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 TEXT = (Path(__file__).parents[2] / "docs" / "production.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+(?: \w+)?)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
@@ -51,12 +57,8 @@ def databases(postgres: NewDatabase, *names: str) -> list[str]:
 @contextmanager
 def serving(block: str, folder: Path, url: str, authority: Authority, **more: str) -> Iterator[None]:
     """Run the block that serves the registry until the context ends."""
-    process = subprocess.Popen(
-        ["bash", "-c", f"exec {block}"],
-        cwd=folder,
-        env=environment() | more,
-        stderr=(folder / "registry.log").open("wb"),
-    )
+    with (folder / "registry.log").open("wb") as log:
+        process = subprocess.Popen(["bash", "-c", f"exec {block}"], cwd=folder, env=environment() | more, stderr=log)
     try:
         with httpx2.Client(verify=RegistryLogin(ca=authority.file).tls(), trust_env=False) as http:
             wait_for(lambda: _healthy(http, url))
@@ -123,18 +125,38 @@ def test_a_platform_team_gets_what_the_page_says(secured: Cluster, postgres: New
                 assert kind == "sh serve"
                 break
         with serving(here(text), tmp_path, url, authority, **variables):
-            shown = {text: shell(here(text), tmp_path, **variables) for kind, text in blocks if _is_shell(kind)}
+            shown: dict[str, str] = {}
+            for kind, text in blocks:
+                assert kind == "sh"
+                if "adopt legacy.payments" in text:
+                    _fill("legacy.payments", secured, url, authority, tmp_path)
+                shown[text] = shell(here(text), tmp_path, **variables)
             (audit,) = (shown[text] for text in shown if "audit --what" in text)
-            assert [line.split()[2] for line in audit.splitlines()[1:]] == ["bea@example.org"]
-            assert len((tmp_path / "noted-hashes").read_text().split()) == 1
+            assert [line.split()[2] for line in audit.splitlines()[1:-1]] == ["bea@example.org"]
+            (noted,) = (tmp_path / "noted-hashes").read_text().split()
+            assert audit.splitlines()[-1] == noted
+            payments = [json.loads(line)["data"] for line in (tmp_path / "payments.jsonl").read_text().splitlines()]
+            assert sorted(each["id"] for each in payments) == ["p1", "p2", "p3"]
             drift = (tmp_path / "drift.log").read_text().splitlines()
             assert [each for each in drift if not each.startswith(STANDING)] == []
             _check_rights(url, authority, tmp_path)
 
 
-def _is_shell(kind: str) -> bool:
-    assert kind == "sh"
-    return True
+def _fill(topic: str, secured: Cluster, url: str, authority: Authority, folder: Path) -> None:
+    """Write records to a topic as programs do that know nothing of the mesh: by Confluent's serializer, with a key."""
+    secret = (folder / "ann.key").read_text().strip()
+    key_id, _, password = secret.removeprefix("mpk_").partition("_")
+    settings = {"url": url, "ssl.ca.location": str(authority.file), "basic.auth.user.info": f"{key_id}:{password}"}
+    kafka = connection(secured.bootstrap_servers)
+    Admin(kafka).ensure_topic(topic, 2, {"retention.ms": "-1"})
+    schema = json.dumps({"type": "record", "name": "Payment", "fields": [{"name": "id", "type": "string"}]})
+    with SchemaRegistryClient(settings) as registry:
+        serializer = AvroSerializer(registry, schema)
+        producer = Producer({**kafka.client_properties({}), "partitioner": "murmur2_random"})
+        for number in ("p1", "p2", "p3"):
+            value = serializer({"id": number}, SerializationContext(topic, MessageField.VALUE))
+            producer.produce(topic, value, number)
+        assert producer.flush(PATIENCE_S) == 0
 
 
 def _check_rights(url: str, authority: Authority, folder: Path) -> None:
