@@ -542,7 +542,7 @@ def test_a_rotation_keeps_the_length_of_a_key(sqlite: str) -> None:
 
 
 def test_refusals_are_delayed_only_in_a_flood() -> None:
-    """A thousand refusals are answered at once, further ones at 100 a second, each within two seconds; ten a second are earned."""
+    """A thousand refusals are answered at once, further ones at 100 a second, each within two seconds; ten a second return."""
     now = [0.0]
     pacing = Pacing(clock=lambda: now[0])
     assert [pacing.next_wait() for _ in range(1000)] == [0.0] * 1000
