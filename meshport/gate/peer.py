@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
 
-from meshport.address import Address, subject_name
+from meshport.address import Address
 from meshport.compat.contract import Contract, Version
 from meshport.compat.judge import Past
 from meshport.errors import DescriptorError, SchemaError
@@ -110,7 +110,7 @@ class PeerSource:
 
 def _subjects(product: Product, port: OutputPort, record: str | None) -> Iterator[str]:
     """Yield the subjects that Confluent's strategies give a port's values, the default one first."""
-    subject = subject_name(product.port_address(port))
+    subject = product.subject(port)
     yield subject
     if record is not None:
         yield f"{subject.removesuffix('-value')}-{record}"

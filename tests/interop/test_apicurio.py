@@ -1,4 +1,4 @@
-"""A move from another registry, Apicurio: a thousand subjects with references, and the gate before anything has moved.
+"""A move from another registry, Apicurio: its subjects, the gate before anything has moved, and a topic with its readers.
 
 It is fetched from Maven Central as the bench does, once; `MESHPORT_REQUIRE_INTEROP=1` makes its absence a failure.
 """
@@ -6,6 +6,7 @@ It is fetched from Maven Central as the bench does, once; `MESHPORT_REQUIRE_INTE
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,14 +15,30 @@ from typing import Any
 import httpx2
 import platformdirs
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
+from meshport.address import Address
+from meshport.ports.replay import Replay
+from meshport.process import make_plan
+from meshport.process.engines.batch import run_processor
+from meshport.process.logic.load import load_pipeline
+from meshport.project.project import Project
 from meshport.registry import ConfluentSubjects, Registry
 from meshport.registry.importer import import_snapshot
 from meshport.schema import Schema
 from meshport_registry import Settings, running
 from tests.bench.apicurio import NoPeer, apicurio
+from tests.cli.conftest import cli as cli  # noqa: PLC0414 - pytest finds a fixture by its name here
+from tests.cli.running import Run
+from tests.connections import CONNECTIONS
+from tests.interop.plain import read_all
 from tests.interop.tools import do_without
+from tests.mesh_session import READING, Mesh
 from tests.plain_http import plain_http
+from tests.ports.adopted import foreign_topic, write
+from tests.ports.readings import reading
 from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
 
@@ -119,3 +136,76 @@ def test_a_thousand_subjects_with_references_arrive(filled: httpx2.Client, tmp_p
             ("versions", "further_ids", "deletions", "settings"), 0
         )
         assert isinstance(registry.by_id(next(there.each_version()).id), Schema)
+
+
+@pytest.mark.kafka
+def test_a_topic_moves_with_its_registry(peer: httpx2.Client, mesh: Mesh, cli: Run, tmp_path: Path) -> None:
+    """A topic of Confluent's serializer is adopted and derived from; ids are equal, and both registries read every record."""
+    topic, theirs_at = foreign_topic(mesh), str(peer.base_url)
+    theirs = Mesh(mesh.registry, theirs_at, mesh.kafka, mesh.folder)
+    second = READING | {"fields": [*READING["fields"], {"name": "unit", "type": "string", "default": "C"}]}
+    write(theirs, topic, [reading(number) for number in range(60)])
+    write(theirs, topic, [reading(number) for number in range(60, 90)], form=second)
+    assert peer.put(f"/config/{topic}-value", json={"compatibility": "FULL"}).is_success
+    with (
+        running(Settings(database=f"sqlite:///{tmp_path / 'own.db'}", port=0)) as url,
+        Registry(url, keep=0, timeout=PATIENCE_S) as registry,
+    ):
+        at = {"MESHPORT_REGISTRY": url, "MESHPORT_KAFKA": mesh.bootstrap_servers}
+        assert cli("init").code == 0
+        adopted = cli("adopt", topic, "--as", "foreign/readings", "--time", "at", "--from-registry", theirs_at, **at)
+        assert adopted.code == 0, adopted.err
+        _the_gate_judges_by_the_peer(cli, theirs_at)
+        moved = cli("registry", "import", "--from", theirs_at, **at)
+        assert moved.code == 0, moved.err
+        assert cli("apply", **at).code == 0
+        binding = registry.resolve("foreign/readings")
+        versions = peer.get(f"/subjects/{topic}-value/versions/2").json()
+        assert (binding.subject, binding.schema_id) == (f"{topic}-value", versions["id"])
+        again = cli("registry", "import", "--from", theirs_at, "--json", **at)
+        assert (again.code, json.loads(again.out)["versions"]) == (0, 0), again.err
+        assert _derived(cli, registry, at) == Counter(reading(number)["sensor"] for number in range(90))
+        own = Mesh(registry, url, mesh.kafka, mesh.folder)
+        _every_record_is_read_by_both(own, theirs, topic)
+
+
+def _the_gate_judges_by_the_peer(cli: Run, peer: str) -> None:
+    """Check the contract as it was adopted, then one that lacks a field."""
+    passed = cli("gate", "check", "--against", peer)
+    assert (passed.code, "1 contract passes; 1 unchanged" in passed.out) == (0, True), passed.out + passed.err
+    file = Path("schemas/foreign/readings.events.avsc")
+    text = file.read_text(encoding="utf-8")
+    form = json.loads(text)
+    form["fields"] = [each for each in form["fields"] if each["name"] != "celsius"]
+    file.write_text(json.dumps(form), encoding="utf-8")
+    refused = cli("gate", "check", "--against", peer, "--json")
+    assert refused.code == 1
+    assert {each["path"] for each in json.loads(refused.out)["verdicts"][0]["findings"]} == {"celsius"}
+    file.write_text(text, encoding="utf-8")
+
+
+def _derived(cli: Run, registry: Registry, at: dict[str, str]) -> dict[str, int]:
+    """Return the readings of each sensor, as a product that is derived from the adopted one counts them."""
+    made = cli("new", *["foreign/counts", "--from", "foreign/readings", "--by", "sensor", "--value", "n=count()"])
+    assert made.code == 0, made.err
+    assert cli("apply", **at).code == 0
+    product = Project.find(Path()).product(Address.parse("foreign/counts"))
+    address = product.product.port_address(product.product.default_port)
+    plan = make_plan(load_pipeline(product.product, product.folder), address, registry, kafka=CONNECTIONS)
+    run_processor(plan, registry, until_end=True)
+    with Replay(address, registry, kafka=CONNECTIONS) as job:
+        return {each.data["sensor"]: each.data["n"] for each in job.events()}
+
+
+def _every_record_is_read_by_both(own: Mesh, theirs: Mesh, topic: str) -> None:
+    """Compare each record as Confluent's deserializer reads it with either registry, and as a replay does."""
+    with Replay(Address.parse("foreign/readings"), own.registry, kafka=CONNECTIONS) as job:
+        replayed = {each.id: each.data for each in job.events()}
+    with SchemaRegistryClient({"url": own.url}) as ours, SchemaRegistryClient({"url": theirs.url}) as peers:
+        by_ours, by_peers = AvroDeserializer(ours), AvroDeserializer(peers)
+        for message in read_all(own.bootstrap_servers, topic):
+            context = SerializationContext(topic, MessageField.VALUE)
+            record = by_peers(message.value(), context)
+            assert by_ours(message.value(), context) == record
+            assert replayed.pop(f"{topic}-{message.partition()}-{message.offset()}") == record
+    assert replayed == {}
