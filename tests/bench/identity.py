@@ -37,8 +37,13 @@ AT_ONCE: Final = 1_000
 _UNDER_WAY_S: Final = 0.3
 
 
-def figures() -> Iterator[Figure]:
-    """Reads with each kind of identity beside reads without, and what others notice of a flood."""
+def figures(wanted: str = "key,token,flood") -> Iterator[Figure]:
+    """Reads with each kind of identity beside reads without, and what others notice of a flood.
+
+    Args:
+        wanted: which of them, with commas between them.
+    """
+    parts = wanted.split(",")
     with tempfile.TemporaryDirectory() as folder, issuer() as provider:
         database = f"sqlite:///{Path(folder) / 'registry.db'}"
         with KeysInDatabase(database) as keys:
@@ -48,9 +53,10 @@ def figures() -> Iterator[Figure]:
             _fill(open_url, {})
             _fill(url, {"authorization": f"Bearer {key.text}"})
             token = provider.token(exp=int(time.time()) + 36_000)
-            for name, shown in (("a key", key.text), ("a token", token)):
-                yield _beside(name, open_url, url, shown)
-            for connections in (1, READERS):
+            for name, shown in (("key", key.text), ("token", token)):
+                if name in parts:
+                    yield _beside(name, open_url, url, shown)
+            for connections in (1, READERS) if "flood" in parts else ():
                 yield _flood(url, key.text, provider, connections)
 
 
@@ -83,9 +89,9 @@ def _beside(name: str, open_url: str, url: str, shown: str) -> Figure:
         without, with_it = _answered(open_url, plain), _answered(url, identified)
         ratios.append(with_it.rate / without.rate)
         rates.append(with_it.rate)
-        say(f"reads with {name}: {with_it.rate:.0f}/s, without {without.rate:.0f}/s, {ratios[-1]:.2f}")
+        say(f"reads with a {name}: {with_it.rate:.0f}/s, without {without.rate:.0f}/s, {ratios[-1]:.2f}")
     return Figure(
-        f"registry: reads with {name}",
+        f"registry: reads with a {name}",
         statistics.median(rates),
         f"/s; {statistics.median(ratios):.2f} of those without",
         None,
