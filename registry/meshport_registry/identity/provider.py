@@ -107,7 +107,7 @@ class Provider:
             async with httpx2.AsyncClient(timeout=_TIMEOUT_S, transport=self._transport) as http:
                 async with asyncio.timeout(2 * _TIMEOUT_S):
                     found = await self._fetch(http)
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TypeError, TimeoutError, OSError) as error:
             _log.warning(
                 "the keys of the OpenID provider %s cannot be read: %s", self._issuer, error or type(error).__name__
             )
