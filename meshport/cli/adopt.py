@@ -67,7 +67,7 @@ def adopt(
     peer_key: PeerKeyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a product's descriptor and contract for a topic that is there already; the topic is only read.
+    """Write a product for a topic that is there already; the topic is only read.
 
     Its name, partitions, retention, compatibility level and schema stay as they are. Events that are no CloudEvents get their
     id from topic, partition and offset. What a reader may not expect is said. `meshport apply` registers the product.

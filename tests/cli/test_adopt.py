@@ -22,7 +22,7 @@ from meshport_registry import Settings, running
 from tests.cli.running import Run
 from tests.connections import CONNECTIONS
 from tests.mesh_session import READING, Mesh
-from tests.ports.adopted import foreign_topic, write
+from tests.ports.adopted import foreign_topic, schema_id, write
 from tests.ports.readings import reading
 
 ENGINES = {"batch": batch.run_processor, "faust": faust.run_processor}
@@ -105,6 +105,40 @@ def test_a_processor_reads_an_adopted_topic(on_mesh: Run, mesh: Mesh, engine: st
     counted = Counter(reading(number)["sensor"] for number in range(90))
     assert {sensor: each["readings"] for sensor, each in rows.items()} == counted
     assert {each["most"] for each in rows.values()} == {float(number) for number in range(80, 90)}
+
+
+def test_what_was_adopted_outlives_its_product(on_mesh: Run, mesh: Mesh) -> None:
+    """A dropped product leaves the topic with its records, and the subject with its versions, to the other writers."""
+    topic = foreign_topic(mesh)
+    write(mesh, topic, [reading(number) for number in range(5)])
+    name = topic.lower().replace("_", "-")
+    kafka = {"MESHPORT_KAFKA": mesh.bootstrap_servers}
+    on_mesh("init")
+    on_mesh("adopt", topic, "--as", f"foreign/{name}", **kafka)
+    on_mesh("apply", **kafka)
+    admin = Admin(mesh.kafka)
+    before = (admin.topic(topic), admin.records(topic), schema_id(mesh, topic))
+    assert on_mesh("drop", f"foreign/{name}", "--yes", **kafka).code == 1  # it holds events
+    on_mesh("deprecate", f"foreign/{name}", "--on", "2020-01-01", **kafka)
+    assert on_mesh("retire", f"foreign/{name}", "--yes", **kafka).code == 0
+    ended = on_mesh("drop", f"foreign/{name}", "--yes", **kafka)
+    assert ended.code == 0, ended.err
+    assert f"topic {topic} stays" in ended.err
+    assert (admin.topic(topic), admin.records(topic), schema_id(mesh, topic)) == before
+    assert on_mesh("apply", **kafka).code == 0  # and it can be adopted again
+
+
+def test_the_next_major_has_a_topic_of_its_own(on_mesh: Run, mesh: Mesh) -> None:
+    """`new --major` takes neither the adopted topic nor its lack of an envelope over: the mesh makes the new line's topic."""
+    topic = foreign_topic(mesh)
+    write(mesh, topic, [reading(1)])
+    on_mesh("init")
+    on_mesh("adopt", topic, "--as", "foreign/majors", MESHPORT_KAFKA=mesh.bootstrap_servers)
+    ended = on_mesh("new", "foreign/majors", "--major")
+    assert ended.code == 0, ended.err
+    first, second = (product := Project.find(Path()).products[0].product).output_ports
+    assert (product.topic(first), product.topic(second)) == (topic, "foreign.majors.events.v2")
+    assert (first.envelope, second.envelope, second.key) == ("none", None, "sensor")
 
 
 def test_the_registry_of_its_writers_may_be_another(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> None:
