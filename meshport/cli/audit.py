@@ -24,7 +24,7 @@ def audit(
     ] = None,
     who: Annotated[str | None, typer.Option(metavar="NAME", help="Only entries of this caller.")] = None,
     what: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only entries with this action, or about this: player/plays")
+        str | None, typer.Option(metavar="TEXT", help="Only entries with this action, or about this: shop/orders")
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the whole chain of hashes; exit 1 where it is broken.")
@@ -46,7 +46,7 @@ def audit(
     the registry's database, and give it to the next --verify as --head. The export is --json without a filter.
 
     Examples:
-        meshport audit --since 2027-03-01 --what player/plays
+        meshport audit --since 2027-03-01 --what shop/orders
         meshport audit --json > audit.jsonl
         meshport audit --verify --head "$(tail -1 noted-hashes)"
     """

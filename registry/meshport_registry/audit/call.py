@@ -49,7 +49,7 @@ class AuditedCall:
 
         Args:
             action: of the policies, such as `register`.
-            resource: of the policies, such as `Product::"player/plays"`.
+            resource: of the policies, such as `Product::"shop/orders"`.
             policies: their version.
         """
         self._action, self._resource, self._policies = action, resource, policies
