@@ -99,6 +99,7 @@ class _Planning:
         self._own = _Schemas(self.here.versions)
         self._known = {each.name: each for each in self.here.subjects}
         self._ids = {each.id: each for each in self.here.each_version()}
+        self._first: dict[int, VersionCopy] = {}
         self._looked_up: dict[int, SchemaAnswer | None] = {}
 
     # --- a subject
@@ -116,10 +117,9 @@ class _Planning:
             if last is not version and version.deleted:
                 # Confluent's registry drops the soft-deleted version of a schema that is registered again.
                 self.replaced[subject.name] += 1
-                if version.key in self._own.versions:
-                    self.versions.append(version)
-                continue
-            if last is not version:
+                if version.key not in self._own.versions:
+                    continue
+            elif last is not version:
                 self.clashes.append(
                     f"subject {subject.name!r} has the schema {version.id} as the versions {version.version} and {last.version}"
                 )
@@ -203,6 +203,9 @@ class _Planning:
         return None
 
     def _id_clash(self, version: VersionCopy, there: Schema) -> str | None:
+        first = self._first.setdefault(version.id, version)
+        if first is not version and not self._there.same(first, version, there):
+            return f"the id {version.id} has another schema there too, version {first.version} of {first.subject!r}"
         known = self._ids.get(version.id)
         if known is not None:
             if self._own.same(known, version, there):

@@ -18,7 +18,7 @@ GROUP: Final = "io.apicurio"
 ARTIFACT: Final = "apicurio-registry-app"
 VERSION: Final = "3.3.3"
 CONFLUENT_API: Final = "/apis/ccompat/v7"
-_START_SECONDS: Final = 120
+_START_SECONDS: Final = 600  # it takes some 10 on a machine that is idle
 
 
 class NoPeer(Exception):  # noqa: N818 - a state

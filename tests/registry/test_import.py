@@ -247,6 +247,12 @@ def test_what_cannot_be_kept_is_refused_unless_it_is_left_out(wrong: VersionCopy
         assert report.counts.versions == 1
 
 
+def test_an_id_of_two_schemas_is_refused(registry: Registry) -> None:
+    """A registry that has lost its order gives one id twice (Confluent's schema-registry issue 893)."""
+    with pytest.raises(RegistrationRefused, match="the id 1 has another schema there too, version 1 of 'a'"):
+        import_snapshot(snapshot(version("a", 1, 1, V1), version("b", 1, 1, V2)), registry)
+
+
 def test_the_registry_itself_refuses_a_batch_that_clashes(registry: Registry, http: httpx2.Client) -> None:
     """What another caller registers between plan and write is seen in the transaction; a batch is written in whole or not."""
     assert register(http, "b", '"string"').json()["id"] == 1
