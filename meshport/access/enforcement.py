@@ -15,7 +15,7 @@ from meshport.access.mesh_ports import BoundPort
 from meshport.errors import KafkaError, UnknownCluster
 from meshport.kafka.acls import Acl
 
-__all__ = ["AclAdmin", "AclsOf", "ClusterDrift", "drift_of", "named", "summary"]
+__all__ = ["NOT_ALLOWED", "AclAdmin", "AclsOf", "ClusterDrift", "drift_of", "named", "summary"]
 
 
 class AclAdmin(Protocol):
@@ -31,7 +31,8 @@ class AclAdmin(Protocol):
         """Delete ACLs; see `ClusterAcls.delete`."""
 
 
-_NOT_ALLOWED: Final = "CLUSTER_AUTHORIZATION_FAILED"
+NOT_ALLOWED: Final = "CLUSTER_AUTHORIZATION_FAILED"
+"""The code of a KafkaError where a login may not see or change ACLs."""
 
 AclsOf = Callable[[str | None], AclAdmin]
 """Returns the ACLs of a cluster by its name; of the default cluster for None."""
@@ -73,7 +74,7 @@ def drift_of(rights: Rights, ports: Iterable[BoundPort], acls_of: AclsOf) -> lis
         try:
             present = acls_of(cluster).all()
         except KafkaError as error:
-            if not isinstance(error, UnknownCluster) and error.code != _NOT_ALLOWED:
+            if not isinstance(error, UnknownCluster) and error.code != NOT_ALLOWED:
                 raise
             found.append(ClusterDrift(cluster, enforced=True, unseen=error))
             continue

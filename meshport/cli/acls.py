@@ -76,6 +76,24 @@ class MeshAcls:
         ports = [port for each in products for port in self.ports.of_product(each.address)]
         return drift_of(combined([*rights, *self._of_this_machine()]), ports, self.acls_of)
 
+    def admit(self, address: Address) -> list[str]:
+        """Let a product and the readers of its ports into every generation; return what was allowed, for people.
+
+        Raises:
+            KafkaError: a cluster did not answer, or this login may not change its ACLs.
+            RegistryUnavailable: the registry did not answer.
+        """
+        readers = [each.address for each in self._mesh.readers(address.of_product)]
+        products = dict.fromkeys([address.of_product, *readers])
+        drifts = drift_of(combined(self.of(self._mesh.product(each).descriptor) for each in products), (), self.acls_of)
+        lines = []
+        for each in drifts:
+            if each.unseen:
+                raise each.unseen
+            self.acls_of(each.cluster).create(each.drift.missing.keys())
+            lines += [f"let {line}" for line in summary(each.drift.missing)]
+        return lines
+
     def _may_read(self, reader: Product, address: Address) -> bool:  # noqa: ARG002 - of `MayRead`
         return True
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshport.access.enforcement import NOT_ALLOWED
 from meshport.address import Address
+from meshport.cli.acls import MeshAcls
 from meshport.cli.output import FINDINGS, emit, progress, say, table
 from meshport.cli.read import AddressArgument
 from meshport.cli.session import (
@@ -19,9 +21,9 @@ from meshport.cli.session import (
     open_clusters,
     open_registry,
 )
-from meshport.errors import RegistrationRefused
+from meshport.errors import KafkaError, RegistrationRefused
 from meshport.kafka.admin import Admin
-from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.clusters import KafkaClusters
 from meshport.ports.history import Missing
 from meshport.project.project import Project, ProjectProduct
 from meshport.registry import Registry
@@ -103,7 +105,7 @@ def _rebuild(
     partitions: int | None,
     missing: Missing,
     *,
-    kafka: KafkaAccess,
+    kafka: KafkaClusters,
     json: bool,
 ) -> None:
     from meshport.rebuild import Rebuild, Swap  # noqa: PLC0415 - slow to import
@@ -115,7 +117,16 @@ def _rebuild(
         _copy(address, product, mesh, partitions, kafka, switch=Swap(when) is not Swap.NEVER, json=json)
         return
     with progress(f"rebuilding {address.key}") as moved:
-        job = Rebuild(product, mesh, say=say, on_progress=moved, missing=missing, partitions=partitions, kafka=kafka)
+        job = Rebuild(
+            product,
+            mesh,
+            say=say,
+            on_progress=moved,
+            missing=missing,
+            partitions=partitions,
+            kafka=kafka,
+            admit=lambda: _admit(address, mesh, kafka),
+        )
         report = job.run(Swap(when))
     if json:
         emit(report.as_dict())
@@ -130,7 +141,7 @@ def _copy(
     product: ProjectProduct,
     mesh: Registry,
     partitions: int,
-    kafka: KafkaAccess,
+    kafka: KafkaClusters,
     *,
     switch: bool,
     json: bool,
@@ -138,7 +149,10 @@ def _copy(
     from meshport.rebuild import PortCopy  # noqa: PLC0415 - slow to import
 
     declared = product.product.port(address.port, address.major)
-    report = PortCopy(address, mesh, partitions, declared=declared, say=say, kafka=kafka).run(switch=switch)
+    copy = PortCopy(
+        address, mesh, partitions, declared=declared, say=say, kafka=kafka, admit=lambda: _admit(address, mesh, kafka)
+    )
+    report = copy.run(switch=switch)
     if json:
         emit(report.as_dict())
     say(
@@ -151,6 +165,17 @@ def _copy(
             f"write `partitions: {report.partitions}` into product.yaml and run `meshport apply`; start publishers again; "
             "`meshport rebuild` the products that read it"
         )
+
+
+def _admit(address: Address, mesh: Registry, kafka: KafkaClusters) -> None:
+    """Let the writer and the readers of a port into its new generation, so far as this login may."""
+    try:
+        for line in MeshAcls(mesh, kafka).admit(address):
+            say(line)
+    except KafkaError as error:
+        if error.code != NOT_ALLOWED:
+            raise
+        say(f"{error.message}; `meshport apply` by a login that manages ACLs lets readers into the new generation")
 
 
 def _show(report: RebuildReport) -> None:
@@ -183,7 +208,7 @@ def _show_comparison(comparison: GenerationComparison) -> None:
     say("both hold the same" if comparison.equal else "they do not hold the same")
 
 
-def _retire(address: Address, number: int, mesh: Registry, kafka: KafkaAccess, *, force: bool, json: bool) -> None:
+def _retire(address: Address, number: int, mesh: Registry, kafka: KafkaClusters, *, force: bool, json: bool) -> None:
     from meshport.rebuild import dependent_products, retire, unfinished_groups  # noqa: PLC0415 - slow to import
 
     binding = mesh.refresh(address)

@@ -97,6 +97,7 @@ class PortCopy:
         say: called with lines for people.
         lease_s: seconds for which the lease on the new generation outlives this process.
         kafka: the connections to Kafka; servers that they name win over the binding's.
+        admit: called once the topic of the new generation is there, to let its writer and readers into it.
 
     Raises:
         NotRegistered: the registry knows no such port.
@@ -112,7 +113,9 @@ class PortCopy:
         say: Callable[[str], None] = lambda _: None,
         lease_s: float = LEASE_S,
         kafka: KafkaAccess = PLAINTEXT,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
+        self._admit = admit
         self._live = mesh.refresh(address)
         self._declared = declared or declared_port(mesh.product(address).descriptor, self._live)
         self._partitions = partitions
@@ -185,6 +188,7 @@ class PortCopy:
         if self._admin.topic(topic) is not None:
             self._admin.delete_topic(topic)
         make_generation_topic(self._admin, topic, self._partitions, old, self._declared)
+        self._admit()
         self._say(f"{self._live.address}: {self._live.topic} is copied to {topic} ({self._partitions} partitions)")
 
     def _switch(self, lease: BuildLease, copier: _TopicCopier, settings: Mapping[str, str], logs: LogWatch) -> Binding:

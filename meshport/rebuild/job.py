@@ -141,6 +141,7 @@ class Rebuild:
         lease_s: seconds for which the lease on the new generation outlives this process.
         partitions: how many the topic of the new generation has; by default as many as the product declares.
         kafka: the connections to Kafka; servers that they name win over the bindings'.
+        admit: called once the topic of the new generation is there, to let readers into it before the address is bound to it.
 
     Raises:
         ProcessError: the product is not built by a processor.
@@ -159,9 +160,11 @@ class Rebuild:
         lease_s: float = LEASE_S,
         partitions: int | None = None,
         kafka: KafkaAccess = PLAINTEXT,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
         self._mesh = mesh
         self._say = say
+        self._admit = admit
         self._on_progress = on_progress
         self._lease_s = lease_s
         live = mesh.refresh(product.product.address)
@@ -297,6 +300,7 @@ class Rebuild:
         if found is None:
             raise ProcessError(f"the topic {live.topic} is not there", hint="`meshport apply` makes it")
         made = make_generation_topic(self._admin, generation.topic, self._partitions, found, self._port)
+        self._admit()
         self._say(
             f"generation {generation.number} of {live.address}: {'begun' if made else 'goes on'} ({generation.topic})"
         )

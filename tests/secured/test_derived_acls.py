@@ -24,8 +24,10 @@ from meshport.access import (
     reader_rights,
 )
 from meshport.address import Address
+from meshport.cli.acls import MeshAcls
 from meshport.errors import KafkaError, MeshError
 from meshport.kafka.admin import Admin
+from meshport.kafka.clusters import KafkaClusters
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import WITHOUT_GROUP, Consumer
 from meshport.local.cluster import Cluster
@@ -59,6 +61,7 @@ class Scene:
         source = product(f"d{tail}/source", "source-aligned")
         made = product(f"d{tail}/made", "aggregate", inputPorts=[{"address": str(source.address)}], process=PROCESS)
         report = product(f"d{tail}/report", "consumer-aligned", inputPorts=[{"address": str(source.address)}])
+        self.source = source.address
         contract = parse_schema(READINGS)
         for each in (source, made, report):
             mesh.apply(ProjectProduct(each, folder, {("events", 1): contract}))
@@ -248,3 +251,25 @@ def test_a_revoked_right_ends_at_once(scene: Scene, secured: Cluster) -> None:
     with pytest.raises(KafkaError):
         read(kafka, port.topic)
     assert acls.all() == before
+
+
+def test_a_new_generation_is_read_by_those_who_read_the_live_one(
+    scene: Scene, mesh: Mesh, secured: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before an address is bound to a new generation, its readers are let into the topic; nobody else is."""
+    monkeypatch.chdir(tmp_path)
+    source = mesh.registry.resolve(scene.source).address
+    acls, before = ClusterAcls(secured.config), ClusterAcls(secured.config).all()
+    assert before is not None
+    mesh.registry.generations(source).open(holder="test", seconds=PATIENCE_S, made_by="test")
+    topic = f"{scene.topics['input']}.g2"
+    said = MeshAcls(mesh.registry, KafkaClusters(secured.config)).admit(source)
+    assert f"let User:{scene.names['reader']} describe-configs, read topic {topic}" in said
+    after = acls.all()
+    assert after is not None
+    assert {(each.principal, each.operation) for each in after - before if each.name == topic} == {
+        *((f"User:{scene.names['reader']}", each) for each in ("read", "describe-configs")),
+        *((f"User:{scene.names['processor']}", each) for each in ("read", "describe-configs")),
+        *((f"User:{scene.names['writer']}", each) for each in ("write", "describe-configs")),
+    }
+    assert {each.name for each in after - before} == {topic}
