@@ -3,7 +3,7 @@
     User:<domain>.<product>   the process of a product: what its ports and its processor need, as `meshport.access` derives it
     User:sources              the one process of all sources: it publishes to their ports
 
-Whoever runs a project here owns all of it, so that a product is let read each port that it declares.
+The user who runs a project here owns all of it, so that a product may read each port that it declares.
 """
 
 from __future__ import annotations
