@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -10,10 +11,18 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
+from meshport.address import Address
+from meshport.policy import MESH, Action, ProductResource
 from meshport.registry import Registry
 from meshport_registry import Settings, running
 from meshport_registry.app import create_app
+from meshport_registry.identity.caller import LOCAL, LOCAL_GROUP, Caller
+from meshport_registry.rights.applied import apply_policies
+from meshport_registry.rights.decisions import LONGEST_LAG_S, Decisions
+from meshport_registry.rights.guard import Guard
 from meshport_registry.rights.route_table import ROUTES
+from meshport_registry.settings import database_url
+from meshport_registry.store import RegistryStore
 from tests.plain_http import plain_http
 from tests.registry.schemas import plays
 
@@ -100,3 +109,46 @@ def test_another_process_decides_by_new_policies_at_its_next_change(
     assert http.post(f"/api/v1/dataproducts/{guid}/retire", json={}).status_code == 403
     assert other.put("/api/v1/policies", json={"texts": {}}).status_code == 200
     assert http.post(f"/api/v1/dataproducts/{guid}/retire", json={}).status_code == 200
+
+
+ANN = Caller("ann", frozenset({"player"}), "key")
+HIDE = 'forbid (principal, action == Action::"discover", resource in Domain::"player");'
+
+
+def test_reads_are_decided_by_policies_of_the_last_second(database: str) -> None:
+    """A read is decided by what the last look found, up to a second; a change takes a look of its own."""
+    store, now = RegistryStore(database_url(database)).open(), [0.0]
+    plays_at = Address("player", "plays")
+
+    async def ask() -> tuple[bool, bool, bool]:
+        decisions = Decisions(store, clock=lambda: now[0])
+        guard = Guard(decisions)
+        resource = ProductResource("player", "plays", "player", frozenset({"player"}))
+        await store.write(lambda c: apply_policies(c, None, {"policies/a.cedar": HIDE}, "ann"))
+        early = (await decisions.decide(ANN, Action.DISCOVER, resource)).allowed
+        now[0] += LONGEST_LAG_S
+        assert await guard.may(ANN, plays_at)  # the mesh, since there is no such product
+        later = (await decisions.decide(ANN, Action.DISCOVER, resource)).allowed
+        await store.write(lambda c: apply_policies(c, None, {}, "ann"))
+        await decisions.refresh(within=0)
+        return early, later, (await decisions.decide(ANN, Action.DISCOVER, resource)).allowed
+
+    try:
+        assert asyncio.run(ask()) == (True, False, True)
+    finally:
+        store.close()
+
+
+def test_only_a_caller_without_identity_is_local(database: str) -> None:
+    """The group local gives nothing to a caller that showed a key or a token, whatever it says of its groups."""
+    store = RegistryStore(database_url(database)).open()
+    claimed = Caller("ann", frozenset({LOCAL_GROUP}), "token")
+    named = Caller("anonymous", frozenset({LOCAL_GROUP}), "key")
+    try:
+        decisions = Decisions(store)
+        for caller in (claimed, named):
+            assert not decisions.knows_local(caller)
+            assert not asyncio.run(decisions.decide(caller, Action.ADMINISTER, MESH)).allowed
+        assert asyncio.run(decisions.decide(LOCAL, Action.ADMINISTER, MESH)).allowed
+    finally:
+        store.close()

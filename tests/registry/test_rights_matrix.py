@@ -22,6 +22,7 @@ from meshport.catalog import ProductRegistration
 from meshport_registry import OidcSettings, Settings, running
 from meshport_registry.app import create_app
 from meshport_registry.identity.offline import KeysInDatabase
+from tests.plain_http import plain_http
 from tests.registry.issuer import AUDIENCE, Issuer, issuer, rsa_key
 from tests.registry.schemas import plays, record, waiver_of_track
 
@@ -200,7 +201,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """Serve a registry with keys and a provider, and the product player/plays with a waiver."""
     with (
         _door(tmp_path_factory.mktemp("rights")) as served,
-        httpx2.Client(base_url=served.url, trust_env=False) as http,
+        plain_http(served.url) as http,
     ):
         made = http.post("/api/v1/dataproducts", json=DECLARATION, headers=served.headers["owner"])
         assert made.status_code == 200, made.text
@@ -325,3 +326,13 @@ def test_no_declaration_makes_its_caller_an_owner(door: Door, address: str, owne
     refused = [each for each in KNOWN if each not in allowed]
     cells = [(caller, "POST", "/api/v1/dataproducts", given) for caller in refused]
     assert set(asyncio.run(_ask(door, cells)).values()) == {403}
+
+
+@pytest.mark.parametrize(("approver", "status"), [(None, 201), ("mesh-stewards@example.org", 201), ("Ada", 422)])
+def test_the_approver_of_a_waiver_is_its_caller(door: Door, approver: str | None, status: int) -> None:
+    """A registry that knows its callers takes no other name for an approver."""
+    with plain_http(door.url) as http:
+        answer = http.post("/api/v1/waivers", json=WAIVER | {"approver": approver}, headers=door.headers["steward"])
+    assert answer.status_code == status
+    if status == 422:
+        assert "the approver is the caller, mesh-stewards@example.org, and not 'Ada'" in answer.json()["message"]
