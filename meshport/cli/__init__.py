@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from meshport import __version__
 from meshport.cli.failure import LogFormat, asks_for_json, report_error, report_usage
 from meshport.cli.output import INTERRUPTED
+from meshport.cli.registry_files import add_registry_files
 from meshport.errors import MeshError
 
 
@@ -52,6 +53,8 @@ VERBS: Final = {
     "adopt": _Verb("adopt:adopt", "Write a product for a topic that is there already; the topic is only read."),
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
     "access": _Verb("access:access_app", "Who may reach what at Kafka."),
+    "login": _Verb("login:login", "Log in to a registry, and keep the login for the commands of this user."),
+    "logout": _Verb("login:logout", "Forget the login of a registry, and end it at its OpenID provider."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),
     "policy": _Verb("policy:policy_app", "Policies: who may do what."),
     "registry": _Verb("registry:registry_app", "The registry service."),
@@ -84,6 +87,7 @@ def load_verb(name: str) -> Any:
         alone.command(name)(found)
         command = typer.main.get_command(alone)
     command.name = name
+    add_registry_files(command)
     return command
 
 

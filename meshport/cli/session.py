@@ -25,7 +25,6 @@ from meshport.ports.history import Missing
 from meshport.project.clusters import cluster_tables, combined, later_layers
 from meshport.project.project import Project
 from meshport.registry import Registry
-from meshport.registry.login import environment_login
 
 STATE: Final = ".meshport"
 _LOCK_TRIES: Final = 10
@@ -166,7 +165,17 @@ def running_mesh(start: Path) -> RunningMesh | None:
 def open_registry(url: str | None, *, timeout_s: float = 30.0) -> Registry:
     """Return a client of the registry that is named, else of the one that runs here, which waits so long for an answer.
 
-    It shows the API key or token of MESHPORT_REGISTRY_TOKEN, if there is one.
+    It logs in as the environment and `meshport login` say.
+
+    Raises:
+        RegistryUnavailable: none was named, and no mesh runs here.
+        LoginRefused: see `meshport.registry.login.registry_login`.
+    """
+    return Registry(url_of_registry(url), timeout=timeout_s)
+
+
+def url_of_registry(url: str | None) -> str:
+    """Return the URL of the registry that is named, else of the one that runs here.
 
     Raises:
         RegistryUnavailable: none was named, and no mesh runs here.
@@ -179,7 +188,7 @@ def open_registry(url: str | None, *, timeout_s: float = 30.0) -> Registry:
                 hint="--registry URL, MESHPORT_REGISTRY, or `meshport up` in this project",
             )
         url = mesh.registry_url
-    return Registry(url, timeout=timeout_s, login=environment_login(os.environ))
+    return url
 
 
 def resolve_at(url: str | None) -> Callable[[Address], Binding]:

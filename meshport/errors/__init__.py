@@ -29,6 +29,7 @@
     │   ├── RegistryUnavailable   the registry did not answer
     │   ├── NotRegistered         a product, address, subject or schema that is not registered
     │   ├── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
+    │   ├── LoginRefused          a login that cannot be made, has ended, or would be readable on its way
     │   └── AuditBroken           entries of an audit that were changed, removed, added or moved
     ├── GateError                 a question that the gate cannot answer: no such rule
     ├── PublishError              an event that was refused; nothing of it is stored
@@ -77,6 +78,7 @@ from meshport.errors.ports import PublishError, ReplayError
 from meshport.errors.process import ProcessError, StateDamaged
 from meshport.errors.registry import (
     AuditBroken,
+    LoginRefused,
     NotRegistered,
     RegistrationRefused,
     RegistryError,
@@ -100,6 +102,7 @@ __all__ = [
     "JarRejected",
     "KafkaConfigError",
     "KafkaError",
+    "LoginRefused",
     "MemberFenced",
     "MeshError",
     "NotRegistered",

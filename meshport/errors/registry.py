@@ -50,6 +50,17 @@ class RegistrationRefused(RegistryError):  # noqa: N818 - names a verdict
 
 
 @with_facts
+class LoginRefused(RegistryError):  # noqa: N818 - names a verdict
+    """Raised when a login cannot be made or has ended, or would be sent where others can read it.
+
+    Attributes:
+        reason: the provider's code (RFC 6749, section 5.2), as `invalid_grant`.
+    """
+
+    reason: str | None = None
+
+
+@with_facts
 class AuditBroken(RegistryError):  # noqa: N818 - names a finding
     """Raised when entries of an audit were changed, removed, added or moved.
 

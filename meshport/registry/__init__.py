@@ -3,6 +3,7 @@
 from meshport.registry.audit import AuditLog, verify_export
 from meshport.registry.client import Registry
 from meshport.registry.generations import PortGenerations
+from meshport.registry.login import RegistryLogin
 from meshport.registry.subjects import ConfluentSubjects
 
-__all__ = ["AuditLog", "ConfluentSubjects", "PortGenerations", "Registry", "verify_export"]
+__all__ = ["AuditLog", "ConfluentSubjects", "PortGenerations", "Registry", "RegistryLogin", "verify_export"]

@@ -37,9 +37,9 @@ from meshport.registry.audit import AuditLog
 from meshport.registry.generations import PortGenerations
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
-from meshport.registry.login import RegistryLogin
+from meshport.registry.login import RegistryLogin, registry_login
 from meshport.registry.policies import RegistryPolicies
-from meshport.registry.requests import Requests, Transport, parse_response
+from meshport.registry.requests import Requests, Transport, parse_response, registry_url
 from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
 from meshport.snapshot import ImportBatch, ImportCounts
@@ -56,13 +56,15 @@ class Registry:
         timeout: seconds to wait for one response; a connection is waited for 5 seconds at most.
         keep: seconds for which a resolved binding is returned without a request.
         transport: the transport of requests; for tests inside one process.
-        login: at the registry, where it is not in the URL, and the certificates of the connection.
+        login: of the registry; by default that of the environment, or the one that `meshport login` kept for the URL.
 
     Attributes:
         url: of the registry, without user and password.
 
     Raises:
         RegistryUnavailable: the URL is none.
+        LoginRefused: see `registry_login`.
+        FileError: a certificate, or the login that is kept, cannot be read.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Registry:
         transport: Transport | None = None,
         login: RegistryLogin | None = None,
     ) -> None:
+        login = login or registry_login(registry_url(url) if "@" not in url else url)
         self._requests = Requests(url, timeout=timeout, transport=transport, login=login)
         self.url = self._requests.url
         self._bindings = ResolvedBindings(self._requests, keep)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, TypeVar
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, RegistryUnavailable
-from meshport.registry.login import RegistryLogin
+from meshport.registry.login import RegistryLogin, TokenSource
 
 Transport = httpx2.BaseTransport
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -40,9 +40,9 @@ class Requests:
         self, url: str, *, timeout: float, transport: Transport | None = None, login: RegistryLogin | None = None
     ) -> None:
         given = _parsed(url)
-        self.url = str(given.copy_with(userinfo=b"")).rstrip("/")
+        self.url = _shown(given)
         login = login or RegistryLogin()
-        auth = (given.username, given.password) if given.userinfo else login.basic
+        auth = _auth(given, login)
         # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
         limits = httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S))
         # Without TLS no certificates are loaded, which takes 30 ms of CPU. Redirects are not followed.
@@ -121,6 +121,47 @@ class Requests:
         return RegistrationRefused(
             problem.message, findings=problem.findings, url=self.url, status=status, hint=problem.hint
         )
+
+
+class _Bearer(httpx2.Auth):
+    """Shows a token, and once more a renewed one where the registry refuses it.
+
+    Args:
+        token: or where it comes from.
+    """
+
+    def __init__(self, token: SecretStr | TokenSource) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        token = self._token
+        shown = token if isinstance(token, SecretStr) else token.current()
+        request.headers["authorization"] = f"Bearer {shown.get_secret_value()}"
+        response = yield request
+        if response.status_code == httpx2.codes.UNAUTHORIZED and not isinstance(token, SecretStr):
+            renewed = token.renewed(shown)
+            if renewed is not None:
+                request.headers["authorization"] = f"Bearer {renewed.get_secret_value()}"
+                yield request
+
+
+def _auth(given: httpx2.URL, login: RegistryLogin) -> httpx2.Auth | tuple[str, str] | None:
+    if given.userinfo:
+        return given.username, given.password
+    return _Bearer(login.token) if login.token is not None else login.basic
+
+
+def registry_url(url: str) -> str:
+    """Return the URL of a registry as it is shown, without user and password; logins are kept by it.
+
+    Raises:
+        RegistryUnavailable: it is none.
+    """
+    return _shown(_parsed(url))
+
+
+def _shown(url: httpx2.URL) -> str:
+    return str(url.copy_with(userinfo=b"")).rstrip("/")
 
 
 def _parsed(url: str) -> httpx2.URL:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from meshport.safe_url import is_loopback, is_safe_url
 from meshport_registry.connections import ConnectionLimits
 
 DEFAULT_DATABASE: Final = "sqlite:///meshport-registry.db"
@@ -110,25 +109,6 @@ class Settings(BaseModel):
     def listens_here_only(self) -> bool:
         """Whether only this machine can reach the registry."""
         return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, as seen from itself."""
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def is_safe_url(url: str) -> bool:
-    """Whether what a URL returns cannot be changed on the way: HTTPS, or HTTP on this machine."""
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and (
-            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        )
-    except ValueError:
-        return False
 
 
 def database_url(database: SecretStr | str) -> URL:

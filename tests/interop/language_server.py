@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Self
 
-from tests.interop.tools import do_without
 from tests.waiting import PATIENCE_S
-
-PACKAGES: Final = Path(__file__).parent / "node"
-
-
-def installed(npm: str) -> Path:
-    """Return the folder of the server's packages; the first call of a clone installs them as package-lock.json says."""
-    modules = PACKAGES / "node_modules"
-    if not modules.is_dir():
-        with tempfile.TemporaryDirectory(dir=PACKAGES, prefix="node_modules.") as folder:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(PACKAGES / name, folder)
-            command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            got = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if got.returncode:
-                do_without(f"npm does not get the packages of tests/interop/node: {got.stderr.strip()}")
-            with suppress(OSError):  # another process of the suite was first
-                (Path(folder) / "node_modules").rename(modules)
-    return modules
 
 
 class Editor:

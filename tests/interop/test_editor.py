@@ -11,7 +11,8 @@ from meshport.address import Address
 from meshport.product import Archetype
 from meshport.project.project import Project
 from meshport.project.scaffold import Draft, init_project, template_schema, write_product
-from tests.interop.language_server import Editor, editor, installed
+from tests.interop.language_server import Editor, editor
+from tests.interop.packages import installed
 
 ORDERS = Address("shop", "orders")
 REVENUE = """
@@ -41,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def opened(tool: Callable[[str], str], project: Path) -> Iterator[Editor]:
     """An editor that has the product open."""
-    with editor(tool("node"), installed(tool("npm")), project.parents[3]) as found:
+    with editor(tool("node"), installed(tool("npm"), "node"), project.parents[3]) as found:
         yield found.open(project)
 
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 import httpx2
 import orjson
 
+from meshport.safe_url import is_safe_url
 from meshport_registry.errors import IdentityUnavailable
 from meshport_registry.identity.signing_keys import SigningKey, signing_keys
-from meshport_registry.settings import is_safe_url
 
 FRESH_S: Final = 300.0
 """Seconds after which the keys are read again, beside the requests that come meanwhile."""

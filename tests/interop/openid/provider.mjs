@@ -1,0 +1,74 @@
+// An OpenID provider on this machine: npm's oidc-provider, with its own pages for logins.
+//
+// Prints {"url": ...} once it listens, and ends with its standard input. POST /test/rotate gives it another signing key, and
+// forgets the one before; logins stay.
+import { createServer } from 'node:http';
+import { generateKeyPairSync } from 'node:crypto';
+import { Provider } from 'oidc-provider';
+
+const GROUPS = { 'ann@example.org': ['mesh-admins', 'people'], 'ben@example.org': ['people'] };
+let keys = 0;
+
+function configuration() {
+  keys += 1;
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return {
+    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: `key-${keys}`, use: 'sig', alg: 'RS256' }] },
+    clients: [
+      {
+        client_id: 'meshport',
+        application_type: 'native',
+        token_endpoint_auth_method: 'none',
+        redirect_uris: ['http://127.0.0.1/callback'],
+        grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+      },
+      {
+        client_id: 'shop.orders',
+        client_secret: process.env.SERVICE_SECRET,
+        redirect_uris: [],
+        response_types: [],
+        grant_types: ['client_credentials'],
+      },
+    ],
+    scopes: ['openid', 'offline_access'],
+    claims: { openid: ['sub', 'groups'] },
+    conformIdTokenClaims: false,
+    cookies: { keys: ['a cookie of a test'] },
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, groups: GROUPS[id] ?? [] }) }),
+    extraTokenClaims: (_, token) => ({ groups: GROUPS[token.accountId] ?? [] }),
+    rotateRefreshToken: true,
+    features: {
+      clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: (_, client) => (client.clientId === 'shop.orders' ? 'https://kafka.example.com' : undefined),
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_, resource) => ({
+          scope: '',
+          audience: resource,
+          accessTokenTTL: 300,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
+    },
+  };
+}
+
+let handle;
+const server = createServer((request, response) => {
+  if (request.method === 'POST' && request.url === '/test/rotate') {
+    handle = new Provider(url(), configuration()).callback();
+    response.end();
+  } else {
+    handle(request, response);
+  }
+});
+const url = () => `http://127.0.0.1:${server.address().port}`;
+server.listen(0, '127.0.0.1', () => {
+  handle = new Provider(url(), configuration()).callback();
+  console.log(JSON.stringify({ url: url() }));
+});
+process.stdin.resume().on('end', () => process.exit());
