@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -20,6 +21,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     """Run `meshport ...` in an empty directory, without any of the environment's variables of ours."""
     for name in [each for each in os.environ if each.startswith(("MESHPORT_REGISTRY", "MESHPORT_KAFKA"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
@@ -27,14 +29,13 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
         with monkeypatch.context() as patched:
             patched.setattr(sys, "argv", ["meshport", *arguments])
             patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            for name, value in environment.items():
-                patched.setenv(name, value)
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-            else:
-                code = 0
+            with mock.patch.dict(os.environ, environment):  # options of a command may be variables for its processes
+                try:
+                    main()
+                except SystemExit as end:
+                    code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+                else:
+                    code = 0
         out, err = capfd.readouterr()
         assert "Traceback" not in err
         return Ended(code, out, err)
