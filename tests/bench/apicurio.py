@@ -86,6 +86,9 @@ def _start(java: Path, folder: Path, port: int, output: IO[bytes]) -> subprocess
     settings = {
         "quarkus.http.port": port,
         "quarkus.http.host": "127.0.0.1",
+        # Its second interface takes port 9000 of every address otherwise, which two peers at once cannot.
+        "quarkus.management.port": 0,
+        "quarkus.management.host": "127.0.0.1",
         # By itself it writes two or three lines for each request; ours writes none, so neither does.
         "quarkus.log.level": "WARN",
         'quarkus.log.category."io.apicurio".level': "WARN",
