@@ -67,6 +67,8 @@ def create(
     wanted = ApiKeyRequest(name=name, groups=tuple(group or ()), until=None if until is None else _day(until))
     with _opened(database, registry) as keys:
         _show_once(keys.create(wanted), json)
+        if len(keys.list()) == 1:
+            say("this is the first key: a registry that runs without identities asks for one from its next start on")
 
 
 @keys_app.command()
