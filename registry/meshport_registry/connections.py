@@ -28,6 +28,8 @@ from meshport_registry.lingering import MOST_UNREAD, LingeringTransport
 
 LARGEST_BODY: Final = 4 * 1024 * 1024
 """Bytes of a request's body. A schema has at most 2 MB as it is written, and a registration carries the schema of each port."""
+# Of a body beyond its bound, what has been received when it is refused.
+_BUFFERED: Final = 256 * 1024
 # Bytes that the parser gets at once; what it has not reported after them is counted.
 _PIECE: Final = 16 * 1024
 # File descriptors that are kept for the database, the log and the process itself.
@@ -57,7 +59,7 @@ class ConnectionLimits(BaseModel):
     body_s: float = Field(default=30, gt=0)
     read_s: float = Field(default=60, gt=0)
     pipelined: int = Field(default=16, ge=1)
-    bodies_bytes: int = Field(default=4 * LARGEST_BODY, ge=LARGEST_BODY)
+    bodies_bytes: int = Field(default=4 * (LARGEST_BODY + _BUFFERED), ge=LARGEST_BODY)
 
 
 class Connections(ServerState):

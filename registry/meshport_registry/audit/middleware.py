@@ -100,7 +100,9 @@ class AuditMiddleware:
 
 async def _enter(scope: Scope, call: AuditedCall, status: int) -> None:
     refused = status in _REFUSED
-    if call.entered or not (refused or call.may_change):
+    # A body that is too large was not read, so there was no change to fail; while its answer waited, its 4 MB would count.
+    too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    if call.entered or not (refused or (call.may_change and not too_large)):
         return
     call.entered = True
     refusals: RefusalLog = scope["app"].state.refusals
