@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from meshport.access import caller_name, login
+from meshport.address import Address
 from meshport.errors import TopicError
 from meshport.kafka.sources import CONFIG_VARIABLE
 from meshport.local.cluster import Cluster
@@ -26,7 +27,7 @@ from tests.running import environment
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-WORLD = timedelta(hours=20)  # sessions close after twelve hours and a half of world time
+WORLD = timedelta(hours=15)  # sessions close after twelve hours and a half of world time
 
 
 @pytest.fixture
@@ -65,7 +66,9 @@ def test_the_reference_mesh_is_recounted_equal(local: LocalMesh, secured: Cluste
             kafka=read_properties(secured.principals[SOURCES]),
         )
         assert published.total
-        wait_for(lambda: not any(each.waiting for each in watch.lags()), lambda: _logs(tmp_path))
+        for each in derived:  # each after those that it reads
+            key = each.address
+            wait_for(lambda key=key: not _waiting(watch, key), lambda: _logs(tmp_path))
         for each in derived:
             assert _login_of(local.processors.pids[each.address.key]) == login(caller_name(each.address))
         report = recount(project, local.registry, kafka=secured.config)
@@ -84,6 +87,11 @@ def _answers(watch: LagMonitor) -> bool:
     except TopicError:
         return False
     return True
+
+
+def _waiting(watch: LagMonitor, product: Address) -> int:
+    """The events that a product's processor has not processed."""
+    return sum(each.waiting for each in watch.lags() if each.address == product)
 
 
 def _login_of(pid: int) -> str:
