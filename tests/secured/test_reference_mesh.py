@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,7 @@ def test_the_reference_mesh_is_recounted_equal(local: LocalMesh, secured: Cluste
         )
         assert published.total
         for each in derived:  # each after those that it reads
-            key = each.address
-            wait_for(lambda key=key: not _waiting(watch, key), lambda: _logs(tmp_path))
+            wait_for(partial(_done, watch, each.address), lambda: _logs(tmp_path))
         for each in derived:
             assert _login_of(local.processors.pids[each.address.key]) == login(caller_name(each.address))
         report = recount(project, local.registry, kafka=secured.config)
@@ -89,9 +89,9 @@ def _answers(watch: LagMonitor) -> bool:
     return True
 
 
-def _waiting(watch: LagMonitor, product: Address) -> int:
-    """The events that a product's processor has not processed."""
-    return sum(each.waiting for each in watch.lags() if each.address == product)
+def _done(watch: LagMonitor, product: Address) -> bool:
+    """Whether a product's processor has processed every event of its inputs."""
+    return not any(each.waiting for each in watch.lags() if each.address == product)
 
 
 def _login_of(pid: int) -> str:
