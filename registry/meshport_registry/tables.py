@@ -240,3 +240,40 @@ policies = Table(
     Column("applied_by", Text, nullable=False),
     Column("applied_at", BigInteger, nullable=False),
 )
+
+# A request for access and what became of it; never deleted while its product is registered. A grant ends at `ends_at`.
+access_grant = Table(
+    "access_grant",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("guid", String(36), ForeignKey("product.guid"), nullable=False, index=True),
+    Column("port", Text, nullable=False),
+    # NULL is every line of the port.
+    Column("major", Integer),
+    Column("reader", Text, nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    # `ended` is never stored: time alone makes it so.
+    Column("state", String(20), nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("wanted_until", BigInteger),
+    Column("decided_by", Text),
+    Column("decided_at", BigInteger),
+    Column("ends_at", BigInteger, index=True),
+    Column("revoked_by", Text),
+    Column("revoked_at", BigInteger),
+    Column("reason", Text),
+)
+
+# The ACLs that were created for grants, on any cluster; "" is the default one.
+granted_acl = Table(
+    "granted_acl",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("cluster", String(64), nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("resource", String(32), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("pattern", String(32), nullable=False),
+)
