@@ -20,6 +20,7 @@ from starlette.routing import Route
 from meshport import __version__
 from meshport.errors import MeshError
 from meshport_registry import confluent, gate_api, generations_api, import_api, mesh_api, policies_api
+from meshport_registry.access import api as access_api
 from meshport_registry.audit import api as audit_api
 from meshport_registry.audit.call import audited_call
 from meshport_registry.audit.middleware import AuditMiddleware, RefusalLog
@@ -47,6 +48,7 @@ _MESH_ROUTERS: Final = (
     gate_api.router,
     generations_api.router,
     policies_api.router,
+    access_api.router,
     audit_api.router,
     keys_api.router,
     import_api.router,

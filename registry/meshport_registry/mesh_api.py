@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import unquote
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, select
@@ -31,8 +31,10 @@ from meshport.product import Archetype, Status
 from meshport.product.input_port import AddressText
 from meshport.product.lines import utc_today
 from meshport_registry import product_registration, tables
+from meshport_registry.access.readers import Readings
 from meshport_registry.errors import RequestRefused, SchemaNotFound
 from meshport_registry.gate import gate_judgement
+from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.judging import Judged, write_judged
 from meshport_registry.lifecycle import activate, deprecate, retire
 from meshport_registry.lineage import lineage, readers
@@ -131,9 +133,19 @@ def as_json(model: BaseModel, *, status: int = 200) -> Response:
 
 @router.post("/dataproducts", response_model=Registration)
 async def register_product(
-    store: Database, cluster: OwnCluster, body: ProductRegistration, dry_run: Annotated[bool, Query()] = False
+    request: Request,
+    store: Database,
+    cluster: OwnCluster,
+    caller: CurrentCaller,
+    body: ProductRegistration,
+    *,
+    dry_run: Annotated[bool, Query()] = False,
 ) -> Any:
-    """Register a product or update it. With `dry_run`, answer what that would change and write nothing."""
+    """Register a product or update it. With `dry_run`, answer what that would change and write nothing.
+
+    An input port that its process may not read is a request for access, which the answer's notes name.
+    """
+    policies, local = request.app.state.guard.decisions.policies, request.app.state.door is None
     declaration = await read_declaration(store, body)
     judged = Judged()
     if not any(unmatched(declaration)):
@@ -141,7 +153,9 @@ async def register_product(
         judged.add(judgement, await store.judge(judgement))
 
     def work(connection: Connection, judged: Judged) -> Registration:
-        return product_registration.register_product(connection, declaration, cluster, judged, dry_run=dry_run)
+        answer = product_registration.register_product(connection, declaration, cluster, judged, dry_run=dry_run)
+        asked = Readings(connection, policies, local=local).ask(answer.product.descriptor, caller.name)
+        return answer.model_copy(update={"notes": (*answer.notes, *asked)}) if asked else answer
 
     return as_json(await write_judged(store, work, judged=judged))
 

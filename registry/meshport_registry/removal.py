@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from meshport.catalog import Removal
 from meshport.product import Status
 from meshport_registry import tables
+from meshport_registry.access.grants import forget_reader
 from meshport_registry.errors import Conflict
 from meshport_registry.lifecycle import next_revision
 from meshport_registry.lineage import readers
@@ -19,7 +20,7 @@ from meshport_registry.subjects import find_history
 LAST_REMOVAL: Final = "last_removal"
 """The setting with the change counter of the last removal: a product that is gone has no row with a counter of its own."""
 
-_OF_PRODUCT: Final = (tables.generation, tables.binding, tables.tag, tables.waiver)
+_OF_PRODUCT: Final = (tables.generation, tables.binding, tables.tag, tables.waiver, tables.access_grant)
 
 
 def drop(connection: Connection, guid: str, wanted: Removal) -> None:
@@ -63,6 +64,7 @@ def drop(connection: Connection, guid: str, wanted: Removal) -> None:
     names = [each for each in subjects if each not in others]
     for table in _OF_PRODUCT:
         connection.execute(delete(table).where(table.c.guid == guid))
+    forget_reader(connection, product.address.key)
     inputs = tables.input_port
     connection.execute(delete(inputs).where(or_(inputs.c.guid == guid, inputs.c.source_guid == guid)))
     connection.execute(delete(tables.product).where(tables.product.c.guid == guid))

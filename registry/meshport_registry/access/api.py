@@ -25,7 +25,7 @@ from meshport.product.input_port import AddressText
 from meshport_registry.access.granted_acls import granted_acls, note
 from meshport_registry.access.grants import ask, decide, grants, revoke
 from meshport_registry.access.readers import planned_reader, port_readers
-from meshport_registry.identity.caller import Caller, CurrentCaller
+from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.mesh_api import PROBLEMS, as_json
 from meshport_registry.negotiation import MESH_CHECKS
 from meshport_registry.rights.guard import Guard
@@ -74,30 +74,35 @@ async def list_grants(store: Database, query: Annotated[GrantQuery, Query()]) ->
 @router.post("", response_model=Grant, status_code=201)
 async def request_access(request: Request, store: Database, caller: CurrentCaller, body: AccessRequest) -> Any:
     """Ask for access to a port, for the caller or for a reader that it may register."""
-    reader = body.reader or caller.name
-    await _speaks_for(request, caller, reader, body.address)
+    product = _as_product(body.reader) if body.reader else None
+    reader = product.of_product.key if product else body.reader or caller.name
+    if reader != caller.name:
+        await _require_right_to_ask(request, product, body.address)
     return as_json(await store.write(lambda c: ask(c, body, reader, caller.name)), status=201)
 
 
-async def _speaks_for(request: Request, caller: Caller, reader: str, address: Address) -> None:
-    """Return if a caller may ask in the name of a reader: its own, or that of a product that it may register.
+async def _require_right_to_ask(request: Request, reader: Address | None, address: Address) -> None:
+    """Return if a caller may ask in the name of another reader: a product that it may register, or anyone for who administers.
 
     Raises:
         Unauthenticated, Forbidden: it may not.
     """
-    if reader == caller.name:
-        return
     guard: Guard = request.app.state.guard
-    asked: Resource = await guard.decisions.store.read(lambda c: product_at(c, address))
-    named: Resource = MESH
-    try:
-        product = Address.parse(reader)
-    except AddressError:
-        pass  # a person or a service; who administers the mesh asks for those
-    else:
-        named = await guard.decisions.store.read(lambda c: reader_resource(c, product))
-    await guard.require(request, Action.ADMINISTER if named is MESH else Action.REGISTER, named)
+
+    def read(connection: Connection) -> tuple[Resource, Resource]:
+        return MESH if reader is None else reader_resource(connection, reader), product_at(connection, address)
+
+    named, asked = await guard.decisions.store.read(read)
+    await guard.require(request, Action.ADMINISTER if named == MESH else Action.REGISTER, named)
     await guard.require(request, Action.REQUEST_ACCESS, asked)  # the audit names what was asked for
+
+
+def _as_product(reader: str) -> Address | None:
+    """Return the address of a reader that is a product; None for a person or a service."""
+    try:
+        return Address.parse(reader)
+    except AddressError:
+        return None
 
 
 @router.post("/{number}/grant", response_model=Grant)

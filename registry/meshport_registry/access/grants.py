@@ -7,7 +7,7 @@ state is a matter of the time at which it is read.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, or_, select, update
 
@@ -33,6 +33,22 @@ _IN_FORCE: Final = and_(_OWN.state == GrantState.GRANTED, _OWN.ends_at > bindpar
 _READERS: Final = select(_OWN.reader, _OWN.port, _OWN.major).where(_OWN.guid == bindparam("guid"), _IN_FORCE)
 _NEXT_END: Final = select(func.min(_OWN.ends_at)).where(_IN_FORCE)
 DROPPED: Final = "the reader was removed from the registry"
+
+
+class Asked(NamedTuple):
+    """Who wants to read which port.
+
+    Attributes:
+        reader: its name.
+        guid: of the product that has the port.
+        port: the port's name.
+        major: of one line of it; None for all.
+    """
+
+    reader: str
+    guid: str
+    port: str
+    major: int | None
 
 
 def port_of(product: Product, address: Address) -> str:
@@ -68,34 +84,30 @@ def ask(connection: Connection, wanted: AccessRequest, reader: str, caller: str)
         findings.append(f"{wanted.until.isoformat()} is past")
     if found := [each for each in findings if each]:
         raise RequestRefused(f"access cannot be asked for: {found[0]}", findings=tuple(found))
-    waiting = _newest(connection, row.guid, port, major, reader, _OWN.state == GrantState.REQUESTED)
+    asked = Asked(reader, row.guid, port, major)
+    waiting = _newest(connection, asked, _OWN.state == GrantState.REQUESTED)
     if waiting is not None:
         raise Conflict(
             f"request {waiting} of {reader} for {wanted.address} waits already", hint=f"{row.owner} decides about it"
         )
-    return _find(connection, _insert(connection, row.guid, port, major, reader, wanted, caller))
+    return _find(connection, _insert(connection, asked, wanted, caller))
 
 
-def ask_by_declaration(
-    connection: Connection, guid: str, product: Product, address: Address, reader: str, caller: str
-) -> int | None:
+def ask_by_declaration(connection: Connection, asked: Asked, address: Address, caller: str) -> int | None:
     """Record the request that an input port is, and return its number; None if this reader asked for that port before.
 
     What was refused, revoked or has ended is not asked for again by each registration.
 
     Args:
         connection: the writing transaction.
-        guid: of the product that has the port.
-        product: that product.
+        asked: the product that declares the port, and the port.
         address: of the port, as the reader declares it.
-        reader: the product that declares it.
         caller: the name of the caller who registers the reader.
     """
-    port = port_of(product, address)
-    if _newest(connection, guid, port, address.major, reader) is not None:
+    if _newest(connection, asked) is not None:
         return None
-    wanted = AccessRequest(address=address, reader=reader, purpose=f"an input port of {reader}")
-    return _insert(connection, guid, port, address.major, reader, wanted, caller)
+    wanted = AccessRequest(address=address, purpose=f"an input port of {asked.reader}")
+    return _insert(connection, asked, wanted, caller)
 
 
 def decide(
@@ -190,31 +202,26 @@ def next_end(connection: Connection) -> int | None:
     return found
 
 
-def _newest(
-    connection: Connection, guid: str, port: str, major: int | None, reader: str, *narrowed: ColumnElement[bool]
-) -> int | None:
-    rows = (_OWN.guid == guid) & (_OWN.port == port) & (_OWN.reader == reader) & (_OWN.major.is_not_distinct_from(major))
+def _newest(connection: Connection, asked: Asked, *narrowed: ColumnElement[bool]) -> int | None:
+    rows = (
+        (_OWN.reader == asked.reader)
+        & (_OWN.guid == asked.guid)
+        & (_OWN.port == asked.port)
+        & _OWN.major.is_not_distinct_from(asked.major)
+    )
     found: int | None = connection.execute(select(func.max(_OWN.id)).where(rows, *narrowed)).scalar()
     return found
 
 
-def _insert(
-    connection: Connection, guid: str, port: str, major: int | None, reader: str, wanted: AccessRequest, caller: str
-) -> int:
-    number: int = connection.execute(
-        _INSERT,
-        {
-            "guid": guid,
-            "port": port,
-            "major": major,
-            "reader": reader,
-            "purpose": wanted.purpose,
-            "state": GrantState.REQUESTED,
-            "requested_by": caller,
-            "requested_at": now_us(),
-            "wanted_until": None if wanted.until is None else _microseconds(wanted.until),
-        },
-    ).scalar_one()
+def _insert(connection: Connection, asked: Asked, wanted: AccessRequest, caller: str) -> int:
+    values = {
+        "purpose": wanted.purpose,
+        "state": GrantState.REQUESTED,
+        "requested_by": caller,
+        "requested_at": now_us(),
+        "wanted_until": None if wanted.until is None else _microseconds(wanted.until),
+    }
+    number: int = connection.execute(_INSERT, asked._asdict() | values).scalar_one()
     return number
 
 

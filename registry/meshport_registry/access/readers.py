@@ -8,7 +8,7 @@ product could name any group. At a registry without identities, processes are lo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -18,7 +18,7 @@ from meshport.grants import Grant, GrantState, PlannedReader, PortReader
 from meshport.policy import Action, Decision, PolicySet, ProductResource, Resource
 from meshport.product import Product, Status
 from meshport_registry import tables
-from meshport_registry.access.grants import ask_by_declaration, granted_readers, grants, port_of
+from meshport_registry.access.grants import Asked, ask_by_declaration, granted_readers, grants, port_of
 from meshport_registry.identity.caller import LOCAL
 from meshport_registry.products import descriptor_of, find_address, require_address
 from meshport_registry.store import now_us
@@ -93,9 +93,8 @@ class Readings:
             row, target = self._row(each.address), self._product(each.address)
             if each.allowed or row is None or target is None:
                 continue
-            number = ask_by_declaration(
-                self._connection, row.guid, target, each.address, reader=each.reader, caller=caller
-            )
+            asked = Asked(each.reader, row.guid, port_of(target, each.address), each.address.major)
+            number = ask_by_declaration(self._connection, asked, each.address, caller)
             if number is not None:
                 lines.append(f"may not read {each.address} yet: request {number}, about which {target.owner} decides")
             else:
@@ -186,6 +185,8 @@ def _leads_to(read: Address, address: Address) -> bool:
     return address.port in {None, read.port} and (address.major is None or read.major in {None, address.major})
 
 
-def planned_reader(connection: Connection, policies: PolicySet, body: PlannedReader, *, local: bool) -> list[PortReader]:
+def planned_reader(
+    connection: Connection, policies: PolicySet, body: PlannedReader, *, local: bool
+) -> list[PortReader]:
     """Return the input ports of a product that is about to be registered, and whether its process may read them."""
     return list(Readings(connection, policies, local=local, planned=body.beside).of(body.product))

@@ -20,6 +20,7 @@ CHANGES_NOTHING: Final = frozenset({
     ("POST", "/compatibility/subjects/{subject}/versions"),
     ("POST", "/compatibility/subjects/{subject}/versions/{version}"),
     ("POST", "/api/v1/gate/check"),
+    ("POST", "/api/v1/access/readers"),
 })  # fmt: skip
 """The routes that take a body and change nothing."""
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from meshport.policy import Action, Decision, PolicySet, Resource
+from meshport_registry.access.grants import next_end
 from meshport_registry.errors import StoreFailed
 from meshport_registry.identity.caller import LOCAL, LOCAL_GROUP, Caller
 from meshport_registry.lifecycle import revision
 from meshport_registry.rights.applied import applied_set, newest_number
-from meshport_registry.store import RegistryStore, Work
+from meshport_registry.store import RegistryStore, Work, now_us
 
 LONGEST_LAG_S: Final = 1.0
 """Seconds after which a change of policies or products, made by another process, decides about reads here at the latest."""
@@ -26,9 +27,9 @@ _log: Final = logging.getLogger(__name__)
 class Decisions:
     """Decides who may do what, by the policies that the database has. Use it on the event loop only.
 
-    Decisions and resources are kept until the change counter of the database moves. Before a change is decided about, the
-    counter is read; for reads it may be `LONGEST_LAG_S` old. While the database does not answer, reads that need nothing else
-    of it go on as they were decided.
+    Decisions and resources are kept until the change counter of the database moves, or a grant ends. Before a change is
+    decided about, the counter is read; for reads it may be `LONGEST_LAG_S` old. While the database does not answer, reads that
+    need nothing else of it go on as they were decided.
 
     Args:
         store: the database.
@@ -38,7 +39,7 @@ class Decisions:
     def __init__(self, store: RegistryStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
         self._clock = clock
-        self._revision, self._number, self._set = store.read_now(lambda c: _state(c, None, PolicySet()))
+        self._known = store.read_now(lambda c: _read_state(c, None, PolicySet()))
         self._checked = clock()
         self._decided: dict[tuple[Caller, Action, Resource], Decision] = {}
         self._resources: dict[Hashable, Resource] = {}
@@ -46,12 +47,12 @@ class Decisions:
     @property
     def policies(self) -> PolicySet:
         """The policies in force."""
-        return self._set
+        return self._known.policies
 
     @property
     def local_may_everything(self) -> bool:
         """Whether no policy forbids anything, so that the built-in permit of local callers decides alone."""
-        return not self._set.forbids
+        return not self._known.policies.forbids
 
     async def decide(self, caller: Caller, action: Action, resource: Resource) -> Decision:
         """Return whether a caller may do something, by policies that are current; see `refresh`."""
@@ -59,7 +60,7 @@ class Decisions:
         found = self._decided.get(asked)
         if found is None:
             groups = caller.groups if caller.by == "anonymous" else caller.groups - {LOCAL_GROUP}
-            found = self._set.decide(caller.name, groups, action, resource, {"by": caller.by})
+            found = self._known.policies.decide(caller.name, groups, action, resource, {"by": caller.by})
             if len(self._decided) >= _MOST:
                 self._decided.clear()
             self._decided[asked] = found
@@ -74,9 +75,9 @@ class Decisions:
         """
         found = self._resources.get(key)
         if found is None:
-            known = self._revision
+            known = self._known.revision
             found = await self.store.read(read)
-            if known == self._revision:  # otherwise it may be older than the change that emptied the cache
+            if known == self._known.revision:  # otherwise it may be older than the change that emptied the cache
                 if len(self._resources) >= _MOST:
                     self._resources.clear()
                 self._resources[key] = found
@@ -94,28 +95,50 @@ class Decisions:
         if within and self._clock() - self._checked < within:
             return
         before, self._checked = self._checked, self._clock()
-        known, policies = self._number, self._set
+        known = self._known
         try:
-            now, number, policies = await self.store.read(lambda c: _state(c, known, policies))
+            found = await self.store.read(lambda c: _read_state(c, known.number, known.policies))
         except StoreFailed as error:
             if not within:
                 self._checked = before
                 raise
             _log.warning("the policies could not be read again, those in force stay: %s", error.message)
             return
-        if now > self._revision:
-            self._revision = now
+        if found.revision < self._known.revision:
+            return  # another look, which began later, was quicker
+        if found.revision > self._known.revision or self._known.grant_ended():
             self._resources.clear()
-            if number != self._number:
-                self._number, self._set = number, policies
-                self._decided.clear()
+        if found.number != self._known.number:
+            self._decided.clear()
+        self._known = found
 
     def knows_local(self, caller: Caller) -> bool:
         """Whether a caller is a local one and nothing is forbidden: it may do everything, whatever that is about."""
         return caller == LOCAL and self.local_may_everything
 
 
-def _state(connection: Connection, known: int | None, policies: PolicySet) -> tuple[int, int | None, PolicySet]:
-    """Return the change counter, the number of the newest policies, and these; `policies` where they are the `known` ones."""
+class _State(NamedTuple):
+    """What decisions depend on.
+
+    Attributes:
+        revision: the change counter.
+        number: of the newest policies.
+        policies: all that decide.
+        next_end: when the next grant ends, in microseconds since the epoch.
+    """
+
+    revision: int
+    number: int | None
+    policies: PolicySet
+    next_end: int | None
+
+    def grant_ended(self) -> bool:
+        """Whether a grant has ended since."""
+        return self.next_end is not None and self.next_end <= now_us()
+
+
+def _read_state(connection: Connection, known: int | None, policies: PolicySet) -> _State:
+    """Return what decisions depend on; its policies are the given ones where their number is the `known` one."""
     counter, number = revision(connection), newest_number(connection)
-    return counter, number, policies if number == known else applied_set(connection)
+    current = policies if number == known else applied_set(connection)
+    return _State(counter, number, current, next_end(connection))

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from meshport.address import Address
 from meshport.catalog import ProductRegistration, WaiverRequest
 from meshport.errors import AddressError
+from meshport.grants import AccessRequest
 from meshport.policy import MESH, Action, Decision, ProductResource, Resource, written
 from meshport.product import Product
 from meshport_registry.audit import audited_call
@@ -28,6 +29,7 @@ from meshport_registry.rights.known import (
     domain_resource,
     owners_of,
     product_at,
+    product_of_grant,
     product_of_guid,
     product_of_waiver,
     subject_resource,
@@ -134,6 +136,14 @@ class Guard:
             case About.WAIVED:
                 waived = await _body(request, WaiverRequest)
                 return None if waived is None else await self._at(waived.address)
+            case About.ASKED:
+                asked = await _body(request, AccessRequest)
+                return None if asked is None else await self._at(asked.address)
+            case About.GRANT:
+                number = _as_route(RowNumber, parts["number"])
+                if number is None:
+                    return MESH
+                return await self._known(("grant", number), partial(product_of_grant, number=number))
             case About.WAIVER:
                 number = _as_route(RowNumber, parts["number"])
                 if number is None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from meshport.address import Address
 from meshport.policy import MESH, DomainResource, ProductResource, Resource, SubjectResource
 from meshport_registry import tables
+from meshport_registry.access.grants import granted_readers
 from meshport_registry.products import descriptor_of, find_address, find_guid
 
 _OWNERS: Final = select(tables.product.c.owner).where(tables.product.c.domain == bindparam("domain")).distinct()
@@ -22,6 +23,13 @@ _OF_WAIVER: Final = (
     select(tables.product)
     .join(tables.waiver, tables.waiver.c.guid == tables.product.c.guid)
     .where(tables.waiver.c.id == bindparam("number"))
+)
+
+
+_OF_GRANT: Final = (
+    select(tables.product)
+    .join(tables.access_grant, tables.access_grant.c.guid == tables.product.c.guid)
+    .where(tables.access_grant.c.id == bindparam("number"))
 )
 
 
@@ -50,6 +58,19 @@ def product_of_waiver(connection: Connection, number: int) -> Resource:
     return _resource(connection, connection.execute(_OF_WAIVER, {"number": number}).one_or_none())
 
 
+def product_of_grant(connection: Connection, number: int) -> Resource:
+    """Return the product that a request for access is for; the mesh where there is no such request."""
+    return _resource(connection, connection.execute(_OF_GRANT, {"number": number}).one_or_none())
+
+
+def reader_resource(connection: Connection, product: Address) -> Resource:
+    """Return a product that reads, registered or not; the mesh where its domain has no owner."""
+    row, owners = find_address(connection, product), owners_of(connection, product.domain)
+    if row is not None or not owners:
+        return _resource(connection, row)
+    return ProductResource(product.domain, product.product, owner=min(owners), owners=owners)
+
+
 def subject_resource(connection: Connection, name: str) -> Resource:
     """Return the product that has a subject as a port's, or the subject itself."""
     row = connection.execute(_OF_SUBJECT, {"subject": name}).one_or_none()
@@ -62,4 +83,5 @@ def subject_resource(connection: Connection, name: str) -> Resource:
 def _resource(connection: Connection, row: Row[Any] | None) -> Resource:
     if row is None:
         return MESH
-    return ProductResource.of(descriptor_of(row), domain_owners=owners_of(connection, row.domain))
+    granted = (reader for reader, _, _ in granted_readers(connection, row.guid))
+    return ProductResource.of(descriptor_of(row), domain_owners=owners_of(connection, row.domain), granted_to=granted)

@@ -30,6 +30,10 @@ class About(Enum):
     """The product of the body's `address`."""
     WAIVER = auto()
     """The product of the waiver of the path's `number`."""
+    ASKED = auto()
+    """The product of the address in the body of a request for access."""
+    GRANT = auto()
+    """The product of the request for access of the path's `number`."""
 
 
 class RouteRight(NamedTuple):
@@ -53,6 +57,7 @@ _GENERATION: Final = RouteRight(Action.REGISTER, About.ADDRESS)
 _LEVEL: Final = RouteRight(Action.SET_COMPATIBILITY)
 _SUBJECT_LEVEL: Final = RouteRight(Action.SET_COMPATIBILITY, About.SUBJECT)
 _ADMINISTER: Final = RouteRight(Action.ADMINISTER)
+_GRANT: Final = RouteRight(Action.GRANT, About.GRANT)
 _RETIRE: Final = RouteRight(Action.RETIRE, About.GUID)
 _LINE: Final = "/api/v1/generations/{domain}/{product}/{port}"
 
@@ -124,6 +129,16 @@ ROUTES: Final[dict[tuple[str, str], RouteRight]] = {
     ("POST", f"{_LINE}/{{number}}/switch"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/abandon"): _GENERATION,
     ("POST", f"{_LINE}/{{number}}/retire"): _GENERATION,
+    # access
+    ("GET", "/api/v1/access"): _DISCOVER,
+    ("POST", "/api/v1/access"): RouteRight(Action.REQUEST_ACCESS, About.ASKED),
+    ("POST", "/api/v1/access/{number}/grant"): _GRANT,
+    ("POST", "/api/v1/access/{number}/refuse"): _GRANT,
+    ("POST", "/api/v1/access/{number}/revoke"): _GRANT,
+    ("GET", "/api/v1/access/readers"): _DISCOVER,
+    ("POST", "/api/v1/access/readers"): _DISCOVER,
+    ("GET", "/api/v1/access/acls"): _DISCOVER,
+    ("POST", "/api/v1/access/acls"): _ADMINISTER,
     # imports, keys, policies, the audit
     ("POST", "/api/v1/import"): _ADMINISTER,
     ("GET", "/api/v1/keys"): _ADMINISTER,
