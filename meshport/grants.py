@@ -110,6 +110,7 @@ class Grant(_Answer):
         revoked_by: the name of the caller who revoked it; None if it was not.
         revoked_at: when.
         reason: of the last decision.
+        forbidden_by: the ids of the policies that forbid what was granted; such a grant lets nobody read.
     """
 
     id: int
@@ -127,6 +128,7 @@ class Grant(_Answer):
     revoked_by: str | None = None
     revoked_at: datetime | None = None
     reason: str | None = None
+    forbidden_by: tuple[str, ...] = ()
 
 
 class PlannedReader(_Body):
@@ -148,6 +150,7 @@ class PortReader(_Answer):
         reader: the product, `domain/product`.
         address: of the port, as the product declares it.
         allowed: whether it may.
+        by_grant: whether it may because of a grant alone.
         policies: the ids of the policies that say so.
         grant: the number of the grant by which it may, or of its newest request; None without one.
         state: of that grant or request.
@@ -156,6 +159,7 @@ class PortReader(_Answer):
     reader: str
     address: AddressText
     allowed: bool
+    by_grant: bool = False
     policies: tuple[str, ...] = ()
     grant: int | None = None
     state: GrantState | None = None

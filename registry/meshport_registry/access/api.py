@@ -24,7 +24,7 @@ from meshport.policy import MESH, Action, Resource
 from meshport.product.input_port import AddressText
 from meshport_registry.access.granted_acls import granted_acls, note
 from meshport_registry.access.grants import ask, decide, grants, revoke
-from meshport_registry.access.readers import planned_reader, port_readers
+from meshport_registry.access.readers import Readings, planned_reader, port_readers
 from meshport_registry.identity.caller import CurrentCaller
 from meshport_registry.mesh_api import PROBLEMS, as_json
 from meshport_registry.negotiation import MESH_CHECKS
@@ -65,10 +65,15 @@ class ReaderQuery(BaseModel):
 
 
 @router.get("", response_model=Grants)
-async def list_grants(store: Database, query: Annotated[GrantQuery, Query()]) -> Any:
+async def list_grants(request: Request, store: Database, query: Annotated[GrantQuery, Query()]) -> Any:
     """Requests and grants, newest first."""
-    found = await store.read(lambda c: grants(c, query.address, reader=query.reader, current=query.current))
-    return as_json(Grants(found))
+    policies, local = request.app.state.guard.decisions.policies, request.app.state.door is None
+
+    def read(connection: Connection) -> tuple[Grant, ...]:
+        found = grants(connection, query.address, reader=query.reader, current=query.current)
+        return tuple(Readings(connection, policies, local=local).with_forbids(found))
+
+    return as_json(Grants(await store.read(read)))
 
 
 @router.post("", response_model=Grant, status_code=201)

@@ -8,7 +8,7 @@ product could name any group. At a registry without identities, processes are lo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -34,7 +34,6 @@ _WITH_INPUTS: Final = (
     .where(tables.product.c.guid.in_(select(tables.input_port.c.guid)), tables.product.c.status != Status.RETIRED)
     .order_by(tables.product.c.domain, tables.product.c.name)
 )
-_MOST_REMEMBERED: Final = 10_000
 
 
 class Readings:
@@ -71,15 +70,28 @@ class Readings:
                 continue
             named = Address(target.address.domain, target.address.product, port_of(target, port.address))
             asked = _of_port(newest.values(), named, port.address.major)
-            decision = self._decide(reader, groups, target, port_of(target, port.address), port.address.major)
+            granted = self._granted(target, named, port.address.major)
+            decision = self._decide(name, groups, target, granted)
             yield PortReader(
                 reader=name,
                 address=port.address,
                 allowed=decision.allowed,
+                by_grant=decision.allowed and name in granted and not self._decide(name, groups, target, ()).allowed,
                 policies=decision.policies,
                 grant=None if asked is None else asked.id,
                 state=None if asked is None else asked.state,
             )
+
+    def with_forbids(self, found: Iterable[Grant]) -> Iterator[Grant]:
+        """Yield grants, those that are in force with the policies that forbid them."""
+        for each in found:
+            target = self._product(each.address)
+            if each.state is not GrantState.GRANTED or target is None:
+                yield each
+                continue
+            decision = self._decide(each.reader, self._groups(each.reader), target, (each.reader,))
+            forbids = () if decision.allowed else decision.policies
+            yield each.model_copy(update={"forbidden_by": forbids}) if forbids else each
 
     def ask(self, reader: Product, caller: str) -> list[str]:
         """Record a request for each input port of a registered product that it may not read; return them for people.
@@ -101,24 +113,22 @@ class Readings:
                 lines.append(f"may not read {each.address}: request {each.grant} is {each.state}")
         return lines
 
-    def _decide(
-        self, reader: Product, groups: frozenset[str], target: Product, port: str, major: int | None
-    ) -> Decision:
-        name, domain = reader.address.of_product.key, target.address.domain
-        owners, row = self._owners_of(domain), self._row(target.address)
-        if domain == reader.address.domain:
+    def _decide(self, reader: str, groups: frozenset[str], target: Product, granted: Collection[str]) -> Decision:
+        owners = self._owners_of(target.address.domain)
+        if reader.startswith(f"{target.address.domain}/"):
             groups |= owners
-        granted = [] if row is None else granted_readers(self._connection, row.guid)
-        resource = ProductResource.of(
-            target,
-            domain_owners=owners,
-            granted_to=(each for each, of, line in granted if of == port and line in {None, major}),
-        )
-        decision = self._may(name, groups, "key", resource)
+        resource = ProductResource.of(target, domain_owners=owners, granted_to=granted)
+        decision = self._may(reader, groups, "key", resource)
         # A forbid that names the product binds it at a registry without identities too.
         if decision.allowed or decision.policies or not self._local:
             return decision
         return self._may(LOCAL.name, LOCAL.groups, LOCAL.by, resource)
+
+    def _granted(self, target: Product, port: Address, major: int | None) -> frozenset[str]:
+        """Return the readers that grants let read a port, or a line of it where there is a major."""
+        row = self._row(target.address)
+        found = () if row is None else granted_readers(self._connection, row.guid)
+        return frozenset(reader for reader, of, line in found if of == port.port and line in {None, major})
 
     def _may(self, name: str, groups: frozenset[str], by: str, resource: Resource) -> Decision:
         return self._policies.decide(name, groups, Action.READ, resource, {"by": by})
