@@ -1,7 +1,8 @@
 """Rights at Kafka: the ACLs that follow from products, readers and grants, and how they differ from those of a cluster.
 
 `principals` names the principal of a product or a person, `rights` has the ACLs of one writer, processor or reader,
-`mesh_ports` finds the topics of ports, `derive` puts all of it together, `drift` compares, `enforcement` looks at the clusters.
+`mesh_ports` finds the topics of ports, `derive` puts all of it together, `drift` compares, `enforcement` looks at the clusters,
+`reconciler` carries grants out until they end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from meshport.access.drift import Drift, compare_acls
 from meshport.access.enforcement import AclsOf, ClusterDrift, drift_of
 from meshport.access.mesh_ports import BoundPort, MeshPorts
 from meshport.access.principals import Principals, caller_name, login
+from meshport.access.reconciler import Reconciled, grant_rights, reconcile
 from meshport.access.rights import processor_acls, reader_acls, writer_acls
 from meshport.kafka.acls import Acl, ClusterAcls
 
@@ -23,15 +25,18 @@ __all__ = [
     "Drift",
     "MeshPorts",
     "Principals",
+    "Reconciled",
     "Rights",
     "caller_name",
     "combined",
     "compare_acls",
     "drift_of",
+    "grant_rights",
     "login",
     "processor_acls",
     "product_rights",
     "reader_acls",
     "reader_rights",
+    "reconcile",
     "writer_acls",
 ]

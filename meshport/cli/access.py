@@ -1,9 +1,10 @@
-"""`meshport access`: who may reach what at Kafka."""
+"""`meshport access`: who may reach what, who asks for it, and what the clusters enforce."""
 
 from __future__ import annotations
 
 import typer
 
+from meshport.cli import grants
 from meshport.cli.acls import MeshAcls, acl_as_dict
 from meshport.cli.output import FINDINGS, emit, say
 from meshport.cli.session import (
@@ -16,13 +17,19 @@ from meshport.cli.session import (
 )
 
 access_app = typer.Typer(no_args_is_help=True)
+access_app.command("request")(grants.request)
+access_app.command("grant")(grants.grant)
+access_app.command("refuse")(grants.refuse)
+access_app.command("revoke")(grants.revoke)
+access_app.command("list")(grants.list_grants)
+access_app.command("enforce")(grants.enforce)
 
 
 @access_app.callback()
 def _access() -> None:
-    """Who may reach what at Kafka.
+    """Who reads what: requests, grants, and the ACLs that follow at Kafka.
 
-    Example: meshport access drift
+    Example: meshport access list
     """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +16,20 @@ from meshport.access import (
     ClusterDrift,
     MeshPorts,
     Principals,
+    Reconciled,
     Rights,
     caller_name,
     combined,
     drift_of,
+    grant_rights,
     product_rights,
+    reconcile,
 )
 from meshport.access.enforcement import named, summary
 from meshport.address import Address
 from meshport.cli.session import running_mesh
+from meshport.errors import ProjectError, RegistrationRefused
+from meshport.grants import Grant, PortReader
 from meshport.kafka.clusters import KafkaClusters
 from meshport.local.process_logins import source_rights
 from meshport.local.secured import PROCESSOR, standing_acls
@@ -53,28 +57,43 @@ class MeshAcls:
 
     def __init__(self, mesh: Registry, clusters: KafkaClusters, planned: Iterable[ProductPlan] = ()) -> None:
         self._mesh = mesh
+        self._clusters = clusters
+        self._admins: dict[str | None, ClusterAcls] = {}
         self._planned = {each.product.product.address: each.product.product for each in planned}
         self.ports = MeshPorts(mesh, [port for each in planned for port in _planned_ports(each)])
         here = running_mesh(Path.cwd())
         self._here = here if here and here.bootstrap_servers == clusters.default.bootstrap_servers else None
         # The Kafka that runs here makes its own logins, as it has its own servers, whatever `meshport.toml` says.
         self.principals = Principals() if self._here else Principals(principal_table(Path.cwd()))
-        self.acls_of: AclsOf = cache(lambda name: ClusterAcls(clusters.cluster(name, self.ports.servers.get(name, ""))))
+        self._grants: tuple[Grant, ...] | None = None
+        self._readings: dict[str, dict[Address, PortReader]] | None = None
+        self.acls_of: AclsOf = self._admin
+
+    def again(self) -> MeshAcls:
+        """Return the same for another look at the registry, with the connections to Kafka that this one made."""
+        other = MeshAcls(self._mesh, self._clusters)
+        other._admins = self._admins
+        return other
+
+    def _admin(self, name: str | None) -> ClusterAcls:
+        if name not in self._admins:
+            self._admins[name] = ClusterAcls(self._clusters.cluster(name, self.ports.servers.get(name, "")))
+        return self._admins[name]
 
     def of(self, product: Product) -> Rights:
-        """Return what the process of a product needs."""
+        """Return what the process of a product needs, beside what it is granted."""
         return product_rights(product, self.ports, self.principals, self._may_read)
 
     def of_project(self) -> list[ClusterDrift]:
         """Return how the clusters differ from what the planned products need; of other ACLs, those of their principals."""
-        return drift_of(combined(self.of(each) for each in self._planned.values()), (), self.acls_of)
+        rights = [self.of(each) for each in self._planned.values()]
+        return drift_of(combined([*rights, self._granted()]), (), self.acls_of)
 
     def of_mesh(self) -> list[ClusterDrift]:
-        """Return how the clusters differ from what all products of the mesh need, registered and planned."""
+        """Return how the clusters differ from what all products and readers need, registered and planned."""
         products = [*self._planned.values(), *self._registered()]
-        rights = [self.of(each) for each in products]
         ports = [port for each in products for port in self.ports.of_product(each.address)]
-        return drift_of(combined([*rights, *self._of_this_machine()]), ports, self.acls_of)
+        return drift_of(combined([self._of_products(products), self._granted()]), ports, self.acls_of)
 
     def admit(self, address: Address) -> list[str]:
         """Let a product and the readers of its ports into every generation; return what was allowed, for people.
@@ -94,8 +113,45 @@ class MeshAcls:
             lines += [f"let {line}" for line in summary(each.drift.missing)]
         return lines
 
-    def _may_read(self, reader: Product, address: Address) -> bool:  # noqa: ARG002 - of `MayRead`
-        return True
+    def reconcile(self) -> Reconciled:
+        """Create the ACLs of grants in force, and delete those that were created for grants which have ended.
+
+        Raises:
+            RegistrationRefused: the caller may not note at the registry what it creates.
+            RegistryUnavailable: the registry did not answer.
+        """
+        return reconcile(
+            self._mesh.access,
+            self.ports,
+            self.principals,
+            self.acls_of,
+            lambda: self._of_products([*self._planned.values(), *self._registered()]),
+        )
+
+    def _of_products(self, products: Iterable[Product]) -> Rights:
+        return combined([*(self.of(each) for each in products), *self._of_this_machine()])
+
+    def _granted(self) -> Rights:
+        if self._grants is None:
+            self._grants = self._mesh.access.list(current=True)
+        return grant_rights(self._grants, self.ports, self.principals)
+
+    def _may_read(self, reader: Product, address: Address) -> bool:
+        """Return whether policies let a product read; what a grant alone lets it read has ACLs of its own, which end."""
+        if self._readings is None:
+            self._readings = {}
+            for each in self._mesh.access.readers():
+                self._readings.setdefault(each.reader, {})[each.address] = each
+            for product in self._planned.values():
+                beside = [self._planned[of] for of in self._inputs(product) if of in self._planned]
+                found = self._mesh.access.readings_of(product, beside)
+                self._readings[caller_name(product.address)] = {each.address: each for each in found}
+        found = self._readings.get(caller_name(reader.address), {}).get(address)
+        return found is not None and found.allowed and not found.by_grant
+
+    @staticmethod
+    def _inputs(product: Product) -> list[Address]:
+        return list(dict.fromkeys(each.address.of_product for each in product.input_ports))
 
     def _registered(self) -> list[Product]:
         """Return the registered products that are not planned and not retired."""
@@ -114,7 +170,11 @@ class MeshAcls:
         """Return the rights that `meshport up --secure` gives beside those of products."""
         if self._here is None or PROCESSOR not in self._here.logins:
             return []
-        with_source = [each.product for each in Project.find(Path.cwd()).products if each.product.source]
+        try:
+            products = Project.find(Path.cwd()).products
+        except ProjectError:
+            products = ()  # `up` runs outside of a project too
+        with_source = [each.product for each in products if each.product.source]
         standing = dict.fromkeys(standing_acls(), "a principal that `meshport up --secure` has in any case")
         return [{None: standing}, source_rights(with_source, self.ports)]
 
@@ -180,6 +240,19 @@ class AclPlan:
         for cluster in dict.fromkeys(cluster for cluster, _ in self._missing[product]):
             self._acls.acls_of(cluster).create([acl for of, acl in self._missing[product] if of == cluster])
 
+    def carry_out_grants(self) -> list[str]:
+        """Create the ACLs of grants, and delete those of grants that have ended; return that for people.
+
+        What this login may not do is left to `meshport access enforce`.
+
+        Raises:
+            RegistryUnavailable: the registry did not answer.
+        """
+        try:
+            return described(self._acls.reconcile())
+        except RegistrationRefused as error:
+            return [f"grants are left to `meshport access enforce`: {error.message}"]
+
     def revoke(self) -> None:
         """Remove the ACLs that were named.
 
@@ -188,6 +261,27 @@ class AclPlan:
         """
         for cluster, each in self._revoked.items():
             self._acls.acls_of(cluster).delete(each)
+
+
+def described(done: Reconciled) -> list[str]:
+    """Return what was done for grants as lines for people."""
+    lines = [
+        f"{_named(cluster)} runs no authorizer: every login may read there, granted or not"
+        for cluster in done.open_clusters
+    ]
+    for cluster, created in done.created.items():
+        for why in dict.fromkeys(created.values()):
+            these = [acl for acl, because in created.items() if because == why]
+            lines += [f"{_named(cluster)}: let {each} ({why})" for each in summary(these)]
+    for cluster, deleted in done.deleted.items():
+        lines += [f"{_named(cluster)}: no longer let {each}: its grant has ended" for each in summary(deleted)]
+    for cluster, error in done.failed.items():
+        lines.append(f"{_named(cluster)}: grants are not carried out: {error.message}")
+    return lines
+
+
+def _named(cluster: str | None) -> str:
+    return f"cluster {cluster}" if cluster else "the default cluster"
 
 
 def acl_as_dict(acl: Acl) -> dict[str, Any]:

@@ -188,6 +188,8 @@ def _apply(
             emit(_applied(each, acls, not plan_only))
     if not plan_only:
         acls.revoke()
+        for line in acls.carry_out_grants():
+            say(line)
         policies.carry_out()
     if json:
         policies.emit(done=not plan_only)

@@ -84,6 +84,7 @@ def up(
             local.apply(project, say)
         stopped = stop_on_signal()
         with _state(root, local, kafka_config) as facts:
+            local.enforce_grants(root)
             started: set[Address] = set()
             if project is not None:
                 _start_new(local, project, started)

@@ -27,6 +27,7 @@ from meshport.local.embedded import EmbeddedKafka
 from meshport.local.kraft import free_ports, is_free
 from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.process_logins import SOURCES, ProcessLogins
+from meshport.local.secured import OPERATOR
 from meshport.local.supervisor import Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
 from meshport.project.project import Project
@@ -36,6 +37,7 @@ from meshport.registry import Registry
 _START_S: Final = 30.0
 _POLL_EVERY_S: Final = 0.2
 _REGISTRY: Final = "registry"
+_ACCESS: Final = "access"
 # Every variable about a Kafka cluster begins with it.
 _VARIABLES: Final = "MESHPORT_KAFKA"
 
@@ -62,7 +64,7 @@ class LocalMesh:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process ids by name: `kafka-1` to `kafka-3`, `registry`, and the products whose processors run."""
+        """The process ids by name: `kafka-1` to `kafka-3`, `registry`, `access`, and the products whose processors run."""
         brokers = self._brokers.pids if self._brokers else {}
         return {**brokers, **self._services.pids, **self.processors.pids}
 
@@ -84,6 +86,16 @@ class LocalMesh:
         made = sum(change.new for each in planned for change in each.topics)
         registered = sum(bool(each.registration.changed) for each in planned)
         say(f"products: {len(project.products)}, of which registered or changed: {registered}; topics made: {made}")
+
+    def enforce_grants(self, root: Path) -> None:
+        """Have grants carried out at Kafka while the mesh runs, if Kafka asks for logins.
+
+        Args:
+            root: the directory in which the mesh runs.
+        """
+        if operator := self.cluster.principals.get(OPERATOR):
+            command = ["access", "enforce", "--registry", self.registry_url, "--kafka-config", str(operator)]
+            self.processors.keep(_ACCESS, [sys.executable, "-m", "meshport", *command], cwd=root)
 
     def run(self, address: Address, project: Project) -> None:
         """Start the processor of a product, and keep it running.

@@ -240,13 +240,13 @@ def reading(client: Registry) -> tuple[bool, int | None, GrantState | None]:
 
 
 def test_what_the_policies_permit_is_not_asked_for(service_with_keys: Callable[..., Registry]) -> None:
-    """Public and internal products are read without a request; a restricted one by its group; nobody names a group itself."""
+    """An internal product is read without a request; and nobody gets at a restricted one by naming its owner as their own."""
     player, billing = service_with_keys("pia", "team-player"), service_with_keys("bob", "team-billing")
+    hers = service_with_keys("eve", "team-player", "team-other")
     player.register(*plays())
     billing.register(*invoices("player/plays"))
     assert billing.access.list() == ()
     assert reading(billing)[0]
-    hers = service_with_keys("eve", "team-player", "team-other")
     declared = product("mesh://other/spy", "player/plays", owner="team-player"), {"events@1": schema("user")}
     player.register(*plays(classification="restricted"))
     hers.register(*declared)

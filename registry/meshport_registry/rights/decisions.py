@@ -15,7 +15,7 @@ from meshport_registry.errors import StoreFailed
 from meshport_registry.identity.caller import LOCAL, LOCAL_GROUP, Caller
 from meshport_registry.lifecycle import revision
 from meshport_registry.rights.applied import applied_set, newest_number
-from meshport_registry.store import RegistryStore, Work, now_us
+from meshport_registry.store import RegistryStore, Work
 
 LONGEST_LAG_S: Final = 1.0
 """Seconds after which a change of policies or products, made by another process, decides about reads here at the latest."""
@@ -106,7 +106,9 @@ class Decisions:
             return
         if found.revision < self._known.revision:
             return  # another look, which began later, was quicker
-        if found.revision > self._known.revision or self._known.grant_ended():
+        if (
+            found.revision > self._known.revision or found.next_end != self._known.next_end
+        ):  # it moves when a grant ends
             self._resources.clear()
         if found.number != self._known.number:
             self._decided.clear()
@@ -131,10 +133,6 @@ class _State(NamedTuple):
     number: int | None
     policies: PolicySet
     next_end: int | None
-
-    def grant_ended(self) -> bool:
-        """Whether a grant has ended since."""
-        return self.next_end is not None and self.next_end <= now_us()
 
 
 def _read_state(connection: Connection, known: int | None, policies: PolicySet) -> _State:
