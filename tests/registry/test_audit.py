@@ -43,6 +43,7 @@ OFFSETS: Final = dict.fromkeys(range(4), 7)
 DECLARED: Final = ProductRegistration(
     descriptor=plays()[0], schemas={port: each.text for port, each in plays()[1].items()}
 )
+ASKED: Final = {"address": "player/plays", "reader": "billing/invoices", "purpose": "invoices"}
 # Calls that change something, in an order in which all of them can: the route, the path and the body of each.
 CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/api/v1/dataproducts"), "/api/v1/dataproducts", DECLARED),
@@ -64,6 +65,12 @@ CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", f"{GENERATION}/{{number}}/retire"), f"{LINE}/1/retire?major=1", None),
     (("POST", f"{GENERATION}/open"), f"{LINE}/open?major=1", OPEN),
     (("POST", f"{GENERATION}/{{number}}/abandon"), f"{LINE}/3/abandon?major=1", Release(holder="me")),
+    (("POST", "/api/v1/access"), "/api/v1/access", ASKED),
+    (("POST", "/api/v1/access/{number}/grant"), "/api/v1/access/1/grant", {"until": "2100-01-01T00:00:00Z"}),
+    (("POST", "/api/v1/access/{number}/revoke"), "/api/v1/access/1/revoke", {"reason": "enough"}),
+    (("POST", "/api/v1/access"), "/api/v1/access", ASKED),
+    (("POST", "/api/v1/access/{number}/refuse"), "/api/v1/access/2/refuse", {"reason": "enough"}),
+    (("POST", "/api/v1/access/acls"), "/api/v1/access/acls", {"added": []}),
     (("POST", f"{GUID}/deprecate"), f"{PRODUCT}/deprecate", Deprecation(on=utc_today())),
     (("POST", f"{GUID}/activate"), f"{PRODUCT}/activate", None),
     (("POST", f"{GUID}/retire"), f"{PRODUCT}/retire", Retirement()),
