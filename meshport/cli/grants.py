@@ -28,21 +28,41 @@ from meshport.rfc3339 import day, loose_instant
 # A grant is carried out, and one that was revoked is ended, so many seconds later at most. Its own end is met exactly.
 _LOOK_EVERY_S: Final = 5.0
 
+_LONGEST_REASON: Final = 1000
+_LONGEST_NAME: Final = 256
+
+
+def _words(text: str | None) -> str | None:
+    """Check a reason or a purpose, as the registry would."""
+    if text is not None and not 0 < len(text.strip()) <= _LONGEST_REASON:
+        raise typer.BadParameter(f"write 1 to {_LONGEST_REASON} characters")
+    return text
+
+
+def _name(text: str | None) -> str | None:
+    if text is not None and not 0 < len(text) <= _LONGEST_NAME:
+        raise typer.BadParameter(f"a name has 1 to {_LONGEST_NAME} characters")
+    return text
+
+
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Of the request, as `list` shows it.", min=1)]
 UntilOption = Annotated[
     str | None,
     typer.Option(metavar="DAY", help="The last day (UTC), as 2027-12-31; or an instant, as 2027-12-31T18:00:00Z."),
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; `list` shows it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", callback=_words, help="Why; `list` shows it.")]
 
 
 def request(
     address: Annotated[str, typer.Argument(help="The port: player/plays, player/plays/events, player/plays/events@1.")],
-    purpose: Annotated[str, typer.Option(metavar="TEXT", help="What for; the owner decides by it.")],
+    purpose: Annotated[str, typer.Option(metavar="TEXT", callback=_words, help="What for; the owner decides by it.")],
     reader: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="READER", help="Who is to read: DOMAIN/PRODUCT, or a name. By default the caller."
+            "--as",
+            metavar="READER",
+            callback=_name,
+            help="Who is to read: DOMAIN/PRODUCT, or a name. By default the caller.",
         ),
     ] = None,
     until: UntilOption = None,
@@ -67,7 +87,9 @@ def request(
 def grant(
     number: NumberArgument,
     until: UntilOption = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; `list` shows it.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", callback=_words, help="Why; `list` shows it.")
+    ] = None,
     registry: RegistryOption = None,
     kafka: TopicsKafkaOption = None,
     kafka_config: KafkaConfigOption = None,

@@ -69,7 +69,7 @@ def test_a_request_is_refused_with_a_reason(cli: Run, registry_url: str) -> None
     here = ("--registry", registry_url)
     cli("access", "request", "player/plays", "--as", "ann@example.org", "--purpose", "a report", *here)
     assert cli("access", "refuse", "1", *here).code == USAGE
-    assert cli("access", "refuse", "1", "--reason", "", *here).code != 0
+    assert cli("access", "refuse", "1", "--reason", " ", *here).code == USAGE
     refused = cli("access", "refuse", "1", "--reason", "names are in it", *here)
     assert refused.err == "refused: ann@example.org may not read mesh://player/plays/events\n"
     assert cli("access", "grant", "1", "--until", "2100-01-01", *here).code == FINDINGS
