@@ -110,7 +110,7 @@ class Grant(_Answer):
         revoked_by: the name of the caller who revoked it; None if it was not.
         revoked_at: when.
         reason: of the last decision.
-        forbidden_by: the ids of the policies that forbid what was granted; such a grant lets nobody read.
+        forbidden_by: the ids of the policies that forbid what was granted; such a grant has no ACLs.
     """
 
     id: int

@@ -147,7 +147,7 @@ def revoke(
 
 
 def _at_once(mesh: Registry, clusters: KafkaClusters) -> None:
-    """Carry grants out now, if this command was told how to reach Kafka, and may."""
+    """Carry grants out now, if a Kafka was named and this login may change its ACLs."""
     if clusters == KafkaClusters():
         say("no Kafka was named: `meshport access enforce` carries it out there")
         return

@@ -1,6 +1,7 @@
 """The ACLs that were created for grants: what `meshport access enforce` may delete again.
 
-Kafka's ACLs have no end and no note of who made them, so that this table is what tells them from those of administrators.
+Kafka's ACLs have no end and no note of who made them, so that this table alone sets them
+apart from those of administrators.
 """
 
 from __future__ import annotations
