@@ -1,7 +1,7 @@
 """Carries grants out at Kafka: creates the ACLs of those in force, and deletes them once they have ended.
 
-Kafka's ACLs have no end, so that a reconciler has to delete them. What was created for grants is noted at the registry before it is
-created, and only that is deleted again: an ACL that was there before, or that a product needs for another reason, stays.
+Kafka's ACLs have no end, so that a reconciler has to delete them. What was created for grants is noted at the registry before it
+is created, and only that is deleted again: an ACL that was there before, or that a product needs for another reason, stays.
 """
 
 from __future__ import annotations
