@@ -6,7 +6,7 @@ is created, and only that is deleted again: an ACL that was there before, or tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
@@ -30,7 +30,7 @@ class GrantNotes(Protocol):
     def acls(self) -> tuple[GrantedAcl, ...]:
         """Return the ACLs that were created for grants; see `RegistryGrants.acls`."""
 
-    def note_acls(self, *, added: Collection[GrantedAcl] = (), removed: Collection[GrantedAcl] = ()) -> None:
+    def note_acls(self, *, added: Sequence[GrantedAcl] = (), removed: Sequence[GrantedAcl] = ()) -> None:
         """Note what is created and deleted; see `RegistryGrants.note_acls`."""
 
 
@@ -137,7 +137,7 @@ class _Cluster:
         self._notes.note_acls(added=[_granted(self._name, each) for each in sorted(missing)])
         acls.create(missing)
 
-    def delete(self, acls: AclAdmin, gone: Collection[Acl], ended: Collection[GrantedAcl]) -> None:
+    def delete(self, acls: AclAdmin, gone: Collection[Acl], ended: Sequence[GrantedAcl]) -> None:
         acls.delete(gone)
         self._notes.note_acls(removed=ended)
 

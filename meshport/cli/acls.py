@@ -146,8 +146,8 @@ class MeshAcls:
                 beside = [self._planned[of] for of in self._inputs(product) if of in self._planned]
                 found = self._mesh.access.readings_of(product, beside)
                 self._readings[caller_name(product.address)] = {each.address: each for each in found}
-        found = self._readings.get(caller_name(reader.address), {}).get(address)
-        return found is not None and found.allowed and not found.by_grant
+        reading = self._readings.get(caller_name(reader.address), {}).get(address)
+        return reading is not None and reading.allowed and not reading.by_grant
 
     @staticmethod
     def _inputs(product: Product) -> list[Address]:

@@ -108,7 +108,8 @@ class World:
     def __init__(self, *grants: Grant, **clusters: AclSet) -> None:
         self.log: list[str] = []
         self.notes = Notes(self.log, *grants)
-        self.clusters: dict[str | None, AclSet] = {None: AclSet(self.log), **clusters}
+        self.clusters: dict[str | None, AclSet] = {name: each for name, each in clusters.items()}  # noqa: C416 - a key may be None later
+        self.clusters[None] = AclSet(self.log)
 
     def look(self, needed: Rights | None = None) -> Reconciled:
         """Look at the grants, and carry them out."""

@@ -61,7 +61,7 @@ class Readings:
         """Yield each input port of a product that leads to a known product, with the decision."""
         name = reader.address.of_product.key
         groups = self._groups(name)
-        newest = {}
+        newest: dict[Address, Grant] = {}
         for each in grants(self._connection, reader=name):
             newest.setdefault(each.address, each)
         for port in reader.input_ports:
