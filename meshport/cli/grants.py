@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Final
 
@@ -277,7 +278,7 @@ def _emit_changes(changes: Any, word: str) -> None:
             emit({"cluster": cluster, "change": word, **acl_as_dict(acl)})
 
 
-def _end_with(problems: list[MeshError]) -> None:
+def _end_with(problems: Sequence[MeshError]) -> None:
     if problems:
         raise problems[0]
     say("grants are carried out")
