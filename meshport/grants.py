@@ -45,15 +45,15 @@ class GrantState(StrEnum):
     """It was granted until an instant that is past."""
 
 
-class _Body(BaseModel):
+class _AccessBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Answer(BaseModel):
+class _AccessAnswer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class AccessRequest(_Body):
+class AccessRequest(_AccessBody):
     """The body of `POST /api/v1/access`.
 
     Attributes:
@@ -69,7 +69,7 @@ class AccessRequest(_Body):
     until: AwareDatetime | None = None
 
 
-class GrantApproval(_Body):
+class GrantApproval(_AccessBody):
     """The body of `POST /api/v1/access/{number}/grant`.
 
     Attributes:
@@ -81,7 +81,7 @@ class GrantApproval(_Body):
     reason: Words | None = None
 
 
-class GrantWithdrawal(_Body):
+class GrantWithdrawal(_AccessBody):
     """The body of `POST /api/v1/access/{number}/refuse` and `.../revoke`.
 
     Attributes:
@@ -91,7 +91,7 @@ class GrantWithdrawal(_Body):
     reason: Words
 
 
-class Grant(_Answer):
+class Grant(_AccessAnswer):
     """A request for access, and what became of it.
 
     Attributes:
@@ -131,7 +131,7 @@ class Grant(_Answer):
     forbidden_by: tuple[str, ...] = ()
 
 
-class PlannedReader(_Body):
+class PlannedReader(_AccessBody):
     """The body of `POST /api/v1/access/readers`: a product that is about to be registered.
 
     Attributes:
@@ -143,7 +143,7 @@ class PlannedReader(_Body):
     beside: tuple[Product, ...] = Field(default=(), max_length=100)
 
 
-class PortReader(_Answer):
+class PortReader(_AccessAnswer):
     """An input port of a product, and whether its process may read it.
 
     Attributes:
@@ -165,7 +165,7 @@ class PortReader(_Answer):
     state: GrantState | None = None
 
 
-class GrantedAcl(_Answer):
+class GrantedAcl(_AccessAnswer):
     """An ACL that was created for a grant, and that is deleted once no grant needs it.
 
     Attributes:
@@ -181,7 +181,7 @@ class GrantedAcl(_Answer):
     pattern: str = Field(max_length=32)
 
 
-class AclChange(_Body):
+class AclChange(_AccessBody):
     """The body of `POST /api/v1/access/acls`.
 
     Attributes:
