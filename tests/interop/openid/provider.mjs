@@ -9,10 +9,46 @@ import { Provider } from 'oidc-provider';
 const GROUPS = { 'ann@example.org': ['mesh-admins', 'people'], 'ben@example.org': ['people'] };
 let keys = 0;
 
+// What providers before and after a rotation know of logins.
+const known = new Map();
+class Shared {
+  constructor(kind) {
+    this.kind = kind;
+  }
+  key(id) {
+    return `${this.kind}:${id}`;
+  }
+  async upsert(id, payload) {
+    known.set(this.key(id), payload);
+  }
+  async find(id) {
+    return known.get(this.key(id));
+  }
+  async findByUid(uid) {
+    return this.first((each) => each.uid === uid);
+  }
+  async findByUserCode(code) {
+    return this.first((each) => each.userCode === code);
+  }
+  first(fits) {
+    return [...known].find(([key, each]) => key.startsWith(`${this.kind}:`) && fits(each))?.[1];
+  }
+  async consume(id) {
+    known.get(this.key(id)).consumed = Math.floor(Date.now() / 1000);
+  }
+  async destroy(id) {
+    known.delete(this.key(id));
+  }
+  async revokeByGrantId(grant) {
+    [...known].filter(([, each]) => each.grantId === grant).forEach(([key]) => known.delete(key));
+  }
+}
+
 function configuration() {
   keys += 1;
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   return {
+    adapter: Shared,
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: `key-${keys}`, use: 'sig', alg: 'RS256' }] },
     clients: [
       {
