@@ -68,7 +68,7 @@ def provider(tool: Callable[[str], str]) -> Iterator[OpenIdServer]:
 
 
 @pytest.fixture(scope="module")
-def secured(provider: OpenIdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def registry(provider: OpenIdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A registry with HTTPS that takes the provider's access tokens."""
     folder = tmp_path_factory.mktemp("registry")
     authority = Authority(folder)
@@ -83,37 +83,37 @@ def secured(provider: OpenIdServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield Secured(url, authority.file, provider)
 
 
-def test_a_person_logs_in_with_a_browser(secured: Secured, tmp_path: Path) -> None:
+def test_a_person_logs_in_with_a_browser(registry: Secured, tmp_path: Path) -> None:
     """After `meshport login` the commands of this user are the person's, with the person's groups; after `logout` nobody's."""
-    assert secured.run(tmp_path, "search").code == 1
-    done = secured.log_in(tmp_path, ANN)
+    assert registry.run(tmp_path, "search").code == 1
+    done = registry.log_in(tmp_path, ANN)
     assert done.code == 0, done.err
-    assert done.lines[0]["registry"] == secured.url
+    assert done.lines[0]["registry"] == registry.url
     assert done.lines[0]["renewed"] is True
-    assert secured.run(tmp_path, "search").code == 0
-    made = secured.run(tmp_path, "registry", "key", "create", "billing/invoices", "--json")
+    assert registry.run(tmp_path, "search").code == 0
+    made = registry.run(tmp_path, "registry", "key", "create", "billing/invoices", "--json")
     assert made.code == 0, made.err
     assert made.lines[0]["created_by"] == ANN
     (file,) = (tmp_path / "config" / "meshport" / "logins").glob("*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    _, kept = secured.kept(tmp_path)
+    _, kept = registry.kept(tmp_path)
     assert kept.token is not None
     assert kept.token.get_secret_value() not in done.out + done.err + made.out + made.err
     assert kept.refresh is not None
-    left = secured.run(tmp_path, "logout")
+    left = registry.run(tmp_path, "logout")
     assert left.code == 0
     assert "logged out" in left.err
-    assert secured.run(tmp_path, "search").code == 1
+    assert registry.run(tmp_path, "search").code == 1
     assert kept.client is not None
     with OpenIdProvider(kept.client) as asked, pytest.raises(LoginRefused) as ended:
         asked.refresh(kept.refresh)
     assert ended.value.reason == "invalid_grant"
 
 
-def test_what_a_person_may_not_do(secured: Secured, tmp_path: Path) -> None:
+def test_what_a_person_may_not_do(registry: Secured, tmp_path: Path) -> None:
     """A person without the group of those who administer is refused, though the login is good."""
-    assert secured.log_in(tmp_path, BEN).code == 0
-    refused = secured.run(tmp_path, "registry", "key", "list")
+    assert registry.log_in(tmp_path, BEN).code == 0
+    refused = registry.run(tmp_path, "registry", "key", "list")
     assert refused.code == 1
     assert BEN in refused.err
 
@@ -139,29 +139,29 @@ def test_a_person_logs_in_with_another_machines_browser(provider: OpenIdServer, 
             assert command.returncode == 0
 
 
-def test_a_login_outlives_a_rotation_of_the_keys(secured: Secured, tmp_path: Path) -> None:
+def test_a_login_outlives_a_rotation_of_the_keys(registry: Secured, tmp_path: Path) -> None:
     """Once the registry knows that the provider has other keys, the old token is refused, and the client shows a new one."""
     ann, ben = tmp_path / "ann", tmp_path / "ben"
     ann.mkdir()
     ben.mkdir()
-    assert secured.log_in(ann, ANN).code == 0
-    _, before = secured.kept(ann)
+    assert registry.log_in(ann, ANN).code == 0
+    _, before = registry.kept(ann)
     assert before.token is not None
-    secured.provider.rotate()
-    assert secured.log_in(ben, BEN).code == 0
+    registry.provider.rotate()
+    assert registry.log_in(ben, BEN).code == 0
     old = {"MESHPORT_REGISTRY_TOKEN": before.token.get_secret_value()}
-    refused = secured.run(ann, "search", **old)
+    refused = registry.run(ann, "search", **old)
     assert refused.code == 1
     assert "signed by no key of the provider" in refused.err
-    assert secured.run(ann, "registry", "key", "list").code == 0
-    _, after = secured.kept(ann)
+    assert registry.run(ann, "registry", "key", "list").code == 0
+    _, after = registry.kept(ann)
     assert after.token != before.token
 
 
-def test_one_process_renews_for_all(secured: Secured, tmp_path: Path) -> None:
+def test_one_process_renews_for_all(registry: Secured, tmp_path: Path) -> None:
     """Of many that find a token ended, one asks the provider, which would end the login at a second use of a refresh token."""
-    assert secured.log_in(tmp_path, ANN).code == 0
-    logins, kept = secured.kept(tmp_path)
+    assert registry.log_in(tmp_path, ANN).code == 0
+    logins, kept = registry.kept(tmp_path)
     ended = kept.model_copy(update={"ends_at": 1.0})
     logins.keep(ended)
     sessions = [OpenIdSession(logins, ended) for _ in range(8)]
@@ -172,33 +172,33 @@ def test_one_process_renews_for_all(secured: Secured, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(got) == len(sessions)
-    assert set(got) == {secured.kept(tmp_path)[1].token}
+    assert set(got) == {registry.kept(tmp_path)[1].token}
     assert got[0] != kept.token
-    assert secured.run(tmp_path, "search").code == 0
+    assert registry.run(tmp_path, "search").code == 0
 
 
 @pytest.mark.parametrize("wrong", ["http://192.0.2.1", "ftp://127.0.0.1", "nonsense"])
-def test_a_provider_that_others_could_be(secured: Secured, tmp_path: Path, wrong: str) -> None:
+def test_a_provider_that_others_could_be(registry: Secured, tmp_path: Path, wrong: str) -> None:
     """A provider without HTTPS elsewhere is not asked."""
-    refused = secured.run(tmp_path, "login", "--oidc-issuer", wrong, "--oidc-client-id", CLIENT)
+    refused = registry.run(tmp_path, "login", "--oidc-issuer", wrong, "--oidc-client-id", CLIENT)
     assert refused.code == 1
     assert "neither a URL of HTTPS" in refused.err
 
 
-def test_a_registry_that_takes_no_such_login(secured: Secured, tmp_path: Path) -> None:
+def test_a_registry_that_takes_no_such_login(registry: Secured, tmp_path: Path) -> None:
     """A login that the registry does not take is not kept."""
-    asked = ("--oidc-issuer", secured.provider.url, "--oidc-client-id", CLIENT)
-    refused = secured.run(tmp_path, "login", *asked, BROWSER=browser_of(ANN))
+    asked = ("--oidc-issuer", registry.provider.url, "--oidc-client-id", CLIENT)
+    refused = registry.run(tmp_path, "login", *asked, BROWSER=browser_of(ANN))
     assert refused.code == 1
     assert "is for another audience" in refused.err
     assert not list((tmp_path / "config" / "meshport").glob("logins/*.json"))
 
 
-def test_the_browsers_answer_is_of_this_login(secured: Secured, tmp_path: Path) -> None:
+def test_the_browsers_answer_is_of_this_login(registry: Secured, tmp_path: Path) -> None:
     """Whoever brings a code with another state, or as another provider, gets 404, and the login goes on."""
-    asked: tuple[Any, ...] = ("--oidc-issuer", secured.provider.url, "--oidc-client-id", CLIENT)
-    asked += ("--oidc-audience", REGISTRY_AUDIENCE, "--registry-ca", str(secured.authority))
-    settings = {"MESHPORT_REGISTRY": secured.url, "XDG_CONFIG_HOME": str(tmp_path / "config"), "BROWSER": "true"}
+    asked: tuple[Any, ...] = ("--oidc-issuer", registry.provider.url, "--oidc-client-id", CLIENT)
+    asked += ("--oidc-audience", REGISTRY_AUDIENCE, "--registry-ca", str(registry.authority))
+    settings = {"MESHPORT_REGISTRY": registry.url, "XDG_CONFIG_HOME": str(tmp_path / "config"), "BROWSER": "true"}
     with process("login", *asked, cwd=tmp_path, **settings) as command:
         assert command.stderr is not None
         page = next(filter(None, (re.search(rb"browser: (\S+)", line) for line in command.stderr)))[1].decode()
@@ -206,7 +206,7 @@ def test_the_browsers_answer_is_of_this_login(secured: Secured, tmp_path: Path) 
         redirect = query["redirect_uri"]
         for forged in (
             {"code": "x"},
-            {"code": "x", "state": "x", "iss": secured.provider.url},
+            {"code": "x", "state": "x", "iss": registry.provider.url},
             {"code": "x", "state": query["state"]},
             {"code": "x", "state": query["state"], "iss": "https://other.example.org"},
         ):
