@@ -1,4 +1,4 @@
-"""Whether what goes to a URL, and comes from it, can be read or changed on the way."""
+"""Whether what goes to a URL, and comes from it, can be read or changed by others."""
 
 from __future__ import annotations
 

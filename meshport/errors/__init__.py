@@ -29,7 +29,7 @@
     │   ├── RegistryUnavailable   the registry did not answer
     │   ├── NotRegistered         a product, address, subject or schema that is not registered
     │   ├── RegistrationRefused   the registry refused: incompatible, conflicting or invalid
-    │   ├── LoginRefused          a login that cannot be made, has ended, or would be readable on its way
+    │   ├── LoginRefused          a login that cannot be made, has ended, or would be readable on the network
     │   └── AuditBroken           entries of an audit that were changed, removed, added or moved
     ├── GateError                 a question that the gate cannot answer: no such rule
     ├── PublishError              an event that was refused; nothing of it is stored

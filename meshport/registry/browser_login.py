@@ -31,7 +31,7 @@ def browser_login(provider: OpenIdProvider, open_page: Callable[[str], None], *,
         timeout_s: seconds that the person has.
 
     Raises:
-        LoginRefused: the person or the provider refused, or nobody came in time.
+        LoginRefused: the person or the provider refused, or the time is over.
         RegistryUnavailable: the provider does not answer.
     """
     state, verifier = secrets.token_urlsafe(_SECRET_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
@@ -60,7 +60,7 @@ def browser_login(provider: OpenIdProvider, open_page: Callable[[str], None], *,
 
 
 class _Receiver(HTTPServer):
-    """Takes the one answer of the provider; whoever else asks this port gets 404."""
+    """Takes the one answer of the provider; any other request gets 404."""
 
     def __init__(self, provider: OpenIdProvider, state: str) -> None:
         super().__init__((_HOST, 0), _Callback)

@@ -44,7 +44,7 @@ class KeptLogin(BaseModel):
         token_file: has the token; it is read for each request, as others may renew it.
         client: of the provider that gave the token.
         refresh: gets the next token.
-        ends_at: when the token ends, in seconds since 1970; None where nobody knows.
+        ends_at: when the token ends, in seconds since 1970; None where that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -47,7 +47,7 @@ class TokenSource(Protocol):
 
 
 class TokenFile:
-    """The token in a file, read each time: whoever gives the token replaces it before it ends.
+    """The token in a file, read each time: the issuer of the token replaces it before it ends.
 
     Args:
         file: has the token and nothing else.
@@ -174,7 +174,7 @@ def safe_to_log_in(url: str) -> None:
     if not is_safe_url(url):
         shown = url.rpartition("@")[2]
         raise LoginRefused(
-            f"the login of {shown} would be readable on its way there",
+            f"the login of {shown} would be readable on the network",
             url=shown,
             hint="https://, or http:// for a registry on this machine",
         )

@@ -84,7 +84,7 @@ def registry(provider: OpenIdServer, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_a_person_logs_in_with_a_browser(registry: Secured, tmp_path: Path) -> None:
-    """After `meshport login` the commands of this user are the person's, with the person's groups; after `logout` nobody's."""
+    """After `meshport login` the commands of this user are the person's, with the person's groups; after `logout` they are refused."""
     assert registry.run(tmp_path, "search").code == 1
     done = registry.log_in(tmp_path, ANN)
     assert done.code == 0, done.err
@@ -195,7 +195,7 @@ def test_a_registry_that_takes_no_such_login(registry: Secured, tmp_path: Path) 
 
 
 def test_the_browsers_answer_is_of_this_login(registry: Secured, tmp_path: Path) -> None:
-    """Whoever brings a code with another state, or as another provider, gets 404, and the login goes on."""
+    """A code with another state, or of another provider, gets 404, and the login goes on."""
     asked: tuple[Any, ...] = ("--oidc-issuer", registry.provider.url, "--oidc-client-id", CLIENT)
     asked += ("--oidc-audience", REGISTRY_AUDIENCE, "--registry-ca", str(registry.authority))
     settings = {"MESHPORT_REGISTRY": registry.url, "XDG_CONFIG_HOME": str(tmp_path / "config"), "BROWSER": "true"}

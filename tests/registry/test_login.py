@@ -136,7 +136,7 @@ def test_the_environment_wins_over_a_kept_login() -> None:
 )
 def test_a_login_does_not_go_by_http(url: str, given: dict[str, str]) -> None:
     """A token or a header is refused for a registry elsewhere without TLS, before anything is sent."""
-    with pytest.raises(LoginRefused, match="readable on its way") as refused:
+    with pytest.raises(LoginRefused, match="readable on the network") as refused:
         registry_login(url, given)
     assert "secret" not in str(refused.value)
     assert registry_login("http://localhost:8081", given).has_files is False
