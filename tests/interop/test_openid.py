@@ -84,7 +84,7 @@ def registry(provider: OpenIdServer, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_a_person_logs_in_with_a_browser(registry: Secured, tmp_path: Path) -> None:
-    """After `meshport login` the commands of this user are the person's, with the person's groups; after `logout` they are refused."""
+    """After `meshport login` the commands of this user are the person's, with their groups; after `logout` they are refused."""
     assert registry.run(tmp_path, "search").code == 1
     done = registry.log_in(tmp_path, ANN)
     assert done.code == 0, done.err
