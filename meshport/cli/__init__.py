@@ -52,7 +52,7 @@ VERBS: Final = {
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),
     "adopt": _Verb("adopt:adopt", "Write a product for a topic that is there already; the topic is only read."),
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
-    "access": _Verb("access:access_app", "Who reads what: ask for access, grant it, and compare with Kafka's ACLs."),
+    "access": _Verb("access:access_app", "Who reads what: requests, grants, and the ACLs that follow at Kafka."),
     "login": _Verb("login:login", "Log in to a registry, and keep the login for the commands of this user."),
     "logout": _Verb("login:logout", "Forget the login of a registry, and end it at its OpenID provider."),
     "gate": _Verb("gate:gate_app", "Whether a change of a contract breaks a reader."),

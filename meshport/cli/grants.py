@@ -55,7 +55,7 @@ ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", callback=
 
 
 def request(
-    address: Annotated[str, typer.Argument(help="The port: player/plays, player/plays/events, player/plays/events@1.")],
+    address: Annotated[str, typer.Argument(help="The port: shop/orders, shop/orders/events, shop/orders/events@1.")],
     purpose: Annotated[str, typer.Option(metavar="TEXT", callback=_words, help="What for; the owner decides by it.")],
     reader: Annotated[
         str | None,
@@ -75,7 +75,7 @@ def request(
     Everyone asks for themselves; for a product, the owners of its domain ask, and the product's own process. An input port
     that a product declares is such a request by itself, unless policies let the product read it.
 
-    Example: meshport access request player/plays --as billing/invoices --purpose "invoices by plays"
+    Example: meshport access request shop/orders --as billing/invoices --purpose "invoices by order"
     """
     wanted = AccessRequest(address=Address.parse(address), reader=reader, purpose=purpose, until=_until(until))
     with open_registry(registry) as mesh:
@@ -171,7 +171,7 @@ def list_grants(
     Products that policies let read their input ports are listed with these policies.
 
     Examples:
-        meshport access list player/plays
+        meshport access list shop/orders
         meshport access list --as billing/invoices --all
     """
     wanted = None if address is None else Address.parse(address)

@@ -87,8 +87,8 @@ def explain(
     """Say whether a caller may do something, by which policy, and why. Exit 1 where it may not.
 
     Examples:
-        meshport policy explain ann@example.org register --on player/plays --group player
-        meshport policy explain billing/invoices read --on player/plays --applied
+        meshport policy explain ann@example.org register --on shop/orders --group shop
+        meshport policy explain billing/invoices read --on shop/orders --applied
     """
     action = _action(what)
     if applied:

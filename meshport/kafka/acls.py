@@ -112,7 +112,7 @@ class Acl:
     host: str = _EVERY_HOST
 
     def __str__(self) -> str:
-        """Return the text that names it: `User:billing.invoices read topic player.plays.events.v1`.
+        """Return the text that names it: `User:billing.invoices read topic shop.orders.events.v1`.
 
         `topics NAME...` are all whose names begin with NAME. Two ACLs never have the same text.
         """

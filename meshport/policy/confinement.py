@@ -30,8 +30,8 @@ class PolicyText:
 def confine(source: PolicyText, policy_id: str, policy: dict[str, Any]) -> None:
     """Check that a domain's own policy speaks of its domain alone.
 
-    The scope of the policy has to say so: `resource in Domain::"player"`, `resource == Product::"player/plays"`, or
-    `resource is Product in Domain::"player"`. A permit has to name its actions.
+    The scope of the policy has to say so: `resource in Domain::"shop"`, `resource == Product::"shop/orders"`, or
+    `resource is Product in Domain::"shop"`. A permit has to name its actions.
 
     Args:
         source: the text that the policy is of.

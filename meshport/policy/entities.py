@@ -186,7 +186,7 @@ Resource = ProductResource | SubjectResource | DomainResource | MeshResource
 
 
 def written(resource: Resource) -> str:
-    """Return a resource as Cedar writes it, such as `Product::"player/plays"`."""
+    """Return a resource as Cedar writes it, such as `Product::"shop/orders"`."""
     kind, name = resource.uid
     return f"{kind}::{json.dumps(name, ensure_ascii=False)}"
 

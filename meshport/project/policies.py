@@ -116,7 +116,7 @@ def _change(name: str, old: PolicySet, new: PolicySet) -> str:
 
 
 def resource_named(text: str, products: Iterable[Product]) -> Resource:
-    """Return what a text names: `mesh`, `player/plays`, `domain:player` or `subject:orders-value`.
+    """Return what a text names: `mesh`, `shop/orders`, `domain:player` or `subject:orders-value`.
 
     Args:
         text: of a test of policies, or of an option.

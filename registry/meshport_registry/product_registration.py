@@ -343,8 +343,10 @@ def _write_bindings(
 
 def _bound_elsewhere(connection: Connection, product: Product, port: OutputPort) -> Iterator[str]:
     """Report the line of another port or product that has the topic, or the subject of its schema, of a port."""
-    own, guid, topic = tables.binding, str(product.id), product.topic(port)
-    other = (own.c.guid != guid) | (own.c.port != port.name) | (own.c.major != port.major)
+    own, owner, topic, address = tables.binding, tables.product.c, product.topic(port), product.address
+    # By address, since a rule of the gate judges the same product with another id.
+    other_product = (owner.domain != address.domain) | (owner.name != address.product)
+    other = other_product | (own.c.port != port.name) | (own.c.major != port.major)
     named = (own.c.topic == topic) | (tables.subject.c.name == product.subject(port))
     found = connection.execute(
         select(tables.product.c.domain, tables.product.c.name, own.c.port, own.c.major)
@@ -353,8 +355,8 @@ def _bound_elsewhere(connection: Connection, product: Product, port: OutputPort)
         .where(other & named)
     ).first()
     if found is not None:
-        address = Address(found.domain, found.name, found.port, found.major)
-        yield f"{product.port_address(port)} would have the topic {topic}, which is that of {address}: read that port instead"
+        theirs = Address(found.domain, found.name, found.port, found.major)
+        yield f"{product.port_address(port)} would have the topic {topic}, which is that of {theirs}: read that port instead"
 
 
 def _write_contract(

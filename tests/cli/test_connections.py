@@ -99,6 +99,10 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "drop": [address],
         "gate check": ["--history"],
         "access drift": [],
+        "access enforce": ["--once"],
+        "access grant": ["1", "--until", "2099-12-31"],
+        "access revoke": ["1", "--reason", "it has ended"],
+        "adopt": ["orders", "--as", "shop/orders"],
     }
     assert set(arguments) == taking_a_config()
     given = {
@@ -108,7 +112,7 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
     caplog.set_level(logging.DEBUG)
     for name, more in arguments.items():
         ended = cli(*name.split(), *more, "--kafka-config", "client.properties", **given)
-        assert ended.code != 0, name
+        assert ended.code != 0 or name == "access enforce", name  # without grants it needs no Kafka
         assert CANARY not in f"{ended.out}{ended.err}{caplog.text}", name
 
 

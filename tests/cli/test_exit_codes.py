@@ -43,7 +43,7 @@ CUSTOMER = {"name": "customer", "type": "string"}
 def registry_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A registry whose one product has its topic on a Kafka that does not listen; clients wait a second for it."""
     monkeypatch.setattr("meshport.kafka.topic_offsets.METADATA_S", 1.0)
-    monkeypatch.setattr("meshport.kafka.admin._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("meshport.kafka.admin.ANSWER_S", 1.0)
     database = tmp_path_factory.mktemp("registry") / "registry.db"
     with running(Settings(database=f"sqlite:///{database}", port=0, bootstrap_servers=NOTHING_LISTENS)) as url:
         with Registry(url) as registry:

@@ -35,7 +35,7 @@ def topic_changed(change: Change) -> Iterator[Found]:
     before, port = change.before.port, after.port
     was, now = change.before.product.topic(before), after.product.topic(port)
     if was != now:
-        keep = f"keep `topic: {was}`" if before.topic else "leave `topic` out"
+        keep = f"keep `topic: {was}`" if before.topic else "keep the port without `topic`"
         yield Found(
             "topic",
             f"the topic was {was!r} and would be {now!r}: readers keep their offsets in the first",
