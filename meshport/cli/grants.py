@@ -188,7 +188,7 @@ def list_grants(
         columns = ["number", "reader", "reads", "state", "since", "until", "by", "what for, and why"]
         table(columns, [*map(_row, grants), *map(_policy_row, readers)])
     else:
-        say("nobody reads it, and nobody asks" if address or reader else "nobody reads anything, and nobody asks")
+        say("no reader has access, and no request is open")
 
 
 def _has_a_row(reading: PortReader) -> bool:
