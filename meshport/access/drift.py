@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from meshport.kafka.acls import ANY_NAME, Acl
+from meshport.kafka.consumer import WITHOUT_GROUP
 
 __all__ = ["Drift", "compare_acls"]
 
@@ -63,6 +64,8 @@ class _Names:
         self._whole: dict[str, set[str]] = defaultdict(set, topic={*topics})
         self._begin: dict[str, set[str]] = defaultdict(set, topic={f"{each}." for each in topics})
         for each in wanted:
+            if each.name == WITHOUT_GROUP:
+                continue  # principals of every mesh on the cluster may describe it
             (self._whole if each.pattern == "literal" else self._begin)[each.resource].add(each.name)
 
     def reached_by(self, acl: Acl) -> bool:

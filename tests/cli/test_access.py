@@ -59,7 +59,9 @@ def test_access_is_asked_for_granted_and_revoked(cli: Run, registry_url: str) ->
     ]
     revoked = cli("access", "revoke", "1", "--reason", "enough", *here)
     assert revoked.err.startswith("revoked: billing/invoices may no longer read mesh://player/plays/events\n")
-    assert cli("access", "list", "--as", "billing/invoices", *here).err == "no reader has access, and no request is open\n"
+    assert (
+        cli("access", "list", "--as", "billing/invoices", *here).err == "no reader has access, and no request is open\n"
+    )
     (everything,) = cli("access", "list", "--as", "billing/invoices", "--all", *here, "--json").lines
     assert (everything["state"], everything["reason"], everything["revoked_by"]) == ("revoked", "enough", "anonymous")
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from tests.registry.test_identity import made_key
 from tests.waiting import wait_for
 
 PLAYS = Address("player", "plays")
-IN_A_DAY = timedelta(days=1)
+END = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def invoices(*inputs: str, **more: Any) -> tuple[Product, dict[str, Schema]]:
@@ -41,9 +41,9 @@ def asked(**other: Any) -> AccessRequest:
     return AccessRequest.model_validate({"address": PLAYS, "reader": "billing/invoices", "purpose": "invoices"} | other)
 
 
-def for_a_day() -> GrantApproval:
-    """Return the approval of a grant that ends tomorrow."""
-    return GrantApproval(until=datetime.now(UTC) + IN_A_DAY)
+def approval() -> GrantApproval:
+    """Return the approval of a grant that ends in another century."""
+    return GrantApproval(until=END)
 
 
 def test_a_request_is_granted_and_revoked(registry: Registry) -> None:
@@ -56,9 +56,8 @@ def test_a_request_is_granted_and_revoked(registry: Registry) -> None:
         "mesh://player/plays/events",
     )
     assert (wanted.purpose, wanted.requested_by, wanted.owner) == ("invoices", "anonymous", "team-player")
-    approval = for_a_day()
-    granted = registry.access.grant(wanted.id, approval)
-    assert (granted.state, granted.until, granted.decided_by) == (GrantState.GRANTED, approval.until, "anonymous")
+    granted = registry.access.grant(wanted.id, approval())
+    assert (granted.state, granted.until, granted.decided_by) == (GrantState.GRANTED, END, "anonymous")
     assert registry.access.list(PLAYS, current=True) == (granted,)
     revoked = registry.access.revoke(wanted.id, "the contract has ended")
     assert (revoked.state, revoked.reason) == (GrantState.REVOKED, "the contract has ended")
@@ -74,9 +73,9 @@ def test_a_request_is_decided_once(registry: Registry) -> None:
     with pytest.raises(RegistrationRefused, match="is requested, and not granted"):
         registry.access.revoke(first.id, "why not")
     registry.access.refuse(first.id, "ask for player/listens")
-    registry.access.grant(second.id, for_a_day())
+    registry.access.grant(second.id, approval())
     with pytest.raises(RegistrationRefused, match=f"request {first.id} of billing/invoices is refused already"):
-        registry.access.grant(first.id, for_a_day())
+        registry.access.grant(first.id, approval())
     with pytest.raises(RegistrationRefused, match="is granted already"):
         registry.access.refuse(second.id, "too late")
     with pytest.raises(NotRegistered, match="there is no request 99"):
@@ -108,20 +107,19 @@ def test_a_request_waits_once(registry: Registry) -> None:
     with pytest.raises(RegistrationRefused, match=f"request {first.id} of billing/invoices for .* waits already"):
         registry.access.request(asked(reader="mesh://billing/invoices"))
     registry.access.request(asked(address="player/plays/events@1"))
-    registry.access.grant(first.id, for_a_day())
+    registry.access.grant(first.id, approval())
     registry.access.request(asked())
 
 
 def test_a_grant_has_an_end(registry: Registry) -> None:
     """A grant takes the end that was asked for, or the owner's; without any, or with one that is past, it is refused."""
     registry.register(*plays())
-    end = datetime.now(UTC) + IN_A_DAY
-    named, open_ended = registry.access.request(asked(until=end)), registry.access.request(asked(reader="ann@x.org"))
-    assert registry.access.grant(named.id, GrantApproval()).until == end
+    named, open_ended = registry.access.request(asked(until=END)), registry.access.request(asked(reader="ann@x.org"))
+    assert registry.access.grant(named.id, GrantApproval()).until == END
     with pytest.raises(RegistrationRefused, match="names no end"):
         registry.access.grant(open_ended.id, GrantApproval())
     with pytest.raises(RegistrationRefused, match="is past"):
-        registry.access.grant(open_ended.id, GrantApproval(until=datetime.now(UTC) - IN_A_DAY))
+        registry.access.grant(open_ended.id, GrantApproval(until=datetime(2000, 1, 1, tzinfo=UTC)))
 
 
 GRANTED_ALONE = """
@@ -170,9 +168,9 @@ def test_the_readers_owner_asks_and_the_products_owner_decides(service_with_keys
     for each in (billing, process, admin):
         wanted = each.access.request(asked())
         for stranger in (other, billing, process):
-            assert refused(stranger.access.grant, wanted.id, for_a_day())
+            assert refused(stranger.access.grant, wanted.id, approval())
             assert refused(stranger.access.refuse, wanted.id, "no")
-        granted = player.access.grant(wanted.id, for_a_day())
+        granted = player.access.grant(wanted.id, approval())
         assert granted.decided_by == "pia"
         assert refused(other.access.revoke, wanted.id, "no")
         assert player.access.revoke(wanted.id, "enough").revoked_by == "pia"
@@ -194,7 +192,7 @@ def test_decisions_follow_a_grant_to_its_end(service_with_keys: Callable[..., Re
 
     wait_for(lambda: not may_discover())
     for end in (lambda grant: player.access.revoke(grant, "enough"), lambda grant: end_soon(database, grant)):
-        grant = player.access.grant(process.access.request(asked(reader=None)).id, for_a_day())
+        grant = player.access.grant(process.access.request(asked(reader=None)).id, approval())
         wait_for(may_discover)
         end(grant.id)
         wait_for(lambda: not may_discover())
@@ -223,7 +221,7 @@ def test_an_input_port_asks(service_with_keys: Callable[..., Registry]) -> None:
         "an input port of billing/invoices",
     )
     assert reading(billing) == (False, wanted.id, GrantState.REQUESTED)
-    player.access.grant(wanted.id, for_a_day())
+    player.access.grant(wanted.id, approval())
     assert reading(billing) == (True, wanted.id, GrantState.GRANTED)
     assert not [each for each in billing.register(*invoices("player/plays")).notes if "may not read" in each]
     player.access.revoke(wanted.id, "enough")
@@ -284,7 +282,7 @@ def test_an_address_that_is_free_again_has_no_grants(registry: Registry) -> None
     """Whoever registers the address of a removed product gets nothing of what that was granted."""
     registry.register(*plays())
     registered = registry.register(*invoices()).product
-    grant = registry.access.grant(registry.access.request(asked()).id, for_a_day())
+    grant = registry.access.grant(registry.access.request(asked()).id, approval())
     registry.access.request(asked(address="player/plays/events@1"))
     registry.retire(UUID(registered.guid), Retirement())
     registry.drop(UUID(registered.guid), Removal())

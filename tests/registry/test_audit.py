@@ -43,7 +43,8 @@ OFFSETS: Final = dict.fromkeys(range(4), 7)
 DECLARED: Final = ProductRegistration(
     descriptor=plays()[0], schemas={port: each.text for port, each in plays()[1].items()}
 )
-ASKED: Final = {"address": "player/plays", "reader": "billing/invoices", "purpose": "invoices"}
+# For another product than the caller without rights, who may ask for itself.
+ASKED: Final = {"address": "player/plays", "reader": "billing/reports", "purpose": "reports"}
 # Calls that change something, in an order in which all of them can: the route, the path and the body of each.
 CHANGES: Final[list[tuple[Route, str, Any]]] = [
     (("POST", "/api/v1/dataproducts"), "/api/v1/dataproducts", DECLARED),

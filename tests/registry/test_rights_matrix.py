@@ -110,6 +110,15 @@ WHO: Final[dict[tuple[str, str], set[str]]] = {
     ("POST", f"{LINE}/{{number}}/switch"): OWNERS,
     ("POST", f"{LINE}/{{number}}/abandon"): OWNERS,
     ("POST", f"{LINE}/{{number}}/retire"): OWNERS,
+    ("GET", "/api/v1/access"): KNOWN,
+    ("POST", "/api/v1/access"): KNOWN,
+    ("POST", "/api/v1/access/{number}/grant"): OWNERS,
+    ("POST", "/api/v1/access/{number}/refuse"): OWNERS,
+    ("POST", "/api/v1/access/{number}/revoke"): OWNERS,
+    ("GET", "/api/v1/access/readers"): KNOWN,
+    ("POST", "/api/v1/access/readers"): KNOWN,
+    ("GET", "/api/v1/access/acls"): KNOWN,
+    ("POST", "/api/v1/access/acls"): ADMIN,
     ("POST", "/api/v1/import"): ADMIN,
     ("GET", "/api/v1/keys"): ADMIN,
     ("POST", "/api/v1/keys"): ADMIN,
@@ -198,7 +207,7 @@ def _hs256(claims: dict[str, Any], key: bytes, header: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """Serve a registry with keys and a provider, and the product player/plays with a waiver."""
+    """Serve a registry with keys and a provider, and the product player/plays with a waiver and a request for access."""
     with (
         _door(tmp_path_factory.mktemp("rights")) as served,
         plain_http(served.url) as http,
@@ -207,6 +216,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         assert made.status_code == 200, made.text
         made = http.post("/api/v1/waivers", json=WAIVER, headers=served.headers["steward"])
         assert (made.status_code, made.json()["approver"]) == (201, "mesh-stewards@example.org")
+        asked = {"address": "player/plays", "reader": "billing@example.org", "purpose": "to look"}
+        made = http.post("/api/v1/access", json=asked, headers=served.headers["other owner"])
+        assert (made.status_code, made.json()["id"]) == (201, 1), made.text
         yield served
 
 
