@@ -8,7 +8,7 @@ from meshport.cli.output import FINDINGS, NO_ANSWER, USAGE
 from meshport_registry import Settings, TlsSettings, running
 from tests.cli.running import Run
 from tests.registry.certificates import Authority
-from tests.registry.test_identity import made_key
+from tests.registry.door import made_key
 
 
 def test_commands_show_the_key_of_the_environment(cli: Run, tmp_path: Path) -> None:

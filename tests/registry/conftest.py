@@ -66,3 +66,9 @@ def sheet(http: httpx2.Client) -> httpx2.Client:
     assert http.delete("/subjects/half/versions/1").status_code == 200
     assert http.delete("/subjects/gone").status_code == 200
     return http
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    """Return the URL of an empty SQLite database, for tests in which the database plays no part."""
+    return f"sqlite:///{tmp_path / 'registry.db'}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import threading
 import time
@@ -14,6 +16,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 AUDIENCE = "meshport-registry"
@@ -67,6 +70,27 @@ class Issuer:
         algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
         signed = {"kid": kid} | (headers or {})
         return jwt.encode(self.claims(**changes), key, algorithm, headers=signed)  # type: ignore[arg-type]
+
+
+def unsigned(claims: dict[str, Any]) -> str:
+    """Return a token with `alg=none`."""
+    return jwt.encode(claims, "", "none", headers={"kid": "rsa-1"})
+
+
+def signed_with_the_public_key(claims: dict[str, Any]) -> str:
+    """Return a token whose HMAC has the issuer's public key for its secret; PyJWT refuses to make one."""
+    secret = rsa_key(1).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head = ".".join(map(token_part, ({"alg": "HS256", "kid": "rsa-1", "typ": "JWT"}, claims)))
+    return f"{head}.{_text(hmac.digest(secret, head.encode(), 'sha256'))}"
+
+
+def token_part(document: dict[str, Any]) -> str:
+    """Return a document as a part of a token: base64url of its JSON."""
+    return _text(json.dumps(document).encode())
+
+
+def _text(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
 
 
 @contextmanager

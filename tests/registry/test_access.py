@@ -23,8 +23,8 @@ from meshport.schema import Schema
 from meshport_registry import Settings, running, tables
 from meshport_registry.settings import database_url
 from meshport_registry.store import RegistryStore, now_us
+from tests.registry.door import made_key
 from tests.registry.schemas import plays, product, schema
-from tests.registry.test_identity import made_key
 from tests.waiting import wait_for
 
 PLAYS = Address("player", "plays")

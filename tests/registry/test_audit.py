@@ -29,9 +29,9 @@ from meshport_registry.rights.route_table import ROUTES
 from meshport_registry.settings import database_url
 from meshport_registry.store import RegistryStore
 from tests.plain_http import plain_http
+from tests.registry.door import bearer, made_key
 from tests.registry.schemas import plays, waiver_of_track
 from tests.registry.sheet import BROKEN, V1, V2, register
-from tests.registry.test_identity import bearer, made_key
 
 Route = tuple[str, str]
 LINE: Final = "/api/v1/generations/player/plays/events"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from typing import Any, Final
 import httpx2
 import jwt
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.routing import Route
 
 from meshport.api_keys import ApiKeyRequest
@@ -23,7 +20,7 @@ from meshport_registry import OidcSettings, Settings, running
 from meshport_registry.app import create_app
 from meshport_registry.identity.offline import KeysInDatabase
 from tests.plain_http import plain_http
-from tests.registry.issuer import AUDIENCE, Issuer, issuer, rsa_key
+from tests.registry.issuer import AUDIENCE, Issuer, issuer, rsa_key, signed_with_the_public_key, unsigned
 from tests.registry.schemas import plays, record, waiver_of_track
 
 UNKNOWN: Final = (
@@ -183,26 +180,15 @@ def _door(folder: Path) -> Iterator[Door]:
 def _tokens(provider: Issuer, stranger: Issuer) -> dict[str, str]:
     """Return a token for each kind of caller that shows one; those of the unknown would be an admin's."""
     admin: dict[str, Any] = {"groups": ["mesh-admins"]}
-    public = rsa_key(1).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    header = {"kid": "rsa-1"}
     other_key = jwt.encode(provider.claims(**admin), rsa_key(2), "RS256", headers={"kid": "rsa-9"})
     return {
         "expired": provider.token(exp=1_000_000_000, **admin),
         "wrong audience": provider.token(aud="another", **admin),
         "wrong issuer": stranger.token(**admin),
-        "alg=none": jwt.encode(provider.claims(**admin), "", "none", headers=header),
-        "signed with the public key": _hs256(provider.claims(**admin), public, header),
+        "alg=none": unsigned(provider.claims(**admin)),
+        "signed with the public key": signed_with_the_public_key(provider.claims(**admin)),
         "unknown kid": other_key,
     } | {name: provider.token(sub=f"{group}@example.org", groups=[group]) for name, group in GROUPS.items()}
-
-
-def _hs256(claims: dict[str, Any], key: bytes, header: dict[str, str]) -> str:
-    """Return a token whose HMAC has a public key for its secret; PyJWT refuses to make one."""
-    parts = [json.dumps({"alg": "HS256", "typ": "JWT"} | header), json.dumps(claims)]
-    signed = b".".join(base64.urlsafe_b64encode(each.encode()).rstrip(b"=") for each in parts)
-    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-    mac = signature.sign(signed, key)
-    return (signed + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")).decode()
 
 
 @pytest.fixture(scope="module")
