@@ -208,9 +208,8 @@ def test_three_brokers_replicate_everything(kafka3: EmbeddedKafka) -> None:
     assert len(kafka3.pids) == 3
     assert len({(kafka3.data_dir / f"node-{node}" / "data").resolve() for node in kafka3.pids}) == 3
     create_topic(kafka3, "replicated", partitions=2)
-    topics = AdminClient(client_settings(kafka3.bootstrap_servers)).list_topics(timeout=PATIENCE_S).topics
-    assert [len(partition.replicas) for partition in topics["replicated"].partitions.values()] == [3, 3]
-    assert config_of(kafka3, ResourceType.TOPIC, "replicated", "min.insync.replicas") == "2"
+    made = known_topic(Admin(connection(kafka3.bootstrap_servers)), "replicated")
+    assert (made.partitions, made.replication, made.setting("min.insync.replicas")) == (2, 3, "2")
     for key in ("offsets.topic.replication.factor", "transaction.state.log.replication.factor"):
         assert config_of(kafka3, ResourceType.BROKER, "1", key) == "3"
 
