@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -13,9 +14,12 @@ from typer.core import TyperCommand, TyperGroup
 
 from meshport import __version__
 from meshport.cli.failure import LogFormat, asks_for_json, report_error, report_usage
-from meshport.cli.output import INTERRUPTED
+from meshport.cli.output import INTERRUPTED, say
 from meshport.cli.registry_files import add_registry_files
 from meshport.errors import MeshError
+
+# A user and a password in a URL; not `${file:PATH}` and the like, which refer to one.
+_PASSWORD: Final = re.compile(r"://[^/@:]*:(?!\$\{)[^/@]+@|://.*[?&]password=(?!\$\{)")
 
 
 class _Verb(NamedTuple):
@@ -124,6 +128,8 @@ def main() -> None:
     With `--json` an error is one JSON object, the last line of stderr; stdout has data only.
     """
     json = asks_for_json(sys.argv[1:])
+    if any(_PASSWORD.search(each) for each in sys.argv[1:]):
+        say("warning: all users of this machine can read the password on this command line; variables can have it")
     try:
         sys.exit(app(prog_name="meshport", standalone_mode=not json))
     except ClickException as error:  # without `--json`, typer draws it

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from meshport.cli.registry_copies import export_registry, import_registry
+from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.registry_keys import keys_app
 
 registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
@@ -22,7 +23,12 @@ def serve(
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8081,
     database: Annotated[
-        str, typer.Option(metavar="URL", help="sqlite:///file.db or postgresql://user:password@host/name")
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar=DATABASE_VARIABLE,
+            help="sqlite:///file.db or postgresql://user:${file:PATH}@host/name; ${env:NAME} is a variable.",
+        ),
     ] = "sqlite:///meshport-registry.db",
     kafka: Annotated[
         str | None,
@@ -83,7 +89,7 @@ def serve(
         settings = Settings(
             host=host,
             port=port,
-            database=database,
+            database=database_secret(database),
             bootstrap_servers=kafka,
             tls=TlsSettings(certificate=tls_cert, key=tls_key, client_ca=client_ca) if tls_cert and tls_key else None,
             oidc=oidc,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ import typer
 
 from meshport.api_keys import LONGEST_OVERLAP_HOURS, ApiKey, ApiKeyRequest, NewApiKey
 from meshport.cli.output import emit, emit_text, say, table
+from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.rfc3339 import day
 
@@ -21,7 +23,8 @@ DatabaseOption = Annotated[
     typer.Option(
         "--database",
         metavar="URL",
-        help="The registry's database, to work on it without the registry: for the first key, on its host.",
+        help="The registry's database, to work on it without the registry: for the first key, on its host. "
+        f"Without a --registry, {DATABASE_VARIABLE} names it too.",
     ),
 ]
 
@@ -35,6 +38,8 @@ class _Keys(Protocol):
 
 @contextmanager
 def _opened(database: str | None, registry: str | None) -> Iterator[_Keys]:
+    if database is None and registry is None:
+        database = os.environ.get(DATABASE_VARIABLE) or None
     if database is None:
         with open_registry(registry) as mesh:
             yield mesh.keys
@@ -42,7 +47,7 @@ def _opened(database: str | None, registry: str | None) -> Iterator[_Keys]:
     from meshport_registry.identity.offline import KeysInDatabase  # noqa: PLC0415 - the service is an extra
 
     try:
-        keys = KeysInDatabase(database)
+        keys = KeysInDatabase(database_secret(database))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--database") from None
     with keys:

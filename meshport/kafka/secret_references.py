@@ -11,7 +11,7 @@ The text of a file is without the end of its last line. A relative path begins a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +29,16 @@ def has_reference(text: str) -> bool:
     return _REFERENCE.search(text) is not None
 
 
-def dereferenced(text: str, *, folder: Path, environment: Mapping[str, str]) -> str:
+def dereferenced(
+    text: str, *, folder: Path, environment: Mapping[str, str], written: Callable[[str], str] = str
+) -> str:
     """Return a text with what its references lead to; what they lead to may not refer further.
 
     Args:
         text: the text.
         folder: where relative paths begin.
         environment: the variables.
+        written: how what a reference leads to is written into the text.
 
     Raises:
         KafkaConfigError: a reference leads nowhere, or to an empty text. The message has the reference, not the text.
@@ -58,7 +61,7 @@ def dereferenced(text: str, *, folder: Path, environment: Mapping[str, str]) -> 
             )
         if not value:
             raise KafkaConfigError(f"{reference} leads to an empty text")
-        return value
+        return written(value)
 
     return _REFERENCE.sub(found, text)
 

@@ -126,7 +126,8 @@ def database_url(database: SecretStr | str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         # `from None`: the error of SQLAlchemy, or of int() for a port, quotes the text.
-        raise ValueError(f"{_without_password(text)!r} is no database URL; {shape}") from None
+        shown = repr(_without_password(text)) if "://" in text else "a text without ://"
+        raise ValueError(f"{shown} is no database URL; {shape}") from None
     match url.get_backend_name():
         case "sqlite" if url.database and url.database != ":memory:":
             return url.set(drivername="sqlite+pysqlite")
@@ -144,5 +145,5 @@ def database_url(database: SecretStr | str) -> URL:
 
 
 def _without_password(text: str) -> str:
-    """Replace what is between the first colon after the scheme and the last `@`, and the parameters, by asterisks."""
-    return re.sub(r"(?s)\?.*", "?***", re.sub(r"(?s):(?!//).*@", ":***@", text, count=1))
+    """Replace what follows the first colon after the scheme, up to the last `@` if there is one, and the parameters."""
+    return re.sub(r"(?s)\?.*", "?***", re.sub(r"(?s):(?!//)(?:.*(@)|.*)", r":***\1", text, count=1))

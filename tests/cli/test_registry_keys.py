@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from meshport.cli.output import FINDINGS, NO_ANSWER, USAGE
+from meshport.cli.registry_database import database_secret
 from meshport_registry import Settings, running
+from meshport_registry.settings import database_url
 from tests.cli.running import Run
 from tests.plain_http import plain_http
 
@@ -97,3 +99,45 @@ def test_halves_of_an_identity_are_refused(cli: Run, database: str, tmp_path: Pa
     ):
         ended = cli("registry", "serve", "--port", "0", "--database", database, *options)
         assert (ended.code, told in " ".join(ended.err.replace("│", " ").split())) == (code, True), ended.err
+
+
+def test_a_database_is_named_by_references(cli: Run, tmp_path: Path) -> None:
+    """`${file:PATH}` and `${env:NAME}` are the URL or a part of it; the variable names it where no registry is named."""
+    (tmp_path / "url").write_text(f"sqlite:///{tmp_path / 'a b.db'}\n")
+    assert cli("registry", "key", "create", "ann@example.org", "--database", "${file:url}").code == 0
+    listed = ("registry", "key", "list", "--json")
+    assert len(cli(*listed, MESHPORT_REGISTRY_DATABASE="${env:URL}", URL=f"sqlite:///{tmp_path / 'a b.db'}").lines) == 1
+    (tmp_path / "password").write_text("p@ss:w/rd?")
+    url = database_url(database_secret("postgresql://u:${file:password}@h/d"))
+    assert (url.password, url.host) == ("p@ss:w/rd?", "h"), "a part is percent-encoded"
+    named = {"MESHPORT_REGISTRY_DATABASE": "${file:url}", "MESHPORT_REGISTRY": "http://127.0.0.1:1"}
+    assert cli(*listed, **named).code == NO_ANSWER, "the registry that is named is asked"
+    for given, told in (("${file:none}", "leads to"), ("${env:NONE}", "is not set"), ("${vault:a}", "${file:PATH}")):
+        ended = cli(*listed, "--database", given, COLUMNS="200")
+        assert (ended.code, told in ended.err) == (USAGE, True), ended.err
+
+
+@pytest.mark.parametrize(
+    "database",
+    ["hunter2", "postgresql://u:hunter2", "postgresql://u:hunter2/x@h:y/d", "postgresql://h:x/d?password=hunter2"],
+)
+def test_a_database_that_is_none_is_not_shown(cli: Run, database: str) -> None:
+    """What a reference leads to may be the password alone, or a URL with a mistake: the error has no part of it."""
+    for command in (("registry", "serve"), ("registry", "key", "list")):
+        ended = cli(*command, MESHPORT_REGISTRY_DATABASE="${env:WHOLE}", WHOLE=database)
+        assert (ended.code, "hunter2" in ended.err) == (USAGE, False), ended.err
+
+
+def test_a_password_on_the_command_line_is_warned_of(cli: Run) -> None:
+    """All users of the machine see it; a reference to it is none."""
+    for given, warned in (
+        ("u:hunter2@127.0.0.1:1/d", True),
+        ("u:${env:PW}@127.0.0.1:1/d", False),
+        ("u@127.0.0.1:1/d", False),
+    ):
+        ended = cli("registry", "key", "list", "--database", f"postgresql://{given}", PW="hunter2")
+        assert (ended.code, "all users of this machine" in ended.err, "hunter2" in ended.err) == (
+            NO_ANSWER,
+            warned,
+            False,
+        )

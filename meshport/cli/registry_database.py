@@ -1,0 +1,40 @@
+"""The database of a registry, for the commands of its host. Its password comes by reference: all users see a command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import typer
+from pydantic import SecretStr
+
+from meshport.errors import KafkaConfigError
+from meshport.kafka.secret_references import dereferenced
+
+DATABASE_VARIABLE: Final = "MESHPORT_REGISTRY_DATABASE"
+"""The variable with the database's URL."""
+
+
+def database_secret(given: str) -> SecretStr:
+    """Return the URL of a database, with what its references lead to (`${env:NAME}`, `${file:PATH}`, see `dereferenced`).
+
+    A reference may be the whole URL or a part of it, which is then percent-encoded. Relative paths begin here.
+
+    Raises:
+        typer.BadParameter: a reference leads nowhere. The message has the reference, not the URL.
+    """
+    whole = given.startswith("${") and given.endswith("}") and given.count("${") == 1
+    try:
+        return SecretStr(
+            dereferenced(
+                given,
+                folder=Path.cwd(),
+                environment=os.environ,
+                written=str if whole else lambda part: quote(part, safe=""),
+            )
+        )
+    except KafkaConfigError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        raise typer.BadParameter(f"{error.message}{hint}", param_hint="--database") from None
