@@ -1,13 +1,15 @@
 // An OpenID provider on this machine: npm's oidc-provider, with its own pages for logins.
 //
 // Prints {"url": ...} once it listens, and ends with its standard input. POST /test/rotate gives it another signing key, and
-// forgets the one before; logins stay.
+// forgets the one before; logins stay. POST /test/sign answers a token with the claims of its body, signed by the key of now.
 import { createServer } from 'node:http';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { text } from 'node:stream/consumers';
 import { Provider } from 'oidc-provider';
 
 const GROUPS = { 'ann@example.org': ['mesh-admins', 'people'], 'ben@example.org': ['people'] };
 let keys = 0;
+let signing;
 
 // What providers before and after a rotation know of logins.
 const known = new Map();
@@ -47,6 +49,7 @@ class Shared {
 function configuration() {
   keys += 1;
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  signing = privateKey;
   return {
     adapter: Shared,
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: `key-${keys}`, use: 'sig', alg: 'RS256' }] },
@@ -93,11 +96,19 @@ function configuration() {
   };
 }
 
+function signed(claims) {
+  const header = JSON.stringify({ alg: 'RS256', typ: 'at+jwt', kid: `key-${keys}` });
+  const content = [header, claims].map((part) => Buffer.from(part).toString('base64url')).join('.');
+  return `${content}.${sign('sha256', Buffer.from(content), signing).toString('base64url')}`;
+}
+
 let handle;
-const server = createServer((request, response) => {
+const server = createServer(async (request, response) => {
   if (request.method === 'POST' && request.url === '/test/rotate') {
     handle = new Provider(url(), configuration()).callback();
     response.end();
+  } else if (request.method === 'POST' && request.url === '/test/sign') {
+    response.end(signed(await text(request)));
   } else {
     handle(request, response);
   }
