@@ -468,7 +468,7 @@ def test_what_leaks_is_found(canaries: Canaries, tmp_path: Path) -> None:
         command_lines(canaries) as seen,
         process("registry", "key", "list", "--database", f"sqlite:///{secret}/none", cwd=tmp_path) as shown,
     ):
-        out, err = shown.communicate(timeout=PATIENCE_S)
+        shown.communicate(timeout=PATIENCE_S)
     assert [*seen.values()] == [{secret}]
     assert canaries.files_with(tmp_path) == {tmp_path / "file": {secret}}
     canaries.add("made-elsewhere")
