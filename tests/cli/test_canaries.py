@@ -35,7 +35,7 @@ from tests.connections import client_settings, connection, read_properties
 from tests.plain_http import plain_http
 from tests.postgres_session import NewDatabase
 from tests.postgres_session import postgres as postgres  # noqa: PLC0414 - pytest finds a fixture by its name here
-from tests.registry.test_identity import bearer, made_key
+from tests.registry.door import bearer, made_key
 from tests.waiting import PATIENCE_S, patiently, wait_for
 
 NOWHERE: Final = "127.0.0.1:1"
