@@ -8,7 +8,8 @@ as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ VARIABLE: Final = "MESHPORT_TEST_CONNECTIONS"
 
 def connection(bootstrap_servers: str) -> KafkaConfig:
     """The connection of the one who may do everything with a cluster."""
-    for file in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+    for file in _files():
         known = read_properties(Path(file))
         if known.bootstrap_servers == bootstrap_servers:
             return known
@@ -34,10 +35,19 @@ def client_settings(bootstrap_servers: str) -> dict[str, Any]:
     return connection(bootstrap_servers).client_properties({})
 
 
-def remember(properties: Path) -> None:
-    """Let this process, and those that it starts, know a secured cluster."""
-    known = [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
-    os.environ[VARIABLE] = os.pathsep.join((*known, str(properties)))
+@contextmanager
+def remembered(*properties: Path) -> Iterator[None]:
+    """Let this process, and those that it starts, know secured clusters until the context ends."""
+    files = [str(each) for each in properties]
+    os.environ[VARIABLE] = os.pathsep.join([*_files(), *files])
+    try:
+        yield
+    finally:
+        os.environ[VARIABLE] = os.pathsep.join(each for each in _files() if each not in files)
+
+
+def _files() -> list[str]:
+    return [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import gc
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -113,10 +113,10 @@ def jars(kafka_cache: Path) -> Path:
 def kafka(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One real Kafka for the session: given, embedded, or in a container."""
     given = getattr(request.config, "workerinput", {})
-    if known := given.get("connections"):
-        os.environ[connections.VARIABLE] = known
     shared = given.get("kafka")
     with ExitStack() as opened:
+        if known := given.get("connections"):
+            opened.enter_context(connections.remembered(*map(Path, known.split(os.pathsep))))
         try:
             cluster = opened.enter_context(_real_cluster(kafka_cache, shared))
         except BrokerUnavailable as error:
@@ -138,7 +138,7 @@ def kafka3(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Embedd
             )
         except BrokerUnavailable as error:
             _do_without(error, request.session)
-        _remember(cluster)
+        opened.enter_context(_remembered(cluster))
         what = "secured, " if cluster.principals else ""
         what += f"3 brokers, {cluster.bootstrap_servers}"
         note(request.config, "Kafka", f"Apache Kafka {cluster.version}, embedded, {what}")
@@ -157,7 +157,7 @@ def secured(kafka_cache: Path, request: pytest.FixtureRequest) -> Iterator[Clust
             )
         except BrokerUnavailable as error:
             _do_without(error, request.session)
-        _remember(cluster.embedded)
+        opened.enter_context(_remembered(cluster.embedded))
         note(request.config, "Kafka", cluster.describe())
         yield cluster
 
@@ -182,14 +182,15 @@ def _real_cluster(cache: Path, shared: str | None = None) -> Iterator[Cluster]:
             if given is not None or LISTENERS is SecuredListeners:
                 raise
             cluster = opened.enter_context(_container(error))
-        _remember(cluster.embedded)
+        opened.enter_context(_remembered(cluster.embedded))
         yield cluster
 
 
-def _remember(kafka: EmbeddedKafka | None) -> None:
-    """Let the tests and their processes know a secured cluster."""
+def _remembered(kafka: EmbeddedKafka | None) -> AbstractContextManager[None]:
+    """Let the tests and their processes know a secured cluster until the context ends."""
     if kafka is not None and kafka.principals:
-        connections.remember(kafka.principals[OPERATOR])
+        return connections.remembered(kafka.principals[OPERATOR])
+    return nullcontext()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from meshport.errors import BrokerUnavailable, KafkaError
 from meshport.kafka.admin import Admin
 from meshport.kafka.probe import ClusterProbe
 from meshport.ports.subscriber import Subscriber
-from tests.connections import CONNECTIONS, remember
+from tests.connections import CONNECTIONS, remembered
 from tests.docs.shell import shell
 from tests.interop.openid_kafka import TokenKafka, blocks, token_kafka
 from tests.interop.openid_provider import REGISTRY_AUDIENCE, OpenIdServer, openid_server
@@ -50,8 +50,8 @@ def token_login(jars: Path, provider: OpenIdServer, tmp_path_factory: pytest.Tem
         file = tmp_path_factory.mktemp("login") / "client.properties"
         lines = {"bootstrap.servers": opened.bootstrap_servers, **opened.client_credentials()}
         file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        remember(file)
-        yield opened
+        with remembered(file):
+            yield opened
 
 
 @pytest.fixture(scope="module")
