@@ -280,7 +280,9 @@ def login(secured: Cluster, canaries: Canaries) -> Iterator[str]:
     before = acls.all() or frozenset()
     acls.create(allowed)
     yield password
-    acls.delete((acls.all() or frozenset()) - before)  # those that `apply` created too: other tests have the same topics
+    acls.delete(
+        (acls.all() or frozenset()) - before
+    )  # those that `apply` created too: other tests have the same topics
 
 
 SUCCEEDING: Final = (

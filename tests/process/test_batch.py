@@ -222,6 +222,18 @@ def test_of_two_processes_with_one_name_one_ends(topics: Topics) -> None:
     check_once(topics)
 
 
+def test_a_member_that_the_group_gives_nothing_joins_without_its_name(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The group may give a named member the nothing that it had last; without its name it is assigned all partitions."""
+    monkeypatch.setattr(batch, "_UNASSIGNED_S", 0)  # before the group's first answer
+    caplog.set_level(logging.INFO, "meshport")
+    topics.publish(world(500))
+    batch.run_processor(topics.plan, topics.ports, until_end=True, member="one")
+    assert caplog.text.count("it joins the group without its name") == 1
+    check_once(topics)
+
+
 def test_batches_computed_after_a_failed_commit_are_processed_again(
     topics: Topics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -64,6 +64,8 @@ _ELECTION_S: Final = 30.0
 _PAUSE_S: Final = 0.5
 # A member that takes its name back, and loses it again so soon, has a rival.
 _RIVAL_S: Final = 30.0
+# A rebalance takes as long as the slowest member's batch, and 8 s where a member was killed.
+_UNASSIGNED_S: Final = 20.0
 
 # What the topics hold; an election or another member changes nothing of it.
 _FOR_GOOD: Final = (HistoryMissing, PartitionsAdded, TopicRemade)
@@ -108,6 +110,7 @@ class BatchEngine(Engine):
         self._member = member
         self._consumer = Member(plan.kafka, plan.group, instance=member)
         self._rejoined_at = -_RIVAL_S
+        self._named, self._owned_at = member is not None, time.monotonic()
         self._aborts = 0
         self._limit = _FIRST
 
@@ -181,6 +184,7 @@ class BatchEngine(Engine):
                 self._limit = next_limit(len(messages), self._transactional.worker.computed_s)
             else:
                 self._commits.settle()
+                self._claim_partitions()
                 # Redriven events; or only offsets, lest markers of transactions are counted as events that wait.
                 if waits or ((offsets := self._next_offsets()) and offsets != self.next_offsets):
                     self._process({})
@@ -264,8 +268,25 @@ class BatchEngine(Engine):
         self._consumer.close()
         self._transactional.recover(error)
         self.next_offsets = {}
-        self._consumer = Member(self._plan.kafka, self._plan.group, instance=self._member)
+        self._consumer = Member(self._plan.kafka, self._plan.group, instance=self._member if self._named else None)
         self._join()
+
+    def _claim_partitions(self) -> None:
+        """Join without the member's name where the group has given it no partition for `_UNASSIGNED_S`.
+
+        A group gives a member that comes back under its name what it had last, and does not look at the topics again (KIP-345):
+        nothing, where it left while a topic was made again or the broker restarted. A member without a name makes the group
+        assign all partitions anew.
+        """
+        now = time.monotonic()
+        if self._transactional.worker.next_offsets:
+            self._owned_at = now
+        elif self._named and now - self._owned_at > _UNASSIGNED_S:
+            _log.info("%s has given this member no partition; it joins the group without its name", self._plan.group)
+            self._named = False
+            self._consumer.close()
+            self._consumer = Member(self._plan.kafka, self._plan.group)
+            self._join()
 
     @property
     def _commits(self) -> CommitPipeline:
