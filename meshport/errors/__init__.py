@@ -32,6 +32,7 @@
     │   ├── LoginRefused          a login that cannot be made, has ended, or would be readable on the network
     │   └── AuditBroken           entries of an audit that were changed, removed, added or moved
     ├── GateError                 a question that the gate cannot answer: no such rule
+    ├── MetricsUnavailable        metrics that cannot be served: the port is taken
     ├── PublishError              an event that was refused; nothing of it is stored
     ├── ReplayError               a replay whose bounds cannot be served
     └── ProcessError              a processor whose declaration or state cannot be run
@@ -74,6 +75,7 @@ from meshport.errors.kafka import (
     TransactionAborted,
     UnknownCluster,
 )
+from meshport.errors.metrics import MetricsUnavailable
 from meshport.errors.ports import PublishError, ReplayError
 from meshport.errors.process import ProcessError, StateDamaged
 from meshport.errors.registry import (
@@ -105,6 +107,7 @@ __all__ = [
     "LoginRefused",
     "MemberFenced",
     "MeshError",
+    "MetricsUnavailable",
     "NotRegistered",
     "PartitionsAdded",
     "ProcessError",
