@@ -9,39 +9,51 @@ if TYPE_CHECKING:
     from meshport.address import Address
     from meshport.errors import MeshError
     from meshport.event import Event
+    from meshport.ports.async_publisher import AsyncPublisher
+    from meshport.ports.async_subscriber import AsyncSubscriber
     from meshport.ports.delivery.receipt import Receipt
     from meshport.ports.group_start import Start
     from meshport.ports.history import Missing
+    from meshport.ports.lifespan import Reading, lifespan
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
     from meshport.ports.subscriber import Subscriber
     from meshport.project.clusters import kafka_clusters
-    from meshport.registry import Registry
+    from meshport.registry import AsyncRegistry, Registry
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "AsyncPublisher",
+    "AsyncRegistry",
+    "AsyncSubscriber",
     "Event",
     "MeshError",
     "Missing",
     "Offsets",
     "Publisher",
+    "Reading",
     "Receipt",
     "Registry",
     "Replay",
     "Start",
     "Subscriber",
     "kafka_clusters",
+    "lifespan",
 ]
 
 # Imported on first use: the command line and the pytest plugin start without the Kafka client and the HTTP client.
 _MODULES: Final = {
     "Address": "meshport.address",
+    "AsyncPublisher": "meshport.ports.async_publisher",
+    "AsyncRegistry": "meshport.registry",
+    "AsyncSubscriber": "meshport.ports.async_subscriber",
     "MeshError": "meshport.errors",
     "Event": "meshport.event",
     "Missing": "meshport.ports.history",
     "Publisher": "meshport.ports.publisher",
+    "Reading": "meshport.ports.lifespan",
     "Receipt": "meshport.ports.delivery.receipt",
     "Offsets": "meshport.ports.replay",
     "Replay": "meshport.ports.replay",
@@ -49,6 +61,7 @@ _MODULES: Final = {
     "Subscriber": "meshport.ports.subscriber",
     "Registry": "meshport.registry",
     "kafka_clusters": "meshport.project.clusters",
+    "lifespan": "meshport.ports.lifespan",
 }
 
 

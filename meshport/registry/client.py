@@ -32,8 +32,10 @@ from meshport.catalog import (
 )
 from meshport.compat import Verdict
 from meshport.product import Product
+from meshport.registry import calls
 from meshport.registry.api_keys import RegistryKeys
 from meshport.registry.audit import AuditLog
+from meshport.registry.calls import to_address
 from meshport.registry.generations import PortGenerations
 from meshport.registry.grants import RegistryGrants
 from meshport.registry.kept import FetchedSchemas, ResolvedBindings
@@ -44,7 +46,6 @@ from meshport.registry.subjects import ConfluentSubjects
 from meshport.schema import Schema
 from meshport.snapshot import ImportBatch, ImportCounts
 
-_READERS: Final = TypeAdapter(tuple[Reader, ...])
 _WAIVERS: Final = TypeAdapter(tuple[Waiver, ...])
 
 
@@ -79,8 +80,8 @@ class Registry:
         login = login or registry_login(registry_url(url) if "@" not in url else url)
         self._requests = Requests(url, timeout=timeout, transport=transport, login=login)
         self.url = self._requests.url
-        self._bindings = ResolvedBindings(self._requests, keep)
-        self._schemas = FetchedSchemas(self._requests)
+        self._bindings = ResolvedBindings(keep)
+        self._schemas = FetchedSchemas()
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +107,7 @@ class Registry:
             NotRegistered: the address is not registered, or it is retired; then the error has its `successor`.
             RegistryUnavailable: the registry did not answer, and the address was never resolved before.
         """
-        return self._bindings.resolve(_address(address))
+        return self._requests.take(self._bindings.resolve(to_address(address)))
 
     def product(self, which: UUID | Address | str) -> RegisteredProduct:
         """Return a product by its GUID or its address.
@@ -115,11 +116,7 @@ class Registry:
             NotRegistered: the product is not registered.
             RegistryUnavailable: the registry did not answer.
         """
-        if isinstance(which, str):
-            which = _guid_or_address(which)
-        if isinstance(which, UUID):
-            return self._requests.get(f"/api/v1/dataproducts/{which}", RegisteredProduct)
-        return self._requests.get(f"/api/v1/dataproducts/by-address/{which.of_product.key}", RegisteredProduct)
+        return self._requests.take(calls.product(which))
 
     def search(self, text: str | None = None, *, offset: int = 0, limit: int = 50, **narrowed: str) -> ProductPage:
         """Return a page of the products that match, ordered by address.
@@ -133,7 +130,7 @@ class Registry:
         Raises:
             RegistryUnavailable: the registry did not answer.
         """
-        return self._requests.get("/api/v1/dataproducts", ProductPage, q=text, offset=offset, limit=limit, **narrowed)
+        return self._requests.take(calls.search(text, offset=offset, limit=limit, **narrowed))
 
     def lineage(self, address: Address | str) -> Lineage:
         """Return every product upstream and downstream of a product.
@@ -142,7 +139,7 @@ class Registry:
             NotRegistered: the product is not registered.
             RegistryUnavailable: the registry did not answer.
         """
-        return self._requests.get(f"/api/v1/lineage/{_address(address).of_product.key}", Lineage)
+        return self._requests.take(calls.lineage(address))
 
     def readers(self, address: Address | str) -> tuple[Reader, ...]:
         """Return the products that read a product or one of its ports, and the fields that they read.
@@ -151,9 +148,7 @@ class Registry:
             NotRegistered: the product or port is not registered.
             RegistryUnavailable: the registry did not answer.
         """
-        wanted = _address(address)
-        path = f"/api/v1/readers/{wanted.key.partition('@')[0]}"
-        return parse_response(self._requests.send("GET", path, {"major": wanted.major}), _READERS.validate_json)
+        return self._requests.take(calls.readers(address))
 
     # --- schemas
 
@@ -164,15 +159,15 @@ class Registry:
             NotRegistered: no schema has this id.
             RegistryUnavailable: the registry did not answer, and the schema was never fetched before.
         """
-        return self._schemas.by_id(schema_id)
+        return self._requests.take(self._schemas.by_id(schema_id))
 
     def by_fingerprint(self, fingerprint: str) -> Schema:
         """Return the schema with a SHA-256 fingerprint (64 lower-case hex digits); see `by_id`."""
-        return self._schemas.by_fingerprint(fingerprint)
+        return self._requests.take(self._schemas.by_fingerprint(fingerprint))
 
     def by_guid(self, guid: UUID) -> Schema:
         """Return the schema with a GUID, the first 128 bits of its fingerprint; see `by_id`."""
-        return self._schemas.by_guid(guid)
+        return self._requests.take(self._schemas.by_guid(guid))
 
     # --- changes
 
@@ -267,7 +262,7 @@ class Registry:
             NotRegistered: the address has no major, and the port is not registered.
             RegistryUnavailable: the registry did not answer, and the address was never resolved before.
         """
-        wanted = _address(address)
+        wanted = to_address(address)
         line = wanted if wanted.major else self.resolve(wanted).address
         return PortGenerations(line, self._requests, on_change=self._bindings.forget)
 
@@ -283,7 +278,7 @@ class Registry:
             NotRegistered: the address is not registered, or it is retired.
             RegistryUnavailable: the registry did not answer.
         """
-        return self._bindings.refresh(_address(address))
+        return self._requests.take(self._bindings.refresh(to_address(address)))
 
     # --- the gate
 
@@ -309,7 +304,7 @@ class Registry:
             NotRegistered: the product is not registered.
             RegistryUnavailable: the registry did not answer.
         """
-        return self._requests.get(f"/api/v1/gate/past/{_address(address).of_product.key}", ProductPast)
+        return self._requests.take(calls.past(address))
 
     def waive(self, wanted: WaiverRequest) -> Waiver:
         """Record a waiver: one change of one port that is to pass through a day.
@@ -331,7 +326,7 @@ class Registry:
             NotRegistered: the product is not registered.
             RegistryUnavailable: the registry did not answer.
         """
-        wanted = None if address is None else str(_address(address))
+        wanted = None if address is None else str(to_address(address))
         response = self._requests.send("GET", "/api/v1/waivers", {"address": wanted})
         return parse_response(response, _WAIVERS.validate_json)
 
@@ -382,7 +377,7 @@ class Registry:
         Raises:
             RegistryUnavailable: the registry, or its database, did not answer.
         """
-        return self._requests.get("/health", Health)
+        return self._requests.take(calls.health())
 
     def _change(self, guid: UUID, verb: str, body: BaseModel) -> RegisteredProduct:
         product = self._requests.post(f"/api/v1/dataproducts/{guid}/{verb}", body, RegisteredProduct)
@@ -404,14 +399,3 @@ def _declaration(product: Product, schemas: Mapping[str, Schema]) -> ProductRegi
         # The author's own text where it stands alone, because that is what the registry shows to readers.
         schemas={port: schema.written or schema.text for port, schema in schemas.items()},
     )
-
-
-def _address(address: Address | str) -> Address:
-    return Address.parse(address) if isinstance(address, str) else address
-
-
-def _guid_or_address(text: str) -> UUID | Address:
-    try:
-        return UUID(text)
-    except ValueError:
-        return Address.parse(text)

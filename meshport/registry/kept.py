@@ -17,7 +17,7 @@ from pydantic import AliasChoices, BaseModel, Field
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import NotRegistered, RegistryUnavailable
-from meshport.registry.requests import Requests, parse_response
+from meshport.registry.requests import Call, Steps, parse_response
 from meshport.schema import Schema
 
 _Key = TypeVar("_Key", int, str)
@@ -37,24 +37,22 @@ class ResolvedBindings:
     """The bindings that a client has resolved; thread-safe.
 
     Args:
-        requests: to the registry.
         keep: seconds for which a binding is returned without a request.
     """
 
-    def __init__(self, requests: Requests, keep: float) -> None:
-        self._requests = requests
+    def __init__(self, keep: float) -> None:
         self._keep = keep
         self._lock = threading.Lock()
         self._known: dict[Address, _Resolved] = {}
 
-    def resolve(self, wanted: Address) -> Binding:
+    def resolve(self, wanted: Address) -> Steps[Binding]:
         """See `Registry.resolve`."""
         with self._lock:
             known = self._known.get(wanted)
         if known is not None and time.monotonic() - known.at < self._keep:
             return known.binding
         try:
-            return self.refresh(wanted)
+            return (yield from self.refresh(wanted))
         except RegistryUnavailable:
             if known is None:
                 raise
@@ -65,10 +63,10 @@ class ResolvedBindings:
                 self._known.pop(wanted, None)
             raise
 
-    def refresh(self, wanted: Address) -> Binding:
+    def refresh(self, wanted: Address) -> Steps[Binding]:
         """See `Registry.refresh`."""
-        path = f"/api/v1/resolve/{wanted.key.partition('@')[0]}"
-        binding = self._requests.get(path, Binding, major=wanted.major)
+        response = yield Call(f"/api/v1/resolve/{wanted.key.partition('@')[0]}", {"major": wanted.major})
+        binding = parse_response(response, Binding.model_validate_json)
         self._note(wanted, binding)
         return binding
 
@@ -84,36 +82,31 @@ class ResolvedBindings:
 
 
 class FetchedSchemas:
-    """The schemas that a client has fetched; thread-safe.
+    """The schemas that a client has fetched; thread-safe."""
 
-    Args:
-        requests: to the registry.
-    """
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_id: dict[int, Schema] = {}
         self._by_fingerprint: dict[str, Schema] = {}
 
-    def by_id(self, schema_id: int) -> Schema:
+    def by_id(self, schema_id: int) -> Steps[Schema]:
         """See `Registry.by_id`."""
         return self._schema(self._by_id, schema_id, f"/schemas/ids/{schema_id}?format=resolved")
 
-    def by_fingerprint(self, fingerprint: str) -> Schema:
+    def by_fingerprint(self, fingerprint: str) -> Steps[Schema]:
         """See `Registry.by_fingerprint`."""
         return self._schema(self._by_fingerprint, fingerprint, f"/api/v1/schemas/{fingerprint}")
 
-    def by_guid(self, guid: UUID) -> Schema:
+    def by_guid(self, guid: UUID) -> Steps[Schema]:
         """See `Registry.by_guid`."""
         return self._schema(self._by_fingerprint, str(guid), f"/schemas/guids/{guid}?format=resolved")
 
-    def _schema(self, kept: dict[_Key, Schema], key: _Key, path: str) -> Schema:
+    def _schema(self, kept: dict[_Key, Schema], key: _Key, path: str) -> Steps[Schema]:
         with self._lock:
             found = kept.get(key)
         if found is not None:
             return found
-        answer = parse_response(self._requests.send("GET", path), _SchemaResponse.model_validate_json)
+        answer = parse_response((yield Call(path)), _SchemaResponse.model_validate_json)
         schema = Schema(answer.text)
         with self._lock:
             _remember(kept, key, schema, _SCHEMAS_KEPT)

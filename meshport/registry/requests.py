@@ -1,10 +1,16 @@
-"""HTTP requests to a registry, and the mapping of its responses to errors. The only importer of httpx2."""
+"""HTTP requests to a registry, and the mapping of its responses to errors. The only importer of httpx2.
+
+`Requests` and `AsyncRequests` differ in how they wait, and in nothing else. What both ask is written once, as `Steps`: a
+generator yields each call, is sent the response or thrown the error, and returns what its caller wants.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
 
 import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -13,11 +19,107 @@ from meshport.errors import NotRegistered, RegistrationRefused, RegistryError, R
 from meshport.registry.login import RegistryLogin, TokenSource
 
 Transport = httpx2.BaseTransport
+AsyncTransport = httpx2.AsyncBaseTransport
 _Model = TypeVar("_Model", bound=BaseModel)
 _Any = TypeVar("_Any")
 # `host:8081`, as people name a server; a user and a password need the whole URL, so that no part of one is taken for a host.
 _SERVER: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/[^@]*)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?(/[^@]*)?")
 _CONNECT_S = 5.0  # a registry that is busy judging a contract still accepts connections
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to a registry.
+
+    Attributes:
+        path: of the URL.
+        query: the parameters; those that are None are omitted.
+        method: of HTTP.
+        content: the body, as JSON text.
+    """
+
+    path: str
+    query: Mapping[str, Any] | None = None
+    method: str = "GET"
+    content: str | None = None
+
+    def parts(self) -> dict[str, Any]:
+        """Return the arguments of httpx2's `request`."""
+        given = {name: value for name, value in (self.query or {}).items() if value is not None}
+        return {
+            "method": self.method,
+            "url": self.path,
+            "params": given or None,
+            "content": self.content,
+            "headers": {"content-type": "application/json"} if self.content is not None else None,
+        }
+
+
+Steps: TypeAlias = Generator[Call, httpx2.Response, _Any]
+"""The calls that lead to an answer, without I/O."""
+
+
+class _Origin:
+    """One registry: its URL, the login there, and what its responses mean.
+
+    Attributes:
+        url: of the registry, without user and password: messages, errors and httpx2's own log quote it.
+        options: of httpx2's clients.
+
+    Raises:
+        RegistryUnavailable: the URL is none.
+    """
+
+    def __init__(self, url: str, timeout: float, login: RegistryLogin | None) -> None:
+        given = _parsed(url)
+        self.url = _shown(given)
+        login = login or RegistryLogin()
+        # Without TLS no certificates are loaded, which takes 30 ms of CPU. Redirects are not followed.
+        secure = given.scheme != "http"
+        self.options: dict[str, Any] = {
+            "base_url": self.url,
+            "auth": _auth(given, login),
+            "headers": login.headers,
+            "timeout": httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S)),
+            # A proxy of the environment is for the internet, and the registry is in the user's own network.
+            "trust_env": False,
+            "verify": login.tls() if secure and login.has_files else secure,
+        }
+
+    def success(self, response: httpx2.Response) -> httpx2.Response:
+        """Return the response if it is a success; see `Requests.send`."""
+        if response.is_success:
+            return response
+        raise self._error(response)
+
+    def silent(self, error: Exception) -> RegistryUnavailable:
+        """Return the error for a request without a response."""
+        return RegistryUnavailable(
+            f"the registry at {self.url} did not answer: {str(error) or type(error).__name__}",
+            url=self.url,
+            hint="start one with `meshport up`, or name yours with --registry or MESHPORT_REGISTRY",
+        )
+
+    def _error(self, response: httpx2.Response) -> RegistryError:
+        status = response.status_code
+        try:
+            problem = _Problem.model_validate_json(response.content)
+        except ValidationError:
+            problem = _Problem()
+        if status >= 500 or not problem.message:
+            return RegistryUnavailable(
+                f"the registry at {self.url} answered {status}: {problem.message or 'no message'}",
+                url=self.url,
+                status=status,
+                hint=problem.hint,
+            )
+        if status in {404, 410}:
+            return NotRegistered(
+                problem.message, successor=problem.successor, url=self.url, status=status, hint=problem.hint
+            )
+        return RegistrationRefused(
+            problem.message, findings=problem.findings, url=self.url, status=status, hint=problem.hint
+        )
 
 
 class Requests:
@@ -30,7 +132,7 @@ class Requests:
         login: of the registry, where it is not in the URL, and the certificates of its connection.
 
     Attributes:
-        url: of the registry, without user and password: messages, errors and httpx2's own log quote it.
+        url: of the registry, without user and password.
 
     Raises:
         RegistryUnavailable: the URL is none.
@@ -39,24 +141,9 @@ class Requests:
     def __init__(
         self, url: str, *, timeout: float, transport: Transport | None = None, login: RegistryLogin | None = None
     ) -> None:
-        given = _parsed(url)
-        self.url = _shown(given)
-        login = login or RegistryLogin()
-        auth = _auth(given, login)
-        # trust_env=False: a proxy of the environment is for the internet, and the registry is in the user's own network.
-        limits = httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S))
-        # Without TLS no certificates are loaded, which takes 30 ms of CPU. Redirects are not followed.
-        secure = given.scheme != "http"
-        verify = login.tls() if secure and login.has_files else secure
-        self._http = httpx2.Client(
-            base_url=self.url,
-            auth=auth,
-            headers=login.headers,
-            timeout=limits,
-            transport=transport,
-            trust_env=False,
-            verify=verify,
-        )
+        self._origin = _Origin(url, timeout, login)
+        self.url = self._origin.url
+        self._http = httpx2.Client(transport=transport, **self._origin.options)
 
     def close(self) -> None:
         """Close the connections."""
@@ -87,40 +174,71 @@ class Requests:
             NotRegistered: the status is 404 or 410.
             RegistrationRefused: the status is another error; `findings` holds the reasons.
         """
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        headers = {"content-type": "application/json"} if content is not None else None
-        try:
-            response = self._http.request(method, path, params=given or None, content=content, headers=headers)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise RegistryUnavailable(
-                f"the registry at {self.url} did not answer: {str(error) or type(error).__name__}",
-                url=self.url,
-                hint="start one with `meshport up`, or name yours with --registry or MESHPORT_REGISTRY",
-            ) from error
-        if response.is_success:
-            return response
-        raise self._error(response)
+        return self._send(Call(path, query, method, content))
 
-    def _error(self, response: httpx2.Response) -> RegistryError:
-        status = response.status_code
+    def take(self, steps: Steps[_Any]) -> _Any:
+        """Send the calls of the steps, and return what they come to; see `send`."""
         try:
-            problem = _Problem.model_validate_json(response.content)
-        except ValidationError:
-            problem = _Problem()
-        if status >= 500 or not problem.message:
-            return RegistryUnavailable(
-                f"the registry at {self.url} answered {status}: {problem.message or 'no message'}",
-                url=self.url,
-                status=status,
-                hint=problem.hint,
-            )
-        if status in {404, 410}:
-            return NotRegistered(
-                problem.message, successor=problem.successor, url=self.url, status=status, hint=problem.hint
-            )
-        return RegistrationRefused(
-            problem.message, findings=problem.findings, url=self.url, status=status, hint=problem.hint
-        )
+            call = next(steps)
+            while True:
+                try:
+                    response = self._send(call)
+                except RegistryError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(response)
+        except StopIteration as done:
+            answer: _Any = done.value
+            return answer
+
+    def _send(self, call: Call) -> httpx2.Response:
+        try:
+            response = self._http.request(**call.parts())
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._origin.silent(error) from error
+        return self._origin.success(response)
+
+
+class AsyncRequests:
+    """A pool of connections to one registry, for the tasks of one event loop; otherwise as `Requests`."""
+
+    def __init__(
+        self, url: str, *, timeout: float, transport: AsyncTransport | None = None, login: RegistryLogin | None = None
+    ) -> None:
+        self._origin = _Origin(url, timeout, login)
+        self.url = self._origin.url
+        self._transport = transport
+        self._http: httpx2.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Close the connections; a further call opens new ones, in the event loop that runs then."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def take(self, steps: Steps[_Any]) -> _Any:
+        """Send the calls of the steps, and return what they come to; raises as `Requests.send`."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    response = await self._send(call)
+                except RegistryError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(response)
+        except StopIteration as done:
+            answer: _Any = done.value
+            return answer
+
+    async def _send(self, call: Call) -> httpx2.Response:
+        if self._http is None:
+            self._http = httpx2.AsyncClient(transport=self._transport, **self._origin.options)
+        try:
+            response = await self._http.request(**call.parts())
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._origin.silent(error) from error
+        return self._origin.success(response)
 
 
 class _Bearer(httpx2.Auth):
@@ -143,6 +261,23 @@ class _Bearer(httpx2.Auth):
             if renewed is not None:
                 request.headers["authorization"] = f"Bearer {renewed.get_secret_value()}"
                 yield request
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        flow = self.auth_flow(request)
+        # A token may be asked for, or renewed, by a request to another service.
+        step = await asyncio.to_thread(_next_step, flow, None)
+        while step is not None:
+            response = yield step
+            step = await asyncio.to_thread(_next_step, flow, response)
+
+
+def _next_step(
+    flow: Generator[httpx2.Request, httpx2.Response | None, None], response: httpx2.Response | None
+) -> httpx2.Request | None:
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
 
 
 def _auth(given: httpx2.URL, login: RegistryLogin) -> httpx2.Auth | tuple[str, str] | None:

@@ -169,27 +169,42 @@ class Deliveries:
         self, caller: PublishingCaller, id: str, value: bytes | None, key: bytes | None, headers: Headers
     ) -> Receipt:
         """Queue one event with the client and return its receipt; otherwise as `queue`."""
+        while (receipt := self.offer(caller, id, value, key, headers)) is None:
+            self.poll(_FULL_S)
+        return receipt
+
+    def offer(
+        self, caller: PublishingCaller, id: str, value: bytes | None, key: bytes | None, headers: Headers
+    ) -> Receipt | None:
+        """Queue one event with the client and return its receipt; None where its queue is full, and never a wait.
+
+        Raises:
+            PublishError: as `queue`.
+        """
         chunk = ReceiptChunk(id, mark(value, key), self._producer.undelivered, self._receipts.reported)
         report = chunk.report
-        while True:
-            with self._lock:
-                self._check_open()
-                try:
-                    self._produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
-                except BufferError:
-                    pass
-                except Refusal as error:
-                    report = None
-                    raise self._refusal(error) from error
-                except BaseException:
-                    report = None
-                    chunk.doubt(0)
-                    self._expect(caller, chunk)
-                    raise
-                else:
-                    self._expect(caller, chunk)
-                    return chunk.receipt
-            self.poll(_FULL_S)
+        with self._lock:
+            self._check_open()
+            try:
+                self._produce(self.topic, value, key, ANY_PARTITION, report, None, NOW, headers)
+            except BufferError:
+                report = None
+                chunk.seal()
+                return None
+            except Refusal as error:
+                report = None
+                raise self._refusal(error) from error
+            except BaseException:
+                report = None
+                chunk.doubt(0)
+                self._expect(caller, chunk)
+                raise
+            self._expect(caller, chunk)
+        return chunk.receipt
+
+    def await_room(self) -> None:
+        """Wait a moment for delivery reports, which make room in the client's queue; raises as `poll`."""
+        self.poll(_FULL_S)
 
     def _expect(self, caller: PublishingCaller, chunk: ReceiptChunk) -> None:
         """Count the event of a receipt to its caller, and see that a thread serves its delivery report."""
@@ -217,7 +232,7 @@ class Deliveries:
                 kept.append(each)
                 continue
             self._orphans.counted += each.counted - each.reported_to_others
-            self._orphans.failed += each.failed
+            self._orphans.failed += [failed for failed in each.failed if failed.open]
         self._accounts = kept
 
     def _refusal(self, error: Refusal) -> MeshError:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from meshport.errors import DeliveryUnknown, MeshError
+from meshport.ports.delivery.wakeups import wakeups_here
 
 __all__ = ["Receipt"]
 
@@ -74,8 +75,12 @@ class Receipt:
 
     def __await__(self) -> Generator[object, None, str]:
         self.asked = True
-        yield from asyncio.wrap_future(self._future).__await__()
-        return self.id
+        if not self._future.done():
+            wakeups = wakeups_here()
+            waiter: asyncio.Future[None] = wakeups.loop.create_future()
+            self._future.add_done_callback(lambda _: wakeups.wake(waiter))
+            yield from waiter
+        return self.result(0)
 
     def settle(self, error: MeshError | None) -> None:
         """Set the outcome, unless it is set: None for stored. For the publisher alone."""

@@ -1,0 +1,367 @@
+"""Subscribing from the tasks of an event loop: one event after another, or many at a time in order for each key."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self, cast
+
+from meshport.address import Address
+from meshport.binding import Binding
+from meshport.errors import KafkaError
+from meshport.event import Event, reader_for
+from meshport.kafka.clusters import KafkaAccess
+from meshport.kafka.config import PLAINTEXT
+from meshport.ports.async_mesh import AsyncMesh, for_threads
+from meshport.ports.generation_cursor import LOOK_S
+from meshport.ports.group_start import Start
+from meshport.ports.history import Missing
+from meshport.ports.in_flight import InFlight, InFlightOffsets
+from meshport.ports.key_lanes import KeyLanes
+from meshport.ports.read_ahead import ReadAhead, Received, TaskSubscription
+from meshport.ports.registry_outage import WaitingSchemas
+from meshport.ports.seen_events import SeenEvents
+from meshport.ports.subscriber import BadEvent, Mesh
+from meshport.schema import Schema
+
+__all__ = ["AsyncSubscriber"]
+
+# Events that are read ahead of the tasks: enough for a hundred of them.
+_AHEAD: Final = 1000
+
+
+class AsyncSubscriber:
+    """Reads the events of one output port for the tasks of an event loop.
+
+    `async for` yields one event after another. The group's offset advances past an event when the next one is asked for, so
+    that a crash repeats events but never skips one (at least once). A loop that was left can be entered again: it continues
+    with the event at which it was left. `run` handles many events at a time.
+
+    A thread reads ahead. It keeps the member in its group however long a task takes, commits every second what is handled, and
+    when a partition is revoked waits for the events of it that are being handled, for 30 seconds at most.
+
+    `async with` opens the subscriber and closes it; so do `open` and `close`, and `meshport.lifespan` for a whole service.
+
+    Args:
+        address: of the port.
+        registry: an `AsyncRegistry` or a `Registry`.
+        group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
+            nothing.
+        start: where to begin without a committed offset. `EARLIEST` is the beginning of the history.
+        reader: the schema to decode into; by default each event keeps the schema that it was written with.
+        remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
+            all events.
+        on_bad: called in the event loop with each message that cannot be read, and awaited where it returns an awaitable;
+            without it the error is raised, and the offset does not advance.
+        missing: whether to go on where part of the history is removed.
+        kafka: the connections to Kafka; servers that they name win over the binding's.
+        look_s: seconds between two requests to the registry for the binding of the address.
+        ahead: how many events are read and not handled at most.
+
+    Attributes:
+        address: as given.
+    """
+
+    def __init__(
+        self,
+        address: Address | str,
+        registry: Mesh | AsyncMesh,
+        *,
+        group: str | None = None,
+        start: Start = Start.EARLIEST,
+        reader: Schema | None = None,
+        remember: int = 0,
+        on_bad: Callable[[BadEvent], object] | None = None,
+        missing: Missing = Missing.REFUSE,
+        kafka: KafkaAccess = PLAINTEXT,
+        look_s: float = LOOK_S,
+        ahead: int = _AHEAD,
+    ) -> None:
+        self.address = Address.parse(address) if isinstance(address, str) else address
+        self._registry = registry
+        self._group = group
+        self._start = start
+        self._reader = reader
+        self._remember = remember
+        self._on_bad = on_bad
+        self._missing = missing
+        self._kafka = kafka
+        self._look_s = look_s
+        self._ahead = ahead
+        self._reading: _Reading | None = None
+        self._current: Received | None = None
+
+    # -- open and closed -------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Resolve the address, connect, and begin to read; does nothing where that is done.
+
+        Raises:
+            NotRegistered: the registry knows no such port.
+            HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
+            RegistryUnavailable, BrokerUnavailable: no answer.
+        """
+        if self._reading is None:
+            reading = _Reading(asyncio.get_running_loop())
+            reading.thread = await asyncio.to_thread(self._thread_of, reading, for_threads(self._registry))
+            self._reading, self._current = reading, None
+            reading.thread.start()
+
+    def _thread_of(self, reading: _Reading, mesh: Mesh) -> ReadAhead:
+        binding = mesh.resolve(self.address)
+        closing, in_flight = reading.closing, reading.in_flight
+        seen = SeenEvents(self._remember) if self._remember else None
+
+        def lost(partition: int) -> None:
+            in_flight.lose(partition)
+            if seen is not None:
+                seen.forget(partition)
+
+        subscription = TaskSubscription(
+            binding,
+            mesh,
+            self._kafka,
+            group=self._group,
+            start=self._start,
+            missing=self._missing,
+            look_s=self._look_s,
+            on_lost=lost,
+            in_flight=in_flight,
+            closing=closing,
+        )
+        schemas = WaitingSchemas(mesh, closing, waiter=f"the subscriber of {binding.address}")
+        return ReadAhead(
+            subscription,
+            in_flight,
+            reader_for(binding, schemas, self._reader).read,
+            seen,
+            closing=closing,
+            limit=self._ahead,
+            arrived=reading.arrived,
+            ended=reading.ended,
+            name=f"subscriber of {binding.address.key}",
+        )
+
+    async def close(self) -> None:
+        """Commit the offsets of what is handled, and leave the group. An event that is being handled is not waited for.
+
+        Raises:
+            KafkaError: the offsets could not be committed; or what ended reading, where nothing has raised it.
+        """
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.closing.set()
+            reading.in_flight.wake()
+            await asyncio.wait([reading.end])
+            if not reading.raised:
+                reading.end.result()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+        else:
+            with suppress(Exception):  # what ended reading is most often the error that ends the block
+                await self.close()
+
+    @property
+    def binding(self) -> Binding:
+        """The newest binding of the address."""
+        return self._open.thread.binding
+
+    @property
+    def _open(self) -> _Reading:
+        if self._reading is None:
+            raise KafkaError(f"the subscriber of {self.address} is not open", hint="`async with` opens it, `open` too")
+        return self._reading
+
+    def stop(self) -> None:
+        """End `async for` and `run` after what is being handled; may be called from a signal handler or another thread."""
+        if self._reading is not None:
+            self._reading.stop()
+
+    async def commit(self) -> None:
+        """Commit the group's offsets of what is handled; does nothing without a group.
+
+        Raises:
+            KafkaError: the offsets could not be committed.
+        """
+        thread = self._open.thread
+        await asyncio.wrap_future(thread.call(thread.commit))
+
+    # -- one by one ------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Yield events one by one, for ever or until `stop`."""
+        self._restore()
+        return self
+
+    async def __anext__(self) -> Event:
+        reading = self._open
+        if self._current is not None:
+            reading.in_flight.done(self._current)
+            self._current = None
+        while (each := await self._next(reading, lambda: False)) is not None:
+            if reading.in_flight.begin(each):
+                self._current = each
+                return cast(Event, each.item)
+        raise StopAsyncIteration
+
+    def _restore(self) -> None:
+        """Give the event at which a loop was left once more."""
+        if self._current is not None:
+            self._open.give_back([self._current])
+            self._current = None
+
+    # -- many at a time --------------------------------------------------------------------------------------------
+
+    async def run(self, handle: Callable[[Event], Awaitable[object]], *, concurrency: int = 100) -> None:
+        """Handle events, up to `concurrency` of them at a time, until `stop`; events of one key one after another.
+
+        Events without a key have no order. An event is handled once `handle` returns, and a partition's offset advances to the
+        first event that is not. Where `handle` raises an error, no further event is begun; those that are being handled are
+        waited for, and the error is raised. A further call continues with the events that are not handled.
+
+        Args:
+            handle: handles one event. It is cancelled where the task that runs this is.
+            concurrency: how many events are handled at a time at most.
+
+        Raises:
+            Exception: what `handle` raised first; or what ended reading.
+        """
+        self._restore()
+        reading = self._open
+        lanes = KeyLanes(
+            handle,
+            cast(InFlightOffsets[Event], reading.in_flight),
+            concurrency=concurrency,
+            stopped=lambda: reading.stopped,
+            changed=reading.wake,
+        )
+        try:
+            async with lanes:
+                while (each := await self._next(reading, lambda: lanes.failed)) is not None:
+                    await lanes.add(cast("InFlight[Event]", each))
+        finally:
+            reading.give_back(lanes.left)
+
+    # -- how -------------------------------------------------------------------------------------------------------
+
+    async def _next(self, reading: _Reading, until: Callable[[], bool]) -> Received | None:
+        """Return the next event once there is one; None where `until` holds or the subscriber is stopped.
+
+        Messages that cannot be read are handled here.
+        """
+        while not (reading.stopped or until()):
+            if not reading.queue:
+                if reading.end.done():
+                    reading.raised = True
+                    reading.end.result()
+                    return None
+                await reading.change()
+            elif isinstance(reading.queue[0].item, BadEvent):
+                await self._refused(reading, reading.queue[0])
+            else:
+                each = reading.queue.popleft()
+                if not each.lost:
+                    return each
+        return None
+
+    async def _refused(self, reading: _Reading, each: Received) -> None:
+        bad = cast(BadEvent, each.item)
+        if reading.in_flight.begin(each):
+            try:
+                if self._on_bad is None:
+                    raise bad.error
+                outcome = self._on_bad(bad)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except BaseException:
+                reading.in_flight.give_back(each)
+                raise
+            reading.in_flight.done(each)
+        reading.queue.popleft()
+
+
+class _Reading:
+    """What a thread has read for an open subscriber, and its end. Attributes belong to the event loop.
+
+    Attributes:
+        queue: what arrived and is not begun, or was given back.
+        in_flight: what is not handled.
+        end: done once the thread has ended, with the error that ended it.
+        raised: whether reading has raised that error.
+        stopped: whether nothing further is to be begun.
+        closing: set to end the thread.
+        thread: the thread.
+    """
+
+    thread: ReadAhead
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.queue: deque[Received] = deque()
+        self.in_flight: InFlightOffsets[Event | BadEvent] = InFlightOffsets()
+        self.end: asyncio.Future[None] = loop.create_future()
+        self.raised = self.stopped = False
+        self.closing = threading.Event()
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def change(self) -> None:
+        """Wait for an arrival, for the end, or for `wake`."""
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def wake(self) -> None:
+        """End the wait for a change."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def give_back(self, received: Iterable[InFlight[Event]] | Iterable[Received]) -> None:
+        """Put what is not handled back before what arrived, in the order in which it was read."""
+        left = [cast(Received, each) for each in received]
+        for each in left:
+            self.in_flight.give_back(each)
+        left.sort(key=lambda each: (each.partition, each.offset))
+        self.queue.extendleft(reversed(left))
+
+    # -- from any thread -------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Let nothing further begin."""
+        self.stopped = True
+        self._in_loop(self.wake)
+
+    def arrived(self, received: list[Received]) -> None:
+        """Take in what the thread has read."""
+        self._in_loop(self._take_in, received)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Note the end of the thread."""
+        self._in_loop(self._end_with, error)
+
+    def _take_in(self, received: list[Received]) -> None:
+        self.queue.extend(received)
+        self.wake()
+
+    def _end_with(self, error: BaseException | None) -> None:
+        if error is None:
+            self.end.set_result(None)
+        else:
+            self.end.set_exception(error)
+            self.end.exception()  # marks it as seen: reading raises it, or `close`
+        self.wake()
+
+    def _in_loop(self, call: Callable[..., None], *given: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call, *given)
