@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -30,6 +27,7 @@ from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.replay import Bound, Offsets, Replay
 from meshport.ports.replay_file import ReplayFile
+from meshport.ports.stop_signals import stopped_by_signals
 from meshport.ports.subscriber import BadEvent, Subscriber
 from meshport.process.runtime.quarantine import is_redriven, read_late, read_quarantine, read_redriven
 from meshport.rfc3339 import loose_instant
@@ -88,7 +86,7 @@ def tail(
             start = Start.EARLIEST if from_beginning else Start.LATEST
             with (
                 Subscriber(address, mesh, start=start, on_bad=bad, missing=Missing.ALLOW, kafka=kafka) as subscriber,
-                _until_interrupted(subscriber),
+                stopped_by_signals(subscriber.stop),
             ):
                 if not json:
                     say(f"{subscriber.binding.address} ({subscriber.binding.topic}); Ctrl-C ends it")
@@ -268,16 +266,3 @@ def _show(event: Event, json: bool) -> None:
     else:
         key = event.key.decode(errors="replace") if event.key is not None else "-"
         emit_text(f"{rfc3339(event.time).decode()}  {key}  {as_json(document['data'])}")
-
-
-@contextmanager
-def _until_interrupted(subscriber: Subscriber) -> Iterator[None]:
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        subscriber.stop()
-
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -9,13 +9,17 @@ Settings that differ from librdkafka's defaults, and why:
   default after five minutes, in which nothing of them is read.
 - `fetch.queue.backoff.ms=10`: by default a partition pauses for a second whenever its queue is full, which costs four
   fifths of the throughput.
+- `partition.assignment.strategy=cooperative-sticky`: by default (`range,roundrobin`) every member gives up all of its partitions,
+  and a processor restores their state, whenever one joins or leaves. So a member keeps those that do not move, and goes on
+  reading them (KIP-429). A group cannot have members of both kinds at a time.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import methodcaller
 from typing import Any, Final, Self, cast
@@ -54,6 +58,7 @@ _UNREADABLE_BATCH: Final = frozenset({ClientError._BAD_COMPRESSION, ClientError.
 _OTHER_MEMBERSHIP: Final = frozenset(
     {ClientError.REBALANCE_IN_PROGRESS, ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID}
 )
+_SEEK_S: Final = 5.0
 
 
 class Consumer(TopicOffsets):
@@ -72,6 +77,8 @@ class Consumer(TopicOffsets):
         self._pending_error: KafkaError | None = None
         self._assign_error: Exception | None = None
         self._passed_over: dict[TopicPartition, int] = {}
+        self._moved: set[TopicPartition] = set()
+        self._waits_for_others = False
         self.ends: dict[TopicPartition, int] = {}
         """The end offset of each partition that was read to its end; filled with `enable.partition.eof` only."""
         self.fetched: Mapping[TopicPartition, int] = {}
@@ -90,7 +97,7 @@ class Consumer(TopicOffsets):
                 "queued.min.messages": 20_000,
                 "queued.max.messages.kbytes": 16_384,
                 "fetch.wait.max.ms": 50,
-                "partition.assignment.strategy": "range",
+                "partition.assignment.strategy": "cooperative-sticky",
                 "stats_cb": self._note_fetched,
                 "log_level": 0,
             },
@@ -116,7 +123,7 @@ class Consumer(TopicOffsets):
     ) -> None:
         """Join the group for one topic; a further call with another topic leaves the first.
 
-        The functions are called within `read` and `close`.
+        The functions are called within `read` and `close`, each with the partitions that move; the others are read on.
 
         Args:
             topic: the topic to read.
@@ -128,23 +135,41 @@ class Consumer(TopicOffsets):
         """
 
         def ours(partitions: list[ClientPartition]) -> list[int]:
-            return [each.partition for each in partitions if each.topic == topic]
+            return [each.partition for each in self._note_moved(partitions) if each.topic == topic]
 
         def assigned(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-            self._passed_over.clear()
+            self._waits_for_others = False
             try:
                 offsets = on_assign(ours(partitions))
             except Exception as error:  # noqa: BLE001 - the client may make a SystemError of it; `read` raises it
                 self._assign_error, offsets = error, {}
-            client.assign([ClientPartition(topic, partition, offset) for partition, offset in offsets.items()])
+            begun = [ClientPartition(topic, partition, offset) for partition, offset in offsets.items()]
+            client.incremental_assign(begun)
+            # librdkafka keeps a partition paused that was revoked while `keep_alive` had paused it.
+            client.resume(begun)
 
-        def revoked(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
+        def given_up(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+            # Of an assignment that `on_assign` refused, nothing is read. The client waits for this call all the same.
+            known = {(each.topic, each.partition) for each in client.assignment()}
+            client.incremental_unassign([each for each in partitions if (each.topic, each.partition) in known])
+
+        def revoked(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             on_revoke(ours(partitions))
+            given_up(client, partitions)
 
-        def lost(_: ClientConsumer, partitions: list[ClientPartition]) -> None:
+        def lost(client: ClientConsumer, partitions: list[ClientPartition]) -> None:
             (on_lost or on_revoke)(ours(partitions))
+            given_up(client, partitions)
 
         self._client.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def _note_moved(self, partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
+        moved = [TopicPartition(each.topic, each.partition) for each in partitions]
+        self._moved.update(moved)
+        for each in moved:
+            self.ends.pop(each, None)
+            self._passed_over.pop(each, None)
+        return moved
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, each from its offset, without a group."""
@@ -158,6 +183,31 @@ class Consumer(TopicOffsets):
     def assign_more(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these partitions as well, each from its offset, without a group."""
         self._client.incremental_assign([ClientPartition(*each, offset) for each, offset in offsets.items()])
+
+    def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read assigned partitions from these offsets on; partitions that were lost since are left out.
+
+        Raises:
+            KafkaError: the client refused to seek.
+        """
+        assigned = {(each.topic, each.partition) for each in self._client.assignment()}
+        for partition, offset in offsets.items():
+            if partition in assigned:
+                self.ends.pop(partition, None)
+                self._passed_over.pop(partition, None)
+                self._seek(ClientPartition(*partition, offset))
+
+    def _seek(self, position: ClientPartition) -> None:
+        deadline = time.monotonic() + _SEEK_S
+        while True:
+            try:
+                return self._client.seek(position)
+            except KafkaException as error:
+                # A partition that was assigned a moment ago is not ready for it yet.
+                if error.args[0].code() != ClientError._STATE or time.monotonic() > deadline:  # noqa: SLF001 - public under this spelling only
+                    what = f"cannot go to offset {position.offset} of {position.topic} [{position.partition}]"
+                    raise client_error(error, what) from error
+            time.sleep(0.01)
 
     def pause(self, topic: str, partition: int) -> None:
         """Fetch no more of an assigned partition until it is assigned again."""
@@ -179,7 +229,13 @@ class Consumer(TopicOffsets):
             raise self._assign_error
         if first is None:
             return []
-        messages = [first, *self._client.consume(limit - 1, 0.005)] if limit > 1 else [first]
+        messages = [first]
+        if limit > 1:
+            self._moved.clear()
+            messages += self._client.consume(limit - 1, 0.005)
+            if self._moved and (first.topic(), first.partition()) in self._moved:
+                # librdkafka drops what it fetched of a partition that was revoked or assigned meanwhile, but not this one.
+                del messages[0]
         # Errors are rare; looking for one at C speed keeps the usual batch free of a Python loop.
         if any(map(_error_of, messages)):
             return self._without_errors(messages)
@@ -206,6 +262,11 @@ class Consumer(TopicOffsets):
                 good.append(cast(ReceivedMessage, message))
                 continue
             partition = TopicPartition(message.topic() or "", message.partition() or 0)
+            # Members that assign by `range` are leaving, or were killed and still have a session: of an earlier release, or
+            # of another engine. librdkafka joins again by itself.
+            if error.code() == ClientError.INCONSISTENT_GROUP_PROTOCOL:
+                self._note_others()
+                continue
             # A member that did not poll for too long joins again by itself; `on_lost` is called with its partitions.
             if error.code() == ClientError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - public under this spelling only
                 continue
@@ -222,6 +283,15 @@ class Consumer(TopicOffsets):
             error_now, self._pending_error = self._pending_error, None
             raise error_now
         return good
+
+    def _note_others(self) -> None:
+        if not self._waits_for_others:
+            self._waits_for_others = True
+            _log.warning(
+                "the group %s has members that hand partitions over in another way (an earlier release, another client): "
+                "this one joins when they have left",
+                self._group,
+            )
 
     def _read_error(self, error: ClientError, partition: TopicPartition, offset: int | None) -> KafkaError:
         if error.code() == ClientError._AUTO_OFFSET_RESET and offset is not None:  # noqa: SLF001 - public under this spelling only

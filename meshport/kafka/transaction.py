@@ -5,8 +5,6 @@ the membership under which the input was read, so that the broker refuses a memb
 
 Settings that differ from librdkafka's defaults, and why:
 
-- `partition.assignment.strategy=cooperative-sticky`: with `range` every partition is revoked whenever a member joins or
-  leaves, and its state has to be restored; so only the partitions that move are.
 - `transaction.timeout.ms=10000`: the open transaction of a killed member hides all that follows from committed readers.
 - `session.timeout.ms=8000`: a killed member's partitions are assigned to others after this time.
 - `socket.timeout.ms=10000`: a request that waits for a broker which was lost holds a partition up, or the group, until it
@@ -66,14 +64,11 @@ _RETRY_MS: Final = 5
 _IDLE_MS: Final = 4000
 # What librdkafka has fetched is bounded by bytes, so that a slice of the largest messages is about as large.
 _SLICE: Final = 1000
-_SEEK_S: Final = 5.0
 # The broker's error names no topic. 1048588 is Kafka's default, which the client's batches of 1000000 bytes fit in.
 _TOO_LARGE: Final = "a topic that is written to takes smaller batches than the client's: max.message.bytes of 1048588"
 _error_of: Final = methodcaller("error")
 # librdkafka reports every fatal error of a consumer as _FATAL, with this text of FENCED_INSTANCE_ID.
 _FENCED: Final = ClientError(ClientError.FENCED_INSTANCE_ID).str()
-# Members of another engine are leaving, or were killed and still have a session: librdkafka joins again by itself.
-_TRANSIENT: Final = frozenset({ClientError.INCONSISTENT_GROUP_PROTOCOL})
 
 
 class Member(Consumer):
@@ -88,7 +83,6 @@ class Member(Consumer):
 
     def __init__(self, kafka: KafkaConfig, group: str, *, instance: str | None = None) -> None:
         settings: dict[str, Any] = {
-            "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _SESSION_MS,
             "heartbeat.interval.ms": _HEARTBEAT_MS,
             "socket.timeout.ms": _SOCKET_MS,
@@ -100,7 +94,6 @@ class Member(Consumer):
             settings["group.instance.id"] = instance
         super().__init__(kafka, group=group, settings=settings)
         self._group = group
-        self._moved: set[TopicPartition] = set()
 
     def join(
         self,
@@ -130,14 +123,6 @@ class Member(Consumer):
             client.incremental_unassign(partitions)
 
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=revoked)
-
-    def _note_moved(self, partitions: Iterable[ClientPartition]) -> list[TopicPartition]:
-        moved = [TopicPartition(each.topic, each.partition) for each in partitions]
-        self._moved.update(moved)
-        for each in moved:
-            self.ends.pop(each, None)
-            self._passed_over.pop(each, None)
-        return moved
 
     def read(self, limit: int, timeout_s: float) -> list[ReceivedMessage]:
         """Return up to `limit` messages: the first that comes within `timeout_s` seconds and what was fetched already.
@@ -173,10 +158,7 @@ class Member(Consumer):
         for each in messages:
             if (error := each.error()) is not None and error.code() == ClientError._FATAL and _FENCED in error.str():  # noqa: SLF001 - as above
                 raise MemberFenced(f"a member of the group {self._group} was fenced: {error.str()}", code=error.name())
-        pairs = ((each, each.error()) for each in messages)
-        return super()._without_errors(
-            [each for each, error in pairs if error is None or error.code() not in _TRANSIENT]
-        )
+        return super()._without_errors(messages)
 
     @property
     def membership(self) -> bytes | None:
@@ -187,30 +169,6 @@ class Member(Consumer):
         metadata = cast("bytes | None", self._client.consumer_group_metadata())
         name = self._client.memberid()
         return metadata if metadata and name and name.encode() in metadata else None
-
-    def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read assigned partitions from these offsets on; partitions that were lost since are left out.
-
-        Raises:
-            KafkaError: the client refused to seek.
-        """
-        assigned = {(each.topic, each.partition) for each in self._client.assignment()}
-        for partition, offset in offsets.items():
-            if partition in assigned:
-                self.ends.pop(partition, None)
-                self._passed_over.pop(partition, None)
-                self._seek(ClientPartition(*partition, offset))
-
-    def _seek(self, position: ClientPartition) -> None:
-        deadline = time.monotonic() + _SEEK_S
-        while True:
-            try:
-                return self._client.seek(position)
-            except KafkaException as error:
-                # A partition that was assigned a moment ago is not ready for it yet.
-                if error.args[0].code() != ClientError._STATE or time.monotonic() > deadline:  # noqa: SLF001 - public under this spelling only
-                    raise client_error(error, f"cannot go back in {position.topic} [{position.partition}]") from error
-            time.sleep(0.01)
 
 
 class Transactions:

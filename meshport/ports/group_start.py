@@ -13,9 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
+from meshport.errors import ReplayError
+from meshport.kafka.consumer import Consumer
 from meshport.kafka.topic_log import TopicLog, topic_remade
 
 _NOTE: Final = re.compile(r"(?:topic-id=(?P<id>[\w+/-]+) )?partitions=(?P<partitions>\d{1,9})")
@@ -31,6 +34,40 @@ class Start(StrEnum):
 
     EARLIEST = "earliest"
     LATEST = "latest"
+
+
+def known_start(start: Start | datetime, name: str = "start") -> Start | datetime:
+    """Return where to begin; a time in UTC.
+
+    Args:
+        start: the earliest or the latest event, or the time from which events were recorded.
+        name: of the argument, for the error.
+
+    Raises:
+        ReplayError: a time has no zone.
+    """
+    if not isinstance(start, datetime):
+        return Start(start)
+    if start.tzinfo is None:
+        raise ReplayError(f"{name} is {start.isoformat()}, a time without a zone", hint="2001-02-01T00:00:00Z")
+    return start.astimezone(UTC)
+
+
+def start_offsets(
+    consumer: Consumer, topic: str, start: Start | datetime, bounds: Mapping[int, tuple[int, int]]
+) -> dict[int, int]:
+    """Return the offset at which a start lies in each partition; retention may have removed that of the earliest event.
+
+    Args:
+        consumer: asks for the offsets of a time.
+        topic: the topic.
+        start: as of `known_start`. A time is compared with Kafka's timestamps, which are the recorded times.
+        bounds: (first offset, end offset) of each partition.
+    """
+    if isinstance(start, datetime):
+        at = consumer.offsets_at(topic, max(0, -(-int(start.timestamp() * 1_000_000) // 1000)))
+        return {partition: at.get(partition, end) for partition, (_, end) in bounds.items()}
+    return {partition: 0 if start is Start.EARLIEST else end for partition, (_, end) in bounds.items()}
 
 
 class CommitNote(NamedTuple):
@@ -61,13 +98,13 @@ class GroupStart:
     Args:
         group: the consumer group.
         log: of the topic.
-        start: where the group begins that has committed nothing.
+        begins: takes (first offset, end offset) of each partition; returns where a group begins that has committed nothing.
         continued_at: returns the offset where a reader of the generation before continues in a partition, or None.
     """
 
     group: str
     log: TopicLog
-    start: Start
+    begins: Callable[[Mapping[int, tuple[int, int]]], Mapping[int, int]]
     continued_at: Callable[[int], int | None]
 
     def __post_init__(self) -> None:
@@ -97,23 +134,20 @@ class GroupStart:
         self._began_with = min(
             [note.partitions for note in notes] or [max(commits, default=self.log.partitions - 1) + 1]
         )
-        offsets = {}
+        offsets, new = {}, {}
         for partition in partitions:
-            end = bounds[partition][1]
             if partition in commits:
                 offset, text = commits[partition]
-                self._refuse_other_log(partition, offset, end, CommitNote.parse(text))
+                self._refuse_other_log(partition, offset, bounds[partition][1], CommitNote.parse(text))
+            elif (continued_at := self.continued_at(partition)) is not None:
+                offset = continued_at
+            elif partition >= self._began_with:
+                offset = 0
             else:
-                offset = self._first_offset(partition, end)
+                new[partition] = bounds[partition]
+                continue
             offsets[partition] = offset
-        return offsets
-
-    def _first_offset(self, partition: int, end: int) -> int:
-        """Return where to begin in a partition in which the group has committed nothing."""
-        continued_at = self.continued_at(partition)
-        if continued_at is not None:
-            return continued_at
-        return 0 if self.start is Start.EARLIEST or partition >= self._began_with else end
+        return {**offsets, **self.begins(new)} if new else offsets
 
     def _refuse_other_log(self, partition: int, offset: int, end: int, note: CommitNote | None) -> None:
         known, found = (note.topic_id if note else None), self.log.id

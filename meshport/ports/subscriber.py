@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -23,6 +24,7 @@ from meshport.ports.history import Missing
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.resolver import Resolver
 from meshport.ports.seen_events import SeenEvents
+from meshport.ports.stop_signals import stopped_by_signals
 from meshport.ports.subscription import Subscription
 from meshport.schema import Schema, parse_schema
 
@@ -78,7 +80,8 @@ class Subscriber:
         mesh: a registry.
         group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
             nothing.
-        start: where to begin without a committed offset. `EARLIEST` is the beginning of the history.
+        start: where to begin without a committed offset: `EARLIEST` is the beginning of the history; a time begins with the first
+            event of each partition that was recorded then or later.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
         remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
             all events.
@@ -93,6 +96,7 @@ class Subscriber:
     from their first offset.
 
     Raises:
+        ReplayError: `start` is a time without a zone.
         NotRegistered: the registry knows no such port.
         HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
         RegistryUnavailable, BrokerUnavailable: no answer.
@@ -104,7 +108,7 @@ class Subscriber:
         mesh: Mesh,
         *,
         group: str | None = None,
-        start: Start = Start.EARLIEST,
+        start: Start | datetime = Start.EARLIEST,
         reader: Schema | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], None] | None = None,
@@ -141,7 +145,9 @@ class Subscriber:
         subscription = self._subscription
         buffer, next_offsets = subscription.buffer, subscription.next_offsets
         while not self._stopped.is_set():
-            if not buffer:
+            if buffer:
+                subscription.tend()
+            else:
                 subscription.poll(_BATCH, 0.5)
             topic = subscription.topic
             while buffer:
@@ -243,6 +249,38 @@ class Subscriber:
         if self._on_bad is None:
             raise error
         self._on_bad(BadEvent(message, error))
+
+    def run(self, handle: Callable[[Event], object]) -> None:
+        """Handle events one by one until `stop`, SIGTERM or SIGINT; the offset advances past an event when `handle` returns.
+
+        A signal lets the present event be handled to its end, after which the offsets are committed. Python lets only the main
+        thread handle signals: elsewhere, call `stop`.
+
+        Args:
+            handle: handles one event.
+
+        Raises:
+            Exception: what `handle` raised; the offset does not advance, and a further call begins with this event.
+        """
+        with stopped_by_signals(self.stop):
+            for event in self:
+                handle(event)
+        self.commit()
+
+    def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
+        """Continue elsewhere in the topic, after the present event or batch; the group's offsets move there as well.
+
+        Each member of a group seeks in the partitions that it is assigned; one that has not joined yet, in its first ones.
+
+        Args:
+            to: the earliest or the latest event; the first event of each partition that was recorded at a time or later; or by
+                partition an offset. Other partitions stay.
+
+        Raises:
+            ReplayError: a time has no zone, or an offset is negative. Reading raises it for an offset after the end of a
+                partition, and HistoryMissing where the history there is removed.
+        """
+        self._subscription.seek(to)
 
     def commit(self) -> None:
         """Commit the group's offsets after the last events that were handled; does nothing without a group.

@@ -9,11 +9,12 @@ import contextlib
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from meshport.binding import Binding
-from meshport.errors import KafkaError
+from meshport.errors import KafkaError, ReplayError
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.received import ReceivedMessage
@@ -21,7 +22,7 @@ from meshport.kafka.topic_log import LogWatch, TopicLog
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
-from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start
+from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start, known_start, start_offsets
 from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.resolver import Resolver
 
@@ -42,7 +43,7 @@ class Subscription:
         resolver: a registry; asked again and again for the binding of the address.
         kafka: the connections to Kafka; servers that they name win over the binding's.
         group: the consumer group; None reads all partitions and commits nothing.
-        start: where to begin without a committed offset.
+        start: where to begin without a committed offset: at an event, or at a recorded time.
         missing: whether to go on where part of the history is removed.
         look_s: seconds between two requests to the registry.
         on_lost: called with each partition that another member reads from now on.
@@ -50,12 +51,14 @@ class Subscription:
     Attributes:
         binding: the newest binding of the address.
         topic: of the generation that is read.
+        assigned: the partitions that this member reads; of a group, none before it has joined.
         buffer: the messages that were received and not handled, in the order of their partitions' logs.
         next_offsets: by partition, the offset after the last message that was handled since the partition was assigned.
         committed: by partition, the offset that the group has committed, as far as this member knows.
         commit_due: the monotonic time at which to commit next, in seconds.
 
     Raises:
+        ReplayError: `start` is a time without a zone.
         HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, `poll` raises it.
         BrokerUnavailable: no answer.
     """
@@ -67,21 +70,23 @@ class Subscription:
         kafka: KafkaAccess,
         *,
         group: str | None,
-        start: Start,
+        start: Start | datetime,
         missing: Missing,
         look_s: float,
         on_lost: Callable[[int], None] | None,
     ) -> None:
         self.binding = binding
         self._group = group
-        self._start = start
+        self._start = known_start(start)
         self._missing = missing
         self._forget = on_lost
         self.buffer: deque[ReceivedMessage] = deque()
         self.next_offsets: dict[int, int] = {}
         self.committed: dict[int, int] = {}
+        self.assigned: set[int] = set()
         self.commit_due = time.monotonic() + _COMMIT_EVERY_S
-        self._revoked_partitions: set[int] = set()
+        self._left: set[int] = set()
+        self._sought: Start | datetime | Mapping[int, int] | None = None
         self._polled = time.monotonic()
         self._kafka = kafka.to(binding)
         longest_ms = int(self._kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
@@ -114,11 +119,13 @@ class Subscription:
         self._refuse_other_log()
         if group is None:
             self._begins = self._first_offsets() if continued is None else continued
+            self.assigned = set(self._begins)
             self._consumer.assign({TopicPartition(topic, each): offset for each, offset in self._begins.items()})
             return
         self._begins = {}
+        self.assigned.clear()
         log = self._logs.known.get(topic, TopicLog(topic, None, self.binding.partitions))
-        self._group_start = GroupStart(group, log, self._start, self._cursor.first_offset)
+        self._group_start = GroupStart(group, log, self._start_offsets, self._cursor.first_offset)
         self._consumer.subscribe(topic, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def _refuse_other_log(self) -> None:
@@ -127,8 +134,15 @@ class Subscription:
 
     def _first_offsets(self) -> dict[int, int]:
         bounds = self._consumer.bounds(self.topic)
-        offsets = {each: 0 if self._start is Start.EARLIEST else end for each, (_, end) in bounds.items()}
-        return self._retained(offsets, bounds)
+        return self._retained(self._start_offsets(bounds), bounds)
+
+    def _start_offsets(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        return self._offsets_at(self._start, bounds)
+
+    def _offsets_at(self, start: Start | datetime, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        if isinstance(start, datetime):
+            insist(removed_history(self._kafka, self.topic, bounds, start), self._missing, _ALLOWED)
+        return start_offsets(self._consumer, self.topic, start, bounds)
 
     def _retained(self, offsets: dict[int, int], bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         """Return offsets to begin at, none before the first that is left of its partition.
@@ -148,8 +162,11 @@ class Subscription:
         added = {partition: offset for partition, offset in begins.items() if partition not in self._begins}
         self._consumer.assign_more({TopicPartition(self.topic, each): offset for each, offset in added.items()})
         self._begins |= added
+        self.assigned.update(added)
 
     def _on_assign(self, partitions: Sequence[int]) -> dict[int, int]:
+        if not partitions:
+            return {}  # the group has rebalanced, and this member keeps what it has
         self._logs.check()
         self._refuse_other_log()  # the topic may have been missing when this began, and made since
         commits = self._consumer.commits(self.topic)
@@ -163,7 +180,8 @@ class Subscription:
                 # first commit.
                 self.next_offsets[partition] = offset
                 self.commit_due = 0.0
-        self._revoked_partitions.difference_update(partitions)
+        self.assigned.update(partitions)
+        self._left.difference_update(partitions)
         return offsets
 
     def _on_revoke(self, partitions: Sequence[int]) -> None:
@@ -174,15 +192,80 @@ class Subscription:
 
     def _on_lost(self, partitions: Sequence[int]) -> None:
         """Drop what was received of these partitions: another member reads it from the committed offset on."""
-        self._revoked_partitions.update(partitions)
+        self.assigned.difference_update(partitions)
+        self._left.update(partitions)
+        self._drop(partitions)
         for partition in partitions:
             self.next_offsets.pop(partition, None)
             self.committed.pop(partition, None)
             if self._forget is not None:
                 self._forget(partition)
 
+    def _drop(self, partitions: Collection[int]) -> None:
+        """Drop the messages of these partitions that were received and not handled."""
+        kept = [each for each in self.buffer if each.partition() not in partitions]
+        if len(kept) < len(self.buffer):
+            self.buffer.clear()
+            self.buffer.extend(kept)
+
+    def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
+        """Continue elsewhere: with the next `poll` or `tend`, in the partitions that this member reads then.
+
+        Args:
+            to: the earliest or the latest event, a recorded time, or by partition an offset; other partitions stay. A group
+                commits the new offsets at once.
+
+        Raises:
+            ReplayError: a time has no zone, or an offset is negative.
+        """
+        if not isinstance(to, Mapping):
+            self._sought = known_start(to, "to")
+        elif negative := [each for each in to.values() if each < 0]:
+            raise ReplayError(
+                f"{negative[0]} is no offset of {self.topic}", topic=self.topic, hint="offsets are counted from 0"
+            )
+        else:
+            self._sought = dict(to)
+        self.commit_due = 0.0
+
+    def _go_where_sought(self) -> None:
+        """Carry out `seek`; a member that has no partitions yet does so once it has some.
+
+        Raises:
+            ReplayError: there is no such partition, or its log ends before the offset.
+            HistoryMissing: the history there is removed, and `missing` does not allow it.
+        """
+        to = self._sought
+        if to is None or not self.assigned:
+            return
+        self._sought = None
+        bounds = self._consumer.bounds(self.topic)
+        if isinstance(to, Mapping):
+            self._refuse_outside(to, bounds)
+            offsets = {each: offset for each, offset in to.items() if each in self.assigned}
+        else:
+            own = {each: bounds[each] for each in self.assigned}
+            offsets = self._offsets_at(to, own)
+        offsets = self._retained(offsets, bounds)
+        self._drop(offsets)
+        self._consumer.rewind({TopicPartition(self.topic, each): offset for each, offset in offsets.items()})
+        self.next_offsets.update(offsets)
+        self.commit_due = 0.0
+
+    def _refuse_outside(self, offsets: Mapping[int, int], bounds: Mapping[int, tuple[int, int]]) -> None:
+        for partition, offset in offsets.items():
+            if partition not in bounds or offset > bounds[partition][1]:
+                there = f"ends at {bounds[partition][1]}" if partition in bounds else "does not exist"
+                raise ReplayError(
+                    f"offset {offset} of {self.topic} [{partition}]: the partition {there}",
+                    topic=self.topic,
+                    partition=partition,
+                    offset=offset,
+                )
+
     def poll(self, limit: int, wait_s: float) -> None:
         """Receive up to `limit` messages into the buffer."""
+        self._go_where_sought()
         if time.monotonic() >= self.commit_due:
             self.commit()
         self._follow()
@@ -190,6 +273,7 @@ class Subscription:
         self._take_up_partitions()
         with self._logs.explaining():
             self._take(self._consumer.read(limit, wait_s))
+        self._go_where_sought()  # where this has made it a member, before anything is handled
 
     def _follow(self) -> None:
         """Continue in the next generation, if the address is bound to one and this one is read to its end."""
@@ -205,6 +289,7 @@ class Subscription:
         self.buffer.clear()
         self.next_offsets.clear()
         self.committed.clear()
+        self.assigned.clear()
         self._read_topic(dict(generation.begins or {}))
 
     def _is_read(self) -> bool:
@@ -219,6 +304,7 @@ class Subscription:
 
     def tend(self) -> None:
         """Commit and stay in the group while messages are in the buffer: the caller may take long to handle them."""
+        self._go_where_sought()
         if time.monotonic() >= self.commit_due:
             self.commit()
         if self._group is not None and time.monotonic() - self._polled >= self._poll_every_s:
@@ -233,13 +319,11 @@ class Subscription:
                 for each in messages
                 if each.topic() == topic and generation.counts(each.partition(), each.offset())
             ]
-        self.buffer.extend(messages)
-        if self._revoked_partitions:
+        if self._left:
             # A partition can be revoked between two messages of a batch; another member reads it now.
-            kept = [each for each in self.buffer if each.partition() not in self._revoked_partitions]
-            self.buffer.clear()
-            self.buffer.extend(kept)
-            self._revoked_partitions.clear()
+            messages = [each for each in messages if each.partition() not in self._left]
+            self._left.clear()
+        self.buffer.extend(messages)
 
     def commit(self) -> None:
         """Commit the group's offsets after the last events that were handled; does nothing without a group.

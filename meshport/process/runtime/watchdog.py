@@ -6,11 +6,9 @@ The watchdog works outside of the engine's thread, so that an event loop or a fu
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict
@@ -19,6 +17,7 @@ from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.ports.history import UndecidedHistory
+from meshport.ports.stop_signals import stopped_by_signals
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
@@ -82,25 +81,11 @@ def run_engine(
     log = KafkaLog(plan.kafka)
     try:
         ensure_topics(plan, Admin(plan.kafka))
-        with _set_by_signals(stop):
+        with stopped_by_signals(stop.set):
             return Watchdog(plan, engine, log, patience_s).run(stop, until_end, on_progress)
     finally:
         engine.stop(timeout_s=2)
         log.close()
-
-
-@contextmanager
-def _set_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set the event on SIGTERM and SIGINT; Python lets only the main thread install signal handlers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @dataclass(frozen=True, slots=True)
