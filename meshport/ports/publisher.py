@@ -9,18 +9,15 @@ from __future__ import annotations
 import logging
 from asyncio import _get_running_loop as running_loop  # C, and returns None without an error: 40 ns for each event
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from meshport.address import Address
-from meshport.codec import codec_for
 from meshport.columnar import supports
-from meshport.errors import EncodeError, MeshError, PublishError
-from meshport.event import DATA_SCHEMA, Envelope, Extension, Headers, new_id, writer_for
-from meshport.event.attributes import AVRO
-from meshport.event.record import event_time, record_key, retraction_key
+from meshport.errors import EncodeError, MeshError
+from meshport.event import Extension
 from meshport.event.stored import stored_values
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
@@ -30,9 +27,8 @@ from meshport.ports.delivery.columns import ArrowStream, queue_columns
 from meshport.ports.delivery.deliveries import TIMEOUT_S, Deliveries
 from meshport.ports.delivery.outcome import BatchReport, PublishFailure
 from meshport.ports.delivery.receipt import Receipt
+from meshport.ports.port_writer import PortWriter
 from meshport.ports.resolver import Resolver
-from meshport.product import Status
-from meshport.schema import parse_schema
 
 if TYPE_CHECKING:
     from meshport.event.sdk import BaseCloudEvent
@@ -72,20 +68,10 @@ class Publisher:
 
     def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaAccess = PLAINTEXT) -> None:
         self.binding = resolver.resolve(Address.parse(address) if isinstance(address, str) else address)
-        if self.binding.status is Status.RETIRED:
-            raise PublishError(
-                f"{self.binding.address} is retired",
-                address=str(self.binding.address),
-                hint=f"its successor: {self.binding.successor}",
-            )
-        self.schema = parse_schema(self.binding.schema_text, source=f"the schema of {self.binding.address}")
-        self._writer = writer_for(self.binding, codec_for(self.schema))
-        self._envelope = Envelope(
-            str(self.binding.address), self.binding.type, f"{DATA_SCHEMA}{self.schema.fingerprint}", AVRO
-        )
-        self._key = record_key(self.binding.key, self.schema)
-        self._retraction_key = retraction_key(self.binding.key, self.schema)
-        self._time = event_time(self.binding.time, self.schema)
+        port = PortWriter(self.binding)
+        self.schema = port.schema
+        self._writer, self._key, self._time = port.events, port.key, port.time
+        self._message, self._tombstone, self._parts_of = port.message, port.tombstone, port.parts_of
         # Successes are not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
         self._producer = Producer(kafka.to(self.binding), settings=only_failures)
@@ -195,39 +181,6 @@ class Publisher:
         """Queue a tombstone and return its receipt; see `retract`."""
         message = self._tombstone(key, id, time)
         return self._deliveries.queue_with_receipt(self._deliveries.caller(), *message)
-
-    def _message(
-        self,
-        record: Mapping[str, Any],
-        id: str | None,
-        time: datetime | None,
-        subject: str | None,
-        extensions: Mapping[str, Extension] | None,
-    ) -> tuple[str, bytes, bytes | None, Headers]:
-        self._writer.check(id=id, time=time, subject=subject, extensions=extensions)
-        moment = self._time(record) if time is None else time
-        made = new_id() if id is None else id
-        value, headers = self._writer.message(record, id=made, time=moment, subject=subject, extensions=extensions)
-        return made, value, self._key(record), headers
-
-    def _tombstone(
-        self, key: Mapping[str, Any], id: str | None, time: datetime | None
-    ) -> tuple[str, None, bytes | None, Headers]:
-        if not self.binding.key:
-            raise PublishError(
-                f"{self.binding.address} has no key, so that nothing of it can be retracted",
-                address=str(self.binding.address),
-                hint="an event that tells of the end",
-            )
-        self._writer.check(id=id, time=time, subject=None, extensions=None)
-        made = new_id() if id is None else id
-        _, headers = self._writer.tombstone(id=made, time=time or datetime.now(UTC))
-        return made, None, self._retraction_key(key), headers
-
-    def _parts_of(self, event: BaseCloudEvent) -> Any:
-        from meshport.event import sdk  # noqa: PLC0415 - importing the SDK takes 40 ms
-
-        return sdk.parts_of(event, self._envelope)
 
     def _plain_publisher(self) -> Callable[[Mapping[str, Any]], str]:
         """Return `publish` for an event with nothing optional; the closure looks up once what is the same for each event.
