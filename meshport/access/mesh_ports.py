@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from meshport.address import Address
+from meshport.address import Address, topic_name
 from meshport.binding import Binding, RegisteredProduct
-from meshport.errors import NotRegistered
+from meshport.errors import NotRegistered, RegistrationRefused
 from meshport.generations import Generations, GenerationState
 from meshport.product import Status
 
-__all__ = ["BoundPort", "MeshPorts", "PortGenerationsClient", "ProductsRegistry"]
+__all__ = ["BoundPort", "EveryPort", "MeshPorts", "PortGenerationsClient", "ProductsRegistry"]
 
 # A reader reads a replaced generation to its end, and has to be let in before the address is bound to a new one.
 _READ: Final = frozenset({GenerationState.LIVE, GenerationState.BUILDING, GenerationState.REPLACED})
@@ -107,11 +108,25 @@ class MeshPorts:
         except NotRegistered:
             return tuple(planned.values())
         self.servers |= {each.cluster: each.bootstrap_servers for each in bindings}
-        found = {
-            each.address: BoundPort.of(each, self._registry.generations(each.address).list())
-            for each in bindings
-            if each.status is not Status.RETIRED
-        }
+        bound = (self._bound(each) for each in bindings)
+        found = {each.address: each for each in bound if each is not None}
         # A plan may move a port to another name of its cluster; what was there before has further generations.
         moved = {address: replace(found.get(address, each), cluster=each.cluster) for address, each in planned.items()}
         return tuple({**found, **moved}.values())
+
+    def _bound(self, binding: Binding) -> BoundPort | None:
+        """Return the port of a binding; None where it is retired."""
+        if binding.status is Status.RETIRED:
+            return None
+        return BoundPort.of(binding, self._registry.generations(binding.address).list())
+
+
+class EveryPort(MeshPorts):
+    """Finds the ports of a mesh, retired ones included: rights that were derived before a port retired lead to them."""
+
+    def _bound(self, binding: Binding) -> BoundPort | None:
+        with suppress(NotRegistered, RegistrationRefused):  # a retired line lists no generations
+            return BoundPort.of(binding, self._registry.generations(binding.address).list())
+        first = binding.topic if binding.generation == 1 else topic_name(binding.address)
+        read = (first, *(each.topic for each in binding.continues), binding.topic)
+        return BoundPort(binding.address, binding.cluster, first, tuple(dict.fromkeys(read)))

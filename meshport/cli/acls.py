@@ -14,7 +14,9 @@ from meshport.access import (
     BoundPort,
     ClusterAcls,
     ClusterDrift,
+    EveryPort,
     MeshPorts,
+    PermittedInputs,
     Principals,
     Reconciled,
     Rights,
@@ -29,7 +31,7 @@ from meshport.access.enforcement import named, summary
 from meshport.address import Address
 from meshport.cli.session import running_mesh
 from meshport.errors import ProjectError, RegistrationRefused
-from meshport.grants import Grant, PortReader
+from meshport.grants import Grant
 from meshport.kafka.clusters import KafkaClusters
 from meshport.local.process_logins import source_rights
 from meshport.local.secured import PROCESSOR, standing_acls
@@ -59,6 +61,7 @@ class MeshAcls:
         self._mesh = mesh
         self._clusters = clusters
         self._admins: dict[str | None, ClusterAcls] = {}
+        planned = tuple(planned)
         self._planned = {each.product.product.address: each.product.product for each in planned}
         self.ports = MeshPorts(mesh, [port for each in planned for port in _planned_ports(each)])
         here = running_mesh(Path.cwd())
@@ -66,7 +69,7 @@ class MeshAcls:
         # The Kafka that runs here makes its own logins, as it has its own servers, whatever `meshport.toml` says.
         self.principals = Principals() if self._here else Principals(principal_table(Path.cwd()))
         self._grants: tuple[Grant, ...] | None = None
-        self._readings: dict[str, dict[Address, PortReader]] | None = None
+        self._may_read = PermittedInputs(mesh.access, self._planned.values())
         self.acls_of: AclsOf = self._admin
 
     def again(self) -> MeshAcls:
@@ -113,6 +116,27 @@ class MeshAcls:
             lines += [f"let {line}" for line in summary(each.drift.missing)]
         return lines
 
+    def of_dropped(self, product: Product) -> dict[str | None, list[Acl]]:
+        """Return the ACLs that are there for the process of a registered product alone, by cluster.
+
+        They are what `apply` derives for it, and what it derived before a port of it or an input was retired; without what
+        another product, another's grant or this machine needs too.
+
+        Raises:
+            KafkaError: a cluster did not answer, or this login may not see its ACLs.
+            RegistryUnavailable: the registry did not answer.
+        """
+        ports = EveryPort(self._mesh)
+        derived = product_rights(product, ports, self.principals, lambda *_: True)
+        self.ports.servers |= ports.servers
+        there = {each: acls.keys() & (self.acls_of(each).all() or ()) for each, acls in derived.items()}
+        if not any(there.values()):
+            return {}
+        others = [each for each in self._registered() if each.address != product.address]
+        granted = [each for each in self._mesh.access.list(current=True) if each.reader != caller_name(product.address)]
+        kept = combined([self._of_products(others), grant_rights(granted, self.ports, self.principals)])
+        return {each: sorted(acls.difference(kept.get(each, ()))) for each, acls in there.items()}
+
     def reconcile(self) -> Reconciled:
         """Create the ACLs of grants in force, and delete those that were created for grants which have ended.
 
@@ -135,23 +159,6 @@ class MeshAcls:
         if self._grants is None:
             self._grants = self._mesh.access.list(current=True)
         return grant_rights(self._grants, self.ports, self.principals)
-
-    def _may_read(self, reader: Product, address: Address) -> bool:
-        """Return whether policies let a product read; what a grant alone lets it read has ACLs of its own, which end."""
-        if self._readings is None:
-            self._readings = {}
-            for each in self._mesh.access.readers():
-                self._readings.setdefault(each.reader, {})[each.address] = each
-            for product in self._planned.values():
-                beside = [self._planned[of] for of in self._inputs(product) if of in self._planned]
-                found = self._mesh.access.readings_of(product, beside)
-                self._readings[caller_name(product.address)] = {each.address: each for each in found}
-        reading = self._readings.get(caller_name(reader.address), {}).get(address)
-        return reading is not None and reading.allowed and not reading.by_grant
-
-    @staticmethod
-    def _inputs(product: Product) -> list[Address]:
-        return list(dict.fromkeys(each.address.of_product for each in product.input_ports))
 
     def _registered(self) -> list[Product]:
         """Return the registered products that are not planned and not retired."""

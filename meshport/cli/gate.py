@@ -15,6 +15,7 @@ from rich.console import Console
 from meshport.address import Address
 from meshport.catalog import Waiver, WaiverRequest
 from meshport.cli import completion
+from meshport.cli.arguments import fitting
 from meshport.cli.output import FINDINGS, emit, emit_text, progress, say, table
 from meshport.cli.peer import PeerCaOption, PeerCertificateOption, PeerKeyOption, PeerNetrcOption, open_peer, peer_login
 from meshport.cli.read import AddressArgument
@@ -260,18 +261,13 @@ def waive(
     """
     wanted = Address.parse(address)
     last = _day(until)
+    with fitting(approver="--approver", reason="--reason"):
+        asked = WaiverRequest(
+            address=wanted, rule=rule_named(rule).id, path=at, approver=approver, reason=reason, until=last
+        )
     with open_registry(registry) as mesh:
         binding = mesh.resolve(wanted)
-        made = mesh.waive(
-            WaiverRequest(
-                address=binding.address,
-                rule=rule_named(rule).id,
-                path=at,
-                approver=approver,
-                reason=reason,
-                until=last,
-            )
-        )
+        made = mesh.waive(asked.model_copy(update={"address": binding.address}))
     _print_waiver(made, json)
 
 

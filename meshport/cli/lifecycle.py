@@ -11,6 +11,8 @@ import typer
 from meshport.address import Address, generation_topics
 from meshport.binding import RegisteredProduct
 from meshport.catalog import Deprecation, Reader, Removal, Retirement
+from meshport.cli.acl_removal import AclRemoval
+from meshport.cli.acls import MeshAcls
 from meshport.cli.completion import addresses
 from meshport.cli.output import FINDINGS, emit, say
 from meshport.cli.read import AddressArgument
@@ -140,6 +142,9 @@ def drop(
     It is refused while a product reads it. While the product is not retired, it is also refused if a topic of it holds
     events, or if a consumer group reads one. The files of the project stay.
 
+    Where the cluster runs an authorizer, the ACLs that `meshport apply` derived for the product's process go with it, and no
+    others.
+
     Example: meshport drop shop/orders
     """
     wanted = _product(address, "`meshport retire` ends one line")
@@ -152,7 +157,8 @@ def drop(
                 findings=tuple(f"{each.address} reads {each.reads}" for each in readers),
                 hint="move them to another product first, or retire them",
             )
-        admins = ClusterAdmins(open_clusters(kafka_config, registry=registry))
+        clusters = open_clusters(kafka_config, registry=registry)
+        admins = ClusterAdmins(clusters)
         uses = _uses(mesh, known, admins)
         bound = {each.topic for each in known.bindings}
         retired = known.descriptor.status is Status.RETIRED
@@ -173,6 +179,9 @@ def drop(
                 "none for a product whose files are no longer in its project"
             )
             raise typer.Exit(FINDINGS)
+        acls = AclRemoval(MeshAcls(mesh, clusters), known)
+        for line in acls.lines():
+            say(line)
         _ask(
             f"Drop {wanted.key}, and delete {_counted(len(uses) - len(_adopted(known)), 'topic')} with all their records?",
             yes,
@@ -184,8 +193,10 @@ def drop(
             admin.delete_topic(each.topic)
         for group, admin in groups.items():
             admin.delete_group(group)
+        acls.carry_out()
     if json:
-        emit({"address": str(wanted), "dropped": True, "topics": [each.topic for each in deleted]})
+        topics = [each.topic for each in deleted]
+        emit({"address": str(wanted), "dropped": True, "topics": topics, "acls": [str(each) for each in acls.acls]})
         return
     for each in deleted:
         say(f"deleted topic {each.topic}")

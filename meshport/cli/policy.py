@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from meshport.address import nearest
+from meshport.address import Address, nearest
 from meshport.cli.output import FINDINGS, emit, emit_text, say
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
 from meshport.errors import AddressError, NotRegistered, PolicyError
+from meshport.grants import Grant, GrantState
 from meshport.policy import Action, Decision, Policy, PolicySet, PolicyText, ProductResource, Resource, written
 from meshport.project.policies import policy_texts, resource_named
 from meshport.project.policy_tests import PolicyTestResult, run_tests
@@ -79,7 +81,8 @@ def explain(
     ] = "mesh",
     groups: Annotated[list[str] | None, _GROUP] = None,
     applied: Annotated[
-        bool, typer.Option("--applied", help="By the policies and products of the registry, not of this project.")
+        bool,
+        typer.Option("--applied", help="By the policies, products and grants of the registry, not of this project."),
     ] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
@@ -91,9 +94,15 @@ def explain(
         meshport policy explain billing/invoices read --on shop/orders --applied
     """
     action = _action(what)
+    grants: list[Grant] = []
     if applied:
         with open_registry(registry) as mesh:
             policies, resource = _applied(mesh), _registered(mesh, on)
+            if isinstance(resource, ProductResource):
+                found = mesh.access.list(Address.parse(on), current=True)
+                in_force = (each.reader for each in found if each.state is GrantState.GRANTED)
+                resource = replace(resource, granted_to=frozenset(in_force))
+                grants = [each for each in found if each.reader == who]
     else:
         project = Project.find(Path.cwd())
         policies = PolicySet(policy_texts(project))
@@ -101,9 +110,12 @@ def explain(
     by = "anonymous" if who == "anonymous" else "key"
     decision = policies.decide(who, frozenset(groups or ()), action, resource, {"by": by})
     if json:
-        emit(_decided(who, action, resource, decision, policies))
+        grant = next((each.id for each in grants if each.state is GrantState.GRANTED), None)
+        emit(_decided(who, action, resource, decision, policies) | {"grant": grant})
     else:
         _explain(who, action, resource, decision, policies)
+        for each in grants:
+            emit_text(f"  {_granted(each)}")
     if not decision.allowed:
         raise typer.Exit(FINDINGS)
 
@@ -152,9 +164,19 @@ def _explain(who: str, action: Action, resource: Resource, decision: Decision, p
     for each in decision.policies:
         emit_text(f"  {_line(policies.policies[each])}")
     if not decision.policies:
-        emit_text("  no policy permits it; these permit it to others:")
-        for policy in policies.permitting(action):
+        others = policies.permitting(action, resource)
+        emit_text(
+            "  no policy permits it; these permit it to others:" if others else "  no policy permits it to anyone"
+        )
+        for policy in others:
             emit_text(f"    {_line(policy)}")
+
+
+def _granted(grant: Grant) -> str:
+    asked = f"request {grant.id} of {grant.reader} for {grant.address}"
+    if grant.state is not GrantState.GRANTED or grant.until is None:
+        return f"{asked} waits for {grant.owner}"
+    return f"{asked} was granted by {grant.decided_by} until {grant.until:%Y-%m-%d %H:%M} UTC"
 
 
 def _line(policy: Policy) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Protocol
 import typer
 
 from meshport.api_keys import LONGEST_OVERLAP_HOURS, ApiKey, ApiKeyRequest, NewApiKey
+from meshport.cli.arguments import fitting
 from meshport.cli.output import emit, emit_text, say, table
 from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.session import JsonOption, RegistryOption, open_registry
@@ -69,7 +70,9 @@ def create(
 
     Example: meshport registry key create billing/invoices --group billing-team --until 2026-12-31
     """
-    wanted = ApiKeyRequest(name=name, groups=tuple(group or ()), until=None if until is None else _day(until))
+    last = None if until is None else _day(until)
+    with fitting(name="NAME", groups="--group"):
+        wanted = ApiKeyRequest(name=name, groups=tuple(group or ()), until=last)
     with _opened(database, registry) as keys:
         _show_once(keys.create(wanted), json)
         if len(keys.list()) == 1:

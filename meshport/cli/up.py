@@ -56,9 +56,10 @@ def up(
     that `meshport apply` would refuse is refused.
 
     With --secure, Kafka takes TLS and SCRAM logins only, and allows what its ACLs allow. Each principal has a
-    client.properties under .meshport/kafka/security/: `DOMAIN.PRODUCT` is the process of a product, which may read its inputs
-    and write its outputs and nothing else; `sources` publishes for all sources; the operator may do everything, and commands
-    that run in this project log in as it; producer, reader and processor reach every topic.
+    client.properties under .meshport/kafka/security/: `DOMAIN.PRODUCT` is the process of a product, which may read its inputs,
+    unless a policy of the project forbids it, and write its outputs and nothing else; `sources` publishes for all sources; the
+    operator may do everything, and commands that run in this project log in as it; producer, reader and processor reach every
+    topic.
 
     Example: meshport up --json
     """

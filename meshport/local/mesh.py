@@ -30,6 +30,7 @@ from meshport.local.process_logins import SOURCES, ProcessLogins
 from meshport.local.secured import OPERATOR
 from meshport.local.supervisor import Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
+from meshport.project.policies import policy_plans, policy_texts
 from meshport.project.project import Project
 from meshport.registry import Registry
 
@@ -71,15 +72,22 @@ class LocalMesh:
     def apply(self, project: Project, say: Say) -> None:
         """Register the project's products and make their topics, as `meshport apply` does: all of them, or none.
 
-        Where Kafka asks for logins, the process of each product gets one of its own, with the rights that it needs.
+        Where Kafka asks for logins, the policies of the project are applied too, and the process of each product gets a login
+        of its own, with the rights that it needs and that the policies permit.
 
         Raises:
             MeshError: as `meshport.project.apply.plan` and `carry_out`.
         """
         admins = ClusterAdmins(self.cluster.config, OneMachineAdmin)
         planned = plan(project.products, self.registry, admins)
+        policies = policy_plans(policy_texts(project), self.registry.policies) if self.cluster.principals else []
         for each in planned:
             carry_out(each, self.registry, admins)
+        for scope in policies:
+            if scope.changed:
+                self.registry.policies.apply(scope.domain, scope.texts)
+            for line in scope.changed:
+                say(line)
         self._logins.admit(each.product for each in project.products)
         for change in (change for each in planned for change in each.ids if change.before is not None):
             say(str(change))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from meshport.errors import PolicyError
 from meshport.policy.entities import Action
+from meshport.policy.scopes import named_actions
 
 CENTRAL: Final = frozenset({Action.WAIVE, Action.ADMINISTER, Action.AUDIT, Action.PROBE})
 """The actions that no domain's own policy may permit, because they are checks on the domain, or the mesh's."""
@@ -82,11 +83,3 @@ def _within(domain: str, scope: dict[str, Any]) -> bool:
             return str(entity["id"]).startswith(f"{domain}.")
         case _:
             return False
-
-
-def named_actions(scope: dict[str, Any]) -> set[str] | None:
-    """Return the actions that a scope names; None for all."""
-    if scope["op"] == "All":
-        return None
-    named = scope["entities"] if "entities" in scope else [scope["entity"]]
-    return {each["id"] for each in named}

@@ -13,8 +13,9 @@ from typing import Any, Final, Self
 import cedarpy
 
 from meshport.errors import PolicyError
-from meshport.policy.confinement import PolicyText, confine, named_actions
+from meshport.policy.confinement import PolicyText, confine
 from meshport.policy.entities import Action, Resource, entity
+from meshport.policy.scopes import named_actions, names_resource
 
 _PACKAGE: Final = files("meshport.policy")
 _SCHEMA_TEXT: Final = (_PACKAGE / "mesh.cedarschema").read_text("utf-8")
@@ -119,12 +120,16 @@ class PolicySet:
         """Whether any policy forbids something."""
         return any(each["effect"] == "forbid" for each in self._static.values())
 
-    def permitting(self, action: Action) -> list[Policy]:
-        """Return the policies that permit an action to some caller, by what their scope names."""
+    def permitting(self, action: Action, resource: Resource) -> list[Policy]:
+        """Return the policies that permit an action with a resource to some caller, by what their scopes name."""
         found = []
         for policy_id, policy in self._static.items():
             named = named_actions(policy["action"])
-            if policy["effect"] == "permit" and (named is None or action in named):
+            if (
+                policy["effect"] == "permit"
+                and (named is None or action in named)
+                and names_resource(policy["resource"], resource)
+            ):
                 found.append(self.policies[policy_id])
         return found
 

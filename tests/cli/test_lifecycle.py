@@ -43,7 +43,7 @@ def test_an_unused_product_is_dropped_with_its_topics(on_mesh: Run, mesh: Mesh) 
     ended = on_mesh("drop", key(port), "--yes", "--json")
     assert (ended.code, ended.lines) == (
         0,
-        [{"address": f"mesh://{key(port)}", "dropped": True, "topics": [port.topic]}],
+        [{"address": f"mesh://{key(port)}", "dropped": True, "topics": [port.topic], "acls": []}],
     )
     gone = on_mesh("resolve", key(port))
     assert gone.code == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from meshport.grants import AccessRequest, GrantApproval
 from tests.cli.running import Run
 from tests.cli.shop import ORDERS, ORDERS_FILE, order, write_shop
 from tests.mesh_session import Mesh
@@ -118,6 +121,47 @@ def test_a_decision_is_explained(cli: Run, arguments: tuple[str, ...], code: int
     ended = cli("policy", "explain", *arguments)
     assert ended.code == code
     assert says in " ".join((ended.out + ended.err).split())
+
+
+@pytest.mark.parametrize(
+    ("on", "others"),
+    [
+        ("shop/orders", {"local", "admins", "owners"}),
+        ("subject:shop.raw-value", {"local", "admins", "owners-of-subjects"}),
+        ("mesh", {"local", "admins"}),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_only_policies_that_speak_of_the_resource_are_named(cli: Run, on: str, others: set[str]) -> None:
+    """A refusal names those policies that permit the action to others with this very resource, by its kind and its domain."""
+    ended = cli("policy", "explain", "ann", "register", "--on", on)
+    assert set(re.findall(r"permit meshport/\S+#([\w-]+)", ended.out)) == others
+
+
+def test_grants_are_known(cli: Run, in_memory_mesh: Mesh) -> None:
+    """`--applied` decides with the grants that are in force, and says whose word they are."""
+    port = in_memory_mesh.product().address
+    access, reader = in_memory_mesh.registry.access, f"billing/{port.product}"
+    explain = ("policy", "explain", reader, "read", "--applied", "--registry", in_memory_mesh.url, "--on")
+    asked = access.request(AccessRequest(address=port, reader=reader, purpose="invoices"))
+    assert (
+        f"request {asked.id} of {reader} for {asked.address} waits for tests" in cli(*explain, port.of_product.key).out
+    )
+    access.grant(asked.id, GrantApproval(until=datetime(2099, 1, 1, tzinfo=UTC)))
+    ended = cli(*explain, port.of_product.key)
+    assert "permit meshport/readers.cedar#readers-by-grant" in ended.out
+    assert f"request {asked.id} of {reader} for {asked.address} was granted by anonymous until 2099-01-01" in ended.out
+    (decided,) = cli(*explain, port.of_product.key, "--json").lines
+    assert decided["grant"] == asked.id
+    access.revoke(asked.id, "enough")
+    (decided,) = cli(*explain, port.of_product.key, "--json").lines
+    assert (
+        decided["grant"],
+        "meshport/readers.cedar#readers-by-grant" in [each["id"] for each in decided["policies"]],
+    ) == (
+        None,
+        False,
+    )
 
 
 def test_a_forbid_is_explained_by_its_reason(cli: Run, shop: Path) -> None:
