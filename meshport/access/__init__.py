@@ -1,8 +1,8 @@
 """Rights at Kafka: the ACLs that follow from products, readers and grants, and how they differ from those of a cluster.
 
 `principals` names the principal of a product or a person, `rights` has the ACLs of one writer, processor or reader,
-`mesh_ports` finds the topics of ports, `inputs` asks what the policies permit, `derive` puts all of it together, `drift` compares,
-`enforcement` looks at the clusters, `reconciler` carries grants out until they end.
+`mesh_ports` finds the topics of ports, `inputs` asks what the policies permit, `derive` puts all of it together, `drift`
+compares, `enforcement` looks at the clusters, `reconciler` carries grants out until they end.
 """
 
 from __future__ import annotations
