@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "meshport"
     sys_version = ""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Answer a request."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
