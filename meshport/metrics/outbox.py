@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import meshport.metrics.refresh  # noqa: F401 - comes before the metrics that it refreshes
+
 ADDED: Final = Counter("meshport_outbox_added_events_total", "Events that were added to an outbox.", ["address"])
 RELAYED: Final = Counter(
     "meshport_relay_events_total",

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import meshport.metrics.refresh  # noqa: F401 - comes before the metrics that it refreshes
+
 PUBLISHED: Final = Counter(
     "meshport_publisher_events_total",
     "Events by what became of them: stored, refused (not in the log), unknown (the broker did not answer).",

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import meshport.metrics.refresh  # noqa: F401 - comes before the metrics that it refreshes
+
 _COMMIT_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _EVENTS: Final = (1, 10, 100, 1_000, 2_000, 5_000, 10_000, 20_000)
 
@@ -66,9 +68,9 @@ STATE_BYTES: Final = Gauge(
     ["processor", "topic", "partition"],
 )
 RESTORED: Final = Counter("meshport_processor_restores_total", "Partitions whose state was restored.", ["processor"])
-RESTORED_ROWS: Final = Counter(
+RESTORED_RECORDS: Final = Counter(
     "meshport_processor_restored_records_total",
-    "Records of changelogs and joined tables that were read.",
+    "Records of changelogs that were read to restore state.",
     ["processor"],
 )
 RESTORE: Final = Histogram(

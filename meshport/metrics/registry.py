@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+import meshport.metrics.refresh  # noqa: F401 - comes before the metrics that it refreshes
+
 REQUESTS: Final = Counter(
     "meshport_registry_requests_total", "Requests by route, method and status.", ["route", "method", "status"]
 )

@@ -18,7 +18,7 @@ from meshport.process.columns import MANY
 from meshport.process.engines.bounded import input_stages
 from meshport.process.runtime.checkpoints import latest_checkpoints
 from meshport.process.runtime.kafka_log import KafkaLog
-from meshport.process.runtime.worker import refuse_lost_state
+from meshport.process.runtime.restore import refuse_lost_state
 from meshport.process.state.changelog import Checkpoint
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.logs import recorded_ids, refuse_other_logs, state_topics

@@ -36,6 +36,7 @@ from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.gc_tuning import infrequent_gc
 from meshport.process.runtime.log_watch import run_with_added_partitions
+from meshport.process.runtime.measures import BatchMeasures
 from meshport.process.runtime.transactional import TransactionalWorker
 from meshport.process.runtime.watchdog import ProcessorProgress, RunOptions, run_engine
 from meshport.process.wire.input import InputMessage, PartitionMessages
@@ -107,6 +108,7 @@ class BatchEngine(Engine):
         super().__init__(f"batch {plan.output.topic}")
         self._plan = plan
         self._transactional = TransactionalWorker(plan, schemas, f"{plan.group}.{member or uuid4().hex}")
+        self._measures = BatchMeasures(plan.output.address)
         self._member = member
         self._consumer = Member(plan.kafka, plan.group, instance=member)
         self._rejoined_at = -_RIVAL_S
@@ -148,6 +150,7 @@ class BatchEngine(Engine):
 
     def _on_assign(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         deadline = time.monotonic() + _ELECTION_S
+        self.restored = False
         offsets: dict[TopicPartition, int] = {}
         for partition in partitions:
             while partition not in offsets:
@@ -159,7 +162,8 @@ class BatchEngine(Engine):
                     if time.monotonic() > deadline or self._stopping.wait(_PAUSE_S):
                         raise
                     _log.warning("%s; the state of %s is restored again", error.message, partition)
-        self.assigned = True
+        self.assigned = self.restored = True
+        self.state_sizes = self._transactional.worker.state_sizes
         return offsets
 
     def _on_revoke(self, partitions: Sequence[TopicPartition]) -> None:
@@ -167,6 +171,7 @@ class BatchEngine(Engine):
         for partition in partitions:
             self._transactional.worker.revoke(partition)
         self.next_offsets = {each: offset for each, offset in self.next_offsets.items() if each not in partitions}
+        self.state_sizes = self._transactional.worker.state_sizes
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -181,6 +186,8 @@ class BatchEngine(Engine):
         try:
             if batches:
                 self._process(batches)
+                self._measures.events.observe(len(messages))
+                self._measures.computed.observe(self._transactional.worker.computed_s)
                 self._limit = next_limit(len(messages), self._transactional.worker.computed_s)
             else:
                 self._commits.settle()
@@ -228,6 +235,7 @@ class BatchEngine(Engine):
             raise TransactionAborted(f"{self._plan.group} has put this member out")
         offsets = self._next_offsets()
         redriven, watermark = worker.redriven_offsets, worker.watermark
+        recorded, sizes = dict(worker.recorded), worker.state_sizes
 
         def publish_facts() -> None:
             """Update what the watchdog reads, once the batch is committed."""
@@ -238,6 +246,7 @@ class BatchEngine(Engine):
             assigned = self._transactional.worker.next_offsets
             self.next_offsets = {each: offset for each, offset in offsets.items() if each in assigned}
             self.redriven_offsets, self.watermark = redriven, watermark
+            self.recorded, self.state_sizes = recorded, sizes
 
         self._commits.commit(offsets, membership, publish_facts)
         if worker.computed_s < _OVERLAP_S:
@@ -246,6 +255,7 @@ class BatchEngine(Engine):
     def _recover(self, error: KafkaError) -> None:
         """Go back to the state and the offsets that are committed."""
         self._aborts += 1
+        self._measures.aborted.inc()
         self._limit = _FIRST  # the batch may have been too large to commit within the transaction's timeout
         if self._aborts == _TRIES:
             raise error

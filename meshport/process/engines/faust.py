@@ -190,7 +190,7 @@ class FaustEngine(Engine):
         assigned: set[TP] = arguments[0]
         ours = {stage.topic for stage in self._plan.stages}
         self._wanted = {TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic in ours}
-        self.assigned = True
+        self.assigned, self.restored = True, not self._wanted
         self._wake.set()
 
     async def _on_revoked(self, _app: Any, *arguments: Any, **_: Any) -> None:
@@ -224,6 +224,8 @@ class FaustEngine(Engine):
             await asyncio.wrap_future(self._executor.submit(partial(self._work, new, batches)))
             self.next_offsets, self.watermark = self._worker.next_offsets, self._worker.watermark
             self.redriven_offsets = self._worker.redriven_offsets
+            self.recorded, self.state_sizes = dict(self._worker.recorded), self._worker.state_sizes
+            self.restored = not self._wanted - self.next_offsets.keys()
             self.counts = replace(self._worker.counts)
             for messages in taken.values():
                 for message in messages:

@@ -33,10 +33,12 @@ class CommitPipeline:
 
     Args:
         transactions: the producer.
+        took: called in another thread with the seconds that a commit took which succeeded.
     """
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, took: Callable[[float], object] = lambda _: None) -> None:
         self._transactions = transactions
+        self._took = took
         self._in_progress: _Commit | None = None
         self._open = False
 
@@ -61,7 +63,7 @@ class CommitPipeline:
             KafkaError: as `settle`.
         """
         self._begin()
-        self._in_progress = _Commit(self._transactions, offsets, group, on_settled)
+        self._in_progress = _Commit(self._transactions, offsets, group, on_settled, self._took)
         self._in_progress.start()
         self._open = False
 
@@ -118,8 +120,10 @@ class _Commit(threading.Thread):
         offsets: Mapping[TopicPartition, int],
         group: bytes,
         on_settled: Callable[[], None],
+        took: Callable[[float], object],
     ) -> None:
         super().__init__(name="commit", daemon=True)
+        self._took = took
         self._transactions = transactions
         self._offsets = offsets
         self._group = group
@@ -129,8 +133,10 @@ class _Commit(threading.Thread):
 
     def run(self) -> None:
         """Commit."""
+        began = time.monotonic()
         try:
             self._transactions.commit(self._offsets, self._group)
+            self._took(time.monotonic() - began)
         except BaseException as error:  # noqa: BLE001 - the edge of the thread; `result` raises it in the engine's own
             self._failure = error
 

@@ -22,19 +22,25 @@ class Engine(ABC):
     Attributes:
         failure: the exception that ended the engine; None while it runs and after an orderly end.
         assigned: whether the consumer group has answered with an assignment, be it an empty one.
+        restored: whether the state of each assigned partition is restored.
         next_offsets: the next offset of each assigned partition.
         redriven_offsets: the next offset of each partition of the redrive topic whose input partition is assigned.
         counts: what became of the events since the start.
         watermark: the least watermark of the assigned partitions, microseconds; None before the first event.
+        recorded: when the last message of each assigned partition that was processed was recorded, milliseconds since 1970.
+        state_sizes: the number of state rows of each assigned partition, and the bytes of their keys and values.
     """
 
     def __init__(self, name: str) -> None:
         self.failure: BaseException | None = None
         self.assigned = False
+        self.restored = False
         self.next_offsets: Mapping[TopicPartition, int] = {}
         self.redriven_offsets: Mapping[TopicPartition, int] = {}
         self.counts = Counts()
         self.watermark: int | None = None
+        self.recorded: Mapping[TopicPartition, int] = {}
+        self.state_sizes: Mapping[TopicPartition, tuple[int, int]] = {}
         self._stopping = threading.Event()
         # A daemon, so that an engine that is stuck does not keep the interpreter from exiting.
         self._thread = threading.Thread(target=self._guarded_run, name=name, daemon=True)

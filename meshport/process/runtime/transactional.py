@@ -12,6 +12,7 @@ from meshport.kafka.transaction import Transactions
 from meshport.process.columns import columns_for
 from meshport.process.runtime.commit_pipeline import CommitPipeline
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS, CachedEntries, KafkaLog
+from meshport.process.runtime.measures import BatchMeasures
 from meshport.process.runtime.starting_offset import assign
 from meshport.process.runtime.worker import Worker
 from meshport.process.wire.plan import Plan
@@ -46,12 +47,13 @@ class TransactionalWorker:
         self._schemas = schemas
         self._columns = columns_for(plan, schemas)
         self._transactional_id = transactional_id
+        self._measures = BatchMeasures(plan.output.address)
         self._new_producer()
         self._connect(cached)
 
     def _new_producer(self) -> None:
         self.transactions = Transactions(self._plan.kafka, self._transactional_id, settings=PRODUCER_SETTINGS)
-        self.commits = CommitPipeline(self.transactions)
+        self.commits = CommitPipeline(self.transactions, self._measures.committed.observe)
 
     def _connect(self, cached: CachedEntries | None = None) -> None:
         self.log = KafkaLog(self._plan.kafka, self.commits, cached, self._plan.missing)

@@ -16,15 +16,17 @@ from typing import Final, TypedDict
 from meshport.errors import MeshError, ProcessError
 from meshport.kafka.admin import Admin
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.metrics.readiness import STUCK_S, Readiness
 from meshport.ports.history import UndecidedHistory
 from meshport.ports.stop_signals import stopped_by_signals
 from meshport.process.logic.event_time import to_datetime
 from meshport.process.runtime.engine import Engine
 from meshport.process.runtime.kafka_log import KafkaLog, ensure_topics
 from meshport.process.runtime.log_watch import PlanWatch
+from meshport.process.runtime.measures import ProcessorMeasures
 from meshport.process.wire.plan import Plan
 
-STALL_S: Final = 60.0
+STALL_S: Final = STUCK_S
 """A processor that has processed nothing for so many seconds while events wait is reported as stalled."""
 
 _log: Final = logging.getLogger(__name__)
@@ -46,12 +48,14 @@ class RunOptions(TypedDict, total=False):
             read by committed readers. The processor has to be the only member of its group.
         on_progress: called with the progress about once a second, in the caller's thread.
         patience_s: seconds without progress, while events wait, after which the processor counts as stalled.
+        readiness: what is told whether the processor has joined its group, is restored, and moves.
     """
 
     stop: threading.Event | None
     until_end: bool
     on_progress: Callable[[ProcessorProgress], None] | None
     patience_s: float
+    readiness: Readiness | None
 
 
 def run_engine(
@@ -62,6 +66,7 @@ def run_engine(
     until_end: bool = False,
     on_progress: Callable[[ProcessorProgress], None] | None = None,
     patience_s: float = STALL_S,
+    readiness: Readiness | None = None,
 ) -> ProcessorProgress:
     """Run an engine until `stop` is set, or until SIGTERM or SIGINT where this is the main thread.
 
@@ -82,7 +87,7 @@ def run_engine(
     try:
         ensure_topics(plan, Admin(plan.kafka))
         with stopped_by_signals(stop.set):
-            return Watchdog(plan, engine, log, patience_s).run(stop, until_end, on_progress)
+            return Watchdog(plan, engine, log, patience_s, readiness).run(stop, until_end, on_progress)
     finally:
         engine.stop(timeout_s=2)
         log.close()
@@ -123,17 +128,22 @@ class Watchdog:
         engine: the engine, not yet started.
         log: the cluster.
         patience_s: see `RunOptions`.
+        readiness: see `RunOptions`.
 
     Attributes:
         patience_s: may be changed while it watches.
     """
 
-    def __init__(self, plan: Plan, engine: Engine, log: KafkaLog, patience_s: float) -> None:
+    def __init__(
+        self, plan: Plan, engine: Engine, log: KafkaLog, patience_s: float, readiness: Readiness | None = None
+    ) -> None:
         self._plan = plan
         self._engine = engine
         self._log = log
         self.patience_s = patience_s
+        self._measures = ProcessorMeasures(plan.output.address, readiness)
         self._lag: int | None = None
+        self._lags: Mapping[TopicPartition, int] = {}
         self._counted: Mapping[TopicPartition, tuple[int, int]] = {}
         self._seen: tuple[object, ...] = ()
         self._moved = time.monotonic()
@@ -153,9 +163,12 @@ class Watchdog:
         self._alone = until_end
         topics = PlanWatch(self._plan)
         self._engine.start()
-        with topics.explaining():
-            self._watch(goal, topics, stop, on_progress)
-        self._engine.stop()
+        try:
+            with topics.explaining():
+                self._watch(goal, topics, stop, on_progress)
+            self._engine.stop()
+        finally:
+            self._measures.end(self._engine)
         if self._engine.running:
             raise ProcessError(
                 "the processor did not stop when it was asked to", hint="nothing is lost; start it again"
@@ -164,7 +177,7 @@ class Watchdog:
             raise _raisable(self._engine.failure)
         if goal is not None:
             self._await_readable()
-        self._lag = self._readable(self._waiting())
+        self._lag = sum(self._readable(self._waiting()).values())
         if on_progress is not None:
             on_progress(self.progress)
         return self.progress
@@ -186,9 +199,11 @@ class Watchdog:
             if now - looked >= _LOOK_S:
                 looked = now
                 self._look(now)
-            if on_progress is not None and now - reported >= 1:
+            if now - reported >= 1:
                 reported = now
-                on_progress(self.progress)
+                self._measures.count(self._engine)
+                if on_progress is not None:
+                    on_progress(self.progress)
             if goal is not None and goal.reached({**self._engine.next_offsets, **self._engine.redriven_offsets}):
                 break
 
@@ -223,12 +238,17 @@ class Watchdog:
         self._stable = ends
         return {each: (offset, ends[each]) for each, offset in self._engine.next_offsets.items() if offset < ends[each]}
 
-    def _readable(self, waiting: Mapping[TopicPartition, tuple[int, int]]) -> int:
+    def _readable(self, waiting: Mapping[TopicPartition, tuple[int, int]]) -> dict[TopicPartition, int]:
         # Markers of transactions take offsets too; one at the end of a partition may be all that is left of it.
-        return sum(
-            end - offset if end - offset > _COUNTED_BY_READING else len(self._log.between(*each, offset, end))
+        return {
+            each: end - offset if end - offset > _COUNTED_BY_READING else len(self._log.between(*each, offset, end))
             for each, (offset, end) in waiting.items()
-        )
+        }
+
+    def _recorded_at(self, partition: TopicPartition) -> float | None:
+        """Return when the event that is processed next was recorded, seconds since 1970; None where that is not known."""
+        found = self._log.onward(*partition, self._engine.next_offsets.get(partition, 0), limit=1)
+        return found[0].timestamp_ms / 1000 if found and found[0].timestamp_ms >= 0 else None
 
     def _note_undecided(self, ends: Mapping[TopicPartition, int]) -> None:
         """Note the inputs in which a transaction has been open since the last look, and log a warning for each new one.
@@ -256,13 +276,18 @@ class Watchdog:
         waiting = self._waiting()
         self._note_undecided(ends)
         seen = (self._engine.assigned, self._engine.loaded, dict(self._engine.next_offsets), dict(self._engine.fetched))
-        if seen != self._seen:
+        moved = seen != self._seen
+        if moved:
             self._seen, self._moved, self._counted = seen, now, {}
-            self._lag = sum(end - offset for offset, end in waiting.values())
-            return
-        if waiting != self._counted:
+            self._lags = {each: end - offset for each, (offset, end) in waiting.items()}
+            self._measures.moved()
+        elif waiting != self._counted:
             # Reading takes a connection for each partition, which costs an idle processor nothing.
-            self._lag, self._counted = self._readable(waiting), waiting
+            self._lags, self._counted = self._readable(waiting), waiting
+        self._lag = sum(self._lags.values())
+        self._measures.lags(self._engine, self._lags, self._recorded_at)
+        if moved:
+            return
         if now - self._moved < self.patience_s:
             return
         # One of several members may have no partitions. A group can also leave its only member without any: it gives one that

@@ -29,12 +29,13 @@ from meshport.event.columns import ColumnReader
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.process.runtime.lateness import LatenessNotice
-from meshport.process.runtime.restore import restore
+from meshport.process.runtime.measures import RestoreMeasures
+from meshport.process.runtime.restore import refuse_lost_state, restore
 from meshport.process.stages.group import GroupStage
 from meshport.process.stages.join import JoinStage
 from meshport.process.stages.partition import BatchResult, Counts, PartitionStage
 from meshport.process.stages.source import SourceStage
-from meshport.process.state.changelog import ChangelogRecord, Checkpoint
+from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.added_partitions import partitions_added
 from meshport.process.wire.contracts import event_readers
 from meshport.process.wire.input import InputMessage
@@ -109,6 +110,7 @@ class Worker:
     Attributes:
         counts: what became of the events since the worker was made.
         computed_s: how long the stages took for the messages of the last `process`, seconds, without deliveries.
+        recorded: when the last message of each assigned partition that was processed was recorded, milliseconds since 1970.
         loaded: the number of changelog entries and rows of joined tables read so far; many may take minutes.
     """
 
@@ -125,6 +127,7 @@ class Worker:
         self.counts = Counts()
         self._notice = LatenessNotice(plan)
         self.computed_s = 0.0
+        self.recorded: dict[TopicPartition, int] = {}
         self.loaded = 0
         self._log = log
         self._columns = columns or {}
@@ -137,6 +140,7 @@ class Worker:
         self._tables = {
             address: Table(binding, self._readers[binding.topic]) for address, binding in plan.tables.items()
         }
+        self._restores = RestoreMeasures(plan.output.address)
         self._stages: dict[TopicPartition, PartitionStage] = {}
         self._skipped: set[TopicPartition] = set()
 
@@ -152,6 +156,7 @@ class Worker:
             TopicRemade: the state belongs to another log of a topic, or is gone.
             PartitionsAdded: the plan has no such partition.
         """
+        began, loaded = time.monotonic(), self.loaded
         topic, number = partition
         own = self._stage_of(topic)
         if number >= own.partitions:
@@ -178,6 +183,7 @@ class Worker:
             )
             self._ends_at_assignment[partition] = self._log.bounds(topic)[number][1]
         self._stages[partition].logs = self._recorded_ids
+        self._restores.add(self.loaded - loaded, time.monotonic() - began)
         return self._stages[partition].next_offset
 
     def skip_to(self, partition: TopicPartition, offset: int) -> None:
@@ -203,12 +209,18 @@ class Worker:
     def revoke(self, partition: TopicPartition) -> None:
         """Drop a partition and its state."""
         self._stages.pop(partition, None)
+        self.recorded.pop(partition, None)
         self._skipped.discard(partition)
 
     @property
     def next_offsets(self) -> dict[TopicPartition, int]:
         """The next offset of each assigned partition."""
         return {partition: stage.next_offset for partition, stage in self._stages.items()}
+
+    @property
+    def state_sizes(self) -> dict[TopicPartition, tuple[int, int]]:
+        """The number of state rows of each assigned partition, and the bytes of their keys and values."""
+        return {partition: stage.state_size for partition, stage in self._stages.items()}
 
     @property
     def redriven_offsets(self) -> dict[TopicPartition, int]:
@@ -260,6 +272,7 @@ class Worker:
         results = [(stage, stage.process(messages)) for stage, messages in stages]
         self.computed_s = time.monotonic() - began
         counts.add(self._deliver_results(results))
+        self.recorded.update({each: messages[-1].timestamp_ms for each, messages in batches.items() if messages})
         if self._redriven_events_wait:
             counts.add(self._redrive_more(confirm_ownership, probe=not batches))
         self.counts.add(counts)
@@ -368,33 +381,3 @@ class Worker:
     def _deliver(self, messages: list[Message]) -> None:
         if messages:
             self._log.deliver(messages)
-
-
-def refuse_lost_state(plan: Plan, stage: StageTopics, partition: int, checkpoint: Checkpoint, log: Log) -> None:
-    """Refuse an empty state of an input that the processor's group has read already.
-
-    Every input has a first checkpoint before any of its offsets is committed.
-
-    Args:
-        plan: the plan.
-        stage: the topics of a stage that reads an input.
-        partition: of the input.
-        checkpoint: of the state.
-        log: the cluster.
-
-    Raises:
-        TopicRemade: the changelog was deleted or made again.
-    """
-    if checkpoint.shape:
-        return
-    processed = log.committed(plan.group, stage.topic).get(partition, 0)
-    if processed > log.bounds(stage.topic)[partition][0]:
-        raise TopicRemade(
-            f"{stage.changelog} [{partition}] holds no state, and {plan.group} has processed {stage.topic} [{partition}] up to "
-            f"offset {processed}: the changelog was deleted or made again",
-            topic=stage.changelog,
-            partition=partition,
-            offset=processed,
-            group=plan.group,
-            hint=f"{rebuild_hint(plan)}; or delete the group's offsets as well, to count from the beginning into the same topic",
-        )

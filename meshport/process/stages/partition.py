@@ -43,6 +43,7 @@ class Counts:
         repeated: events that the state reflects already, and redriven rows of a table that a later row has replaced.
         redriven: events of the redrive topic; they are not among those `read`.
         late_by: the most by which the time of a late event was before the watermark of its partition, microseconds.
+        reasons: how many events were quarantined for each reason: the name of the class of the error. Never changed in place.
     """
 
     read: int = 0
@@ -52,6 +53,13 @@ class Counts:
     repeated: int = 0
     redriven: int = 0
     late_by: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def add_quarantined(self, error: Exception) -> None:
+        """Add an event that was quarantined for an error."""
+        self.quarantined += 1
+        reason = type(error).__name__
+        self.reasons = {**self.reasons, reason: self.reasons.get(reason, 0) + 1}
 
     def add_late(self, events: int, by: int) -> None:
         """Add late events, the latest of them so many microseconds before the watermark."""
@@ -64,6 +72,9 @@ class Counts:
         self.written += other.written
         self.add_late(other.late, other.late_by)
         self.quarantined += other.quarantined
+        if other.reasons:
+            names = {*self.reasons, *other.reasons}
+            self.reasons = {each: self.reasons.get(each, 0) + other.reasons.get(each, 0) for each in names}
         self.repeated += other.repeated
         self.redriven += other.redriven
 
@@ -139,6 +150,11 @@ class PartitionStage(ABC):
         """Continue from a later offset: the input before it is not processed. The next `process` stores it."""
         self._rows.skip_to(offset - 1)
         self._offset = offset - 1
+
+    @property
+    def state_size(self) -> tuple[int, int]:
+        """The number of state rows, and the bytes of their keys and values, as of the last batch."""
+        return self._rows.count, self._rows.size
 
     @property
     @abstractmethod
@@ -237,6 +253,6 @@ class WindowWriter:
         self, name: str, record: Mapping[str, Any], closed_by: InputMessage, error: Exception, batch: BatchResult
     ) -> None:
         """Quarantine a result that cannot be written, under its name."""
-        batch.counts.quarantined += 1
+        batch.counts.add_quarantined(error)
         window = closed_by._replace(key=name.encode(), value=repr(record).encode(), headers=())
         batch.outputs.append(quarantined(self._quarantine_topic, window, error, window=name))

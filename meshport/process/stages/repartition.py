@@ -78,7 +78,7 @@ class RepartitionStage(PartitionStage):
                     found = _read(message)
                 except ProcessError as error:
                     # Something else wrote it, or the client cannot read it.
-                    batch.counts.quarantined += 1
+                    batch.counts.add_quarantined(error)
                     batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error))
                 else:
                     if isinstance(found, RekeyedRecord):
@@ -185,7 +185,7 @@ class RepartitionStage(PartitionStage):
             self._quarantined.processed(self._quarantine_key(record, found)[1])
 
     def _quarantine(self, record: EventRecord, found: RekeyedRecord, error: Exception, batch: BatchResult) -> None:
-        batch.counts.quarantined += 1
+        batch.counts.add_quarantined(error)
         batch.outputs.append(quarantined(self._plan.quarantine_topic, found.original, error, found.redriven, record))
         self._quarantined.add(*self._quarantine_key(record, found))
 

@@ -340,7 +340,7 @@ class SourceStage(PartitionStage):
             self._quarantined.redriven(self._position(message), slot)
 
     def _quarantine(self, message: InputMessage, slot: str, error: Exception, batch: BatchResult) -> None:
-        batch.counts.quarantined += 1
+        batch.counts.add_quarantined(error)
         batch.outputs.append(quarantined(self._plan.quarantine_topic, message, error, self._rows.redriven))
         self._quarantined.add(self._position(message), slot)
 

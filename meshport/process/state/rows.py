@@ -54,6 +54,7 @@ class StateRows:
         redriven: as of `Checkpoint`; part of every stamp.
         count: rows in the changelog, counting those of the last `changes`.
         checksum: of these rows.
+        size: bytes of their keys and values.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class StateRows:
         self.redriven = 0
         self.count = 0
         self.checksum = 0
+        self.size = 0
 
     def get(self, key: str) -> Any | None:
         """Return the row's value, or None where there is no such row."""
@@ -168,8 +170,10 @@ class StateRows:
 
     def _count(self, key: str, text: str | None, sign: int) -> None:
         if text is not None:
+            row = f"{key}\0{text}".encode()
             self.count += sign
-            self.checksum = (self.checksum + sign * crc32(f"{key}\0{text}".encode())) % _CHECKSUMS
+            self.checksum = (self.checksum + sign * crc32(row)) % _CHECKSUMS
+            self.size += sign * (len(row) - 1)
 
     @classmethod
     def restore(cls, records: Iterable[ChangelogRecord]) -> tuple[StateRows, Checkpoint]:
