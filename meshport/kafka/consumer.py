@@ -330,6 +330,17 @@ class Consumer(TopicOffsets):
         _log.warning("%s: %s", what, error.str())
         return UnreadableMessage(*partition, offset, f"the client cannot read the message: {error.str()}")
 
+    def seen_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the end offsets that came with the last fetched messages, without a request; unknown ones are left out."""
+        try:
+            found = {
+                each: self._client.get_watermark_offsets(ClientPartition(topic, each), cached=True)
+                for each in partitions
+            }
+        except (KafkaException, RuntimeError):  # no such partition any more, or another thread has closed the client
+            return {}
+        return {partition: ends[1] for partition, ends in found.items() if ends is not None and ends[1] >= 0}
+
     def commit(self, topic: str, offsets: Mapping[int, int], note: str = "") -> bool:
         """Commit offsets of the group.
 

@@ -27,6 +27,7 @@ from meshport.ports.delivery.columns import ArrowStream, queue_columns
 from meshport.ports.delivery.deliveries import TIMEOUT_S, Deliveries
 from meshport.ports.delivery.outcome import BatchReport, PublishFailure
 from meshport.ports.delivery.receipt import Receipt
+from meshport.ports.measures import PublisherMeasures
 from meshport.ports.port_writer import PortWriter
 from meshport.ports.resolver import Resolver
 
@@ -71,11 +72,15 @@ class Publisher:
         port = PortWriter(self.binding)
         self.schema = port.schema
         self._writer, self._key, self._time = port.events, port.key, port.time
-        self._message, self._tombstone, self._parts_of = port.message, port.tombstone, port.parts_of
         # Successes are not called back one by one: a Python callback an event would cost as much as encoding it.
         only_failures = {"delivery.report.only.error": True}
         self._producer = Producer(kafka.to(self.binding), settings=only_failures)
         self._deliveries = Deliveries(self._producer, self.binding.topic)
+        producer = self._producer  # a publisher is in no cycle of references
+        self._measures = PublisherMeasures(self.binding.address, self._deliveries.totals, lambda: producer.waiting)
+        counting = self._measures.counting
+        self._message, self._tombstone = counting(port.message), counting(port.tombstone)
+        self._parts_of = counting(port.parts_of)
         self._publish_plain = self._plain_publisher()
 
     # -- one event -------------------------------------------------------------------------------------------------
@@ -193,7 +198,7 @@ class Publisher:
         key_field = self.binding.key[0] if has_text else None
         time_field = self.binding.time
         deliveries, callers = self._deliveries, self._deliveries.callers
-        queue, suffixes = deliveries.queue_next, SUFFIXES
+        queue, suffixes, refuse = deliveries.queue_next, SUFFIXES, self._measures.refuse
 
         def publish(record: Mapping[str, Any]) -> str:
             caller = callers.get()
@@ -205,12 +210,16 @@ class Publisher:
                 chunk = deliveries.chunk(caller)
                 index = len(chunk.values)
             id = chunk.prefix + suffixes[index]
-            moment = record.get(time_field)  # type: ignore[arg-type]  # None is no field of any record
-            if type(moment) is not datetime or moment.tzinfo is None:
-                moment = time_of(record)
-            value, headers = plain(record, id.encode(), moment)
-            text = record.get(key_field)  # type: ignore[arg-type]  # as above
-            key = text.encode() if type(text) is str and text else key_of(record)
+            try:
+                moment = record.get(time_field)  # type: ignore[arg-type]  # None is no field of any record
+                if type(moment) is not datetime or moment.tzinfo is None:
+                    moment = time_of(record)
+                value, headers = plain(record, id.encode(), moment)
+                text = record.get(key_field)  # type: ignore[arg-type]  # as above
+                key = text.encode() if type(text) is str and text else key_of(record)
+            except MeshError:
+                refuse()
+                raise
             queue(caller, id, value, key, headers)
             return id
 
@@ -314,7 +323,9 @@ class Publisher:
         Raises:
             PublishError, DeliveryUnknown: as `flush`, for events of which nothing has reported.
         """
-        return self._deliveries.close(timeout_s).check()
+        settled = self._deliveries.close(timeout_s)
+        self._measures.close()
+        return settled.check()
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from meshport.event import Event
 
@@ -12,10 +13,14 @@ class SeenEvents:
 
     Args:
         size: how many pairs to remember for each partition.
+
+    Attributes:
+        on_repeated: called for each event that was seen before.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self.on_repeated: Callable[[], object] = lambda: None
         self._pairs: dict[int, OrderedDict[tuple[str, str], int]] = {}
 
     def first(self, event: Event) -> bool:
@@ -28,7 +33,10 @@ class SeenEvents:
         identity = (source, id)
         if identity in pairs:
             # The same offset again is a repeat of this very event after a rebalance, not a duplicate of it.
-            return pairs[identity] == offset
+            if pairs[identity] == offset:
+                return True
+            self.on_repeated()
+            return False
         pairs[identity] = offset
         if len(pairs) > self._size:
             pairs.popitem(last=False)

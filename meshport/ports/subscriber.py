@@ -133,6 +133,8 @@ class Subscriber:
             look_s=look_s,
             on_lost=None if self._seen is None else self._seen.forget,
         )
+        if self._seen is not None:
+            self._seen.on_repeated = self._subscription.measures.repeated
 
     @property
     def binding(self) -> Binding:
@@ -248,6 +250,7 @@ class Subscriber:
     def _refused(self, message: ReceivedMessage, error: MeshError) -> None:
         if self._on_bad is None:
             raise error
+        self._subscription.measures.unreadable()
         self._on_bad(BadEvent(message, error))
 
     def run(self, handle: Callable[[Event], object]) -> None:

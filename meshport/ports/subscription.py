@@ -24,6 +24,7 @@ from meshport.ports.bound_log import apply_hint, refuse_other_log
 from meshport.ports.generation_cursor import BindingWatch, GenerationCursor
 from meshport.ports.group_start import MOVE_GROUP, GroupStart, Start, known_start, start_offsets
 from meshport.ports.history import Missing, insist, removed_history
+from meshport.ports.measures import SubscriberMeasures, before_scrape
 from meshport.ports.resolver import Resolver
 
 # Often enough that a restart repeats little, seldom enough that commits cost nothing beside the reading.
@@ -56,6 +57,7 @@ class Subscription:
         next_offsets: by partition, the offset after the last message that was handled since the partition was assigned.
         committed: by partition, the offset that the group has committed, as far as this member knows.
         commit_due: the monotonic time at which to commit next, in seconds.
+        measures: what is measured of the subscriber.
 
     Raises:
         ReplayError: `start` is a time without a zone.
@@ -87,6 +89,7 @@ class Subscription:
         self.commit_due = time.monotonic() + _COMMIT_EVERY_S
         self._left: set[int] = set()
         self._sought: Start | datetime | Mapping[int, int] | None = None
+        self.measures = SubscriberMeasures(binding.address, group)
         self._polled = time.monotonic()
         self._kafka = kafka.to(binding)
         longest_ms = int(self._kafka.properties.get("max.poll.interval.ms", _LONGEST_POLL_MS))
@@ -105,6 +108,13 @@ class Subscription:
             self._unwatch()
             self._consumer.close()
             raise
+        before_scrape(self.measure)
+
+    def measure(self) -> None:
+        """Show the lag of each partition that is read now."""
+        offsets = self._begins | self.committed | self.next_offsets
+        ends = self._consumer.seen_ends(self.topic, offsets)
+        self.measures.show({each: max(0, end - offsets[each]) for each, end in ends.items()})
 
     def _read_topic(self, continued: dict[int, int] | None = None) -> None:
         """Read the current topic: from these offsets, or by default from the start that was asked for or from the group's."""
@@ -312,6 +322,7 @@ class Subscription:
 
     def _take(self, messages: list[ReceivedMessage]) -> None:
         self._polled = time.monotonic()
+        self.measures.received(len(messages))
         if self._filters:
             topic, generation = self.topic, self._cursor.current
             messages = [
@@ -338,7 +349,9 @@ class Subscription:
         advanced = {each: offset for each, offset in self.next_offsets.items() if known.get(each) != offset}
         if self._group is None or not advanced:
             return
+        began = time.monotonic()
         if self._consumer.commit(self.topic, advanced, self._group_start.note):
+            self.measures.committed(time.monotonic() - began)
             known.update(advanced)
 
     def close(self) -> None:
@@ -348,3 +361,4 @@ class Subscription:
             self.commit()
         finally:
             self._consumer.close()
+            self.measures.show({})

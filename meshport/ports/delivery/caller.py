@@ -9,14 +9,14 @@ when it publishes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, Final
 from weakref import ReferenceType, ref
 
 from meshport.ports.delivery.chunk import Chunk, ReceiptChunk
-from meshport.ports.delivery.outcome import PublishFailure
+from meshport.ports.delivery.outcome import PublishFailure, Totals
 from meshport.ports.delivery.receipt import Receipt
 
 __all__ = ["Account", "PublishingCaller", "Failed"]
@@ -75,18 +75,18 @@ class Account:
         """Whether there are events that were not reported to the caller."""
         return self.counted + sum(len(each.values) for each in self.chunks) > self.reported
 
-    def add(self, chunk: Chunk, number: Callable[[], int]) -> None:
+    def add(self, chunk: Chunk, totals: Totals) -> None:
         """Add a chunk, and count those that are done from time to time."""
         self.chunks.append(chunk)
         if len(self.chunks) > self._look_at:
-            self.count_done(number)
+            self.count_done(totals)
             self._look_at = max(_FEW, 2 * len(self.chunks))
 
-    def count_done(self, number: Callable[[], int]) -> None:
+    def count_done(self, totals: Totals) -> None:
         """Count the events of the chunks that are done."""
-        self.count((), number, 0)
+        self.count((), totals, 0)
 
-    def count(self, given_up: Collection[Chunk], number: Callable[[], int], waited_s: float) -> None:
+    def count(self, given_up: Collection[Chunk], totals: Totals, waited_s: float) -> None:
         """Count the events of the chunks that are done, and those of `given_up`, which are unknown where they did not fail."""
         kept = []
         for chunk in self.chunks:
@@ -94,8 +94,10 @@ class Account:
                 kept.append(chunk)
                 continue
             receipt = chunk.receipt if isinstance(chunk, ReceiptChunk) else None
-            self.failed += [Failed(each, receipt, number()) for each in chunk.failures(waited_s)]
+            failed = [Failed(each, receipt, totals.fail(each)) for each in chunk.failures(waited_s)]
+            self.failed += failed
             self.counted += len(chunk.values)
+            totals.stored += len(chunk.values) - len(failed)
         self.chunks = kept
 
 

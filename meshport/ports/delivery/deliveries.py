@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -19,7 +20,7 @@ from meshport.kafka.producer import ANY_PARTITION, NOW, Producer, Refusal, refus
 from meshport.ports.delivery.caller import Account, PublishingCaller
 from meshport.ports.delivery.chunk import CHUNK, Chunk, ReceiptChunk, mark
 from meshport.ports.delivery.fork import keep_client, leave_at_fork
-from meshport.ports.delivery.outcome import Settled
+from meshport.ports.delivery.outcome import Settled, Totals
 from meshport.ports.delivery.receipt import Receipt
 from meshport.ports.delivery.waiting import WaitingReceipts
 
@@ -61,7 +62,7 @@ class Deliveries:
         self._orphans = Account(live=False)
         self._accounts: list[Account] = [self._orphans]
         self._look_at = _FEW
-        self._failures = 0
+        self._totals = Totals()
         self._ended: str | None = None
         self._receipts = WaitingReceipts(producer, topic, self._lock)
         leave_at_fork(self)
@@ -84,7 +85,7 @@ class Deliveries:
         """Return a caller whose events no flush of another one takes for its own; raises as `caller`."""
         with self._lock:
             self._check_open()
-            caller = PublishingCaller(self._new_chunk(), self._failures)
+            caller = PublishingCaller(self._new_chunk(), self._totals.failures)
             caller.account.chunks.append(caller.chunk)
             self._accounts.append(caller.account)
             if len(self._accounts) > self._look_at:
@@ -105,7 +106,7 @@ class Deliveries:
             self._check_open()
             chunk.seal()
             caller.chunk = self._new_chunk()
-            caller.account.add(caller.chunk, self._next_failure)
+            caller.account.add(caller.chunk, self._totals)
         self.poll(0)
         return caller.chunk
 
@@ -208,16 +209,12 @@ class Deliveries:
 
     def _expect(self, caller: PublishingCaller, chunk: ReceiptChunk) -> None:
         """Count the event of a receipt to its caller, and see that a thread serves its delivery report."""
-        caller.account.add(chunk, self._next_failure)
+        caller.account.add(chunk, self._totals)
         chunk.seal()
         self._receipts.expect(chunk)
 
     def _new_chunk(self) -> Chunk:
         return Chunk(f"{self._ids}{next(self._chunk_numbers)}", self._producer.undelivered)
-
-    def _next_failure(self) -> int:
-        self._failures += 1
-        return self._failures
 
     def _check_open(self) -> None:
         if self._ended is not None:
@@ -227,7 +224,7 @@ class Deliveries:
         """Move the events of callers that have ended to one account, so that a service of many tasks keeps no trace of each."""
         kept = [self._orphans]
         for each in self._accounts[1:]:
-            each.count_done(self._next_failure)
+            each.count_done(self._totals)
             if each.live or each.chunks:
                 kept.append(each)
                 continue
@@ -236,6 +233,8 @@ class Deliveries:
         self._accounts = kept
 
     def _refusal(self, error: Refusal) -> MeshError:
+        with self._lock:
+            self._totals.refused += 1
         return refusal(error, self.topic) if self._producer.fatal is None else self._failed_for_good()
 
     def _failed_for_good(self) -> MeshError:
@@ -243,6 +242,13 @@ class Deliveries:
         return PublishError(f"nothing more is stored: {fatal and fatal.message}", hint="go on with a new publisher")
 
     # -- outcomes --------------------------------------------------------------------------------------------------
+
+    def totals(self) -> Totals:
+        """Count the events whose outcome is known, and return the outcomes of all so far."""
+        with self._lock:
+            for each in self._accounts:
+                each.count_done(self._totals)
+            return replace(self._totals)
 
     def poll(self, wait_s: float) -> None:
         """Serve delivery reports, for up to `wait_s` seconds until there is one.
@@ -285,7 +291,7 @@ class Deliveries:
             current = found.is_current
             settled += [self._report_to_another(each, found.seen if current else -1) for each in others]
             if current:
-                found.seen = self._failures
+                found.seen = self._totals.failures
         return Settled.sum(settled)
 
     def settle_alone(self, caller: PublishingCaller, timeout_s: float = TIMEOUT_S) -> Settled:
@@ -313,7 +319,7 @@ class Deliveries:
             self._receipts.close(timeout_s)
             self._producer.release()
             self._produce = self._producer.produce
-            return Settled.sum([self._report_to_another(each, self._failures) for each in accounts])
+            return Settled.sum([self._report_to_another(each, self._totals.failures) for each in accounts])
 
     def _await(self, accounts: Iterable[Account], timeout_s: float) -> bool:
         """Wait for what was published so far and count it; return whether the outcome of each event is known."""
@@ -336,7 +342,7 @@ class Deliveries:
             slice_s = min(_LONGEST_S, 1.5 * slice_s)
         with self._lock:
             for account, chunks in sealed.items():
-                account.count(chunks, self._next_failure, timeout_s)
+                account.count(chunks, self._totals, timeout_s)
         return not waiting
 
     def _report_own(self, account: Account) -> Settled:

@@ -8,7 +8,7 @@ from typing import Self
 
 from meshport.errors import DeliveryUnknown, MeshError, PublishError
 
-__all__ = ["BatchReport", "PublishFailure", "Settled"]
+__all__ = ["BatchReport", "PublishFailure", "Settled", "Totals"]
 
 # An error names so many ids; all of them are in its attribute `ids`.
 _NAMED = 5
@@ -47,6 +47,34 @@ class BatchReport:
     stored: int
     refused: tuple[PublishFailure, ...]
     unknown: tuple[PublishFailure, ...]
+
+
+@dataclass(slots=True)
+class Totals:
+    """The outcomes of all events of a publisher so far.
+
+    Attributes:
+        stored: how many events the broker acknowledged.
+        refused: how many are not stored.
+        unknown: how many have no outcome that is known, after they were waited for.
+    """
+
+    stored: int = 0
+    refused: int = 0
+    unknown: int = 0
+
+    @property
+    def failures(self) -> int:
+        """How many events are not certainly stored."""
+        return self.refused + self.unknown
+
+    def fail(self, failure: PublishFailure) -> int:
+        """Add an event that is not certainly stored; return its number among these."""
+        if failure.unknown:
+            self.unknown += 1
+        else:
+            self.refused += 1
+        return self.failures
 
 
 @dataclass(frozen=True, slots=True)
