@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from meshport.errors import EncodeError
+from meshport.errors import MeshError
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import BadEvent, Subscriber
 from tests.connections import CONNECTIONS
@@ -30,9 +30,9 @@ def test_a_publisher_counts_events_by_what_became_of_them(in_memory_mesh: Mesh) 
         for number in range(3):
             publisher.publish(reading(number))
         for refused in (publisher.publish, publisher.submit):
-            with pytest.raises(EncodeError):
+            with pytest.raises(MeshError):
                 refused({"sensor": 1})
-        with pytest.raises(EncodeError):
+        with pytest.raises(MeshError):
             publisher.publish({"sensor": 1}, id="given")
         publisher.submit(reading(4)).result(30)
         publisher.publish_batch([reading(5), {"sensor": 2}])
