@@ -12,10 +12,11 @@ from uuid import UUID
 from meshport.address import Address
 from meshport.binding import Binding
 from meshport.errors import RegistryUnavailable
+from meshport.ports.resolver import Resolver
 from meshport.ports.subscriber import Mesh
 from meshport.schema import Schema
 
-__all__ = ["AsyncMesh", "BlockingMesh", "for_threads"]
+__all__ = ["AsyncMesh", "AsyncResolver", "BlockingMesh", "for_threads"]
 
 _Answer = TypeVar("_Answer")
 # A loop that answers nothing for so long has ended: a request takes 30 s at most.
@@ -23,20 +24,28 @@ _LOOP_S: Final = 60.0
 _ENDED: Final = "the event loop that asks the registry has ended"
 
 
-class AsyncMesh(Protocol):
-    """The same, awaited; `meshport.registry.AsyncRegistry` is the one that asks the registry service."""
+class AsyncResolver(Protocol):
+    """A `Resolver` for the tasks of an event loop; `meshport.registry.AsyncRegistry` asks the registry service."""
 
     async def resolve(self, address: Address) -> Binding:
         """See `Resolver.resolve`."""
+        ...
+
+
+class AsyncMesh(AsyncResolver, Protocol):
+    """What a subscriber asks of a registry, awaited."""
 
     async def by_id(self, schema_id: int) -> Schema:
         """See `SchemaSource`."""
+        ...
 
     async def by_fingerprint(self, fingerprint: str) -> Schema:
         """See `SchemaSource`."""
+        ...
 
     async def by_guid(self, guid: UUID) -> Schema:
         """See `SchemaSource`."""
+        ...
 
 
 class BlockingMesh:
@@ -84,8 +93,11 @@ class BlockingMesh:
             raise RegistryUnavailable(_ENDED) from error
 
 
-def for_threads(mesh: Mesh | AsyncMesh) -> Mesh:
-    """Return a registry for the threads of this event loop's ports: itself, or one that asks it within this loop."""
+def for_threads(mesh: Resolver | AsyncResolver) -> Mesh:
+    """Return a registry for the threads of this event loop's ports: itself, or one that asks it within this loop.
+
+    Its schemas can be asked for where those of the given one can.
+    """
     if inspect.iscoroutinefunction(mesh.resolve):
         return BlockingMesh(cast(AsyncMesh, mesh), asyncio.get_running_loop())
     return cast(Mesh, mesh)

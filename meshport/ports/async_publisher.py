@@ -20,13 +20,13 @@ from meshport.errors import MeshError, PublishError
 from meshport.event import Extension, Headers
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
-from meshport.ports.async_mesh import AsyncMesh, for_threads
+from meshport.ports.async_mesh import AsyncResolver, for_threads
 from meshport.ports.delivery.columns import ArrowStream
 from meshport.ports.delivery.deliveries import TIMEOUT_S
 from meshport.ports.delivery.outcome import BatchReport
 from meshport.ports.delivery.receipt import Receipt
 from meshport.ports.publisher import Publisher
-from meshport.ports.subscriber import Mesh
+from meshport.ports.resolver import Resolver
 
 if TYPE_CHECKING:
     from meshport.event.sdk import BaseCloudEvent
@@ -55,7 +55,9 @@ class AsyncPublisher:
         kafka: the connections to Kafka; servers that they name win over the binding's.
     """
 
-    def __init__(self, address: Address | str, registry: Mesh | AsyncMesh, *, kafka: KafkaAccess = PLAINTEXT) -> None:
+    def __init__(
+        self, address: Address | str, registry: Resolver | AsyncResolver, *, kafka: KafkaAccess = PLAINTEXT
+    ) -> None:
         self._address = address
         self._registry = registry
         self._kafka = kafka

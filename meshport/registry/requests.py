@@ -265,14 +265,14 @@ class _Bearer(httpx2.Auth):
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         flow = self.auth_flow(request)
         # A token may be asked for, or renewed, by a request to another service.
-        step = await asyncio.to_thread(_next_step, flow, None)
+        step: httpx2.Request | None = await asyncio.to_thread(next, flow)
         while step is not None:
             response = yield step
             step = await asyncio.to_thread(_next_step, flow, response)
 
 
 def _next_step(
-    flow: Generator[httpx2.Request, httpx2.Response | None, None], response: httpx2.Response | None
+    flow: Generator[httpx2.Request, httpx2.Response, None], response: httpx2.Response
 ) -> httpx2.Request | None:
     try:
         return flow.send(response)
