@@ -6,8 +6,9 @@ import asyncio
 import inspect
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -23,6 +24,7 @@ from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
 from meshport.ports.in_flight import InFlight, InFlightOffsets
 from meshport.ports.key_lanes import KeyLanes
+from meshport.ports.loop_signals import stopped_by_sigterm
 from meshport.ports.read_ahead import ReadAhead, Received, TaskSubscription
 from meshport.ports.registry_outage import WaitingSchemas
 from meshport.ports.seen_events import SeenEvents
@@ -52,7 +54,7 @@ class AsyncSubscriber:
         registry: an `AsyncRegistry` or a `Registry`.
         group: the consumer group, which shares the partitions and commits its offsets; None reads all partitions and commits
             nothing.
-        start: where to begin without a committed offset. `EARLIEST` is the beginning of the history.
+        start: where to begin without a committed offset, as for `Subscriber`.
         reader: the schema to decode into; by default each event keeps the schema that it was written with.
         remember: how many (source, id) pairs to remember for each partition; an event with one of them is left out. 0 keeps
             all events.
@@ -73,7 +75,7 @@ class AsyncSubscriber:
         registry: Mesh | AsyncMesh,
         *,
         group: str | None = None,
-        start: Start = Start.EARLIEST,
+        start: Start | datetime = Start.EARLIEST,
         reader: Schema | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], object] | None = None,
@@ -108,21 +110,15 @@ class AsyncSubscriber:
         """
         if self._reading is None:
             reading = _Reading(asyncio.get_running_loop())
-            reading.thread = await asyncio.to_thread(self._thread_of, reading, for_threads(self._registry))
+            await asyncio.to_thread(self._prepare, reading, for_threads(self._registry))
             self._reading, self._current = reading, None
             reading.thread.start()
 
-    def _thread_of(self, reading: _Reading, mesh: Mesh) -> ReadAhead:
+    def _prepare(self, reading: _Reading, mesh: Mesh) -> None:
         binding = mesh.resolve(self.address)
         closing, in_flight = reading.closing, reading.in_flight
         seen = SeenEvents(self._remember) if self._remember else None
-
-        def lost(partition: int) -> None:
-            in_flight.lose(partition)
-            if seen is not None:
-                seen.forget(partition)
-
-        subscription = TaskSubscription(
+        reading.subscription = TaskSubscription(
             binding,
             mesh,
             self._kafka,
@@ -130,13 +126,13 @@ class AsyncSubscriber:
             start=self._start,
             missing=self._missing,
             look_s=self._look_s,
-            on_lost=lost,
+            on_lost=None if seen is None else seen.forget,
             in_flight=in_flight,
             closing=closing,
         )
         schemas = WaitingSchemas(mesh, closing, waiter=f"the subscriber of {binding.address}")
-        return ReadAhead(
-            subscription,
+        reading.thread = ReadAhead(
+            reading.subscription,
             in_flight,
             reader_for(binding, schemas, self._reader).read,
             seen,
@@ -177,7 +173,7 @@ class AsyncSubscriber:
     @property
     def binding(self) -> Binding:
         """The newest binding of the address."""
-        return self._open.thread.binding
+        return self._open.subscription.binding
 
     @property
     def _open(self) -> _Reading:
@@ -196,8 +192,29 @@ class AsyncSubscriber:
         Raises:
             KafkaError: the offsets could not be committed.
         """
-        thread = self._open.thread
-        await asyncio.wrap_future(thread.call(thread.commit))
+        subscription = self._open.subscription
+        await self._in_thread(subscription.commit)
+
+    async def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
+        """Continue elsewhere in the topic at once; events that were received before it are given no more.
+
+        Args:
+            to: as for `Subscriber.seek`.
+
+        Raises:
+            ReplayError: a time has no zone, or there is no such offset.
+            HistoryMissing: the history there is removed, and `missing` does not allow it.
+        """
+        subscription = self._open.subscription
+
+        def seek() -> None:
+            subscription.seek(to)
+            subscription.tend()
+
+        await self._in_thread(seek)
+
+    async def _in_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.wrap_future(self._open.thread.call(call))
 
     # -- one by one ------------------------------------------------------------------------------------------------
 
@@ -226,11 +243,13 @@ class AsyncSubscriber:
     # -- many at a time --------------------------------------------------------------------------------------------
 
     async def run(self, handle: Callable[[Event], Awaitable[object]], *, concurrency: int = 100) -> None:
-        """Handle events, up to `concurrency` of them at a time, until `stop`; events of one key one after another.
+        """Handle events, up to `concurrency` of them at a time, until `stop` or SIGTERM; events of one key one after another.
 
-        Events without a key have no order. An event is handled once `handle` returns, and a partition's offset advances to the
-        first event that is not. Where `handle` raises an error, no further event is begun; those that are being handled are
+        An event is handled once `handle` returns, and a partition's offset advances to the first event that is not. Events
+        without a key have no order. Where `handle` raises an error, no further event is begun; those that are being handled are
         waited for, and the error is raised. A further call continues with the events that are not handled.
+
+        Where a server handles SIGTERM, its lifespan ends the reading (`meshport.Reading`).
 
         Args:
             handle: handles one event. It is cancelled where the task that runs this is.
@@ -249,9 +268,10 @@ class AsyncSubscriber:
             changed=reading.wake,
         )
         try:
-            async with lanes:
-                while (each := await self._next(reading, lambda: lanes.failed)) is not None:
-                    await lanes.add(cast("InFlight[Event]", each))
+            with stopped_by_sigterm(self.stop):
+                async with lanes:
+                    while (each := await self._next(reading, lambda: lanes.failed)) is not None:
+                        await lanes.add(cast("InFlight[Event]", each))
         finally:
             reading.give_back(lanes.left)
 
@@ -303,9 +323,11 @@ class _Reading:
         raised: whether reading has raised that error.
         stopped: whether nothing further is to be begun.
         closing: set to end the thread.
-        thread: the thread.
+        subscription: of the port.
+        thread: the thread, which alone uses the subscription.
     """
 
+    subscription: TaskSubscription
     thread: ReadAhead
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
-from meshport.binding import Binding
 from meshport.errors import RegistryUnavailable
 from meshport.event import UNREADABLE, Event
 from meshport.kafka.received import event_parts
@@ -61,6 +60,11 @@ class TaskSubscription(Subscription):
         if self.topic != read:
             self._in_flight.clear()
 
+    def _drop(self, partitions: Collection[int]) -> None:
+        super()._drop(partitions)
+        for partition in partitions:
+            self._in_flight.lose(partition)
+
     def _on_revoke(self, partitions: Sequence[int]) -> None:
         self._in_flight.drain(partitions, 0.0 if self._closing.is_set() else min(_DRAIN_S, self._poll_every_s))
         super()._on_revoke(partitions)
@@ -103,15 +107,6 @@ class ReadAhead:
         self._ended = ended
         self._calls: Final[deque[tuple[Callable[[], None], Future[None]]]] = deque()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    @property
-    def binding(self) -> Binding:
-        """The newest binding of the address."""
-        return self._subscription.binding
-
-    def commit(self) -> None:
-        """See `Subscription.commit`; called in this thread."""
-        self._subscription.commit()
 
     def start(self) -> None:
         """Begin to read."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +19,7 @@ from meshport.errors import EventError, KafkaError, NotRegistered
 from meshport.event import Event
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
+from meshport.ports.group_start import Start
 from meshport.ports.subscriber import BadEvent
 from tests.connections import CONNECTIONS, Connections, connection
 from tests.mesh_session import READING, Mesh
@@ -393,12 +396,67 @@ def test_stopping_from_another_thread_ends_a_wait(in_memory_mesh: Mesh) -> None:
         for way in ("run", "for"):
             async with AsyncSubscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
                 work = subscriber.run(until(subscriber, 1, [])) if way == "run" else take(subscriber, 1)
-                task = asyncio.create_task(work)  # type: ignore[arg-type]  # one of two coroutines
+                task = asyncio.create_task(work)
                 await asyncio.sleep(0)
                 await asyncio.to_thread(subscriber.stop)
                 await task
 
     run(read())
+
+
+def test_sigterm_ends_every_reader_of_a_loop(in_memory_mesh: Mesh) -> None:
+    """Where nothing else handles the signal, it ends `run` of each subscriber after what is being handled."""
+    assert threading.current_thread() is threading.main_thread()
+    binding = in_memory_mesh.product()
+    fill(in_memory_mesh, binding.address, range(2))
+    handled: list[Event] = []
+
+    async def handle(event: Event) -> None:
+        if len(handled) == 2:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.to_thread(lambda: None)
+        handled.append(event)
+
+    async def read() -> None:
+        async with (
+            AsyncSubscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as first,
+            AsyncSubscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as second,
+        ):
+            await asyncio.gather(first.run(handle), second.run(handle))
+
+    run(read())
+    assert len(handled) in {3, 4}
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_seeking_moves_the_offsets(in_memory_mesh: Mesh) -> None:
+    """After `seek` each event from there on is given once, and what was received before it counts for no offset."""
+    binding = in_memory_mesh.product()
+    fill(in_memory_mesh, binding.address, range(40))
+
+    async def read() -> list[int]:
+        async with AsyncSubscriber(
+            binding.address, in_memory_mesh.registry, group=binding.topic, kafka=CONNECTIONS
+        ) as subscriber:
+            await take(subscriber, 20)
+            await subscriber.seek(Start.EARLIEST)
+            again = [event async for event in each_until(subscriber, 40)]
+            await subscriber.commit()
+            return numbers(again)
+
+    assert sorted(run(read())) == list(range(40))
+    assert sum(committed(binding).values()) == 40
+
+
+async def each_until(subscriber: AsyncSubscriber, count: int) -> AsyncIterator[Event]:
+    """The events of a subscriber until it has given so many different ones and each counts as handled."""
+    seen: set[str] = set()
+    async for event in subscriber:
+        yield event
+        seen.add(event.id)
+        if len(seen) == count:
+            subscriber.stop()
 
 
 def store(binding: Binding, value: bytes) -> tuple[int, int]:
