@@ -130,6 +130,8 @@ class AsyncSubscriber:
             in_flight=in_flight,
             closing=closing,
         )
+        if seen is not None:
+            seen.on_repeated = reading.subscription.measures.repeated
         schemas = WaitingSchemas(mesh, closing, waiter=f"the subscriber of {binding.address}")
         reading.thread = ReadAhead(
             reading.subscription,

@@ -170,6 +170,7 @@ class ReadAhead:
                     item = self._read(*parts)
                 except UNREADABLE as error:
                     item = BadEvent(message, error)
+                    subscription.measures.unreadable()
                 if seen is None or isinstance(item, BadEvent) or seen.first(item):
                     received.append(in_flight.received(item, partition, offset))
                 else:
