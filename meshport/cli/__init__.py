@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import logging
+import os
 import re
 import sys
 from typing import Annotated, Any, Final, NamedTuple
@@ -13,8 +13,9 @@ from typer._click.exceptions import ClickException  # typer has its own copy of 
 from typer.core import TyperCommand, TyperGroup
 
 from meshport import __version__
-from meshport.cli.failure import LogFormat, asks_for_json, report_error, report_usage
-from meshport.cli.output import INTERRUPTED, say
+from meshport.cli.failure import asks_for_json, report_error, report_usage
+from meshport.cli.log_lines import VARIABLE, LineForm
+from meshport.cli.output import INTERRUPTED, say, write_lines_as
 from meshport.cli.registry_files import add_registry_files
 from meshport.errors import MeshError
 
@@ -42,6 +43,7 @@ VERBS: Final = {
     "tail": _Verb("read:tail", "Show the events of a port as they arrive."),
     "replay": _Verb("read:replay", "Replay part of a port's history, by event time or by offset."),
     "quarantine": _Verb("read:quarantine", "Show the events that a processor quarantined, each with the reason."),
+    "lag": _Verb("lag:lag", "Show how far consumer groups are behind: in events, and in time."),
     "rebuild": _Verb("rebuild:rebuild", "Build a derived product again from history, and compare it with the live one."),
     "generations": _Verb("rebuild:generations", "List the generations of a port: bound, being built, kept or retired."),
     "redrive": _Verb("redrive:redrive", "Bring quarantined events back to their processor, after the cause was fixed."),
@@ -55,6 +57,7 @@ VERBS: Final = {
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),
     "adopt": _Verb("adopt:adopt", "Write a product for a topic that is there already; the topic is only read."),
+    "doctor": _Verb("doctor:doctor", "Find what is wrong between this shell, the registry, the cluster and the project."),
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
     "access": _Verb("access:access_app", "Who reads what: requests, grants, and the ACLs that follow at Kafka."),
     "login": _Verb("login:login", "Log in to a registry, and keep the login for the commands of this user."),
@@ -116,10 +119,13 @@ def _root(
     _version_asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    log_format: Annotated[
+        LineForm, typer.Option("--log-format", envvar=VARIABLE, help="The lines of stderr: for people, or JSON.")
+    ] = LineForm.TEXT,
 ) -> None:
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(LogFormat())
-    logging.basicConfig(level=logging.WARNING, handlers=[lines])
+    write_lines_as(log_format)
+    if log_format is not LineForm.TEXT:
+        os.environ[VARIABLE] = log_format  # of the processes that this one starts
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from meshport.cli.log_lines import LineForm, json_line, log_to_stderr
 from meshport.errors import (
     AddressError,
     DescriptorError,
@@ -73,14 +74,48 @@ def people() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+class _Lines:
+    """The form of the lines of stderr."""
+
+    form = LineForm.TEXT
+
+
+def write_lines_as(form: LineForm) -> None:
+    """Write the lines of stderr, and the log, in a form from now on."""
+    _Lines.form = form
+    log_to_stderr(form)
+
+
+def lines_are_json() -> bool:
+    """Return whether each line of stderr is a JSON object, for what collects logs."""
+    return _Lines.form is LineForm.JSON
+
+
 def say(text: str) -> None:
     """Write one line for people to stderr; the text is not read as markup."""
-    people().print(text, markup=False)
+    if lines_are_json():
+        say_json("info", text, {})
+    else:
+        people().print(text, markup=False)
 
 
-def log(text: str) -> None:
-    """Write one line for people to stderr with its time (UTC), as a command that runs for days does."""
-    say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+def say_json(level: str, message: str, facts: Mapping[str, Any]) -> None:
+    """Write one line to stderr as JSON, with the facts that are known."""
+    known = {name: each for name, each in facts.items() if each not in (None, {})}
+    say_as_it_is(json_line(level, "meshport", message, known))
+
+
+def log(text: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Write one line for people to stderr with its time (UTC), as a command that runs for days does.
+
+    Args:
+        text: of the line.
+        facts: further fields of the line where it is JSON.
+    """
+    if lines_are_json():
+        say_json("info", text, facts or {})
+    else:
+        say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
 
 def say_as_it_is(text: str) -> None:
@@ -171,7 +206,9 @@ def _progress(what: str, amount: ProgressColumn) -> Iterator[Callable[[int, int]
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - see `people`
 
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn())
-    with Progress(*columns, console=people(), transient=True, disable=not people().is_terminal) as bar:
+    with Progress(
+        *columns, console=people(), transient=True, disable=not people().is_terminal or lines_are_json()
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -146,7 +146,7 @@ def _run_processor(
         ) + (f", {progress.undecided} undecided" if progress.undecided else "")
         if progress.lag is not None and figures != reported and time.monotonic() >= due:
             due, reported = time.monotonic() + _REPORT_EVERY_S, figures
-            log(f"{address.key}: {figures}")
+            log(f"{address.key}: {figures}", {"address": str(address), **asdict(progress)})
             if json:
                 emit({"address": str(address)} | asdict(progress))
 

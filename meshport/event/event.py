@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from meshport.codec.jsonform import to_json
 from meshport.event.attributes import SPEC_VERSION, rfc3339
+from meshport.event.trace import traced
 
 if TYPE_CHECKING:
     from meshport.event.sdk import CloudEvent
@@ -94,6 +96,25 @@ class Event:
             **{name: getattr(self, name) for name in self.__slots__}
             | {"extensions": MappingProxyType({**self.extensions, **extensions})}
         )
+
+    def traced(self, name: str) -> AbstractContextManager[object]:
+        """Return a context in which the event's trace goes on: what is published within it belongs to the trace.
+
+        It has a span of OpenTelemetry, with the event's position; what that records, and where it goes, is up to the SDK of
+        the process. A replayed event begins a trace of its own, which is linked to its first one. An event without a trace
+        has a context that does nothing.
+
+        Args:
+            name: of the span, in words: `bill the customer`.
+        """
+        position = {
+            "messaging.operation.type": "process",
+            "messaging.destination.name": self.topic,
+            "messaging.destination.partition.id": str(self.partition),
+            "messaging.kafka.offset": self.offset,
+            "messaging.message.id": self.id,
+        }
+        return traced(self.extensions, name, position)
 
     def attributes(self) -> dict[str, Any]:
         """CloudEvents attributes by their own names, as the SDK's `CloudEvent` takes them."""

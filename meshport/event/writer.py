@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time_ns
@@ -24,6 +25,7 @@ from meshport.event.attributes import (
     rfc3339,
     text_bytes,
 )
+from meshport.event.trace import API, TRACE_PARENT, trace_headers
 
 
 def new_id() -> str:
@@ -57,12 +59,15 @@ class EventWriter:
             f"{DATA_SCHEMA}{codec.schema.fingerprint}".encode(),
             AVRO.encode(),
         )
+        self._source = str(source)
         self.constant: Final[Headers] = list(zip(COMMON_HEADERS, values, strict=True))
-        """The first headers of each event of the port; `ce_id`, `ce_time` and `ce_recordedtime` follow."""
-        self.plain: Final = self._make_plain()
+        """The first headers of each event of the port; `ce_id`, `ce_time` and `ce_recordedtime` follow, then those of a trace."""
+        self.plain: Final = self._make_plain(sys.modules)
         """The hot path of a port: `message` for an event without optional attributes, recorded now. Takes the record, the id in
         UTF-8, which is not validated, and the time; raises as `message`.
         """
+
+        self._untraced: Final = self._make_plain({})
 
         self.headers: Final = self._make_headers()
         """Returns the headers of an event that is recorded now, from its id and time in wire form."""
@@ -92,9 +97,11 @@ class EventWriter:
             EventError: an attribute is none that CloudEvents allows.
         """
         checked = id.encode() if type(id) is str and id and id.isprintable() else text_bytes("id", id)
-        value, headers = self.plain(record, checked, time)
+        value, headers = self._untraced(record, checked, time)
         if recorded_time is not None:
             headers[-1] = (RECORDED_TIME, rfc3339(recorded_time))
+        if not (extensions and TRACE_PARENT in extensions):  # else the caller names the trace
+            headers += trace_headers(self._source, checked)
         if subject is not None:
             headers.append(("ce_subject", text_bytes("subject", subject)))
         if extensions:
@@ -111,8 +118,11 @@ class EventWriter:
     ) -> None:
         """Refuse attributes that the events of the port cannot have; a CloudEvent may have each of them."""
 
-    def _make_plain(self) -> Callable[[Mapping[str, Any], bytes, datetime], tuple[bytes, Headers]]:
+    def _make_plain(
+        self, modules: Mapping[str, object]
+    ) -> Callable[[Mapping[str, Any], bytes, datetime], tuple[bytes, Headers]]:
         encode, framed, constant, recorded = self._encode, self.prefix, self.constant, self._recorded
+        source = self._source
         # Events of one millisecond share the header of their recorded time.
         last_tick, now = -1, (RECORDED_TIME, b"")
 
@@ -123,12 +133,16 @@ class EventWriter:
                 # In this order, so that another thread that sees the tick also sees its header, or a later one.
                 now = recorded(tick)
                 last_tick = tick
-            return encode(record, framed), [*constant, (ID, id), (TIME, rfc3339(time)), now]
+            value, headers = encode(record, framed), [*constant, (ID, id), (TIME, rfc3339(time)), now]
+            if API in modules:
+                headers += trace_headers(source, id)
+            return value, headers
 
         return plain
 
     def _make_headers(self) -> Callable[[bytes, bytes], Headers]:
         constant, recorded = self.constant, self._recorded
+        modules, source = sys.modules, self._source
         last_tick, now = -1, (RECORDED_TIME, b"")
 
         def headers(id: bytes, time: bytes) -> Headers:
@@ -138,7 +152,8 @@ class EventWriter:
                 # In this order, as in `plain`.
                 now = recorded(tick)
                 last_tick = tick
-            return [*constant, (ID, id), (TIME, time), now]
+            made = [*constant, (ID, id), (TIME, time), now]
+            return made + trace_headers(source, id) if API in modules else made
 
         return headers
 
@@ -163,6 +178,8 @@ class EventWriter:
             (TIME, rfc3339(time)),
             now if recorded_time is None else (RECORDED_TIME, rfc3339(recorded_time)),
         ]
+        if not (extensions and TRACE_PARENT in extensions):
+            headers += trace_headers(self._source, headers[-3][1])
         if subject is not None:
             headers.append(("ce_subject", text_bytes("subject", subject)))
         return None, headers + extension_headers(extensions or {})

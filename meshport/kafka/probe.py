@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
+from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.unreachable import unreachable
 
 
@@ -19,10 +20,14 @@ class ClusterState(NamedTuple):
     Attributes:
         brokers: how many there are.
         cluster_id: the cluster's id; None where the cluster has none.
+        leaderless: the partitions that no broker leads, so that nobody reads or writes them.
+        behind: the other partitions with replicas that are not in sync.
     """
 
     brokers: int
     cluster_id: str | None
+    leaderless: tuple[TopicPartition, ...] = ()
+    behind: tuple[TopicPartition, ...] = ()
 
 
 class ClusterProbe:
@@ -75,4 +80,12 @@ class ClusterProbe:
 
     def _ask(self, timeout_s: float) -> ClusterState:
         found = self._client.list_topics(timeout=timeout_s)
-        return ClusterState(len(found.brokers), found.cluster_id)
+        partitions = {
+            TopicPartition(topic, number): each
+            for topic, of_topic in sorted(found.topics.items())
+            for number, each in of_topic.partitions.items()
+        }
+        led = {name: each for name, each in partitions.items() if each.leader >= 0}
+        behind = tuple(name for name, each in led.items() if len(each.isrs) < len(each.replicas))
+        leaderless = tuple(name for name in partitions if name not in led)
+        return ClusterState(len(found.brokers), found.cluster_id, leaderless, behind)

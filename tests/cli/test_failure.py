@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshport.cli.failure import LogFormat, asks_for_json
+from meshport.cli.failure import asks_for_json
+from meshport.cli.log_lines import JsonLog, TextLog, json_line
 from tests.cli.running import Ended, Run
 from tests.cli.shop import ORDERS_FILE, order, write_shop
 
@@ -93,7 +94,7 @@ def test_a_line_of_the_log_has_its_time_in_utc() -> None:
     """The log's times are ISO 8601 in UTC, to the millisecond, whatever the machine's zone."""
     record = logging.LogRecord("meshport.x", logging.WARNING, "x.py", 1, "something %s", ("happened",), None)
     record.created = 1_772_366_400.25
-    assert LogFormat().format(record) == "2026-03-01T12:00:00.250Z WARNING meshport.x: something happened"
+    assert TextLog().format(record) == "2026-03-01T12:00:00.250Z WARNING meshport.x: something happened"
 
 
 @pytest.mark.parametrize(

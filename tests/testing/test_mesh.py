@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
-import yaml
 
 from meshport.errors import MeshError, NotRegistered, ProjectError, PublishError, RegistrationRefused
 from meshport.ports.publisher import Publisher
@@ -18,6 +15,7 @@ from meshport.ports.subscriber import BadEvent
 from meshport.project.project import FOLDERS, Project
 from meshport.testing import MemoryMesh
 from tests.mesh_session import READING, Mesh
+from tests.testing.declared import write
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 READINGS, PEAKS, STATIONS = "weather/readings", "weather/peaks", "weather/stations"
@@ -40,27 +38,6 @@ STEPS: list[dict[str, Any]] = [
     {"join": {"with": f"mesh://{STATIONS}", "on": "sensor", "take": {"town": "town"}}},
     {"aggregate": {"by": ["town"], "values": {"peak": "max(celsius)", "readings": "count()"}}},
 ]
-
-
-def write(root: Path, address: str, schema: Mapping[str, Any], *ports: Mapping[str, Any], **more: Any) -> None:
-    """Declare a product, or declare it anew; every port has the schema."""
-    kind = "processors" if "process" in more else "producers"
-    document = {
-        "address": f"mesh://{address}",
-        "id": str(uuid5(NAMESPACE_URL, address)),
-        "archetype": "aggregate" if "process" in more else "source-aligned",
-        "description": "d",
-        "owner": "o",
-        "outputPorts": [dict(each) for each in ports],
-    }
-    file = root / kind / address / "product.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.safe_dump(document | more, sort_keys=False), encoding="utf-8")
-    for port in ports:
-        major = "" if port.get("major", 1) == 1 else f".v{port['major']}"
-        contract = root / "schemas" / f"{address}.{port['name']}{major}.avsc"
-        contract.parent.mkdir(parents=True, exist_ok=True)
-        contract.write_text(json.dumps(schema), encoding="utf-8")
 
 
 @pytest.fixture

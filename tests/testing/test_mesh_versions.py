@@ -7,7 +7,8 @@ from typing import Any
 
 from meshport.project.project import FOLDERS, Project
 from meshport.testing import MemoryMesh
-from tests.testing.test_mesh import READING_PORT, READINGS, STATIONS, write
+from tests.testing.declared import write
+from tests.testing.test_mesh import READING_PORT, READINGS, STATIONS
 
 SENSOR: dict[str, Any] = {"name": "sensor", "type": "string"}
 AT: dict[str, Any] = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}

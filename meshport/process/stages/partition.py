@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from meshport.errors import ProcessError
+from meshport.event.trace import continued
 from meshport.kafka.producer import Message
 from meshport.process.logic.records import Emission
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint, PartitionProgress
@@ -103,6 +105,30 @@ class BatchResult:
         self.outputs = kept
 
 
+class _Traces:
+    """Goes on with the traces of events.
+
+    Args:
+        address: of the output port.
+        group: the consumer group.
+    """
+
+    def __init__(self, address: str, group: str) -> None:
+        self._name = f"process {address}"
+        self._group = group
+
+    def continued(self, message: InputMessage) -> AbstractContextManager[object]:
+        """Return a context in which what is made of an event of the input belongs to its trace."""
+        position = {
+            "messaging.operation.type": "process",
+            "messaging.destination.name": message.topic,
+            "messaging.destination.partition.id": str(message.partition),
+            "messaging.kafka.offset": message.offset,
+            "messaging.consumer.group.name": self._group,
+        }
+        return continued(message.headers, self._name, position)
+
+
 class PartitionStage(ABC):
     """A stage over one partition: its position, its state rows and their changelog.
 
@@ -140,6 +166,7 @@ class PartitionStage(ABC):
         self._stored = checkpoint.stamp
         self._due = checkpoint.due
         self.logs = checkpoint.logs
+        self._traces = _Traces(str(plan.output.address), plan.group)
 
     @property
     def next_offset(self) -> int:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshport.errors import ProcessError
+from meshport.event.trace import is_traced
 from meshport.process.columns import MANY
 from meshport.process.logic.event_time import duration_micros
 from meshport.process.logic.records import EventRecord
@@ -143,6 +144,13 @@ class RepartitionStage(PartitionStage):
             batch.outputs += grouped.outputs
 
     def _process_one(self, found: RekeyedRecord, message: InputMessage, batch: BatchResult) -> None:
+        if is_traced(found.original.headers):
+            with self._traces.continued(found.original):
+                self._process_untraced(found, message, batch)
+        else:
+            self._process_untraced(found, message, batch)
+
+    def _process_untraced(self, found: RekeyedRecord, message: InputMessage, batch: BatchResult) -> None:
         record = found.record
         source = found.partition if record is None else self._number_of(found)
         is_redriven = found.redrive_offset is not None

@@ -19,6 +19,7 @@ from meshport.errors import EventError, ProcessError
 from meshport.event import UNREADABLE, Event, EventReader
 from meshport.event.columns import ColumnReader
 from meshport.event.record import record_key
+from meshport.event.trace import is_traced
 from meshport.kafka.producer import Message
 from meshport.process.columns import FEW
 from meshport.process.logic.event_time import LAST, duration_micros, to_datetime, to_micros
@@ -231,6 +232,13 @@ class SourceStage(PartitionStage):
         self._offset = message.offset
 
     def _process_event(self, message: InputMessage, batch: BatchResult, redrive: RedrivenEvent | None = None) -> None:
+        if is_traced(message.headers):
+            with self._traces.continued(message):
+                self._process_untraced(message, batch, redrive)
+        else:
+            self._process_untraced(message, batch, redrive)
+
+    def _process_untraced(self, message: InputMessage, batch: BatchResult, redrive: RedrivenEvent | None) -> None:
         slot = (message.key or b"").hex() if self._replaces else ""
         if redrive is not None and not self._quarantined.contains(self._position(message), slot):
             batch.counts.repeated += 1

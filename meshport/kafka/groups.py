@@ -1,0 +1,174 @@
+"""The consumer groups of a cluster: who the members are, what each holds, and what the groups have committed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from meshport.kafka.answer import ANSWER_S, answer_of
+from meshport.kafka.client import new_client
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.errors import client_error
+from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.topic_partition import TopicPartition
+from meshport.kafka.unreachable import unreachable
+
+__all__ = ["ClusterGroups", "ConsumerGroup", "GroupMember"]
+
+# Of a request about a group that ended meanwhile, or that this login may not see.
+_PASSED: Final = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.GROUP_AUTHORIZATION_FAILED})
+_GONE: Final = frozenset({ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.TOPIC_AUTHORIZATION_FAILED})
+
+
+class GroupMember(NamedTuple):
+    """A member of a consumer group.
+
+    Attributes:
+        id: the id that its coordinator gave it.
+        client: its client's `client.id`.
+        host: where it connects from.
+    """
+
+    id: str
+    client: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.client}@{self.host.lstrip('/')}"
+
+
+@dataclass(frozen=True)
+class ConsumerGroup:
+    """A consumer group, as its coordinator describes it.
+
+    Attributes:
+        name: of the group.
+        state: by Kafka's word, in small letters: `stable`, `empty`, `preparing_rebalancing`, ...
+        members: how many it has.
+        assigned: the member that is assigned each partition.
+        committed: the next offset to read of each partition, as the group committed it.
+    """
+
+    name: str
+    state: str
+    members: int
+    assigned: Mapping[TopicPartition, GroupMember]
+    committed: Mapping[TopicPartition, int]
+
+    @property
+    def partitions(self) -> set[TopicPartition]:
+        """The partitions that it is assigned, or has committed an offset of."""
+        return {*self.assigned, *self.committed}
+
+
+class ClusterGroups:
+    """Asks for the groups of one cluster, and for the bounds of what they read.
+
+    Args:
+        kafka: the connection to the cluster.
+
+    Attributes:
+        kafka: the connection to the cluster.
+    """
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        self.kafka = kafka
+        self._client = new_client(AdminClient, kafka, {"log_level": 0})
+
+    def partitions(self, topics: Collection[str]) -> set[TopicPartition]:
+        """Return the partitions of those of the topics that exist.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+        """
+        try:
+            found = self._client.list_topics(timeout=ANSWER_S).topics
+        except KafkaException as error:
+            raise unreachable(self.kafka, error, f"no broker answers at {self.kafka.bootstrap_servers}") from error
+        return {TopicPartition(name, each) for name in topics if name in found for each in found[name].partitions}
+
+    def names(self) -> list[str]:
+        """Return the names of the groups that this login may see; none of an in-memory cluster, which lists none.
+
+        Raises:
+            BrokerUnavailable: no broker answered.
+            KafkaError: a coordinator did not answer.
+        """
+        try:
+            if is_in_memory(self._client.list_topics(timeout=ANSWER_S).cluster_id):
+                return []
+            asked = self._client.list_consumer_groups(request_timeout=ANSWER_S)
+            return sorted(each.group_id for each in answer_of(asked, "cannot list the consumer groups").valid)
+        except KafkaException as error:
+            raise unreachable(self.kafka, error, "cannot list the consumer groups") from error
+
+    def describe(self, names: Iterable[str]) -> list[ConsumerGroup]:
+        """Return the groups of these names; one that has ended, or that this login may not see, is left out.
+
+        Raises:
+            KafkaError: a coordinator did not answer.
+        """
+        names = list(names)
+        if not names:
+            return []
+        # Kafka's client takes one group a request; they are all sent before the first answer is waited for.
+        offsets = {
+            name: self._client.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(name)], request_timeout=ANSWER_S
+            )[name]
+            for name in names
+        }
+        found = []
+        for name, asked in self._client.describe_consumer_groups(names, request_timeout=ANSWER_S).items():
+            what = f"cannot see the group {name}"
+            try:
+                described = answer_of(asked, what)
+                committed = answer_of(offsets[name], what).topic_partitions or ()
+            except KafkaException as error:
+                if error.args[0].code() in _PASSED:
+                    continue
+                raise client_error(error, what) from error
+            assigned = {
+                TopicPartition(each.topic, each.partition): GroupMember(member.member_id, member.client_id, member.host)
+                for member in described.members
+                for each in member.assignment.topic_partitions
+            }
+            found.append(
+                ConsumerGroup(
+                    name,
+                    described.state.name.lower(),
+                    len(described.members),
+                    assigned,
+                    {TopicPartition(each.topic, each.partition): each.offset for each in committed if each.offset >= 0},
+                )
+            )
+        return found
+
+    def bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (first offset, end offset) of partitions; one that does not exist is left out.
+
+        Raises:
+            KafkaError: a leader did not answer.
+        """
+        asked = {each: ClientPartition(*each) for each in partitions}
+        if not asked:
+            return {}
+        specs = (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call] # of the client
+        first, end = (
+            self._client.list_offsets(dict.fromkeys(asked.values(), spec), request_timeout=ANSWER_S) for spec in specs
+        )
+        found = {}
+        for ours, its in asked.items():
+            what = f"cannot see the offsets of {ours}"
+            try:
+                found[ours] = (answer_of(first[its], what).offset, answer_of(end[its], what).offset)
+            except KafkaException as error:
+                if error.args[0].code() not in _GONE:
+                    raise client_error(error, what) from error
+        return found

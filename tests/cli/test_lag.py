@@ -1,0 +1,70 @@
+"""`meshport lag`: the lag of any consumer group, for people and for programs."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from meshport.binding import Binding
+from meshport.kafka.consumer import Consumer
+from tests.cli.running import Run
+from tests.mesh_session import Mesh
+from tests.ports.readings import fill
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def port(mesh: Mesh) -> Binding:
+    """A port with one partition and ten events."""
+    made = mesh.product(partitions=1)
+    fill(mesh, made.address, range(10))
+    return made
+
+
+@pytest.fixture
+def group(mesh: Mesh, port: Binding) -> str:
+    """A group that has read four of them."""
+    name = f"billing-{uuid4().hex[:8]}"
+    with Consumer(mesh.kafka, group=name) as consumer:
+        consumer.commit(port.topic, {0: 4})
+    return name
+
+
+def test_the_command(on_mesh: Run, port: Binding, group: str) -> None:
+    """`lag ADDRESS`, `lag --group` and `lag` show the same group: a row for people, an object a partition for programs."""
+    for arguments in (["lag", port.address.key], ["lag", "--group", group]):
+        (shown,) = on_mesh(*arguments, "--json").lines
+        assert {name: shown[name] for name in ("group", "topic", "partition", "committed", "end", "events")} == {
+            "group": group,
+            "topic": port.topic,
+            "partition": 0,
+            "committed": 4,
+            "end": 10,
+            "events": 6,
+        }
+        assert shown["address"] == str(port.address)
+        ended = on_mesh(*arguments)
+        assert ended.code == 0
+        row = next(each for each in ended.out.splitlines() if group in each)
+        assert row.split()[:6] == [group, port.topic, "0", "4", "10", "6"]
+        assert row.endswith("no member")
+    row = next(each for each in on_mesh("lag").out.splitlines() if group in each)
+    assert row.split()[:4] == [group, port.topic, "1", "6"]
+
+
+def test_nothing_reads(on_mesh: Run, port: Binding) -> None:
+    """A port without readers is no failure; a group that there is not, is."""
+    ended = on_mesh("lag", port.address.key)
+    assert (ended.code, ended.out) == (0, "")
+    assert "no consumer group reads it" in ended.err
+    ended = on_mesh("lag", "--group", "nobody", "--json")
+    assert (ended.code, ended.out) == (1, "")
+    assert "no consumer group nobody has read anything" in ended.err
+
+
+def test_an_address_or_a_group(on_mesh: Run) -> None:
+    """Both at once are refused."""
+    ended = on_mesh("lag", "shop/orders", "--group", "billing")
+    assert ended.code == 2
