@@ -57,6 +57,7 @@ VERBS: Final = {
     "retire": _Verb("lifecycle:retire", "Retire a product, or one major line of it, for good, once its readers have left."),
     "drop": _Verb("lifecycle:drop", "Remove an unused product from the registry, and delete its topics."),
     "adopt": _Verb("adopt:adopt", "Write a product for a topic that is there already; the topic is only read."),
+    "dashboards": _Verb("dashboards:dashboards", "Write alerts and dashboards, from what products promise."),
     "doctor": _Verb("doctor:doctor", "Find what is wrong between this shell, the registry, the cluster and the project."),
     "audit": _Verb("audit:audit", "Show who changed what in the registry, and which calls were refused."),
     "access": _Verb("access:access_app", "Who reads what: requests, grants, and the ACLs that follow at Kafka."),

@@ -16,7 +16,7 @@ from meshport.product import Product, ServiceLevel
 _TIME: Final = "time"
 _SHARE: Final = "percent"
 # ODCS: "d, day, days for days; y, yr, years for years", the others likewise; in milliseconds.
-_TIMES: Final[dict[str, int]] = {
+TIME_MS: Final[dict[str, int]] = {
     word: length
     for words, length in (
         ("ms millisecond milliseconds", 1),
@@ -125,6 +125,6 @@ def _amount(level: ServiceLevel) -> tuple[str, Fraction]:
     """Return the kind of a figure, and the figure in that kind's smallest unit."""
     # The decimal text is what the author wrote; as a binary fraction, 1.1 minutes are not exactly 66 seconds.
     value, unit = Fraction(repr(level.value)), (level.unit or "").strip().lower()
-    if unit in _TIMES:
-        return _TIME, value * _TIMES[unit]
+    if unit in TIME_MS:
+        return _TIME, value * TIME_MS[unit]
     return (_SHARE if unit in {"percent", "%"} else unit), value

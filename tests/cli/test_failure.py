@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshport.cli.failure import asks_for_json
-from meshport.cli.log_lines import JsonLog, TextLog, json_line
+from meshport.cli.log_lines import JsonLog, TextLog
 from tests.cli.running import Ended, Run
 from tests.cli.shop import ORDERS_FILE, order, write_shop
 
@@ -116,3 +118,59 @@ def test_the_shell_completes(cli: Run, tmp_path: Path, typed: str, offered: set[
     ended = cli(_MESHPORT_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words) - 1))
     assert ended.code == 0
     assert set(re.split(r"\s+", ended.out.strip())) == offered
+
+
+def logged(**extra: Any) -> logging.LogRecord:
+    """A record of the log, with these facts."""
+    record = logging.LogRecord("meshport.x", logging.WARNING, "x.py", 1, "something %s", ("happened",), None)
+    record.created = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC).timestamp()
+    vars(record).update(extra)
+    return record
+
+
+def test_a_line_of_the_log_as_json() -> None:
+    """It has time, level, logger and message, and what it was logged with; no fact takes the place of these."""
+    record = logged(topic="orders", facts={"partition": 3, "offset": 17, "message": "another"})
+    assert json.loads(JsonLog().format(record)) == {
+        "time": "2026-03-01T12:00:00.250Z",
+        "level": "warning",
+        "logger": "meshport.x",
+        "message": "something happened",
+        "partition": 3,
+        "offset": 17,
+        "topic": "orders",
+    }
+
+
+def test_a_line_of_the_log_has_its_traceback() -> None:
+    """An exception that is logged is one field, however many lines it has."""
+    record = logged()
+    try:
+        raise ValueError("no")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    assert json.loads(JsonLog().format(record))["exception"].endswith("ValueError: no")
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_each_line_of_stderr_is_json(cli: Run, tmp_path: Path, how: str) -> None:
+    """Notes, warnings and the error that ends a command are objects with a time and a level; stdout stays as it is."""
+    write_shop(tmp_path, order({"name": "customer", "type": "string"}))
+    option = ["--log-format", "json"] if how == "option" else []
+    variable = {} if option else {"MESHPORT_LOG_FORMAT": "json"}
+    lines = [json.loads(each) for each in cli(*option, "check", **variable).err.splitlines()]
+    assert [(each["level"], each["message"]) for each in lines] == [
+        ("info", "shop/orders: source-aligned, 1 port"),
+        ("info", "1 product well-formed"),
+    ]
+    assert all(each["time"].endswith("Z") for each in lines)
+    ended = cli(*option, "search", "--registry", "ftp://registry", **variable)
+    (line,) = (json.loads(each) for each in ended.err.splitlines())
+    assert {name: line[name] for name in ("level", "error", "message", "exit", "facts")} == {
+        "level": "error",
+        "error": "RegistryUnavailable",
+        "message": "'ftp://registry' is no URL of a registry",
+        "exit": 3,
+        "facts": {"url": "ftp://registry"},
+    }
+    assert cli("check").err.startswith("shop/orders:"), "the form is of one command"

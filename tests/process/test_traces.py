@@ -25,7 +25,7 @@ PORT: dict[str, Any] = {"name": "events", "key": "sensor", "time": "at", "partit
 PEAK: dict[str, Any] = {
     "type": "record",
     "name": "Peak",
-    "fields": [{"name": "note", "type": "string"}, {"name": "peak", "type": "double"}],
+    "fields": [{"name": "place", "type": "string"}, {"name": "peak", "type": ["null", "double"], "default": None}],
 }
 HOUR: dict[str, Any] = {
     "type": "record",
@@ -43,24 +43,40 @@ def mesh(tmp_path: Path) -> MemoryMesh:
         (tmp_path / name).mkdir()
     write(tmp_path, READINGS, READING, PORT)
     write(
-        tmp_path, WARM, READING, PORT,
+        tmp_path,
+        WARM,
+        READING,
+        PORT,
         inputPorts=[{"address": f"mesh://{READINGS}"}],
         process={"input": f"mesh://{READINGS}", "steps": [{"filter": "celsius > 20"}]},
-    )  # fmt: skip
+    )
     write(
-        tmp_path, PEAKS, PEAK, {"name": "events", "key": "note", "cleanup": "compact"},
+        tmp_path,
+        PEAKS,
+        PEAK,
+        {"name": "events", "key": "place", "cleanup": "compact"},
         inputPorts=[{"address": f"mesh://{WARM}"}],
         process={
             "input": f"mesh://{WARM}",
-            "steps": [{"filter": "note is not null"}, {"aggregate": {"by": ["note"], "values": {"peak": "max(celsius)"}}}],
+            "steps": [
+                {"derive": {"place": "note or 'nowhere'"}},
+                {"aggregate": {"by": ["place"], "values": {"peak": "max(celsius)"}}},
+            ],
         },
-    )  # fmt: skip
+    )
     window = {"by": ["sensor"], "window": {"tumbling": "1h"}, "emit": "close", "values": {"readings": "count()"}}
     write(
-        tmp_path, HOURS, HOUR, {"name": "events", "key": "sensor"},
+        tmp_path,
+        HOURS,
+        HOUR,
+        {"name": "events", "key": "sensor"},
         inputPorts=[{"address": f"mesh://{READINGS}"}],
-        process={"input": f"mesh://{READINGS}", "steps": [{"aggregate": window}]},
-    )  # fmt: skip
+        process={
+            "lateness": "1m",
+            "input": f"mesh://{READINGS}",
+            "steps": [{"aggregate": window}, {"select": ["sensor", "readings"]}],
+        },
+    )
     return MemoryMesh(tmp_path, now=NOON)
 
 
@@ -94,13 +110,13 @@ def test_one_trace_from_publish_to_reader(mesh: MemoryMesh, spans: Spans) -> Non
     assert tree(spans.finished) == [
         "POST /readings",
         f"  publish mesh://{READINGS}/events@1",
+        f"    process mesh://{HOURS}/events@1",
         f"    process mesh://{WARM}/events@1",
         f"      publish mesh://{WARM}/events@1",
         f"        process mesh://{PEAKS}/events@1",
         f"        process mesh://{PEAKS}/events@1",
         f"          publish mesh://{PEAKS}/events@1",
         "            show the peak",
-        f"    process mesh://{HOURS}/events@1",
     ]
     assert len({each.context.trace_id for each in spans.finished if each.context}) == 1
     shown = next(each for each in spans.finished if each.name == "show the peak")
@@ -131,7 +147,7 @@ def test_a_closed_window_belongs_to_the_event_that_closed_it(mesh: MemoryMesh, s
     """A window without a trace of its own is closed by a traced event, whose trace its output has."""
     mesh.publish(READINGS, reading())
     with spans.tracer.start_as_current_span("POST /readings"):
-        mesh.publish(READINGS, reading(minute=70))
+        mesh.publish(READINGS, reading(minute=600))
     mesh.run()
     (hour,) = mesh.events(HOURS)
     (last,) = mesh.events(READINGS)[1:]

@@ -1,0 +1,288 @@
+"""Prometheus' alerting rules for a mesh, from what its products promise (`slaProperties`).
+
+A promise becomes an alert where the metrics show whether it is kept; of another one that is said, since an alert that never fires
+would look like a promise that is kept. Beside the promises stand the alerts that every mesh needs: a processor that no longer
+runs or is stuck, quarantined events, an outbox whose rows wait, a registry that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshport.compat.service_levels import TIME_MS, promise_text, promised, property_of
+from meshport.product import OutputPort, Product, ServiceLevel
+from meshport.product.yaml_file import dump
+
+__all__ = ["Alert", "MeshRules", "longest_wait_s", "mesh_rules", "processor_selector"]
+
+_DELAYS: Final = frozenset({"timeliness", "freshness", "latency"})
+_INTERVALS: Final = frozenset({"frequency", "intervalofchange"})
+_SHARES: Final = frozenset({"percent", "%"})
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alerting rule.
+
+    Attributes:
+        name: of the alert.
+        expr: PromQL: the alert fires for each series that it returns.
+        lasting: for how long it has to return it, as Prometheus writes durations.
+        severity: `page` wakes somebody, `ticket` waits for the morning.
+        summary: what is wrong, a template of Prometheus.
+        next: what to do, in words.
+        product: the product that it belongs to, if to one.
+    """
+
+    name: str
+    expr: str
+    lasting: str
+    severity: str
+    summary: str
+    next: str
+    product: Product | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rule as Prometheus reads it."""
+        labels = {"severity": self.severity}
+        annotations = {"summary": self.summary, "next": self.next}
+        if self.product is not None:
+            labels |= {"product": self.product.address.key, "owner": _plain(self.product.owner)}
+            if self.product.contact:
+                annotations["contact"] = _plain(self.product.contact)
+        return {
+            "alert": self.name,
+            "expr": self.expr,
+            "for": self.lasting,
+            "labels": labels,
+            "annotations": annotations,
+        }
+
+
+@dataclass(frozen=True)
+class MeshRules:
+    """The rules of a mesh.
+
+    Attributes:
+        alerts: of each group, by its name.
+        unmeasured: the promises that no metric shows, in words.
+    """
+
+    alerts: dict[str, list[Alert]]
+    unmeasured: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return the rule file, as YAML."""
+        groups = [
+            {"name": name, "rules": [each.as_dict() for each in alerts]}
+            for name, alerts in self.alerts.items()
+            if alerts
+        ]
+        return "# Made by `meshport dashboards`; changes are lost when it is made again.\n" + dump({"groups": groups})
+
+
+def mesh_rules(products: Iterable[Product]) -> MeshRules:
+    """Return the rules for some products, and for what they run on."""
+    alerts = {"meshport": _COMMON}
+    unmeasured: list[str] = []
+    for each in products:
+        found = list(_running(each))
+        for port in each.output_ports:
+            for levels in promised(each, port.name).values():
+                for level in levels:
+                    alert = _promise(each, port, level)
+                    if alert is None:
+                        unmeasured.append(
+                            f"{each.port_address(port).key}: {level.property} {promise_text(level)} is shown by no metric"
+                        )
+                    elif alert not in found:
+                        found.append(alert)
+        alerts[f"meshport {each.address.key}"] = found
+    return MeshRules(alerts, tuple(dict.fromkeys(unmeasured)))
+
+
+def processor_selector(product: Product) -> str:
+    """Return the selector of the metrics of a derived product's processor."""
+    return f'{{processor="{product.address}"}}'
+
+
+def longest_wait_s(product: Product) -> float | None:
+    """Return for how many seconds an event of a product's input may wait, by its strictest promise; None without one."""
+    found = [
+        seconds
+        for port in product.output_ports
+        for levels in promised(product, port.name).values()
+        for level in levels
+        if property_of(level) in _DELAYS and (seconds := _seconds(level)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _running(product: Product) -> Sequence[Alert]:
+    if product.process is None:
+        return ()
+    name, of = product.address.key, processor_selector(product)
+    return (
+        Alert(
+            "MeshportProcessorDown",
+            f"absent(meshport_processor_read_events_total{of})",
+            "2m",
+            "page",
+            f"No processor of {name} runs",
+            f"`meshport doctor`, then `meshport run {name}`",
+            product,
+        ),
+    )
+
+
+def _promise(product: Product, port: OutputPort, level: ServiceLevel) -> Alert | None:
+    """Return the alert of a promise that is broken; None where no metric shows it."""
+    of, name, text = property_of(level), product.address.key, promise_text(level)
+    seconds = _seconds(level)
+    selector = processor_selector(product)
+    derived = product.process is not None
+    if of in _DELAYS and seconds is not None and derived:
+        return Alert(
+            "MeshportPromisedDelayExceeded",
+            f"max by (processor) (meshport_processor_lag_seconds{selector}) > {_number(seconds)}",
+            "1m",
+            "page",
+            f"{name} promises {level.property} {text}, and an event of its input has waited for longer",
+            f"`meshport lag {name}` shows which partition, and who holds it",
+            product,
+        )
+    if of in _INTERVALS and seconds is not None:
+        counted = (
+            f"meshport_processor_written_records_total{selector}"
+            if derived
+            else f'meshport_publisher_events_total{{address="{product.port_address(port)}",outcome="stored"}}'
+        )
+        window = f"{max(60, round(seconds))}s"
+        return Alert(
+            "MeshportPromisedIntervalExceeded",
+            f"sum(increase({counted}[{window}])) == 0",
+            "1m",
+            "page",
+            f"{name} promises {level.property} {text}, and nothing new has come for longer",
+            f"`meshport tail {name}` shows what comes, `meshport doctor` what is wrong",
+            product,
+        )
+    share = (level.unit or "").strip().lower() in _SHARES
+    if of in {"completeness", "errorrate"} and share and derived:
+        # Of completeness the rest may be missing; late events are in no result, quarantined ones not yet.
+        allowed = level.value / 100 if of == "errorrate" else 1 - level.value / 100
+        parts = ["quarantined", "late"] if of == "completeness" else ["quarantined"]
+        missing = " + ".join(
+            f"(sum(increase(meshport_processor_{each}_events_total{selector}[1d])) or vector(0))" for each in parts
+        )
+        return Alert(
+            "MeshportPromisedShareMissed",
+            f"({missing}) / sum(increase(meshport_processor_read_events_total{selector}[1d])) > {_number(allowed)}",
+            "10m",
+            "page",
+            f"{name} promises {level.property} {text}, and more of a day's events are {' or '.join(parts)}",
+            f"`meshport quarantine {name}` and `meshport quarantine {name} --late` have the events",
+            product,
+        )
+    return None
+
+
+def _plain(text: str) -> str:
+    """Return text as a template of Prometheus that gives this text."""
+    return text.replace("{{", '{{ "{{" }}')
+
+
+def _seconds(level: ServiceLevel) -> float | None:
+    length = TIME_MS.get((level.unit or "").strip().lower())
+    return None if length is None else level.value * length / 1000
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+_COMMON: Final = [
+    Alert(
+        "MeshportProcessorStuck",
+        "(max by (processor) (meshport_processor_lag_seconds) > 60) and on (processor) "
+        "(sum by (processor) (rate(meshport_processor_read_events_total[5m])) == 0)",
+        "2m",
+        "page",
+        "The processor of {{ $labels.processor }} has events to read, and reads none",
+        "`meshport lag` shows who holds the partitions; a restart of the process restores its state",
+    ),
+    Alert(
+        "MeshportEventsQuarantined",
+        "sum by (processor, reason) (increase(meshport_processor_quarantined_events_total[15m])) > 0",
+        "0m",
+        "ticket",
+        "{{ $labels.processor }} quarantined events: {{ $labels.reason }}",
+        "`meshport quarantine ADDRESS` has the events and the reasons; after the cause is fixed, `meshport redrive ADDRESS`",
+    ),
+    Alert(
+        "MeshportEventsRefused",
+        'sum by (address) (increase(meshport_publisher_events_total{outcome="refused"}[15m])) > 0',
+        "0m",
+        "ticket",
+        "Events of {{ $labels.address }} were refused, and are not in the log",
+        "the publisher's log has their ids and the reason",
+    ),
+    Alert(
+        "MeshportOutcomeUnknown",
+        'sum by (address) (increase(meshport_publisher_events_total{outcome="unknown"}[15m])) > 0',
+        "0m",
+        "ticket",
+        "Of events of {{ $labels.address }} it is not known whether they are stored",
+        "publish them again with the same ids: readers ignore an id that they have seen",
+    ),
+    Alert(
+        "MeshportSubscriberQuarantines",
+        "sum by (address, group) (increase(meshport_subscriber_quarantined_events_total[15m])) > 0",
+        "0m",
+        "ticket",
+        "The group {{ $labels.group }} failed for good on events of {{ $labels.address }}",
+        "its quarantine topic has the events and the reasons",
+    ),
+    Alert(
+        "MeshportTransactionsAborted",
+        "sum by (processor) (increase(meshport_processor_aborted_transactions_total[15m])) > 3",
+        "0m",
+        "ticket",
+        "The processor of {{ $labels.processor }} does its batches again and again",
+        "its log has the cause, most often a broker that does not answer in time",
+    ),
+    Alert(
+        "MeshportOutboxWaits",
+        "max by (instance) (meshport_outbox_oldest_waiting_seconds) > 60",
+        "2m",
+        "page",
+        "A row of the outbox at {{ $labels.instance }} has waited for more than a minute",
+        "`meshport relay status` says whether a relay runs and what blocks",
+    ),
+    Alert(
+        "MeshportOutboxBlocked",
+        "max by (instance) (meshport_outbox_blocked_aggregates) > 0",
+        "0m",
+        "ticket",
+        "{{ $value }} aggregates of the outbox at {{ $labels.instance }} have a row that cannot be sent",
+        "`meshport relay status` has the rows and the reasons",
+    ),
+    Alert(
+        "MeshportOutboxTransactionOld",
+        "max by (instance) (meshport_outbox_oldest_transaction_seconds) > 300",
+        "0m",
+        "page",
+        "A transaction has been open for more than five minutes, and holds back every row of the outbox after it",
+        "pg_stat_activity has it: its backend_xmin is the oldest",
+    ),
+    Alert(
+        "MeshportRegistryFails",
+        'sum by (instance) (rate(meshport_registry_requests_total{status=~"5.."}[5m])) > 0',
+        "5m",
+        "page",
+        "The registry at {{ $labels.instance }} fails requests",
+        "its log has the cause; publishers and readers go on with what they know",
+    ),
+]

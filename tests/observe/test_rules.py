@@ -1,0 +1,154 @@
+"""Alerts and dashboards: what the products promise, in metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from meshport.metrics import outbox, ports, process, registry
+from meshport.observe.dashboards import mesh_dashboard, product_dashboard
+from meshport.observe.rules import MeshRules, mesh_rules
+from meshport.product import Product
+from meshport.project.project import Project
+from tests.repository import ROOT
+
+PROMISES: dict[str, Any] = {
+    "address": "mesh://shop/revenue",
+    "id": "7b0c2f0e-0a52-44f3-9f0d-0f6f4f4f3a11",
+    "archetype": "aggregate",
+    "description": "Revenue of each customer.",
+    "owner": "finance {{ $value }}",
+    "contact": "#finance",
+    "inputPorts": [{"address": "mesh://shop/orders"}],
+    "outputPorts": [{"name": "events", "key": "customer"}, {"name": "totals", "key": "customer"}],
+    "process": {"input": "mesh://shop/orders", "steps": [{"filter": "cents > 0"}]},
+    "slaProperties": [
+        {"property": "timeliness", "value": 5, "unit": "m"},
+        {"property": "ly", "value": 90, "unit": "s", "port": "totals"},
+        {"property": "completeness", "value": 99.5, "unit": "percent"},
+        {"property": "frequency", "value": 1, "unit": "h"},
+        {"property": "availability", "value": 99.9, "unit": "percent"},
+    ],
+}
+
+
+def metric_names() -> set[str]:
+    """The names of the series that the library's metrics have."""
+    found = set()
+    for module in (outbox, ports, process, registry):
+        for each in vars(module).values():
+            if isinstance(each, MetricWrapperBase):
+                name, kind = each._name, each._type
+                endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(kind, ("",))
+                found |= {name + ending for ending in endings}
+    return found
+
+
+def named_in(text: str) -> set[str]:
+    """The metrics that a text names."""
+    return set(re.findall(r"\bmeshport_[a-z_]+", text))
+
+
+@pytest.fixture(scope="module")
+def revenue() -> Product:
+    """A derived product with promises of every kind."""
+    return Product.model_validate(PROMISES)
+
+
+@pytest.fixture(scope="module")
+def reference() -> MeshRules:
+    """The rules of the reference mesh."""
+    return mesh_rules(each.product for each in Project.find(ROOT).products)
+
+
+def expressions(rules: MeshRules, group: str) -> dict[str, list[str]]:
+    """The expressions of a group's alerts, by name."""
+    found: dict[str, list[str]] = {}
+    for each in rules.alerts[group]:
+        found.setdefault(each.name, []).append(each.expr)
+    return found
+
+
+def test_a_promise_is_an_alert(revenue: Product) -> None:
+    """Delays, intervals and shares become expressions in their own figures; another promise is named as unmeasured."""
+    rules = mesh_rules([revenue])
+    of = '{processor="mesh://shop/revenue"}'
+    read, late = f"meshport_processor_read_events_total{of}", f"meshport_processor_late_events_total{of}"
+    quarantined = f"meshport_processor_quarantined_events_total{of}"
+    assert expressions(rules, "meshport shop/revenue") == {
+        "MeshportProcessorDown": [f"absent({read})"],
+        "MeshportPromisedDelayExceeded": [
+            f"max by (processor) (meshport_processor_lag_seconds{of}) > 300",
+            f"max by (processor) (meshport_processor_lag_seconds{of}) > 90",
+        ],
+        "MeshportPromisedShareMissed": [
+            f"((sum(increase({quarantined}[1d])) or vector(0)) + (sum(increase({late}[1d])) or vector(0))) "
+            f"/ sum(increase({read}[1d])) > 0.005"
+        ],
+        "MeshportPromisedIntervalExceeded": [
+            f"sum(increase(meshport_processor_written_records_total{of}[3600s])) == 0"
+        ],
+    }
+    assert rules.unmeasured == (
+        "shop/revenue/events@1: availability 99.9 percent is shown by no metric",
+        "shop/revenue/totals@1: availability 99.9 percent is shown by no metric",
+    )
+
+
+def test_texts_of_a_product_are_no_templates(revenue: Product) -> None:
+    """Prometheus expands labels and annotations; what a team wrote comes out as it is."""
+    document = yaml.safe_load(mesh_rules([revenue]).text())
+    (group,) = [each for each in document["groups"] if each["name"] == "meshport shop/revenue"]
+    labels = group["rules"][0]["labels"]
+    assert labels["owner"] == 'finance {{ "{{" }} $value }}'
+    assert labels["product"] == "shop/revenue"
+
+
+def test_every_metric_that_is_named_exists(revenue: Product, reference: MeshRules) -> None:
+    """A rule or a panel about a series that nothing exposes would never show anything."""
+    products = [each.product for each in Project.find(ROOT).products]
+    texts = [reference.text(), mesh_rules([revenue]).text(), mesh_dashboard().text()]
+    texts += [product_dashboard(each).text() for each in (*products, revenue)]
+    assert set().union(*map(named_in, texts)) <= metric_names()
+
+
+def test_the_reference_mesh(reference: MeshRules) -> None:
+    """Each derived product has an alert for a processor that does not run, and one for a delay beyond its promise."""
+    derived = [each.product for each in Project.find(ROOT).products if each.product.process]
+    for each in derived:
+        names = [alert.name for alert in reference.alerts[f"meshport {each.address.key}"]]
+        assert {"MeshportProcessorDown", "MeshportPromisedDelayExceeded"} <= set(names)
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool, of Debian's package prometheus, is not installed"
+)
+def test_promtool_accepts_the_rules(reference: MeshRules, revenue: Product, tmp_path: Path) -> None:
+    """`promtool check rules` finds nothing wrong."""
+    for name, rules in (("reference", reference), ("revenue", mesh_rules([revenue]))):
+        file = tmp_path / f"{name}.yml"
+        file.write_text(rules.text())
+        done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_dashboard_is_well_formed(revenue: Product) -> None:
+    """Panels have ids and places of their own, each query its letter, and the promise is a red line."""
+    for text in (mesh_dashboard().text(), product_dashboard(revenue).text()):
+        document = json.loads(text)
+        panels = document["panels"]
+        assert [each["id"] for each in panels] == list(range(1, len(panels) + 1))
+        assert len({(each["gridPos"]["x"], each["gridPos"]["y"]) for each in panels}) == len(panels)
+        for panel in panels:
+            letters = [each["refId"] for each in panel.get("targets", [])]
+            assert letters == [chr(ord("A") + at) for at in range(len(letters))]
+    waits = next(each for each in panels if each["title"].startswith("How long"))
+    assert waits["fieldConfig"]["defaults"]["thresholds"]["steps"][1] == {"color": "red", "value": 90.0}
