@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
 from meshport.kafka.answer import ANSWER_S, answer_of
 from meshport.kafka.client import new_client
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.errors import client_error
 from meshport.kafka.in_memory import is_in_memory
+from meshport.kafka.topic_offsets import once_ready
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.unreachable import unreachable
 
 __all__ = ["ClusterGroups", "ConsumerGroup", "GroupMember"]
+
+_Answer = TypeVar("_Answer")
 
 # Of a request about a group that ended meanwhile, or that this login may not see.
 _PASSED: Final = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.GROUP_AUTHORIZATION_FAILED})
@@ -117,38 +122,47 @@ class ClusterGroups:
         names = list(names)
         if not names:
             return []
-        # Kafka's client takes one group a request; they are all sent before the first answer is waited for.
+        described = {}
+        for name, asked in self._client.describe_consumer_groups(names, request_timeout=ANSWER_S).items():
+            found = once_ready(partial(self._described, name, [asked]), _unseen(name))
+            if found is not None and found.state is not ConsumerGroupState.DEAD:
+                described[name] = found
+        # Only of groups that their coordinators have just described: librdkafka ends the process where an admin client is told
+        # that a broker is not the coordinator (confluentinc/librdkafka#5040).
+        # It takes one group a request; all are sent before the first answer is waited for.
         offsets = {
             name: self._client.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(name)], request_timeout=ANSWER_S
             )[name]
-            for name in names
+            for name in described
         }
-        found = []
-        for name, asked in self._client.describe_consumer_groups(names, request_timeout=ANSWER_S).items():
-            what = f"cannot see the group {name}"
-            try:
-                described = answer_of(asked, what)
-                committed = answer_of(offsets[name], what).topic_partitions or ()
-            except KafkaException as error:
-                if error.args[0].code() in _PASSED:
-                    continue
-                raise client_error(error, what) from error
-            assigned = {
-                TopicPartition(each.topic, each.partition): GroupMember(member.member_id, member.client_id, member.host)
-                for member in described.members
-                for each in member.assignment.topic_partitions
-            }
-            found.append(
-                ConsumerGroup(
-                    name,
-                    described.state.name.lower(),
-                    len(described.members),
-                    assigned,
-                    {TopicPartition(each.topic, each.partition): each.offset for each in committed if each.offset >= 0},
-                )
+        committed = {name: _answered(asked, name) for name, asked in offsets.items()}
+        return [
+            ConsumerGroup(
+                name,
+                each.state.name.lower(),
+                len(each.members),
+                {
+                    TopicPartition(one.topic, one.partition): GroupMember(
+                        member.member_id, member.client_id, member.host
+                    )
+                    for member in each.members
+                    for one in member.assignment.topic_partitions
+                },
+                {
+                    TopicPartition(one.topic, one.partition): one.offset
+                    for one in found.topic_partitions or ()
+                    if one.offset >= 0
+                },
             )
-        return found
+            for name, each in described.items()
+            if (found := committed[name]) is not None
+        ]
+
+    def _described(self, name: str, asked: list[Future[ConsumerGroupDescription]]) -> ConsumerGroupDescription | None:
+        """Return the answer to the first question, and of a further call that to another one."""
+        again = asked.pop() if asked else self._client.describe_consumer_groups([name], request_timeout=ANSWER_S)[name]
+        return _unless_passed(again, name)
 
     def bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (first offset, end offset) of partitions; one that does not exist is left out.
@@ -172,3 +186,24 @@ class ClusterGroups:
                 if error.args[0].code() not in _GONE:
                     raise client_error(error, what) from error
         return found
+
+
+def _unseen(group: str) -> str:
+    return f"cannot see the group {group}"
+
+
+def _answered(asked: Future[_Answer], group: str) -> _Answer | None:
+    """Return the answer to a question about a group; None where it has ended, or this login may not see it."""
+    try:
+        return _unless_passed(asked, group)
+    except KafkaException as error:
+        raise client_error(error, _unseen(group)) from error
+
+
+def _unless_passed(asked: Future[_Answer], group: str) -> _Answer | None:
+    try:
+        return answer_of(asked, _unseen(group))
+    except KafkaException as error:
+        if error.args[0].code() in _PASSED:
+            return None
+        raise
