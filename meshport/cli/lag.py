@@ -141,12 +141,12 @@ def _scope(registry: str | None, kafka: KafkaClusters, address: str | None, grou
                 except NotRegistered:
                     continue
                 scope.addresses[read.topic] = read.address
-        for each in mesh.readers(binding.address):
+        for reader in mesh.readers(binding.address):
             try:
-                bindings = mesh.product(each.address).bindings
+                bindings = mesh.product(reader.address).bindings
             except NotRegistered:
                 continue
-            scope.processors |= {processor_group(one.topic): each.address for one in bindings}
+            scope.processors |= {processor_group(one.topic): reader.address for one in bindings}
     return scope
 
 
@@ -247,7 +247,7 @@ def _holders(count: int, state: str) -> str:
 def _span(seconds: float) -> str:
     """Return a time span with its two largest units: `3 d 4 h`, `12 s`, `0`."""
     left = round(seconds)
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or parts:

@@ -42,7 +42,7 @@ NOWHERE: Final = "127.0.0.1:1"
 ORDERS: Final = "shop/orders"
 LAST_DAY: Final = str(utc_today() + timedelta(days=90))
 # Commands that ask nobody.
-HERE: Final = {"new", "check", "json-schema", "gate rules", "gate explain", "policy explain", "logout"}
+HERE: Final = {"new", "check", "json-schema", "dashboards", "gate rules", "gate explain", "policy explain", "logout"}
 ALL: Final = {
     "init": ["made"],
     "new": ["shop/others", "--owner", "shop"],
@@ -55,6 +55,7 @@ ALL: Final = {
     "tail": [ORDERS, "--from-beginning", "--until-end"],
     "replay": [ORDERS],
     "quarantine": [ORDERS],
+    "lag": [ORDERS],
     "rebuild": [ORDERS],
     "generations": [ORDERS],
     "redrive": [ORDERS],
@@ -86,6 +87,8 @@ ALL: Final = {
     "registry key rotate": ["no-such-key"],
     "registry key revoke": ["no-such-key"],
     "registry key list": [],
+    "dashboards": [],
+    "doctor": [],
     "audit": ["--verify"],
     "deprecate": [ORDERS, "--on", LAST_DAY],
     "retire": [ORDERS, "--yes"],
@@ -299,6 +302,9 @@ SUCCEEDING: Final = (
     ("redrive", "shop/cents"),
     ("rebuild", "shop/cents"),
     ("generations", "shop/cents"),
+    ("lag", "shop/cents"),
+    ("dashboards",),
+    ("doctor",),
     ("resolve", ORDERS),
     ("search",),
     ("readers", ORDERS),

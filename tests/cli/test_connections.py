@@ -94,6 +94,8 @@ def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog:
         "replay": [address],
         "quarantine": [address],
         "redrive": [address],
+        "lag": [address],
+        "doctor": [],
         "rebuild": [address],
         "run": [address],
         "drop": [address],

@@ -40,6 +40,9 @@ PROMISES: dict[str, Any] = {
 }
 
 
+ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+
+
 def metric_names() -> set[str]:
     """The names of the series that the library's metrics have."""
     found = set()
@@ -47,7 +50,7 @@ def metric_names() -> set[str]:
         for each in vars(module).values():
             if isinstance(each, MetricWrapperBase):
                 name, kind = each._name, each._type
-                endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(kind, ("",))
+                endings = ENDINGS.get(str(kind), ("",))
                 found |= {name + ending for ending in endings}
     return found
 
