@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -59,13 +59,8 @@ VARIABLES: Final = frozenset(
 
 _OURS: Final = "MESHPORT_"
 _PROPERTY: Final = "MESHPORT_KAFKA_"  # an unknown property is an error of the connection
-_EXTRAS: Final = {
-    "registry": "fastapi",
-    "outbox": "sqlalchemy",
-    "process": "faust",
-    "kafka": "jgo",
-    "columnar": "pyarrow",
-}
+# By a distribution that no other extra has.
+_EXTRAS: Final = {"registry": "fastapi", "process": "faust-streaming", "kafka": "jgo", "columnar": "pyruhvro"}
 _REGISTRY_S: Final = 10.0
 
 
@@ -105,7 +100,7 @@ def doctor(
 
 
 def _examined(url: str | None, kafka: str | None, config: Path | None, opened: ExitStack) -> Iterator[Diagnosis]:
-    extras = [name for name, module in _EXTRAS.items() if find_spec(module)]
+    extras = [name for name, each in _EXTRAS.items() if _is_installed(each)]
     yield Diagnosis.ok(
         "shell",
         f"Meshport {__version__} on Python {platform.python_version()}, extras: {', '.join(extras) or 'none'}",
@@ -128,6 +123,14 @@ def _examined(url: str | None, kafka: str | None, config: Path | None, opened: E
     except ProjectError as error:
         yield Diagnosis.skipped("project", f"{error.message}: only the mesh was looked at")
     yield from Doctor(registry, clusters, project, utc_today()).examine()
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[Diagnosis]:

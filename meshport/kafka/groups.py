@@ -127,7 +127,7 @@ class ClusterGroups:
             found = once_ready(partial(self._described, name, [asked]), _unseen(name))
             if found is not None and found.state is not ConsumerGroupState.DEAD:
                 described[name] = found
-        # Only of groups that their coordinators have just described: librdkafka ends the process where an admin client is told
+        # Only of groups that their coordinators have just described: librdkafka ends the process where an admin client learns
         # that a broker is not the coordinator (confluentinc/librdkafka#5040).
         # It takes one group a request; all are sent before the first answer is waited for.
         offsets = {

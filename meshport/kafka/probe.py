@@ -20,7 +20,7 @@ class ClusterState(NamedTuple):
     Attributes:
         brokers: how many there are.
         cluster_id: the cluster's id; None where the cluster has none.
-        leaderless: the partitions that no broker leads, so that nobody reads or writes them.
+        leaderless: the partitions that no broker leads: no client can read or write them.
         behind: the other partitions with replicas that are not in sync.
     """
 

@@ -40,7 +40,7 @@ class Unread:
         events: how many events; `at_most` says what kind of number this is.
         at_most: whether it is a number of offsets, which also count markers of transactions and what compaction removed.
         oldest_ms: the recorded time of the oldest one (Unix time in ms); None where there is none, or none came in time.
-        undecided: offsets at the end that open transactions hide, which nobody can read yet.
+        undecided: offsets at the end that open transactions hide, which no reader gets yet.
     """
 
     events: int

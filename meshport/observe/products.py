@@ -11,12 +11,12 @@ from meshport.catalog import ProductPage
 from meshport.errors import NotRegistered
 from meshport.product import Status
 
-__all__ = ["ProductsRegistry", "registered_products"]
+__all__ = ["RegisteredProducts", "registered_products"]
 
 _PAGE: Final = 1000
 
 
-class ProductsRegistry(Protocol):
+class RegisteredProducts(Protocol):
     """Where products are found: `meshport.Registry`."""
 
     def search(self, text: str | None = None, *, offset: int = 0, limit: int = 50) -> ProductPage:
@@ -26,7 +26,7 @@ class ProductsRegistry(Protocol):
         """Return a product; see `meshport.Registry.product`."""
 
 
-def registered_products(registry: ProductsRegistry) -> Iterator[RegisteredProduct]:
+def registered_products(registry: RegisteredProducts) -> Iterator[RegisteredProduct]:
     """Yield the products of the mesh that are not retired, by address.
 
     Raises:

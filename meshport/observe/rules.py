@@ -30,7 +30,7 @@ class Alert:
         name: of the alert.
         expr: PromQL: the alert fires for each series that it returns.
         lasting: for how long it has to return it, as Prometheus writes durations.
-        severity: `page` wakes somebody, `ticket` waits for the morning.
+        severity: `page` is urgent, `ticket` waits for the morning.
         summary: what is wrong, a template of Prometheus.
         next: what to do, in words.
         product: the product that it belongs to, if to one.
