@@ -246,7 +246,15 @@ class AsyncPublisher:
 
 
 class _OfferingPublisher(Publisher):
-    """The publisher of an `AsyncPublisher`, whose steps are called one by one."""
+    """The publisher of an `AsyncPublisher`, whose steps are called one by one.
+
+    All tasks are one caller, since each asks for the outcome of its own event: a caller for each task of a service would cost as
+    much as the event.
+    """
+
+    def __init__(self, address: Address | str, resolver: Resolver, *, kafka: KafkaAccess) -> None:
+        super().__init__(address, resolver, kafka=kafka)
+        self._tasks = self._deliveries.new_caller()
 
     def message(
         self,
@@ -265,7 +273,7 @@ class _OfferingPublisher(Publisher):
         return self._tombstone(key, id, time)
 
     def offer(self, message: _Message) -> Receipt | None:
-        return self._deliveries.offer(self._deliveries.caller(), *message)
+        return self._deliveries.offer(self._tasks, *message)
 
     def await_room(self) -> None:
         self._deliveries.await_room()

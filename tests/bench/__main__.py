@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import codec, columnar, contracts, gate, identity, ports, registry, registry_attacks
+from tests.bench import codec, columnar, contracts, emitting, gate, identity, ports, registry, registry_attacks
 from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
@@ -17,6 +17,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "codec": codec.figures,
     "columnar": columnar.figures,
     "contracts": contracts.figures,
+    "emitting": emitting.figures,
     "gate": gate.figures,
     "identity": identity.figures,
     "ports": ports.figures,

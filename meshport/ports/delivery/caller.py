@@ -95,7 +95,8 @@ class Account:
                 continue
             receipt = chunk.receipt if isinstance(chunk, ReceiptChunk) else None
             failed = [Failed(each, receipt, totals.fail(each)) for each in chunk.failures(waited_s)]
-            self.failed += failed
+            # What is known to its receipt alone is not kept: a service that never flushes would keep every failure.
+            self.failed += [each for each in failed if each.open]
             self.counted += len(chunk.values)
             totals.stored += len(chunk.values) - len(failed)
         self.chunks = kept

@@ -229,7 +229,7 @@ class Deliveries:
                 kept.append(each)
                 continue
             self._orphans.counted += each.counted - each.reported_to_others
-            self._orphans.failed += [failed for failed in each.failed if failed.open]
+            self._orphans.failed += each.failed
         self._accounts = kept
 
     def _refusal(self, error: Refusal) -> MeshError:
