@@ -14,12 +14,12 @@ from tests.mesh_session import READING
 
 
 class Nowhere:
-    """A resolver whose cluster does not exist."""
+    """A resolver whose cluster does not exist, of one product."""
 
-    def __init__(self) -> None:
+    def __init__(self, product: str = "nowhere") -> None:
         schema = parse_schema(json.dumps(READING))
         self._binding = Binding(
-            address=Address.parse("mesh://tests/nowhere/events@1"),
+            address=Address.parse(f"mesh://tests/{product}/events@1"),
             bootstrap_servers="127.0.0.1:1",
             topic="nowhere",
             partitions=1,
@@ -38,7 +38,10 @@ class Nowhere:
         return self._binding
 
 
-def nowhere(**properties: Any) -> Publisher:
-    """A publisher to nowhere; an event is given up after five minutes unless `properties` say otherwise."""
+def nowhere(product: str = "nowhere", **properties: Any) -> Publisher:
+    """A publisher to nowhere; an event is given up after five minutes unless `properties` say otherwise.
+
+    A test that reads the metrics of a port names a product of its own: they are those of all publishers of the port.
+    """
     kafka = Connections({name.replace("_", "."): value for name, value in properties.items()})
-    return Publisher("tests/nowhere", Nowhere(), kafka=kafka)
+    return Publisher(f"tests/{product}", Nowhere(product), kafka=kafka)

@@ -47,9 +47,9 @@ def test_a_publisher_counts_events_by_what_became_of_them(in_memory_mesh: Mesh) 
 
 def test_events_that_wait_are_shown_and_given_up_ones_are_unknown() -> None:
     """What the broker has not answered waits; what is given up counts as unknown, once."""
-    name = "mesh://tests/nowhere/events@1"
+    name = "mesh://tests/measured/events@1"
     before = sample("meshport_publisher_events_total", address=name, outcome="unknown") or 0
-    publisher = nowhere()
+    publisher = nowhere("measured")
     publisher.publish(reading(1))
     assert (sample("meshport_publisher_waiting_events", address=name) or 0) > 0
     assert len(publisher.settle(0)) == 1
