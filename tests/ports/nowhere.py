@@ -38,7 +38,7 @@ class Nowhere:
         return self._binding
 
 
-def nowhere(product: str = "nowhere", **properties: Any) -> Publisher:
+def nowhere(product: str = "nowhere", /, **properties: Any) -> Publisher:
     """A publisher to nowhere; an event is given up after five minutes unless `properties` say otherwise.
 
     A test that reads the metrics of a port names a product of its own: they are those of all publishers of the port.
