@@ -34,6 +34,8 @@ class Alert:
         summary: what is wrong, a template of Prometheus.
         next: what to do, in words.
         product: the product that it belongs to, if to one.
+        promise: of the product, which is broken: alerts of one name need labels that differ.
+        port: of the product, where the alert is about one.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Alert:
     summary: str
     next: str
     product: Product | None = None
+    promise: ServiceLevel | None = None
+    port: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as Prometheus reads it."""
@@ -52,6 +56,9 @@ class Alert:
             labels |= {"product": self.product.address.key, "owner": _plain(self.product.owner)}
             if self.product.contact:
                 annotations["contact"] = _plain(self.product.contact)
+        if self.promise is not None:
+            labels["promise"] = _plain(f"{self.promise.property} {promise_text(self.promise)}")
+            labels |= {"port": self.port} if self.port else {}
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -139,19 +146,23 @@ def _running(product: Product) -> Sequence[Alert]:
 
 def _promise(product: Product, port: OutputPort, level: ServiceLevel) -> Alert | None:
     """Return the alert of a promise that is broken; None where no metric shows it."""
-    of, name, text = property_of(level), product.address.key, promise_text(level)
+    of, name = property_of(level), product.address.key
+    promise = _plain(f"{level.property} {promise_text(level)}")
     seconds = _seconds(level)
     selector = processor_selector(product)
     derived = product.process is not None
+    one = port.name if level.port or not derived else None
     if of in _DELAYS and seconds is not None and derived:
         return Alert(
             "MeshportPromisedDelayExceeded",
             f"max by (processor) (meshport_processor_lag_seconds{selector}) > {_number(seconds)}",
             "1m",
             "page",
-            f"{name} promises {level.property} {text}, and an event of its input has waited for longer",
+            f"{name} promises {promise}, and an event of its input has waited for longer",
             f"`meshport lag {name}` shows which partition, and who holds it",
             product,
+            level,
+            one,
         )
     if of in _INTERVALS and seconds is not None:
         counted = (
@@ -165,9 +176,11 @@ def _promise(product: Product, port: OutputPort, level: ServiceLevel) -> Alert |
             f"sum(increase({counted}[{window}])) == 0",
             "1m",
             "page",
-            f"{name} promises {level.property} {text}, and nothing new has come for longer",
+            f"{name} promises {promise}, and nothing new has come for longer",
             f"`meshport tail {name}` shows what comes, `meshport doctor` what is wrong",
             product,
+            level,
+            one,
         )
     share = (level.unit or "").strip().lower() in _SHARES
     if of in {"completeness", "errorrate"} and share and derived:
@@ -182,11 +195,21 @@ def _promise(product: Product, port: OutputPort, level: ServiceLevel) -> Alert |
             f"({missing}) / sum(increase(meshport_processor_read_events_total{selector}[1d])) > {_number(allowed)}",
             "10m",
             "page",
-            f"{name} promises {level.property} {text}, and more of a day's events are {' or '.join(parts)}",
+            f"{name} promises {promise}, and more of a day's events are {' or '.join(parts)}",
             f"`meshport quarantine {name}` and `meshport quarantine {name} --late` have the events",
             product,
+            level,
+            one,
         )
     return None
+
+
+def _added(by: str, counter: str) -> str:
+    """Return an expression for what was counted in the last 15 minutes, also by a series that has begun since.
+
+    `increase` does not see the first event of a counter that had no series before it.
+    """
+    return f"sum by ({by}) ((increase({counter}[15m]) > 0) or ({counter} unless ({counter} offset 15m))) > 0"
 
 
 def _plain(text: str) -> str:
@@ -215,7 +238,7 @@ _COMMON: Final = [
     ),
     Alert(
         "MeshportEventsQuarantined",
-        "sum by (processor, reason) (increase(meshport_processor_quarantined_events_total[15m])) > 0",
+        _added("processor, reason", "meshport_processor_quarantined_events_total"),
         "0m",
         "ticket",
         "{{ $labels.processor }} quarantined events: {{ $labels.reason }}",
@@ -223,7 +246,7 @@ _COMMON: Final = [
     ),
     Alert(
         "MeshportEventsRefused",
-        'sum by (address) (increase(meshport_publisher_events_total{outcome="refused"}[15m])) > 0',
+        _added("address", 'meshport_publisher_events_total{outcome="refused"}'),
         "0m",
         "ticket",
         "Events of {{ $labels.address }} were refused, and are not in the log",
@@ -231,7 +254,7 @@ _COMMON: Final = [
     ),
     Alert(
         "MeshportOutcomeUnknown",
-        'sum by (address) (increase(meshport_publisher_events_total{outcome="unknown"}[15m])) > 0',
+        _added("address", 'meshport_publisher_events_total{outcome="unknown"}'),
         "0m",
         "ticket",
         "Of events of {{ $labels.address }} it is not known whether they are stored",
@@ -239,7 +262,7 @@ _COMMON: Final = [
     ),
     Alert(
         "MeshportSubscriberQuarantines",
-        "sum by (address, group) (increase(meshport_subscriber_quarantined_events_total[15m])) > 0",
+        _added("address, group", "meshport_subscriber_quarantined_events_total"),
         "0m",
         "ticket",
         "The group {{ $labels.group }} failed for good on events of {{ $labels.address }}",

@@ -131,9 +131,12 @@ def test_the_reference_mesh(reference: MeshRules) -> None:
         assert {"MeshportProcessorDown", "MeshportPromisedDelayExceeded"} <= set(names)
 
 
-@pytest.mark.skipif(
+needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool, of Debian's package prometheus, is not installed"
 )
+
+
+@needs_promtool
 def test_promtool_accepts_the_rules(reference: MeshRules, revenue: Product, tmp_path: Path) -> None:
     """`promtool check rules` finds nothing wrong."""
     for name, rules in (("reference", reference), ("revenue", mesh_rules([revenue]))):
@@ -141,6 +144,60 @@ def test_promtool_accepts_the_rules(reference: MeshRules, revenue: Product, tmp_
         file.write_text(rules.text())
         done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Series with a value a minute, an alert, and how often it fires at a time.
+CASES: dict[str, tuple[dict[str, str], str, dict[str, int]]] = {
+    "a processor that stops, and runs again": (
+        {"meshport_processor_read_events_total": "0+60x9 stale _x9 600+60x20"},
+        "MeshportProcessorDown",
+        {"9m": 0, "15m": 1, "25m": 0},
+    ),
+    "a processor that reads nothing, though events wait": (
+        {
+            "meshport_processor_read_events_total": "0+60x9 600x20",
+            "meshport_processor_lag_seconds": "0x9 0+60x20",
+        },
+        "MeshportProcessorStuck",
+        {"9m": 0, "20m": 1},
+    ),
+    "an event that waits for longer than promised": (
+        {"meshport_processor_lag_seconds": "0x9 400x5 0x10", "meshport_processor_read_events_total": "0+60x25"},
+        "MeshportPromisedDelayExceeded",
+        {"9m": 0, "13m": 2, "18m": 0},
+    ),
+    "the first event that is quarantined, in a series of its own": (
+        {'meshport_processor_quarantined_events_total{reason="DecodeError"}': "_x9 1x30"},
+        "MeshportEventsQuarantined",
+        {"8m": 0, "12m": 1, "30m": 0},
+    ),
+}
+
+
+@needs_promtool
+@pytest.mark.parametrize("case", CASES)
+def test_an_alert_fires_and_resolves(revenue: Product, tmp_path: Path, case: str) -> None:
+    """Prometheus itself evaluates the rules over series that stop, wait or begin."""
+    series, alert, firing = CASES[case]
+    rules = mesh_rules([revenue])
+    (tmp_path / "rules.yml").write_text(rules.text())
+    given = []
+    for name, values in series.items():
+        metric, _, labels = name.partition("{")
+        inner = ",".join(filter(None, ['processor="mesh://shop/revenue"', labels.removesuffix("}")]))
+        given.append({"series": f"{metric}{{{inner}}}", "values": values})
+    fires = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
+    checks = [
+        {"expr": fires, "eval_time": at, "exp_samples": [{"labels": "{}", "value": count}]}
+        for at, count in firing.items()
+    ]
+    case_file = tmp_path / "case.yml"
+    tests = [{"interval": "1m", "input_series": given, "promql_expr_test": checks}]
+    case_file.write_text(
+        yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}, sort_keys=False)
+    )
+    done = subprocess.run(["promtool", "test", "rules", str(case_file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_dashboard_is_well_formed(revenue: Product) -> None:
