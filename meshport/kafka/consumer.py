@@ -327,7 +327,7 @@ class Consumer(TopicOffsets):
             self._client.seek(ClientPartition(*partition, offset + 1))
         except KafkaException as failure:
             raise client_error(failure, f"{what}, and it cannot go on after it") from failure
-        _log.warning("%s: %s", what, error.str())
+        _log.warning("%s: %s", what, error.str(), extra={"facts": {**partition._asdict(), "offset": offset}})
         return UnreadableMessage(*partition, offset, f"the client cannot read the message: {error.str()}")
 
     def seen_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:

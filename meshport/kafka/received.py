@@ -152,5 +152,6 @@ def _whole_headers(message: Any, error: Exception) -> Headers:
         return UnreadableHeaders(f"a header's name{name} is not UTF-8, and the client returns no header of the message")
     whole = [pair for pair in given if len(gc.get_referents(pair)) == 2]
     message.set_headers(whole)
-    _log.warning("%s: a header's name%s is not UTF-8; the event is read without it", at, name)
+    facts = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+    _log.warning("%s: a header's name%s is not UTF-8; the event is read without it", at, name, extra={"facts": facts})
     return whole

@@ -156,7 +156,7 @@ def run_live(
                 return progress
             if not is_outage(error):
                 raise
-            _log.warning("%s has stopped reading: %s", waiter, error.message)
+            _log.warning("%s has stopped reading: %s", waiter, error.message, extra={"facts": error.facts})
             stop.wait(_PAUSE_S)
 
 

@@ -161,7 +161,9 @@ class BatchEngine(Engine):
                 except KafkaError as error:
                     if time.monotonic() > deadline or self._stopping.wait(_PAUSE_S):
                         raise
-                    _log.warning("%s; the state of %s is restored again", error.message, partition)
+                    _log.warning(
+                        "%s; the state of %s is restored again", error.message, partition, extra={"facts": error.facts}
+                    )
         self.assigned = self.restored = True
         self.state_sizes = self._transactional.worker.state_sizes
         return offsets
@@ -259,7 +261,7 @@ class BatchEngine(Engine):
         self._limit = _FIRST  # the batch may have been too large to commit within the transaction's timeout
         if self._aborts == _TRIES:
             raise error
-        _log.warning("%s; it is done again", error.message)
+        _log.warning("%s; it is done again", error.message, extra={"facts": error.facts})
         self._stopping.wait(_RETRY_S * 2**self._aborts)
         partitions = list(self._transactional.worker.next_offsets)
         self._transactional.recover(error)
@@ -273,7 +275,7 @@ class BatchEngine(Engine):
         """
         if time.monotonic() - self._rejoined_at < _RIVAL_S:
             raise error
-        _log.warning("%s; it joins the group again", error.message)
+        _log.warning("%s; it joins the group again", error.message, extra={"facts": error.facts})
         self._rejoined_at = time.monotonic()
         self._consumer.close()
         self._transactional.recover(error)

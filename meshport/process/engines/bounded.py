@@ -123,7 +123,7 @@ class BoundedProcessor:
                 if not left:
                     self._transactional.commits.abort()
                     raise
-                _log.warning("%s; it is done again", error.message)
+                _log.warning("%s; it is done again", error.message, extra={"facts": error.facts})
                 self._close_readers()
                 self._transactional.recover(error)
         return counts

@@ -63,7 +63,8 @@ class _ReadableRecords:
         begin = self.next_fetch_offset
         self._records.next_fetch_offset = end = max(begin + 1, self._batches.next_offset)
         why = f"aiokafka cannot read it: {type(error).__name__}: {error}"
-        _log.warning("%s [%d] offsets %d to %d: %s", topic, partition, begin, end - 1, why)
+        at = {"topic": topic, "partition": partition, "offset": begin}
+        _log.warning("%s [%d] offsets %d to %d: %s", topic, partition, begin, end - 1, why, extra={"facts": at})
         return ConsumerRecord(topic, partition, end - 1, -1, 0, None, None, None, -1, -1, UnreadableHeaders(why))
 
 

@@ -62,7 +62,7 @@ class PlanWatch:
         try:
             self._side.look()
         except TopicRemade as error:
-            _log.warning("%s; %s", error.message, error.hint)
+            _log.warning("%s; %s", error.message, error.hint, extra={"facts": error.facts})
             self._side = self._side_watch()
 
 
@@ -93,5 +93,5 @@ def run_with_added_partitions(plan: Plan, run: Callable[[Plan], _Result]) -> _Re
         try:
             return run(plan)
         except PartitionsAdded as error:
-            _log.info("%s", error.message)
+            _log.info("%s", error.message, extra={"facts": error.facts})
             plan = with_added_partitions(plan, {error.topic or "": error.found or 0})

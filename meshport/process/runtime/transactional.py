@@ -86,7 +86,7 @@ class TransactionalWorker:
                 raise error
             self.commits.abort()
         except KafkaError as failure:
-            _log.warning("%s; a new producer takes over", failure.message)
+            _log.warning("%s; a new producer takes over", failure.message, extra={"facts": failure.facts})
             self.commits.drop()
             self._new_producer()
             self.transactions.start()

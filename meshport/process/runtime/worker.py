@@ -294,7 +294,7 @@ class Worker:
                 self._redrive_ends = self._log.bounds_now(topic)
             except KafkaError as error:
                 self._redrive_ends = {}
-                _log.info("not looked for redriven events: %s", error.message)
+                _log.info("not looked for redriven events: %s", error.message, extra={"facts": error.facts})
             for (_, number), stage in self._sources.items():
                 if number in self._redrive_ends and stage.redriven > self._redrive_ends[number][1]:
                     raise TopicRemade(

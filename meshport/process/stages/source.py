@@ -181,7 +181,7 @@ class SourceStage(PartitionStage):
             try:
                 redrive = read_redriven(message)
             except ProcessError as error:
-                _log.warning("passed over: %s", error.message)
+                _log.warning("passed over: %s", error.message, extra={"facts": error.facts})
                 batch.counts.redriven += 1
                 continue
             number = self._plan.numbers.get((redrive.original.topic, redrive.original.partition))

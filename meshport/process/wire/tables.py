@@ -96,7 +96,13 @@ class Table:
             try:
                 event = self._read(*message.parts)
             except UNREADABLE as error:
-                _log.warning("%s is no row of %s: %s", _where(message), self._binding.address, error.message)
+                _log.warning(
+                    "%s is no row of %s: %s",
+                    _where(message),
+                    self._binding.address,
+                    error.message,
+                    extra={"facts": {"topic": message.topic, "partition": message.partition, "offset": message.offset}},
+                )
                 continue
             if message.key is None:
                 continue
