@@ -16,11 +16,19 @@ import logging
 from collections.abc import Sequence
 from itertools import islice
 from operator import methodcaller
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from meshport.event.reader import UnreadableHeaders
 
-__all__ = ["Headers", "ReceivedMessage", "UnreadableMessage", "event_parts", "headers_of", "headers_of_each"]
+__all__ = [
+    "Headers",
+    "InputMessage",
+    "ReceivedMessage",
+    "UnreadableMessage",
+    "event_parts",
+    "headers_of",
+    "headers_of_each",
+]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -45,6 +53,33 @@ class ReceivedMessage(Protocol):
     def timestamp(self) -> tuple[int, int]:
         """(type, Unix time in ms)."""
         ...
+
+
+class InputMessage(NamedTuple):
+    """A message as it was read.
+
+    Attributes:
+        topic: that it was read from.
+        partition: of the topic.
+        offset: in the partition.
+        key: its bytes; None for a null key.
+        value: its bytes; None for a tombstone.
+        headers: name and value of each, in order.
+        timestamp_ms: the Kafka timestamp; -1 where there is none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int = -1
+
+    @property
+    def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:
+        """The arguments of `EventReader.read`, in its order."""
+        return self.key, self.value, self.headers, self.topic, self.partition, self.offset, self.timestamp_ms
 
 
 class UnreadableMessage:

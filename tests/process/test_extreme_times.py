@@ -12,11 +12,11 @@ from meshport.errors import EventError
 from meshport.event import EventReader
 from meshport.event.headers import RawHeaders
 from meshport.kafka.producer import Message
+from meshport.ports.failed.headers import origin_headers, split_failure, timestamp_ms
 from meshport.process.engines.memory import Harness
 from meshport.process.engines.memory_ports import Ports
 from meshport.process.logic.operators import Aggregate, Deduplicate, Hopping, Session, Tumbling, Window
 from meshport.process.runtime.quarantine import quarantined_event
-from meshport.process.wire.headers import origin_headers, split_failure, timestamp_ms
 from meshport.process.wire.input import InputMessage
 from tests.process.plays import WINDOW, at, field, pipeline, play, ports, record
 from tests.process.test_columns import ByColumns

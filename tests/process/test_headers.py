@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from meshport.errors import EventError, ProcessError
 from meshport.kafka.producer import Message
+from meshport.ports.failed.headers import split_failure, timestamp_ms
 from meshport.process.logic.records import EventRecord
 from meshport.process.state.changelog import ChangelogRecord
-from meshport.process.wire.headers import changelog_message, changelog_record, split_failure, timestamp_ms
+from meshport.process.wire.headers import changelog_message, changelog_record
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import late, quarantined, read_redriven, read_rekeyed, redriven, rekeyed
 

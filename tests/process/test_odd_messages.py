@@ -19,6 +19,7 @@ from meshport.kafka.admin import Admin
 from meshport.kafka.producer import Message, Producer
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.local.cluster import Cluster
+from meshport.ports.failed.packing import original_digest
 from meshport.process.engines import batch
 from meshport.process.engines import faust as engine
 from meshport.process.engines.bounded import BoundedProcessor
@@ -28,7 +29,6 @@ from meshport.process.logic.pipeline import Pipeline
 from meshport.process.runtime.kafka_log import KafkaLog
 from meshport.process.runtime.quarantine import read_quarantine
 from meshport.process.runtime.redrive import redrive
-from meshport.process.wire.packing import original_digest
 from meshport.process.wire.plan import Plan, make_plan
 from tests.connections import CONNECTIONS, client_settings
 from tests.odd_messages import ODD_NAME, store_raw

@@ -14,6 +14,8 @@ from meshport.errors import EncodeError, EventError, ProcessError
 from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
+from meshport.ports.failed import packing
+from meshport.ports.failed.packing import fitted, message_bytes, original_digest, unpacked
 from meshport.process.engines.memory import Harness
 from meshport.process.logic.operators import Aggregate, Apply, Derive, Occurrence, Select
 from meshport.process.logic.records import EventRecord
@@ -21,10 +23,8 @@ from meshport.process.runtime.quarantine import quarantined_event
 from meshport.process.runtime.redrive import redrive_message
 from meshport.process.stages import partition as stage
 from meshport.process.wire import messages as wire
-from meshport.process.wire import packing
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import quarantined, read_redriven, read_rekeyed, rekeyed, with_bytes
-from meshport.process.wire.packing import fitted, message_bytes, original_digest, unpacked
 from tests.process.plays import field, pipeline, play, ports, record
 
 BYTES = st.none() | st.binary(max_size=300)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from meshport.event.attributes import OWN_HEADERS
 from meshport.event.columns import EventColumns
 from meshport.kafka.producer import Message
+from meshport.ports.failed.packing import LARGEST, message_bytes
 from meshport.process.columns.columnar_records import ColumnarRecords, ColumnField, Fields, Integers, to_python
 from meshport.process.columns.expressions import Doubt, NotColumnar
 from meshport.process.columns.outputs import keys_of
@@ -24,7 +25,6 @@ from meshport.process.logic.records import EventRecord
 from meshport.process.wire.headers import Headers
 from meshport.process.wire.input import InputMessage, PartitionMessages
 from meshport.process.wire.messages import RekeyedRecord, foreign
-from meshport.process.wire.packing import LARGEST, message_bytes
 from meshport.process.wire.partitioner import partition_of
 
 # Columns before those of the records: of each record, what `wire.messages.rekeyed` writes beside it.

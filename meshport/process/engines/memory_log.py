@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from meshport.errors import KafkaError
 from meshport.kafka.producer import Message
+from meshport.ports.failed.packing import unpacked
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
-from meshport.process.wire.packing import unpacked
 from meshport.process.wire.partitioner import partition_of
 
 

@@ -14,12 +14,12 @@ from meshport.kafka.producer import Message, Producer
 from meshport.kafka.received import ReceivedMessage, UnreadableMessage, headers_of
 from meshport.kafka.topic_partition import TopicPartition
 from meshport.kafka.transaction import BATCH_BYTES
+from meshport.ports.failed.packing import LARGEST, unpacked
 from meshport.ports.history import Missing, insist, removed_history
 from meshport.ports.scan import TopicFollower, TopicRange, history_reader, read_range
 from meshport.process.state.changelog import ChangelogRecord
 from meshport.process.wire.headers import changelog_record
 from meshport.process.wire.input import InputMessage
-from meshport.process.wire.packing import LARGEST, unpacked
 from meshport.process.wire.plan import Plan
 
 PRODUCER_SETTINGS: Final = {"message.max.bytes": LARGEST, "linger.ms": 1}

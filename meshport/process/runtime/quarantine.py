@@ -13,11 +13,11 @@ from meshport.event.attributes import ID
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import headers_of
+from meshport.ports.failed.headers import split_failure
+from meshport.ports.failed.packing import unpacked
 from meshport.ports.scan import read_topic
 from meshport.process.logic import lossless_json
 from meshport.process.logic.records import EventRecord
-from meshport.process.wire.headers import split_failure
-from meshport.process.wire.packing import unpacked
 
 Origin = tuple[str, int, int, int]
 """(topic, partition, offset, number) of an input event, or of one of its records; the number is -1 for the whole event."""

@@ -26,10 +26,10 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT, KafkaConfig
 from meshport.kafka.producer import Message
 from meshport.kafka.transaction import Transactions
+from meshport.ports.failed.headers import original_headers, timestamp_ms
 from meshport.ports.scan import history_reader
 from meshport.process.runtime.kafka_log import PRODUCER_SETTINGS
 from meshport.process.runtime.quarantine import Origin, QuarantinedEvent, is_redriven, read_quarantine, read_redriven
-from meshport.process.wire.headers import original_headers, timestamp_ms
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import redriven
 

@@ -22,6 +22,7 @@ from typing import Any
 from meshport.errors import ProcessError
 from meshport.event.trace import continued
 from meshport.kafka.producer import Message
+from meshport.ports.failed.packing import LARGEST, fitted
 from meshport.process.logic.records import Emission
 from meshport.process.state.changelog import ChangelogRecord, Checkpoint, PartitionProgress
 from meshport.process.state.rows import StateRows
@@ -29,7 +30,6 @@ from meshport.process.wire.headers import changelog_message
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import quarantined
 from meshport.process.wire.outputs import Outputs
-from meshport.process.wire.packing import LARGEST, fitted
 from meshport.process.wire.plan import Plan, StageTopics
 
 

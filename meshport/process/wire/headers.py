@@ -1,210 +1,23 @@
-"""The headers that a processor adds to Kafka messages, besides those of CloudEvents: their names, writing and reading.
-
-A quarantined, late or redriven message has the original's own headers, then the processor's. Why it is there:
-
-    mesh_reason, mesh_error         in words; the class of the error (not of late events)
-    mesh_watermark                  of a late event: the watermark that it missed, ISO 8601
-    mesh_redriven                   the next offset of the redrive topic at that time, where it is not 0
-    mesh_record                     where one record of the event failed after re-keying: that record, as JSON
-    mesh_window                     where no event failed but the output of a window that closed: its name
-
-and where the original is: `mesh_topic`, `mesh_partition`, `mesh_offset` and `mesh_time`, its Kafka timestamp in ISO 8601, or
-in milliseconds where it is after the year 9999. A message that is too large is written in another form (`wire.packing`):
-
-    mesh_packed                     the value is the compressed message, with its key and its headers
-    mesh_original                   the original's key, value and headers are not here: where they are, in words
-    mesh_size, mesh_sha256          of an original that is not here: bytes and digest of its key and value
+"""The headers that a processor adds to the messages of its own topics: their names, writing and reading.
 
 A re-keyed record has `mesh_key` and `mesh_value`, the original's key and value, as its last headers. A tombstone of a changelog
-has `stamp`, that of the state without the row.
+has `stamp`, that of the state without the row. Those of quarantined, late and redriven messages are in `ports.failed.headers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 from meshport.kafka.producer import Message
-from meshport.process.logic.event_time import to_datetime, to_micros
+from meshport.kafka.received import Headers
 from meshport.process.state.changelog import ChangelogRecord
-from meshport.rfc3339 import instant
 
-Headers = Sequence[tuple[str, bytes | None]]
+__all__ = ["Headers", "changelog_message", "changelog_record", "split_original", "with_original"]
 
-_REASON: Final = "mesh_reason"
-_ERROR: Final = "mesh_error"
-_TOPIC: Final = "mesh_topic"
-_PARTITION: Final = "mesh_partition"
-_OFFSET: Final = "mesh_offset"
-_TIME: Final = "mesh_time"
-_WATERMARK: Final = "mesh_watermark"
-_REDRIVEN: Final = "mesh_redriven"
-_RECORD: Final = "mesh_record"
-_WINDOW: Final = "mesh_window"
-ORIGINAL: Final = "mesh_original"
-"""Name of the header of a message without its original."""
-IN_THE_INPUT: Final = "in the input"
-_SIZE: Final = "mesh_size"
-_DIGEST: Final = "mesh_sha256"
-_FAILURE: Final = frozenset(
-    {_REASON, _ERROR, _TOPIC, _PARTITION, _OFFSET, _TIME, _WATERMARK, _REDRIVEN, _RECORD, _WINDOW, ORIGINAL, _SIZE}
-    | {_DIGEST}
-)
-_PACKED: Final = "mesh_packed"
-_FORM: Final = b"zlib"
 _KEY: Final = "mesh_key"
 _VALUE: Final = "mesh_value"
 _STAMP: Final = "stamp"
-_LONGEST_REASON: Final = 2000
-"""Characters of a reason that are written."""
-_LONGEST_SHORT: Final = 64 * 1024
-"""Bytes of a header that a message of another form keeps as it is."""
-
-
-class FailureHeaders(NamedTuple):
-    """What the processor's headers of a quarantined, late or redriven message say; a header that is missing, its default.
-
-    Attributes:
-        reason: why the event was not processed.
-        error: the class of the error.
-        topic: of the original.
-        partition: of the original.
-        offset: of the original.
-        stored_at: Kafka timestamp of the original, ISO 8601.
-        redriven: the next offset of the redrive topic when the event failed.
-        record: the record of the event that failed, as JSON.
-        window: the name of the window whose output failed.
-        original: where the bytes of an original are that are not in the message, in words.
-        size: bytes of such an original's key and value; None where it is not known.
-        sha256: their digest; None where it is not known.
-    """
-
-    reason: str = ""
-    error: str | None = None
-    topic: str = ""
-    partition: int = -1
-    offset: int = -1
-    stored_at: str | None = None
-    redriven: int = 0
-    record: bytes | None = None
-    window: str | None = None
-    original: str | None = None
-    size: int | None = None
-    sha256: str | None = None
-
-
-def split_failure(headers: Headers) -> tuple[FailureHeaders, list[tuple[str, bytes | None]]]:
-    """Return what the processor's headers of a message say, and the original's own headers.
-
-    Raises:
-        ValueError: a partition or offset is not a number, or a text is not UTF-8.
-    """
-    found = {name: (value or b"").decode() for name, value in headers if name in _FAILURE}
-    record = found.get(_RECORD)
-    failure = FailureHeaders(
-        found.get(_REASON, ""),
-        found.get(_ERROR),
-        found.get(_TOPIC, ""),
-        int(found.get(_PARTITION, -1)),
-        int(found.get(_OFFSET, -1)),
-        found.get(_TIME),
-        int(found.get(_REDRIVEN, 0)),
-        None if record is None else record.encode(),
-        found.get(_WINDOW),
-        found.get(ORIGINAL),
-        None if (size := found.get(_SIZE)) is None else int(size),
-        found.get(_DIGEST),
-    )
-    return failure, without_failure(headers)
-
-
-def without_failure(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """Return the original's own headers of a message."""
-    return [header for header in headers if header[0] not in _FAILURE]
-
-
-def quarantine_headers(
-    reason: str, error: Exception, *, redriven: int, record: str | None, window: str
-) -> list[tuple[str, bytes]]:
-    """Return the headers that say why a message is quarantined; the arguments are those of `FailureHeaders`."""
-    headers = [(_REASON, _reason(reason)), (_ERROR, type(error).__name__.encode())]
-    if redriven:
-        headers.append((_REDRIVEN, str(redriven).encode()))
-    if record is not None:
-        headers.append((_RECORD, record.encode()))
-    if window:
-        headers.append((_WINDOW, window.encode()))
-    return headers
-
-
-def late_headers(reason: str, watermark: int) -> list[tuple[str, bytes]]:
-    """Return the headers that say why an event is late; the watermark is in microseconds."""
-    return [(_REASON, _reason(reason)), (_WATERMARK, to_datetime(watermark).isoformat().encode())]
-
-
-def _reason(reason: str) -> bytes:
-    return reason[:_LONGEST_REASON].encode("utf-8", "replace")
-
-
-def origin_headers(topic: str, partition: int, offset: int, timestamp_ms: int) -> list[tuple[str, bytes]]:
-    """Return the headers that say where an original is; a negative timestamp is none."""
-    headers = [(_TOPIC, topic.encode()), (_PARTITION, str(partition).encode()), (_OFFSET, str(offset).encode())]
-    if timestamp_ms >= 0:
-        headers.append((_TIME, _stored_at(timestamp_ms).encode()))
-    return headers
-
-
-def original_headers(original: str | None, size: int | None, sha256: str | None) -> list[tuple[str, bytes]]:
-    """Return the headers of a message without its original; the arguments are those of `FailureHeaders`."""
-    if original is None:
-        return []
-    headers = [unread_header(original)]
-    if size is not None and sha256 is not None:
-        headers += [(_SIZE, str(size).encode()), (_DIGEST, sha256.encode())]
-    return headers
-
-
-def unread_header(where: str = IN_THE_INPUT) -> tuple[str, bytes]:
-    """Return the header of a message without its original, which says where the original is."""
-    return ORIGINAL, where.encode("utf-8", "replace")
-
-
-def short_headers(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """Return the processor's own headers of a message, without those that are large."""
-    return [each for each in headers if each[0] in _FAILURE and len(each[1] or b"") <= _LONGEST_SHORT]
-
-
-def packed_header() -> tuple[str, bytes]:
-    """Return the header of a message whose value is a packed message."""
-    return _PACKED, _FORM
-
-
-def is_packed(headers: Headers) -> bool:
-    """Return whether the value of a message is a packed message."""
-    return bool(headers) and headers[-1] == (_PACKED, _FORM)
-
-
-def record_header(record: bytes) -> tuple[str, bytes]:
-    """Return the header of the one record of an event that is redriven."""
-    return _RECORD, record
-
-
-def timestamp_ms(stored_at: str | None) -> int:
-    """Return the Kafka timestamp of `FailureHeaders.stored_at`, -1 for None.
-
-    Raises:
-        ValueError: the text is not a time.
-    """
-    if stored_at is None:
-        return -1
-    return int(stored_at) if stored_at.isdecimal() else to_micros(instant(stored_at)) // 1000
-
-
-def _stored_at(timestamp_ms: int) -> str:
-    try:
-        return to_datetime(timestamp_ms * 1000).isoformat()
-    except OverflowError:
-        return str(timestamp_ms)  # more than ISO 8601 has
 
 
 def with_original(headers: Headers, key: bytes | None, value: bytes | None) -> list[tuple[str, bytes | None]]:

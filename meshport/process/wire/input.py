@@ -8,40 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import methodcaller
-from typing import Any, Final, NamedTuple, overload
+from typing import Any, Final, overload
 
-from meshport.kafka.received import ReceivedMessage, headers_of_each
+from meshport.kafka.received import Headers, InputMessage, ReceivedMessage, headers_of_each
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.process.wire.headers import Headers
+
+__all__ = ["InputMessage", "PartitionMessages"]
 
 _PARTS: Final[Sequence[Any]] = tuple(map(methodcaller, ("key", "value", "offset", "timestamp")))
-
-
-class InputMessage(NamedTuple):
-    """A message as it was read.
-
-    Attributes:
-        topic: that it was read from.
-        partition: of the topic.
-        offset: in the partition.
-        key: its bytes; None for a null key.
-        value: its bytes; None for a tombstone.
-        headers: name and value of each, in order.
-        timestamp_ms: the Kafka timestamp; -1 where there is none.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_ms: int = -1
-
-    @property
-    def parts(self) -> tuple[bytes | None, bytes | None, Headers, str, int, int, int]:
-        """The arguments of `EventReader.read`, in its order."""
-        return self.key, self.value, self.headers, self.topic, self.partition, self.offset, self.timestamp_ms
 
 
 class PartitionMessages(Sequence[InputMessage]):

@@ -9,28 +9,25 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
-from meshport.errors import EncodeError, MeshError, ProcessError
+from meshport.errors import EncodeError, ProcessError
 from meshport.event.reader import UnreadableHeaders
 from meshport.kafka.producer import Message
 from meshport.kafka.topic_partition import TopicPartition
-from meshport.process.logic import lossless_json
-from meshport.process.logic.records import EventRecord
-from meshport.process.wire.headers import (
+from meshport.ports.failed.headers import (
     ORIGINAL,
-    Headers,
     late_headers,
-    origin_headers,
     quarantine_headers,
     record_header,
     split_failure,
-    split_original,
     timestamp_ms,
     unread_header,
-    with_original,
-    without_failure,
 )
+from meshport.ports.failed.kept import kept, origin_of, reason_of
+from meshport.ports.failed.packing import LARGEST, fitted, message_bytes, original_digest, unpacked
+from meshport.process.logic import lossless_json
+from meshport.process.logic.records import EventRecord
+from meshport.process.wire.headers import Headers, split_original, with_original
 from meshport.process.wire.input import InputMessage
-from meshport.process.wire.packing import LARGEST, fitted, message_bytes, original_digest, unpacked
 
 
 def quarantined(
@@ -53,10 +50,9 @@ def quarantined(
         record: where one record of the event failed after re-keying, and the event did not: that record.
         window: where the output of a window that closed failed, and no event did: its name.
     """
-    reason = error.message if isinstance(error, MeshError) else f"{type(error).__name__}: {error}"
     text = None if record is None else lossless_json.dumps(list(record))
-    why = quarantine_headers(reason, error, redriven=redriven, record=text, window=window)
-    return _with_reason(topic, message, why)
+    why = quarantine_headers(reason_of(error), error, redriven=redriven, record=text, window=window)
+    return kept(topic, message, why)
 
 
 def late(topic: str, message: InputMessage, time: int, watermark: int, lateness: int) -> Message:
@@ -73,18 +69,7 @@ def late(topic: str, message: InputMessage, time: int, watermark: int, lateness:
     reason = (
         f"event time is {behind} behind the watermark of its partition; lateness is {timedelta(microseconds=lateness)}"
     )
-    return _with_reason(topic, message, late_headers(reason, watermark))
-
-
-def _with_reason(topic: str, message: InputMessage, why: list[tuple[str, bytes]]) -> Message:
-    # A redriven event that fails again brings the headers of its first failure; they are replaced.
-    own = without_failure(message.headers)
-    left = [unread_header()] if isinstance(message.headers, UnreadableHeaders) else []
-    return fitted(Message(topic, message.key, message.value, [*own, *why, *_origin(message), *left]))
-
-
-def _origin(message: InputMessage) -> list[tuple[str, bytes]]:
-    return origin_headers(message.topic, message.partition, message.offset, message.timestamp_ms)
+    return kept(topic, message, late_headers(reason, watermark))
 
 
 class RedrivenEvent(NamedTuple):
@@ -110,7 +95,7 @@ def redriven(topic: str, original: InputMessage, record: bytes | None, left: Hea
         record: the `mesh_record` header of the quarantined event; None where it has none.
         left: where the event's bytes stayed in the input: the headers that say so.
     """
-    headers = [*original.headers, *_origin(original)]
+    headers = [*original.headers, *origin_of(original)]
     if record is not None:
         headers.append(record_header(record))
     return fitted(Message(topic, original.key, original.value, [*headers, *left], None, original.partition))

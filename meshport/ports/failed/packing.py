@@ -1,4 +1,4 @@
-"""Messages that are larger than a processor's topics take: compressed, or without the original's bytes.
+"""Messages that are larger than the topics of a processor or a group take: compressed, or without the original's bytes.
 
 A broker bounds a batch as it is stored. A compressed batch of some kilobytes may hold a message of 40 MB, whose copy, with a
 reason and uncompressed, no topic takes. Such a copy is packed: key, value and headers as one compressed value. What is too
@@ -15,18 +15,12 @@ from zlib import compressobj, decompress, error
 
 from meshport.errors import ProcessError
 from meshport.kafka.producer import Message
-from meshport.process.wire.headers import (
-    IN_THE_INPUT,
-    Headers,
-    is_packed,
-    original_headers,
-    packed_header,
-    short_headers,
-)
+from meshport.kafka.received import Headers
+from meshport.ports.failed.headers import IN_THE_INPUT, is_packed, original_headers, packed_header, short_headers
 
 LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of a message, at most, with key, headers and framing: `max.message.bytes` of the topics that a processor owns. A
-changelog row holds its value twice, a quarantined event its original and more; events of 1 MB must fit."""
+"""Bytes of a message, at most, with key, headers and framing: `max.message.bytes` of the topics that a processor or a group of
+readers owns. A changelog row holds its value twice, a quarantined event its original and more; events of 1 MB must fit."""
 
 # A batch of one record, at most: the header of the batch, then length, attributes, deltas, lengths of key and value, count of
 # headers; two lengths for each header (Kafka's record batch v2, KIP-98).
@@ -51,7 +45,7 @@ def fitted(message: Message) -> Message:
         return message
     short = short_headers(message.headers)
     key = message.key if len(message.key or b"") <= _LONGEST_KEY else None
-    packed = message._replace(key=key, value=_packed(*parts), headers=[*short, packed_header()])
+    packed = message._replace(key=key, value=pack(*parts), headers=[*short, packed_header()])
     if message_bytes(key, packed.value, packed.headers) <= LARGEST:
         return packed
     size, digest = len(message.key or b"") + len(message.value or b""), original_digest(message.key, message.value)
@@ -82,7 +76,7 @@ def unpacked(key: bytes | None, value: bytes | None, headers: Headers) -> tuple[
         raise ProcessError(f"no packed message: {why}") from why
 
 
-def _packed(key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
+def pack(key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
     """Return a message's parts, each after its length, compressed. Nothing is copied before that: it may be large."""
     packing = compressobj()
     made = []

@@ -1,0 +1,1 @@
+"""Events whose handling failed: kept beside their topic, tried again, quarantined."""
