@@ -141,6 +141,21 @@ def redrive_name(topic: str) -> str:
     return f"{topic}.redrive"
 
 
+def readers_prefix(group: str) -> str:
+    """Return how the names of all topics begin that a group of readers keeps, and those of groups named after it."""
+    return f"meshport.reader.{group}."
+
+
+def retry_name(group: str, topic: str) -> str:
+    """Return the topic of the events of `topic` that a group of readers failed on and tries again."""
+    return f"{readers_prefix(group)}{topic}.retry"
+
+
+def reader_quarantine_name(group: str, topic: str) -> str:
+    """Return the topic of the events of `topic` that a group of readers could not handle."""
+    return quarantine_name(f"{readers_prefix(group)}{topic}")
+
+
 def changelog_name(topic: str) -> str:
     """Return the changelog of the state that the processor of `topic` keeps of its input."""
     return f"{topic}.changelog"

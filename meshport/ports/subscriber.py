@@ -18,6 +18,8 @@ from meshport.event import UNREADABLE, Event, SchemaSource, reader_for
 from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
+from meshport.ports.failed.reading import RetryingReader
+from meshport.ports.failed.waiting import Retry
 from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
@@ -87,6 +89,8 @@ class Subscriber:
             all events.
         on_bad: called with each message that cannot be read, after which reading continues; without it the error is raised,
             and the offset does not advance.
+        on_error: what is done with an event that could not be handled (`run`, `failed`): tried again later, and quarantined after
+            the last try. A message that cannot be read is quarantined at once, unless there is `on_bad`. Needs a group.
         missing: whether to go on where part of the history is removed: before a beginning at the earliest, or since the group
             read last.
         kafka: the connections to Kafka; servers that they name win over the binding's.
@@ -96,6 +100,7 @@ class Subscriber:
     from their first offset.
 
     Raises:
+        ValueError: `on_error` is given without a group.
         ReplayError: `start` is a time without a zone.
         NotRegistered: the registry knows no such port.
         HistoryMissing: part of the history is removed, and `missing` does not allow it. With a group, reading raises it.
@@ -112,10 +117,13 @@ class Subscriber:
         reader: Schema | None = None,
         remember: int = 0,
         on_bad: Callable[[BadEvent], None] | None = None,
+        on_error: Retry | None = None,
         missing: Missing = Missing.REFUSE,
         kafka: KafkaAccess = PLAINTEXT,
         look_s: float = LOOK_S,
     ) -> None:
+        if on_error is not None and group is None:
+            raise ValueError("`on_error` needs a group: the events that wait are those of the group")
         binding = mesh.resolve(Address.parse(address) if isinstance(address, str) else address)
         self._seen = SeenEvents(remember) if remember else None
         self._on_bad = on_bad
@@ -123,6 +131,17 @@ class Subscriber:
         self._stopped = threading.Event()
         self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {binding.address}")
         self._read = reader_for(binding, self._schemas, reader).read
+        self._retrying: RetryingReader | None = None
+        if on_error is not None and group is not None:
+            self._retrying = RetryingReader(
+                on_error,
+                kafka.to(binding),
+                group,
+                read=self._read,
+                seen=self._seen,
+                on_bad=None if on_bad is None else self._refused,
+                stopped=self._stopped,
+            )
         self._subscription = Subscription(
             binding,
             mesh,
@@ -131,10 +150,16 @@ class Subscriber:
             start=start,
             missing=missing,
             look_s=look_s,
-            on_lost=None if self._seen is None else self._seen.forget,
+            on_lost=self._forget,
+            waits=lambda: self.waiting > 0,
         )
         if self._seen is not None:
             self._seen.on_repeated = self._subscription.measures.repeated
+
+    def _forget(self, partition: int) -> None:
+        for each in (self._seen, self._retrying):
+            if each is not None:
+                each.forget(partition)
 
     @property
     def binding(self) -> Binding:
@@ -143,6 +168,9 @@ class Subscriber:
 
     def __iter__(self) -> Iterator[Event]:
         """Yield events one by one, for ever or until `stop`."""
+        return self._events() if self._retrying is None else self._retrying.events(self._subscription)
+
+    def _events(self) -> Iterator[Event]:
         read, seen, clock = self._read, self._seen, time.monotonic
         subscription = self._subscription
         buffer, next_offsets = subscription.buffer, subscription.next_offsets
@@ -177,7 +205,11 @@ class Subscriber:
         """Yield events in batches of up to `limit`; a batch is empty where none came for `wait_s` seconds.
 
         The group's offset advances past a batch when the next one is asked for.
+
+        Raises:
+            ValueError: the subscriber has `on_error`, which is for events one by one.
         """
+        self._refuse_on_error()
         read, seen, subscription = self._read, self._seen, self._subscription
         buffer = subscription.buffer
         while not self._stopped.is_set():
@@ -220,7 +252,9 @@ class Subscriber:
 
         Raises:
             SchemaError: no columns hold the schema, or the extra `meshport[columnar]` is not installed.
+            ValueError: as `batches`.
         """
+        self._refuse_on_error()
         schema = self._reader or parse_schema(self.binding.schema_text)
         if why := supports(schema):
             raise SchemaError(f"{schema.name} cannot be read by columns: {why}", hint="`batches` gives events")
@@ -247,6 +281,12 @@ class Subscriber:
                 buffer.popleft()
                 subscription.next_offsets[message.partition()] = message.offset() + 1
 
+    def _refuse_on_error(self) -> None:
+        if self._retrying is not None:
+            raise ValueError(
+                "`on_error` is for events one by one: events that wait are given between those of the topic"
+            )
+
     def _refused(self, message: ReceivedMessage, error: MeshError) -> None:
         if self._on_bad is None:
             raise error
@@ -263,12 +303,33 @@ class Subscriber:
             handle: handles one event.
 
         Raises:
-            Exception: what `handle` raised; the offset does not advance, and a further call begins with this event.
+            Exception: what `handle` raised, without `on_error`; the offset does not advance, and a further call begins with this
+                event.
         """
         with stopped_by_signals(self.stop):
             for event in self:
-                handle(event)
+                try:
+                    handle(event)
+                except Exception as error:  # noqa: BLE001 - what is done with it is the caller's to say
+                    self.failed(error)
         self.commit()
+
+    def failed(self, error: Exception) -> None:
+        """Report that the present event of the iteration could not be handled; without `on_error` the error is raised.
+
+        With it, the event is stored in the retry topic of the group, the offset advances, and the event is given again after a
+        pause, until it is handled or its tries are used up. Then it is stored in the group's quarantine topic, with its original
+        bytes and the reason. Later events of its key wait meanwhile, and those of other keys do not. While 1000 events wait,
+        no new one is given: where everything fails, it is not for the sake of the events.
+        """
+        if self._retrying is None:
+            raise error
+        self._retrying.failed(error)
+
+    @property
+    def waiting(self) -> int:
+        """How many events of the partitions of this member failed and wait to be given again, with those that wait for them."""
+        return 0 if self._retrying is None else len(self._retrying.waiting)
 
     def seek(self, to: Start | datetime | Mapping[int, int]) -> None:
         """Continue elsewhere in the topic, after the present event or batch; the group's offsets move there as well.
@@ -301,7 +362,11 @@ class Subscriber:
 
     def close(self) -> None:
         """Commit the group's offsets and leave the group."""
-        self._subscription.close()
+        try:
+            self._subscription.close()
+        finally:
+            if self._retrying is not None:
+                self._retrying.close()
 
     def __enter__(self) -> Self:
         return self

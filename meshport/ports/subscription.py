@@ -48,6 +48,7 @@ class Subscription:
         missing: whether to go on where part of the history is removed.
         look_s: seconds between two requests to the registry.
         on_lost: called with each partition that another member reads from now on.
+        waits: returns whether events wait outside of the topic, which have to be handled before the next generation is read.
 
     Attributes:
         binding: the newest binding of the address.
@@ -76,12 +77,14 @@ class Subscription:
         missing: Missing,
         look_s: float,
         on_lost: Callable[[int], None] | None,
+        waits: Callable[[], bool] = lambda: False,
     ) -> None:
         self.binding = binding
         self._group = group
         self._start = known_start(start)
         self._missing = missing
         self._forget = on_lost
+        self._waits = waits
         self.buffer: deque[ReceivedMessage] = deque()
         self.next_offsets: dict[int, int] = {}
         self.committed: dict[int, int] = {}
@@ -292,7 +295,7 @@ class Subscription:
             self._cursor.rebind(found)
             self.binding = found
             self._filters = True
-        if self._cursor.current.ends is None or not self._is_read():
+        if self._cursor.current.ends is None or self._waits() or not self._is_read():
             return
         generation = self._cursor.advance()
         self.topic = generation.topic
@@ -317,7 +320,12 @@ class Subscription:
         self._go_where_sought()
         if time.monotonic() >= self.commit_due:
             self.commit()
-        if self._group is not None and time.monotonic() - self._polled >= self._poll_every_s:
+        if time.monotonic() - self._polled >= self._poll_every_s:
+            self.stay()
+
+    def stay(self) -> None:
+        """Stay in the group without receiving more."""
+        if self._group is not None:
             self._take(self._consumer.keep_alive())
 
     def _take(self, messages: list[ReceivedMessage]) -> None:

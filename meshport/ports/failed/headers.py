@@ -7,6 +7,7 @@ A quarantined, late or redriven message has the original's own headers, then the
     mesh_redriven                   the next offset of the redrive topic at that time, where it is not 0
     mesh_record                     where one record of the event failed after re-keying: that record, as JSON
     mesh_window                     where no event failed but the output of a window that closed: its name
+    mesh_tries, mesh_due            of an event that a group of readers failed on: how often; when it is tried again, Unix ms
 
 and where the original is: `mesh_topic`, `mesh_partition`, `mesh_offset` and `mesh_time`, its Kafka timestamp in ISO 8601, or
 in milliseconds where it is after the year 9999. A message that is too large is written in another form (`ports.failed.packing`):
@@ -41,9 +42,11 @@ ORIGINAL: Final = "mesh_original"
 IN_THE_INPUT: Final = "in the input"
 _SIZE: Final = "mesh_size"
 _DIGEST: Final = "mesh_sha256"
+TRIES: Final = "mesh_tries"
+DUE: Final = "mesh_due"
 _FAILURE: Final = frozenset(
     {_REASON, _ERROR, _TOPIC, _PARTITION, _OFFSET, _TIME, _WATERMARK, _REDRIVEN, _RECORD, _WINDOW, ORIGINAL, _SIZE}
-    | {_DIGEST}
+    | {_DIGEST, TRIES, DUE}
 )
 _PACKED: Final = "mesh_packed"
 _FORM: Final = b"zlib"
@@ -69,6 +72,8 @@ class FailureHeaders(NamedTuple):
         original: where the bytes of an original are that are not in the message, in words.
         size: bytes of such an original's key and value; None where it is not known.
         sha256: their digest; None where it is not known.
+        tries: how often a group of readers failed on the event.
+        due_ms: when the event is tried again, Unix time in ms.
     """
 
     reason: str = ""
@@ -83,6 +88,8 @@ class FailureHeaders(NamedTuple):
     original: str | None = None
     size: int | None = None
     sha256: str | None = None
+    tries: int = 0
+    due_ms: int = 0
 
 
 def split_failure(headers: Headers) -> tuple[FailureHeaders, list[tuple[str, bytes | None]]]:
@@ -106,6 +113,8 @@ def split_failure(headers: Headers) -> tuple[FailureHeaders, list[tuple[str, byt
         found.get(ORIGINAL),
         None if (size := found.get(_SIZE)) is None else int(size),
         found.get(_DIGEST),
+        int(found.get(TRIES, 0)),
+        int(found.get(DUE, 0)),
     )
     return failure, without_failure(headers)
 

@@ -1,0 +1,174 @@
+"""The retry topic and the quarantine topic of a group of readers.
+
+Both belong to the group, since what one group failed on is no matter of another. The retry topic is a table of the events that
+wait: the row of an event has its original bytes, the reason, the number of its tries and when it is due, and is removed
+(a tombstone) once the event is handled or quarantined. Its key is the event's position, and it is in the partition that the
+event has in the port's topic, so that whoever is assigned that partition restores what waits. A row is stored before the
+group's offset advances past its event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from meshport.address import reader_quarantine_name, retry_name
+from meshport.errors import ProcessError, TopicError
+from meshport.kafka.admin import Admin
+from meshport.kafka.config import KafkaConfig
+from meshport.kafka.producer import Message, Producer
+from meshport.kafka.received import InputMessage, ReceivedMessage, headers_of
+from meshport.ports.failed.headers import DUE, TRIES, packed_header, quarantine_headers, split_failure, timestamp_ms
+from meshport.ports.failed.kept import kept, origin_of, reason_of
+from meshport.ports.failed.packing import LARGEST, pack, unpacked
+from meshport.ports.failed.waiting import WaitingEvent
+from meshport.ports.scan import TopicRange, history_reader, read_range
+
+__all__ = ["RetryTopic"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_PRODUCER: Final = {"message.max.bytes": LARGEST, "linger.ms": 0}
+_QUARANTINE: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(LARGEST)}
+# Rows are removed soon and read again at each assignment: small segments, since the one that is written is never compacted.
+_WAITING: Final = {
+    "cleanup.policy": "compact",
+    "delete.retention.ms": "86400000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.bytes": str(32 * 1024 * 1024),
+    "max.message.bytes": str(LARGEST),
+}
+
+
+class RetryTopic:
+    """Keeps the events of one topic that a group failed on.
+
+    The topics are made where they do not exist, with as many partitions as the port's topic has.
+
+    Args:
+        kafka: the connection to the cluster.
+        group: the consumer group.
+        topic: the port's.
+
+    Attributes:
+        name: of the retry topic.
+        quarantine: the name of the quarantine topic.
+
+    Raises:
+        TopicError: no topic can have a name with that of the group in it, or the topics cannot be made.
+        BrokerUnavailable: no broker answers.
+    """
+
+    def __init__(self, kafka: KafkaConfig, group: str, topic: str) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self.name = retry_name(group, topic)
+        self.quarantine = reader_quarantine_name(group, topic)
+        for each in (self.name, self.quarantine):
+            if not _NAME.fullmatch(each):
+                raise TopicError(
+                    f"the group {group!r} cannot keep the events that it fails on: {each!r} is no name of a topic",
+                    topic=each,
+                    hint="a group with `on_error` is named in letters, digits, `.`, `_` and `-`, 249 with the topic",
+                )
+        self._admin = Admin(kafka)
+        self._partitions = 0
+        self.grow(self._admin.partitions().get(topic, 0))
+        self._producer = Producer(kafka, settings=_PRODUCER)
+
+    def grow(self, partitions: int) -> None:
+        """Make the topics, or add partitions to them until they have so many."""
+        if partitions <= self._partitions:
+            return
+        known = self._admin.partitions()
+        for topic, config in ((self.name, _WAITING), (self.quarantine, _QUARANTINE)):
+            if topic not in known:
+                self._admin.ensure_topic(topic, partitions, config)
+            elif known[topic] < partitions:
+                self._admin.add_partitions(topic, partitions)
+        self._partitions = partitions
+
+    def restored(self, partitions: Collection[int]) -> list[WaitingEvent]:
+        """Return the events of these partitions that wait, in the order of the port's topic."""
+        self.grow(max(partitions, default=-1) + 1)
+        rows: dict[bytes, ReceivedMessage] = {}
+        with history_reader(self._kafka) as reader:
+            bounds = reader.bounds(self.name)
+            wanted = TopicRange.within(self.name, {each: bounds[each] for each in partitions})
+            for messages in read_range(reader, wanted):
+                for each in messages:
+                    rows[each.key() or b""] = each
+        return sorted(_waiting(rows.values()), key=lambda each: (each.message.partition, each.message.offset))
+
+    def store(self, event: WaitingEvent, error: Exception | None) -> None:
+        """Store an event that waits.
+
+        Args:
+            event: with the number of its tries.
+            error: of its last try; None of an event that waits for an earlier one.
+
+        Raises:
+            PublishError, DeliveryUnknown: it is not stored for certain.
+        """
+        message = event.message
+        why = [] if error is None else _why(error)
+        state = [(TRIES, str(event.tries).encode()), (DUE, str(int(event.due * 1000)).encode())]
+        value = pack(message.key, message.value, message.headers)
+        headers = [*why, *origin_of(message), *state, packed_header()]
+        self._deliver(Message(self.name, _position(message), value, headers, None, message.partition))
+
+    def remove(self, message: InputMessage) -> None:
+        """Remove the row of an event that waits no longer.
+
+        Raises:
+            PublishError, DeliveryUnknown: its removal is not stored for certain.
+        """
+        self._deliver(Message(self.name, _position(message), None, (), None, message.partition))
+
+    def put_aside(self, message: InputMessage, error: Exception, tries: int) -> None:
+        """Store an event in the quarantine topic, with its original bytes and the reason.
+
+        Raises:
+            PublishError, DeliveryUnknown: it is not stored for certain.
+        """
+        why = [*_why(error), (TRIES, str(tries).encode())]
+        self._deliver(kept(self.quarantine, message, why)._replace(partition=message.partition))
+
+    def _deliver(self, message: Message) -> None:
+        if self._producer.fatal is not None:
+            self._producer.release()
+            self._producer = Producer(self._kafka, settings=_PRODUCER)
+        self._producer.deliver([message])
+
+    def close(self) -> None:
+        """Close the connections; nothing is under way, since each message is waited for."""
+        self._producer.release()
+
+
+def _why(error: Exception) -> list[tuple[str, bytes]]:
+    return quarantine_headers(reason_of(error), error, redriven=0, record=None, window="")
+
+
+def _position(message: InputMessage) -> bytes:
+    return f"{message.partition}:{message.offset}".encode()
+
+
+def _waiting(rows: Collection[ReceivedMessage]) -> Iterator[WaitingEvent]:
+    for row in rows:
+        if row.value() is None:
+            continue
+        given = headers_of(row) or ()
+        try:
+            failure, _ = split_failure(given)
+            original = unpacked(row.key(), row.value(), given)
+            stored = timestamp_ms(failure.stored_at)
+        except (ValueError, ProcessError) as error:
+            at = (row.topic(), row.partition(), row.offset())
+            raise TopicError(
+                f"{at[0]} [{at[1]}] offset {at[2]} is no event that a subscriber wrote: {error}",
+                topic=at[0],
+                partition=at[1],
+                offset=at[2],
+            ) from error
+        message = InputMessage(failure.topic, failure.partition, failure.offset, *original, stored)
+        yield WaitingEvent(message, failure.tries, failure.due_ms / 1000)

@@ -1,0 +1,135 @@
+"""The events of a group whose handling failed, in the order in which they are tried again. No I/O, and no clock."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from meshport.kafka.received import InputMessage
+
+__all__ = ["Retry", "WaitingEvent", "WaitingEvents"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What a subscriber does with an event whose handling fails: it tries again later, and after the last try quarantines it.
+
+    Args:
+        tries: how often an event is handled at most.
+        first_s: seconds between the first and the second try. Each further pause is twice as long.
+        longest_s: seconds of the longest pause.
+
+    Raises:
+        ValueError: there is no try, or a pause is negative.
+    """
+
+    tries: int = 5
+    first_s: float = 1.0
+    longest_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing."""
+        if self.tries < 1:
+            raise ValueError(f"an event is handled at least once, found tries={self.tries}")
+        if self.first_s < 0 or self.longest_s < 0:
+            raise ValueError(f"a pause is not negative, found first_s={self.first_s}, longest_s={self.longest_s}")
+
+    def pause_s(self, tries: int) -> float:
+        """Return the seconds after which an event is handled again that has failed so often."""
+        return float(min(self.longest_s, self.first_s * 2.0 ** min(tries - 1, 60)))
+
+
+@dataclass(eq=False, slots=True)
+class WaitingEvent:
+    """An event that waits to be handled again, or for an earlier one of its key.
+
+    Attributes:
+        message: as it was read from the port's topic.
+        tries: how often its handling failed; 0 of an event that waits for an earlier one.
+        due: the Unix time from which it is handled again, in seconds.
+    """
+
+    message: InputMessage
+    tries: int
+    due: float
+
+    @property
+    def lane(self) -> _Lane:
+        """What all events of its key share; an event without a key shares it with none."""
+        message = self.message
+        return message.partition, message.offset if message.key is None else message.key
+
+
+_Lane = tuple[int, int | bytes]
+
+
+class WaitingEvents:
+    """Events that wait, those of each key in the order in which they were added: the first of them is tried before the next."""
+
+    def __init__(self) -> None:
+        self._lanes: Final[dict[_Lane, deque[WaitingEvent]]] = {}
+        self._positions: Final[set[tuple[int, int]]] = set()
+        # (due, partition, offset, event) of the first of each lane, and entries that hold no more.
+        self._order: Final[list[tuple[float, int, int, WaitingEvent]]] = []
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def has(self, partition: int, offset: int) -> bool:
+        """Return whether the event at this offset waits."""
+        return (partition, offset) in self._positions
+
+    def holds_back(self, partition: int, key: bytes | None) -> bool:
+        """Return whether an event of this key waits, so that a later one has to wait too."""
+        return key is not None and (partition, key) in self._lanes
+
+    def add(self, event: WaitingEvent) -> None:
+        """Add an event, after those of its key."""
+        lane = self._lanes.setdefault(event.lane, deque())
+        lane.append(event)
+        self._positions.add((event.message.partition, event.message.offset))
+        if len(lane) == 1:
+            self._expect(event)
+
+    def _expect(self, event: WaitingEvent) -> None:
+        heapq.heappush(self._order, (event.due, event.message.partition, event.message.offset, event))
+
+    def first(self) -> WaitingEvent | None:
+        """Return the event that is tried next, whether it is due or not; None where none waits."""
+        while self._order:
+            due, _, _, event = self._order[0]
+            lane = self._lanes.get(event.lane)
+            if lane is not None and lane[0] is event and event.due == due:
+                return event
+            heapq.heappop(self._order)
+        return None
+
+    def put_off(self, event: WaitingEvent, due: float) -> None:
+        """Note that the first event of its key has failed again."""
+        event.tries += 1
+        event.due = due
+        self._expect(event)
+
+    def remove(self, event: WaitingEvent) -> None:
+        """Remove the first event of its key; the next one of the key may be tried from now on."""
+        lane = self._lanes[event.lane]
+        lane.popleft()
+        self._positions.discard((event.message.partition, event.message.offset))
+        if lane:
+            self._expect(lane[0])
+        else:
+            del self._lanes[event.lane]
+
+    def forget(self, partition: int) -> None:
+        """Forget a partition that another member reads."""
+        for lane in [each for each in self._lanes if each[0] == partition]:
+            for event in self._lanes.pop(lane):
+                self._positions.discard((partition, event.message.offset))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._lanes.clear()
+        self._positions.clear()
+        self._order.clear()
