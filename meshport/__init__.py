@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from meshport.ports.async_publisher import AsyncPublisher
     from meshport.ports.async_subscriber import AsyncSubscriber
     from meshport.ports.delivery.receipt import Receipt
+    from meshport.ports.failed.waiting import Retry
     from meshport.ports.group_start import Start
     from meshport.ports.history import Missing
     from meshport.ports.lifespan import Reading, lifespan
@@ -37,6 +38,7 @@ __all__ = [
     "Receipt",
     "Registry",
     "Replay",
+    "Retry",
     "Start",
     "Subscriber",
     "kafka_clusters",
@@ -57,6 +59,7 @@ _MODULES: Final = {
     "Receipt": "meshport.ports.delivery.receipt",
     "Offsets": "meshport.ports.replay",
     "Replay": "meshport.ports.replay",
+    "Retry": "meshport.ports.failed.waiting",
     "Start": "meshport.ports.group_start",
     "Subscriber": "meshport.ports.subscriber",
     "Registry": "meshport.registry",

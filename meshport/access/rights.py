@@ -5,7 +5,8 @@ Of an output port with the topic T, and an input port with the topic R:
 - a writer may write to T;
 - a processor may do that too, and whatever it has to with the topics of its own, whose names begin with T and a dot, as those of
   further generations do; its consumer group and transactional ids begin with `meshport.process.T`;
-- a reader may read R, in consumer groups `<domain>.<product>` and `<domain>.<product>.<anything>`.
+- a reader may read R, in consumer groups `<domain>.<product>` and `<domain>.<product>.<anything>`, and keep what these fail on in
+  topics of their own, whose names begin with `meshport.reader.` and the group.
 
 Each may describe `meshport-without-group` too, which holds nothing: without that right, a broker would report a denial every
 second for each consumer that has no group.
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshport.access.principals import login
+from meshport.address import readers_prefix
 from meshport.kafka.acls import Acl, Allow
 from meshport.kafka.consumer import WITHOUT_GROUP
 
@@ -24,6 +26,8 @@ __all__ = ["processor_acls", "reader_acls", "writer_acls"]
 
 _PROCESS: Final = "meshport.process."
 _REDRIVE: Final = "meshport.redrive."
+# Of topics that a processor or a reader makes for itself.
+_OWN: Final = ("read", "write", "create", "alter", "describe-configs")
 
 
 def writer_acls(principal: str, topics: Iterable[str]) -> frozenset[Acl]:
@@ -58,12 +62,13 @@ def reader_acls(principal: str, caller: str, topics: Iterable[str]) -> frozenset
     group = login(caller)
     rights = [Allow("topic", each, ("read", "describe-configs")) for each in topics]
     groups = [Allow("group", group, ("read",)), Allow("group", f"{group}.", ("read",), "prefixed")]
-    return _acls(principal, [*rights, *groups] if rights else [])
+    own = Allow("topic", readers_prefix(group), _OWN, "prefixed")
+    return _acls(principal, [*rights, *groups, own] if rights else [])
 
 
 def _processing(topic: str) -> Iterator[Allow]:
     yield Allow("topic", topic, ("read", "write", "describe-configs"))
-    yield Allow("topic", f"{topic}.", ("read", "write", "create", "alter", "describe-configs"), "prefixed")
+    yield Allow("topic", f"{topic}.", _OWN, "prefixed")
     yield Allow("group", f"{_PROCESS}{topic}", ("read",))
     yield Allow("group", f"{_PROCESS}{topic}.", ("read",), "prefixed")
     for begin in (_PROCESS, _REDRIVE):

@@ -176,27 +176,34 @@ def quarantine(
         bool,
         typer.Option("--late", help="Show the late events instead: those that arrived later than the lateness allows."),
     ] = False,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="GROUP", help="Show the events that this group of readers could not handle."),
+    ] = None,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the events that a processor quarantined, each with the reason.
+    """Show the events that a processor, or a group of readers, quarantined, each with the reason.
 
     --json has their bytes, in hexadecimal. Events that were redriven are marked.
 
     Example: meshport quarantine shop/revenue-by-customer
     """
+    if late and group is not None:
+        raise typer.BadParameter("a group of readers has no late events: a processor has", param_hint="--late")
     count, kafka = 0, open_clusters(kafka_config, registry=registry)
     with open_registry(registry) as mesh:
         binding = mesh.resolve(Address.parse(address))
-    last = {} if late else read_redriven(binding, kafka)
+    own = late or group is not None
+    last = {} if own else read_redriven(binding, kafka)
     redriven = 0
-    for event in read_late(binding, kafka) if late else read_quarantine(binding, kafka):
+    for event in read_late(binding, kafka) if late else read_quarantine(binding, kafka, group=group):
         count += 1
-        again = not late and is_redriven(event, last)
+        again = not own and is_redriven(event, last)
         redriven += again
         if json:
-            emit(event.as_dict() | ({} if late else {"redriven": again}))
+            emit(event.as_dict() | ({} if own else {"redriven": again}))
         else:
             mark = " (redriven)" if again else ""
             emit_text(f"{event.topic} [{event.partition}] offset {event.offset}: {event.reason}{mark}")

@@ -35,12 +35,12 @@ REPEATED: Final = Counter(
 )
 RETRIED: Final = Counter(
     "meshport_subscriber_retried_events_total",
-    "Events that a subscriber's handler failed on and that are tried again.",
+    "Events that were given to a subscriber's handler again, after it had failed on them.",
     ["address", "group"],
 )
 QUARANTINED: Final = Counter(
     "meshport_subscriber_quarantined_events_total",
-    "Events that a subscriber's handler failed on for good.",
+    "Events that a group of readers could not handle, and messages that it could not read, in its quarantine topic.",
     ["address", "group"],
 )
 SUBSCRIBER_LAG: Final = Gauge(

@@ -97,6 +97,8 @@ class SubscriberMeasures:
         unreadable: counts messages that are no readable event.
         repeated: counts events that were left out, since they came before.
         committed: observes the seconds that a commit took.
+        retried: counts events that are given again, since their handling failed.
+        quarantined: counts events that the group could not handle.
     """
 
     def __init__(self, address: Address, group: str | None) -> None:
@@ -107,6 +109,8 @@ class SubscriberMeasures:
         self.unreadable: Final = metrics.UNREADABLE.labels(*labels).inc
         self.repeated: Final = metrics.REPEATED.labels(*labels).inc
         self.committed: Final = metrics.SUBSCRIBER_COMMIT.labels(*labels).observe
+        self.retried: Final = metrics.RETRIED.labels(*labels).inc
+        self.quarantined: Final = metrics.QUARANTINED.labels(*labels).inc
         self._labels = labels
         self._gauge = metrics.SUBSCRIBER_LAG
         self._shown: set[int] = set()

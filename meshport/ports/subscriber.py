@@ -19,7 +19,7 @@ from meshport.kafka.clusters import KafkaAccess
 from meshport.kafka.config import PLAINTEXT
 from meshport.kafka.received import Headers, ReceivedMessage, event_parts, headers_of
 from meshport.ports.failed.reading import RetryingReader
-from meshport.ports.failed.waiting import Retry
+from meshport.ports.failed.waiting import Retry, WaitingEvents
 from meshport.ports.generation_cursor import LOOK_S
 from meshport.ports.group_start import Start
 from meshport.ports.history import Missing
@@ -131,17 +131,9 @@ class Subscriber:
         self._stopped = threading.Event()
         self._schemas = WaitingSchemas(mesh, self._stopped, waiter=f"the subscriber of {binding.address}")
         self._read = reader_for(binding, self._schemas, reader).read
-        self._retrying: RetryingReader | None = None
-        if on_error is not None and group is not None:
-            self._retrying = RetryingReader(
-                on_error,
-                kafka.to(binding),
-                group,
-                read=self._read,
-                seen=self._seen,
-                on_bad=None if on_bad is None else self._refused,
-                stopped=self._stopped,
-            )
+        # The functions hold no reference to this object: one that is not closed ends as soon as it is not used any more.
+        waiting = WaitingEvents()
+        forgetting = [waiting.forget] if self._seen is None else [waiting.forget, self._seen.forget]
         self._subscription = Subscription(
             binding,
             mesh,
@@ -150,16 +142,24 @@ class Subscriber:
             start=start,
             missing=missing,
             look_s=look_s,
-            on_lost=self._forget,
-            waits=lambda: self.waiting > 0,
+            on_lost=lambda partition: [forget(partition) for forget in forgetting],
+            waits=lambda: len(waiting) > 0,
         )
+        self._retrying: RetryingReader | None = None
+        if on_error is not None and group is not None:
+            self._retrying = RetryingReader(
+                self._subscription,
+                waiting,
+                on_error,
+                kafka.to(binding),
+                group,
+                read=self._read,
+                seen=self._seen,
+                on_bad=None if on_bad is None else self._refused,
+                stopped=self._stopped,
+            )
         if self._seen is not None:
             self._seen.on_repeated = self._subscription.measures.repeated
-
-    def _forget(self, partition: int) -> None:
-        for each in (self._seen, self._retrying):
-            if each is not None:
-                each.forget(partition)
 
     @property
     def binding(self) -> Binding:
@@ -168,7 +168,7 @@ class Subscriber:
 
     def __iter__(self) -> Iterator[Event]:
         """Yield events one by one, for ever or until `stop`."""
-        return self._events() if self._retrying is None else self._retrying.events(self._subscription)
+        return self._events() if self._retrying is None else self._retrying.events()
 
     def _events(self) -> Iterator[Event]:
         read, seen, clock = self._read, self._seen, time.monotonic

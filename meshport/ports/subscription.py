@@ -76,7 +76,7 @@ class Subscription:
         start: Start | datetime,
         missing: Missing,
         look_s: float,
-        on_lost: Callable[[int], None] | None,
+        on_lost: Callable[[int], object] | None,
         waits: Callable[[], bool] = lambda: False,
     ) -> None:
         self.binding = binding

@@ -23,7 +23,7 @@ from meshport.access import (
     product_rights,
     reader_rights,
 )
-from meshport.address import Address
+from meshport.address import Address, retry_name
 from meshport.cli.acls import MeshAcls
 from meshport.errors import KafkaError, MeshError
 from meshport.kafka.admin import Admin
@@ -74,6 +74,8 @@ class Scene:
             "own": f"{built}.changelog",
             "generation": f"{built}.g2",
             "alike": f"{built}0",
+            "reader's own": retry_name(f"{reads}.dashboard", given),
+            "alike reader's": retry_name(f"{reads}s", given),
         }
         self.groups = {
             "processor": f"meshport.process.{built}",
@@ -146,6 +148,7 @@ TOPICS: dict[tuple[str, str], Ops] = {
     ("processor", "own"): frozenset({READ, WRITE, CREATE, ALTER, DESCRIBE, CONFIGS}),
     ("processor", "generation"): frozenset({READ, WRITE, CREATE, ALTER, DESCRIBE, CONFIGS}),
     ("reader", "input"): frozenset({READ, DESCRIBE, CONFIGS}),
+    ("reader", "reader's own"): frozenset({READ, WRITE, CREATE, ALTER, DESCRIBE, CONFIGS}),
 }
 GROUPS: dict[tuple[str, str], Ops] = {
     ("processor", "processor"): frozenset({READ, DESCRIBE}),

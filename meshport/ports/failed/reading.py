@@ -32,6 +32,8 @@ class RetryingReader:
     """Gives the events of a subscription, and those again whose handling failed.
 
     Args:
+        subscription: receives the messages.
+        waiting: the events that wait; it forgets those of partitions that another member reads.
         retry: what is done with an event that failed.
         kafka: the connection to the cluster.
         group: the consumer group.
@@ -41,13 +43,13 @@ class RetryingReader:
         stopped: ends the iteration.
 
     Attributes:
-        waiting: the events that wait.
-        tried_again: how often an event was given again.
-        quarantined: how many events were quarantined.
+        waiting: as given.
     """
 
     def __init__(
         self,
+        subscription: Subscription,
+        waiting: WaitingEvents,
         retry: Retry,
         kafka: KafkaConfig,
         group: str,
@@ -57,6 +59,7 @@ class RetryingReader:
         on_bad: Callable[[ReceivedMessage, MeshError], None] | None,
         stopped: threading.Event,
     ) -> None:
+        self._subscription = subscription
         self._retry = retry
         self._kafka = kafka
         self._group = group
@@ -66,22 +69,14 @@ class RetryingReader:
         self._stopped = stopped
         self._topic: RetryTopic | None = None
         self._of = ""
-        self._restored: set[int] = set()
-        self._error: Exception | None = None
-        self.waiting = WaitingEvents()
-        self.tried_again = 0
-        self.quarantined = 0
+        self._errors: list[Exception] = []
+        self.waiting = waiting
 
     # -- what the subscriber calls -----------------------------------------------------------------------------------
 
     def failed(self, error: Exception) -> None:
         """Note that the event that was given last could not be handled."""
-        self._error = error
-
-    def forget(self, partition: int) -> None:
-        """Forget a partition that another member reads; see `Subscription`."""
-        self.waiting.forget(partition)
-        self._restored.discard(partition)
+        self._errors[:] = [error]
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,19 +86,20 @@ class RetryingReader:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def events(self, subscription: Subscription) -> Iterator[Event]:
+    def events(self) -> Iterator[Event]:
         """Yield events one by one until `stopped`. One of which `failed` was called before the next is asked for waits."""
         try:
             while not self._stopped.is_set():
-                topic = self._receive(subscription)
-                yield from self._waiting_events(topic, subscription)
-                yield from self._new_events(topic, subscription)
+                topic = self._receive()
+                yield from self._waiting_events(topic)
+                yield from self._new_events(topic)
         except RegistryUnavailable:
             if not self._stopped.is_set():
                 raise
 
-    def _receive(self, subscription: Subscription) -> RetryTopic:
+    def _receive(self) -> RetryTopic:
         """Receive messages, unless too many events wait, and restore the waiting events of partitions that were assigned."""
+        subscription = self._subscription
         if len(self.waiting) >= _MOST_WAITING:
             subscription.tend()
             subscription.stay()
@@ -115,15 +111,13 @@ class RetryingReader:
         if self._topic is None or subscription.topic != self._of:
             self.close()
             self.waiting.clear()
-            self._restored.clear()
             self._topic, self._of = RetryTopic(self._kafka, self._group, subscription.topic), subscription.topic
-        if assigned := subscription.assigned - self._restored:
-            for event in self._topic.restored(assigned):
-                self.waiting.add(event)
-            self._restored |= assigned
+        if assigned := subscription.assigned - self.waiting.partitions:
+            self.waiting.restore(assigned, self._topic.restored(assigned))
         return self._topic
 
-    def _new_events(self, topic: RetryTopic, subscription: Subscription) -> Iterator[Event]:
+    def _new_events(self, topic: RetryTopic) -> Iterator[Event]:
+        subscription = self._subscription
         buffer = subscription.buffer
         while buffer and len(self.waiting) < _MOST_WAITING and not self._stopped.is_set():
             received = buffer[0]
@@ -134,31 +128,33 @@ class RetryingReader:
             if not self._has_to_wait(topic, message):
                 event = self._read_new(topic, message, received)
                 if event is not None:
-                    self._error = None
+                    self._errors.clear()
                     yield event
-                    if self._error is not None:
-                        self._keep(topic, WaitingEvent(message, 0, 0.0), self._error)
+                    for error in self._errors:
+                        self._keep(topic, WaitingEvent(message, 0, 0.0), error)
             buffer.popleft()
             subscription.next_offsets[partition] = offset + 1
             if self._due() is not None or time.monotonic() >= subscription.commit_due:
                 return
 
-    def _waiting_events(self, topic: RetryTopic, subscription: Subscription) -> Iterator[Event]:
+    def _waiting_events(self, topic: RetryTopic) -> Iterator[Event]:
+        subscription = self._subscription
         while not self._stopped.is_set() and (waiting := self._due()) is not None:
             try:
                 event = self._read(*waiting.message.parts)
             except UNREADABLE as error:
                 self._quarantine(topic, waiting, error)
             else:
-                self._error = None
+                self._errors.clear()
                 if self._seen is None or self._seen.first(event):
-                    self.tried_again += waiting.tries > 0
+                    if waiting.tries:
+                        subscription.measures.retried()
                     yield event
-                if self._error is None:
+                if self._errors:
+                    self._keep(topic, waiting, self._errors[0])
+                else:
                     topic.remove(waiting.message)
                     self.waiting.remove(waiting)
-                else:
-                    self._keep(topic, waiting, self._error)
             if time.monotonic() >= subscription.commit_due:
                 subscription.tend()
 
@@ -224,7 +220,7 @@ class RetryingReader:
     def _quarantine(self, topic: RetryTopic, event: WaitingEvent, error: Exception) -> None:
         message = event.message
         topic.put_aside(message, error, event.tries)
-        self.quarantined += 1
+        self._subscription.measures.quarantined()
         if self.waiting.has(message.partition, message.offset):
             topic.remove(message)
             self.waiting.remove(event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,9 +67,14 @@ _Lane = tuple[int, int | bytes]
 
 
 class WaitingEvents:
-    """Events that wait, those of each key in the order in which they were added: the first of them is tried before the next."""
+    """Events that wait, those of each key in the order in which they were added: the first of them is tried before the next.
+
+    Attributes:
+        partitions: of which all waiting events are here.
+    """
 
     def __init__(self) -> None:
+        self.partitions: Final[set[int]] = set()
         self._lanes: Final[dict[_Lane, deque[WaitingEvent]]] = {}
         self._positions: Final[set[tuple[int, int]]] = set()
         # (due, partition, offset, event) of the first of each lane, and entries that hold no more.
@@ -84,6 +90,12 @@ class WaitingEvents:
     def holds_back(self, partition: int, key: bytes | None) -> bool:
         """Return whether an event of this key waits, so that a later one has to wait too."""
         return key is not None and (partition, key) in self._lanes
+
+    def restore(self, partitions: Iterable[int], events: Iterable[WaitingEvent]) -> None:
+        """Add all waiting events of partitions, in the order of the port's topic."""
+        for event in events:
+            self.add(event)
+        self.partitions.update(partitions)
 
     def add(self, event: WaitingEvent) -> None:
         """Add an event, after those of its key."""
@@ -124,12 +136,14 @@ class WaitingEvents:
 
     def forget(self, partition: int) -> None:
         """Forget a partition that another member reads."""
+        self.partitions.discard(partition)
         for lane in [each for each in self._lanes if each[0] == partition]:
             for event in self._lanes.pop(lane):
                 self._positions.discard((partition, event.message.offset))
 
     def clear(self) -> None:
         """Forget all."""
+        self.partitions.clear()
         self._lanes.clear()
         self._positions.clear()
         self._order.clear()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshport.address import late_name, quarantine_name, redrive_name
+from meshport.address import late_name, quarantine_name, reader_quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import TopicError
 from meshport.event.attributes import ID
@@ -117,9 +117,18 @@ def quarantined_event(
     )
 
 
-def read_quarantine(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> Iterator[QuarantinedEvent]:
-    """Yield the events that the processor of a port could not process, in offset order within each partition, up to now."""
-    return (quarantined_event(*parts) for _, parts in _read(binding, quarantine_name(binding.topic), kafka))
+def read_quarantine(
+    binding: Binding, kafka: KafkaAccess = PLAINTEXT, *, group: str | None = None
+) -> Iterator[QuarantinedEvent]:
+    """Yield the events that the processor of a port could not process, in offset order within each partition, up to now.
+
+    Args:
+        binding: of the port.
+        kafka: the connections to Kafka.
+        group: yield the port's events that this group of readers could not handle instead.
+    """
+    topic = quarantine_name(binding.topic) if group is None else reader_quarantine_name(group, binding.topic)
+    return (quarantined_event(*parts) for _, parts in _read(binding, topic, kafka))
 
 
 def read_late(binding: Binding, kafka: KafkaAccess = PLAINTEXT) -> Iterator[QuarantinedEvent]:
