@@ -94,7 +94,7 @@ def test_every_name_of_the_page_is_right() -> None:
     assert {"run", "seek", "failed", "stop", "waiting"} <= named
     assert [each for each in named if not hasattr(Subscriber, each)] == []
     for each in (metrics.RETRIED, metrics.QUARANTINED):
-        assert f"{each._name}_total" in TEXT  # type: ignore[attr-defined]
+        assert f"{each._name}_total" in TEXT
     for name in (retry_name("<group>", "<topic>"), reader_quarantine_name("<group>", "<topic>")):
         assert f"`{name}`" in TEXT
     assert Retry(tries=5, first_s=1, longest_s=300) == Retry()

@@ -3,8 +3,8 @@
 Both belong to the group, since what one group failed on is no matter of another. The retry topic is a table of the events that
 wait: the row of an event has its original bytes, the reason, the number of its tries and when it is due, and is removed
 (a tombstone) once the event is handled or quarantined. Its key is the event's position, and it is in the partition that the
-event has in the port's topic, so that whoever is assigned that partition restores what waits. A row is stored before the
-group's offset advances past its event.
+event has in the port's topic, so that the member that is assigned that partition restores what waits. A row is stored before
+the group's offset advances past its event.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class RetryTopic:
         self._producer.deliver([message])
 
     def close(self) -> None:
-        """Close the connections; nothing is under way, since each message is waited for."""
+        """Close the connections; nothing is in flight, since each message is waited for."""
         self._producer.release()
 
 
