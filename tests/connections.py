@@ -14,25 +14,45 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from meshport.binding import Binding
 from meshport.kafka.config import KafkaConfig
-from meshport.kafka.sources import file_layer, kafka_config
+from meshport.kafka.sources import CONFIG_VARIABLE, file_layer, kafka_config
 
 VARIABLE: Final = "MESHPORT_TEST_CONNECTIONS"
 
 
 def connection(bootstrap_servers: str) -> KafkaConfig:
     """The connection of the one who may do everything with a cluster."""
-    for file in _files():
-        known = read_properties(Path(file))
-        if known.bootstrap_servers == bootstrap_servers:
-            return known
-    return KafkaConfig(bootstrap_servers)
+    _, config = _known(bootstrap_servers)
+    return config
 
 
 def client_settings(bootstrap_servers: str) -> dict[str, Any]:
     """The same for a client of confluent_kafka, secrets in the clear."""
     return connection(bootstrap_servers).client_properties({})
+
+
+def variables(bootstrap_servers: str) -> dict[str, str]:
+    """The variables by which a command connects to a cluster as the same one; none for a cluster without TLS and login."""
+    file, _ = _known(bootstrap_servers)
+    return {} if file is None else {CONFIG_VARIABLE: str(file)}
+
+
+def clusters_file(clusters: Mapping[str, KafkaConfig]) -> tuple[str, dict[str, str]]:
+    """A meshport.toml with these clusters, and the variables that hold its secrets."""
+    lines, secrets = [], {}
+    for cluster, config in clusters.items():
+        lines += [f"[clusters.{cluster}]", f'"bootstrap.servers" = "{config.bootstrap_servers}"']
+        for name, value in config.properties.items():
+            if isinstance(value, SecretStr):
+                variable = f"{cluster}_{name}".upper().replace(".", "_")
+                secrets[variable] = value.get_secret_value()
+                lines.append(f'"{name}" = "${{env:{variable}}}"')
+            else:
+                lines.append(f'"{name}" = "{value}"')
+    return "\n".join(lines), secrets
 
 
 @contextmanager
@@ -44,10 +64,6 @@ def remembered(*properties: Path) -> Iterator[None]:
         yield
     finally:
         os.environ[VARIABLE] = os.pathsep.join(each for each in _files() if each not in files)
-
-
-def _files() -> list[str]:
-    return [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
 
 
 @dataclass(frozen=True)
@@ -76,3 +92,15 @@ CONNECTIONS: Final = Connections()
 def read_properties(file: Path) -> KafkaConfig:
     """Read a `client.properties`."""
     return kafka_config([file_layer(file, {})])
+
+
+def _known(bootstrap_servers: str) -> tuple[Path | None, KafkaConfig]:
+    for file in map(Path, _files()):
+        known = read_properties(file)
+        if known.bootstrap_servers == bootstrap_servers:
+            return file, known
+    return None, KafkaConfig(bootstrap_servers)
+
+
+def _files() -> list[str]:
+    return [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from meshport.cli import main
-from tests.cli.running import Ended, Run
+from tests.cli.running import Ended, Run, on
 from tests.mesh_session import Mesh
 
 
@@ -48,6 +48,6 @@ def on_mesh(cli: Run, mesh: Mesh) -> Run:
     """Run `meshport ...` with the session's mesh named by the environment."""
 
     def run(*arguments: str, **options: Any) -> Ended:
-        return cli(*arguments, **{"MESHPORT_REGISTRY": mesh.url} | options)
+        return cli(*arguments, **on(mesh) | options)
 
     return run

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.connections import variables
+from tests.mesh_session import Mesh
+
 COMMAND = [sys.executable, "-m", "meshport"]
 
 
@@ -26,6 +29,11 @@ class Ended:
     def lines(self) -> list[dict[str, Any]]:
         """The JSON objects of its stdout, one a line."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+def on(mesh: Mesh) -> dict[str, str]:
+    """Return the variables that name a mesh to a command: its registry, and the login at its Kafka where that asks for one."""
+    return {"MESHPORT_REGISTRY": mesh.url} | variables(mesh.bootstrap_servers)
 
 
 Run = Callable[..., Ended]

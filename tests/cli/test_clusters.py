@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from meshport.kafka.clusters import KafkaClusters
-from meshport.kafka.config import KafkaConfig
 from meshport.local.cluster import Cluster
 from tests.cli.running import Run
+from tests.connections import clusters_file
 from tests.mesh_session import Mesh
 from tests.project.two_clusters import SOLD, Shop
-
-
-def clusters_file(clusters: Mapping[str, KafkaConfig]) -> tuple[str, dict[str, str]]:
-    """A meshport.toml with these clusters, and the variables that hold its secrets."""
-    lines, secrets = [], {}
-    for cluster, config in clusters.items():
-        lines += [f"[clusters.{cluster}]", f'"bootstrap.servers" = "{config.bootstrap_servers}"']
-        for name, value in config.properties.items():
-            if isinstance(value, SecretStr):
-                variable = f"{cluster}_{name}".upper().replace(".", "_")
-                secrets[variable] = value.get_secret_value()
-                lines.append(f'"{name}" = "${{env:{variable}}}"')
-            else:
-                lines.append(f'"{name}" = "{value}"')
-    return "\n".join(lines), secrets
 
 
 def test_commands_take_the_clusters_of_the_project(

@@ -12,7 +12,8 @@ import pytest
 from meshport.cli import VERBS, load_verb
 from meshport.cli.session import STATE, only_mesh, open_clusters, state_file, topics_clusters
 from meshport.kafka.config import KafkaConfig
-from tests.cli.running import Run
+from tests.cli.running import Run, on
+from tests.connections import clusters_file
 from tests.mesh_session import Mesh
 
 CANARY = "c4n4ry-s3cr3t"
@@ -75,8 +76,8 @@ def taking_a_config() -> set[str]:
 def test_no_command_shows_a_secret(cli: Run, mesh: Mesh, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Every command that takes a connection is given secrets of every kind; outputs and logs, at their finest, have none."""
     address = f"d{uuid4().hex[:8]}/things"
-    on_mesh = {"MESHPORT_REGISTRY": mesh.url, "MESHPORT_KAFKA": mesh.bootstrap_servers}
-    assert cli("init").code == cli("new", address).code == cli("apply", **on_mesh).code == 0
+    assert cli("init").code == cli("new", address).code == 0
+    assert cli("apply", "--kafka", mesh.bootstrap_servers, **on(mesh)).code == 0
     (tmp_path / "rows.jsonl").write_text('{"id": "a", "happened_at": "2026-01-01T00:00:00Z"}\n')
     secrets = [f"{CANARY}-{number}" for number in range(6)]
     (tmp_path / "password").write_text(secrets[0])
@@ -125,8 +126,9 @@ def test_apply_finds_its_kafka_in_a_file(
     """`bootstrap.servers` of meshport.toml is the Kafka in which topics are made; a property of Java's alone is named."""
     assert cli("new", f"d{uuid4().hex[:8]}/things").code == 0
     (tmp_path / "client.properties").write_text("value.serializer=org.Example\nclient.id=of-file\n")
-    (tmp_path / "meshport.toml").write_text(f'[clusters.main]\nbootstrap.servers = "{mesh.bootstrap_servers}"\n')
-    ended = cli("apply", "--plan", "--registry", mesh.url, "--kafka-config", "client.properties")
+    clusters, secrets = clusters_file({"main": mesh.kafka})
+    (tmp_path / "meshport.toml").write_text(clusters)
+    ended = cli("apply", "--plan", "--registry", mesh.url, "--kafka-config", "client.properties", **secrets)
     assert ended.code == 0, ended.err
     assert "1 of 1 product would change" in ended.err
     assert [

@@ -15,6 +15,7 @@ from meshport.kafka.admin import Admin
 from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import Subscriber
 from tests.cli.running import Run
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 
 pytestmark = pytest.mark.kafka
@@ -28,7 +29,7 @@ def key(binding: Binding) -> str:
 
 def publish(mesh: Mesh, binding: Binding) -> None:
     """Publish one event."""
-    with Publisher(binding.address, mesh.registry) as publisher:
+    with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish(EVENT)
 
 
@@ -72,7 +73,8 @@ def test_a_product_that_is_used_is_not_dropped(on_mesh: Run, mesh: Mesh) -> None
 def test_a_group_that_has_committed_nothing_yet_uses_a_product(on_mesh: Run, mesh: Mesh) -> None:
     """A member that is assigned to the topic counts before its first commit."""
     port = mesh.product()
-    with Subscriber(port.address, mesh.registry, group=f"waits-{uuid4().hex[:8]}") as subscriber:
+    group = f"waits-{uuid4().hex[:8]}"
+    with Subscriber(port.address, mesh.registry, group=group, kafka=CONNECTIONS) as subscriber:
         publish(mesh, port)
         next(iter(subscriber))
         ended = on_mesh("drop", key(port), "--yes")
@@ -206,7 +208,7 @@ def test_a_contract_without_events_and_readers_changes_at_will(on_mesh: Run, mes
     assert "the port has no event and no reader" in applied.err
     binding = mesh.registry.refresh(f"mesh://{name}")
     assert (binding.key, binding.topic) == (("number",), topic_name(binding.address))
-    with Publisher(binding.address, mesh.registry) as publisher:
+    with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
         publisher.publish({"number": 1, "happened_at": 0})
     form["fields"][0]["type"] = "string"
     schema.write_text(json.dumps(form))

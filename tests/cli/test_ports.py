@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from meshport.binding import Binding
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
-from tests.cli.running import Run, process
+from tests.cli.running import Run, on, process
+from tests.connections import connection
 from tests.mesh_session import Mesh
 from tests.ports.readings import cut, fill
 from tests.remade import remake
@@ -201,7 +201,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_2_and_nothing_is_stored(
         ended = on_mesh("publish", port.address.key, "--from", name, "--on-error", "skip")
         assert (ended.code, ended.out) == (2, "")
         assert told[name] in ended.err
-    with Consumer(KafkaConfig(port.bootstrap_servers)) as consumer:
+    with Consumer(connection(port.bootstrap_servers)) as consumer:
         assert sum(consumer.end_offsets(port.topic).values()) == 0
 
 
@@ -256,7 +256,7 @@ def test_tail_for_people(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
 def test_what_cannot_be_read_is_told_and_is_1(on_mesh: Run, mesh: Mesh, port: Binding) -> None:
     """Unreadable messages are reported on stderr with their offset, the others shown; the command ends with 1."""
     fill(mesh, port.address, [1])
-    with Producer(KafkaConfig(port.bootstrap_servers)) as producer:
+    with Producer(connection(port.bootstrap_servers)) as producer:
         producer.deliver([Message(port.topic, b"s1", b"nonsense")])
     fill(mesh, port.address, [11])
     for verb in (["tail", "--from-beginning", "--until-end"], ["replay"]):
@@ -342,9 +342,7 @@ def test_nobody_reads_is_said(on_mesh: Run, port: Binding) -> None:
 def test_a_closed_pipe_is_quiet(mesh: Mesh, port: Binding, tmp_path: Path) -> None:
     """`tail --json | head -1`: one line, no complaint, and no failure."""
     fill(mesh, port.address, range(3000))
-    with process(
-        "tail", port.address.key, "--from-beginning", "--json", cwd=tmp_path, MESHPORT_REGISTRY=mesh.url
-    ) as tail:
+    with process("tail", port.address.key, "--from-beginning", "--json", cwd=tmp_path, **on(mesh)) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         assert json.loads(tail.stdout.readline())
@@ -357,9 +355,7 @@ def test_a_closed_pipe_is_quiet(mesh: Mesh, port: Binding, tmp_path: Path) -> No
 def test_a_tail_that_is_interrupted_ends_well(mesh: Mesh, port: Binding, tmp_path: Path, number: int) -> None:
     """Ctrl-C ends a live `tail` with 0 and without a word, after whole lines."""
     fill(mesh, port.address, range(10))
-    with process(
-        "tail", port.address.key, "--from-beginning", "--json", cwd=tmp_path, MESHPORT_REGISTRY=mesh.url
-    ) as tail:
+    with process("tail", port.address.key, "--from-beginning", "--json", cwd=tmp_path, **on(mesh)) as tail:
         assert tail.stdout is not None
         first = [tail.stdout.readline() for _ in range(10)]
         tail.send_signal(number)
@@ -374,7 +370,7 @@ def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Bi
     os.mkfifo(fifo)
     rows = jsonl(*[GOOD] * 5000)
     arguments = ["publish", port.address.key, "--from", str(fifo), "--json"]
-    with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url) as publish, fifo.open("wb", buffering=0) as pipe:
+    with process(*arguments, cwd=tmp_path, **on(mesh)) as publish, fifo.open("wb", buffering=0) as pipe:
         assert pipe.write(rows) == len(rows)  # more than the pipe holds: most of it has been read
         publish.send_signal(signal.SIGINT)
         out, err = publish.communicate(timeout=PATIENCE_S)
@@ -383,14 +379,14 @@ def test_a_publish_that_is_interrupted_tells_what_is_stored(mesh: Mesh, port: Bi
     assert 1000 < counts["stored"] <= 5000
     assert (counts["refused"], counts["unknown"]) == (0, 0)
     assert b"(interrupted)" in err
-    with Consumer(KafkaConfig(port.bootstrap_servers)) as consumer:
+    with Consumer(connection(port.bootstrap_servers)) as consumer:
         assert sum(consumer.end_offsets(port.topic).values()) == counts["stored"]
 
 
 def test_no_colour_where_none_is_wanted(port: Binding, mesh: Mesh, tmp_path: Path) -> None:
     """With NO_COLOR, and where nothing is a terminal, neither stream holds an escape."""
     for arguments in (["resolve", port.address.key], ["resolve", "Bad/Address"], ["nonsense"], ["search"]):
-        with process(*arguments, cwd=tmp_path, MESHPORT_REGISTRY=mesh.url, NO_COLOR="1", FORCE_COLOR="") as ended:
+        with process(*arguments, cwd=tmp_path, **on(mesh), NO_COLOR="1", FORCE_COLOR="") as ended:
             out, err = ended.communicate(timeout=PATIENCE_S)
         assert b"\x1b" not in out + err
 

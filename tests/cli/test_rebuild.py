@@ -12,6 +12,7 @@ from meshport.process import load_pipeline, make_plan
 from meshport.process.engines import batch
 from meshport.project.project import Project
 from tests.cli.running import Run
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 
 FLIGHTS = [{"date": f"2001/01/01 0{hour}:10", "delay": hour, "origin": place} for hour in range(9) for place in "ABC"]
@@ -34,7 +35,9 @@ def delays(on_mesh: Run, mesh: Mesh, tmp_path: Path) -> str:
         ended = on_mesh(*typed)
         assert ended.code == 0, ended.err
     product = Project(tmp_path).product(mesh.registry.resolve(built).address)
-    plan = make_plan(load_pipeline(product.product, product.folder), product.product.address, mesh.registry)
+    plan = make_plan(
+        load_pipeline(product.product, product.folder), product.product.address, mesh.registry, kafka=CONNECTIONS
+    )
     batch.run_processor(plan, mesh.registry, until_end=True)
     return built
 

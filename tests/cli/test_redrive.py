@@ -8,11 +8,11 @@ from meshport.address import quarantine_name, redrive_name
 from meshport.binding import Binding
 from meshport.errors import EventError
 from meshport.kafka.admin import Admin
-from meshport.kafka.config import KafkaConfig
 from meshport.kafka.producer import Producer
 from meshport.process.wire.input import InputMessage
 from meshport.process.wire.messages import quarantined
 from tests.cli.running import Run
+from tests.connections import connection
 from tests.mesh_session import Mesh
 
 pytestmark = pytest.mark.kafka
@@ -23,9 +23,9 @@ def port(mesh: Mesh) -> Binding:
     """A port whose processor has quarantined six events: of two partitions, with two errors."""
     made = mesh.product()
     quarantine = quarantine_name(made.topic)
-    Admin(KafkaConfig(made.bootstrap_servers)).ensure_topic(quarantine, 2)
+    Admin(connection(made.bootstrap_servers)).ensure_topic(quarantine, 2)
     errors = (EventError("no id"), ValueError("no number"))
-    with Producer(KafkaConfig(made.bootstrap_servers)) as producer:
+    with Producer(connection(made.bootstrap_servers)) as producer:
         producer.deliver(
             quarantined(
                 quarantine,
@@ -50,7 +50,7 @@ def test_events_are_redriven_once(on_mesh: Run, port: Binding) -> None:
     early = on_mesh("redrive", address)
     assert early.code != 0
     assert "run it first" in early.err
-    Admin(KafkaConfig(port.bootstrap_servers)).ensure_topic(redrive_name(port.topic), 2)
+    Admin(connection(port.bootstrap_servers)).ensure_topic(redrive_name(port.topic), 2)
     everything = [(0, 5), (0, 7), (0, 9), (1, 4), (1, 6), (1, 8)]
     dry = on_mesh("redrive", address, "--dry-run", "--json")
     assert (dry.code, places(dry.lines)) == (0, everything)

@@ -21,6 +21,7 @@ from meshport.product import Product
 from meshport.project.project import ProjectProduct
 from meshport.registry import Registry
 from meshport.schema import Schema, parse_schema
+from tests.connections import CONNECTIONS
 from tests.mesh_session import Mesh
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -72,7 +73,13 @@ class Port:
     def prove(self, candidate: Schema, sample: Sample | None = None, **more: Any) -> Evidence:
         """The proof of a candidate."""
         return prove(
-            self.binding, candidate, self.mesh.registry, versions=self.versions, sample=sample or Sample(), **more
+            self.binding,
+            candidate,
+            self.mesh.registry,
+            kafka=CONNECTIONS,
+            versions=self.versions,
+            sample=sample or Sample(),
+            **more,
         )
 
     @property

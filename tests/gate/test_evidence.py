@@ -20,6 +20,7 @@ from meshport.gate.sampling import Sample
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message
 from meshport.schema import Schema
+from tests.connections import CONNECTIONS, client_settings
 from tests.gate.stored import BEGIN, REQUIRED, WITHOUT_CAR, Port, offsets, optional, play, port
 from tests.mesh_session import Mesh
 from tests.waiting import PATIENCE_S
@@ -104,7 +105,7 @@ def test_a_version_that_retention_has_taken_is_named(mesh: Mesh) -> None:
     one.store(one.messages(range(6)))
     one.become(play(optional("a"), optional("b")))
     one.store(one.messages(range(7)))
-    admin = AdminClient({"bootstrap.servers": mesh.bootstrap_servers, "log_level": 0})
+    admin = AdminClient(client_settings(mesh.bootstrap_servers) | {"log_level": 0})
     cut = TopicPartition(one.binding.topic, 0, 5)
     admin.delete_records([cut])[cut].result(timeout=PATIENCE_S)
     evidence = one.prove(play(optional("a"), optional("b")))
@@ -193,7 +194,7 @@ def test_an_unknown_schema_is_reported_and_asked_for_once(ports: Mesh) -> None:
         def by_guid(self, guid: UUID) -> Schema:
             raise AssertionError(guid)
 
-    evidence = prove(one.binding, play(), Counting(), versions=one.versions)
+    evidence = prove(one.binding, play(), Counting(), kafka=CONNECTIONS, versions=one.versions)
     assert evidence.failed == {Cause.UNKNOWN_SCHEMA: 141}
     assert offsets(evidence) == [(0, number) for number in range(141)]
     assert "900000" in evidence.failures[0].error
@@ -209,7 +210,7 @@ def test_what_the_present_schema_breaks_is_settled(ports: Mesh) -> None:
     one.store(one.messages(range(6)))
     narrow = one.binding.model_copy(update={"schema_text": WITHOUT_CAR.text})
     candidate = play(optional("a"), kinds=["phone"])
-    evidence = prove(narrow, candidate, ports.registry, versions=one.versions)
+    evidence = prove(narrow, candidate, ports.registry, kafka=CONNECTIONS, versions=one.versions)
     assert offsets(evidence, Cause.SETTLED) == [(0, 2), (0, 5)]
     assert offsets(evidence, Cause.CANDIDATE) == [(0, 1), (0, 4)], "speaker is new among what breaks"
 
@@ -281,7 +282,7 @@ def test_transactions_and_their_markers_are_passed_over(mesh: Mesh) -> None:
     one = port(mesh)
     messages = one.messages(range(6))
     producer = ClientProducer(
-        {"bootstrap.servers": mesh.bootstrap_servers, "transactional.id": f"raw-{uuid4()}", "log_level": 0}
+        client_settings(mesh.bootstrap_servers) | {"transactional.id": f"raw-{uuid4()}", "log_level": 0}
     )
     producer.init_transactions(15)
     for part, end in ((messages[:3], producer.abort_transaction), (messages[3:], producer.commit_transaction)):
@@ -328,9 +329,9 @@ def test_a_topic_that_is_not_there_is_new_or_an_error(mesh: Mesh) -> None:
     """A port without a version needs no topic; one with versions but without a topic is an error, never a pass."""
     one = port(mesh)
     gone = one.binding.model_copy(update={"topic": f"tests.nowhere-{uuid4().hex}"})
-    assert prove(gone, play(), mesh.registry).events == 0
+    assert prove(gone, play(), mesh.registry, kafka=CONNECTIONS).events == 0
     with pytest.raises(TopicError, match="nowhere"):
-        prove(gone, play(), mesh.registry, versions=one.versions)
+        prove(gone, play(), mesh.registry, kafka=CONNECTIONS, versions=one.versions)
 
 
 @pytest.mark.kafka
@@ -339,7 +340,7 @@ def test_a_topic_that_was_made_again_is_an_error(mesh: Mesh) -> None:
     one = port(mesh)
     bound = one.binding.model_copy(update={"topic_id": "A" * 22})
     with pytest.raises(TopicRemade, match="is bound to the earlier one"):
-        prove(bound, play(), mesh.registry, versions=one.versions)
+        prove(bound, play(), mesh.registry, kafka=CONNECTIONS, versions=one.versions)
 
 
 def test_a_broker_that_does_not_answer_is_an_error(in_memory_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from meshport.ports.publisher import Publisher
+from tests.connections import CONNECTIONS
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order, publish, publish_lines
 from tests.interop.tools import do_without
 from tests.mesh_session import Mesh
@@ -39,6 +40,6 @@ def ledger(mesh: Mesh) -> Published:
     """Four orders on a compacted port, the second of them retracted."""
     binding = mesh.product(ORDER, name="ledger", key="order_id", time="placed_at", cleanup="compact")
     records = publish(mesh, binding.address, range(4))
-    with Publisher(binding.address, mesh.registry) as publisher:
+    with Publisher(binding.address, mesh.registry, kafka=CONNECTIONS) as publisher:
         gone = publisher.retract({"order_id": order(1)["order_id"]})
     return Published(binding, mesh.url, {**records, gone: None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from meshport.address import Address
 from meshport.binding import Binding
 from meshport.codec.jsonform import to_json
 from meshport.ports.publisher import Publisher
+from tests.connections import CONNECTIONS, variables
 from tests.mesh_session import Mesh
 from tests.waiting import PATIENCE_S
 
@@ -57,7 +59,7 @@ def order(number: int) -> dict[str, Any]:
 
 def publish(mesh: Mesh, address: Address, numbers: range) -> dict[str, dict[str, Any]]:
     """Publish orders with the library; records by the ids of their events."""
-    with Publisher(address, mesh.registry) as publisher:
+    with Publisher(address, mesh.registry, kafka=CONNECTIONS) as publisher:
         return {publisher.publish(order(number)): order(number) for number in numbers}
 
 
@@ -67,14 +69,16 @@ def publish_lines(mesh: Mesh, address: Address, numbers: range) -> dict[str, dic
     run(
         ["publish", str(address), "--from", "-", "--id-field", "order_id", "--registry", mesh.url],
         stdin="".join(f"{json.dumps(to_json(each))}\n" for each in records.values()),
+        **variables(mesh.bootstrap_servers),
     )
     return records
 
 
-def run(arguments: list[str], stdin: str = "") -> str:
+def run(arguments: list[str], stdin: str = "", **environment: str) -> str:
     """What a `meshport` command writes to stdout; it must end well."""
     done = subprocess.run(
         [sys.executable, "-m", "meshport", *arguments],
+        env=os.environ | environment,
         input=stdin,
         capture_output=True,
         text=True,

@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from tests.connections import client_settings
 from tests.waiting import PATIENCE_S, patiently
 
 
@@ -13,7 +14,7 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
     """Every message of a topic."""
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **client_settings(bootstrap_servers),
             "group.id": "plain",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
@@ -45,7 +46,7 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
 def write(bootstrap_servers: str, topic: str, key: bytes | None, value: bytes | None, headers: Any) -> None:
     """One message, stored."""
     failures: list[Any] = []
-    producer = Producer({"bootstrap.servers": bootstrap_servers})
+    producer = Producer(client_settings(bootstrap_servers))
     producer.produce(
         topic, value, key, headers=headers, on_delivery=lambda error, _: failures.append(error) if error else None
     )

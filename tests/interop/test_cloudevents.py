@@ -21,6 +21,7 @@ from meshport.codec.jsonform import to_json
 from meshport.event import Event
 from meshport.ports.replay import Replay
 from meshport.ports.subscriber import Subscriber
+from tests.connections import CONNECTIONS
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order, run
 from tests.interop.plain import headers_of, read_all, write
 from tests.mesh_session import Mesh
@@ -71,7 +72,7 @@ def client(mesh: Mesh) -> Iterator[SchemaRegistryClient]:
 
 def by_id(mesh: Mesh, published: Published) -> dict[str, Event]:
     """The events of a port as we read them."""
-    with Replay(published.binding.address, mesh.registry) as replay:
+    with Replay(published.binding.address, mesh.registry, kafka=CONNECTIONS) as replay:
         return {each.id: each for each in replay.history()}
 
 
@@ -136,7 +137,7 @@ def test_we_subscribe_to_what_the_sdk_writes(mesh: Mesh, client: SchemaRegistryC
         )
         message = to_structured(event, JSONFormat())
     write(binding.bootstrap_servers, binding.topic, b"k", message.value, list(message.headers.items()))
-    with Subscriber(binding.address, mesh.registry) as subscriber:
+    with Subscriber(binding.address, mesh.registry, kafka=CONNECTIONS) as subscriber:
         ours = next(iter(subscriber))
     assert ours.attributes() == event.get_attributes()
     assert (ours.key, ours.data) == (b"k", order(4))

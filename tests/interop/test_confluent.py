@@ -14,6 +14,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
 from meshport.ports.subscriber import Subscriber
+from tests.connections import CONNECTIONS
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order
 from tests.interop.plain import headers_of, read_all, write
 from tests.mesh_session import Mesh
@@ -107,7 +108,7 @@ def test_we_read_what_the_serializer_writes(mesh: Mesh, client: SchemaRegistryCl
     ]
     value = AvroSerializer(client, binding.schema_text, conf=conf)(order(7), value_of(binding.topic, headers))
     write(binding.bootstrap_servers, binding.topic, b"k", value, headers)
-    with Subscriber(binding.address, mesh.registry) as subscriber:
+    with Subscriber(binding.address, mesh.registry, kafka=CONNECTIONS) as subscriber:
         event = next(iter(subscriber))
     assert (event.id, event.source, event.key, event.data) == ("1", "/elsewhere", b"k", order(7))
     assert event.time == order(0)["placed_at"]

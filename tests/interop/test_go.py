@@ -14,6 +14,7 @@ import pytest
 
 from meshport.codec.jsonform import to_json
 from meshport.ports.subscriber import Subscriber
+from tests.connections import CONNECTIONS
 from tests.interop.orders import ORDER, ORDER_PORT, Published, order
 from tests.interop.plain import read_all
 from tests.interop.tools import do_without
@@ -103,7 +104,7 @@ def test_we_subscribe_to_what_go_writes(mesh: Mesh, orders: Published, program: 
     lines = "".join(f"{json.dumps(to_json(each))}\n" for each in wanted)
     program("write", binding.bootstrap_servers, mesh.url, binding.topic, binding.type, stdin=lines)
     found = []
-    with Subscriber(binding.address, mesh.registry) as subscriber:
+    with Subscriber(binding.address, mesh.registry, kafka=CONNECTIONS) as subscriber:
         for event in subscriber:
             found.append(event)
             if len(found) == len(wanted):
