@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import codec, columnar, contracts, emitting, gate, identity, ports, registry, registry_attacks
+from tests.bench import codec, columnar, contracts, emitting, gate, identity, ports, registry, registry_attacks, secured
 from tests.bench.figures import Figure
 from tests.bench.processors import bench as processors
 
@@ -24,6 +24,7 @@ PARTS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "processors": processors.figures,
     "registry": registry.figures,
     "registry-attacks": registry_attacks.figures,
+    "secured": secured.figures,
 }
 
 

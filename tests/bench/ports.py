@@ -119,17 +119,17 @@ def _publishing(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
     table = pa.Table.from_pylist(records, schema=arrow_schema(publisher.schema))
     naive = _NaivePublisher(binding, mesh.url)
     writer = EventWriter(source=str(binding.address), type=binding.type, codec=codec, schema_id=binding.schema_id)
-    messages = [_encoded(writer, record) for record in records]
+    messages = [encoded(writer, record) for record in records]
     client = Producer({"bootstrap.servers": binding.bootstrap_servers, **PRODUCER})
-    rates = _rates(
+    rates = rates_in_turns(
         len(records),
         {
-            "ours": lambda: _each(publisher.publish, records, publisher.flush),
-            "batch": lambda: _each(publisher.publish_batch, [table], publisher.flush),
-            "naive": lambda: _each(naive.publish, records, naive.flush),
-            "client": lambda: _produce(client, binding.topic, messages),
-            "codec": lambda: _each(codec.encode, records, lambda: None),
-            "event": lambda: _each(
+            "ours": lambda: each_of(publisher.publish, records, publisher.flush),
+            "batch": lambda: each_of(publisher.publish_batch, [table], publisher.flush),
+            "naive": lambda: each_of(naive.publish, records, naive.flush),
+            "client": lambda: produce_all(client, binding.topic, messages),
+            "codec": lambda: each_of(codec.encode, records, lambda: None),
+            "event": lambda: each_of(
                 lambda record: writer.plain(record, b"an-id", record["ordered_at"]), records, lambda: None
             ),
         },
@@ -145,22 +145,22 @@ def _reading(mesh: Mesh, records: list[dict[str, Any]]) -> Iterator[Figure]:
             publisher.publish(record)
     codec = codec_for(parse_schema(binding.schema_text))
     bodies = [codec.encode(record) for record in records]
-    rates = _rates(
+    rates = rates_in_turns(
         len(records),
         {
             "ours": lambda: _subscribe(mesh, binding, len(records)),
             "batch": lambda: _read_batches(mesh, binding, len(records)),
             "naive": lambda: _naive_read(binding, mesh.url, len(records)),
             "client": lambda: _consume(binding, len(records)),
-            "codec": lambda: _each(codec.decode, bodies, lambda: None),
+            "codec": lambda: each_of(codec.decode, bodies, lambda: None),
         },
     )
     yield from _told("subscribe", rates)
     yield from _told_batch("read batch", rates)
 
 
-def _rates(count: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Events a second of each way, round by round, the ways taking turns so that a slow minute hits all alike."""
+def rates_in_turns(count: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Return the events a second of each way, round by round; the ways take turns, so that a slow minute hits all alike."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()  # connections, generated code and caches are there before anything is timed
@@ -170,7 +170,8 @@ def _rates(count: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, lis
     return rates
 
 
-def _encoded(writer: EventWriter, record: dict[str, Any]) -> tuple[bytes, bytes, Any]:
+def encoded(writer: EventWriter, record: dict[str, Any]) -> tuple[bytes, bytes, Any]:
+    """Return value, key and headers of the event of an order."""
     value, headers = writer.message(record, id=new_id(), time=record["ordered_at"])
     return value, record["customer"].encode(), headers
 
@@ -193,7 +194,8 @@ def _told_batch(figure: str, rates: dict[str, list[float]]) -> Iterator[Figure]:
         yield Figure(figure, middle["batch"], "events/s", peer, middle[name])
 
 
-def _each(do: Callable[[Any], Any], items: list[Any], finish: Callable[[], Any]) -> float:
+def each_of(do: Callable[[Any], Any], items: list[Any], finish: Callable[[], Any]) -> float:
+    """Return the seconds that it takes to do something with each item, and to finish."""
     began = time.perf_counter()
     for item in items:
         do(item)
@@ -201,7 +203,8 @@ def _each(do: Callable[[Any], Any], items: list[Any], finish: Callable[[], Any])
     return time.perf_counter() - began
 
 
-def _produce(client: Producer, topic: str, messages: list[tuple[bytes, bytes, Any]]) -> float:
+def produce_all(client: Producer, topic: str, messages: list[tuple[bytes, bytes, Any]]) -> float:
+    """Return the seconds in which the client alone stores messages that were made before."""
     began = time.perf_counter()
     produce = client.produce
     for number, (value, key, headers) in enumerate(messages):
