@@ -31,7 +31,7 @@ from meshport.schema import Schema
 from meshport_registry import Settings, running
 from tests.bench.apicurio import NoPeer, apicurio
 from tests.cli.conftest import cli as cli  # noqa: PLC0414 - pytest finds a fixture by its name here
-from tests.cli.running import Run
+from tests.cli.running import Run, on
 from tests.connections import CONNECTIONS
 from tests.interop.plain import read_all
 from tests.interop.tools import do_without
@@ -45,6 +45,19 @@ from tests.waiting import PATIENCE_S
 SUBJECTS = repeats(suite=150, campaign=1000)
 TYPES = 50
 WRITERS = 8
+FOREIGN = """\
+address: mesh://foreign/readings
+id: 0d1c7f6e-6a3a-4f0e-9d57-6f1f7d9b4a11
+archetype: source-aligned
+description: Readings of sensors.
+owner: foreign
+outputPorts:
+  - name: events
+    key: sensor
+    time: at
+    envelope: none
+    compatibility: FULL
+"""
 
 
 @pytest.fixture(scope="module")
@@ -138,50 +151,70 @@ def test_a_thousand_subjects_with_references_arrive(filled: httpx2.Client, tmp_p
         assert isinstance(registry.by_id(next(there.each_version()).id), Schema)
 
 
+@repeated
 @pytest.mark.kafka
-def test_a_topic_moves_with_its_registry(peer: httpx2.Client, mesh: Mesh, cli: Run, tmp_path: Path) -> None:
-    """A topic of Confluent's serializer is adopted and derived from; ids are equal, and both registries read every record."""
-    topic, theirs_at = foreign_topic(mesh), str(peer.base_url)
+def test_a_topic_moves_with_its_registry(
+    filled: httpx2.Client, mesh: Mesh, cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate in the writers' project, the import of all subjects, then adopt: ids are equal, and both read every record.
+
+    Confluent's serializer has filled the topic, by two versions of its schema.
+    """
+    topic, theirs_at = foreign_topic(mesh), str(filled.base_url)
     theirs = Mesh(mesh.registry, theirs_at, mesh.kafka, mesh.folder)
     second = READING | {"fields": [*READING["fields"], {"name": "unit", "type": "string", "default": "C"}]}
     write(theirs, topic, [reading(number) for number in range(60)])
     write(theirs, topic, [reading(number) for number in range(60, 90)], form=second)
-    assert peer.put(f"/config/{topic}-value", json={"compatibility": "FULL"}).is_success
+    assert filled.put(f"/config/{topic}-value", json={"compatibility": "FULL"}).is_success
+    writers, own_project = tmp_path / "writers", tmp_path / "own"
+    for project in (writers, own_project):
+        project.mkdir()
+        monkeypatch.chdir(project)
+        assert cli("init").code == 0
+    monkeypatch.chdir(writers)
+    _the_gate_judges_by_the_peer(cli, theirs_at, topic, second)
+    monkeypatch.chdir(own_project)
     with (
         running(Settings(database=f"sqlite:///{tmp_path / 'own.db'}", port=0)) as url,
         Registry(url, keep=0, timeout=PATIENCE_S) as registry,
     ):
-        at = {"MESHPORT_REGISTRY": url, "MESHPORT_KAFKA": mesh.bootstrap_servers}
-        assert cli("init").code == 0
-        adopted = cli("adopt", topic, "--as", "foreign/readings", "--time", "at", "--from-registry", theirs_at, **at)
-        assert adopted.code == 0, adopted.err
-        _the_gate_judges_by_the_peer(cli, theirs_at)
+        own = Mesh(registry, url, mesh.kafka, mesh.folder)
+        at = {"MESHPORT_KAFKA": mesh.bootstrap_servers} | on(own)
         moved = cli("registry", "import", "--from", theirs_at, **at)
         assert moved.code == 0, moved.err
+        with ConfluentSubjects.at(theirs_at) as subjects:
+            assert _ids(registry.subjects) == _ids(subjects)
+        adopted = cli("adopt", topic, "--as", "foreign/readings", "--time", "at", "--json", **at)
+        assert (adopted.code, json.loads(adopted.out)["notes"]) == (0, []), adopted.err
         assert cli("apply", **at).code == 0
         binding = registry.resolve("foreign/readings")
-        versions = peer.get(f"/subjects/{topic}-value/versions/2").json()
+        versions = filled.get(f"/subjects/{topic}-value/versions/2").json()
         assert (binding.subject, binding.schema_id) == (f"{topic}-value", versions["id"])
         again = cli("registry", "import", "--from", theirs_at, "--json", **at)
         assert (again.code, json.loads(again.out)["versions"]) == (0, 0), again.err
         assert _derived(cli, registry, at) == Counter(reading(number)["sensor"] for number in range(90))
-        own = Mesh(registry, url, mesh.kafka, mesh.folder)
         _every_record_is_read_by_both(own, theirs, topic)
 
 
-def _the_gate_judges_by_the_peer(cli: Run, peer: str) -> None:
-    """Check the contract as it was adopted, then one that lacks a field."""
+def _ids(subjects: ConfluentSubjects) -> dict[tuple[str, int], int]:
+    """Return the id of each version of each subject."""
+    return {each.key: each.id for each in subjects.snapshot().each_version()}
+
+
+def _the_gate_judges_by_the_peer(cli: Run, peer: str, topic: str, form: dict[str, Any]) -> None:
+    """Check a contract against the peer alone, then without one of its fields, in the project of a team that has not moved."""
+    product, contract = Path("producers/foreign/readings/product.yaml"), Path("schemas/foreign/readings.events.avsc")
+    for file in (product, contract):
+        file.parent.mkdir(parents=True)
+    product.write_text(f"{FOREIGN}    topic: {topic}\n", encoding="utf-8")
+    contract.write_text(json.dumps(form), encoding="utf-8")
     passed = cli("gate", "check", "--against", peer)
     assert (passed.code, "1 contract passes; 1 unchanged" in passed.out) == (0, True), passed.out + passed.err
-    file = Path("schemas/foreign/readings.events.avsc")
-    text = file.read_text(encoding="utf-8")
-    form = json.loads(text)
-    form["fields"] = [each for each in form["fields"] if each["name"] != "celsius"]
-    file.write_text(json.dumps(form), encoding="utf-8")
+    fields = [each for each in form["fields"] if each["name"] != "celsius"]
+    contract.write_text(json.dumps(form | {"fields": fields}), encoding="utf-8")
     refused = cli("gate", "check", "--against", peer, "--json")
     assert refused.code == 1
     assert {each["path"] for each in json.loads(refused.out)["verdicts"][0]["findings"]} == {"celsius"}
-    file.write_text(text, encoding="utf-8")
 
 
 def _derived(cli: Run, registry: Registry, at: dict[str, str]) -> dict[str, int]:
