@@ -27,7 +27,7 @@ from meshport.local.secured import OPERATOR, SecuredListeners
 from meshport.ports.publisher import Publisher
 from tests.bench.figures import Figure, say
 from tests.bench.ports import EVENTS, ORDER, PRODUCER, each_of, encoded, orders, produce_all, rates_in_turns
-from tests.connections import read_properties, remember
+from tests.connections import read_properties, remembered
 from tests.mesh_session import Mesh, open_test_mesh
 
 _WARM_UP: Final = 3  # rounds in which the brokers compile what TLS needs
@@ -41,7 +41,7 @@ def figures() -> Iterator[Figure]:
     with ExitStack() as opened:
         plain = opened.enter_context(open_cluster(None, cache_dir=cache))
         secured = opened.enter_context(open_cluster(None, cache_dir=cache, listeners=SecuredListeners))
-        remember(secured.principals[OPERATOR])
+        opened.enter_context(remembered(secured.principals[OPERATOR]))
         for name, cluster, login in (
             ("plain", plain, plain.config),
             ("TLS", secured, read_properties(secured.principals["producer"])),

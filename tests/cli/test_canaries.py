@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
@@ -151,7 +151,8 @@ class Looked:
 
     def interrupted(self, name: str, *more: str, cwd: Path, ready: Callable[[], object], **given: str) -> int:
         """Run a command as a process until it is ready, interrupt it, and return its exit code."""
-        with process(name, *more, cwd=cwd, **given) as command, ThreadPoolExecutor() as readers:
+        # A command that is not ready in time is killed before its readers are waited for, who read to its end.
+        with ThreadPoolExecutor() as readers, process(name, *more, cwd=cwd, **given) as command:
             assert command.stdout is not None
             assert command.stderr is not None
             written = [readers.submit(each.read) for each in (command.stdout, command.stderr)]
@@ -376,7 +377,7 @@ def test_a_command_that_succeeds_leaves_no_secret(
             arguments = [peer.url if each == "PEER" else each for each in words]
             if name == "run":
                 code = looked.interrupted(
-                    name, *arguments, cwd=shop, ready=lambda: ends(secured, "shop.cents."), **given
+                    name, *arguments, cwd=shop, ready=lambda: has_records(secured, "shop.cents."), **given
                 )
             elif name == "up":
                 made = tmp_path / "made"
@@ -421,6 +422,14 @@ def ends(secured: Cluster, begin: str = "") -> dict[tuple[str, int], int]:
     finally:
         consumer.close()
     return {each: high for each, (low, high) in found.items() if high > low}
+
+
+def has_records(secured: Cluster, begin: str) -> bool:
+    """Whether topics whose names begin so have records; a topic that is being made has none."""
+    try:
+        return bool(ends(secured, begin))
+    except KafkaException:
+        return False
 
 
 def records(secured: Cluster) -> list[bytes]:

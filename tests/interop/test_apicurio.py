@@ -42,7 +42,7 @@ from tests.ports.readings import reading
 from tests.repeats import repeated, repeats
 from tests.waiting import PATIENCE_S
 
-SUBJECTS = repeats(suite=150, campaign=1000)
+SUBJECTS = repeats(suite=100, campaign=1000)
 TYPES = 50
 WRITERS = 8
 FOREIGN = """\
