@@ -48,10 +48,10 @@ def figures() -> Iterator[Figure]:
         ):
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             mesh = opened.enter_context(open_test_mesh(folder, cluster.bootstrap_servers))
-            ways |= {f"{way}, {name}": publish for way, publish in _ways(mesh, login, opened).items()}
+            ways |= {f"{way}, {name}": publish_all for way, publish_all in _ways(mesh, login, opened).items()}
         for _ in range(_WARM_UP):
-            for way in ways.values():
-                way()
+            for publish_all in ways.values():
+                publish_all()
         rates = rates_in_turns(EVENTS, ways)
     for way, figure in _FIGURES.items():
         pairs = zip(rates[f"{way}, TLS"], rates[f"{way}, plain"], strict=True)
