@@ -6,8 +6,9 @@ waits and as it is sent.
 
 from __future__ import annotations
 
+from meshport.outbox.creating import create_table
 from meshport.outbox.outbox import Outbox
 from meshport.outbox.row import OutboxRow
 from meshport.outbox.table import COLUMNS, TABLE, creation
 
-__all__ = ["COLUMNS", "TABLE", "Outbox", "OutboxRow", "creation"]
+__all__ = ["COLUMNS", "TABLE", "Outbox", "OutboxRow", "create_table", "creation"]

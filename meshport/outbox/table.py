@@ -6,7 +6,6 @@ transaction has committed (`meshport relay`).
 | column | what it holds |
 |---|---|
 | `number` | grows with each row that is added |
-| `transaction` | the transaction that added it, `xid8` (PostgreSQL only) |
 | `id`, `type` | CloudEvents' id and type |
 | `aggregatetype` | the topic that the address led to when the event was added |
 | `aggregateid` | the record key as text; of an event without a key its id, so that it waits for no other |
@@ -29,9 +28,9 @@ row until it commits, and the event is added while it does. So the row of a late
 visible, that of the earlier change is visible too. Numbers of different aggregates may become visible in any order; therefore
 a row is found by its missing mark, never by a number that was read last.
 
-The order of `transaction` is another one: a transaction has its `xid` from its first write. One that has written elsewhere
-before it waits for the lock of an aggregate has a lower `xid` than the transaction that holds it, and the later event.
-For the same reason `pg_snapshot_xmin` is no bound: of these two rows it may let the later one by alone.
+The order of PostgreSQL's transaction ids (`xid8`) is another one. A transaction has its id from its first write: one that has
+written elsewhere before it waits for the lock of an aggregate has a lower id than the transaction that holds it, and the later
+event. For the same reason `pg_snapshot_xmin` is no bound: of these two rows it may let the later one by alone.
 """
 
 from __future__ import annotations
@@ -74,7 +73,6 @@ Database = Literal["postgresql", "sqlite"]
 _POSTGRESQL: Final = (
     f"""CREATE TABLE IF NOT EXISTS {TABLE} (
   "number" bigserial PRIMARY KEY,
-  "transaction" xid8 NOT NULL DEFAULT pg_current_xact_id(),
   "id" text NOT NULL,
   "aggregatetype" text NOT NULL,
   "aggregateid" text NOT NULL,
