@@ -64,8 +64,8 @@ def by_connection(url: str) -> Iterator[Any]:
 def by_driver(url: str) -> Iterator[Any]:
     """A connection of the database's driver."""
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-            yield connection
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file, file:
+            yield file
         return
     with psycopg.connect(url) as connection:
         yield connection
@@ -117,9 +117,9 @@ async def by_async_session(url: str) -> AsyncIterator[Any]:
 async def by_async_driver(url: str) -> AsyncIterator[Any]:
     """An async connection of the database's driver."""
     if url.startswith("sqlite"):
-        async with aiosqlite.connect(url.removeprefix("sqlite:///")) as connection:
-            yield connection
-            await connection.commit()
+        async with aiosqlite.connect(url.removeprefix("sqlite:///")) as file:
+            yield file
+            await file.commit()
         return
     async with await psycopg.AsyncConnection.connect(url) as connection:
         yield connection
