@@ -13,7 +13,7 @@ from meshport.outbox.table import COLUMNS, TABLE, insertion
 
 __all__ = ["add_row", "add_row_async"]
 
-_KINDS: Final = "a Session or Connection of SQLAlchemy, django.db.connection, or a connection of sqlite3 or psycopg, to PostgreSQL or SQLite"
+_KINDS: Final = "a Session or Connection of SQLAlchemy, django.db.connection, or a connection of sqlite3 or psycopg"
 _ASYNC_KINDS: Final = "an AsyncSession or AsyncConnection of SQLAlchemy, or an async connection of psycopg or aiosqlite"
 _DATABASES: Final = frozenset({"postgresql", "sqlite"})
 _FORMAT: Final = insertion(lambda _: "%s")
