@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshport.ports.failed.waiting import Retry
     from meshport.ports.group_start import Start
     from meshport.ports.history import Missing
-    from meshport.ports.lifespan import Reading, lifespan
+    from meshport.ports.lifespan import SubscriberTask, lifespan
     from meshport.ports.publisher import Publisher
     from meshport.ports.replay import Offsets, Replay
     from meshport.ports.subscriber import Subscriber
@@ -34,13 +34,13 @@ __all__ = [
     "Missing",
     "Offsets",
     "Publisher",
-    "Reading",
     "Receipt",
     "Registry",
     "Replay",
     "Retry",
     "Start",
     "Subscriber",
+    "SubscriberTask",
     "kafka_clusters",
     "lifespan",
 ]
@@ -55,13 +55,13 @@ _MODULES: Final = {
     "Event": "meshport.event",
     "Missing": "meshport.ports.history",
     "Publisher": "meshport.ports.publisher",
-    "Reading": "meshport.ports.lifespan",
     "Receipt": "meshport.ports.delivery.receipt",
     "Offsets": "meshport.ports.replay",
     "Replay": "meshport.ports.replay",
     "Retry": "meshport.ports.failed.waiting",
     "Start": "meshport.ports.group_start",
     "Subscriber": "meshport.ports.subscriber",
+    "SubscriberTask": "meshport.ports.lifespan",
     "Registry": "meshport.registry",
     "kafka_clusters": "meshport.project.clusters",
     "lifespan": "meshport.ports.lifespan",

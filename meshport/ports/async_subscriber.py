@@ -95,7 +95,7 @@ class AsyncSubscriber:
         self._kafka = kafka
         self._look_s = look_s
         self._ahead = ahead
-        self._reading: _Reading | None = None
+        self._reading: _OpenSubscriber | None = None
         self._current: Received | None = None
 
     # -- open and closed -------------------------------------------------------------------------------------------
@@ -109,12 +109,12 @@ class AsyncSubscriber:
             RegistryUnavailable, BrokerUnavailable: no answer.
         """
         if self._reading is None:
-            reading = _Reading(asyncio.get_running_loop())
+            reading = _OpenSubscriber(asyncio.get_running_loop())
             await asyncio.to_thread(self._prepare, reading, for_threads(self._registry))
             self._reading, self._current = reading, None
             reading.thread.start()
 
-    def _prepare(self, reading: _Reading, mesh: Mesh) -> None:
+    def _prepare(self, reading: _OpenSubscriber, mesh: Mesh) -> None:
         binding = mesh.resolve(self.address)
         closing, in_flight = reading.closing, reading.in_flight
         seen = SeenEvents(self._remember) if self._remember else None
@@ -178,7 +178,7 @@ class AsyncSubscriber:
         return self._open.subscription.binding
 
     @property
-    def _open(self) -> _Reading:
+    def _open(self) -> _OpenSubscriber:
         if self._reading is None:
             raise KafkaError(f"the subscriber of {self.address} is not open", hint="`async with` opens it, `open` too")
         return self._reading
@@ -251,7 +251,8 @@ class AsyncSubscriber:
         without a key have no order. Where `handle` raises an error, no further event is begun; those that are being handled are
         waited for, and the error is raised. A further call continues with the events that are not handled.
 
-        Where a server handles SIGTERM, its lifespan ends the reading (`meshport.Reading`).
+        The trace of an event goes on in `handle`: what is published there belongs to it. Where a server handles SIGTERM, its
+        lifespan ends the reading (`meshport.SubscriberTask`).
 
         Args:
             handle: handles one event. It is cancelled where the task that runs this is.
@@ -279,7 +280,7 @@ class AsyncSubscriber:
 
     # -- how -------------------------------------------------------------------------------------------------------
 
-    async def _next(self, reading: _Reading, until: Callable[[], bool]) -> Received | None:
+    async def _next(self, reading: _OpenSubscriber, until: Callable[[], bool]) -> Received | None:
         """Return the next event once there is one; None where `until` holds or the subscriber is stopped.
 
         Messages that cannot be read are handled here.
@@ -299,7 +300,7 @@ class AsyncSubscriber:
                     return each
         return None
 
-    async def _refused(self, reading: _Reading, each: Received) -> None:
+    async def _refused(self, reading: _OpenSubscriber, each: Received) -> None:
         bad = cast(BadEvent, each.item)
         if reading.in_flight.begin(each):
             try:
@@ -315,7 +316,7 @@ class AsyncSubscriber:
         reading.queue.popleft()
 
 
-class _Reading:
+class _OpenSubscriber:
     """What a thread has read for an open subscriber, and its end. Attributes belong to the event loop.
 
     Attributes:

@@ -82,7 +82,8 @@ class KeyLanes:
             while lane and not self.failed and not self._stopped():
                 each = lane[0]
                 if self._in_flight.begin(each):
-                    await self._handle(each.item)
+                    with each.item.traced(f"handle {each.item.source}"):
+                        await self._handle(each.item)
                     self._in_flight.done(each)
                 lane.popleft()
             if not lane:

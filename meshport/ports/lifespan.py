@@ -1,7 +1,7 @@
 """Publishers and subscribers for as long as a service runs: the lifespan of a FastAPI or Starlette application.
 
-An ASGI server tells an application when to start and when to end. Starlette, and FastAPI on it, take an asynchronous context
-manager for that, and give what it yields to each request as its `state`. Nothing here imports either of them.
+An ASGI server has an application start before the first request and end after the last one. Starlette, and FastAPI on it, take
+an asynchronous context manager for that, and give what it yields to each request as its `state`. Nothing here imports either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from meshport.event import Event
 from meshport.ports.async_subscriber import AsyncSubscriber
 
-__all__ = ["Reading", "lifespan"]
+__all__ = ["SubscriberTask", "lifespan"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ def lifespan(**parts: AbstractAsyncContextManager[Any]) -> Callable[[Any], Abstr
     `async with lifespan(...)(app) as state`.
 
     Args:
-        parts: by name, what `async with` opens: an `AsyncRegistry`, an `AsyncPublisher`, an `AsyncSubscriber`, a `Reading`, or
-            anything else. A part comes after those that it uses.
+        parts: by name, what `async with` opens: an `AsyncRegistry`, an `AsyncPublisher`, an `AsyncSubscriber`, a
+            `SubscriberTask`, or anything else. A part comes after those that it uses.
     """
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ def lifespan(**parts: AbstractAsyncContextManager[Any]) -> Callable[[Any], Abstr
     return opened
 
 
-class Reading:
+class SubscriberTask:
     """A subscriber whose events are handled while a service runs; `async with` begins and ends that.
 
     At the end no further event is begun, those that are being handled are waited for, and their offsets are committed. An error

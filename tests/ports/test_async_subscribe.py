@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 
 from meshport import AsyncRegistry, AsyncSubscriber
 from meshport.binding import Binding
@@ -20,10 +21,11 @@ from meshport.event import Event
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
 from meshport.ports.group_start import Start
+from meshport.ports.publisher import Publisher
 from meshport.ports.subscriber import BadEvent
 from tests.connections import CONNECTIONS, Connections, connection
 from tests.mesh_session import READING, Mesh
-from tests.ports.readings import fill, numbers
+from tests.ports.readings import fill, numbers, reading
 from tests.waiting import PATIENCE_S
 
 # Short timeouts: a test need not wait half a minute until a dead member is removed.
@@ -428,6 +430,32 @@ def test_sigterm_ends_every_reader_of_a_loop(in_memory_mesh: Mesh) -> None:
     run(read())
     assert len(handled) in {3, 4}
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_continues_the_trace_of_its_event(in_memory_mesh: Mesh) -> None:
+    """What a handler publishes belongs to the trace of the event that it handles, whatever is handled at the same time."""
+    binding = in_memory_mesh.product()
+    traces = [f"{number + 1:032x}" for number in range(10)]
+    with Publisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher:
+        for number, each in enumerate(traces):
+            publisher.publish(reading(number), extensions={"traceparent": f"00-{each}-00000000000000aa-01"})
+    found: dict[int, str] = {}
+
+    async def read() -> None:
+        together = asyncio.Barrier(10)
+        async with AsyncSubscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as subscriber:
+
+            async def handle(event: Event) -> None:
+                await together.wait()
+                within = trace.get_current_span().get_span_context()
+                found[numbers([event])[0]] = trace.format_trace_id(within.trace_id)
+                if len(found) == 10:
+                    subscriber.stop()
+
+            await subscriber.run(handle, concurrency=10)
+
+    run(read())
+    assert [found[number] for number in range(10)] == traces
 
 
 def test_seeking_moves_the_offsets(in_memory_mesh: Mesh) -> None:

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 
-from meshport import AsyncPublisher, AsyncRegistry, AsyncSubscriber, Reading, lifespan
+from meshport import AsyncPublisher, AsyncRegistry, AsyncSubscriber, SubscriberTask, lifespan
 from meshport.errors import NotRegistered
 from meshport.event import Event
 from meshport.kafka.consumer import Consumer
@@ -53,7 +53,7 @@ def test_a_service_publishes_and_reads_for_as_long_as_it_runs(mesh: Mesh) -> Non
     own = lifespan(
         registry=registry,
         readings=AsyncPublisher(binding.address, registry, kafka=CONNECTIONS),
-        reading=Reading(AsyncSubscriber(binding.address, registry, group=binding.topic, kafka=CONNECTIONS), handle),
+        reading=SubscriberTask(AsyncSubscriber(binding.address, registry, group=binding.topic, kafka=CONNECTIONS), handle),
     )
     app = FastAPI(lifespan=own)
 
@@ -116,7 +116,7 @@ def test_a_reading_that_fails_is_logged_and_raised_at_the_end(
         subscriber = AsyncSubscriber(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS)
         opened: Any = lifespan(
             readings=AsyncPublisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS),
-            reading=Reading(subscriber, handle),
+            reading=SubscriberTask(subscriber, handle),
         )
         async with opened(None) as state:
             assert state["reading"].failed is None
@@ -147,7 +147,7 @@ def test_handlers_that_do_not_end_are_cancelled_after_a_while(in_memory_mesh: Me
         subscriber = AsyncSubscriber(binding.address, in_memory_mesh.registry, group=binding.topic, kafka=CONNECTIONS)
         async with (
             AsyncPublisher(binding.address, in_memory_mesh.registry, kafka=CONNECTIONS) as publisher,
-            Reading(subscriber, handle, grace_s=0),
+            SubscriberTask(subscriber, handle, grace_s=0),
         ):
             await publisher.publish(reading(1))
             while not begun:

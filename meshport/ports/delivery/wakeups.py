@@ -35,7 +35,7 @@ class Wakeups:
     def wake(self, waiter: asyncio.Future[None]) -> None:
         """Give a waiter of this loop its result, soon. Any thread may call this; a loop that is closed has no waiters."""
         self._waiters.append(waiter)
-        if not self._called:  # else the call that is under way finds this waiter: it clears the flag before it looks
+        if not self._called:  # else a scheduled call finds this waiter: it clears the flag before it looks
             self._called = True
             with suppress(RuntimeError):  # the loop is closed
                 self.loop.call_soon_threadsafe(self._wake_all)
