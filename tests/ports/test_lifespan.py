@@ -53,7 +53,9 @@ def test_a_service_publishes_and_reads_for_as_long_as_it_runs(mesh: Mesh) -> Non
     own = lifespan(
         registry=registry,
         readings=AsyncPublisher(binding.address, registry, kafka=CONNECTIONS),
-        reading=SubscriberTask(AsyncSubscriber(binding.address, registry, group=binding.topic, kafka=CONNECTIONS), handle),
+        reading=SubscriberTask(
+            AsyncSubscriber(binding.address, registry, group=binding.topic, kafka=CONNECTIONS), handle
+        ),
     )
     app = FastAPI(lifespan=own)
 
