@@ -16,11 +16,12 @@ from rich.live import Live
 from rich.table import Table
 
 from meshport.address import Address
+from meshport.cli.metrics import MetricsOption
 from meshport.cli.output import FINDINGS, INTERRUPTED, emit, people, progress, say
 from meshport.cli.run import SeedOption
 from meshport.cli.session import JsonOption, KafkaConfigOption, KafkaOption, given_kafka
 from meshport.cli.signals import interrupt_on_signal, stop_on_signal
-from meshport.cli.up import BrokersOption, start_mesh
+from meshport.cli.up import BrokersOption, metrics_of_all, start_mesh
 from meshport.errors import MeshError, ProcessError, ProjectError, TopicError
 from meshport.local.lag import LagMonitor, ProductLag
 from meshport.local.mesh import LocalMesh
@@ -50,6 +51,7 @@ def demo(
     kafka: KafkaOption = None,
     kafka_config: KafkaConfigOption = None,
     brokers: BrokersOption = 1,
+    metrics: MetricsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run this project with its own sources, show live figures, and recount every derived product.
@@ -75,8 +77,13 @@ def demo(
     with (
         tempfile.TemporaryDirectory(prefix="meshport-demo-") as folder,
         start_mesh(
-            Path(folder), kafka=given_kafka(kafka_config, kafka), config_file=kafka_config, brokers=brokers
+            Path(folder),
+            kafka=given_kafka(kafka_config, kafka),
+            config_file=kafka_config,
+            brokers=brokers,
+            measured=metrics is not None,
         ) as mesh,
+        metrics_of_all(metrics, "demo", mesh),
     ):
         mesh.apply(project, say)
         stopped = stop_on_signal()

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import FINDINGS, INTERRUPTED, NO_ANSWER, bytes_progress, emit, say
 from meshport.cli.read import AddressArgument
 from meshport.cli.record_files import (
@@ -27,6 +28,7 @@ from meshport.errors import EncodeError, EventError, FileError, MeshError, Publi
 from meshport.files.ingest import LineRefused, Reading, Row, said
 from meshport.files.record_file import RecordFile
 from meshport.files.row_mapper import RowMapper
+from meshport.metrics.readiness import Readiness
 from meshport.ports.publisher import Publisher, PublishFailure
 
 
@@ -64,6 +66,7 @@ def publish(
     na: NaOption = None,
     registry: RegistryOption = None,
     kafka_config: KafkaConfigOption = None,
+    metrics: MetricsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Publish the records of a file; columns are mapped to the schema's fields by name.
@@ -77,8 +80,10 @@ def publish(
     outcome = _Outcome(on_error)
     reading = reading_of(source, "--from", form, encoding, delimiter, rename, na)
     kafka = open_clusters(kafka_config, registry=registry)
-    with open_registry(registry) as mesh, ExitStack() as watched:
+    readiness = Readiness(f"publish {address}", ["connected"])
+    with serving_metrics(metrics, readiness), open_registry(registry) as mesh, ExitStack() as watched:
         publisher = Publisher(address, mesh, kafka=kafka)
+        readiness.meet("connected")
         mapper = RowMapper(publisher.schema, reading.form, ignore_unknown=ignore_unknown)
         queued = 0
         uninterrupted = Uninterrupted()
@@ -97,6 +102,9 @@ def publish(
                         outcome.refuse(error)
                         if on_error is OnError.STOP:
                             break
+                    if queued % 1000 == 0:
+                        readiness.progress()
+                        readiness.lag(publisher.waiting)
                     if queued % 1000 == 0 and (read := file.bytes_read):
                         moved(*read)
                 for name in file.unused_names:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from meshport.cli.metrics import MetricsOption
 from meshport.cli.registry_copies import export_registry, import_registry
 from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.registry_keys import keys_app
@@ -60,6 +61,7 @@ def serve(
     allow_anonymous: Annotated[
         bool, typer.Option("--allow-anonymous", help="Let callers come in that show no key, token or certificate.")
     ] = False,
+    metrics: MetricsOption = None,
 ) -> None:
     """Run the registry alone, until interrupted.
 
@@ -94,6 +96,7 @@ def serve(
             tls=TlsSettings(certificate=tls_cert, key=tls_key, client_ca=client_ca) if tls_cert and tls_key else None,
             oidc=oidc,
             allow_anonymous=allow_anonymous,
+            metrics=metrics,
         )
     except ValidationError as error:
         found = error.errors(include_input=False)[0]

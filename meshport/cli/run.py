@@ -12,6 +12,7 @@ import typer
 
 from meshport.address import Address
 from meshport.cli import completion
+from meshport.cli.metrics import MetricsOption, serving_metrics
 from meshport.cli.output import emit, log, say
 from meshport.cli.session import (
     JsonOption,
@@ -26,6 +27,7 @@ from meshport.cli.session import (
 from meshport.cli.signals import stop_on_signal
 from meshport.errors import ProjectError
 from meshport.kafka.clusters import KafkaAccess
+from meshport.metrics.readiness import Readiness
 from meshport.ports.history import Missing
 from meshport.project.project import Project, ProjectProduct
 from meshport.project.sources import load_source, run_sources, stored
@@ -71,6 +73,7 @@ def run(
     seed: SeedOption = 0,
     member: MemberOption = None,
     allow_missing: MissingOption = False,
+    metrics: MetricsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run the processor of a derived product, or the sources of others, until interrupted.
@@ -88,16 +91,28 @@ def run(
     if member is not None and not any(_has_members(each) for each in derived):
         raise typer.BadParameter("only a processor with `engine: batch` has members with names", param_hint="--member")
     access = open_clusters(kafka_config, registry=registry) if kafka is None else given_kafka(kafka_config, kafka)
+    name = f"run {' '.join(each.product.address.key for each in products)}"
     if derived:
-        _run_processor(derived[0], registry, member, missing_history(allow_missing), kafka=access, json=json)
+        readiness = Readiness(name, ["joined", "restored"])
+        with serving_metrics(metrics, readiness):
+            missing = missing_history(allow_missing)
+            _run_processor(derived[0], registry, member, missing, readiness, kafka=access, json=json)
     else:
-        total = _run_sources(products, registry, speed, seed, kafka=access)
+        readiness = Readiness(name, ["connected"])
+        with serving_metrics(metrics, readiness):
+            total = _run_sources(products, registry, speed, seed, readiness, kafka=access)
         if json:
             emit({"published": total})
 
 
 def _run_sources(
-    products: list[ProjectProduct], registry: str | None, speed: float | None, seed: int, *, kafka: KafkaAccess
+    products: list[ProjectProduct],
+    registry: str | None,
+    speed: float | None,
+    seed: int,
+    readiness: Readiness,
+    *,
+    kafka: KafkaAccess,
 ) -> int:
     sources = []
     for each in products:
@@ -111,6 +126,7 @@ def _run_sources(
     stopped = stop_on_signal()
     with open_registry(registry) as mesh:
         skip = stored([each.address for each in sources], mesh, kafka=kafka)
+        readiness.meet("connected")
         done = run_sources(sources, mesh, speed=speed, skip=skip, stop=stopped, kafka=kafka)
     say(f"{done.total} events published")
     return done.total
@@ -126,6 +142,7 @@ def _run_processor(
     registry: str | None,
     member: str | None,
     missing: Missing,
+    readiness: Readiness,
     *,
     kafka: KafkaAccess,
     json: bool,
@@ -133,7 +150,7 @@ def _run_processor(
     from meshport.process.runtime.lateness import mostly_late  # noqa: PLC0415 - slow to import
     from meshport.rebuild.live import LivePlan, run_live  # noqa: PLC0415 - slow to import
 
-    run_processor = _engine(product, member)
+    run_processor = _engine(product, member, readiness)
     address = product.product.address
     due, reported = 0.0, ""
 
@@ -156,16 +173,16 @@ def _run_processor(
         run_live(plans, mesh, run_processor, say=log, on_progress=report, stop=stop_on_signal())
 
 
-def _engine(product: ProjectProduct, member: str | None) -> RunProcessor:
+def _engine(product: ProjectProduct, member: str | None, readiness: Readiness) -> RunProcessor:
     """Return the `run_processor` of a product's engine, without importing the other engine."""
     try:
         if _has_members(product):
             from meshport.process.engines import batch  # noqa: PLC0415 - slow to import
 
-            return partial(batch.run_processor, member=member)
+            return partial(batch.run_processor, member=member, readiness=readiness)
         from meshport.process.engines import faust as engine  # noqa: PLC0415 - faust is an extra, and slow to import
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("meshport"):
             raise
         raise typer.BadParameter(f'a processor needs {error.name}: pip install "meshport[process]"') from error
-    return engine.run_processor
+    return partial(engine.run_processor, readiness=readiness)

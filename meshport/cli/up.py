@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from meshport.address import Address
+from meshport.cli.metrics import MetricsOption
 from meshport.cli.output import emit, people, say
 from meshport.cli.session import (
     STATE,
@@ -48,6 +49,7 @@ def up(
     speed: Annotated[
         float, typer.Option(min=0.001, help="World seconds per second, for products with a `source`.")
     ] = 600.0,
+    metrics: MetricsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run Kafka, the registry and this project's processors and sources, until interrupted.
@@ -79,12 +81,14 @@ def up(
             config_file=kafka_config,
             brokers=brokers,
             listeners=SecuredListeners if secure else PlainListeners,
+            measured=metrics is not None,
         ) as local,
+        metrics_of_all(metrics, "up", local) as metrics_url,
     ):
         if project is not None:
             local.apply(project, say)
         stopped = stop_on_signal()
-        with _state(root, local, kafka_config) as facts:
+        with _state(root, local, kafka_config, metrics_url) as facts:
             local.enforce_grants(root)
             started: set[Address] = set()
             if project is not None:
@@ -121,6 +125,7 @@ def start_mesh(
     config_file: Path | None,
     brokers: int,
     listeners: Callable[[Path], Listeners] = PlainListeners,
+    measured: bool = False,
 ) -> Iterator[LocalMesh]:
     """Run a mesh in `folder` while the block runs, with a progress bar for the first download.
 
@@ -130,6 +135,7 @@ def start_mesh(
         config_file: of `--kafka-config`; the mesh's processes connect by it too.
         brokers: see `open_mesh`.
         listeners: see `open_mesh`.
+        measured: see `open_mesh`.
     """
     named = {CONFIG_VARIABLE: str(config_file.resolve())} if config_file else {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -147,11 +153,34 @@ def start_mesh(
             say=say,
             environment={**os.environ, **named},
             listeners=listeners,
+            measured=measured,
             download=download,
             java_home=os.environ.get("JAVA_HOME"),
         ) as local:
             bar.stop()
             yield local
+
+
+@contextmanager
+def metrics_of_all(at: str | None, own: str, local: LocalMesh) -> Iterator[str | None]:
+    """Serve the metrics and the readiness of all processes of a mesh while the context is open, and yield the URL.
+
+    Args:
+        at: of `--metrics`; None serves nothing.
+        own: the name of this process.
+        local: the mesh.
+
+    Raises:
+        MetricsUnavailable: the port is taken.
+    """
+    if at is None:
+        yield None
+        return
+    from meshport.metrics.gathered import served_together  # noqa: PLC0415 - slow to import
+
+    with served_together(at, own, lambda: local.metrics) as url:
+        say(f"metrics at {url}/metrics")
+        yield url
 
 
 def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> None:
@@ -173,7 +202,9 @@ def _start_new(local: LocalMesh, project: Project, started: set[Address]) -> Non
 
 
 @contextmanager
-def _state(root: Path, local: LocalMesh, config_file: Path | None) -> Iterator[Callable[[], dict[str, Any]]]:
+def _state(
+    root: Path, local: LocalMesh, config_file: Path | None, metrics_url: str | None
+) -> Iterator[Callable[[], dict[str, Any]]]:
     """Keep the state file by which other commands find this mesh; the yielded function updates it and returns its facts."""
     file = state_file(root)
     given = {OPERATOR: config_file.resolve()} if config_file and local.cluster.kind == "given" else {}
@@ -188,6 +219,8 @@ def _state(root: Path, local: LocalMesh, config_file: Path | None) -> Iterator[C
             "pid": os.getpid(),
             "processes": local.pids,
         }
+        if metrics_url is not None:
+            facts["metrics_url"] = metrics_url
         if logins := {**local.cluster.principals, **given}:
             facts["config"] = {name: str(each) for name, each in logins.items()}
         if facts == written:

@@ -27,6 +27,7 @@ from meshport.local.embedded import EmbeddedKafka
 from meshport.local.kraft import free_ports, is_free
 from meshport.local.listeners import Listeners, PlainListeners
 from meshport.local.process_logins import SOURCES, ProcessLogins
+from meshport.local.process_metrics import ProcessMetrics
 from meshport.local.secured import OPERATOR
 from meshport.local.supervisor import Pause, Say, Supervisor
 from meshport.project.apply import carry_out, plan
@@ -62,6 +63,17 @@ class LocalMesh:
     _brokers: _Brokers | None = field(repr=False)
     _name: str = field(repr=False)
     _logins: ProcessLogins = field(repr=False)
+    _metrics: ProcessMetrics | None = field(repr=False)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Where each process serves its metrics, by name, whether it runs or is to be started again; none if not `measured`."""
+        finished = self.processors.finished
+        urls = self._metrics.urls if self._metrics else {}
+        return {name: url for name, url in urls.items() if name not in finished}
+
+    def _measured(self, name: str) -> list[str]:
+        return self._metrics.options(name) if self._metrics else []
 
     @property
     def pids(self) -> dict[str, int]:
@@ -116,14 +128,14 @@ class LocalMesh:
         member = ["--member", self._name] if process is not None and process.engine == "batch" else []
         self.processors.keep(
             address.key,
-            self._command(address.key, *member),
+            self._command(address.key, *member, *self._measured(address.key)),
             cwd=project.root,
             variables=self._logins.variables(login(caller_name(address))),
         )
 
     def run_sources(self, addresses: Sequence[Address], project: Project, speed: float) -> None:
         """Run the project's sources in one process; their time passes `speed` times as fast as the wall clock."""
-        command = self._command(*(each.key for each in addresses), "--speed", str(speed))
+        command = self._command(*(each.key for each in addresses), "--speed", str(speed), *self._measured(SOURCES))
         self._logins.admit_sources(project.product(each).product for each in addresses)
         self.processors.run(SOURCES, command, cwd=project.root, variables=self._logins.variables(SOURCES))
 
@@ -142,6 +154,7 @@ def open_mesh(
     say: Say,
     environment: Mapping[str, str],
     listeners: Callable[[Path], Listeners] = PlainListeners,
+    measured: bool = False,
     download: Callable[[str, int, int], None] | None = None,
     java_home: str | None = None,
 ) -> Iterator[LocalMesh]:
@@ -156,6 +169,7 @@ def open_mesh(
         environment: of the mesh's processes. What it says of Kafka holds for a running Kafka; with one that is started here,
             each processor logs in under a principal of its own, if it asks for a login; see `meshport.local.process_logins`.
         listeners: of a started Kafka, see `EmbeddedKafka`.
+        measured: whether each process serves its metrics; `LocalMesh.metrics` says where.
         download: called with the progress of the first download: (what, bytes done, bytes in all).
         java_home: the value of JAVA_HOME.
 
@@ -180,13 +194,15 @@ def open_mesh(
         say(cluster.describe())
         kept = stack.enter_context(_Brokers(cluster.embedded, say)) if cluster.embedded else None
         services = stack.enter_context(Supervisor(folder / "logs", say))
-        url = _start_registry(services, folder, cluster.bootstrap_servers)
+        metrics = ProcessMetrics() if measured else None
+        options = metrics.options(_REGISTRY) if metrics else []
+        url = _start_registry(services, folder, cluster.bootstrap_servers, options)
         registry = stack.enter_context(Registry(url))
         say(f"registry at {url}")
         env = _of_processors(cluster, environment)
         processors = stack.enter_context(Supervisor(folder / "logs", say, env))
         logins = ProcessLogins(cluster, registry)
-        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder), logins)
+        yield LocalMesh(cluster, url, registry, processors, services, kept, _kept_name(folder), logins, metrics)
 
 
 def _of_processors(cluster: Cluster, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -243,12 +259,12 @@ class _Brokers:
         self._thread.join()
 
 
-def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str) -> str:
+def _start_registry(services: Supervisor, folder: Path, bootstrap_servers: str, options: Sequence[str]) -> str:
     port = _kept_port(folder)
     url = f"http://127.0.0.1:{port}"
     database = f"sqlite:///{(folder / 'registry.db').resolve()}"
     command = [sys.executable, "-m", "meshport", "registry", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    services.keep(_REGISTRY, [*command, "--database", database, "--kafka", bootstrap_servers])
+    services.keep(_REGISTRY, [*command, "--database", database, "--kafka", bootstrap_servers, *options])
     deadline = time.monotonic() + _START_S
     with Registry(url) as client:
         while not _healthy(client):

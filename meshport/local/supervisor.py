@@ -60,6 +60,7 @@ class _SupervisedCommand:
         name: the command's.
         process: its present run, or the last one.
         running: whether it ran when it was last polled.
+        finished: whether it has ended as it should, and is not started again.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class _SupervisedCommand:
         self.name = name
         self.process: GuardedProcess
         self.running = False
+        self.finished = False
         self._command = command
         self._cwd = cwd
         self._env = env
@@ -134,6 +136,11 @@ class Supervisor:
         """The process ids of the commands that run now, by name."""
         return {name: kept.process.pid for name, kept in self._kept.items() if kept.running}
 
+    @property
+    def finished(self) -> set[str]:
+        """The names of the commands that have ended as they should, and are not started again."""
+        return {name for name, kept in self._kept.items() if kept.finished}
+
     def last_lines(self, name: str) -> str:
         """Return the last lines that the present run of a command has logged, each after a line break; "" for none."""
         return self._kept[name].last_lines()
@@ -190,6 +197,7 @@ class Supervisor:
                 continue
             kept.running = False
             if code in done:
+                kept.finished = True
                 self._say(f"{kept.name} has finished")
                 return
             seconds, words = pause.next(), kept.last_lines()

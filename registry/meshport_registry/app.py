@@ -30,6 +30,7 @@ from meshport_registry.errors import Forbidden, InvalidRequest, StoreFailed, Una
 from meshport_registry.identity import keys_api
 from meshport_registry.identity.door import open_door
 from meshport_registry.identity.middleware import CHALLENGES, IdentityMiddleware
+from meshport_registry.measures import RequestMeasures
 from meshport_registry.middleware import FastPathMiddleware
 from meshport_registry.negotiation import is_mesh
 from meshport_registry.openapi import openapi_document
@@ -101,6 +102,7 @@ async def _lifespan(app: FastAPI, settings: Settings, store: RegistryStore | Non
     state.door = open_door(settings, store)
     state.store, state.cluster = store, DefaultCluster(settings.bootstrap_servers)
     state.refusals = RefusalLog(store)
+    state.measures = RequestMeasures(store)
     state.guard = Guard(Decisions(store))
     state.schemas, state.bindings = SchemaResponseCache(store), BindingResponseCache(store, state.cluster)
     try:

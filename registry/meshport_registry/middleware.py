@@ -7,6 +7,8 @@ fast path costs a dictionary look-up; FastAPI's own dispatch halves the requests
 from __future__ import annotations
 
 import re
+import time
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from meshport.address import Address
 from meshport.errors import MeshError
 from meshport_registry.errors import BadPath, render
+from meshport_registry.measures import RequestMeasures
 from meshport_registry.negotiation import CONFLUENT_JSON, is_mesh, preferred
 from meshport_registry.response_cache import BindingResponseCache, SchemaResponseCache
 
@@ -66,7 +69,19 @@ class FastPathMiddleware:
         if (b"content-type", b"application/octet-stream") in scope["headers"]:
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
             scope["headers"].append((b"content-type", b"application/json"))
-        await self._app(scope, receive, send)
+        status, began = HTTPStatus.INTERNAL_SERVER_ERROR.value, time.perf_counter()
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            measures: RequestMeasures = scope["app"].state.measures
+            measures.answered(scope, status, time.perf_counter() - began)
 
 
 def _refuse_path(path: str) -> BadPath | None:
@@ -116,7 +131,9 @@ async def _cached(path: bytes, scope: Scope) -> tuple[bytes, tuple[bytes, bytes]
             if not await state.guard.may(scope["state"]["caller"], None):
                 return None
             schemas: SchemaResponseCache = state.schemas
-            return await schemas.body(int(match[1])), _CONFLUENT_TYPE
+            body = await schemas.body(int(match[1]))
+            state.measures.schemas += 1
+            return body, _CONFLUENT_TYPE
         if match := _RESOLVE.fullmatch(path):
             major = _MAJOR.fullmatch(query)
             if major is not None or not query:
@@ -125,7 +142,9 @@ async def _cached(path: bytes, scope: Scope) -> tuple[bytes, tuple[bytes, bytes]
                 if not await state.guard.may(scope["state"]["caller"], address):
                     return None
                 bindings: BindingResponseCache = state.bindings
-                return await bindings.body(address), _JSON_TYPE
+                body = await bindings.body(address)
+                state.measures.bindings += 1
+                return body, _JSON_TYPE
     except MeshError:
         pass  # the framework's route raises it again and renders it; so it does for a caller that may not
     return None

@@ -8,7 +8,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 import uvicorn
@@ -20,6 +20,7 @@ from meshport_registry.connections import BoundedHttp, Connections
 from meshport_registry.errors import StoreFailed
 from meshport_registry.identity.door import knows_identities
 from meshport_registry.identity.tls import renew_certificate, server_context
+from meshport_registry.measures import metrics_served
 from meshport_registry.settings import Settings, database_url
 from meshport_registry.store import RegistryStore
 
@@ -36,6 +37,7 @@ def serve(settings: Settings) -> None:
     Raises:
         RegistryUnavailable: the port is taken, the database cannot be opened, a file of TLS cannot be used, or everyone
             could reach the registry and it knows no identities.
+        MetricsUnavailable: the port of the metrics is taken.
     """
     server, listener = _prepare(settings)
     sys.setswitchinterval(_SWITCH_S)
@@ -50,6 +52,7 @@ def running(settings: Settings) -> Iterator[str]:
     Raises:
         RegistryUnavailable: the port is taken, the database cannot be opened, a file of TLS cannot be used, or everyone
             could reach the registry and it knows no identities.
+        MetricsUnavailable: the port of the metrics is taken.
     """
     server, listener = _prepare(settings)
     host, port = listener.getsockname()[:2]
@@ -66,9 +69,10 @@ def running(settings: Settings) -> Iterator[str]:
 class _Server(uvicorn.Server):
     """A uvicorn server with bounded connections, and an event that is set once it accepts requests."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, metrics: ExitStack) -> None:
         super().__init__(config)
         self._settings = settings
+        self._metrics = metrics
         self.server_state = Connections(settings.connections)
         self.ready = threading.Event()
         self._renewal: asyncio.Task[None] | None = None
@@ -105,6 +109,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
+        await asyncio.to_thread(self._metrics.close)
         await super().shutdown(sockets)
 
 
@@ -114,6 +119,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
     Raises:
         RegistryUnavailable: the port is taken, the database cannot be opened, a file of TLS cannot be used, or everyone
             could reach the registry and it knows no identities.
+        MetricsUnavailable: the port of the metrics is taken.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -127,9 +133,11 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
     except StoreFailed as error:
         listener.close()
         raise RegistryUnavailable(error.message, hint="is --database right, and does it run?") from error
+    metrics = ExitStack()
     try:
         tls = None if settings.tls is None else server_context(settings.tls)
         _refuse_strangers(settings, store)
+        metrics.enter_context(metrics_served(settings.metrics, store))
     except MeshError:
         listener.close()
         store.close()
@@ -146,7 +154,7 @@ def _prepare(settings: Settings) -> tuple[_Server, socket.socket]:
         timeout_graceful_shutdown=5,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    return _Server(config, settings), listener
+    return _Server(config, settings, metrics), listener
 
 
 def _refuse_strangers(settings: Settings, store: RegistryStore) -> None:

@@ -73,6 +73,7 @@ class Settings(BaseModel):
         oidc: the OpenID provider whose tokens name callers; None for no tokens.
         allow_anonymous: lets callers that show nothing come in, from other machines too. Where identities are configured,
             policies decide what such a caller may do.
+        metrics: `PORT` or `HOST:PORT` at which metrics and readiness are served; None serves none.
     """
 
     # hide_input_in_errors: pydantic's errors would quote the URL with its password.
@@ -88,6 +89,7 @@ class Settings(BaseModel):
     tls: TlsSettings | None = None
     oidc: OidcSettings | None = None
     allow_anonymous: bool = False
+    metrics: str | None = None
 
     @field_validator("database")
     @classmethod

@@ -159,6 +159,11 @@ class RegistryStore:
             return await asyncio.get_running_loop().run_in_executor(self._judges, judgement.run)
         return await asyncio.wrap_future(self._judge_process.submit(judgement))
 
+    @property
+    def waiting_writes(self) -> int:
+        """How many writes wait for their turn, about."""
+        return self._queue.qsize()
+
     def read_now(self, work: Work[_T]) -> _T:
         """Run a query in the calling thread; see `read`."""
         try:

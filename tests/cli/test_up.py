@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -83,9 +84,14 @@ def test_up_runs_until_interrupted(
     started: Callable[..., tuple[subprocess.Popen[bytes], dict[str, Any]]], cli: Run, tmp_path: Path
 ) -> None:
     """In an empty folder it runs Kafka and the registry alone, writes one line, is found by other commands, and ends at once."""
-    up, facts = started()
+    up, facts = started("--metrics", "0")
     with up:
         assert facts["broker"].startswith("Apache Kafka")
+        metrics = httpx2.get(f"{facts['metrics_url']}/metrics", trust_env=False).text
+        assert {'process="up"', 'process="registry"'} <= set(re.findall(r'process="\w+"', metrics))
+        ready = httpx2.get(f"{facts['metrics_url']}/ready", trust_env=False)
+        assert [each["name"] for each in ready.json()["parts"]] == ["registry"]
+        assert ready.status_code == 200
         assert Admin(KafkaConfig(facts["bootstrap_servers"])).brokers() == 1
         assert httpx2.get(f"{facts['registry_url']}/health", trust_env=False).json()["status"] == "ok"
         found = cli("search", "--json")  # without a name: the mesh that runs here

@@ -12,6 +12,7 @@ from meshport_registry.audit.call import audited_call
 from meshport_registry.errors import Unauthenticated, render
 from meshport_registry.identity.caller import ANONYMOUS, LOCAL
 from meshport_registry.identity.door import Door
+from meshport_registry.measures import RequestMeasures
 from meshport_registry.negotiation import CONFLUENT_JSON, is_mesh
 
 # What a probe of the machinery around the registry asks for, which has no identity. It reports nothing of the mesh.
@@ -60,6 +61,8 @@ async def _refuse(scope: Scope, send: Send, error: MeshError) -> None:
     audited_call(scope).because(error.message)
     mesh = is_mesh(scope["path"])
     status, problem = render(error, mesh=mesh)
+    measures: RequestMeasures = scope["app"].state.measures
+    measures.refused(scope, status)
     body = orjson.dumps(problem)
     headers = [
         (b"content-type", b"application/json" if mesh else CONFLUENT_JSON.encode()),
