@@ -63,7 +63,7 @@ class LocalMesh:
     _brokers: _Brokers | None = field(repr=False)
     _name: str = field(repr=False)
     _logins: ProcessLogins = field(repr=False)
-    _metrics: ProcessMetrics | None = field(repr=False)
+    _metrics: ProcessMetrics | None = field(default=None, repr=False)
 
     @property
     def metrics(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from meshport.metrics.readiness import ReadyState
-from meshport.metrics.server import serve_states
+from meshport.metrics.server import READY, serve_states
 
 __all__ = ["served_together"]
 
@@ -84,6 +84,8 @@ def _get(url: str, path: str) -> bytes | None:
 
 def _merge(found: dict[str, Metric], process: str, families: Iterable[Metric]) -> None:
     for family in families:
+        if family.name == READY:  # `states` has it of all processes, also of one that does not answer
+            continue
         known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
         for each in family.samples:
             known.samples.append(each._replace(labels={**each.labels, _LABEL: process}))

@@ -52,7 +52,7 @@ COMPUTED: Final = Histogram(
 )
 COMMIT: Final = Histogram(
     "meshport_processor_commit_seconds",
-    "Duration of the commit of a batch: deliveries, offsets and the end of the transaction.",
+    "Duration of the commit of a batch's transaction, with the offsets of the inputs.",
     ["processor"],
     buckets=_COMMIT_S,
 )

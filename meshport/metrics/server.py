@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from meshport.errors import MetricsUnavailable
 from meshport.metrics.readiness import Readiness, ReadyState
 
-__all__ = ["serve_states", "served"]
+__all__ = ["READY", "serve_states", "served"]
+
+READY: Final = "meshport_ready"
+"""The gauge that is 1 for each part that is ready, and 0 for one that is not."""
 
 _LOCAL: Final = "127.0.0.1"
 _TIMEOUT_S: Final = 5.0
@@ -87,6 +91,23 @@ def endpoint(at: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or _LOCAL, int(port)
 
 
+class _Scrape(Collector):
+    """Metrics, and with them which parts are ready."""
+
+    def __init__(self, metrics: Collector, states: Callable[[], Sequence[ReadyState]]) -> None:
+        self._metrics = metrics
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families."""
+        ready = GaugeMetricFamily(
+            READY, "Whether a part of the process is ready: 1, or 0 where it is not.", labels=["part"]
+        )
+        for each in self._states():
+            ready.add_metric([each.name], float(each.ready))
+        return [*self._metrics.collect(), ready]
+
+
 class _MetricsServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -131,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/metrics":
             encode, kind = choose_encoder(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, encode(self.server.metrics), kind)
+            self._answer(HTTPStatus.OK, encode(_Scrape(self.server.metrics, self.server.states)), kind)
         elif path in {"/health", "/ready"}:
             states = self.server.states()
             ready = all(each.ready for each in states)

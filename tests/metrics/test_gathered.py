@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -39,13 +40,18 @@ def test_the_families_of_all_processes_are_one() -> None:
         assert status == 200
         assert body.count("# TYPE some_events_total counter") == 1
         found = {
-            (each.name, each.labels["process"], each.labels.get("le")): each.value
+            (each.name, each.labels.get("process", ""), each.labels.get("le")): each.value
             for family in text_string_to_metric_families(body)
             for each in family.samples
         }
         assert (found["some_events_total", "a", None], found["some_events_total", "b", None]) == (3, 4)
         assert (found["some_seconds_bucket", "a", "1.0"], found["some_seconds_bucket", "a", "2.0"]) == (0, 1)
         assert any(process == "up" for _, process, _ in found)
+        assert re.findall(r'^meshport_ready\{part="(\w+)"\} (\S+)$', body, re.MULTILINE) == [
+            ("a", "1.0"),
+            ("b", "0.0"),
+            ("dead", "0.0"),
+        ]
         status, _, body = ask(url, "/ready")
         parts = {each["name"]: each for each in json.loads(body)["parts"]}
         assert status == 503
