@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 
 from meshport import AsyncPublisher, AsyncRegistry, AsyncSubscriber, SubscriberTask, lifespan
@@ -20,24 +18,8 @@ from meshport.kafka.consumer import Consumer
 from tests.connections import CONNECTIONS, connection
 from tests.mesh_session import Mesh
 from tests.ports.readings import numbers, reading
+from tests.served import served
 from tests.waiting import PATIENCE_S
-
-
-@asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """The service on a port of its own, in this event loop, until the end of the block."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            assert not task.done()
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.mark.kafka
