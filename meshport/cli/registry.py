@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from meshport.cli.metrics import MetricsOption
+from meshport.cli.registry_backup import backup, restore
 from meshport.cli.registry_copies import export_registry, import_registry
 from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.registry_keys import keys_app
@@ -17,6 +18,8 @@ registry_app = typer.Typer(help="The registry service.", no_args_is_help=True)
 registry_app.add_typer(keys_app, name="key")
 registry_app.command("import")(import_registry)
 registry_app.command("export")(export_registry)
+registry_app.command("backup")(backup)
+registry_app.command("restore")(restore)
 
 
 @registry_app.command("serve")

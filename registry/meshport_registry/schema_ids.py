@@ -72,3 +72,13 @@ def follow_import(connection: Connection, imported: int) -> None:
     """
     if imported <= IMPORT_CEILING:
         connection.execute(_RAISE, {"imported": imported})
+
+
+def skip_ids(connection: Connection, number: int) -> None:
+    """Leave out the next ids of the sequence.
+
+    Args:
+        connection: the writing transaction.
+        number: how many.
+    """
+    connection.execute(update(_SETTING).where(_SETTING.c.name == "schema_id").values(value=cast(_LAST + number, Text)))

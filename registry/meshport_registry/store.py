@@ -15,9 +15,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Self, TypeVar
@@ -243,6 +243,30 @@ class RegistryStore:
         except Exception as error:  # noqa: BLE001 - the writing thread has to survive every error of a write
             return [(each.future, _not_written(error)) for each in batch]
         return outcomes
+
+
+@contextmanager
+def one_snapshot(url: URL) -> Iterator[Connection]:
+    """Open a transaction that reads one state of a database, while others write to it."""
+    engine = _engine(url, writes=False)
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def one_write(url: URL) -> Iterator[Connection]:
+    """Open a writing transaction; no other process writes to the database meanwhile."""
+    engine = _engine(url, writes=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _attempt(connection: Connection, work: Work[Any], roll_back: Callable[[], None]) -> Any:

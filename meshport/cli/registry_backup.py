@@ -1,0 +1,93 @@
+"""`meshport registry backup` and `registry restore`: a registry's whole database, as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshport.cli.output import emit, say
+from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
+from meshport.cli.session import JsonOption
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from meshport_registry.backup import BackupReport
+
+_SKIPPED_IDS = 10_000
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar=DATABASE_VARIABLE,
+        help="sqlite:///file.db or postgresql://user:${file:PATH}@host/name; ${env:NAME} is a variable.",
+    ),
+]
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, as registry-2026-12-31.gz.")],
+    database: DatabaseOption,
+    json: JsonOption = False,
+) -> None:
+    """Write a registry's database to a file, while registries run on it: schemas, products, rights, keys' hashes and the audit.
+
+    The file is of one moment. It is the same for SQLite and PostgreSQL, so `restore` also moves a registry from one to the other.
+
+    Example: meshport registry backup registry-2026-12-31.gz --database 'postgresql://meshport:${file:password}@db/registry'
+    """
+    from meshport_registry.backup import back_up  # noqa: PLC0415 - the service is an extra
+
+    report = back_up(_url(database), file)
+    _show(report, file, json, f"{file} holds the registry as of {report.head.taken_at:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `registry backup` wrote.")],
+    database: DatabaseOption,
+    skip_ids: Annotated[
+        int,
+        typer.Option(
+            "--skip-ids",
+            min=0,
+            max=100_000_000,
+            metavar="N",
+            help="How many schema ids to leave out: more than were given after the backup, as records on Kafka have those.",
+        ),
+    ] = _SKIPPED_IDS,
+    json: JsonOption = False,
+) -> None:
+    """Write a backup into an empty database, whole or not at all. Then start the registry on it.
+
+    What was registered after the backup is lost; `meshport apply` in each project registers it again.
+
+    Example: meshport registry restore registry-2026-12-31.gz --database sqlite:///restored.db
+    """
+    from meshport_registry.backup import restore as restore_backup  # noqa: PLC0415 - as above
+
+    report = restore_backup(file, _url(database), skipped_ids=skip_ids)
+    _show(report, file, json, f"restored the registry of {report.head.taken_at:%Y-%m-%dT%H:%M:%SZ} from {file}")
+
+
+def _url(database: str) -> URL:
+    from meshport_registry.settings import database_url  # noqa: PLC0415 - as above
+
+    try:
+        return database_url(database_secret(database))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--database") from None
+
+
+def _show(report: BackupReport, file: Path, json: bool, sentence: str) -> None:
+    rows = report.rows
+    if json:
+        emit({"file": str(file), **report.head.model_dump(mode="json", by_alias=True), "rows": rows})
+        return
+    say(
+        f"{sentence}: {rows['schema']} schemas, {rows['version']} versions of {rows['subject']} subjects, "
+        f"{rows['product']} products, {rows['audit']} entries of the audit"
+    )
