@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -134,7 +135,7 @@ def _created(part: Path) -> Iterator[IO[bytes]]:
 class _Lines:
     """Writes lines of JSON, and the hash of all of them at the end."""
 
-    def __init__(self, to: IO[bytes]) -> None:
+    def __init__(self, to: gzip.GzipFile) -> None:
         self._to = to
         self._hash = hashlib.sha256()
 
@@ -192,7 +193,7 @@ def _lines_of(file: Path) -> Iterator[bytes]:
             yield from lines
     except FileNotFoundError:
         raise FileError("does not exist", file=str(file)) from None
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise FileError(
             f"is no whole backup: {error}", file=str(file), hint="`meshport registry backup` writes one"
         ) from None

@@ -81,6 +81,8 @@ ALL: Final = {
     "access revoke": ["1", "--reason", "it has ended"],
     "access refuse": ["1", "--reason", "it has ended"],
     "adopt": ["shop.orders.events.v1", "--as", "shop/adopted", "--from-registry", "PEER"],
+    "registry backup": ["copy.gz", "--database", "sqlite:///none.db"],
+    "registry restore": ["none.gz", "--database", "sqlite:///restored.db"],
     "registry export": ["copy", "--from", "PEER"],
     "registry import": ["--from", "PEER"],
     "registry key create": ["billing/invoices"],
