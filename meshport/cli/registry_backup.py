@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +12,9 @@ import typer
 from meshport.cli.output import emit, say
 from meshport.cli.registry_database import DATABASE_VARIABLE, database_secret
 from meshport.cli.session import JsonOption
+from meshport.errors import MeshError
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
-
     from meshport_registry.backup import BackupReport
 
 _SKIPPED_IDS = 10_000
@@ -42,7 +43,8 @@ def backup(
     """
     from meshport_registry.backup import back_up  # noqa: PLC0415 - the service is an extra
 
-    report = back_up(_url(database), file)
+    with _as_usage():
+        report = back_up(database_secret(database), file)
     _show(report, file, json, f"{file} holds the registry as of {report.head.taken_at:%Y-%m-%dT%H:%M:%SZ}")
 
 
@@ -69,15 +71,17 @@ def restore(
     """
     from meshport_registry.backup import restore as restore_backup  # noqa: PLC0415 - as above
 
-    report = restore_backup(file, _url(database), skipped_ids=skip_ids)
+    with _as_usage():
+        report = restore_backup(file, database_secret(database), skipped_ids=skip_ids)
     _show(report, file, json, f"restored the registry of {report.head.taken_at:%Y-%m-%dT%H:%M:%SZ} from {file}")
 
 
-def _url(database: str) -> URL:
-    from meshport_registry.settings import database_url  # noqa: PLC0415 - as above
-
+@contextmanager
+def _as_usage() -> Iterator[None]:
     try:
-        return database_url(database_secret(database))
+        yield
+    except MeshError:
+        raise
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--database") from None
 

@@ -19,15 +19,16 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
-from sqlalchemy import URL, Connection, MetaData, Table, func, inspect, select
+from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from meshport import __version__
-from meshport.errors import FileError, RegistryUnavailable
+from meshport.errors import FileError, RegistrationRefused, RegistryUnavailable
 from meshport_registry.migrate import migrate_to, revision_of, revisions
 from meshport_registry.schema_ids import skip_ids
+from meshport_registry.settings import database_url
 from meshport_registry.store import one_snapshot, one_write
 
 FORMAT: Final = 1
@@ -63,20 +64,22 @@ class BackupReport(NamedTuple):
     rows: Mapping[str, int]
 
 
-def back_up(database: URL, file: Path) -> BackupReport:
+def back_up(database: SecretStr | str, file: Path) -> BackupReport:
     """Write all tables of a database to a new file that only this user may read.
 
     The file gets its name once it is complete.
 
     Raises:
-        RegistryUnavailable: the database does not answer, or has no registry of this version.
+        ValueError: `database` is no URL of a database.
+        RegistrationRefused: the database has no registry of this version.
+        RegistryUnavailable: the database does not answer.
         FileError: the file exists, or cannot be written.
     """
     if file.exists():
         raise FileError("exists already, and a backup overwrites nothing", file=str(file), hint="name a new file")
     part = file.with_name(f"{file.name}.part")
     try:
-        with _as_errors(), one_snapshot(database) as connection, _created(part) as raw:
+        with _as_errors(), one_snapshot(database_url(database)) as connection, _created(part) as raw:
             report = _write(connection, raw)
         part.rename(file)
     except OSError as error:
@@ -87,7 +90,7 @@ def back_up(database: URL, file: Path) -> BackupReport:
     return report
 
 
-def restore(file: Path, database: URL, *, skipped_ids: int = SKIPPED_IDS) -> BackupReport:
+def restore(file: Path, database: SecretStr | str, *, skipped_ids: int = SKIPPED_IDS) -> BackupReport:
     """Write a backup into an empty database, and bring its tables to this version: all of it or nothing.
 
     Args:
@@ -97,13 +100,15 @@ def restore(file: Path, database: URL, *, skipped_ids: int = SKIPPED_IDS) -> Bac
             were given after the backup.
 
     Raises:
+        ValueError: `database` is no URL of a database.
         FileError: the file is no backup, is incomplete or was changed, or comes from a newer version.
-        RegistryUnavailable: the database does not answer, or has a registry already.
+        RegistrationRefused: the database has tables already.
+        RegistryUnavailable: the database does not answer.
     """
     head = _verified(file)
-    with _as_errors(), one_write(database) as connection:
+    with _as_errors(), one_write(database_url(database)) as connection:
         if found := sorted(inspect(connection).get_table_names()):
-            raise RegistryUnavailable(
+            raise RegistrationRefused(
                 f"the database has tables already: {', '.join(found[:3])}{' and others' if len(found) > 3 else ''}",
                 hint="a backup is restored to an empty database",
             )
@@ -153,7 +158,7 @@ def _write(connection: Connection, raw: IO[bytes]) -> BackupReport:
     newest = revisions()[0]
     if revision is None or revision != newest:
         found = "no registry" if revision is None else f"tables of revision {revision}, not {newest}"
-        raise RegistryUnavailable(
+        raise RegistrationRefused(
             f"the database has {found}",
             hint="`meshport registry serve` of this version makes its tables, or brings them up to date",
         )

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from sqlalchemy import MetaData, create_engine, select, text
 
-from meshport.errors import FileError, RegistryUnavailable
+from meshport.errors import FileError, RegistrationRefused
 from meshport_registry import Settings, backup, running
 from meshport_registry.backup import BackupReport, back_up
 from meshport_registry.migrate import migrate_to, revisions
@@ -32,12 +32,12 @@ HEAD = {"format": 1, "meshport": "0.1", "revision": "0004", "takenAt": "2026-01-
 
 def backed_up(database: str, file: Path) -> BackupReport:
     """Back up a database by its URL."""
-    return back_up(database_url(database), file)
+    return back_up(database, file)
 
 
 def restored(file: Path, database: str, skipped_ids: int = backup.SKIPPED_IDS) -> BackupReport:
     """Restore a backup to a database by its URL."""
-    return backup.restore(file, database_url(database), skipped_ids=skipped_ids)
+    return backup.restore(file, database, skipped_ids=skipped_ids)
 
 
 def lines_of(file: Path) -> list[bytes]:
@@ -154,7 +154,7 @@ def test_an_older_backup_is_brought_to_this_version(sqlite: str, tmp_path: Path)
         migrate_to(connection, "0004")
         connection.execute(text("INSERT INTO subject (id, name) VALUES (7, 'old')"))
         connection.execute(text("UPDATE setting SET value = '41' WHERE name = 'schema_id'"))
-    with pytest.raises(RegistryUnavailable, match=f"has tables of revision 0004, not {revisions()[0]}"):
+    with pytest.raises(RegistrationRefused, match=f"has tables of revision 0004, not {revisions()[0]}"):
         backed_up(old, tmp_path / "refused.gz")
     assert not list(tmp_path.glob("refused*"))
     lines: list[Any] = [HEAD]
@@ -217,7 +217,7 @@ def test_nothing_is_overwritten(database: str, sheet: httpx2.Client, tmp_path: P
     assert file.read_bytes() == whole
     before = versions(sheet)
     with pytest.raises(
-        RegistryUnavailable, match="has tables already: access_grant, alembic_version, api_key and others"
+        RegistrationRefused, match="has tables already: access_grant, alembic_version, api_key and others"
     ):
         restored(file, database)
     assert versions(sheet) == before
@@ -225,6 +225,6 @@ def test_nothing_is_overwritten(database: str, sheet: httpx2.Client, tmp_path: P
 
 def test_a_database_without_a_registry_has_no_backup(database: str, tmp_path: Path) -> None:
     """An empty database is refused, and no file is left."""
-    with pytest.raises(RegistryUnavailable, match="the database has no registry"):
+    with pytest.raises(RegistrationRefused, match="the database has no registry"):
         backed_up(database, tmp_path / "one.gz")
     assert not list(tmp_path.glob("one*"))
