@@ -111,8 +111,8 @@ def mesh_rules(products: Iterable[Product]) -> MeshRules:
 
 
 def processor_selector(product: Product) -> str:
-    """Return the selector of the metrics of a derived product's processor."""
-    return f'{{processor="{product.address}"}}'
+    """Return the selector of the metrics of a derived product's processor, whose label is the output port that it builds."""
+    return f'{{processor=~"{product.address}/.+"}}'
 
 
 def longest_wait_s(product: Product) -> float | None:
@@ -242,7 +242,8 @@ _COMMON: Final = [
         "0m",
         "ticket",
         "{{ $labels.processor }} quarantined events: {{ $labels.reason }}",
-        "`meshport quarantine ADDRESS` has the events and the reasons; after the cause is fixed, `meshport redrive ADDRESS`",
+        "`meshport quarantine {{ $labels.processor }}` has the events; after the cause is fixed, "
+        "`meshport redrive {{ $labels.processor }}`",
     ),
     Alert(
         "MeshportEventsRefused",

@@ -83,7 +83,7 @@ def expressions(rules: MeshRules, group: str) -> dict[str, list[str]]:
 def test_a_promise_is_an_alert(revenue: Product) -> None:
     """Delays, intervals and shares become expressions in their own figures; another promise is named as unmeasured."""
     rules = mesh_rules([revenue])
-    of = '{processor="mesh://shop/revenue"}'
+    of = '{processor=~"mesh://shop/revenue/.+"}'
     read, late = f"meshport_processor_read_events_total{of}", f"meshport_processor_late_events_total{of}"
     quarantined = f"meshport_processor_quarantined_events_total{of}"
     assert expressions(rules, "meshport shop/revenue") == {
@@ -184,7 +184,7 @@ def test_an_alert_fires_and_resolves(revenue: Product, tmp_path: Path, case: str
     given = []
     for name, values in series.items():
         metric, _, labels = name.partition("{")
-        inner = ",".join(filter(None, ['processor="mesh://shop/revenue"', labels.removesuffix("}")]))
+        inner = ",".join(filter(None, ['processor="mesh://shop/revenue/events@1"', labels.removesuffix("}")]))
         given.append({"series": f"{metric}{{{inner}}}", "values": values})
     fires = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
     checks = [
