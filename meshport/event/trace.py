@@ -11,13 +11,16 @@ compute traced events one by one, not by columns.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 __all__ = ["API", "TRACE_PARENT", "continued", "is_traced", "log_fields", "trace_headers", "traced"]
 
@@ -27,12 +30,35 @@ API: Final = "opentelemetry.trace"
 TRACE_PARENT: Final = "traceparent"
 _TRACE_STATE: Final = "tracestate"
 _PREFIX: Final = "ce_"
-_NAMES: Final = (TRACE_PARENT, _TRACE_STATE)
 # Instrumented Kafka clients write the second.
 _HEADERS: Final = frozenset((f"{_PREFIX}{TRACE_PARENT}", TRACE_PARENT))
 _REPLAY: Final = "replayid"
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
+
+
+class _Api(NamedTuple):
+    """What is used of OpenTelemetry's API. It is looked up once, since an import takes longer than all else here.
+
+    Attributes:
+        trace: the module of traces.
+        current: returns the current context, which is empty outside of a span.
+        none: a context without a span.
+        w3c: reads and writes the trace context of the W3C.
+    """
+
+    trace: ModuleType
+    current: Callable[[], Context]
+    none: Context
+    w3c: TraceContextTextMapPropagator
+
+
+@cache
+def _api() -> _Api:
+    from opentelemetry import context, trace  # noqa: PLC0415 - a process without traces does not load it
+    from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - as above
+
+    return _Api(trace, context.get_current, context.Context(), tracecontext.TraceContextTextMapPropagator())
 
 
 def trace_headers(source: str, id: bytes) -> list[tuple[str, bytes]]:
@@ -44,18 +70,16 @@ def trace_headers(source: str, id: bytes) -> list[tuple[str, bytes]]:
         source: of the event.
         id: of the event, in UTF-8.
     """
-    if API not in sys.modules:
+    if API not in sys.modules or not (context := _api().current()):
         return []
-    from opentelemetry import trace  # noqa: PLC0415 - is there; a process without traces does not load it
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - as above
-
-    within = trace.get_current_span().get_span_context()
+    trace = _api().trace
+    within = trace.get_current_span(context).get_span_context()
     if not (within.is_valid and within.trace_flags.sampled):
         return []
     attributes = {"cloudevents.event_source": source, "cloudevents.event_id": id.decode(errors="replace")}
     span = _tracer().start_span(f"publish {source}", kind=trace.SpanKind.PRODUCER, attributes=_messaging(attributes))
     carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier, trace.set_span_in_context(span))
+    _api().w3c.inject(carrier, trace.set_span_in_context(span))
     span.end()
     return [(_PREFIX + name, text.encode()) for name, text in carrier.items()]
 
@@ -99,8 +123,7 @@ def log_fields() -> dict[str, str]:
     """Return the ids of the current trace and span, for a line of a log; none outside of a trace."""
     if API not in sys.modules:
         return {}
-    from opentelemetry import trace  # noqa: PLC0415 - as of `trace_headers`
-
+    trace = _api().trace
     within = trace.get_current_span().get_span_context()
     if not within.is_valid:
         return {}
@@ -111,16 +134,14 @@ def log_fields() -> dict[str, str]:
 def _within(
     context: Context, name: str, attributes: Mapping[str, Any], *, linked: bool = False
 ) -> Iterator[Span | None]:
-    from opentelemetry import trace  # noqa: PLC0415 - as of `trace_headers`
-    from opentelemetry.context import Context as NoContext  # noqa: PLC0415 - as above
-
+    api, trace = _api(), _api().trace
     parent = trace.get_current_span(context).get_span_context()
     if not parent.is_valid:
         yield None  # what is in the header is no trace context
         return
     span = _tracer().start_span(
         name,
-        NoContext() if linked else context,
+        api.none if linked else context,
         kind=trace.SpanKind.CONSUMER,
         attributes=_messaging(attributes),
         links=[trace.Link(parent)] if linked else None,
@@ -130,11 +151,8 @@ def _within(
 
 
 def _context(parent: str, state: str) -> Context:
-    from opentelemetry.context import Context as NoContext  # noqa: PLC0415 - as of `trace_headers`
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - as above
-
     carrier = {TRACE_PARENT: parent} | ({_TRACE_STATE: state} if state else {})
-    return TraceContextTextMapPropagator().extract(carrier, NoContext())
+    return _api().w3c.extract(carrier, _api().none)
 
 
 def _messaging(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +161,5 @@ def _messaging(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tracer() -> Tracer:
-    from opentelemetry import trace  # noqa: PLC0415 - as of `trace_headers`
-
-    return trace.get_tracer("meshport")
+    found: Tracer = _api().trace.get_tracer("meshport")
+    return found
