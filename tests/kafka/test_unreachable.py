@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from meshport.errors import BrokerUnavailable
+from meshport.kafka.admin import Admin
 from meshport.kafka.config import KafkaConfig
 from meshport.kafka.consumer import Consumer
 from meshport.kafka.producer import Message, Producer
@@ -50,6 +54,22 @@ def test_the_error_has_the_cause(secured: Cluster, properties: Mapping[str, Any]
     assert caught.value.servers == secured.bootstrap_servers
     assert cause in str(caught.value)
     assert CANARY not in str(caught.value)
+
+
+def test_an_error_leaves_no_client() -> None:
+    """The client of a failed request, and the one that looked for the cause, end with their error: both have threads."""
+
+    def clients() -> int:
+        gc.collect()
+        return sum(isinstance(each, AdminClient) for each in gc.get_objects())
+
+    def ask() -> None:
+        with suppress(BrokerUnavailable):
+            Admin(KafkaConfig("127.0.0.1:1"))
+
+    before = clients()
+    ask()
+    assert clients() == before
 
 
 def test_a_producer_that_is_refused_logs_it_once(secured: Cluster, caplog: pytest.LogCaptureFixture) -> None:
