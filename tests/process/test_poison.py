@@ -136,7 +136,7 @@ def test_poison_in_a_row(poisoned: tuple[Plan, Faults, Given], on: str) -> None:
         progress = RUN[on](plan, bound, until_end=True)
     assert sum(counts) == len(given)  # nothing is tried again
     assert (progress.read, progress.quarantined) == (len(given), poison)
-    quarantined = pending(plan.output)
+    quarantined = pending(plan.output, kafka=CONNECTIONS)
     assert len(quarantined) == poison
     assert {each.error for each in quarantined} == {"NoRow", "NotRegistered", "ValueError"}
 
