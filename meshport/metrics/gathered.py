@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from meshport.metrics.readiness import ReadyState
-from meshport.metrics.server import READY, serve_states
+from meshport.metrics.server import READY, ready_family, serve_states
 
 __all__ = ["served_together"]
 
@@ -53,12 +53,18 @@ class _Gathered(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the families of all processes that answer, those of one name as one."""
-        found: dict[str, Metric] = {}
+        ready, found = ready_family(), dict[str, Metric]()
         _merge(found, self._own, REGISTRY.collect())
         for name, answer in self._ask("/metrics"):
-            if answer is not None:
-                _merge(found, name, text_string_to_metric_families(answer.decode()))
-        return found.values()
+            if answer is None:
+                ready.add_metric([name], 0)
+                continue
+            # What is ready comes with the metrics: a scrape asks each process once.
+            families = [*text_string_to_metric_families(answer.decode())]
+            parts = [sample.value for family in families if family.name == READY for sample in family.samples]
+            ready.add_metric([name], min(parts, default=0))
+            _merge(found, name, (family for family in families if family.name != READY))
+        return [*found.values(), ready]
 
     def states(self) -> list[ReadyState]:
         """Return whether each other process is ready; one that does not answer is not."""
@@ -84,8 +90,6 @@ def _get(url: str, path: str) -> bytes | None:
 
 def _merge(found: dict[str, Metric], process: str, families: Iterable[Metric]) -> None:
     for family in families:
-        if family.name == READY:  # `states` has it of all processes, also of one that does not answer
-            continue
         known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
         for each in family.samples:
             known.samples.append(each._replace(labels={**each.labels, _LABEL: process}))

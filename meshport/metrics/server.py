@@ -11,7 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from prometheus_client import REGISTRY, Metric
+from prometheus_client import REGISTRY, Metric, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from meshport.errors import MetricsUnavailable
 from meshport.metrics.readiness import Readiness, ReadyState
 
-__all__ = ["READY", "serve_states", "served"]
+__all__ = ["READY", "ready_family", "serve_states", "served"]
 
 READY: Final = "meshport_ready"
 """The gauge that is 1 for each part that is ready, and 0 for one that is not."""
@@ -55,15 +55,25 @@ def served(at: str | None, *parts: Readiness) -> Iterator[str | None]:
 
 
 @contextmanager
-def serve_states(at: str, states: Callable[[], Sequence[ReadyState]], metrics: Collector = REGISTRY) -> Iterator[str]:
+def serve_states(
+    at: str, states: Callable[[], Sequence[ReadyState]], metrics: Collector | None = None
+) -> Iterator[str]:
     """Serve as `served` does; what is ready, and the metrics, are asked for at each request.
+
+    The time at which each counter was made (`_created`) is left out from then on: it doubles the samples, and no rule needs it.
+
+    Args:
+        at: see `served`.
+        states: returns what is ready.
+        metrics: by default those of this process, with `READY`.
 
     Raises:
         MetricsUnavailable: as `served`.
     """
     host, port = endpoint(at)
+    disable_created_metrics()
     try:
-        server = _MetricsServer(host, port, states, metrics)
+        server = _MetricsServer(host, port, states, _Scrape(states) if metrics is None else metrics)
     except OSError as error:
         raise MetricsUnavailable(
             f"cannot serve metrics on {host}:{port}: {error.strerror or error}",
@@ -92,20 +102,22 @@ def endpoint(at: str) -> tuple[str, int]:
 
 
 class _Scrape(Collector):
-    """Metrics, and with them which parts are ready."""
+    """The metrics of this process, and with them which parts are ready."""
 
-    def __init__(self, metrics: Collector, states: Callable[[], Sequence[ReadyState]]) -> None:
-        self._metrics = metrics
+    def __init__(self, states: Callable[[], Sequence[ReadyState]]) -> None:
         self._states = states
 
     def collect(self) -> Iterable[Metric]:
         """Return the families."""
-        ready = GaugeMetricFamily(
-            READY, "Whether a part of the process is ready: 1, or 0 where it is not.", labels=["part"]
-        )
+        ready = ready_family()
         for each in self._states():
             ready.add_metric([each.name], float(each.ready))
-        return [*self._metrics.collect(), ready]
+        return [*REGISTRY.collect(), ready]
+
+
+def ready_family() -> GaugeMetricFamily:
+    """Return the family `READY`, without a sample."""
+    return GaugeMetricFamily(READY, "Whether a part of the process is ready: 1, or 0 where it is not.", labels=["part"])
 
 
 class _MetricsServer(ThreadingHTTPServer):
@@ -152,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/metrics":
             encode, kind = choose_encoder(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, encode(_Scrape(self.server.metrics, self.server.states)), kind)
+            self._answer(HTTPStatus.OK, encode(self.server.metrics), kind)
         elif path in {"/health", "/ready"}:
             states = self.server.states()
             ready = all(each.ready for each in states)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshport.metrics.gathered import served_together
@@ -20,6 +20,8 @@ from tests.metrics.test_server import ask
 def process(events: int, readiness: Readiness) -> Iterator[str]:
     """A process that serves metrics of its own."""
     registry = CollectorRegistry()
+    ready = Gauge("meshport_ready", "Ready.", ["part"], registry=registry).labels("run")
+    ready.set_function(lambda: float(readiness.state().ready))
     Counter("some_events_total", "Some events.", ["address"], registry=registry).labels("a").inc(events)
     Histogram("some_seconds", "Some seconds.", registry=registry, buckets=(1, 2)).observe(1.5)
     with serve_states("0", lambda: [readiness.state()], registry) as url:

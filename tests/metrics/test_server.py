@@ -39,6 +39,10 @@ def test_a_process_that_is_not_ready_is_healthy_and_says_why() -> None:
         assert (found["ready"], [each["ready"] for each in found["parts"]]) == (False, [True, False])
         assert found["parts"][1]["reasons"] == ["not joined yet"]
         assert ask(url, "/health")[0] == 200
+        metrics = ask(url, "/metrics")[2]
+        assert 'meshport_ready{part="one"} 1.0' in metrics
+        assert 'meshport_ready{part="two"} 0.0' in metrics
+        assert "_created" not in metrics
         two.meet("joined")
         assert ask(url, "/ready")[0] == 200
 
