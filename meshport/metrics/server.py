@@ -71,7 +71,7 @@ def serve_states(
         MetricsUnavailable: as `served`.
     """
     host, port = endpoint(at)
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call] # a function of theirs without types
     try:
         server = _MetricsServer(host, port, states, _Scrape(states) if metrics is None else metrics)
     except OSError as error:
